@@ -1,0 +1,176 @@
+"""What every estimator does: validate, build the objective, minimise, unpack, warn."""
+
+import contextlib
+import warnings
+
+import numpy as np
+from scipy import sparse
+from sklearn.base import BaseEstimator
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from sk_hessian import _validation
+from sk_hessian.objectives import GLMObjective
+from sk_hessian.solvers import check_solver, minimize
+
+#: columns of the history that ``verbose`` prints, with their formats
+_VERBOSE_COLUMNS = {"objective": "{:>17.10g}", "gradient_norm": "{:>13.3g}", "decrement": "{:>11.3g}", "step": "{:>9.3g}", "seconds": "{:>9.3f}"}
+
+
+@contextlib.contextmanager
+def restored_on_failure(estimator):
+    """Give an estimator its attributes back if the block raises, be it an interrupt."""
+    before = dict(vars(estimator))
+    try:
+        yield
+    except BaseException:
+        vars(estimator).clear()
+        vars(estimator).update(before)
+        raise
+
+
+def progress_printer(verbose):
+    """A callback that prints one aligned line for every ``verbose``-th iteration, or None."""
+    if not verbose:
+        return None
+
+    def show(state):
+        if state.iteration == 1:
+            print(f"{'iteration':>9}" + "".join(f"{name:>{len(text.format(0.0))}}" for name, text in _VERBOSE_COLUMNS.items()))
+        if state.iteration % verbose == 0:
+            print(f"{state.iteration:>9}" + "".join(text.format(state.record[name]) for name, text in _VERBOSE_COLUMNS.items()))
+
+    return show
+
+
+class LinearModel(BaseEstimator):
+    """Fit and raw prediction of all linear models; a subclass says which loss and which penalty."""
+
+    def fit(self, X, y, sample_weight=None):
+        """Fit the model.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            float32 and float64 are used as they are, other types converted; a memory map is read in blocks.
+        y : array-like of shape (n_samples,)
+            Target, shape (n_samples, n_targets) where several are allowed.
+        sample_weight : array-like of shape (n_samples,), optional
+            Non-negative; a row of weight 2 counts like two rows.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError, TypeError
+            For bad input, naming the argument. The estimator is then as it was before.
+
+        Warns
+        -----
+        ConvergenceWarning
+            Where ``convergence_.status`` is not "optimal".
+        """
+        with restored_on_failure(self):
+            self._fit(X, y, sample_weight)
+        return self
+
+    def _fit(self, X, y, sample_weight):
+        _validation.check_common(self)
+        self._check_parameters()
+        check_solver(self.solver)
+        X, y, weight = _validation.check_training_data(self, X, y, sample_weight, **self._target_options())
+        y, weight, loss = self._encode(y, weight)
+        strength = self._strength(weight.sum())
+        objective = GLMObjective(
+            X,
+            y,
+            loss,
+            sample_weight=weight,
+            fit_intercept=bool(self.fit_intercept),
+            penalty=np.outer(self._penalty_weights(X.shape[1]), np.atleast_1d(strength)),
+            feature_names=getattr(self, "feature_names_in_", None),
+            class_names=getattr(self, "classes_", None),
+        )
+        result = minimize(
+            objective,
+            self._start(objective),
+            self.solver,
+            tol=self.tol,
+            max_iter=self.max_iter,
+            callback=progress_printer(self.verbose),
+            random_state=self.random_state,
+        )
+        self._unpack(objective, *objective.unpack(result.x))
+        self.n_iter_ = max(result.nit, 1)
+        self.solver_, self.convergence_, self.history_ = result.solver, result.convergence, result.history
+        self._warn(result)
+
+    # -- what a subclass says -------------------------------------------------------------------------------------
+
+    def _check_parameters(self):
+        """Check the parameters that are not common to all."""
+        raise NotImplementedError
+
+    def _target_options(self):
+        return {"y_numeric": True}
+
+    def _encode(self, y, weight):
+        """The target as the loss wants it, the weights, and the loss."""
+        raise NotImplementedError
+
+    def _strength(self, total_weight):
+        """L2 strength beside the weighted mean loss, one or one per output."""
+        raise NotImplementedError
+
+    def _penalty_weights(self, n_features):
+        return _validation.check_penalty_weights(getattr(self, "penalty_weights", None), n_features)
+
+    def _unpack(self, objective, coef, intercept, constants):
+        """Set the fitted attributes from coefficients (p, k), intercepts (k,) and constants of the loss."""
+        self.coef_ = np.ascontiguousarray(coef[:, 0])
+        self.intercept_ = float(intercept[0])
+
+    # -- start, warnings, prediction ------------------------------------------------------------------------------
+
+    def _start(self, objective):
+        if not (self.warm_start and hasattr(self, "coef_")):
+            return objective.start()
+        coef = self.coef_.toarray() if sparse.issparse(self.coef_) else self.coef_
+        coef, intercept = np.atleast_2d(coef).T, np.broadcast_to(self.intercept_, (objective.loss.n_outputs,))
+        expected = (objective.n_features, objective.loss.n_outputs)
+        if coef.shape != expected:
+            raise ValueError(f"warm_start=True: the former coef_ is for {coef.shape[::-1]}, the data need {expected[::-1]}; refit with warm_start=False")
+        constants = [self.scale_] if objective.loss.n_constants else []
+        start = objective.pack(coef, intercept, constants)
+        return start if np.isfinite(objective.value_and_gradient(start)[0]) else objective.start()
+
+    def _warn(self, result):
+        verdict = result.convergence
+        if verdict.status not in ("optimal", "stopped"):
+            self._tell(verdict.message)
+        elif verdict.flat_directions and self._warns_of_flat_directions():
+            self._tell(
+                "the data do not determine every coefficient: "
+                + "; ".join(verdict.flat_directions)
+                + ". Predictions are optimal; coef_ is the solution of least norm. Drop these columns or add a penalty."
+            )
+
+    def _warns_of_flat_directions(self):
+        return True
+
+    def _tell(self, message):
+        warnings.warn(f"{type(self).__name__}: {message}", ConvergenceWarning, stacklevel=6)
+
+    def _raw_prediction(self, X):
+        """Linear predictor, shape (n,) or (n, k)."""
+        check_is_fitted(self)
+        X = validate_data(self, X, accept_sparse="csr", dtype=[np.float64, np.float32], reset=False)
+        raw = X @ self.coef_.T
+        return (raw.toarray() if sparse.issparse(raw) else raw) + self.intercept_
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        return tags

@@ -1,0 +1,97 @@
+"""Checks of parameters, targets and weights, by scikit-learn's public API; every error names the argument."""
+
+from numbers import Integral, Real
+
+import numpy as np
+from sklearn.utils import check_array, check_consistent_length
+from sklearn.utils.validation import validate_data
+
+
+def check_number(estimator, name, low, *, strict=False, infinite=False):
+    """The parameter ``name`` of ``estimator`` as a float of at least (``strict``: above) ``low``."""
+    value = getattr(estimator, name)
+    text = f"{name} must be a number {'>' if strict else '>='} {low}, got {value!r}"
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, Real):
+        raise TypeError(text)
+    inside = value > low if strict else value >= low
+    if not inside or not (infinite or np.isfinite(value)):
+        raise ValueError(text)
+    return float(value)
+
+
+def check_common(estimator):
+    """The parameters that all estimators share."""
+    for name in ("fit_intercept", "warm_start"):
+        value = getattr(estimator, name)
+        if not isinstance(value, (bool, np.bool_)):
+            raise TypeError(f"{name} must be True or False, got {value!r}")
+    check_number(estimator, "tol", 0, strict=True)
+    max_iter, verbose = estimator.max_iter, estimator.verbose
+    if isinstance(max_iter, bool) or not isinstance(max_iter, Integral) or max_iter < 1:
+        raise ValueError(f"max_iter must be an integer of at least 1, got {max_iter!r}")
+    if not isinstance(verbose, (Integral, np.bool_)) or verbose < 0:
+        raise ValueError(f"verbose must be a non-negative integer, got {verbose!r}")
+
+
+def check_training_data(estimator, X, y, sample_weight, **target):
+    """X, y and weights without the rows of weight zero; y and weights float or as they are, X float and not copied.
+
+    Parameters
+    ----------
+    target : dict
+        Options of `validate_data` for y.
+    """
+    X, y = validate_data(estimator, X, y, accept_sparse="csr", dtype=[np.float64, np.float32], **target)
+    weight = check_weight(sample_weight, X)
+    if (weight == 0).any():
+        keep = weight > 0
+        X, y, weight = X[keep], y[keep], weight[keep]
+    return X, y, weight
+
+
+def check_weight(sample_weight, X):
+    """``sample_weight`` as a float array of shape (n,), ones for None.
+
+    Raises
+    ------
+    ValueError
+        For a wrong shape, negative or only zero weights, nan or infinity.
+    """
+    if sample_weight is None:
+        return np.ones(X.shape[0])
+    if np.ndim(sample_weight) == 0 and isinstance(sample_weight, Real):
+        return check_weight(np.full(X.shape[0], sample_weight, dtype=float), X)
+    weight = check_array(sample_weight, ensure_2d=False, dtype=np.float64, input_name="sample_weight")
+    if weight.ndim != 1:
+        raise ValueError(f"sample_weight must be 1-D, one weight per row, got shape {weight.shape}")
+    check_consistent_length(X, weight)
+    if (weight < 0).any():
+        raise ValueError("sample_weight must not be negative: drop those rows, or give them weight zero")
+    if not weight.any():
+        raise ValueError("sample_weight: Sample weights must contain at least one non-zero number.")
+    if not np.isfinite(weight.sum()):
+        raise ValueError("sample_weight is too large: its sum is not finite; divide it by a constant")
+    return weight
+
+
+def check_penalty_weights(penalty_weights, n_features):
+    """``penalty_weights`` as a float array of shape (p,), ones for None."""
+    if penalty_weights is None:
+        return np.ones(n_features)
+    weights = check_array(penalty_weights, ensure_2d=False, dtype=np.float64, input_name="penalty_weights")
+    if weights.shape != (n_features,):
+        raise ValueError(f"penalty_weights must have one entry for each of the {n_features} features, got shape {weights.shape}")
+    if (weights < 0).any():
+        raise ValueError("penalty_weights must not be negative; zero leaves a feature without penalty")
+    return weights
+
+
+def check_range(loss, y, name):
+    """Raise where y is outside the range of the loss, or so large that the loss overflows."""
+    inside = loss.in_range(y)
+    if not inside.all():
+        first = y[np.flatnonzero(~inside)[0]]
+        raise ValueError(f"y must be {loss.range_text} for {name}, got {first}; change y, or the model (power, loss)")
+    largest = np.abs(y).max(initial=0)
+    if largest > 1e150:
+        raise ValueError(f"y is too large, up to {largest:.3g}: its square overflows; divide y by a constant")

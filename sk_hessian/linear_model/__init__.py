@@ -1,0 +1,16 @@
+"""Linear and generalized linear models, named and parametrised as in scikit-learn."""
+
+from sk_hessian.linear_model._glm import GammaRegressor, PoissonRegressor, TweedieRegressor
+from sk_hessian.linear_model._huber import HuberRegressor
+from sk_hessian.linear_model._least_squares import LinearRegression, Ridge
+from sk_hessian.linear_model._logistic import LogisticRegression
+
+__all__ = [
+    "GammaRegressor",
+    "HuberRegressor",
+    "LinearRegression",
+    "LogisticRegression",
+    "PoissonRegressor",
+    "Ridge",
+    "TweedieRegressor",
+]

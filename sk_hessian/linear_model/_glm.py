@@ -1,0 +1,222 @@
+"""Generalized linear models with a Tweedie deviance: counts, costs, durations."""
+
+import numpy as np
+from sklearn.base import RegressorMixin
+from sklearn.utils import check_array, check_consistent_length
+
+from sk_hessian import _validation
+from sk_hessian._base import LinearModel
+from sk_hessian.objectives import TweedieLoss
+
+
+class _TweedieModel(RegressorMixin, LinearModel):
+    """What the GLMs share; a subclass says which loss."""
+
+    def _check_parameters(self):
+        _validation.check_number(self, "alpha", 0)
+
+    def _loss(self):
+        raise NotImplementedError
+
+    def _encode(self, y, weight):
+        loss, y = self._loss(), y.astype(float, copy=False)
+        _validation.check_range(loss, y, type(self).__name__)
+        return y, weight, loss
+
+    def _strength(self, total_weight):
+        return self.alpha
+
+    def predict(self, X):
+        """Predict the mean of the target.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+
+        Returns
+        -------
+        ndarray of shape (n_samples,)
+        """
+        raw = self._raw_prediction(X)
+        return self._loss().inverse_link(raw)
+
+    def score(self, X, y, sample_weight=None):
+        """D^2, the share of the deviance explained: 1 - deviance(model) / deviance(mean).
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        y : array-like of shape (n_samples,)
+        sample_weight : array-like of shape (n_samples,), optional
+
+        Returns
+        -------
+        float
+        """
+        raw = self._raw_prediction(X)
+        y = check_array(y, ensure_2d=False, dtype=float, input_name="y")
+        check_consistent_length(raw, y)
+        loss, weight = self._loss(), _validation.check_weight(sample_weight, raw[:, None])
+        _validation.check_range(loss, y, type(self).__name__)
+        saturated = loss.saturated(y)
+        constant = np.tile(loss.null_raw(y, weight), (len(y), 1))
+        with np.errstate(over="ignore"):
+            model = weight @ (loss.value(y, raw[:, None]) - saturated)
+            null = weight @ (loss.value(y, constant) - saturated)
+        return float(1 - model / null)
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.target_tags.positive_only = not self._loss().in_range(np.array([-1.0]))[0]
+        return tags
+
+
+class PoissonRegressor(_TweedieModel):
+    """Poisson regression with a log link: minimises the mean half deviance plus alpha |coef|^2 / 2.
+
+    Parameters
+    ----------
+    alpha : float, default=1.0
+        Strength of the penalty.
+    fit_intercept : bool, default=True
+    solver : str or Solver, default="auto"
+        "auto", "sgd", "momentum", "clip", "newton", "lbfgs", or an object such as ``Newton(damping=1.0)``.
+    max_iter : int, default=1000
+        Most outer iterations; epochs for a stochastic solver.
+    tol : float, default=1e-4
+        ``optimal`` needs half the squared Newton decrement to be at most ``tol**2`` times the null model's deviance.
+    warm_start : bool, default=False
+        Start from the former solution.
+    verbose : int, default=0
+        Print every ``verbose``-th iteration.
+    random_state : int, RandomState or None, default=None
+        For minibatches.
+    penalty_weights : array-like of shape (n_features,), default=None
+        Multiplies the penalty of each feature; 0 leaves a feature without one.
+
+    Attributes
+    ----------
+    coef_ : ndarray of shape (n_features,)
+    intercept_ : float
+    n_iter_ : int
+    solver_ : Solver
+        The solver that ran.
+    convergence_ : Convergence
+        The verdict: status, decrement, passes over X, flat directions, separation.
+    history_ : dict of str to ndarray
+        One row per iteration.
+    n_features_in_, feature_names_in_
+        As in scikit-learn.
+
+    Examples
+    --------
+    >>> from sk_hessian.linear_model import PoissonRegressor
+    >>> model = PoissonRegressor(alpha=0.0).fit([[1.0], [2.0], [3.0], [4.0]], [1, 2, 4, 8])
+    >>> model.coef_.round(4), model.convergence_.status
+    (array([0.6931]), 'optimal')
+    """
+
+    def __init__(
+        self,
+        *,
+        alpha=1.0,
+        fit_intercept=True,
+        solver="auto",
+        max_iter=1000,
+        tol=1e-4,
+        warm_start=False,
+        verbose=0,
+        random_state=None,
+        penalty_weights=None,
+    ):
+        self.alpha = alpha
+        self.fit_intercept = fit_intercept
+        self.solver = solver
+        self.max_iter = max_iter
+        self.tol = tol
+        self.warm_start = warm_start
+        self.verbose = verbose
+        self.random_state = random_state
+        self.penalty_weights = penalty_weights
+
+    def _loss(self):
+        return TweedieLoss(1, "log")
+
+
+class GammaRegressor(PoissonRegressor):
+    """Gamma regression with a log link: minimises the mean half deviance plus alpha |coef|^2 / 2; y must be positive.
+
+    Parameters and attributes are those of `PoissonRegressor`.
+    """
+
+    def _loss(self):
+        return TweedieLoss(2, "log")
+
+
+class TweedieRegressor(_TweedieModel):
+    """Regression with a Tweedie deviance: minimises its mean half plus alpha |coef|^2 / 2.
+
+    Parameters
+    ----------
+    power : float, default=0.0
+        Variance power: 0 normal, 1 Poisson, between 1 and 2 compound Poisson (zeros and positive amounts), 2 Gamma,
+        3 inverse Gaussian. Between 0 and 1 no such distribution exists; negative powers are not supported.
+    alpha : float, default=1.0
+        Strength of the penalty.
+    fit_intercept : bool, default=True
+    link : {"auto", "identity", "log"}, default="auto"
+        "auto": identity for power 0, else log. With the identity link and power > 0 all means stay positive.
+    solver, max_iter, tol, warm_start, verbose, random_state, penalty_weights
+        As in `PoissonRegressor`.
+
+    Attributes
+    ----------
+    coef_, intercept_, n_iter_, solver_, convergence_, history_, n_features_in_, feature_names_in_
+        As in `PoissonRegressor`.
+
+    Examples
+    --------
+    >>> from sk_hessian.linear_model import TweedieRegressor
+    >>> model = TweedieRegressor(power=1, link="identity", alpha=0.0).fit([[1.0], [2.0], [3.0]], [2, 4, 6])
+    >>> model.coef_.round(4), model.predict([[4.0]]).round(4)
+    (array([2.]), array([8.]))
+    """
+
+    def __init__(
+        self,
+        *,
+        power=0.0,
+        alpha=1.0,
+        fit_intercept=True,
+        link="auto",
+        solver="auto",
+        max_iter=1000,
+        tol=1e-4,
+        warm_start=False,
+        verbose=0,
+        random_state=None,
+        penalty_weights=None,
+    ):
+        self.power = power
+        self.alpha = alpha
+        self.fit_intercept = fit_intercept
+        self.link = link
+        self.solver = solver
+        self.max_iter = max_iter
+        self.tol = tol
+        self.warm_start = warm_start
+        self.verbose = verbose
+        self.random_state = random_state
+        self.penalty_weights = penalty_weights
+
+    def _check_parameters(self):
+        super()._check_parameters()
+        power = _validation.check_number(self, "power", 0)
+        if 0 < power < 1:
+            raise ValueError(f"power={self.power!r}: no distribution exists between 0 and 1; use 0, or a power of at least 1")
+        if self.link not in ("auto", "identity", "log"):
+            raise ValueError(f"link must be 'auto', 'identity' or 'log', got {self.link!r}")
+
+    def _loss(self):
+        link = self.link if self.link != "auto" else ("identity" if self.power == 0 else "log")
+        return TweedieLoss(self.power, link)

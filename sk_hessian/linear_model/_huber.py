@@ -1,0 +1,125 @@
+"""Robust regression."""
+
+import numpy as np
+from sklearn.base import RegressorMixin
+from sklearn.utils import check_array
+
+from sk_hessian import _validation
+from sk_hessian._base import LinearModel
+from sk_hessian.objectives import HuberLoss
+
+#: sigma stays above so many roundings of y's spread, as in scikit-learn
+_ROUNDINGS = 10
+
+
+class HuberRegressor(RegressorMixin, LinearModel):
+    """Linear regression that is robust to outliers, with the scale estimated along.
+
+    Minimises sum_i w_i (sigma + sigma h((y_i - x_i'coef - intercept) / sigma)) + alpha |coef|^2 over coef, intercept
+    and sigma, with h(z) = z^2 up to epsilon and 2 epsilon |z| - epsilon^2 beyond.
+
+    Parameters
+    ----------
+    epsilon : float, default=1.35
+        Residuals beyond epsilon times the scale count linearly; at least 1.
+    max_iter : int, default=1000
+        Most outer iterations; epochs for a stochastic solver.
+    alpha : float, default=0.0001
+        Strength of the penalty.
+    warm_start : bool, default=False
+        Start from the former solution.
+    fit_intercept : bool, default=True
+    tol : float, default=1e-4
+        ``optimal`` needs half the squared Newton decrement to be at most ``tol**2`` times the null model's loss.
+    solver : str or Solver, default="auto"
+        "auto", "sgd", "momentum", "clip", "newton", "lbfgs", or an object such as ``Newton(damping=1.0)``.
+    verbose : int, default=0
+        Print every ``verbose``-th iteration.
+    random_state : int, RandomState or None, default=None
+        For minibatches.
+    penalty_weights : array-like of shape (n_features,), default=None
+        Multiplies the penalty of each feature; 0 leaves a feature without one.
+
+    Attributes
+    ----------
+    coef_ : ndarray of shape (n_features,)
+    intercept_ : float
+    scale_ : float
+        sigma.
+    outliers_ : ndarray of shape (n_samples,) of bool
+        Which rows have a residual beyond ``epsilon * scale_``.
+    n_iter_ : int
+    solver_, convergence_, history_
+        As in `LinearRegression`.
+    n_features_in_, feature_names_in_
+        As in scikit-learn.
+
+    Examples
+    --------
+    >>> from sk_hessian.linear_model import HuberRegressor
+    >>> X = [[0.0], [1.0], [2.0], [3.0], [4.0], [5.0]]
+    >>> model = HuberRegressor().fit(X, [0.1, 0.9, 2.1, 2.9, 4.1, 50.0])
+    >>> model.coef_.round(1), model.outliers_.tolist()
+    (array([1.]), [False, False, False, False, False, True])
+    """
+
+    def __init__(
+        self,
+        *,
+        epsilon=1.35,
+        max_iter=1000,
+        alpha=0.0001,
+        warm_start=False,
+        fit_intercept=True,
+        tol=1e-4,
+        solver="auto",
+        verbose=0,
+        random_state=None,
+        penalty_weights=None,
+    ):
+        self.epsilon = epsilon
+        self.max_iter = max_iter
+        self.alpha = alpha
+        self.warm_start = warm_start
+        self.fit_intercept = fit_intercept
+        self.tol = tol
+        self.solver = solver
+        self.verbose = verbose
+        self.random_state = random_state
+        self.penalty_weights = penalty_weights
+
+    def _check_parameters(self):
+        _validation.check_number(self, "epsilon", 1)
+        _validation.check_number(self, "alpha", 0)
+
+    def _encode(self, y, weight):
+        y = y.astype(float, copy=False)
+        floor = _ROUNDINGS * np.finfo(float).eps * max(np.ptp(y), np.abs(y).max(), np.finfo(float).tiny)
+        loss = HuberLoss(self.epsilon, floor)
+        _validation.check_range(loss, y, type(self).__name__)
+        return y, weight, loss
+
+    def _strength(self, total_weight):
+        return 2 * self.alpha / total_weight
+
+    def _unpack(self, objective, coef, intercept, constants):
+        super()._unpack(objective, coef, intercept, constants)
+        self.scale_ = float(constants[0])
+
+    def _fit(self, X, y, sample_weight):
+        super()._fit(X, y, sample_weight)
+        residual = np.abs(check_array(y, ensure_2d=False, dtype=float).ravel() - self._raw_prediction(X))
+        self.outliers_ = residual > self.epsilon * self.scale_
+
+    def predict(self, X):
+        """Predict the target.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+
+        Returns
+        -------
+        ndarray of shape (n_samples,)
+        """
+        return self._raw_prediction(X)

@@ -1,0 +1,186 @@
+"""Least squares, plain and with an L2 penalty."""
+
+import numpy as np
+from sklearn.base import MultiOutputMixin, RegressorMixin
+
+from sk_hessian import _validation
+from sk_hessian._base import LinearModel
+from sk_hessian.objectives import SquaredLoss
+
+
+class _LeastSquares(MultiOutputMixin, RegressorMixin, LinearModel):
+    """What least squares with and without a penalty share."""
+
+    def _target_options(self):
+        return {"y_numeric": True, "multi_output": True}
+
+    def _encode(self, y, weight):
+        loss = SquaredLoss(1 if y.ndim == 1 else y.shape[1])
+        _validation.check_range(loss, y, type(self).__name__)
+        return y.astype(float, copy=False), weight, loss
+
+    def _unpack(self, objective, coef, intercept, constants):
+        single = objective.rows.y.ndim == 1
+        self.coef_ = np.ascontiguousarray(coef[:, 0] if single else coef.T)
+        self.intercept_ = float(intercept[0]) if single or not self.fit_intercept else intercept.copy()
+
+    def predict(self, X):
+        """Predict the target.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+
+        Returns
+        -------
+        ndarray of shape (n_samples,) or (n_samples, n_targets)
+        """
+        return self._raw_prediction(X)
+
+
+class LinearRegression(_LeastSquares):
+    """Ordinary least squares: minimises sum_i w_i (y_i - x_i'coef - intercept)^2.
+
+    Parameters
+    ----------
+    fit_intercept : bool, default=True
+    solver : str or Solver, default="auto"
+        "auto", "sgd", "momentum", "clip", "newton", "lbfgs", or an object such as ``Newton(damping=1.0)``.
+    tol : float, default=1e-4
+        ``optimal`` needs half the squared Newton decrement to be at most ``tol**2`` times the null model's loss.
+    max_iter : int, default=1000
+        Most outer iterations; epochs for a stochastic solver.
+    warm_start : bool, default=False
+        Start from the former solution.
+    verbose : int, default=0
+        Print every ``verbose``-th iteration.
+    random_state : int, RandomState or None, default=None
+        For minibatches.
+
+    Attributes
+    ----------
+    coef_ : ndarray of shape (n_features,) or (n_targets, n_features)
+        Where columns are dependent, the solution of least norm.
+    intercept_ : float or ndarray of shape (n_targets,)
+    rank_ : int
+        Rank of the (centred) X.
+    n_iter_ : int
+    solver_ : Solver
+        The solver that ran.
+    convergence_ : Convergence
+        The verdict: status, decrement, passes over X, flat directions.
+    history_ : dict of str to ndarray
+        One row per iteration.
+    n_features_in_, feature_names_in_
+        As in scikit-learn.
+
+    Examples
+    --------
+    >>> from sk_hessian.linear_model import LinearRegression
+    >>> model = LinearRegression().fit([[0.0], [1.0], [2.0]], [1.0, 3.0, 5.0])
+    >>> model.coef_.round(6), round(model.intercept_, 6), model.convergence_.status
+    (array([2.]), 1.0, 'optimal')
+    """
+
+    def __init__(self, *, fit_intercept=True, solver="auto", tol=1e-4, max_iter=1000, warm_start=False, verbose=0, random_state=None):
+        self.fit_intercept = fit_intercept
+        self.solver = solver
+        self.tol = tol
+        self.max_iter = max_iter
+        self.warm_start = warm_start
+        self.verbose = verbose
+        self.random_state = random_state
+
+    def _check_parameters(self):
+        """Nothing beyond what is common."""
+
+    def _strength(self, total_weight):
+        return 0.0
+
+    def _warns_of_flat_directions(self):
+        return False
+
+    def _unpack(self, objective, coef, intercept, constants):
+        super()._unpack(objective, coef, intercept, constants)
+        self.rank_ = objective.rank()
+
+
+class Ridge(_LeastSquares):
+    """Least squares with an L2 penalty: minimises sum_i w_i (y_i - x_i'coef - intercept)^2 + alpha |coef|^2.
+
+    Parameters
+    ----------
+    alpha : float or array-like of shape (n_targets,), default=1.0
+        Strength of the penalty, one for all targets or one each.
+    fit_intercept : bool, default=True
+    solver : str or Solver, default="auto"
+        "auto", "sgd", "momentum", "clip", "newton", "lbfgs", or an object such as ``Newton(damping=1.0)``.
+    tol : float, default=1e-4
+        ``optimal`` needs half the squared Newton decrement to be at most ``tol**2`` times the null model's loss.
+    max_iter : int, default=1000
+        Most outer iterations; epochs for a stochastic solver.
+    warm_start : bool, default=False
+        Start from the former solution.
+    verbose : int, default=0
+        Print every ``verbose``-th iteration.
+    random_state : int, RandomState or None, default=None
+        For minibatches.
+    penalty_weights : array-like of shape (n_features,), default=None
+        Multiplies the penalty of each feature; 0 leaves a feature without one.
+
+    Attributes
+    ----------
+    coef_ : ndarray of shape (n_features,) or (n_targets, n_features)
+    intercept_ : float or ndarray of shape (n_targets,)
+    n_iter_ : int
+    solver_, convergence_, history_
+        As in `LinearRegression`.
+    n_features_in_, feature_names_in_
+        As in scikit-learn.
+
+    Examples
+    --------
+    >>> from sk_hessian.linear_model import Ridge
+    >>> Ridge(alpha=2.0).fit([[0.0], [1.0], [2.0]], [1.0, 3.0, 5.0]).coef_.round(6)
+    array([1.])
+    """
+
+    def __init__(
+        self,
+        alpha=1.0,
+        *,
+        fit_intercept=True,
+        solver="auto",
+        tol=1e-4,
+        max_iter=1000,
+        warm_start=False,
+        verbose=0,
+        random_state=None,
+        penalty_weights=None,
+    ):
+        self.alpha = alpha
+        self.fit_intercept = fit_intercept
+        self.solver = solver
+        self.tol = tol
+        self.max_iter = max_iter
+        self.warm_start = warm_start
+        self.verbose = verbose
+        self.random_state = random_state
+        self.penalty_weights = penalty_weights
+
+    def _check_parameters(self):
+        if np.ndim(self.alpha) == 0:
+            _validation.check_number(self, "alpha", 0)
+
+    def _encode(self, y, weight):
+        if np.ndim(self.alpha) > 0:
+            alpha = np.asarray(self.alpha, dtype=float)
+            n_targets = 1 if y.ndim == 1 else y.shape[1]
+            if alpha.shape != (n_targets,):
+                raise ValueError(f"alpha must be a number or have one entry for each of the {n_targets} targets, got shape {alpha.shape}")
+            if not (np.isfinite(alpha) & (alpha >= 0)).all():
+                raise ValueError(f"alpha must be finite and non-negative, got {self.alpha!r}")
+        return super()._encode(y, weight)
+
+    def _strength(self, total_weight):
+        return np.asarray(self.alpha, dtype=float) / total_weight

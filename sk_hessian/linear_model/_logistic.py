@@ -1,0 +1,201 @@
+"""Logistic regression, binary and softmax."""
+
+import numpy as np
+from scipy import sparse
+from scipy.special import log_expit, log_softmax
+from sklearn.base import ClassifierMixin
+from sklearn.utils.class_weight import compute_sample_weight
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import check_is_fitted
+
+from sk_hessian import _validation
+from sk_hessian._base import LinearModel
+from sk_hessian.objectives import BinaryCrossEntropy, SoftmaxCrossEntropy
+
+
+class LogisticRegression(ClassifierMixin, LinearModel):
+    """Logistic regression: minimises C sum_i w_i loss(y_i, x_i) + |coef|^2 / 2.
+
+    The loss is the binary cross-entropy for two classes and the softmax cross-entropy for more; the intercept is
+    never penalised.
+
+    Parameters
+    ----------
+    C : float, default=1.0
+        Inverse strength of the penalty; ``np.inf`` for none.
+    fit_intercept : bool, default=True
+    class_weight : dict, "balanced" or None, default=None
+        Multiplies the weights of each class.
+    solver : str or Solver, default="auto"
+        "auto", "sgd", "momentum", "clip", "newton", "lbfgs", or an object such as ``Newton(hessian="subsampled")``.
+    tol : float, default=1e-4
+        ``optimal`` needs half the squared Newton decrement to be at most ``tol**2`` times the null model's loss.
+    max_iter : int, default=1000
+        Most outer iterations; epochs for a stochastic solver.
+    warm_start : bool, default=False
+        Start from the former solution.
+    verbose : int, default=0
+        Print every ``verbose``-th iteration.
+    random_state : int, RandomState or None, default=None
+        For minibatches.
+    penalty_weights : array-like of shape (n_features,), default=None
+        Multiplies the penalty of each feature; 0 leaves a feature without one.
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (n_classes,)
+    coef_ : ndarray of shape (1, n_features) or (n_classes, n_features)
+        The softmax coefficients sum to zero over the classes.
+    intercept_ : ndarray of shape (1,) or (n_classes,)
+    n_iter_ : ndarray of shape (1,)
+    solver_ : Solver
+        The solver that ran.
+    convergence_ : Convergence
+        The verdict: status, decrement, passes over X, flat directions, separation.
+    history_ : dict of str to ndarray
+        One row per iteration.
+    n_features_in_, feature_names_in_
+        As in scikit-learn.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_breast_cancer
+    >>> from sk_hessian.linear_model import LogisticRegression
+    >>> X, y = load_breast_cancer(return_X_y=True)
+    >>> model = LogisticRegression().fit(X, y)
+    >>> model.convergence_.status, round(model.score(X, y), 2)
+    ('optimal', 0.96)
+    """
+
+    def __init__(
+        self,
+        C=1.0,
+        *,
+        fit_intercept=True,
+        class_weight=None,
+        solver="auto",
+        tol=1e-4,
+        max_iter=1000,
+        warm_start=False,
+        verbose=0,
+        random_state=None,
+        penalty_weights=None,
+    ):
+        self.C = C
+        self.fit_intercept = fit_intercept
+        self.class_weight = class_weight
+        self.solver = solver
+        self.tol = tol
+        self.max_iter = max_iter
+        self.warm_start = warm_start
+        self.verbose = verbose
+        self.random_state = random_state
+        self.penalty_weights = penalty_weights
+
+    def _check_parameters(self):
+        _validation.check_number(self, "C", 0, strict=True, infinite=True)
+
+    def _target_options(self):
+        return {}
+
+    def _encode(self, y, weight):
+        check_classification_targets(y)
+        self.classes_, index = np.unique(y, return_inverse=True)
+        if len(self.classes_) < 2:
+            raise ValueError(f"y has only one class, {self.classes_[0]!r}: a classifier needs at least two classes")
+        if self.class_weight is not None:
+            weight = weight * compute_sample_weight(self.class_weight, y)
+        if not (weight > 0).all():
+            raise ValueError("class_weight must be positive; drop the rows of a class that should not count")
+        if len(self.classes_) == 2:
+            return index.astype(float), weight, BinaryCrossEntropy()
+        return index, weight, SoftmaxCrossEntropy(len(self.classes_))
+
+    def _strength(self, total_weight):
+        return 1 / (self.C * total_weight)
+
+    def _unpack(self, objective, coef, intercept, constants):
+        self.coef_ = np.ascontiguousarray(coef.T)
+        self.intercept_ = intercept.copy()
+
+    def _fit(self, X, y, sample_weight):
+        super()._fit(X, y, sample_weight)
+        self.n_iter_ = np.array([self.n_iter_])
+
+    def decision_function(self, X):
+        """Linear predictor: the log odds, or the logits of the classes.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+
+        Returns
+        -------
+        ndarray of shape (n_samples,) or (n_samples, n_classes)
+        """
+        raw = self._raw_prediction(X)
+        return raw[:, 0] if raw.shape[1] == 1 else raw
+
+    def predict(self, X):
+        """The most probable class.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+
+        Returns
+        -------
+        ndarray of shape (n_samples,)
+        """
+        raw = self.decision_function(X)
+        return self.classes_[(raw > 0).astype(int) if raw.ndim == 1 else raw.argmax(axis=1)]
+
+    def predict_proba(self, X):
+        """Probability of each class.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_classes)
+        """
+        return np.exp(self.predict_log_proba(X))
+
+    def predict_log_proba(self, X):
+        """Logarithm of the probability of each class.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_classes)
+        """
+        raw = self.decision_function(X)
+        return np.column_stack([log_expit(-raw), log_expit(raw)]) if raw.ndim == 1 else log_softmax(raw, axis=1)
+
+    def sparsify(self):
+        """Store ``coef_`` as a sparse matrix.
+
+        Returns
+        -------
+        self
+        """
+        check_is_fitted(self)
+        self.coef_ = sparse.csr_array(self.coef_)
+        return self
+
+    def densify(self):
+        """Store ``coef_`` as an array again.
+
+        Returns
+        -------
+        self
+        """
+        check_is_fitted(self)
+        if sparse.issparse(self.coef_):
+            self.coef_ = self.coef_.toarray()
+        return self

@@ -1,0 +1,251 @@
+"""Rows as blocks that fit the cache, and the sums over them.
+
+The only place that knows what container X is. A pass over the data is `Rows.reduce`: a function of one block is
+evaluated on every block and its results are added up, so a pass allocates a block, never an array of X's size.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.sparse as sp
+
+#: bytes of float64 rows in one block: 0.5 to 3 MB measured alike, below the call overhead shows, above the cache ends
+BLOCK_BYTES = 2**20
+
+#: deviations below this many roundings of a column's size are not variation
+_ROUNDINGS = 8
+
+#: mean squares outside this and its inverse are measured in another unit: they may have under- or overflowed
+_SMALLEST_SQUARE = 1e-250
+
+
+@dataclass(frozen=True)
+class Columns:
+    """A change of coordinates: raw = [(X - shift) / scale, 1] @ basis @ z.
+
+    Attributes
+    ----------
+    shift, scale : ndarray of shape (p,)
+        Zero and unit of each column.
+    fit_intercept : bool
+        Whether a column of ones follows the features.
+    basis : ndarray of shape (q, r) or None
+        An orthogonalising map of the q = p + fit_intercept standardised columns, when they are nearly dependent.
+    """
+
+    shift: np.ndarray
+    scale: np.ndarray
+    fit_intercept: bool
+    basis: np.ndarray | None = None
+
+    @property
+    def n_columns(self):
+        """Number of coordinates of one output."""
+        return len(self.shift) + self.fit_intercept if self.basis is None else self.basis.shape[1]
+
+    def to_weights(self, z):
+        """Coefficients and intercept (q, k) in the user's units, from coordinates (n_columns, k)."""
+        z = z if self.basis is None else self.basis @ z
+        if not self.fit_intercept:
+            return z / self.scale[:, None]
+        coef = z[:-1] / self.scale[:, None]
+        return np.vstack([coef, z[-1:] - self.shift @ coef])
+
+    def transpose(self, gradient):
+        """The adjoint of `to_weights`: a gradient (q, k) in the user's units to coordinates (n_columns, k)."""
+        if self.fit_intercept:
+            coef = (gradient[:-1] - self.shift[:, None] * gradient[-1]) / self.scale[:, None]
+            gradient = np.vstack([coef, gradient[-1:]])
+        else:
+            gradient = gradient / self.scale[:, None]
+        return gradient if self.basis is None else self.basis.T @ gradient
+
+
+class DenseBlock:
+    """Some rows of a dense X, as float64."""
+
+    def __init__(self, X):
+        self.X = X
+
+    def product(self, V):
+        """X @ V."""
+        return self.X @ V
+
+    def adjoint(self, R):
+        """X.T @ R."""
+        return self.X.T @ R
+
+    def standardised(self, columns):
+        """The rows in the coordinates of ``columns``, shape (n, n_columns)."""
+        n, p = self.X.shape
+        Z = np.ones((n, p + columns.fit_intercept))
+        np.subtract(self.X, columns.shift, out=Z[:, :p])
+        Z[:, :p] /= columns.scale
+        return Z if columns.basis is None else Z @ columns.basis
+
+    def grams(self, weights, columns):
+        """Z' diag(w) Z for every column w of ``weights`` (n, m), Z the standardised rows; shape (m, r, r)."""
+        return weighted_grams(self.standardised(columns), weights)
+
+    def squares(self, weights, columns):
+        """The diagonals of `grams`, shape (m, r)."""
+        return weights.T @ self.standardised(columns) ** 2
+
+    def deviations(self, weight, shift, unit):
+        """Weighted sums of (X - shift) / unit and of its square, and the largest |X - shift|, per column."""
+        centred = self.X - shift
+        largest = np.maximum(centred.max(axis=0), -centred.min(axis=0))
+        centred /= unit
+        sums = weight @ centred
+        centred *= centred
+        return sums, weight @ centred, largest
+
+
+class SparseBlock(DenseBlock):
+    """Some rows of a sparse X in CSR form; nothing but `standardised` makes it dense."""
+
+    def grams(self, weights, columns):
+        """See `DenseBlock.grams`: the shift enters by a correction of low rank."""
+        if columns.basis is not None:
+            return weighted_grams(self.standardised(columns), weights)
+        return np.stack([self._gram(w, columns) for w in weights.T])
+
+    def standardised(self, columns):
+        """See `DenseBlock.standardised`; dense, so for a few rows at a time."""
+        return DenseBlock(self.X.toarray()).standardised(columns)
+
+    def _scaled(self, columns):
+        return self.X @ sp.diags_array(1 / columns.scale), columns.shift / columns.scale
+
+    def _gram(self, w, columns):
+        X, shift = self._scaled(columns)
+        gram = (X.T @ X.multiply(w[:, None])).toarray()
+        sums, total = X.T @ w, w.sum()
+        gram -= np.outer(sums, shift) + np.outer(shift, sums) - total * np.outer(shift, shift)
+        if not columns.fit_intercept:
+            return gram
+        centred = sums - total * shift
+        return np.block([[gram, centred[:, None]], [centred[None, :], np.array([[total]])]])
+
+    def squares(self, weights, columns):
+        """See `DenseBlock.squares`."""
+        X, shift = self._scaled(columns)
+        total = weights.sum(axis=0)[:, None]
+        squares = weights.T @ X.power(2) - 2 * shift * (weights.T @ X) + total * shift**2
+        return np.hstack([squares, total]) if columns.fit_intercept else squares
+
+    def deviations(self, weight, shift, unit):
+        """See `DenseBlock.deviations`; ``shift`` must be zero."""
+        X = self.X @ sp.diags_array(1 / unit)
+        largest = np.abs(self.X).max(axis=0).toarray().ravel()
+        return weight @ X, weight @ X.power(2), largest
+
+
+def weighted_grams(Z, weights):
+    """Z' diag(w) Z for every column w of ``weights``; a symmetric rank-k update where w has no negative entry."""
+    grams = np.empty((weights.shape[1], Z.shape[1], Z.shape[1]))
+    for gram, w in zip(grams, weights.T, strict=True):
+        if (w >= 0).all():
+            scaled = Z * np.sqrt(w)[:, None]
+            np.matmul(scaled.T, scaled, out=gram)
+        else:
+            np.matmul(Z.T, Z * w[:, None], out=gram)
+    return grams
+
+
+class Rows:
+    """X, y and weights, read in blocks.
+
+    Parameters
+    ----------
+    X : ndarray, memmap or sparse CSR of shape (n, p)
+        Any float dtype; blocks are handed out as float64.
+    y : ndarray of shape (n,) or (n, k)
+    weight : ndarray of shape (n,)
+    """
+
+    def __init__(self, X, y, weight):
+        self.X, self.y, self.weight = X, y, weight
+        self.n_rows, self.n_features = X.shape
+        self.is_sparse = sp.issparse(X)
+
+    def blocks(self, columns=None, dense=False):
+        """Yield ``(block, y, weight)``.
+
+        Parameters
+        ----------
+        columns : Columns, optional
+            The coordinates in which the rows will be needed.
+        dense : bool
+            Whether they will be needed as dense rows even if X is sparse.
+        """
+        dense = dense or (columns is not None and columns.basis is not None)
+        if self.is_sparse and not dense:
+            yield SparseBlock(self.X), self.y, self.weight
+            return
+        width = self.n_features + (columns.n_columns if columns else 0)
+        size = max(1, BLOCK_BYTES // (8 * width))
+        make = SparseBlock if self.is_sparse else DenseBlock
+        for start in range(0, self.n_rows, size):
+            part = slice(start, start + size)
+            yield make(self.X[part].astype(float, copy=False)), self.y[part], self.weight[part]
+
+    def reduce(self, function, columns=None):
+        """Sum of ``function(block, y, weight)``, a tuple of arrays, over all blocks."""
+        blocks = self.blocks(columns)
+        total = list(function(*next(blocks)))
+        for block in blocks:
+            for i, part in enumerate(function(*block)):
+                total[i] = total[i] + part
+        return total
+
+    def gather(self, function):
+        """``function(block, y, weight)`` of all blocks, stacked by rows."""
+        return np.concatenate([function(*block) for block in self.blocks()])
+
+    def take(self, rows):
+        """The same for some rows, copied."""
+        return Rows(self.X[rows], self.y[rows], self.weight[rows])
+
+    def moments(self, fit_intercept):
+        """Weighted mean and standard deviation of each column; a constant column deviates by exactly zero.
+
+        Sums are taken about the mean of the first block, so that a large mean costs no digits (Chan, Golub &
+        LeVeque, "Algorithms for computing the sample variance", 1983). Columns whose squares leave the
+        floating-point range are measured again in units of their largest deviation.
+
+        Returns
+        -------
+        centre, deviation : ndarray of shape (p,)
+            Without an intercept the centre is zero and the deviation the root mean square.
+        """
+        shift = np.zeros(self.n_features)
+        if fit_intercept and not self.is_sparse:
+            block, _, weight = next(self.blocks())
+            shift = weight @ block.X / weight.sum()
+        unit = np.ones(self.n_features)
+        mean, square, largest = self._deviations(shift, unit)
+        odd = (largest > 0) & ~((square > _SMALLEST_SQUARE) & (square < 1 / _SMALLEST_SQUARE))
+        if odd.any():
+            unit = np.where(odd, largest, 1.0)
+            mean, square, _ = self._deviations(shift, unit)
+        if not fit_intercept:
+            return shift, np.sqrt(square) * unit
+        centre = shift + mean * unit
+        deviation = np.sqrt(np.maximum(square - mean**2, 0)) * unit
+        # sparse sums are about zero, so the variance is a difference of squares and keeps half the digits
+        noise = np.sqrt(np.finfo(float).eps) if self.is_sparse else _ROUNDINGS * np.finfo(float).eps
+        return centre, np.where(deviation <= noise * np.abs(centre), 0.0, deviation)
+
+    def _deviations(self, shift, unit):
+        """Weighted means of (X - shift) / unit and of its square, and the largest |X - shift|, per column."""
+        largest = np.zeros(self.n_features)
+
+        def sums(block, y, weight):
+            first, second, peak = block.deviations(weight, shift, unit)
+            np.maximum(largest, peak, out=largest)
+            return first, second, weight.sum()
+
+        with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+            first, second, total = self.reduce(sums)
+            return first / total, second / total, largest

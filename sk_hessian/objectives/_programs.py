@@ -1,0 +1,174 @@
+"""Linear programs over the rows of a GLM: a feasible start, and the proof that an optimum is at infinity.
+
+The proof is a direction of recession, along which no row's loss ever rises.
+
+Such a direction of recession exists for a logistic model exactly when a hyperplane separates the classes, completely
+or quasi-completely (Albert & Anderson, "On the existence of maximum likelihood estimates in logistic regression
+models", Biometrika 71(1), 1984); for a count model when a combination of columns is negative only where y = 0 and
+zero elsewhere (Correia, Guimaraes & Zylkin, "Verifying the existence of maximum likelihood estimates for generalized
+linear models", 2019). The direction of least L1 norm, in standardised columns, names few features.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.sparse as sp
+from scipy.optimize import linprog
+
+#: violations of a unit mean margin that count as rounding; the linear program's own feasibility tolerance is 1e-7
+_ROUNDING = 1e-6
+
+#: entries of the program beyond which it is not tried (about ten seconds)
+_LARGEST_PROGRAM = 2e7
+
+
+@dataclass(frozen=True)
+class Recession:
+    """Why there is no finite optimum.
+
+    Attributes
+    ----------
+    features : list of str
+        Columns whose combination separates.
+    classes : list
+        The classes (or values of y) that it separates from the rest.
+    direction : ndarray
+        Parameters along which the loss falls for ever.
+    """
+
+    features: list
+    classes: list
+    direction: np.ndarray
+
+    def __str__(self):
+        what = " and ".join(str(c) for c in self.classes)
+        by = " with ".join(self.features) if self.features else "the intercept"
+        return f"{what} is separated from the rest by {by}"
+
+
+def find_recession(objective, theta, direction):
+    """A proved `Recession`, or None; ``theta`` and ``direction`` are candidates that cost only a pass."""
+    free = (objective.penalty == 0).all(axis=1)
+    if not free.any() and not objective.fit_intercept:
+        return None
+    if not _may_recede(objective):
+        return None
+    found = None
+    if free.sum() * objective.n_rows * objective.loss.n_outputs**2 <= _LARGEST_PROGRAM:
+        found = _by_program(objective, free)
+    elif free.all():
+        candidates = (d for d in (direction, theta) if _is_recession(objective, d))
+        found = next(candidates, None)
+    return None if found is None else _named(objective, found)
+
+
+def _may_recede(objective):
+    """Whether any row can fall for ever at all."""
+    loss, y = objective.loss, objective.rows.y
+    change = np.ones((len(y), loss.n_outputs + loss.n_constants))
+    return loss.recession(y, change)[0].shape[1] > 0
+
+
+def _is_recession(objective, direction):
+    parameters = objective.unpack(direction)
+
+    def sides(block, y, weight):
+        margin, fixed = objective.loss.recession(y, objective._raw(block, parameters))
+        return np.column_stack([margin.min(axis=1, initial=np.inf), margin.max(axis=1, initial=0.0), np.abs(fixed).max(axis=1, initial=0.0)])
+
+    least, most, moved = objective.rows.gather(sides).T
+    size = most.mean()
+    return size > 0 and least.min() >= -1e-12 * size and moved.max() <= 1e-12 * size
+
+
+def _by_program(objective, free):
+    """Minimise the L1 norm of d over margins >= 0, fixed = 0, mean margin = 1; None when infeasible."""
+    columns, loss, rows = objective._plain_columns, objective.loss, objective.rows
+    Z = np.vstack([block.standardised(columns) for block, _, _ in rows.blocks(columns, dense=True)])
+    free = np.append(free, [True] * objective.fit_intercept)
+    Z = Z[:, free]
+    margin, fixed = _linear_maps(loss, rows.y, Z)
+    cost = np.ones(Z.shape[1])
+    cost[len(cost) - objective.fit_intercept :] = 0
+    cost = np.tile(np.repeat(cost, loss.n_outputs), 2)
+    split = [sp.hstack([A, -A], format="csr") for A in (margin, fixed)]
+    total = sp.csr_array(split[0].mean(axis=0).reshape(1, -1))
+    solution = linprog(
+        cost,
+        A_ub=-split[0],
+        b_ub=np.zeros(split[0].shape[0]),
+        A_eq=sp.vstack([split[1], total]),
+        b_eq=np.append(np.zeros(split[1].shape[0]), 1.0),
+        method="highs",
+    )
+    if solution.status != 0:
+        return None
+    d = solution.x[: len(cost) // 2] - solution.x[len(cost) // 2 :]
+    if (margin @ d).min(initial=0) < -_ROUNDING or np.abs(fixed @ d).max(initial=0) > _ROUNDING:
+        return None
+    z = np.zeros((len(columns.scale) + objective.fit_intercept, loss.n_outputs))
+    z[free] = d.reshape(-1, loss.n_outputs)
+    return np.append(columns.to_weights(z).ravel(), np.zeros(loss.n_constants))
+
+
+def _linear_maps(loss, y, Z):
+    """Matrices that take d (columns x outputs, by rows) to the margins and to what must stay fixed."""
+    n, q = Z.shape
+    k = loss.n_outputs
+    parts = ([], [])
+    for output in range(k):
+        unit = np.zeros((n, k))
+        unit[:, output] = 1
+        for part, slope in zip(parts, loss.recession(y, unit), strict=True):
+            part.append(slope)
+    maps = []
+    for part in parts:
+        slopes = np.stack(part, axis=2) if part[0].shape[1] else np.zeros((n, 0, k))
+        rows = (slopes[:, :, None, :] * Z[:, None, :, None]).reshape(-1, q * k)
+        maps.append(sp.csr_array(rows[np.abs(rows).max(axis=1, initial=0) > 0]))
+    return maps
+
+
+def _named(objective, direction):
+    coef, _, _ = objective.unpack(direction)
+    size = np.abs(coef * objective._plain_columns.scale[:, None]).max(axis=1)
+    features = [objective.name(j) for j in np.argsort(-size, kind="stable") if size[j] > 1e-6 * size.max()]
+    return Recession(features, _receding_classes(objective, direction), direction)
+
+
+def _receding_classes(objective, direction):
+    """The classes whose rows gain, or the rows with y = 0 of a count model."""
+    names = objective.class_names
+    if names is None:
+        return ["y = 0"]
+    if objective.loss.n_outputs == 1:
+        return [f"class {names[-1]!r}"]
+    coef, intercept, _ = objective.unpack(direction)
+    W = np.vstack([coef * objective._plain_columns.scale[:, None], intercept])
+    spread = np.abs(W - np.median(W, axis=1, keepdims=True)).sum(axis=0)
+    return [f"class {names[c]!r}" for c in np.flatnonzero(spread > 0.5 * spread.max())]
+
+
+def positive_start(objective):
+    """Coefficients without intercept whose predictions are all positive, about the mean of y on average.
+
+    Raises
+    ------
+    ValueError
+        Where there are none.
+    """
+    columns = objective._plain_columns
+    blocks = objective.rows.blocks(columns, dense=True)
+    Z = np.vstack([block.standardised(columns) for block, _, _ in blocks])
+    z = np.linalg.lstsq(Z, np.ones(len(Z)), rcond=None)[0]
+    if (Z @ z).min() < 1e-3:
+        # the largest t with Z z >= t, entries of z at most one
+        cost = np.append(np.zeros(Z.shape[1]), -1.0)
+        bounds = [(-1, 1)] * Z.shape[1] + [(None, 1)]
+        solution = linprog(cost, A_ub=np.column_stack([-Z, np.ones(len(Z))]), b_ub=np.zeros(len(Z)), bounds=bounds)
+        z = solution.x[:-1]
+        if (Z @ z).min() <= 0:
+            raise ValueError("link='identity' needs a positive mean for every row, and without an intercept no coefficients give one: use fit_intercept=True or link='log'")
+    y, weight = objective.rows.y, objective.rows.weight
+    z = z * (weight @ y / (weight @ (Z @ z)) or 1.0)
+    return columns.to_weights(z[:, None]).ravel()

@@ -1,0 +1,192 @@
+"""A user's own function as an objective."""
+
+import numpy as np
+from scipy.linalg import eigh
+from scipy.sparse.linalg import LinearOperator
+
+from sk_hessian.objectives import factors
+
+#: up to so many parameters the Hessian is formed as a matrix
+MAX_DENSE = 500
+
+#: curvatures below this share of the largest are treated as this large: flat there says little about elsewhere
+_CURVATURE_FLOOR = 1e-8
+
+
+class FunctionObjective:
+    """A smooth function of a flat parameter vector, with scipy's conventions.
+
+    What is missing is found by central finite differences: a gradient costs 2 p evaluations of ``fun`` and keeps
+    about ten digits, a Hessian costs 2 p gradients (a product costs two); pass ``jac`` where you can.
+
+    Parameters
+    ----------
+    fun : callable
+        ``fun(theta) -> float``, or ``fun(theta) -> (float, gradient)`` with ``jac=True``.
+    jac : callable or True, optional
+        ``jac(theta) -> ndarray of shape (p,)``.
+    hess : callable, optional
+        ``hess(theta) -> ndarray of shape (p, p)``.
+    hessp : callable, optional
+        ``hessp(theta, v) -> ndarray of shape (p,)``, the Hessian times v; used where ``hess`` is not given.
+    """
+
+    convex = False
+    n_rows = None
+    scale = None
+    lower_bound = -np.inf
+    curvature = "observed"
+
+    def __init__(self, fun, jac=None, hess=None, hessp=None):
+        for name, given in (("fun", fun), ("hess", hess), ("hessp", hessp)):
+            if given is not None and not callable(given):
+                raise TypeError(f"{name} must be callable, got {type(given).__name__}")
+        if not (jac is None or jac is True or callable(jac)):
+            raise TypeError(f"jac must be callable, True or None, got {jac!r}")
+        self.fun, self.jac, self.hess, self.hessp = fun, jac, hess, hessp
+
+    def _value(self, theta):
+        value = self.fun(theta.copy())
+        return float(value[0] if self.jac is True else value)
+
+    def _gradient(self, theta):
+        if callable(self.jac):
+            return np.array(self.jac(theta.copy()), dtype=float).reshape(theta.shape)
+        if self.jac is True:
+            return np.array(self.fun(theta.copy())[1], dtype=float).reshape(theta.shape)
+        return _central_differences(self._value, theta)
+
+    def value_and_gradient(self, theta):
+        """The function and its gradient; a value that is not finite counts as +inf."""
+        if self.jac is True:
+            value, gradient = self.fun(theta.copy())
+            value, gradient = float(value), np.array(gradient, dtype=float).reshape(theta.shape)
+        else:
+            value = self._value(theta)
+            gradient = self._gradient(theta) if np.isfinite(value) else np.zeros_like(theta)
+        return (value if np.isfinite(value) else np.inf), gradient
+
+    def hessian(self, theta, kind="observed"):
+        """The Hessian as a `LinearOperator`."""
+        _refuse_expected(kind)
+        if self.hessp is not None and self.hess is None:
+
+            def product(v):
+                return np.ravel(self.hessp(theta.copy(), np.ravel(v)))
+        elif self.hess is not None:
+            matrix = self.hessian_matrix(theta)
+
+            def product(v):
+                return matrix @ np.ravel(v)
+        else:
+
+            def product(v):
+                return _directional_difference(self._gradient, theta, np.ravel(v))
+
+        return LinearOperator((theta.size,) * 2, matvec=product, rmatvec=product, dtype=float)
+
+    def hessian_matrix(self, theta, kind="observed", rows=None, factor=None):
+        """The Hessian as a dense matrix, or P'HP for a ``factor`` P."""
+        _refuse_expected(kind)
+        if rows is not None:
+            raise ValueError('hessian="subsampled" needs an objective that is a sum over rows')
+        if self.hess is not None:
+            H = np.array(self.hess(theta.copy()), dtype=float).reshape(theta.size, theta.size)
+        elif self.hessp is not None:
+            H = np.stack([np.ravel(self.hessp(theta.copy(), e)) for e in np.eye(theta.size)])
+        else:
+            H = _central_differences(self._gradient, theta)
+        H = 0.5 * (H + H.T)
+        return H if factor is None else factor.inner.congruence(H)
+
+    def hessian_diagonal(self, theta, kind="observed", factor=None):
+        """The diagonal of `hessian_matrix`."""
+        return np.diag(self.hessian_matrix(theta, kind, factor=factor)).copy()
+
+    def is_exact(self, kind):
+        """Whether this kind of curvature is the second derivative itself."""
+        return True
+
+    def is_dense(self, n_parameters):
+        """Whether the Hessian is formed as a matrix."""
+        return n_parameters <= MAX_DENSE
+
+    forms_hessian = is_dense
+
+    def resolve(self, kind, n_parameters):
+        """The preconditioner that ``kind`` = "auto" stands for here."""
+        if kind == "auto":
+            return "full" if self.is_dense(n_parameters) else None
+        if kind not in ("full", "diagonal"):
+            raise ValueError(f"precondition={kind!r} is not available for a function; choose from ('auto', None, 'full', 'diagonal')")
+        return kind
+
+    def preconditioner(self, theta, kind="auto", rows=None, curvature="observed"):
+        """A factor of the Hessian's absolute value at ``theta`` (eigenvalues without their signs).
+
+        References
+        ----------
+        .. [1] Y. Dauphin et al., "Identifying and attacking the saddle point problem in high-dimensional non-convex
+           optimization", 2014.
+        """
+        if self.resolve(kind, theta.size) == "diagonal":
+            values, vectors = self.hessian_diagonal(theta), None
+        else:
+            values, vectors = eigh(self.hessian_matrix(theta))
+        largest = np.abs(values).max(initial=0.0)
+        roots = 1 / np.sqrt(np.maximum(np.abs(values), _CURVATURE_FLOOR * largest)) if largest else np.ones(theta.size)
+        inner = factors.Diagonal(roots) if vectors is None else factors.Dense(vectors * roots)
+        exact = vectors is not None and values.min() > _CURVATURE_FLOOR * largest
+        return factors.PointFactor(inner, theta, "observed" if exact else None, bool(exact))
+
+    def sample_rows(self):
+        """No rows to sample."""
+        return None
+
+    def sample(self, rows):
+        """Not a sum over rows."""
+        raise ValueError("a function has no rows to sample: use batch_size=None")
+
+    def predictor_change(self, theta, directions):
+        """A function has no linear predictor: zero."""
+        return np.zeros(len(directions))
+
+    def diagnose(self, theta, direction):
+        """Nothing is known of a function beyond its values."""
+        return None
+
+    def canonical(self, theta):
+        """``theta`` itself."""
+        return theta
+
+    def flat_directions(self):
+        """None are known."""
+        return []
+
+
+def _refuse_expected(kind):
+    if kind == "expected":
+        raise ValueError('hessian="gauss-newton" needs a model of residuals or a likelihood; for a function use hessian="exact"')
+
+
+def _steps(theta, order):
+    """Steps that balance truncation against rounding: eps^(1/3) for central differences, in units of theta."""
+    return np.finfo(float).eps ** (1 / order) * np.maximum(1.0, np.abs(theta))
+
+
+def _central_differences(function, theta):
+    """Derivative of ``function`` in each parameter, stacked along the first axis."""
+    rows = []
+    for i, step in enumerate(_steps(theta, 3)):
+        shift = np.zeros_like(theta)
+        shift[i] = step
+        rows.append((np.asarray(function(theta + shift)) - function(theta - shift)) / (2 * step))
+    return np.stack(rows)
+
+
+def _directional_difference(function, theta, v):
+    size = np.abs(v).max(initial=0.0)
+    if size == 0:
+        return np.zeros_like(theta)
+    step = _steps(theta, 3).max() / size
+    return (function(theta + step * v) - function(theta - step * v)) / (2 * step)

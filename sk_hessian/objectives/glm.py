@@ -1,0 +1,563 @@
+"""Linear and generalized linear models: parameters to a value, a gradient, a Hessian and its factor.
+
+The objective is the weighted mean of a pointwise loss plus half the weighted squared coefficients,
+
+    F(theta) = sum_i w_i loss(y_i, raw_i) / sum_i w_i + 1/2 sum_jk penalty_jk W_jk^2,     raw = [X, 1] W,
+
+with theta the coefficients and intercepts W (q, k) stored by rows, followed by the loss's own constants.
+"""
+
+import copy
+from functools import cached_property, partial
+
+import numpy as np
+from scipy.linalg import qr, svd
+from scipy.sparse.linalg import LinearOperator
+
+from sk_hessian.objectives import factors
+from sk_hessian.objectives._blocks import Columns, Rows
+from sk_hessian.objectives._programs import find_recession, positive_start
+
+#: up to so many columns a dense factor is affordable (its memory is 8 r^2 bytes: 72 MB, its cost r^3 / 3)
+MAX_DENSE_COLUMNS = 3000
+
+#: up to so many parameters the Hessian of a softmax model is factored whole, beyond by its Kronecker approximation
+MAX_DENSE_SOFTMAX = 150
+
+#: below this many multiplications (rows x columns^2) a sampled factor saves nothing
+_SAMPLE_FROM = 2e9
+
+#: share of the rows in a sampled factor; its cost is then that of a pass or so
+_SAMPLE_SHARE = 0.1
+
+_SAMPLE_SEED = 20_200_219
+
+
+class GLMFactor(factors.PointFactor):
+    """theta = P u for a GLM: coordinates of the standardised columns, then a factor of the Hessian in them."""
+
+    def __init__(self, columns, inner, n_outputs, theta, curvature, certifies):
+        super().__init__(inner, theta, curvature, certifies)
+        self.columns, self.n_outputs = columns, n_outputs
+        self._n_theta = (len(columns.shift) + columns.fit_intercept) * n_outputs
+        self._n_z = columns.n_columns * n_outputs
+        self.shape = (self._n_theta + inner.shape[0] - self._n_z, inner.shape[1])
+
+    def apply(self, u):
+        """P u, shape (n_parameters,)."""
+        z = self.inner.apply(u)
+        weights = self.columns.to_weights(z[: self._n_z].reshape(-1, self.n_outputs))
+        return np.concatenate([weights.ravel(), z[self._n_z :]])
+
+    def transpose(self, g):
+        """P'g, shape (r,)."""
+        z = self.columns.transpose(g[: self._n_theta].reshape(-1, self.n_outputs))
+        return self.inner.transpose(np.concatenate([z.ravel(), g[self._n_theta :]]))
+
+    def restrict(self, theta):
+        """The part of ``theta`` that the coordinates can reach; the rest is flat, or zero at the optimum."""
+        basis = self.columns.basis
+        if basis is None or basis.shape[0] == basis.shape[1]:
+            return theta
+        W = theta[: self._n_theta].reshape(-1, self.n_outputs)
+        plain = Columns(self.columns.shift, self.columns.scale, self.columns.fit_intercept)
+        Z = W * plain.scale[:, None] if not plain.fit_intercept else _standardise(W, plain)
+        reached = plain.to_weights(basis @ np.linalg.lstsq(basis, Z, rcond=None)[0])
+        return np.concatenate([reached.ravel(), theta[self._n_theta :]])
+
+
+def _standardise(W, columns):
+    """The inverse of `Columns.to_weights` without a basis."""
+    coef = W[:-1] * columns.scale[:, None]
+    return np.vstack([coef, W[-1:] + columns.shift @ W[:-1]])
+
+
+class GLMObjective:
+    """Weighted mean loss of a linear predictor, with an L2 penalty.
+
+    Parameters
+    ----------
+    X : ndarray, memmap or CSR matrix of shape (n, p)
+        float32 or float64; never copied, never written to.
+    y : ndarray of shape (n,) or (n, k)
+    loss : Loss
+    sample_weight : ndarray of shape (n,), optional
+        Positive weights.
+    fit_intercept : bool
+    penalty : array-like that broadcasts to (p, k)
+        L2 strengths; where they differ by output, the product of a feature's and an output's strength.
+    feature_names, class_names : sequence of str, optional
+        For messages.
+    """
+
+    def __init__(
+        self,
+        X,
+        y,
+        loss,
+        *,
+        sample_weight=None,
+        fit_intercept=True,
+        penalty=0.0,
+        feature_names=None,
+        class_names=None,
+    ):
+        weight = np.ones(X.shape[0]) if sample_weight is None else np.asarray(sample_weight, dtype=float)
+        self.rows = Rows(X, y, weight)
+        self.loss = loss
+        self.fit_intercept = fit_intercept
+        self.n_rows, self.n_features = X.shape
+        self.n_weights = (self.n_features + fit_intercept) * loss.n_outputs
+        self.n_parameters = self.n_weights + loss.n_constants
+        self.penalty = np.array(np.broadcast_to(penalty, (self.n_features, loss.n_outputs)), dtype=float)
+        self.convex = loss.convex
+        self.curvature = "expected"
+        self.feature_names = feature_names
+        self.class_names = class_names
+        self._total = weight.sum()
+        self._basis_of = None
+
+    # -- value and gradient ---------------------------------------------------------------------------------------
+
+    def unpack(self, theta):
+        """Coefficients (p, k), intercepts (k,) and constants of ``theta``."""
+        W = theta[: self.n_weights].reshape(-1, self.loss.n_outputs)
+        intercept = W[self.n_features] if self.fit_intercept else np.zeros(self.loss.n_outputs)
+        return W[: self.n_features], intercept, theta[self.n_weights :]
+
+    def pack(self, coef, intercept, constants=()):
+        """The inverse of `unpack`."""
+        W = np.vstack([coef, np.reshape(intercept, (1, -1))]) if self.fit_intercept else coef
+        return np.concatenate([W.ravel(), np.ravel(constants)])
+
+    def _raw(self, block, parameters):
+        coef, intercept, constants = parameters
+        raw = block.product(coef)
+        raw += intercept
+        if len(constants):
+            raw = np.hstack([raw, np.broadcast_to(constants, (len(raw), len(constants)))])
+        return raw
+
+    def _adjoint(self, block, R):
+        """[X, 1]'R for the outputs and the sum of R for the constants: a gradient in theta from one in raw."""
+        k = self.loss.n_outputs
+        sums = R.sum(axis=0)
+        parts = [block.adjoint(R[:, :k]).ravel()]
+        return np.concatenate(parts + [sums if self.fit_intercept else sums[k:]])
+
+    def _penalty_gradient(self, theta):
+        gradient = np.zeros_like(theta)
+        coef = theta[: self.penalty.size]
+        gradient[: self.penalty.size] = self.penalty.ravel() * coef
+        return 0.5 * (gradient[: self.penalty.size] @ coef), gradient
+
+    def value_and_gradient(self, theta):
+        """F and its gradient, in one pass over X; +inf where a row is outside the domain of the loss."""
+        parameters = self.unpack(theta)
+
+        def terms(block, y, weight):
+            value, gradient = self.loss.value_and_gradient(y, self._raw(block, parameters))
+            gradient *= weight[:, None]
+            return weight @ value, self._adjoint(block, gradient)
+
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+            value, gradient = self.rows.reduce(terms)
+            penalty, slope = self._penalty_gradient(theta)
+            value = value / self._total + penalty
+            return (float(value) if np.isfinite(value) else np.inf), gradient / self._total + slope
+
+    # -- curvature ------------------------------------------------------------------------------------------------
+
+    def hessian(self, theta, kind="observed"):
+        """The Hessian at ``theta`` as a `LinearOperator`; a product is one pass over X."""
+        parameters = self.unpack(theta)
+
+        def product(v):
+            change = self.unpack(np.ravel(v))
+
+            def terms(block, y, weight):
+                raw = self._raw(block, parameters)
+                bent = self.loss.hessian_product(y, raw, self._raw(block, change), kind)
+                return (self._adjoint(block, bent * weight[:, None]),)
+
+            with np.errstate(over="ignore", invalid="ignore"):
+                return self.rows.reduce(terms)[0] / self._total + self._penalty_gradient(np.ravel(v))[1]
+
+        return LinearOperator((self.n_parameters,) * 2, matvec=product, rmatvec=product, dtype=float)
+
+    def hessian_matrix(self, theta, kind="observed", rows=None, factor=None):
+        """The Hessian as a dense matrix, or P'HP for a ``factor`` P of this objective.
+
+        Parameters
+        ----------
+        rows : ndarray of int, optional
+            Use these rows only.
+        """
+        if factor is not None:
+            return factor.inner.congruence(self._curvature(theta, kind, factor.columns, rows))
+        return self._curvature(theta, kind, self._raw_units(), rows)
+
+    def _curvature(self, theta, kind, columns, rows=None):
+        """The Hessian in the coordinates of ``columns``, shape (n_columns k + constants,) squared."""
+        data = self.rows if rows is None else self.rows.take(rows)
+        parameters = self.unpack(theta)
+        k, m = self.loss.n_outputs, self.loss.n_outputs + self.loss.n_constants
+        upper = np.triu_indices(k)
+
+        def terms(block, y, weight):
+            bent = self.loss.hessian(y, self._raw(block, parameters), kind) * weight[:, None, None]
+            grams = block.grams(bent[:, upper[0], upper[1]], columns)
+            if m == k:
+                return (grams,)
+            cross = bent[:, :k, k:].reshape(len(bent), -1)
+            ones = [cross.sum(axis=0)[None, :]] if self.fit_intercept else []
+            return grams, columns.transpose(np.vstack([block.adjoint(cross), *ones])), bent[:, k:, k:].sum(axis=0)
+
+        grams, *rest = data.reduce(terms, columns)
+        r = columns.n_columns
+        H = np.empty((r, k, r, k))
+        for gram, a, b in zip(grams, *upper, strict=True):
+            H[:, a, :, b] = H[:, b, :, a] = gram
+        H = H.reshape(r * k, r * k)
+        if rest:
+            cross = rest[0].reshape(r * k, m - k)
+            H = np.block([[H, cross], [cross.T, rest[1]]])
+        H /= data.weight.sum()
+        for output in range(k):
+            index = np.arange(output, r * k, k)
+            H[np.ix_(index, index)] += self._penalty_matrix(columns, output)
+        return H
+
+    def _penalty_matrix(self, columns, output):
+        """The penalty of one output in the coordinates of ``columns``."""
+        strength = np.zeros(self.n_features + self.fit_intercept)
+        strength[: self.n_features] = self.penalty[:, output] / columns.scale**2
+        if columns.basis is None:
+            return np.diag(strength)
+        return (columns.basis.T * strength) @ columns.basis
+
+    # -- preconditioning ------------------------------------------------------------------------------------------
+
+    @cached_property
+    def _moments(self):
+        return self.rows.moments(self.fit_intercept)
+
+    @cached_property
+    def _mean_curvature(self):
+        """Curvature of an output at the null model, a unit for the penalty; some rows are enough."""
+        y = self.rows.y[:1000]
+        raw = np.tile(self._null_raw, (len(y), 1))
+        k = self.loss.n_outputs
+        mean = np.einsum("nkk->", self.loss.hessian(y, raw, "expected")[:, :k, :k]) / (len(y) * k)
+        return max(mean, np.finfo(float).tiny)
+
+    @cached_property
+    def _plain_columns(self):
+        """Each column centred, in units that make the curvature's diagonal about one, penalty included."""
+        centre, deviation = self._moments
+        ridge = np.sqrt(self.penalty.mean(axis=1) / self._mean_curvature)
+        scale = np.hypot(deviation, ridge)
+        scale[scale == 0] = np.maximum(np.abs(centre), 1.0)[scale == 0]
+        return Columns(centre, scale, self.fit_intercept)
+
+    @property
+    def columns(self):
+        """The coordinates in which factors are taken: orthogonalised once columns proved nearly dependent."""
+        return self._basis_of.columns if self._basis_of else self._plain_columns
+
+    def _is_wide(self):
+        return self.n_features > max(self.n_rows, MAX_DENSE_SOFTMAX) and (self.penalty > 0).all()
+
+    def is_dense(self, n_parameters=None):
+        """Whether a full factor is affordable."""
+        return min(self.n_features, self.n_rows if self._is_wide() else self.n_features) <= MAX_DENSE_COLUMNS
+
+    def forms_hessian(self, n_parameters=None):
+        """Whether Newton's method should form the Hessian as a matrix rather than use products."""
+        return self.is_dense() and (self.loss.n_outputs == 1 or self.n_parameters <= MAX_DENSE_SOFTMAX)
+
+    def resolve(self, kind, n_parameters=None):
+        """The preconditioner that ``kind`` = "auto" stands for here.
+
+        Raises
+        ------
+        ValueError
+            For a kind that this objective does not have.
+        """
+        k = self.loss.n_outputs
+        known = ("full", "diagonal") + (("kronecker",) if k > 1 else ())
+        if kind == "auto":
+            if not self.is_dense():
+                return "diagonal"
+            if k == 1:
+                return "full"
+            return "full" if self.n_parameters <= MAX_DENSE_SOFTMAX and not self.loss.quadratic else "kronecker"
+        if kind not in known:
+            options = ("auto", None, *known)
+            raise ValueError(f"precondition={kind!r} is not available for this model; choose from {options}")
+        return kind
+
+    def sample_rows(self):
+        """Rows for an approximate factor, drawn with a fixed seed, or None where all of them are cheap enough."""
+        width = self.n_features * self.loss.n_outputs
+        size = max(int(self.n_rows * _SAMPLE_SHARE), 20 * self.n_features)
+        if self.n_rows * width**2 < _SAMPLE_FROM or size > self.n_rows // 2:
+            return None
+        return np.sort(np.random.default_rng(_SAMPLE_SEED).choice(self.n_rows, size, replace=False))
+
+    def preconditioner(self, theta, kind="auto", rows=None, curvature="expected"):
+        """A factor P of the Hessian at ``theta``, P'HP near the identity.
+
+        Parameters
+        ----------
+        kind : {"auto", "full", "kronecker", "diagonal"}
+        rows : ndarray of int, optional
+            Take it from these rows only.
+        curvature : {"expected", "observed"}
+        """
+        kind = self.resolve(kind)
+        if self.is_dense():
+            self._orthogonalise_if_needed(rows)
+        columns = self.columns
+        if kind == "diagonal":
+            diagonal = self._curvature_diagonal(theta, curvature, columns)
+            inner = factors.Diagonal(1 / np.sqrt(np.where(diagonal > 0, diagonal, 1.0)))
+            return self._factor(columns, inner, theta, None)
+        if kind == "kronecker":
+            exact = self.loss.quadratic and rows is None
+            return self._factor(columns, self._kronecker(theta, columns, rows), theta, curvature if exact else None)
+        H = self._curvature(theta, curvature, columns, rows)
+        if rows is not None:
+            H[np.diag_indices_from(H)] += np.maximum(self._known_diagonal(H, columns) - np.diag(H), 0)
+        return self._factor(columns, factors.semidefinite_root(H), theta, curvature if rows is None else None)
+
+    def _factor(self, columns, inner, theta, curvature):
+        certifies = curvature is not None and self.is_exact(curvature)
+        return GLMFactor(columns, inner, self.loss.n_outputs, theta, curvature, certifies)
+
+    def is_exact(self, kind):
+        """Whether this kind of curvature is the second derivative itself."""
+        return self.loss.canonical or kind == "observed"
+
+    def _known_diagonal(self, H, columns):
+        """The diagonal that all rows would give if curvature and columns were independent: rare levels stay seen."""
+        if columns.basis is not None or self.loss.n_outputs > 1 or self.loss.n_constants or not self.fit_intercept:
+            return np.diag(H)
+        variance = (self._moments[1] / columns.scale) ** 2
+        return np.append(H[-1, -1] * variance + self.penalty[:, 0] / columns.scale**2, H[-1, -1])
+
+    def hessian_diagonal(self, theta, kind="observed", factor=None):
+        """The diagonal of `hessian_matrix`."""
+        if factor is None:
+            return self._curvature_diagonal(theta, kind, self._raw_units())
+        if isinstance(factor.inner, factors.Diagonal):
+            return self._curvature_diagonal(theta, kind, factor.columns) * factor.inner.d**2
+        return np.diag(self.hessian_matrix(theta, kind, factor=factor)).copy()
+
+    def _raw_units(self):
+        return Columns(np.zeros(self.n_features), np.ones(self.n_features), self.fit_intercept)
+
+    def _curvature_diagonal(self, theta, curvature, columns):
+        parameters = self.unpack(theta)
+        k = self.loss.n_outputs
+
+        def terms(block, y, weight):
+            bent = self.loss.hessian(y, self._raw(block, parameters), curvature)
+            bent = np.einsum("nkk->nk", bent) * weight[:, None]
+            return block.squares(bent[:, :k], columns), bent[:, k:].sum(axis=0)
+
+        squares, constants = self.rows.reduce(terms, columns)
+        diagonal = squares.T / self._total
+        for output in range(k):
+            diagonal[:, output] += np.diag(self._penalty_matrix(columns, output))
+        return np.concatenate([diagonal.ravel(), constants / self._total])
+
+    def _kronecker(self, theta, columns, rows):
+        data = self.rows if rows is None else self.rows.take(rows)
+        parameters = self.unpack(theta)
+
+        def terms(block, y, weight):
+            bent = self.loss.hessian(y, self._raw(block, parameters), "expected")
+            size = np.einsum("nkk->n", bent) * weight
+            return (bent * weight[:, None, None]).sum(axis=0), block.grams(size[:, None], columns)[0]
+
+        C, A = data.reduce(terms, columns)
+        A, C = A / np.trace(C), C / data.weight.sum()
+        strengths = self.penalty.mean(axis=0)
+        base = self.penalty.mean(axis=1) / (strengths.mean() or 1.0)
+        one = copy.copy(self)
+        one.penalty = base[:, None]
+        return factors.Kronecker(A, C, one._penalty_matrix(columns, 0), strengths)
+
+    def _orthogonalise_if_needed(self, rows):
+        if self._basis_of is not None:
+            return
+        if self._is_wide():
+            self._basis_of = _Orthogonal(self)
+            return
+        plain = self._plain_columns
+        data = self.rows if rows is None else self.rows.take(rows)
+        gram = data.reduce(lambda block, y, weight: (block.grams(weight[:, None], plain)[0],), plain)[0]
+        gram = gram / data.weight.sum() + self._penalty_matrix(plain, 0) / self._mean_curvature
+        self._basis_of = _Orthogonal(self) if factors.is_near_dependent(gram) else False
+
+    # -- what the solvers ask -------------------------------------------------------------------------------------
+
+    @cached_property
+    def _null_raw(self):
+        if self.fit_intercept:
+            return self.loss.null_raw(self.rows.y, self.rows.weight)
+        raw = self.loss.null_raw(self.rows.y, self.rows.weight)
+        raw[: self.loss.n_outputs] = 0
+        return raw
+
+    def start(self):
+        """A feasible start: the null model, or where that has no intercept and no positive mean, one that has."""
+        k = self.loss.n_outputs
+        if not np.isfinite(self._null_value):
+            return positive_start(self)
+        return self.pack(np.zeros((self.n_features, k)), self._null_raw[:k], self._null_raw[k:])
+
+    @cached_property
+    def lower_bound(self):
+        """The loss of the saturated model: no parameters can do better."""
+        return self.rows.weight @ self.loss.saturated(self.rows.y) / self._total
+
+    @cached_property
+    def scale(self):
+        """The null model's loss above the saturated one, the unit of the tolerance."""
+        null = self._null_value if np.isfinite(self._null_value) else self.value_and_gradient(self.start())[0]
+        return max(null - self.lower_bound, np.finfo(float).eps * self.loss.unit(self.rows.y, self.rows.weight))
+
+    @cached_property
+    def _null_value(self):
+        y = self.rows.y
+        raw = np.tile(self._null_raw, (len(y), 1))
+        with np.errstate(over="ignore", invalid="ignore"):
+            return self.rows.weight @ self.loss.value(y, raw) / self._total
+
+    def predictor_change(self, theta, directions):
+        """How far each direction moves the raw predictions, at the most, in units over which the curvature changes."""
+        parameters = self.unpack(theta)
+        changes = [self.unpack(d) for d in directions]
+
+        def largest(block, y, weight):
+            unit = self.loss.predictor_unit(self._raw(block, parameters))
+            return np.stack([(np.abs(self._raw(block, c)) / unit).max(axis=1) for c in changes], axis=1)
+
+        with np.errstate(over="ignore", invalid="ignore"):
+            return self.rows.gather(largest).max(axis=0)
+
+    def sample(self, rows):
+        """The same objective on some rows: unbiased, the penalty not divided."""
+        part = copy.copy(self)
+        part.rows = self.rows.take(rows)
+        part.n_rows = len(rows)
+        part._total = self._total * len(rows) / self.n_rows
+        return part
+
+    def diagnose(self, theta, direction):
+        """Why the optimum is at infinity, in names, or None where that is not proved."""
+        return find_recession(self, theta, direction)
+
+    # -- flat directions ------------------------------------------------------------------------------------------
+
+    def canonical(self, theta):
+        """``theta`` with what the data do not determine set to its conventional value, the same predictions.
+
+        Softmax: coefficients that no penalty ties down sum to zero over the classes. Dependent columns: the
+        coefficients of least Euclidean norm in the user's units.
+        """
+        coef, intercept, constants = (np.array(part) for part in self.unpack(theta))
+        if self.loss.shift_invariant:
+            free = (self.penalty == 0).all(axis=1)
+            coef[free] -= coef[free].mean(axis=1, keepdims=True)
+            intercept -= intercept.mean()
+        null = self._basis_of.null_space() if self._basis_of else np.zeros((self.n_features, 0))
+        if null.shape[1]:
+            along = null @ np.linalg.lstsq(null, coef, rcond=None)[0]
+            coef -= along
+            intercept += self._plain_columns.shift @ along
+        return self.pack(coef, intercept, constants)
+
+    def flat_directions(self):
+        """Which columns the data cannot tell from combinations of others, in names; a list of str."""
+        return self._basis_of.dependencies() if self._basis_of else []
+
+    def rank(self):
+        """Rank of the columns, the intercept aside."""
+        return self._basis_of.columns.n_columns - self.fit_intercept if self._basis_of else self.n_features
+
+    def name(self, feature):
+        """The name of a feature."""
+        return f"x{feature}" if self.feature_names is None else str(self.feature_names[feature])
+
+
+class _Orthogonal:
+    """Coordinates in which nearly dependent columns are orthogonal, and the combinations that vanish in them.
+
+    From the singular values of the standardised design, with the penalty as further rows, reduced block by block to
+    its triangular factor: the normal equations would lose the digits that tell near dependence from dependence.
+    """
+
+    def __init__(self, objective):
+        self._objective_name = objective.name
+        plain = objective._plain_columns
+        p, wide = objective.n_features, objective._is_wide()
+        ridge = objective.penalty.mean(axis=1) / objective._mean_curvature / plain.scale**2
+        self.plain, self.penalised = plain, ridge > 0
+        unit = np.ones(p + plain.fit_intercept)
+        if wide:
+            unit[:p] = 1 / np.sqrt(ridge)
+        R = self._triangle(objective, plain, unit, ridge if not wide else None)
+        _, singular, Vt = svd(R, full_matrices=False, lapack_driver="gesdd")
+        eps = np.finfo(objective.rows.X.dtype).eps
+        keep = singular > eps * max(objective.n_rows, p) * singular.max(initial=0.0)
+        self._R, self._V = (None, None) if wide else (R, Vt[keep])
+        root = np.hypot(singular[keep], 1.0) if wide else singular[keep]
+        basis = unit[:, None] * Vt[keep].T / root
+        self.columns = Columns(plain.shift, plain.scale, plain.fit_intercept, basis)
+
+    def _triangle(self, objective, plain, unit, ridge):
+        total = objective.rows.weight.sum()
+        R = np.zeros((0, len(unit)))
+        if ridge is not None and ridge.any():
+            R = np.diag(np.sqrt(np.append(ridge, np.zeros(plain.fit_intercept))))
+        for block, _, weight in objective.rows.blocks(plain, dense=True):
+            Z = block.standardised(plain) * unit * np.sqrt(weight / total)[:, None]
+            R = np.vstack([R, Z])
+            if len(R) > len(unit):
+                R = qr(R, mode="r", check_finite=False, overwrite_a=True)[0][: len(unit)]
+        return R
+
+    def null_space(self):
+        """Coefficient directions (p, d) in the user's units that leave every prediction as it is."""
+        if self._V is None or len(self._V) == self._V.shape[1]:
+            return np.zeros((len(self.plain.scale), 0))
+        full = svd(self._V, full_matrices=True)[2][len(self._V) :]
+        return full[:, : len(self.plain.scale)].T / self.plain.scale[:, None]
+
+    def dependencies(self, most=5):
+        """Each dependent column as a combination of the others, such as ``"x2 = 3 x0 - 0.5 x1 + 1"``."""
+        p = len(self.plain.scale)
+        if self._V is None or len(self._V) == self._V.shape[1]:
+            return []
+        rank = len(self._V)
+        triangle, pivot = qr(self._R, mode="r", pivoting=True, check_finite=False)
+        kept, dropped = pivot[:rank], pivot[rank:]
+        solution = np.linalg.lstsq(triangle[:rank, :rank], triangle[:rank, rank:], rcond=None)[0]
+        named = [self._sentence(kept, c, d, p) for c, d in zip(solution.T, dropped, strict=True) if d < p]
+        return named if len(named) <= most else named[:most] + [f"and {len(named) - most} more"]
+
+    def _sentence(self, kept, combination, column, p):
+        scale, shift, name = self.plain.scale, self.plain.shift, self._objective_name
+        terms, constant = [], shift[column]
+        for index, factor in zip(kept, combination, strict=True):
+            if index < p and abs(factor) > 1e-6:
+                slope = factor * scale[column] / scale[index]
+                constant -= slope * shift[index]
+                terms.append(f"{slope:+.4g} {name(index)}")
+        size = abs(shift[column]) + scale[column]
+        if self.plain.fit_intercept and abs(constant) > 1e-6 * size:
+            terms.append(f"{constant:+.4g}")
+        return f"{name(column)} = " + (" ".join(terms).lstrip("+") if terms else "0")

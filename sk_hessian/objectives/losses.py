@@ -1,0 +1,485 @@
+"""Pointwise losses: what a prediction costs, and how that cost bends.
+
+A loss sees a target ``y`` and a raw prediction (before the inverse link), never a feature nor a parameter, so that
+linear models and networks share it. Raw predictions are always 2-D, ``(n, n_outputs + n_constants)``: the first
+``n_outputs`` columns come from the features, the others repeat one free parameter (the scale of Huber's loss).
+
+A loss is written for one row; weights, means and penalties belong to the objective. To add one, derive from `Loss`
+and list it in `LOSSES`: the tests of every derivative then apply to it.
+"""
+
+import numpy as np
+from scipy.special import xlogy
+
+#: a correction of the MAD that makes it estimate the standard deviation of a normal sample, 1 / Phi^-1(3/4)
+_MAD_TO_SIGMA = 1.4826022185056018
+
+
+class Loss:
+    """What every loss offers; arrays are for ``n`` rows and ``m = n_outputs + n_constants`` raw columns.
+
+    Attributes
+    ----------
+    n_outputs : int
+        Raw columns that are fed by the features.
+    n_constants : int
+        Raw columns that repeat one free parameter each.
+    canonical : bool
+        True when the expected and the observed curvature are the same.
+    convex : bool
+        True when the loss is convex in the raw prediction.
+    quadratic : bool
+        True when the curvature is constant.
+    shift_invariant : bool
+        True when adding a constant to all outputs changes nothing.
+    """
+
+    n_outputs = 1
+    n_constants = 0
+    canonical = True
+    convex = True
+    quadratic = False
+    shift_invariant = False
+
+    def value(self, y, raw):
+        """Loss of each row, shape (n,); +inf outside the domain."""
+        return self.value_and_gradient(y, raw)[0]
+
+    def value_and_gradient(self, y, raw):
+        """Loss of each row, shape (n,), and its gradient in the raw prediction, shape (n, m)."""
+        raise NotImplementedError
+
+    def hessian(self, y, raw, kind):
+        """Second derivative of each row in the raw prediction, shape (n, m, m).
+
+        ``kind`` is "observed" (the second derivative itself) or "expected" (its mean over y given the prediction:
+        positive semi-definite, and what Fisher scoring uses).
+        """
+        raise NotImplementedError
+
+    def hessian_product(self, y, raw, change, kind):
+        """Hessian of each row times its ``change``, both of shape (n, m)."""
+        return np.einsum("nkl,nl->nk", self.hessian(y, raw, kind), change)
+
+    def inverse_link(self, raw):
+        """The prediction on the scale of y, from the raw prediction."""
+        raise NotImplementedError
+
+    def in_range(self, y):
+        """Whether each target can be had at all, shape (n,) of bool."""
+        return np.isfinite(y)
+
+    #: how `in_range` is said in an error
+    range_text = "finite"
+
+    def null_raw(self, y, weight):
+        """The constant raw prediction of least weighted loss, shape (m,)."""
+        raise NotImplementedError
+
+    def saturated(self, y):
+        """The least loss that any prediction can have, shape (n,)."""
+        raise NotImplementedError
+
+    def unit(self, y, weight):
+        """A typical size of the loss, for a floor where y does not vary."""
+        raise NotImplementedError
+
+    def predictor_unit(self, raw):
+        """The change of a raw prediction over which the curvature changes e-fold; inf where it never does."""
+        return np.ones_like(raw)
+
+    def recession(self, y, change):
+        """Whether moving raw predictions along ``change`` for ever never raises a row's loss.
+
+        Returns
+        -------
+        margin : ndarray of shape (n, any)
+            Must be non-negative for the loss never to rise; it falls for ever where it is positive.
+        fixed : ndarray of shape (n, any)
+            Must be zero.
+        """
+        return np.zeros((len(change), 0)), change
+
+
+def _column(values):
+    return values[:, None]
+
+
+def _as_hessian(values):
+    return values[:, None, None]
+
+
+class SquaredLoss(Loss):
+    """(raw - y)^2 / 2, for one output or for several at once."""
+
+    quadratic = True
+    range_text = "finite"
+
+    def __init__(self, n_outputs=1):
+        self.n_outputs = n_outputs
+
+    def _residual(self, y, raw):
+        return raw - y.reshape(raw.shape)
+
+    def value_and_gradient(self, y, raw):
+        """See `Loss.value_and_gradient`."""
+        residual = self._residual(y, raw)
+        return 0.5 * np.einsum("nk,nk->n", residual, residual), residual
+
+    def hessian(self, y, raw, kind):
+        """See `Loss.hessian`."""
+        return np.broadcast_to(np.eye(self.n_outputs), (len(raw), self.n_outputs, self.n_outputs))
+
+    def hessian_product(self, y, raw, change, kind):
+        """See `Loss.hessian_product`."""
+        return change
+
+    def inverse_link(self, raw):
+        """See `Loss.inverse_link`."""
+        return raw
+
+    def in_range(self, y):
+        """See `Loss.in_range`."""
+        return np.isfinite(y).reshape(len(y), -1).all(axis=1)
+
+    def null_raw(self, y, weight):
+        """See `Loss.null_raw`."""
+        return np.average(y.reshape(len(y), -1), axis=0, weights=weight)
+
+    def saturated(self, y):
+        """See `Loss.saturated`."""
+        return np.zeros(len(y))
+
+    def unit(self, y, weight):
+        """See `Loss.unit`."""
+        return np.average((y.reshape(len(y), -1) ** 2).sum(axis=1), weights=weight)
+
+    def predictor_unit(self, raw):
+        """See `Loss.predictor_unit`: the curvature is constant."""
+        return np.full_like(raw, np.inf)
+
+
+class BinaryCrossEntropy(Loss):
+    """log(1 + exp(-s raw)) with s = 2y - 1, y in {0, 1}.
+
+    Everything is written in exp(-|raw|), so that neither a large margin nor its complement loses digits.
+    """
+
+    range_text = "0 or 1"
+
+    def value_and_gradient(self, y, raw):
+        """See `Loss.value_and_gradient`."""
+        margin = raw[:, 0] * (2 * y - 1)
+        tail = np.exp(-np.abs(margin))
+        value = np.log1p(tail)
+        value -= np.minimum(margin, 0)
+        miss = np.where(margin >= 0, tail, 1.0) / (1 + tail)
+        miss *= 1 - 2 * y
+        return value, _column(miss)
+
+    def hessian(self, y, raw, kind):
+        """See `Loss.hessian`."""
+        tail = np.exp(-np.abs(raw[:, 0]))
+        return _as_hessian(tail / (1 + tail) ** 2)
+
+    def inverse_link(self, raw):
+        """See `Loss.inverse_link`."""
+        tail = np.exp(-np.abs(raw))
+        return np.where(raw >= 0, 1.0, tail) / (1 + tail)
+
+    def in_range(self, y):
+        """See `Loss.in_range`."""
+        return (y == 0) | (y == 1)
+
+    def null_raw(self, y, weight):
+        """See `Loss.null_raw`."""
+        ones, zeros = weight @ y, weight @ (1 - y)
+        return np.array([np.log(ones / zeros) if ones and zeros else 0.0])
+
+    def saturated(self, y):
+        """See `Loss.saturated`."""
+        return np.zeros(len(y))
+
+    def unit(self, y, weight):
+        """See `Loss.unit`."""
+        return np.log(2)
+
+    def recession(self, y, change):
+        """See `Loss.recession`."""
+        return change * _column(2 * y - 1), np.zeros((len(change), 0))
+
+
+class SoftmaxCrossEntropy(Loss):
+    """log sum_k exp(raw_k) - raw_y, with y the index of the class."""
+
+    shift_invariant = True
+
+    def __init__(self, n_outputs):
+        self.n_outputs = n_outputs
+        self.range_text = f"an integer from 0 to {n_outputs - 1}"
+
+    def inverse_link(self, raw):
+        """See `Loss.inverse_link`: the probability of each class."""
+        probability = np.exp(raw - raw.max(axis=1, keepdims=True))
+        probability /= probability.sum(axis=1, keepdims=True)
+        return probability
+
+    def value_and_gradient(self, y, raw):
+        """See `Loss.value_and_gradient`."""
+        rows, y = np.arange(len(raw)), y.astype(np.intp)
+        shifted = raw - raw.max(axis=1, keepdims=True)
+        own = shifted[rows, y]
+        probability = np.exp(shifted)
+        total = probability.sum(axis=1)
+        probability /= _column(total)
+        probability[rows, y] = 0
+        probability[rows, y] = -probability.sum(axis=1)
+        return np.log(total) - own, probability
+
+    def hessian(self, y, raw, kind):
+        """See `Loss.hessian`: diag(p) - p p'."""
+        probability = self.inverse_link(raw)
+        hessian = -probability[:, :, None] * probability[:, None, :]
+        diagonal = np.arange(self.n_outputs)
+        hessian[:, diagonal, diagonal] += probability
+        return hessian
+
+    def hessian_product(self, y, raw, change, kind):
+        """See `Loss.hessian_product`."""
+        probability = self.inverse_link(raw)
+        weighted = probability * change
+        return weighted - probability * weighted.sum(axis=1, keepdims=True)
+
+    def in_range(self, y):
+        """See `Loss.in_range`."""
+        return np.isin(y, np.arange(self.n_outputs))
+
+    def null_raw(self, y, weight):
+        """See `Loss.null_raw`."""
+        counts = np.bincount(y.astype(np.intp), weights=weight, minlength=self.n_outputs)
+        raw = np.log(np.maximum(counts, np.finfo(float).tiny) / counts.sum())
+        return raw - raw.mean()
+
+    def saturated(self, y):
+        """See `Loss.saturated`."""
+        return np.zeros(len(y))
+
+    def unit(self, y, weight):
+        """See `Loss.unit`."""
+        return np.log(self.n_outputs)
+
+    def recession(self, y, change):
+        """See `Loss.recession`: the own class must gain on every other."""
+        rows, y = np.arange(len(change)), y.astype(np.intp)
+        gain = change[rows, y][:, None] - change
+        others = np.arange(self.n_outputs)[None, :] != _column(y)
+        return gain[others].reshape(len(change), self.n_outputs - 1), np.zeros((len(change), 0))
+
+
+class TweedieLoss(Loss):
+    """Half the Tweedie deviance without its constant, log or identity link.
+
+    With mean mu: mu^(2-p)/(2-p) - y mu^(1-p)/(1-p), and the limits mu - y log mu at p = 1, log mu + y/mu at p = 2.
+
+    Parameters
+    ----------
+    power : float
+        Variance power p: 0 normal, 1 Poisson, between 1 and 2 compound Poisson, 2 Gamma, 3 inverse Gaussian.
+    link : {"log", "identity"}
+        The raw prediction is log mu, or mu itself; the mean must stay positive (except at power 0).
+
+    References
+    ----------
+    .. [1] B. Jorgensen, "Exponential dispersion models", JRSS B 49(2), 1987.
+    """
+
+    def __init__(self, power=1.5, link="log"):
+        self.power = power
+        self.link = link
+        self.canonical = (link == "log" and power == 1) or (link == "identity" and power == 0)
+        self.quadratic = link == "identity" and power == 0
+        self.convex = power == 0 if link == "identity" else 1 <= power <= 2
+        self.convex = self.convex or (link == "identity" and power == 1)
+        self.range_text = "finite" if power == 0 else "non-negative" if power < 2 else "positive"
+
+    def _moment(self, raw, exponent):
+        """mu^exponent."""
+        if exponent == 0:
+            return np.ones_like(raw)
+        return np.exp(exponent * raw) if self.link == "log" else raw**exponent
+
+    def _log_mean(self, raw):
+        return raw if self.link == "log" else np.log(raw)
+
+    def _outside(self, raw):
+        return (raw <= 0) if self.link == "identity" and self.power > 0 else None
+
+    def _value(self, y, raw):
+        p = self.power
+        first = self._log_mean(raw) if p == 2 else self._moment(raw, 2 - p) / (2 - p)
+        second = self._log_mean(raw) if p == 1 else self._moment(raw, 1 - p) / (1 - p)
+        return first - y * second
+
+    def value_and_gradient(self, y, raw):
+        """See `Loss.value_and_gradient`."""
+        raw = raw[:, 0]
+        outside = self._outside(raw)
+        if outside is not None and outside.any():
+            inside = np.where(outside, 1.0, raw)
+            value, gradient = self.value_and_gradient(y, _column(inside))
+            return np.where(outside, np.inf, value), gradient
+        slope = 1 if self.link == "log" else 0
+        first = self._moment(raw, slope + 1 - self.power)
+        gradient = first - y * self._moment(raw, slope - self.power)
+        if self.link == "log" and self.power == 1:
+            return first - y * raw, _column(gradient)
+        return self._value(y, raw), _column(gradient)
+
+    def hessian(self, y, raw, kind):
+        """See `Loss.hessian`."""
+        raw, p = raw[:, 0], self.power
+        outside = self._outside(raw)
+        if outside is not None:
+            raw = np.where(outside, 1.0, raw)
+        if self.link == "log":
+            if kind == "expected":
+                return _as_hessian(self._moment(raw, 2 - p))
+            return _as_hessian((2 - p) * self._moment(raw, 2 - p) - (1 - p) * y * self._moment(raw, 1 - p))
+        if kind == "expected":
+            return _as_hessian(self._moment(raw, -p))
+        return _as_hessian((1 - p) * self._moment(raw, -p) + p * y * self._moment(raw, -p - 1))
+
+    def inverse_link(self, raw):
+        """See `Loss.inverse_link`."""
+        return np.exp(raw) if self.link == "log" else raw
+
+    def in_range(self, y):
+        """See `Loss.in_range`."""
+        if self.power == 0:
+            return np.isfinite(y)
+        return np.isfinite(y) & ((y >= 0) if self.power < 2 else (y > 0))
+
+    def null_raw(self, y, weight):
+        """See `Loss.null_raw`: the mean of y is the best constant for every power."""
+        mean = np.average(y, weights=weight)
+        if self.link == "identity":
+            return np.array([mean if mean > 0 or self.power == 0 else 1.0])
+        return np.array([np.log(mean) if mean > 0 else 0.0])
+
+    def saturated(self, y):
+        """See `Loss.saturated`."""
+        p = self.power
+        if p == 1:
+            return y - xlogy(y, y)
+        if p == 2:
+            return np.log(y) + 1
+        if p == 0:
+            return -0.5 * (y if self.link == "identity" else np.maximum(y, 0)) ** 2
+        return y ** (2 - p) / ((2 - p) * (p - 1))
+
+    def unit(self, y, weight):
+        """See `Loss.unit`."""
+        if self.power == 0:
+            return np.average(y**2, weights=weight)
+        return np.average(np.abs(y), weights=weight) ** (2 - self.power)
+
+    def predictor_unit(self, raw):
+        """See `Loss.predictor_unit`."""
+        if self.link == "log":
+            return np.ones_like(raw)
+        return np.full_like(raw, np.inf) if self.power == 0 else np.maximum(raw, np.finfo(float).tiny)
+
+    def recession(self, y, change):
+        """See `Loss.recession`: only rows with y <= 0 may sink for ever, below power 2."""
+        if self.link == "identity" or self.power >= 2:
+            return np.zeros((len(change), 0)), change
+        zero = _column(y <= 0)
+        return np.where(zero, -change, 0.0), np.where(zero, 0.0, change)
+
+
+class HuberLoss(Loss):
+    """Huber's loss with the scale sigma estimated along, as in scikit-learn; jointly convex.
+
+    sigma + sigma h((y - mu)/sigma) with h(z) = z^2 for |z| <= epsilon and 2 epsilon |z| - epsilon^2 beyond. The raw
+    columns are mu and sigma. It has no likelihood: "expected" and "observed" curvature are the same second derivative.
+
+    References
+    ----------
+    .. [1] P. Huber, E. Ronchetti, "Robust Statistics", 2nd ed., 2009, section 7.7 (concomitant scale).
+    """
+
+    n_constants = 1
+
+    def __init__(self, epsilon=1.35, floor=0.0):
+        self.epsilon = epsilon
+        self.floor = floor
+
+    def value_and_gradient(self, y, raw):
+        """See `Loss.value_and_gradient`; +inf where sigma <= floor."""
+        residual, sigma = raw[:, 0] - y, raw[:, 1]
+        if not (sigma > self.floor).all():
+            return np.full(len(y), np.inf), np.zeros_like(raw)
+        bound = self.epsilon * sigma
+        clipped = np.clip(residual, -bound, bound)
+        ratio = clipped / sigma
+        value = sigma + clipped * ratio + 2 * self.epsilon * (np.abs(residual) - np.abs(clipped))
+        return value, np.stack([2 * ratio, 1 - ratio**2], axis=1)
+
+    def hessian(self, y, raw, kind):
+        """See `Loss.hessian`: of rank one inside the bound, zero outside."""
+        residual, sigma = raw[:, 0] - y, raw[:, 1]
+        inside = np.abs(residual) <= self.epsilon * sigma
+        direction = np.stack([np.ones_like(residual), -residual / sigma], axis=1)
+        curvature = np.where(inside, 2 / sigma, 0.0)
+        return _as_hessian(curvature) * direction[:, :, None] * direction[:, None, :]
+
+    def inverse_link(self, raw):
+        """See `Loss.inverse_link`."""
+        return raw[:, :1]
+
+    def null_raw(self, y, weight):
+        """See `Loss.null_raw`: the weighted median, and 1.4826 times the weighted median distance from it."""
+        centre = _weighted_median(y, weight)
+        distance = np.abs(y - centre)
+        spread = _MAD_TO_SIGMA * _weighted_median(distance, weight)
+        if spread <= self.floor:
+            spread = max(np.average(distance, weights=weight), 2 * self.floor)
+        return np.array([centre, spread or 1.0])
+
+    def saturated(self, y):
+        """See `Loss.saturated`."""
+        return np.zeros(len(y))
+
+    def unit(self, y, weight):
+        """See `Loss.unit`."""
+        return np.average(np.abs(y), weights=weight)
+
+    def predictor_unit(self, raw):
+        """See `Loss.predictor_unit`: piecewise quadratic."""
+        return np.full_like(raw, np.inf)
+
+
+def _weighted_median(values, weight):
+    order = np.argsort(values)
+    cumulated = np.cumsum(weight[order])
+    return values[order][np.searchsorted(cumulated, 0.5 * cumulated[-1])]
+
+
+#: one instance of every loss, for the tests that hold for all of them
+LOSSES = (
+    SquaredLoss(),
+    SquaredLoss(3),
+    BinaryCrossEntropy(),
+    SoftmaxCrossEntropy(3),
+    TweedieLoss(0, "identity"),
+    TweedieLoss(0, "log"),
+    TweedieLoss(1, "log"),
+    TweedieLoss(1, "identity"),
+    TweedieLoss(1.5, "log"),
+    TweedieLoss(1.5, "identity"),
+    TweedieLoss(2, "log"),
+    TweedieLoss(2, "identity"),
+    TweedieLoss(3, "log"),
+    TweedieLoss(3, "identity"),
+    HuberLoss(),
+)

@@ -1,0 +1,126 @@
+"""Minimisers of smooth objectives: `minimize`, and the five solvers it runs."""
+
+from numbers import Integral, Real
+
+import numpy as np
+from sklearn.base import clone
+
+from sk_hessian.solvers._loop import Run, State
+from sk_hessian.solvers.directions import LBFGS, SGD, SOLVERS, Clip, Momentum, Newton, Solver
+from sk_hessian.solvers.result import Convergence, Result
+
+__all__ = [
+    "LBFGS",
+    "SGD",
+    "SOLVERS",
+    "Clip",
+    "Convergence",
+    "Momentum",
+    "Newton",
+    "Result",
+    "Solver",
+    "State",
+    "check_solver",
+    "minimize",
+]
+
+#: names of scikit-learn's solvers -> what to use here
+_ELSEWHERE = {
+    "newton-cholesky": '"newton"',
+    "newton-cg": 'Newton(linear_solver="cg")',
+    "liblinear": '"newton"',
+    "sag": '"sgd"',
+    "saga": '"sgd"',
+    "adam": 'Momentum(precondition="diagonal")',
+    "cholesky": '"newton"',
+    "svd": '"newton"',
+    "lsqr": '"lbfgs"',
+    "sparse_cg": 'Newton(linear_solver="cg")',
+}
+
+
+def check_solver(solver):
+    """The solver object that a name or an object stands for, its options checked; None for "auto".
+
+    Raises
+    ------
+    ValueError, TypeError
+        For an unknown name or option, naming the alternatives.
+    """
+    names = ", ".join(repr(name) for name in ("auto", *SOLVERS))
+    if isinstance(solver, str):
+        if solver == "auto":
+            return None
+        if solver not in SOLVERS:
+            instead = f"; for scikit-learn's {solver!r} use {_ELSEWHERE[solver]}" if solver in _ELSEWHERE else ""
+            raise ValueError(f"solver={solver!r} is unknown: choose from {names}, or an object such as Newton(){instead}")
+        return SOLVERS[solver]()
+    if not isinstance(solver, Solver):
+        raise TypeError(f"solver must be one of {names} or an object such as Newton(), got {solver!r}")
+    solver.check()
+    return clone(solver)
+
+
+def choose(objective, n_parameters):
+    """The solver that "auto" stands for: Newton where the Hessian is formed or sampled rows save nothing, else L-BFGS."""
+    if objective.sample_rows() is None and objective.forms_hessian(n_parameters):
+        return Newton()
+    return LBFGS()
+
+
+def minimize(objective, x0, solver="auto", *, tol=1e-4, max_iter=1000, callback=None, random_state=None):
+    """Minimise an objective.
+
+    Parameters
+    ----------
+    objective : object
+        Of `sk_hessian.objectives`, such as ``FunctionObjective(fun)``.
+    x0 : array-like of shape (n_parameters,)
+        Start.
+    solver : str or Solver, default="auto"
+        One of "auto", "sgd", "momentum", "clip", "newton", "lbfgs", or an object with options.
+    tol : float, default=1e-4
+        ``optimal`` needs half the squared Newton decrement to be at most ``tol**2`` times the objective's scale.
+    max_iter : int, default=1000
+        Most outer iterations; epochs for a stochastic solver.
+    callback : callable, optional
+        ``callback(state)`` after each iteration, see `State`; a true answer stops the run.
+    random_state : int, RandomState or None
+        For minibatches; the deterministic solvers use none.
+
+    Returns
+    -------
+    Result
+
+    Examples
+    --------
+    >>> from scipy.optimize import rosen, rosen_der
+    >>> from sk_hessian.objectives import FunctionObjective
+    >>> result = minimize(FunctionObjective(rosen, jac=rosen_der), [-1.0, 2.0], "newton")
+    >>> result.status, result.x.round(6)
+    ('optimal', array([1., 1.]))
+    """
+    spec = check_solver(solver)
+    x0 = np.array(x0, dtype=float)
+    _check_numbers(x0, tol, max_iter)
+    if callback is not None and not callable(callback):
+        raise TypeError(f"callback must be callable, got {callback!r}")
+    spec = choose(objective, x0.size) if spec is None else spec
+    rng = _generator(random_state)
+    return Run(objective, x0, spec, tol, rng).go(max_iter, callback)
+
+
+def _check_numbers(x0, tol, max_iter):
+    if x0.ndim != 1 or x0.size == 0 or not np.isfinite(x0).all():
+        raise ValueError(f"x0 must be a non-empty 1-D array of finite numbers, got shape {x0.shape}")
+    if isinstance(tol, bool) or not isinstance(tol, Real) or not 0 < tol < np.inf:
+        raise ValueError(f"tol must be a positive number, got {tol!r}")
+    if isinstance(max_iter, bool) or not isinstance(max_iter, Integral) or max_iter < 1:
+        raise ValueError(f"max_iter must be an integer of at least 1, got {max_iter!r}")
+
+
+def _generator(random_state):
+    """A numpy Generator from what scikit-learn calls a random state."""
+    if isinstance(random_state, np.random.RandomState):
+        return np.random.default_rng(random_state.randint(2**32, dtype=np.uint64))
+    return np.random.default_rng(random_state)

@@ -1,0 +1,165 @@
+"""Linear algebra of the solvers: damped solves, truncated conjugate gradients, the lowest eigenvalue."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.linalg import lapack
+from scipy.sparse.linalg import ArpackNoConvergence, eigsh
+
+#: below this many parameters an eigenvalue problem is solved densely
+_DENSE_EIGENVALUES = 500
+
+
+class DenseCurvature:
+    """A symmetric matrix H that is solved with any damping.
+
+    Parameters
+    ----------
+    H : ndarray of shape (r, r)
+    """
+
+    def __init__(self, H):
+        self.H = H
+        self.unit = max(np.abs(np.diag(H)).max(initial=0.0), np.finfo(float).tiny)
+        self.triangle = None
+
+    def solve(self, gradient, damping):
+        """The minimiser d of gradient'd + d'(H + damping I)d / 2, and the damping that made H definite."""
+        while True:
+            L, info = lapack.dpotrf(self._damped(damping), lower=1, clean=1)
+            if info == 0 and np.diag(L).min(initial=1.0) > 0:
+                break
+            damping = max(4 * damping, 1e-8 * self.unit)
+        self.triangle = L if damping == 0 else None
+        return -lapack.dpotrs(L, gradient, lower=1)[0], damping
+
+    def _damped(self, damping):
+        damped = self.H.copy()
+        damped[np.diag_indices_from(damped)] += damping
+        return damped
+
+
+class DiagonalCurvature:
+    """H given by its diagonal; entries that are not positive count as the smallest positive one."""
+
+    triangle = None
+
+    def __init__(self, diagonal):
+        positive = diagonal[diagonal > 0]
+        self.diagonal = np.where(diagonal > 0, diagonal, positive.min() if positive.size else 1.0)
+        self.unit = self.diagonal.max(initial=0.0)
+
+    def solve(self, gradient, damping):
+        """See `DenseCurvature.solve`."""
+        return -gradient / (self.diagonal + damping), damping
+
+
+class OperatorCurvature:
+    """H known by its products, solved by truncated conjugate gradients.
+
+    The inner tolerance is min(1/2, sqrt(|g| / |g_0|)): superlinear, and no more precise than the outer step deserves
+    (Dembo & Steihaug, "Truncated-Newton algorithms for large-scale unconstrained optimization", 1983).
+
+    Parameters
+    ----------
+    operator : LinearOperator
+    first_norm : float
+        Norm of the first gradient of the run.
+    """
+
+    triangle = None
+    unit = 1.0
+
+    def __init__(self, operator, first_norm, max_iter):
+        self._operator, self._first_norm, self._max_iter = operator, first_norm, max_iter
+        self.n_products = 0
+
+    def solve(self, gradient, damping):
+        """See `DenseCurvature.solve`; of negative curvature it returns the step that it had reached before."""
+        norm = np.linalg.norm(gradient)
+        forcing = min(0.5, np.sqrt(norm / self._first_norm)) if self._first_norm else 0.5
+        result = conjugate_gradient(self.product, gradient, damping, lambda cg: cg.residual <= forcing * norm, self._max_iter)
+        return result.step, damping
+
+    def product(self, v):
+        """H v."""
+        self.n_products += 1
+        return self._operator.matvec(v)
+
+
+@dataclass
+class ConjugateGradient:
+    """State of `conjugate_gradient`.
+
+    Attributes
+    ----------
+    step : ndarray
+        Where it stands.
+    residual : float
+        Norm of H step + gradient.
+    decrement : float
+        -(gradient'step) / 2 so far: half the squared Newton decrement from below.
+    gain : float
+        What the last iteration added to it.
+    n_iter : int
+    negative_curvature : bool
+    """
+
+    step: np.ndarray
+    residual: float
+    decrement: float = 0.0
+    gain: float = 0.0
+    n_iter: int = 0
+    negative_curvature: bool = False
+
+
+def conjugate_gradient(product, gradient, damping, done, max_iter):
+    """Minimise gradient'd + d'(H + damping I)d / 2 from d = 0 until ``done(state)`` (Nocedal & Wright, algorithm 7.1).
+
+    Returns
+    -------
+    ConjugateGradient
+        At negative curvature the step before it, or steepest descent of unit curvature if there was none.
+    """
+    state = ConjugateGradient(np.zeros_like(gradient), np.linalg.norm(gradient))
+    residual, direction = gradient.copy(), -gradient
+    square = residual @ residual
+    while state.n_iter < max_iter and square > 0 and not done(state):
+        bent = product(direction) + damping * direction
+        curvature = direction @ bent
+        if curvature <= np.finfo(float).eps * (direction @ direction) * damping or curvature <= 0:
+            state.negative_curvature = True
+            if state.n_iter == 0:
+                state.step = -gradient
+            break
+        alpha = square / curvature
+        state.step = state.step + alpha * direction
+        residual = residual + alpha * bent
+        state.gain = 0.5 * alpha * square
+        state.decrement += state.gain
+        state.n_iter += 1
+        previous, square = square, residual @ residual
+        state.residual = np.sqrt(square)
+        direction = -residual + (square / previous) * direction
+    return state
+
+
+def lowest_eigenpair(operator, matrix=None):
+    """The smallest eigenvalue of a symmetric operator with its vector, and the largest in absolute value.
+
+    Dense where ``matrix`` is given; else Lanczos from a random vector (of a fixed seed: the gradient may lie in a
+    subspace that misses it).
+    """
+    if matrix is not None:
+        values, vectors = np.linalg.eigh(matrix)
+        return values[0], vectors[:, 0], np.abs(values).max()
+    start = np.random.default_rng(0).normal(size=operator.shape[0])
+    try:
+        values, vectors = eigsh(operator, k=1, which="SA", v0=start, tol=1e-3, maxiter=300)
+        largest = np.abs(eigsh(operator, k=1, which="LM", v0=start, tol=1e-2, return_eigenvectors=False)).max()
+    except ArpackNoConvergence as unfinished:
+        if not len(unfinished.eigenvalues):
+            return 0.0, start, 1.0
+        values, vectors = unfinished.eigenvalues, unfinished.eigenvectors
+        largest = np.abs(values).max()
+    return values[0], vectors[:, 0], largest

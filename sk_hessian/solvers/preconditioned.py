@@ -1,0 +1,173 @@
+"""An objective seen through theta = origin + P u, where its curvature is near the identity.
+
+Every solver runs in u; with P the identity it runs on the objective itself.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.linalg import solve_triangular
+from scipy.sparse.linalg import LinearOperator
+
+
+class Identity:
+    """P = I, for ``precondition=None``."""
+
+    certifies = False
+    curvature = None
+
+    def __init__(self, theta):
+        self.theta = theta
+        self.shape = (theta.size, theta.size)
+
+    def apply(self, u):
+        """P u."""
+        return u
+
+    def transpose(self, g):
+        """P'g."""
+        return g
+
+    def restrict(self, theta):
+        """Every parameter vector can be reached."""
+        return theta
+
+
+class Refined:
+    """P L^-T: a factor refined by the Cholesky factor L of the Hessian in its coordinates."""
+
+    def __init__(self, outer, L, theta, certifies):
+        self.outer, self.L, self.theta, self.certifies = outer, L, theta, certifies
+
+    def apply(self, u):
+        """P L^-T u."""
+        return self.outer.apply(solve_triangular(self.L, u, lower=True, trans=1, check_finite=False))
+
+    def transpose(self, g):
+        """L^-1 P'g."""
+        return solve_triangular(self.L, self.outer.transpose(g), lower=True, check_finite=False)
+
+
+@dataclass
+class Counts:
+    """How often the data were visited, in passes over all rows."""
+
+    evaluations: float = 0.0
+    hessians: float = 0.0
+    products: float = 0.0
+    others: float = 0.0
+
+    @property
+    def passes(self):
+        """All visits together."""
+        return self.evaluations + self.hessians + self.products + self.others
+
+
+@dataclass(frozen=True)
+class Point:
+    """An iterate with what was computed there.
+
+    Attributes
+    ----------
+    u, theta : ndarray
+        Preconditioned and user's coordinates.
+    value : float
+    gradient, slope : ndarray
+        Gradients in theta and in u.
+    """
+
+    u: np.ndarray
+    theta: np.ndarray
+    value: float
+    gradient: np.ndarray
+    slope: np.ndarray
+
+
+class Preconditioned:
+    """``objective`` in the coordinates u of theta = origin + P u.
+
+    Parameters
+    ----------
+    objective : objective
+    factor : factor of the objective, or `Identity`
+    origin : ndarray
+    counts : Counts
+    share : float
+        The part of the rows that an evaluation visits.
+    """
+
+    def __init__(self, objective, factor, origin, counts, share=1.0):
+        self.objective, self.factor, self.counts = objective, factor, counts
+        self.origin = factor.restrict(origin)
+        self._share = share
+
+    @property
+    def is_identity(self):
+        """Whether u is theta."""
+        return isinstance(self.factor, Identity)
+
+    def evaluate(self, u):
+        """The `Point` at ``u``: one pass."""
+        theta = self.origin + self.factor.apply(u)
+        value, gradient = self.objective.value_and_gradient(theta)
+        self.counts.evaluations += self._share
+        return Point(u, theta, value, gradient, self.factor.transpose(gradient))
+
+    def start(self):
+        """The `Point` at the origin."""
+        return self.evaluate(np.zeros(self.factor.shape[1]))
+
+    def slope(self, u):
+        """The gradient at ``u``, and whether the value there is finite."""
+        point = self.evaluate(u)
+        return point.slope, np.isfinite(point.value)
+
+    def hessian(self, point, kind):
+        """P'HP at ``point`` as a `LinearOperator`."""
+        operator, factor, r = self.objective.hessian(point.theta, kind), self.factor, self.factor.shape[1]
+
+        def product(u):
+            self.counts.products += self._share
+            return factor.transpose(operator.matvec(factor.apply(np.ravel(u))))
+
+        return LinearOperator((r, r), matvec=product, rmatvec=product, dtype=float)
+
+    def hessian_matrix(self, point, kind, rows=None):
+        """P'HP at ``point`` as a matrix."""
+        self.counts.hessians += 1.0 if rows is None else len(rows) / self.objective.n_rows
+        factor = None if self.is_identity else self.factor
+        return self.objective.hessian_matrix(point.theta, kind, rows=rows, factor=factor)
+
+    def hessian_diagonal(self, point, kind):
+        """The diagonal of P'HP at ``point``."""
+        self.counts.hessians += 1
+        factor = None if self.is_identity else self.factor
+        return self.objective.hessian_diagonal(point.theta, kind, factor=factor)
+
+    def sample(self, rows):
+        """The same coordinates for the objective on some rows."""
+        share = len(rows) / self.objective.n_rows
+        return Preconditioned(self.objective.sample(rows), self.factor, self.origin, self.counts, share)
+
+    def refactored(self, factor, point):
+        """The problem in coordinates of another ``factor`` with its origin at ``point``, and that point in them."""
+        problem = Preconditioned(self.objective, factor, point.theta, self.counts)
+        if problem.origin is not point.theta:
+            return problem, problem.start()
+        u = np.zeros(factor.shape[1])
+        return problem, Point(u, point.theta, point.value, point.gradient, factor.transpose(point.gradient))
+
+
+def precondition(objective, kind, theta, counts, sampled=True):
+    """`Preconditioned` with a factor taken at ``theta``; ``kind`` None is the identity."""
+    resolved = None if kind is None else objective.resolve(kind, theta.size)
+    return Preconditioned(objective, factor_at(objective, resolved, theta, counts, sampled), theta, counts)
+
+
+def factor_at(objective, kind, theta, counts, sampled=True):
+    """A factor of the Hessian at ``theta``; from a sample of the rows where the objective advises one."""
+    if kind is None:
+        return Identity(theta)
+    rows = objective.sample_rows() if sampled else None
+    counts.hessians += 1.0 if rows is None else len(rows) / objective.n_rows
+    return objective.preconditioner(theta, kind, rows=rows, curvature=objective.curvature)

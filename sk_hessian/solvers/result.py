@@ -1,0 +1,97 @@
+"""What a run hands back."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+#: column of the history -> what it holds
+HISTORY_COLUMNS = {
+    "iteration": "outer iterations so far (epochs for a stochastic solver)",
+    "epoch": "passes over the rows spent on gradients so far",
+    "objective": "the objective on all rows",
+    "gradient_norm": "largest absolute entry of the gradient in the user's parameters",
+    "decrement": "the solver's estimate of half the squared Newton decrement",
+    "step": "learning rate or length along the direction",
+    "damping": "Levenberg-Marquardt damping (zero for other solvers)",
+    "evaluations": "evaluations of value and gradient so far, in passes",
+    "hessian_products": "Hessian products and matrices so far, in passes",
+    "seconds": "since the run began",
+}
+
+
+@dataclass(frozen=True)
+class Convergence:
+    """The verdict on a run.
+
+    Attributes
+    ----------
+    status : str
+        "optimal", "stopped", "stalled", "separated", "saddle", "diverged" or "max_iter".
+    message : str
+        What happened, how far from the optimum, what to do.
+    objective : float
+        At the returned parameters: weighted mean loss plus penalty for the linear models.
+    decrement : float
+        Half the squared Newton decrement there, an estimate of objective minus optimum; nan if it was not certified.
+    scale : float
+        What the tolerance is relative to: ``optimal`` needs ``decrement <= tol**2 * scale``.
+    tol : float
+    gradient_norm : float
+        Largest absolute entry of the gradient.
+    passes : float
+        Passes over the data: evaluations, Hessians, products and checks.
+    flat_directions : tuple of str
+        Combinations of columns that the data cannot tell apart.
+    separation : object or None
+        For "separated": the classes and features, and a direction along which the loss falls for ever.
+    """
+
+    status: str
+    message: str
+    objective: float
+    decrement: float
+    scale: float
+    tol: float
+    gradient_norm: float
+    passes: float
+    flat_directions: tuple = ()
+    separation: object = None
+
+
+@dataclass(frozen=True)
+class Result:
+    """Outcome of `minimize`, with the field names of `scipy.optimize.OptimizeResult`.
+
+    Attributes
+    ----------
+    x : ndarray of shape (n_parameters,)
+    fun : float
+    jac : ndarray of shape (n_parameters,)
+    nit : int
+        Outer iterations.
+    nfev : float
+        Evaluations of value and gradient, in passes over the rows.
+    nhev : float
+        Hessian matrices and products, in passes.
+    success : bool
+        Whether the status is "optimal".
+    status, message : str
+    solver : object
+        The solver that ran.
+    convergence : Convergence
+    history : dict of str to ndarray
+        One entry per column of `HISTORY_COLUMNS`, one row per outer iteration, the start included.
+    """
+
+    x: np.ndarray
+    fun: float
+    jac: np.ndarray
+    nit: int
+    nfev: float
+    nhev: float
+    success: bool
+    status: str
+    message: str
+    solver: object
+    convergence: Convergence
+    history: dict = field(repr=False)
