@@ -14,7 +14,13 @@ from sk_hessian.objectives import GLMObjective
 from sk_hessian.solvers import check_solver, minimize
 
 #: columns of the history that ``verbose`` prints, with their formats
-_VERBOSE_COLUMNS = {"objective": "{:>17.10g}", "gradient_norm": "{:>13.3g}", "decrement": "{:>11.3g}", "step": "{:>9.3g}", "seconds": "{:>9.3f}"}
+_VERBOSE_COLUMNS = {
+    "objective": "{:>17.10g}",
+    "gradient_norm": "{:>13.3g}",
+    "decrement": "{:>11.3g}",
+    "step": "{:>9.3g}",
+    "seconds": "{:>9.3f}",
+}
 
 
 @contextlib.contextmanager
@@ -36,9 +42,15 @@ def progress_printer(verbose):
 
     def show(state):
         if state.iteration == 1:
-            print(f"{'iteration':>9}" + "".join(f"{name:>{len(text.format(0.0))}}" for name, text in _VERBOSE_COLUMNS.items()))
+            print(
+                f"{'iteration':>9}"
+                + "".join(f"{name:>{len(text.format(0.0))}}" for name, text in _VERBOSE_COLUMNS.items())
+            )
         if state.iteration % verbose == 0:
-            print(f"{state.iteration:>9}" + "".join(text.format(state.record[name]) for name, text in _VERBOSE_COLUMNS.items()))
+            print(
+                f"{state.iteration:>9}"
+                + "".join(text.format(state.record[name]) for name, text in _VERBOSE_COLUMNS.items())
+            )
 
     return show
 
@@ -141,7 +153,9 @@ class LinearModel(BaseEstimator):
         coef, intercept = np.atleast_2d(coef).T, np.broadcast_to(self.intercept_, (objective.loss.n_outputs,))
         expected = (objective.n_features, objective.loss.n_outputs)
         if coef.shape != expected:
-            raise ValueError(f"warm_start=True: the former coef_ is for {coef.shape[::-1]}, the data need {expected[::-1]}; refit with warm_start=False")
+            raise ValueError(
+                f"warm_start=True: the former coef_ is for {coef.shape[::-1]}, the data need {expected[::-1]}; refit with warm_start=False"
+            )
         constants = [self.scale_] if objective.loss.n_constants else []
         start = objective.pack(coef, intercept, constants)
         return start if np.isfinite(objective.value_and_gradient(start)[0]) else objective.start()

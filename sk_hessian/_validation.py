@@ -80,7 +80,9 @@ def check_penalty_weights(penalty_weights, n_features):
         return np.ones(n_features)
     weights = check_array(penalty_weights, ensure_2d=False, dtype=np.float64, input_name="penalty_weights")
     if weights.shape != (n_features,):
-        raise ValueError(f"penalty_weights must have one entry for each of the {n_features} features, got shape {weights.shape}")
+        raise ValueError(
+            f"penalty_weights must have one entry for each of the {n_features} features, got shape {weights.shape}"
+        )
     if (weights < 0).any():
         raise ValueError("penalty_weights must not be negative; zero leaves a feature without penalty")
     return weights

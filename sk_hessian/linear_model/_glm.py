@@ -213,7 +213,9 @@ class TweedieRegressor(_TweedieModel):
         super()._check_parameters()
         power = _validation.check_number(self, "power", 0)
         if 0 < power < 1:
-            raise ValueError(f"power={self.power!r}: no distribution exists between 0 and 1; use 0, or a power of at least 1")
+            raise ValueError(
+                f"power={self.power!r}: no distribution exists between 0 and 1; use 0, or a power of at least 1"
+            )
         if self.link not in ("auto", "identity", "log"):
             raise ValueError(f"link must be 'auto', 'identity' or 'log', got {self.link!r}")
 

@@ -82,7 +82,17 @@ class LinearRegression(_LeastSquares):
     (array([2.]), 1.0, 'optimal')
     """
 
-    def __init__(self, *, fit_intercept=True, solver="auto", tol=1e-4, max_iter=1000, warm_start=False, verbose=0, random_state=None):
+    def __init__(
+        self,
+        *,
+        fit_intercept=True,
+        solver="auto",
+        tol=1e-4,
+        max_iter=1000,
+        warm_start=False,
+        verbose=0,
+        random_state=None,
+    ):
         self.fit_intercept = fit_intercept
         self.solver = solver
         self.tol = tol
@@ -177,7 +187,9 @@ class Ridge(_LeastSquares):
             alpha = np.asarray(self.alpha, dtype=float)
             n_targets = 1 if y.ndim == 1 else y.shape[1]
             if alpha.shape != (n_targets,):
-                raise ValueError(f"alpha must be a number or have one entry for each of the {n_targets} targets, got shape {alpha.shape}")
+                raise ValueError(
+                    f"alpha must be a number or have one entry for each of the {n_targets} targets, got shape {alpha.shape}"
+                )
             if not (np.isfinite(alpha) & (alpha >= 0)).all():
                 raise ValueError(f"alpha must be finite and non-negative, got {self.alpha!r}")
         return super()._encode(y, weight)

@@ -74,7 +74,13 @@ def _is_recession(objective, direction):
 
     def sides(block, y, weight):
         margin, fixed = objective.loss.recession(y, objective._raw(block, parameters))
-        return np.column_stack([margin.min(axis=1, initial=np.inf), margin.max(axis=1, initial=0.0), np.abs(fixed).max(axis=1, initial=0.0)])
+        return np.column_stack(
+            [
+                margin.min(axis=1, initial=np.inf),
+                margin.max(axis=1, initial=0.0),
+                np.abs(fixed).max(axis=1, initial=0.0),
+            ]
+        )
 
     least, most, moved = objective.rows.gather(sides).T
     size = most.mean()
@@ -168,7 +174,9 @@ def positive_start(objective):
         solution = linprog(cost, A_ub=np.column_stack([-Z, np.ones(len(Z))]), b_ub=np.zeros(len(Z)), bounds=bounds)
         z = solution.x[:-1]
         if (Z @ z).min() <= 0:
-            raise ValueError("link='identity' needs a positive mean for every row, and without an intercept no coefficients give one: use fit_intercept=True or link='log'")
+            raise ValueError(
+                "link='identity' needs a positive mean for every row, and without an intercept no coefficients give one: use fit_intercept=True or link='log'"
+            )
     y, weight = objective.rows.y, objective.rows.weight
     z = z * (weight @ y / (weight @ (Z @ z)) or 1.0)
     return columns.to_weights(z[:, None]).ravel()

@@ -188,7 +188,7 @@ def is_near_dependent(H):
 
 
 def unit_scale(H):
-    """d with diag(d) H diag(d) of unit diagonal; 1 where the diagonal is zero."""
+    """D with diag(d) H diag(d) of unit diagonal; 1 where the diagonal is zero."""
     diagonal = np.diag(H)
     return 1 / np.sqrt(np.where(diagonal > 0, diagonal, 1.0))
 

@@ -118,7 +118,9 @@ class FunctionObjective:
         if kind == "auto":
             return "full" if self.is_dense(n_parameters) else None
         if kind not in ("full", "diagonal"):
-            raise ValueError(f"precondition={kind!r} is not available for a function; choose from ('auto', None, 'full', 'diagonal')")
+            raise ValueError(
+                f"precondition={kind!r} is not available for a function; choose from ('auto', None, 'full', 'diagonal')"
+            )
         return kind
 
     def preconditioner(self, theta, kind="auto", rows=None, curvature="observed"):
@@ -141,7 +143,7 @@ class FunctionObjective:
 
     def sample_rows(self):
         """No rows to sample."""
-        return None
+        return
 
     def sample(self, rows):
         """Not a sum over rows."""
@@ -153,7 +155,7 @@ class FunctionObjective:
 
     def diagnose(self, theta, direction):
         """Nothing is known of a function beyond its values."""
-        return None
+        return
 
     def canonical(self, theta):
         """``theta`` itself."""
@@ -166,7 +168,9 @@ class FunctionObjective:
 
 def _refuse_expected(kind):
     if kind == "expected":
-        raise ValueError('hessian="gauss-newton" needs a model of residuals or a likelihood; for a function use hessian="exact"')
+        raise ValueError(
+            'hessian="gauss-newton" needs a model of residuals or a likelihood; for a function use hessian="exact"'
+        )
 
 
 def _steps(theta, order):

@@ -8,7 +8,7 @@ with theta the coefficients and intercepts W (q, k) stored by rows, followed by 
 """
 
 import copy
-from functools import cached_property, partial
+from functools import cached_property
 
 import numpy as np
 from scipy.linalg import qr, svd

@@ -53,7 +53,9 @@ def check_solver(solver):
             return None
         if solver not in SOLVERS:
             instead = f"; for scikit-learn's {solver!r} use {_ELSEWHERE[solver]}" if solver in _ELSEWHERE else ""
-            raise ValueError(f"solver={solver!r} is unknown: choose from {names}, or an object such as Newton(){instead}")
+            raise ValueError(
+                f"solver={solver!r} is unknown: choose from {names}, or an object such as Newton(){instead}"
+            )
         return SOLVERS[solver]()
     if not isinstance(solver, Solver):
         raise TypeError(f"solver must be one of {names} or an object such as Newton(), got {solver!r}")

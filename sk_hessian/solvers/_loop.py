@@ -175,7 +175,9 @@ class Run:
 
     def _proposes(self):
         if self.problem.is_identity and getattr(self.method, "factor", None) is None:
-            return not self.point.slope.any() or abs(self.drop) <= self._threshold(np.inf if self.objective.scale is None else 0)
+            return not self.point.slope.any() or abs(self.drop) <= self._threshold(
+                np.inf if self.objective.scale is None else 0
+            )
         estimate = self._estimate()
         return estimate <= self._threshold(estimate) or self._gap_is_small()
 
@@ -195,7 +197,9 @@ class Run:
                 return "separated"
         self._use(certificate.factor)
         self.look_gap = min(2 * self.look_gap, 64)
-        self.next_look = self.iteration + (self.look_gap if self.problem.is_identity or certificate.factor is None else 1)
+        self.next_look = self.iteration + (
+            self.look_gap if self.problem.is_identity or certificate.factor is None else 1
+        )
         return None
 
     def _exhausted(self):
@@ -245,7 +249,9 @@ class Run:
         return "saddle"
 
     def _restart_at(self, theta):
-        self.problem = precondition(self.objective, self.spec.precondition, theta, self.counts, not self.spec.exact_factors)
+        self.problem = precondition(
+            self.objective, self.spec.precondition, theta, self.counts, not self.spec.exact_factors
+        )
         self.point = self.best = self.problem.start()
         self.method.reset()
         self.method.factor = None
@@ -300,7 +306,9 @@ class Run:
             quiet = quiet + 1 if cg.n_iter and cg.gain <= 0.01 * cg.decrement else 0
             return quiet >= _SETTLED or cg.decrement > self._threshold(cg.decrement)
 
-        cg = conjugate_gradient(operator.matvec, self.point.slope, 0.0, settled, min(2 * self.point.u.size, _MOST_PRODUCTS))
+        cg = conjugate_gradient(
+            operator.matvec, self.point.slope, 0.0, settled, min(2 * self.point.u.size, _MOST_PRODUCTS)
+        )
         step = self.problem.factor.apply(cg.step)
         return Certificate(cg.decrement, self._changes(step)[0], step)
 

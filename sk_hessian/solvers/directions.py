@@ -72,7 +72,9 @@ def _matches(value, option):
     kind = Integral if option.integral else Real
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, kind) or not np.isfinite(value):
         return False
-    return (value >= 0 if option.zero else value > 0) and (value < option.most if option.strict else value <= option.most)
+    return (value >= 0 if option.zero else value > 0) and (
+        value < option.most if option.strict else value <= option.most
+    )
 
 
 def _describe(option):
@@ -80,7 +82,9 @@ def _describe(option):
         return "a callable"
     if not isinstance(option, _Positive):
         return repr(option)
-    bounds = (" >= 0" if option.zero else " > 0") + (f" and {'<' if option.strict else '<='} {option.most:g}" if np.isfinite(option.most) else "")
+    bounds = (" >= 0" if option.zero else " > 0") + (
+        f" and {'<' if option.strict else '<='} {option.most:g}" if np.isfinite(option.most) else ""
+    )
     return ("an integer" if option.integral else "a number") + bounds
 
 
@@ -161,7 +165,9 @@ class LimitedMemory:
         """Remember a step ``s`` and the change ``y`` of the slope, unless its curvature is not positive."""
         curvature = s @ y
         if curvature > np.finfo(float).eps * np.linalg.norm(s) * np.linalg.norm(y):
-            self.pairs = [*self.pairs[-self.memory + 1 :], (s, y, 1 / curvature)] if self.memory > 1 else [(s, y, 1 / curvature)]
+            self.pairs = (
+                [*self.pairs[-self.memory + 1 :], (s, y, 1 / curvature)] if self.memory > 1 else [(s, y, 1 / curvature)]
+            )
 
     def __call__(self, slope):
         q, alphas = slope.copy(), []
@@ -214,7 +220,9 @@ class SGD(_FirstOrder):
         The change of variables it runs in. None with a float ``learning_rate`` is the textbook formula.
     """
 
-    def __init__(self, learning_rate="auto", *, schedule="constant", batch_size="auto", average=False, precondition="auto"):
+    def __init__(
+        self, learning_rate="auto", *, schedule="constant", batch_size="auto", average=False, precondition="auto"
+    ):
         self.learning_rate = learning_rate
         self.schedule = schedule
         self.batch_size = batch_size
@@ -429,7 +437,9 @@ def _first_batch(batch_size, problem):
         raise ValueError(f"batch_size={batch_size} needs an objective that is a sum over rows; use batch_size=None")
     if batch_size != "auto":
         if batch_size > n_rows:
-            raise ValueError(f"batch_size={batch_size} is larger than the number of rows, {n_rows}; use batch_size=None for all rows")
+            raise ValueError(
+                f"batch_size={batch_size} is larger than the number of rows, {n_rows}; use batch_size=None for all rows"
+            )
         return None if batch_size == n_rows else batch_size
     return _grown(max(_SMALLEST_BATCH, _BATCH_PER_PARAMETER * problem.factor.shape[1]), n_rows)
 
@@ -551,7 +561,9 @@ class Newton(Solver):
         """See `Solver.check`."""
         super().check()
         if self.hessian in ("subsampled", "diagonal") and self.linear_solver == "cg":
-            raise ValueError(f'Newton: linear_solver="cg" uses products of all rows; hessian={self.hessian!r} needs "auto" or "cholesky"')
+            raise ValueError(
+                f'Newton: linear_solver="cg" uses products of all rows; hessian={self.hessian!r} needs "auto" or "cholesky"'
+            )
 
     def begin(self, problem, scale, rng):
         """The state of a run on ``problem``."""

@@ -78,7 +78,9 @@ class OperatorCurvature:
         """See `DenseCurvature.solve`; of negative curvature it returns the step that it had reached before."""
         norm = np.linalg.norm(gradient)
         forcing = min(0.5, np.sqrt(norm / self._first_norm)) if self._first_norm else 0.5
-        result = conjugate_gradient(self.product, gradient, damping, lambda cg: cg.residual <= forcing * norm, self._max_iter)
+        result = conjugate_gradient(
+            self.product, gradient, damping, lambda cg: cg.residual <= forcing * norm, self._max_iter
+        )
         return result.step, damping
 
     def product(self, v):
