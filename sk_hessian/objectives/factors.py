@@ -29,6 +29,11 @@ class PointFactor:
         self.inner, self.theta, self.curvature, self.certifies = inner, theta, curvature, certifies
         self.shape = inner.shape
 
+    @property
+    def is_full(self):
+        """Whether it sees the coupling of the parameters."""
+        return not isinstance(self.inner, Diagonal)
+
     def apply(self, u):
         """P u, shape (n_parameters,)."""
         return self.inner.apply(u)

@@ -6,6 +6,9 @@ from scipy.sparse.linalg import LinearOperator
 
 from sk_hessian.objectives import factors
 
+#: differences of two values below this share of them are rounding (as in scikit-learn's and glum's line searches)
+NOISE = 16 * np.finfo(float).eps
+
 #: up to so many parameters the Hessian is formed as a matrix
 MAX_DENSE = 500
 
@@ -65,6 +68,10 @@ class FunctionObjective:
             value = self._value(theta)
             gradient = self._gradient(theta) if np.isfinite(value) else np.zeros_like(theta)
         return (value if np.isfinite(value) else np.inf), gradient
+
+    def noise(self, theta, value):
+        """The rounding error of a value."""
+        return NOISE * abs(value)
 
     def hessian(self, theta, kind="observed"):
         """The Hessian as a `LinearOperator`."""
@@ -160,6 +167,10 @@ class FunctionObjective:
     def canonical(self, theta):
         """``theta`` itself."""
         return theta
+
+    def remarks(self, theta):
+        """None."""
+        return []
 
     def flat_directions(self):
         """None are known."""

@@ -30,6 +30,9 @@ _SAMPLE_FROM = 2e9
 #: share of the rows in a sampled factor; its cost is then that of a pass or so
 _SAMPLE_SHARE = 0.1
 
+#: rounding errors of a sum of n terms, allowing for blocks and for order
+_ROUNDINGS = 16
+
 _SAMPLE_SEED = 20_200_219
 
 
@@ -111,7 +114,7 @@ class GLMObjective:
         self.n_parameters = self.n_weights + loss.n_constants
         self.penalty = np.array(np.broadcast_to(penalty, (self.n_features, loss.n_outputs)), dtype=float)
         self.convex = loss.convex
-        self.curvature = "expected"
+        self.curvature = loss.curvature
         self.feature_names = feature_names
         self.class_names = class_names
         self._total = weight.sum()
@@ -165,6 +168,20 @@ class GLMObjective:
             penalty, slope = self._penalty_gradient(theta)
             value = value / self._total + penalty
             return (float(value) if np.isfinite(value) else np.inf), gradient / self._total + slope
+
+    def noise(self, theta, value):
+        """The rounding error of a value: of the sum, and of raw predictions that are sums of large terms."""
+        coef, intercept, _ = self.unpack(theta)
+        centre, deviation = self._moments
+        terms = np.abs(coef).T @ (np.abs(centre) + deviation) + np.abs(intercept)
+        return _ROUNDINGS * np.finfo(float).eps * (abs(value) + terms.max() * self._null_slope)
+
+    @cached_property
+    def _null_slope(self):
+        """Mean size of the loss's gradient at the null model; some rows are enough."""
+        y = self.rows.y[:1000]
+        gradient = self.loss.value_and_gradient(y, np.tile(self._null_raw, (len(y), 1)))[1]
+        return np.abs(gradient[:, : self.loss.n_outputs]).mean()
 
     # -- curvature ------------------------------------------------------------------------------------------------
 
@@ -479,6 +496,10 @@ class GLMObjective:
             coef -= along
             intercept += self._plain_columns.shift @ along
         return self.pack(coef, intercept, constants)
+
+    def remarks(self, theta):
+        """What else a user should know about a solution, sentences."""
+        return self.loss.remarks(theta[self.n_weights :])
 
     def flat_directions(self):
         """Which columns the data cannot tell from combinations of others, in names; a list of str."""

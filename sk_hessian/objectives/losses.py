@@ -12,6 +12,9 @@ import numpy as np
 from scipy.special import xlogy
 
 #: a correction of the MAD that makes it estimate the standard deviation of a normal sample, 1 / Phi^-1(3/4)
+#: a scale below so many times its floor is due to rounding alone
+_PERFECT = 1e7
+
 _MAD_TO_SIGMA = 1.4826022185056018
 
 
@@ -28,6 +31,8 @@ class Loss:
         True when the expected and the observed curvature are the same.
     convex : bool
         True when the loss is convex in the raw prediction.
+    curvature : {"observed", "expected"}
+        What solvers use by default: the second derivative itself where it is positive, else the expected one.
     quadratic : bool
         True when the curvature is constant.
     shift_invariant : bool
@@ -38,6 +43,7 @@ class Loss:
     n_constants = 0
     canonical = True
     convex = True
+    curvature = "observed"
     quadratic = False
     shift_invariant = False
 
@@ -99,6 +105,11 @@ class Loss:
             Must be zero.
         """
         return np.zeros((len(change), 0)), change
+
+
+    def remarks(self, constants):
+        """Sentences on the fitted ``constants`` that a user should know."""
+        return []
 
 
 def _column(values):
@@ -300,6 +311,7 @@ class TweedieLoss(Loss):
         self.quadratic = link == "identity" and power == 0
         self.convex = power == 0 if link == "identity" else 1 <= power <= 2
         self.convex = self.convex or (link == "identity" and power == 1)
+        self.curvature = "observed" if link == "log" and self.convex else "expected"
         self.range_text = "finite" if power == 0 else "non-negative" if power < 2 else "positive"
 
     def _moment(self, raw, exponent):
@@ -457,6 +469,12 @@ class HuberLoss(Loss):
     def predictor_unit(self, raw):
         """See `Loss.predictor_unit`: piecewise quadratic."""
         return np.full_like(raw, np.inf)
+
+    def remarks(self, constants):
+        """See `Loss.remarks`."""
+        if constants[0] > _PERFECT * self.floor:
+            return []
+        return ["The fit is perfect: the residuals vanish, and the scale is held above rounding."]
 
 
 def _weighted_median(values, weight):

@@ -22,6 +22,11 @@ _BATCH_PER_PARAMETER = 4
 _SMALLEST_BATCH = 256
 _BATCH_GROWTH = 4
 
+#: iterations after which a factor that no longer makes the decrement fall tenfold is taken anew
+_REFRESH_FIRST_ORDER = 5
+_REFRESH_LBFGS = 10
+_REFRESH_PRODUCTS = 3
+
 
 @dataclass(frozen=True)
 class Step:
@@ -317,10 +322,33 @@ class Clip(_FirstOrder):
         return Clipped(np.sqrt(scale or 1.0) if self.clip_value == "auto" else self.clip_value, self.by)
 
 
-class _FirstOrderRun:
-    """One run of a first-order solver."""
+class MethodRun:
+    """The state of one run of a solver; ``advance(problem, point)`` makes an outer iteration and returns a `Step`.
 
-    refresh_every = 5
+    Attributes
+    ----------
+    refresh_every : int or None
+        Iterations after which a preconditioner that no longer helps is taken anew.
+    factor : factor or None
+        A factor of the Hessian that the solver took on its way, for the verdict.
+    leaves_saddles : bool
+        Whether it follows negative curvature.
+    """
+
+    refresh_every = None
+    factor = None
+    leaves_saddles = False
+
+    def reset(self):
+        """Begin anew in other coordinates."""
+
+    def advance(self, problem, point):
+        """One outer iteration."""
+        raise NotImplementedError
+
+
+class _FirstOrderRun(MethodRun):
+    """One run of a first-order solver."""
 
     def __init__(self, spec, direction, problem, rng):
         self.direction, self.rng, self.average = direction, rng, spec.average
@@ -332,19 +360,19 @@ class _FirstOrderRun:
         self.step, self.epoch, self.shrink = None, 0, 1.0
 
     @property
-    def is_stochastic(self):
-        """Whether the next iteration sees minibatches."""
-        return self.batch is not None
+    def refresh_every(self):
+        """Minibatches keep their coordinates: their own noise is larger than what a refresh gains."""
+        return _REFRESH_FIRST_ORDER if self.batch is None else None
 
     def reset(self):
-        """Begin anew in other coordinates."""
+        """See `MethodRun.reset`."""
         self.direction.reset()
         self.step = None
 
     def advance(self, problem, point):
         """One epoch."""
         self.epoch += 1
-        if self.is_stochastic:
+        if self.batch is not None:
             return self._epoch(problem, point)
         if self.is_textbook:
             rate = self.rate * self.schedule(self.epoch)
@@ -377,7 +405,7 @@ class _FirstOrderRun:
         for _ in range(60):
             rate = self.step * self.schedule(self.epoch)
             new = problem.evaluate(point.u + rate * direction)
-            if new.value <= point.value + steps.noise(point):
+            if new.value <= point.value + point.noise:
                 return Step(new, rate)
             self.step *= 0.5
         return Step(point, 0.0, moved=False)
@@ -481,18 +509,17 @@ class LBFGS(Solver):
         return _LBFGSRun(self)
 
 
-class _LBFGSRun:
+class _LBFGSRun(MethodRun):
     """One run of `LBFGS`."""
 
-    is_stochastic = False
-    refresh_every = 10
+    refresh_every = _REFRESH_LBFGS
 
     def __init__(self, spec):
         self.direction, self.rate = LimitedMemory(spec.memory), spec.learning_rate
         self.is_textbook = spec.learning_rate != "auto"
 
     def reset(self):
-        """Begin anew in other coordinates."""
+        """See `MethodRun.reset`."""
         self.direction.reset()
 
     def advance(self, problem, point):
@@ -579,16 +606,8 @@ _SUBSAMPLE_PER_PARAMETER = 5
 _SUBSAMPLE_SEED = 20_110_901
 
 
-class _NewtonRun:
-    """One run of `Newton`.
-
-    Attributes
-    ----------
-    factor : Refined or None
-        The latest undamped factor, for the verdict.
-    """
-
-    is_stochastic = False
+class _NewtonRun(MethodRun):
+    """One run of `Newton`."""
 
     def __init__(self, spec, problem):
         objective = problem.objective
@@ -600,13 +619,14 @@ class _NewtonRun:
         self.is_dense = spec.linear_solver == "cholesky" or (
             spec.linear_solver == "auto" and objective.forms_hessian(problem.origin.size)
         )
-        self.refresh_every = None if self.is_dense else 10
+        self.refresh_every = None if self.is_dense else _REFRESH_PRODUCTS
+        self.leaves_saddles = self.kind == "observed"
         self.rows = _subsample(problem) if spec.hessian == "subsampled" else None
-        self.first_norm, self.factor = None, None
+        self.first_norm = None
 
     def reset(self):
-        """Begin anew in other coordinates."""
-        self.first_norm = None
+        """See `MethodRun.reset`."""
+        self.first_norm = self.factor = None
 
     def advance(self, problem, point):
         """One step."""
@@ -656,7 +676,7 @@ def _gain_ratio(point, new, direction, damping):
     gain = point.value - new.value
     if not np.isfinite(new.value):
         return -np.inf
-    if abs(gain) <= steps.noise(point):
+    if abs(gain) <= point.noise:
         return 1.0 if np.linalg.norm(new.slope) < np.linalg.norm(point.slope) else -1.0
     predicted = 0.5 * (damping * (direction @ direction) - point.slope @ direction)
     return gain / predicted

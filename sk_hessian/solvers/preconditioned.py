@@ -3,7 +3,7 @@
 Every solver runs in u; with P the identity it runs on the objective itself.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.linalg import solve_triangular
@@ -15,6 +15,7 @@ class Identity:
 
     certifies = False
     curvature = None
+    is_full = False
 
     def __init__(self, theta):
         self.theta = theta
@@ -74,6 +75,8 @@ class Point:
     value : float
     gradient, slope : ndarray
         Gradients in theta and in u.
+    noise : float
+        Rounding error of the value: smaller differences mean nothing.
     """
 
     u: np.ndarray
@@ -81,6 +84,7 @@ class Point:
     value: float
     gradient: np.ndarray
     slope: np.ndarray
+    noise: float
 
 
 class Preconditioned:
@@ -106,12 +110,18 @@ class Preconditioned:
         """Whether u is theta."""
         return isinstance(self.factor, Identity)
 
+    @property
+    def has_full_factor(self):
+        """Whether the factor sees the coupling of the parameters."""
+        return self.factor.is_full
+
     def evaluate(self, u):
         """The `Point` at ``u``: one pass."""
         theta = self.origin + self.factor.apply(u)
         value, gradient = self.objective.value_and_gradient(theta)
         self.counts.evaluations += self._share
-        return Point(u, theta, value, gradient, self.factor.transpose(gradient))
+        noise = self.objective.noise(theta, value)
+        return Point(u, theta, value, gradient, self.factor.transpose(gradient), noise)
 
     def start(self):
         """The `Point` at the origin."""
@@ -154,20 +164,19 @@ class Preconditioned:
         problem = Preconditioned(self.objective, factor, point.theta, self.counts)
         if problem.origin is not point.theta:
             return problem, problem.start()
-        u = np.zeros(factor.shape[1])
-        return problem, Point(u, point.theta, point.value, point.gradient, factor.transpose(point.gradient))
+        moved = replace(point, u=np.zeros(factor.shape[1]), slope=factor.transpose(point.gradient))
+        return problem, moved
 
 
-def precondition(objective, kind, theta, counts, sampled=True):
-    """`Preconditioned` with a factor taken at ``theta``; ``kind`` None is the identity."""
-    resolved = None if kind is None else objective.resolve(kind, theta.size)
-    return Preconditioned(objective, factor_at(objective, resolved, theta, counts, sampled), theta, counts)
+def precondition(objective, solver, theta, counts):
+    """`Preconditioned` with the factor that ``solver.precondition`` asks for, taken at ``theta``."""
+    return Preconditioned(objective, factor_at(objective, solver, theta, counts), theta, counts)
 
 
-def factor_at(objective, kind, theta, counts, sampled=True):
+def factor_at(objective, solver, theta, counts):
     """A factor of the Hessian at ``theta``; from a sample of the rows where the objective advises one."""
-    if kind is None:
+    if solver.precondition is None:
         return Identity(theta)
-    rows = objective.sample_rows() if sampled else None
+    rows = None if solver.exact_factors else objective.sample_rows()
     counts.hessians += 1.0 if rows is None else len(rows) / objective.n_rows
-    return objective.preconditioner(theta, kind, rows=rows, curvature=objective.curvature)
+    return objective.preconditioner(theta, solver.precondition, rows=rows, curvature=objective.curvature)

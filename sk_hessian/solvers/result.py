@@ -95,3 +95,33 @@ class Result:
     solver: object
     convergence: Convergence
     history: dict = field(repr=False)
+
+
+#: status -> what happened and what to do, after the common sentence
+_ADVICE = {
+    "optimal": "",
+    "stopped": "A callback asked for it.",
+    "stalled": "No step lowers the objective any more: floating-point precision is exhausted, or a fixed learning rate "
+    'or batch size cannot do better. Use a larger tol, solver="newton", or drop nearly dependent columns.',
+    "separated": "The optimum is at infinity: {recession}. Add a penalty (a finite C, or alpha > 0), or drop or merge "
+    "what separates.",
+    "saddle": "A direction of negative curvature is left: this is no minimum. "
+    'Use Newton(hessian="exact"), or another start.',
+    "diverged": "The objective grew without bound; this is the best iterate. "
+    'Use a smaller learning_rate, or learning_rate="auto".',
+    "max_iter": 'Use a larger max_iter, solver="newton" or "lbfgs", or learning_rate="auto".',
+}
+
+
+def message(status, solver, n_iter, value, distance):
+    """One paragraph: the status, how it ended, how far from the optimum, what to do.
+
+    Parameters
+    ----------
+    distance : float
+        The certified decrement in units of the scale, nan if there is none.
+    """
+    name = type(solver).__name__.lower()
+    far = "unknown" if np.isnan(distance) else f"about {distance:.2g} of the scale"
+    text = f"{status}: {name} ended after {n_iter} iterations at objective {value:.10g}, distance to the optimum {far}."
+    return f"{text} {_ADVICE[status]}".strip()

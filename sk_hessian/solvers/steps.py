@@ -4,9 +4,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-#: differences of two values below this share of them are rounding (as in scikit-learn's and glum's line searches)
-NOISE = 16 * np.finfo(float).eps
-
 #: the share of the predicted decrease that a step must bring (Nocedal & Wright, section 3.1)
 _ARMIJO = 1e-4
 
@@ -20,11 +17,6 @@ SCHEDULES = {
 def schedule_function(schedule):
     """The factor of the learning rate in epoch 1, 2, ..., from a name of `SCHEDULES` or a callable."""
     return SCHEDULES[schedule] if isinstance(schedule, str) else schedule
-
-
-def noise(point):
-    """The rounding error of differences from a point's value."""
-    return NOISE * abs(point.value)
 
 
 @dataclass(frozen=True)
@@ -74,7 +66,7 @@ def line_search(problem, point, direction, step=1.0, wolfe=0.9, max_evaluations=
 
 def _decreases(point, new, predicted, slope, first):
     change = new.value - point.value
-    if abs(change) <= noise(point):
+    if abs(change) <= point.noise:
         return slope <= (2 * _ARMIJO - 1) * first
     return change <= _ARMIJO * predicted
 

@@ -1,0 +1,134 @@
+"""How far a point is from the optimum, by curvature that can be trusted.
+
+A solver's own preconditioner only proposes to stop. A certificate is half the squared Newton decrement g'H^-1 g / 2
+with a full factor of the exact Hessian near the point, or by conjugate gradients on its products until the sum stops
+growing. A diagonal, or nothing, is none: with correlated columns it would pass a thousand times too early.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from sk_hessian.solvers.linear import conjugate_gradient, lowest_eigenpair
+
+#: a linear predictor that a step moves by more, in units over which the curvature changes e-fold, is not settled
+MOST_CHANGE = 0.1
+
+#: curvature from within MOST_CHANGE may differ by e^0.1, and the decrement with it
+_NEARBY = np.exp(MOST_CHANGE)
+
+#: up to so many parameters an exact factor is cheaper than conjugate gradients
+_SMALL = 200
+
+#: conjugate gradients have found the decrement when so many iterations in turn add less than a hundredth
+_SETTLED = 3
+_MOST_PRODUCTS = 500
+
+#: eigenvalues below minus this share of the largest are negative curvature; trained networks have -1e-7 all the time
+_NEGATIVE = 1e-3
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """The exact decrement at a point and what a Newton step from there would do.
+
+    Attributes
+    ----------
+    decrement : float
+        g'H^-1 g / 2, absolute curvatures where H is indefinite.
+    change : float
+        Largest move of a linear predictor by a Newton step.
+    step : ndarray
+        That step in theta.
+    factor : factor or None
+        An exact one at the point, if it was taken.
+    downhill : ndarray or None
+        A direction of negative curvature in theta.
+    """
+
+    decrement: float
+    change: float
+    step: np.ndarray
+    factor: object = None
+    downhill: np.ndarray | None = None
+
+
+def certify(problem, point, known, threshold):
+    """The `Certificate` at a point, the cheapest that can be trusted.
+
+    Parameters
+    ----------
+    problem : Preconditioned
+    point : Point
+    known : sequence of factors
+        Taken on the way; one that is exact and near enough serves.
+    threshold : callable
+        ``threshold(decrement)``, beyond which the exact figure does not matter.
+    """
+    if not problem.objective.convex:
+        return _by_eigenvalues(problem, point, threshold)
+    for factor in known:
+        if factor.certifies:
+            certificate = _by_near_factor(problem, point, factor)
+            if certificate is not None:
+                return certificate
+    size = point.theta.size
+    if problem.objective.forms_hessian(size) and (size <= _SMALL or not problem.has_full_factor):
+        return _by_exact_factor(problem, point)
+    return _by_products(problem, point, threshold)
+
+
+def _changes(problem, point, *directions):
+    problem.counts.others += 0.5
+    return problem.objective.predictor_change(point.theta, directions)
+
+
+def _newton(factor, point):
+    """Decrement and Newton step by a factor of the inverse Hessian."""
+    root = factor.transpose(point.gradient)
+    return 0.5 * float(root @ root), -factor.apply(root)
+
+
+def _by_near_factor(problem, point, factor):
+    decrement, step = _newton(factor, point)
+    if factor.theta is point.theta:
+        return Certificate(decrement, _changes(problem, point, step)[0], step)
+    away, change = _changes(problem, point, point.theta - factor.theta, step)
+    return Certificate(decrement * _NEARBY, change, step) if away <= MOST_CHANGE else None
+
+
+def _by_exact_factor(problem, point):
+    problem.counts.hessians += 1
+    factor = problem.objective.preconditioner(point.theta, "full", curvature="observed")
+    decrement, step = _newton(factor, point)
+    return Certificate(decrement, _changes(problem, point, step)[0], step, factor)
+
+
+def _by_products(problem, point, threshold):
+    operator, quiet = problem.hessian(point, "observed"), 0
+
+    def settled(cg):
+        nonlocal quiet
+        quiet = quiet + 1 if cg.n_iter and cg.gain <= 0.01 * cg.decrement else 0
+        return quiet >= _SETTLED or cg.decrement > threshold(cg.decrement)
+
+    cg = conjugate_gradient(operator.matvec, point.slope, 0.0, settled, min(2 * point.u.size, _MOST_PRODUCTS))
+    step = problem.factor.apply(cg.step)
+    return Certificate(cg.decrement, _changes(problem, point, step)[0], step)
+
+
+def _by_eigenvalues(problem, point, threshold):
+    """For what may be a saddle."""
+    if not problem.objective.forms_hessian(point.theta.size):
+        found = _by_products(problem, point, threshold)
+        value, vector, largest = lowest_eigenpair(problem.hessian(point, "observed"))
+        downhill = problem.factor.apply(vector) if value < -_NEGATIVE * largest else None
+        return Certificate(found.decrement, found.change, found.step, None, downhill)
+    values, vectors = np.linalg.eigh(problem.hessian_matrix(point, "observed"))
+    largest = np.abs(values).max()
+    along = vectors.T @ point.slope
+    bent = along / np.maximum(np.abs(values), np.finfo(float).eps * largest or 1.0)
+    step = -problem.factor.apply(vectors @ bent)
+    downhill = problem.factor.apply(vectors[:, 0]) if values[0] < -_NEGATIVE * largest else None
+    change = _changes(problem, point, step)[0]
+    return Certificate(0.5 * float(along @ bent), change, step, None, downhill)
