@@ -156,7 +156,7 @@ class LinearModel(BaseEstimator):
             raise ValueError(
                 f"warm_start=True: the former coef_ is for {coef.shape[::-1]}, the data need {expected[::-1]}; refit with warm_start=False"
             )
-        constants = [self.scale_] if objective.loss.n_constants else []
+        constants = [np.log(self.scale_)] if objective.loss.n_constants else []
         start = objective.pack(coef, intercept, constants)
         return start if np.isfinite(objective.value_and_gradient(start)[0]) else objective.start()
 

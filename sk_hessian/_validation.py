@@ -59,8 +59,8 @@ def check_weight(sample_weight, X):
     """
     if sample_weight is None:
         return np.ones(X.shape[0])
-    if np.ndim(sample_weight) == 0 and isinstance(sample_weight, Real):
-        return check_weight(np.full(X.shape[0], sample_weight, dtype=float), X)
+    if isinstance(sample_weight, Real):
+        sample_weight = np.full(X.shape[0], sample_weight, dtype=float)
     weight = check_array(sample_weight, ensure_2d=False, dtype=np.float64, input_name="sample_weight")
     if weight.ndim != 1:
         raise ValueError(f"sample_weight must be 1-D, one weight per row, got shape {weight.shape}")

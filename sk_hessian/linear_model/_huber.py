@@ -8,7 +8,7 @@ from sk_hessian import _validation
 from sk_hessian._base import LinearModel
 from sk_hessian.objectives import HuberLoss
 
-#: sigma stays above so many roundings of y's spread, as in scikit-learn
+#: sigma stays at so many roundings of y's spread, as in scikit-learn
 _ROUNDINGS = 10
 
 
@@ -104,7 +104,7 @@ class HuberRegressor(RegressorMixin, LinearModel):
 
     def _unpack(self, objective, coef, intercept, constants):
         super()._unpack(objective, coef, intercept, constants)
-        self.scale_ = float(constants[0])
+        self.scale_ = max(float(np.exp(constants[0])), objective.loss.floor)
 
     def _fit(self, X, y, sample_weight):
         super()._fit(X, y, sample_weight)

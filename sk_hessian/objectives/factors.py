@@ -1,7 +1,7 @@
 """Preconditioners P as objects: a change of variables theta = P u in which the curvature is near the identity.
 
-A factor of shape (n, r) knows ``apply(u)`` = P u, ``transpose(g)`` = P'g and ``congruence(H)`` = P'H P. A direction
-that the curvature does not see (numerically null) is left out: P u never moves along it.
+A factor of shape (n, r) knows ``apply(u)`` = P u, ``transpose(g)`` = P'g and ``congruence(H)`` = P'H P; ``newton(g)`` gives the decrement and
+the Newton step that it certifies.
 """
 
 import numpy as np
@@ -42,12 +42,28 @@ class PointFactor:
         """P'g, shape (r,)."""
         return self.inner.transpose(g)
 
+    def newton(self, g):
+        """Half the squared Newton decrement and the Newton step for a gradient in theta."""
+        return self.inner.newton(g)
+
     def restrict(self, theta):
         """The part of ``theta`` that the coordinates can reach."""
         return theta
 
 
-class Diagonal:
+class Factor:
+    """What all factors share."""
+
+    #: whether directions of little curvature are held back, so that P'HP is not the identity there
+    is_floored = False
+
+    def newton(self, g):
+        """Half the squared Newton decrement g'P P'g / 2, and the Newton step -P P'g."""
+        root = self.transpose(g)
+        return 0.5 * float(root @ root), -self.apply(root)
+
+
+class Diagonal(Factor):
     """P = diag(d): each parameter in its own unit."""
 
     def __init__(self, d):
@@ -65,7 +81,7 @@ class Diagonal:
         return self.d[:, None] * H * self.d
 
 
-class Cholesky:
+class Cholesky(Factor):
     """P = L^-T with H = L L', applied by triangular solves."""
 
     def __init__(self, L):
@@ -90,12 +106,28 @@ class Cholesky:
         return blas.dtrsm(1.0, self.L, np.eye(len(self.L)), lower=1, trans_a=1)
 
 
-class Dense:
-    """P given as an (n, r) matrix, such as scaled eigenvectors."""
+class Spectral:
+    """P = D V max(values, floor)^-1/2 for eigenpairs of D^-1 H D^-1: where H bends hardly, P is held back.
 
-    def __init__(self, matrix):
-        self.matrix = matrix
-        self.shape = matrix.shape
+    Such a direction may be flat (and the gradient zero along it), or about to bend. The Newton step and decrement
+    take the eigenvalues as they are, down to rounding: a gradient along a flat direction is far from an optimum.
+
+    Parameters
+    ----------
+    values : ndarray of shape (r,)
+        Non-negative but for rounding.
+    vectors : ndarray of shape (r, r)
+    unit : ndarray of shape (r,)
+        The diagonal of D.
+    """
+
+    def __init__(self, values, vectors, unit):
+        self.values, self.vectors, self.unit = values, vectors, unit
+        largest = self.values.max(initial=0.0) or 1.0
+        self.is_floored = bool((self.values < NEAR_DEPENDENT * largest).any())
+        self._resolved = np.maximum(self.values, len(unit) * np.finfo(float).eps * largest)
+        self.matrix = unit[:, None] * self.vectors / np.sqrt(np.maximum(np.abs(self.values), NEAR_DEPENDENT * largest))
+        self.shape = self.matrix.shape
 
     def apply(self, u):
         """P u."""
@@ -113,8 +145,13 @@ class Dense:
         """P as a matrix."""
         return self.matrix
 
+    def newton(self, g):
+        """Half the squared Newton decrement, and the Newton step."""
+        along = self.vectors.T @ (self.unit * g)
+        return 0.5 * float(along @ (along / self._resolved)), -self.unit * (self.vectors @ (along / self._resolved))
 
-class Kronecker:
+
+class Kronecker(Factor):
     """A factor of C (x) A + diag(m) (x) Penalty for parameters W of shape (q, k), stored by rows.
 
     With V simultaneously diagonalising A and the penalty, and U the eigenvectors of C, the matrix is the diagonal
@@ -173,16 +210,16 @@ def inverse_root(values):
 
 
 def semidefinite_root(H):
-    """A factor P with P'H P = I on the range of a symmetric positive semi-definite H.
+    """A factor P with P'H P near I of a symmetric positive semi-definite H.
 
-    Cholesky where every pivot of the unit-diagonal matrix is safe, else scaled eigenvectors without the null ones.
+    Cholesky where every pivot of the unit-diagonal matrix is safe, else by eigenvectors.
     """
     unit = unit_scale(H)
     scaled = unit[:, None] * H * unit
     L, info = lapack.dpotrf(scaled, lower=1, clean=1)
     if info == 0 and np.diag(L).min(initial=1.0) ** 2 > NEAR_DEPENDENT:
         return Cholesky(L / unit[:, None])
-    return spectral_root(scaled, unit)
+    return Spectral(*eigh(scaled, driver="evd"), unit)
 
 
 def is_near_dependent(H):
@@ -196,11 +233,3 @@ def unit_scale(H):
     """D with diag(d) H diag(d) of unit diagonal; 1 where the diagonal is zero."""
     diagonal = np.diag(H)
     return 1 / np.sqrt(np.where(diagonal > 0, diagonal, 1.0))
-
-
-def spectral_root(H, unit):
-    """diag(unit) V |lambda|^-1/2 over the eigenpairs of H that are not numerically null."""
-    values, vectors = eigh(H, driver="evd")
-    roots = inverse_root(np.abs(values))
-    keep = roots > 0
-    return Dense(unit[:, None] * vectors[:, keep] * roots[keep])

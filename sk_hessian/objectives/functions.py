@@ -139,14 +139,14 @@ class FunctionObjective:
            optimization", 2014.
         """
         if self.resolve(kind, theta.size) == "diagonal":
-            values, vectors = self.hessian_diagonal(theta), None
-        else:
-            values, vectors = eigh(self.hessian_matrix(theta))
-        largest = np.abs(values).max(initial=0.0)
-        roots = 1 / np.sqrt(np.maximum(np.abs(values), _CURVATURE_FLOOR * largest)) if largest else np.ones(theta.size)
-        inner = factors.Diagonal(roots) if vectors is None else factors.Dense(vectors * roots)
-        exact = vectors is not None and values.min() > _CURVATURE_FLOOR * largest
-        return factors.PointFactor(inner, theta, "observed" if exact else None, bool(exact))
+            size = np.abs(self.hessian_diagonal(theta))
+            size = np.maximum(size, _CURVATURE_FLOOR * size.max()) if size.any() else np.ones(theta.size)
+            return factors.PointFactor(factors.Diagonal(1 / np.sqrt(size)), theta, None, False)
+        values, vectors = eigh(self.hessian_matrix(theta))
+        is_positive = values.min() > _CURVATURE_FLOOR * np.abs(values).max()
+        size = np.abs(values) if values.any() else np.ones(theta.size)
+        inner = factors.Spectral(size, vectors, np.ones(theta.size))
+        return factors.PointFactor(inner, theta, "observed" if is_positive else None, bool(is_positive))
 
     def sample_rows(self):
         """No rows to sample."""

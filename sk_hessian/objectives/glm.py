@@ -48,14 +48,24 @@ class GLMFactor(factors.PointFactor):
 
     def apply(self, u):
         """P u, shape (n_parameters,)."""
-        z = self.inner.apply(u)
-        weights = self.columns.to_weights(z[: self._n_z].reshape(-1, self.n_outputs))
-        return np.concatenate([weights.ravel(), z[self._n_z :]])
+        return self._from_z(self.inner.apply(u))
 
     def transpose(self, g):
         """P'g, shape (r,)."""
+        return self.inner.transpose(self._to_z(g))
+
+    def newton(self, g):
+        """See `factors.PointFactor.newton`."""
+        decrement, step = self.inner.newton(self._to_z(g))
+        return decrement, self._from_z(step)
+
+    def _to_z(self, g):
         z = self.columns.transpose(g[: self._n_theta].reshape(-1, self.n_outputs))
-        return self.inner.transpose(np.concatenate([z.ravel(), g[self._n_theta :]]))
+        return np.concatenate([z.ravel(), g[self._n_theta :]])
+
+    def _from_z(self, z):
+        weights = self.columns.to_weights(z[: self._n_z].reshape(-1, self.n_outputs))
+        return np.concatenate([weights.ravel(), z[self._n_z :]])
 
     def restrict(self, theta):
         """The part of ``theta`` that the coordinates can reach; the rest is flat, or zero at the optimum."""
@@ -350,6 +360,7 @@ class GLMObjective:
 
     def _factor(self, columns, inner, theta, curvature):
         certifies = curvature is not None and self.is_exact(curvature)
+        curvature = None if inner.is_floored else curvature
         return GLMFactor(columns, inner, self.loss.n_outputs, theta, curvature, certifies)
 
     def is_exact(self, kind):

@@ -410,10 +410,18 @@ class TweedieLoss(Loss):
 
 
 class HuberLoss(Loss):
-    """Huber's loss with the scale sigma estimated along, as in scikit-learn; jointly convex.
+    """Huber's loss with the scale sigma estimated along, as in scikit-learn.
 
     sigma + sigma h((y - mu)/sigma) with h(z) = z^2 for |z| <= epsilon and 2 epsilon |z| - epsilon^2 beyond. The raw
-    columns are mu and sigma. It has no likelihood: "expected" and "observed" curvature are the same second derivative.
+    columns are mu and log sigma: the loss is jointly convex in mu and sigma, and the logarithm keeps a step from
+    collapsing the scale before the residuals have vanished. It has no likelihood: the "expected" curvature is a
+    positive semi-definite bound of the observed one.
+
+    Parameters
+    ----------
+    epsilon : float
+    floor : float
+        sigma never counts as less.
 
     References
     ----------
@@ -421,29 +429,37 @@ class HuberLoss(Loss):
     """
 
     n_constants = 1
+    canonical = False
 
     def __init__(self, epsilon=1.35, floor=0.0):
         self.epsilon = epsilon
         self.floor = floor
 
+    def _parts(self, y, raw):
+        """sigma, residuals clipped at epsilon sigma, their ratio to sigma, and the residuals."""
+        residual, sigma = raw[:, 0] - y, np.maximum(np.exp(raw[:, 1]), self.floor)
+        clipped = np.clip(residual, -self.epsilon * sigma, self.epsilon * sigma)
+        return sigma, clipped, clipped / sigma, residual
+
     def value_and_gradient(self, y, raw):
-        """See `Loss.value_and_gradient`; +inf where sigma <= floor."""
-        residual, sigma = raw[:, 0] - y, raw[:, 1]
-        if not (sigma > self.floor).all():
-            return np.full(len(y), np.inf), np.zeros_like(raw)
-        bound = self.epsilon * sigma
-        clipped = np.clip(residual, -bound, bound)
-        ratio = clipped / sigma
+        """See `Loss.value_and_gradient`; constant in log sigma below the floor."""
+        sigma, clipped, ratio, residual = self._parts(y, raw)
         value = sigma + clipped * ratio + 2 * self.epsilon * (np.abs(residual) - np.abs(clipped))
-        return value, np.stack([2 * ratio, 1 - ratio**2], axis=1)
+        slope = np.where(sigma > self.floor, sigma * (1 - ratio**2), 0.0)
+        return value, np.stack([2 * ratio, slope], axis=1)
 
     def hessian(self, y, raw, kind):
-        """See `Loss.hessian`: of rank one inside the bound, zero outside."""
-        residual, sigma = raw[:, 0] - y, raw[:, 1]
-        inside = np.abs(residual) <= self.epsilon * sigma
-        direction = np.stack([np.ones_like(residual), -residual / sigma], axis=1)
-        curvature = np.where(inside, 2 / sigma, 0.0)
-        return _as_hessian(curvature) * direction[:, :, None] * direction[:, None, :]
+        """See `Loss.hessian`; "expected" leaves out what the logarithm makes negative."""
+        sigma, clipped, ratio, residual = self._parts(y, raw)
+        inside = clipped == residual
+        hessian = np.zeros((len(y), 2, 2))
+        hessian[:, 0, 0] = np.where(inside, 2 / sigma, 0.0)
+        hessian[:, 0, 1] = hessian[:, 1, 0] = np.where(inside, -2 * ratio, 0.0)
+        slope = sigma * (1 - ratio**2)
+        hessian[:, 1, 1] = np.where(inside, 2 * sigma * ratio**2, 0.0)
+        hessian[:, 1, 1] += slope if kind == "observed" else np.maximum(slope, 0)
+        hessian[sigma <= self.floor, :, 1] = hessian[sigma <= self.floor, 1, :] = 0
+        return hessian
 
     def inverse_link(self, raw):
         """See `Loss.inverse_link`."""
@@ -456,7 +472,7 @@ class HuberLoss(Loss):
         spread = _MAD_TO_SIGMA * _weighted_median(distance, weight)
         if spread <= self.floor:
             spread = max(np.average(distance, weights=weight), 2 * self.floor)
-        return np.array([centre, spread or 1.0])
+        return np.array([centre, np.log(spread or 1.0)])
 
     def saturated(self, y):
         """See `Loss.saturated`."""
@@ -472,9 +488,9 @@ class HuberLoss(Loss):
 
     def remarks(self, constants):
         """See `Loss.remarks`."""
-        if constants[0] > _PERFECT * self.floor:
+        if np.exp(constants[0]) > _PERFECT * self.floor:
             return []
-        return ["The fit is perfect: the residuals vanish, and the scale is held above rounding."]
+        return ["The fit is perfect: the residuals vanish, and the scale is held at rounding."]
 
 
 def _weighted_median(values, weight):

@@ -83,14 +83,8 @@ def _changes(problem, point, *directions):
     return problem.objective.predictor_change(point.theta, directions)
 
 
-def _newton(factor, point):
-    """Decrement and Newton step by a factor of the inverse Hessian."""
-    root = factor.transpose(point.gradient)
-    return 0.5 * float(root @ root), -factor.apply(root)
-
-
 def _by_near_factor(problem, point, factor):
-    decrement, step = _newton(factor, point)
+    decrement, step = factor.newton(point.gradient)
     if factor.theta is point.theta:
         return Certificate(decrement, _changes(problem, point, step)[0], step)
     away, change = _changes(problem, point, point.theta - factor.theta, step)
@@ -100,7 +94,7 @@ def _by_near_factor(problem, point, factor):
 def _by_exact_factor(problem, point):
     problem.counts.hessians += 1
     factor = problem.objective.preconditioner(point.theta, "full", curvature="observed")
-    decrement, step = _newton(factor, point)
+    decrement, step = factor.newton(point.gradient)
     return Certificate(decrement, _changes(problem, point, step)[0], step, factor)
 
 

@@ -172,7 +172,7 @@ class Run:
     def _last_look(self, status):
         """Whether a run that ends without a certificate ends for a better reason."""
         if self.point is not self.best:
-            self.point = self.problem.evaluate(self.best.u) if self.best.u.size == self.point.u.size else self.point
+            self.problem, self.point = self.problem.refactored(self.problem.factor, self.best)
         return self._look() or ("separated" if self._is_separated() else status)
 
     def _is_separated(self):

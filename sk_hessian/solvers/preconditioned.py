@@ -48,6 +48,11 @@ class Refined:
         """L^-1 P'g."""
         return solve_triangular(self.L, self.outer.transpose(g), lower=True, check_finite=False)
 
+    def newton(self, g):
+        """Half the squared Newton decrement and the Newton step."""
+        root = self.transpose(g)
+        return 0.5 * float(root @ root), -self.apply(root)
+
 
 @dataclass
 class Counts:

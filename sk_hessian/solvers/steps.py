@@ -7,6 +7,9 @@ import numpy as np
 #: the share of the predicted decrease that a step must bring (Nocedal & Wright, section 3.1)
 _ARMIJO = 1e-4
 
+#: trials without any success after which a line search shrinks tenfold: at a kink, halving would take for ever
+_HASTE = 4
+
 SCHEDULES = {
     "constant": lambda epoch: 1.0,
     "invscaling": lambda epoch: 1 / np.sqrt(epoch),
@@ -59,6 +62,8 @@ def line_search(problem, point, direction, step=1.0, wolfe=0.9, max_evaluations=
         else:
             high = step
         step = _next_step(step, slope, low, low_slope, high)
+        if low == 0 and trial >= _HASTE:
+            step = min(step, 0.1 * high)
         if high - low <= 1e-14 * high or step > 1e20:
             break
     return best
