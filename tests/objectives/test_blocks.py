@@ -1,0 +1,139 @@
+import numpy as np
+import pytest
+import scipy.sparse as sp
+
+from sk_hessian.objectives import _blocks
+from sk_hessian.objectives._blocks import Columns, Rows, weighted_grams
+
+N, P = 101, 4
+
+
+@pytest.fixture
+def data(rng):
+    X = rng.normal(size=(N, P)) * [1, 100, 1e-3, 1] + [0, 5, 0, -2]
+    X[rng.uniform(size=X.shape) < 0.3] = 0
+    return X, rng.normal(size=N), rng.uniform(0.1, 2, size=N)
+
+
+@pytest.fixture(params=["dense", "fortran", "csr", "float32", "memmap"])
+def rows(request, data, tmp_path):
+    X, y, weight = data
+    if request.param == "memmap":
+        mapped = np.memmap(tmp_path / "X", dtype=float, mode="w+", shape=X.shape)
+        mapped[:] = X
+        mapped.flush()
+        X = np.memmap(tmp_path / "X", dtype=float, mode="r", shape=X.shape)
+    make = {"fortran": np.asfortranarray, "csr": sp.csr_array, "float32": np.float32}.get(request.param, lambda X: X)
+    return Rows(make(X), y, weight)
+
+
+@pytest.fixture
+def small_blocks(monkeypatch):
+    monkeypatch.setattr(_blocks, "BLOCK_BYTES", 8 * P * 7)
+
+
+def columns(fit_intercept=True, basis=None):
+    return Columns(np.array([0.1, 2.0, 0.0, -1.0]), np.array([1.0, 50.0, 1e-3, 3.0]), fit_intercept, basis)
+
+
+def dense(rows):
+    X = rows.X.toarray() if rows.is_sparse else np.asarray(rows.X)
+    return X.astype(float)
+
+
+def test_blocks_cover_every_row_once(rows, small_blocks):
+    blocks = list(rows.blocks())
+    assert rows.is_sparse or len(blocks) > 10
+    np.testing.assert_array_equal(np.concatenate([y for _, y, _ in blocks]), rows.y)
+    np.testing.assert_array_equal(np.concatenate([w for _, _, w in blocks]), rows.weight)
+
+
+def test_reduce_adds_up_products_with_the_rows(rows, small_blocks, rng):
+    V, X = rng.normal(size=(P, 2)), dense(rows)
+    total = rows.reduce(lambda block, y, weight: (block.adjoint(block.product(V) * weight[:, None]), weight.sum()))
+    np.testing.assert_allclose(total[0], X.T @ (rows.weight[:, None] * (X @ V)), rtol=1e-6, atol=1e-9)
+    assert total[1] == pytest.approx(rows.weight.sum())
+
+
+def test_gather_keeps_the_order(rows, small_blocks, rng):
+    V = rng.normal(size=(P, 2))
+    np.testing.assert_allclose(rows.gather(lambda block, y, weight: block.product(V)), dense(rows) @ V, rtol=1e-6)
+
+
+@pytest.mark.parametrize("fit_intercept", [True, False])
+@pytest.mark.parametrize("rank", [None, 3])
+def test_grams_and_squares(rows, small_blocks, fit_intercept, rank, rng):
+    q = P + fit_intercept
+    c = columns(fit_intercept, None if rank is None else rng.normal(size=(q, rank)))
+    Z = (dense(rows) - c.shift) / c.scale
+    Z = np.column_stack([Z, np.ones(N)]) if fit_intercept else Z
+    Z = Z if rank is None else Z @ c.basis
+    expected = np.einsum("na,n,nb->ab", Z, rows.weight, Z)
+    grams = rows.reduce(lambda block, y, weight: (block.grams(weight[:, None], c),), c)[0]
+    np.testing.assert_allclose(grams[0], expected, rtol=1e-9, atol=1e-9 * np.abs(expected).max())
+    if rank is None:
+        squares = rows.reduce(lambda block, y, weight: (block.squares(weight[:, None], c),), c)[0]
+        np.testing.assert_allclose(squares[0], np.diag(expected), rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("fit_intercept", [True, False])
+def test_moments(rows, small_blocks, fit_intercept):
+    X, share = dense(rows), rows.weight / rows.weight.sum()
+    centre, deviation = rows.moments(fit_intercept)
+    mean = share @ X if fit_intercept else np.zeros(P)
+    np.testing.assert_allclose(centre, mean, rtol=1e-6, atol=1e-12)
+    np.testing.assert_allclose(deviation, np.sqrt(share @ (X - mean) ** 2), rtol=1e-6)
+
+
+@pytest.mark.parametrize("make", [np.asarray, sp.csr_array], ids=["dense", "csr"])
+@pytest.mark.parametrize("constant", [0.0, 0.1, 1e8 / 3, -1e-200])
+def test_a_constant_column_deviates_by_exactly_zero(make, constant, rng):
+    X = np.column_stack([np.full(N, constant), rng.normal(size=N)])
+    _, deviation = Rows(make(X), np.zeros(N), rng.uniform(0.1, 1, size=N)).moments(True)
+    assert deviation[0] == 0
+    assert deviation[1] > 0.5
+
+
+def test_a_large_mean_costs_no_digits_of_the_deviation(rng):
+    x = rng.normal(size=N)
+    _, deviation = Rows((x + 1e9)[:, None], np.zeros(N), np.ones(N)).moments(True)
+    assert deviation[0] == pytest.approx(x.std(), rel=1e-6)
+
+
+@pytest.mark.parametrize("size", [1e-300, 1e-160, 1e160, 1e300])
+def test_squares_that_leave_the_floating_point_range(size, rng):
+    x = rng.normal(size=N)
+    _, deviation = Rows((x * size)[:, None], np.zeros(N), np.ones(N)).moments(True)
+    assert deviation[0] / size == pytest.approx(x.std(), rel=1e-9)
+
+
+def test_take_selects_rows_of_everything(rows, rng):
+    index = np.sort(rng.choice(N, 20, replace=False))
+    part = rows.take(index)
+    np.testing.assert_array_equal(dense(part), dense(rows)[index])
+    np.testing.assert_array_equal(part.y, rows.y[index])
+    np.testing.assert_array_equal(part.weight, rows.weight[index])
+
+
+@pytest.mark.parametrize("fit_intercept", [True, False])
+@pytest.mark.parametrize("rank", [None, 3])
+def test_weights_and_gradients_are_mapped_by_adjoint_maps(fit_intercept, rank, rng):
+    q = P + fit_intercept
+    c = columns(fit_intercept, None if rank is None else rng.normal(size=(q, rank)))
+    z, gradient = rng.normal(size=(c.n_columns, 2)), rng.normal(size=(q, 2))
+    assert (gradient * c.to_weights(z)).sum() == pytest.approx((c.transpose(gradient) * z).sum(), rel=1e-9)
+
+
+def test_coordinates_predict_what_their_weights_predict(data, rng):
+    X, _, _ = data
+    c, z = columns(), rng.normal(size=(P + 1, 1))
+    W = c.to_weights(z)
+    standardised = np.column_stack([(X - c.shift) / c.scale, np.ones(N)])
+    np.testing.assert_allclose(X @ W[:-1] + W[-1], standardised @ z, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_weighted_grams_take_weights_of_both_signs(sign, rng):
+    Z, w = rng.normal(size=(N, P)), rng.uniform(0.1, 1, size=(N, 2))
+    w[0, 1] *= sign
+    np.testing.assert_allclose(weighted_grams(Z, w), np.einsum("na,nm,nb->mab", Z, w, Z), rtol=1e-10, atol=1e-12)

@@ -1,0 +1,102 @@
+import numpy as np
+import pytest
+from scipy.optimize import rosen, rosen_der, rosen_hess, rosen_hess_prod
+
+from sk_hessian.objectives import FunctionObjective
+from tests.objectives.cases import assert_close
+
+X0 = np.array([-1.2, 1.0, 0.7])
+COMBINATIONS = {
+    "fun": FunctionObjective(rosen),
+    "jac": FunctionObjective(rosen, jac=rosen_der),
+    "both": FunctionObjective(lambda x: (rosen(x), rosen_der(x)), jac=True),
+    "hess": FunctionObjective(rosen, jac=rosen_der, hess=rosen_hess),
+    "hessp": FunctionObjective(rosen, jac=rosen_der, hessp=rosen_hess_prod),
+    "both-hess": FunctionObjective(lambda x: (rosen(x), rosen_der(x)), jac=True, hess=rosen_hess),
+}
+every_combination = pytest.mark.parametrize("name", COMBINATIONS)
+
+
+@every_combination
+def test_value_and_gradient(name):
+    value, gradient = COMBINATIONS[name].value_and_gradient(X0)
+    assert value == pytest.approx(rosen(X0), rel=1e-14)
+    assert_close(gradient, rosen_der(X0), 1e-8)
+
+
+@every_combination
+def test_hessian_matrix(name):
+    assert_close(COMBINATIONS[name].hessian_matrix(X0), rosen_hess(X0), 1e-4 if name == "fun" else 1e-7)
+
+
+@every_combination
+def test_hessian_product_and_diagonal(name, rng):
+    v = rng.normal(size=3)
+    digits = 1e-4 if name == "fun" else 1e-7
+    assert_close(COMBINATIONS[name].hessian(X0).matvec(v), rosen_hess_prod(X0, v), digits)
+    assert_close(COMBINATIONS[name].hessian_diagonal(X0), np.diag(rosen_hess(X0)), digits)
+
+
+def test_a_product_with_zero_is_zero():
+    np.testing.assert_array_equal(COMBINATIONS["jac"].hessian(X0).matvec(np.zeros(3)), 0)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_a_value_that_is_not_finite_counts_as_infinite(value):
+    assert FunctionObjective(lambda x: value).value_and_gradient(X0)[0] == np.inf
+
+
+def test_a_function_may_write_on_its_argument():
+    def scribble(x):
+        value = x @ x
+        x[:] = 99
+        return value
+
+    theta = X0.copy()
+    value, gradient = FunctionObjective(scribble).value_and_gradient(theta)
+    np.testing.assert_array_equal(theta, X0)
+    assert value == pytest.approx(X0 @ X0)
+    assert_close(gradient, 2 * X0, 1e-8)
+
+
+def test_a_gradient_buffer_that_is_reused_is_copied():
+    buffer = np.empty(3)
+
+    def jac(x):
+        buffer[:] = 2 * x
+        return buffer
+
+    objective = FunctionObjective(lambda x: x @ x, jac=jac)
+    first = objective.value_and_gradient(X0)[1]
+    objective.value_and_gradient(np.zeros(3))
+    np.testing.assert_allclose(first, 2 * X0)
+
+
+@pytest.mark.parametrize(("name", "bad"), [("fun", 3), ("jac", "2-point"), ("hess", 1), ("hessp", "x")])
+def test_what_is_not_callable_is_refused_by_name(name, bad):
+    with pytest.raises(TypeError, match=f"^{name} must be callable"):
+        FunctionObjective(**({"fun": rosen} | {name: bad}))
+
+
+def test_expected_curvature_of_a_function_is_refused():
+    with pytest.raises(ValueError, match='hessian="gauss-newton" needs a model'):
+        COMBINATIONS["hess"].hessian_matrix(X0, "expected")
+
+
+def test_sampling_a_function_is_refused():
+    with pytest.raises(ValueError, match="a function has no rows to sample"):
+        COMBINATIONS["hess"].sample([0])
+
+
+@pytest.mark.parametrize("kind", ["full", "diagonal"])
+def test_the_factor_of_an_indefinite_hessian_takes_absolute_curvatures(kind):
+    objective = FunctionObjective(lambda x: 0.0, jac=np.zeros_like, hess=lambda x: np.diag([4.0, -9.0]))
+    factor = objective.preconditioner(np.zeros(2), kind)
+    bent = objective.hessian_matrix(np.zeros(2), factor=factor)
+    np.testing.assert_allclose(np.abs(np.diag(bent)), 1, rtol=1e-9)
+    assert not factor.certifies
+
+
+def test_kronecker_is_refused():
+    with pytest.raises(ValueError, match="precondition='kronecker' is not available for a function"):
+        COMBINATIONS["hess"].resolve("kronecker", 3)

@@ -1,0 +1,224 @@
+import numpy as np
+import pytest
+import scipy.sparse as sp
+
+from sk_hessian.objectives import LOSSES, BinaryCrossEntropy, GLMObjective, SoftmaxCrossEntropy, SquaredLoss, TweedieLoss
+from tests.objectives.cases import IDS, assert_close, differences, objective
+
+every_loss = pytest.mark.parametrize("loss", LOSSES, ids=IDS)
+every_container = pytest.mark.parametrize("kind", ["C", "F", "csr"])
+with_and_without_intercept = pytest.mark.parametrize("intercept", [True, False], ids=["intercept", "plain"])
+
+
+@every_loss
+@every_container
+@with_and_without_intercept
+class TestDerivatives:
+    def test_gradient(self, loss, kind, intercept, rng):
+        model, theta, _ = objective(loss, kind, intercept, rng)
+        value, gradient = model.value_and_gradient(theta)
+        assert np.isfinite(value)
+        assert_close(gradient, differences(lambda t: model.value_and_gradient(t)[0], theta))
+
+    def test_observed_hessian_matrix(self, loss, kind, intercept, rng):
+        model, theta, _ = objective(loss, kind, intercept, rng)
+        numeric = differences(lambda t: model.value_and_gradient(t)[1], theta)
+        assert_close(model.hessian_matrix(theta, "observed"), numeric)
+
+    def test_observed_hessian_product(self, loss, kind, intercept, rng):
+        model, theta, _ = objective(loss, kind, intercept, rng)
+        v = rng.normal(size=theta.size)
+        numeric = differences(lambda t: model.value_and_gradient(theta + t[0] * v)[1], np.zeros(1))[:, 0]
+        assert_close(model.hessian(theta, "observed").matvec(v), numeric)
+
+    @pytest.mark.parametrize("curvature", ["observed", "expected"])
+    def test_matrix_product_and_diagonal_agree(self, loss, kind, intercept, curvature, rng):
+        model, theta, _ = objective(loss, kind, intercept, rng)
+        matrix = model.hessian_matrix(theta, curvature)
+        np.testing.assert_allclose(matrix, matrix.T, rtol=1e-12, atol=1e-14)
+        assert_close(model.hessian(theta, curvature) @ np.eye(theta.size), matrix, 1e-12)
+        assert_close(model.hessian_diagonal(theta, curvature), np.diag(matrix), 1e-12)
+
+    def test_expected_hessian_is_the_weighted_sum_of_the_rows(self, loss, kind, intercept, rng):
+        model, theta, X = objective(loss, kind, intercept, rng)
+        assert_close(model.hessian_matrix(theta, "expected"), dense_hessian(model, loss, X, theta, "expected"), 1e-12)
+
+    @pytest.mark.parametrize("preconditioner", ["full", "diagonal", "kronecker"])
+    def test_matrix_product_and_diagonal_in_preconditioned_coordinates(
+        self, loss, kind, intercept, preconditioner, rng
+    ):
+        model, theta, _ = objective(loss, kind, intercept, rng)
+        if preconditioner == "kronecker" and loss.n_outputs == 1:
+            with pytest.raises(ValueError, match="precondition='kronecker' is not available"):
+                model.preconditioner(theta, preconditioner)
+            return
+        factor = model.preconditioner(theta, preconditioner)
+        P = np.stack([factor.apply(e) for e in np.eye(factor.shape[1])], axis=1)
+        expected = P.T @ model.hessian_matrix(theta, "observed") @ P
+        digits = 1e-5 if loss.shift_invariant else 1e-8  # a flat direction is blown up, and its rounding with it
+        assert_close(model.hessian_matrix(theta, "observed", factor=factor), expected, digits)
+        assert_close(model.hessian_diagonal(theta, "observed", factor=factor), np.diag(expected), digits)
+
+
+def dense_hessian(model, loss, X, theta, kind):
+    """The Hessian from its definition, row by row."""
+    coef, intercept, constants = model.unpack(theta)
+    k, m = loss.n_outputs, loss.n_outputs + loss.n_constants
+    design = np.column_stack([X, np.ones(len(X))]) if model.fit_intercept else X
+    raw = np.hstack([X @ coef + intercept, np.tile(constants, (len(X), 1))])
+    bent = loss.hessian(model.rows.y, raw, kind)
+    total = np.zeros((theta.size, theta.size))
+    for z, H, w in zip(design, bent, model.rows.weight, strict=True):
+        jacobian = np.zeros((m, theta.size))
+        jacobian[:k, : z.size * k] = np.kron(z, np.eye(k))
+        jacobian[k:, z.size * k :] = np.eye(m - k)
+        total += w * jacobian.T @ H @ jacobian
+    ridge = np.zeros(theta.size)
+    ridge[: model.penalty.size] = model.penalty.ravel()
+    return total / model.rows.weight.sum() + np.diag(ridge)
+
+
+@every_loss
+@pytest.mark.parametrize("kind", ["C", "csr"])
+def test_full_factor_whitens_the_expected_hessian(loss, kind, rng):
+    model, theta, _ = objective(loss, kind, True, rng)
+    factor = model.preconditioner(theta, "full")
+    values = np.linalg.eigvalsh(model.hessian_matrix(theta, "expected", factor=factor))
+    np.testing.assert_allclose(values[int(loss.shift_invariant) :], 1, atol=1e-8)
+
+
+@every_loss
+@pytest.mark.parametrize("preconditioner", ["full", "diagonal"])
+def test_a_factor_and_its_transpose_are_adjoint(loss, preconditioner, rng):
+    model, theta, _ = objective(loss, "C", True, rng)
+    factor = model.preconditioner(theta, preconditioner)
+    u, g = rng.normal(size=factor.shape[1]), rng.normal(size=theta.size)
+    assert g @ factor.apply(u) == pytest.approx(u @ factor.transpose(g), rel=1e-10)
+
+
+@every_loss
+def test_pack_inverts_unpack(loss, rng):
+    model, theta, _ = objective(loss, "C", True, rng)
+    np.testing.assert_array_equal(model.pack(*model.unpack(theta)), theta)
+
+
+@every_loss
+def test_the_start_is_feasible_and_the_scale_positive(loss, rng):
+    model, _, _ = objective(loss, "C", True, rng)
+    value, _ = model.value_and_gradient(model.start())
+    assert np.isfinite(value)
+    assert 0 < model.scale < np.inf
+    assert value >= model.lower_bound
+
+
+@every_loss
+def test_rescaling_the_targets_rescales_the_scale(loss, rng):
+    model, _, _ = objective(loss, "C", True, rng)
+    if not (isinstance(loss, SquaredLoss) or getattr(loss, "power", None) == 1):
+        assert model.scale > 0
+        return
+    larger = GLMObjective(model.rows.X, 1000 * model.rows.y, loss, sample_weight=model.rows.weight)
+    assert larger.scale == pytest.approx(model.scale * 1000 ** (1 if hasattr(loss, "power") else 2), rel=1e-9)
+
+
+@every_loss
+def test_the_sum_of_samples_is_the_whole(loss, rng):
+    model, theta, _ = objective(loss, "C", True, rng)
+    parts = np.array_split(rng.permutation(model.n_rows), 4)
+    values, gradients = zip(*(model.sample(np.sort(part)).value_and_gradient(theta) for part in parts), strict=True)
+    value, gradient = model.value_and_gradient(theta)
+    assert np.mean(values) == pytest.approx(value, rel=1e-12)
+    assert_close(np.mean(gradients, axis=0), gradient, 1e-12)
+
+
+@pytest.mark.parametrize("loss", [TweedieLoss(1, "identity"), TweedieLoss(2, "identity")], ids=["poisson", "gamma"])
+def test_outside_the_domain_the_objective_is_infinite(loss, rng):
+    model, theta, _ = objective(loss, "C", True, rng)
+    assert model.value_and_gradient(-theta)[0] == np.inf
+
+
+@pytest.mark.parametrize("wide", [False, True])
+def test_nearly_dependent_columns_get_an_orthogonal_basis(wide, rng):
+    X = rng.normal(size=(60, 4))
+    X = np.column_stack([X, X[:, 0] + 1e-9 * rng.normal(size=60)])
+    model = GLMObjective(X, rng.normal(size=60), SquaredLoss(), penalty=1e-6 if wide else 0.0)
+    factor = model.preconditioner(model.start(), "full")
+    H = model.hessian_matrix(model.start(), "expected", factor=factor)
+    np.testing.assert_allclose(H, np.eye(len(H)), atol=1e-6)
+
+
+def test_the_canonical_solution_of_dependent_columns_is_the_shortest(rng):
+    X = rng.normal(size=(30, 3))
+    X = np.column_stack([X, X[:, 0] - 2 * X[:, 1] + 5])
+    model = GLMObjective(X, rng.normal(size=30), SquaredLoss(), feature_names=list("abcd"))
+    model.preconditioner(model.start(), "full")
+    theta = rng.normal(size=5)
+    canonical = model.canonical(theta)
+    null = np.array([1, -2, 0, -1])
+    assert abs(canonical[:4] @ null) < 1e-10
+    assert model.value_and_gradient(canonical)[0] == pytest.approx(model.value_and_gradient(theta)[0], rel=1e-12)
+    assert model.rank() == 3
+    assert len(model.flat_directions()) == 1
+    assert all(name in model.flat_directions()[0] for name in "abd")
+
+
+def test_the_canonical_softmax_coefficients_sum_to_zero(rng):
+    model, theta, _ = objective(SoftmaxCrossEntropy(3), "C", True, rng)
+    free = GLMObjective(model.rows.X, model.rows.y, model.loss)
+    coef, intercept, _ = free.unpack(free.canonical(theta))
+    np.testing.assert_allclose(coef.sum(axis=1), 0, atol=1e-12)
+    assert abs(intercept.sum()) < 1e-12
+
+
+def test_a_sampled_factor_is_close_to_the_whole_one(rng):
+    X, y = rng.normal(size=(4000, 6)), np.arange(4000) % 2.0
+    model = GLMObjective(X, y, BinaryCrossEntropy(), penalty=1e-3)
+    rows = np.sort(rng.choice(4000, 800, replace=False))
+    factor = model.preconditioner(model.start(), "full", rows=rows)
+    values = np.linalg.eigvalsh(model.hessian_matrix(model.start(), "observed", factor=factor))
+    assert 0.7 < values.min() <= values.max() < 1.4
+    assert not factor.certifies
+
+
+def test_the_kronecker_factor_is_exact_for_several_targets(rng):
+    model, theta, _ = objective(SquaredLoss(3), "C", True, rng)
+    H = model.hessian_matrix(theta, "observed", factor=model.preconditioner(theta, "kronecker"))
+    np.testing.assert_allclose(H, np.eye(len(H)), atol=1e-9)
+
+
+def test_the_data_are_never_written_to(rng):
+    model, theta, _ = objective(BinaryCrossEntropy(), "C", True, rng)
+    for array in (model.rows.X, model.rows.y, model.rows.weight):
+        array.flags.writeable = False
+    model.value_and_gradient(theta)
+    model.preconditioner(theta, "full")
+    assert np.isfinite(model.hessian_matrix(theta)).all()
+
+
+@pytest.mark.parametrize("make", [sp.csr_array, sp.csr_matrix], ids=["array", "matrix"])
+def test_sparse_matrices_and_arrays_agree_with_dense(make, rng):
+    model, theta, X = objective(TweedieLoss(1, "log"), "C", True, rng)
+    other = GLMObjective(make(X), model.rows.y, model.loss, sample_weight=model.rows.weight, penalty=model.penalty)
+    value, gradient = model.value_and_gradient(theta)
+    np.testing.assert_allclose(other.value_and_gradient(theta)[0], value, rtol=1e-13)
+    assert_close(other.value_and_gradient(theta)[1], gradient, 1e-12)
+    assert_close(other.hessian_matrix(theta), model.hessian_matrix(theta), 1e-12)
+    assert_close(other.hessian_diagonal(theta), model.hessian_diagonal(theta), 1e-12)
+
+
+def test_predictor_change_is_the_largest_move_of_a_row(rng):
+    model, theta, X = objective(BinaryCrossEntropy(), "C", True, rng)
+    d = rng.normal(size=theta.size)
+    moved = np.abs(X @ d[:-1] + d[-1]).max()
+    np.testing.assert_allclose(model.predictor_change(theta, (d, 2 * d)), [moved, 2 * moved], rtol=1e-12)
+
+
+def test_unequal_penalties_enter_value_gradient_and_hessian(rng):
+    X, y = rng.normal(size=(30, 3)), rng.normal(size=30)
+    strength = np.array([[0.0], [1.0], [4.0]])
+    with_, without = (GLMObjective(X, y, SquaredLoss(), penalty=s) for s in (strength, 0.0))
+    theta = rng.normal(size=4)
+    value = with_.value_and_gradient(theta)[0] - without.value_and_gradient(theta)[0]
+    assert value == pytest.approx(0.5 * (strength[:, 0] * theta[:3] ** 2).sum(), rel=1e-10)
+    extra = with_.hessian_matrix(theta) - without.hessian_matrix(theta)
+    np.testing.assert_allclose(extra, np.diag([0, 1, 4, 0]), atol=1e-12)

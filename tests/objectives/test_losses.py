@@ -1,0 +1,255 @@
+import numpy as np
+import pytest
+from scipy.optimize import minimize_scalar
+
+from sk_hessian.objectives import (
+    LOSSES,
+    BinaryCrossEntropy,
+    HuberLoss,
+    SoftmaxCrossEntropy,
+    SquaredLoss,
+    TweedieLoss,
+)
+from tests.objectives.cases import IDS, assert_close, differences, raw_predictions, targets
+
+every_loss = pytest.mark.parametrize("loss", LOSSES, ids=IDS)
+N = 50
+
+
+@every_loss
+def test_gradient_is_the_derivative_of_the_value(loss, rng):
+    y, raw = targets(loss, N, rng), raw_predictions(loss, N, rng)
+    _, gradient = loss.value_and_gradient(y, raw)
+    for k in range(raw.shape[1]):
+        shift = np.eye(raw.shape[1])[k] * 1e-5
+        numeric = (loss.value(y, raw + shift) - loss.value(y, raw - shift)) / 2e-5
+        assert_close(gradient[:, k], numeric)
+
+
+@every_loss
+def test_observed_hessian_is_the_derivative_of_the_gradient(loss, rng):
+    y, raw = targets(loss, N, rng), raw_predictions(loss, N, rng)
+    hessian = loss.hessian(y, raw, "observed")
+    for k in range(raw.shape[1]):
+        shift = np.eye(raw.shape[1])[k] * 1e-5
+        above, below = (loss.value_and_gradient(y, raw + s)[1] for s in (shift, -shift))
+        assert_close(hessian[:, :, k], (above - below) / 2e-5)
+
+
+@every_loss
+@pytest.mark.parametrize("kind", ["observed", "expected"])
+def test_hessian_product_is_the_matrix_times_the_change(loss, kind, rng):
+    y, raw = targets(loss, N, rng), raw_predictions(loss, N, rng)
+    change = rng.normal(size=raw.shape)
+    product = np.einsum("nkl,nl->nk", loss.hessian(y, raw, kind), change)
+    assert_close(loss.hessian_product(y, raw, change, kind), product, 1e-13)
+
+
+@every_loss
+def test_expected_hessian_is_positive_semidefinite(loss, rng):
+    values = np.linalg.eigvalsh(loss.hessian(targets(loss, N, rng), raw_predictions(loss, N, rng), "expected"))
+    assert values.min() >= -1e-12 * values.max()
+
+
+@every_loss
+def test_expected_is_observed_where_the_loss_is_canonical(loss, rng):
+    y, raw = targets(loss, N, rng), raw_predictions(loss, N, rng)
+    expected, observed = (loss.hessian(y, raw, kind) for kind in ("expected", "observed"))
+    same = np.allclose(expected, observed, rtol=1e-12, atol=1e-14)
+    assert same == loss.canonical
+
+
+@pytest.mark.parametrize("power", [1, 2])
+@pytest.mark.parametrize("link", ["log", "identity"])
+def test_expected_hessian_is_the_mean_of_the_observed_over_simulated_counts_and_costs(power, link, rng):
+    loss, mean = TweedieLoss(power, link), 2.5
+    y = rng.poisson(mean, size=400_000) if power == 1 else rng.gamma(2.0, mean / 2.0, size=400_000)
+    raw = np.full((len(y), 1), np.log(mean) if link == "log" else mean)
+    observed = loss.hessian(y.astype(float), raw, "observed")[:, 0, 0]
+    error = observed.std() / np.sqrt(len(y))
+    assert abs(observed.mean() - loss.hessian(y[:1], raw[:1], "expected")[0, 0, 0]) <= 4 * error + 1e-12
+
+
+@pytest.mark.parametrize("loss", [BinaryCrossEntropy(), SoftmaxCrossEntropy(3)], ids=["binary", "softmax"])
+def test_expected_hessian_is_the_variance_of_the_gradient_over_simulated_classes(loss, rng):
+    raw = np.array([[0.4, -0.3, 1.0][: loss.n_outputs]])
+    p = loss.inverse_link(raw)[0]
+    y = rng.uniform(size=400_000) < p if loss.n_outputs == 1 else rng.choice(3, p=p, size=400_000)
+    gradient = loss.value_and_gradient(y.astype(float), np.tile(raw, (len(y), 1)))[1]
+    np.testing.assert_allclose(gradient.T @ gradient / len(y), loss.hessian(None, raw, "expected")[0], atol=2e-3)
+
+
+@pytest.mark.parametrize("loss", [x for x in LOSSES if isinstance(x, TweedieLoss)], ids=lambda x: f"{x.power}-{x.link}")
+def test_expected_hessian_is_the_observed_one_at_the_mean(loss, rng):
+    raw = raw_predictions(loss, N, rng)
+    mean = loss.inverse_link(raw)[:, 0]
+    np.testing.assert_allclose(loss.hessian(mean, raw, "observed"), loss.hessian(mean, raw, "expected"), rtol=1e-12)
+
+
+@every_loss
+def test_null_raw_is_the_best_constant(loss, rng):
+    y, weight = targets(loss, N, rng), rng.uniform(0.1, 2, size=N)
+    raw = loss.null_raw(y, weight)
+    if isinstance(loss, HuberLoss):
+        assert np.exp(raw[1]) > 0.1 * y.std()
+        return
+    gradient = weight @ loss.value_and_gradient(y, np.tile(raw, (N, 1)))[1]
+    np.testing.assert_allclose(gradient, 0, atol=1e-11 * weight.sum())
+
+
+@every_loss
+def test_no_prediction_beats_the_saturated_value(loss, rng):
+    y, raw = targets(loss, N, rng), raw_predictions(loss, N, rng)
+    assert (loss.value(y, raw) >= loss.saturated(y) - 1e-12).all()
+
+
+@pytest.mark.parametrize("loss", [x for x in LOSSES if isinstance(x, TweedieLoss)], ids=lambda x: f"{x.power}-{x.link}")
+def test_the_saturated_value_is_reached_at_the_mean(loss, rng):
+    y = np.abs(targets(loss, N, rng)) + 0.5
+    raw = (np.log(y) if loss.link == "log" else y)[:, None]
+    np.testing.assert_allclose(loss.value(y, raw), loss.saturated(y), rtol=1e-12, atol=1e-12)
+
+
+def test_saturated_loss_of_a_zero_count_is_the_limit():
+    loss = TweedieLoss(1.5, "log")
+    assert loss.saturated(np.zeros(1))[0] == 0
+    assert loss.value(np.zeros(1), np.array([[-1400.0]]))[0] < 1e-300
+
+
+@pytest.mark.parametrize("raw", [-800.0, -40.0, 0.0, 40.0, 800.0])
+@pytest.mark.parametrize("y", [0.0, 1.0])
+def test_binary_cross_entropy_keeps_its_digits_in_the_tails(raw, y):
+    loss, y = BinaryCrossEntropy(), np.array([y])
+    margin = raw * (2 * y[0] - 1)
+    value, gradient = loss.value_and_gradient(y, np.array([[raw]]))
+    assert value[0] == pytest.approx(np.logaddexp(0, -margin), rel=1e-14, abs=1e-300)
+    assert abs(gradient[0, 0]) == pytest.approx(np.exp(-np.logaddexp(0, margin)), rel=1e-13, abs=1e-320)
+
+
+def test_softmax_of_two_classes_is_the_binary_loss(rng):
+    raw, y = rng.normal(size=(N, 1)) * 5, np.arange(N) % 2
+    two = np.hstack([np.zeros((N, 1)), raw])
+    np.testing.assert_allclose(
+        SoftmaxCrossEntropy(2).value(y, two), BinaryCrossEntropy().value(y.astype(float), raw), rtol=1e-13, atol=1e-15
+    )
+
+
+def test_softmax_does_not_overflow():
+    value, gradient = SoftmaxCrossEntropy(3).value_and_gradient(np.array([0, 1]), np.array([[1e4, 0, -1e4], [1e4, 0, 0]]))
+    np.testing.assert_allclose(value, [0, 1e4])
+    np.testing.assert_allclose(gradient, [[0, 0, 0], [1, -1, 0]])
+
+
+@every_loss
+def test_shift_invariance_is_as_declared(loss, rng):
+    y, raw = targets(loss, N, rng), raw_predictions(loss, N, rng)
+    shifted = raw.copy()
+    shifted[:, : loss.n_outputs] += 0.7
+    assert np.allclose(loss.value(y, raw), loss.value(y, shifted)) == loss.shift_invariant
+
+
+@pytest.mark.parametrize("power", [1, 1.5, 2, 3])
+def test_an_identity_link_is_infinite_outside_its_domain(power):
+    value = TweedieLoss(power, "identity").value(np.ones(3), np.array([[-1.0], [0.0], [1.0]]))
+    assert np.isinf(value[:2]).all()
+    assert np.isfinite(value[2])
+
+
+def huber(residual, sigma, **options):
+    """Value and slope in mu and log sigma of Huber's loss."""
+    value, gradient = HuberLoss(**options).value_and_gradient(np.zeros(1), np.array([[residual, np.log(sigma)]]))
+    return value[0], gradient[0]
+
+
+def test_huber_is_infinite_for_a_scale_at_or_below_its_floor():
+    assert np.isinf(huber(0.0, 0.1 * (1 - 1e-9), floor=0.1)[0])
+    assert np.isfinite(huber(0.0, 0.2, floor=0.1)[0])
+
+
+@pytest.mark.parametrize("residual", [0.3, -0.9, 4.0])
+def test_huber_is_scikit_learns_formula(residual):
+    sigma, epsilon = 0.7, 1.35
+    z = abs(residual) / sigma
+    h = z**2 if z <= epsilon else 2 * epsilon * z - epsilon**2
+    assert huber(residual, sigma)[0] == pytest.approx(sigma + sigma * h, rel=1e-13)
+
+
+def test_huber_is_continuously_differentiable_at_its_bound():
+    bound = 1.35 * 0.7
+    inside, outside = (huber(b, 0.7) for b in (bound - 1e-9, bound + 1e-9))
+    assert inside[0] == pytest.approx(outside[0], abs=1e-8)
+    np.testing.assert_allclose(inside[1], outside[1], atol=1e-8)
+
+
+def test_huber_minimises_over_the_scale_where_its_slope_says(rng):
+    loss, y = HuberLoss(), rng.standard_t(2, size=N)
+    best = minimize_scalar(lambda t: loss.value(y, np.tile([0.0, t], (N, 1))).mean(), bounds=(-5, 3)).x
+    slope = loss.value_and_gradient(y, np.tile([0.0, best], (N, 1)))[1][:, 1].mean()
+    assert abs(slope) < 1e-4
+
+
+@pytest.mark.parametrize(
+    ("loss", "good", "bad"),
+    [
+        (SquaredLoss(), [-1e9, 0], [np.nan, np.inf]),
+        (BinaryCrossEntropy(), [0, 1], [0.5, 2, -1]),
+        (SoftmaxCrossEntropy(3), [0, 1, 2], [3, -1, 0.5]),
+        (TweedieLoss(0), [-1, 0, 1], [np.inf]),
+        (TweedieLoss(1), [0, 0.5, 3], [-1, np.nan]),
+        (TweedieLoss(2), [0.1], [0, -1, np.inf]),
+        (TweedieLoss(3), [0.1], [0, -1]),
+        (HuberLoss(), [-3, 0], [np.nan]),
+    ],
+)
+def test_range(loss, good, bad):
+    assert loss.in_range(np.array(good, dtype=float)).all()
+    assert not loss.in_range(np.array(bad, dtype=float)).any()
+
+
+def test_range_of_several_targets_is_by_row():
+    np.testing.assert_array_equal(SquaredLoss(2).in_range(np.array([[0, 1], [np.nan, 1]])), [True, False])
+
+
+@every_loss
+def test_curvature_changes_little_over_a_tenth_of_a_predictor_unit(loss, rng):
+    y, raw = targets(loss, N, rng), raw_predictions(loss, N, rng)
+    unit = np.asarray(loss.predictor_unit(raw))
+    if isinstance(loss, HuberLoss):
+        assert np.isinf(unit).all()  # piecewise quadratic: there is none
+        return
+    step = np.where(np.isinf(unit), 1.0, 0.1 * unit)
+    before, after = (np.einsum("nkk->n", loss.hessian(y, r, "expected")) for r in (raw, raw + step))
+    change = np.abs(np.log(after / before))
+    assert change.max() <= (1e-12 if loss.quadratic else 0.4)
+
+
+def test_recession_of_two_classes_is_a_margin_that_never_shrinks():
+    margin, fixed = BinaryCrossEntropy().recession(np.array([0.0, 1.0]), np.array([[-1.0], [2.0]]))
+    assert (margin > 0).all()
+    assert fixed.shape[1] == 0
+
+
+def test_recession_of_softmax_compares_the_own_class_with_each_other():
+    margin, _ = SoftmaxCrossEntropy(3).recession(np.array([1]), np.array([[0.0, 2.0, 5.0]]))
+    np.testing.assert_array_equal(np.sort(margin), [[-3, 2]])
+
+
+def test_recession_of_counts_lets_only_zeros_sink():
+    margin, fixed = TweedieLoss(1).recession(np.array([0.0, 3.0]), np.array([[-1.0], [0.0]]))
+    np.testing.assert_array_equal(margin.ravel(), [1, 0])
+    np.testing.assert_array_equal(fixed.ravel(), [0, 0])
+
+
+@every_loss
+def test_the_loss_falls_along_its_recession(loss, rng):
+    y, raw = targets(loss, N, rng), raw_predictions(loss, N, rng)
+    change = rng.normal(size=(N, loss.n_outputs + loss.n_constants))
+    margin, fixed = loss.recession(y, change)
+    rows = (margin > 0).all(axis=1) & (fixed == 0).all(axis=1) & (margin.shape[1] > 0)
+    far = [loss.value(y, raw + t * change) for t in (0, 1, 10)]
+    assert (far[1][rows] < far[0][rows]).all()
+    assert (far[2][rows] <= far[1][rows]).all()
+
+
+def test_finite_differences_of_these_tests_are_right():
+    assert_close(differences(lambda x: np.array([x[0] ** 3, x[0] * x[1]]), np.array([2.0, 3.0])), [[12, 0], [3, 2]], 1e-9)
