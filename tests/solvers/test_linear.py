@@ -1,0 +1,105 @@
+import numpy as np
+import pytest
+from scipy.sparse.linalg import aslinearoperator
+
+from sk_hessian.solvers.linear import (
+    DenseCurvature,
+    DiagonalCurvature,
+    OperatorCurvature,
+    conjugate_gradient,
+    lowest_eigenpair,
+)
+
+
+@pytest.fixture
+def H(rng):
+    A = rng.normal(size=(20, 8))
+    return A.T @ A + 0.1 * np.eye(8)
+
+
+def never(state):
+    return False
+
+
+@pytest.mark.parametrize("damping", [0.0, 0.7])
+def test_conjugate_gradients_solve(H, damping, rng):
+    g = rng.normal(size=8)
+    found = conjugate_gradient(lambda v: H @ v, g, damping, never, 50)
+    damped = H + damping * np.eye(8)
+    np.testing.assert_allclose(found.step, -np.linalg.solve(damped, g), rtol=1e-7)
+    assert found.decrement == pytest.approx(0.5 * g @ np.linalg.solve(damped, g), rel=1e-9)
+    assert not found.negative_curvature
+
+
+def test_the_decrement_of_conjugate_gradients_grows_from_below(H, rng):
+    g = rng.normal(size=8)
+    found = [conjugate_gradient(lambda v: H @ v, g, 0.0, never, k).decrement for k in range(8)]
+    assert (np.diff(found) > 0).all()
+    assert found[-1] <= 0.5 * g @ np.linalg.solve(H, g) * (1 + 1e-12)
+
+
+def test_conjugate_gradients_stop_when_told(H, rng):
+    found = conjugate_gradient(lambda v: H @ v, rng.normal(size=8), 0.0, lambda cg: cg.n_iter >= 3, 50)
+    assert found.n_iter == 3
+
+
+def test_conjugate_gradients_of_no_gradient_stay():
+    np.testing.assert_array_equal(conjugate_gradient(lambda v: v, np.zeros(3), 0.0, never, 5).step, 0)
+
+
+def test_negative_curvature_at_once_gives_steepest_descent(rng):
+    g = rng.normal(size=4)
+    found = conjugate_gradient(lambda v: -v, g, 0.0, never, 5)
+    assert found.negative_curvature
+    np.testing.assert_array_equal(found.step, -g)
+
+
+def test_negative_curvature_later_keeps_the_step_before_it():
+    H, g = np.diag([1.0, 10.0, -0.1]), np.array([1.0, 1.0, 0.3])
+    found = conjugate_gradient(lambda v: H @ v, g, 0.0, never, 10)
+    assert found.negative_curvature
+    assert found.step @ g < 0
+    assert found.n_iter >= 1
+
+
+@pytest.mark.parametrize("damping", [0.0, 0.5])
+def test_dense_curvature_solves(H, damping, rng):
+    g = rng.normal(size=8)
+    step, used = DenseCurvature(H).solve(g, damping)
+    assert used == damping
+    np.testing.assert_allclose(step, -np.linalg.solve(H + damping * np.eye(8), g), rtol=1e-10)
+
+
+def test_dense_curvature_damps_an_indefinite_matrix_until_it_descends(rng):
+    H, g = np.diag([3.0, -1.0, 0.5]), rng.normal(size=3)
+    before = H.copy()
+    step, damping = DenseCurvature(H).solve(g, 0.0)
+    assert damping > 1
+    assert step @ g < 0
+    np.testing.assert_array_equal(H, before)
+
+
+def test_diagonal_curvature_solves(rng):
+    g = rng.normal(size=3)
+    step, damping = DiagonalCurvature(np.array([1.0, 4.0, 0.0])).solve(g, 0.5)
+    assert damping == 0.5
+    np.testing.assert_allclose(step, -g / [1.5, 4.5, 1.5])
+
+
+def test_operator_curvature_solves_as_precisely_as_its_forcing_term(H, rng):
+    g = rng.normal(size=8)
+    curvature = OperatorCurvature(aslinearoperator(H), 1e12 * np.linalg.norm(g), 50)
+    step, _ = curvature.solve(g, 0.0)
+    assert np.linalg.norm(H @ step + g) <= 1e-6 * np.linalg.norm(g)
+    assert curvature.n_products <= 50
+
+
+@pytest.mark.parametrize("dense", [True, False])
+def test_the_lowest_eigenpair(dense, rng):
+    Q = np.linalg.qr(rng.normal(size=(30, 30)))[0]
+    values = np.concatenate([[-0.5], np.linspace(0.1, 5, 29)])
+    H = (Q * values) @ Q.T
+    value, vector, largest = lowest_eigenpair(None if dense else aslinearoperator(H), H if dense else None)
+    assert value == pytest.approx(-0.5, rel=1e-2)
+    assert largest == pytest.approx(5, rel=1e-2)
+    assert abs(vector @ Q[:, 0]) / np.linalg.norm(vector) == pytest.approx(1, abs=1e-2)

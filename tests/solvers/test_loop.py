@@ -1,0 +1,175 @@
+"""The verdicts: each status is given when it should be, and ``optimal`` never else."""
+
+import numpy as np
+import pytest
+
+from sk_hessian.objectives import BinaryCrossEntropy, FunctionObjective, GLMObjective, SquaredLoss, TweedieLoss
+from sk_hessian.solvers import LBFGS, SGD, SOLVERS, Clip, Momentum, Newton, minimize
+
+every_solver = pytest.mark.parametrize("name", SOLVERS)
+CORRELATIONS = [0.9, 0.99, 0.999, 0.9999, 0.99999]
+
+
+def correlated(correlation, loss, n=400, p=5):
+    """Columns that all correlate so much with each other."""
+    rng = np.random.default_rng(17)
+    common = rng.normal(size=(n, 1))
+    X = np.sqrt(correlation) * common + np.sqrt(1 - correlation) * rng.normal(size=(n, p))
+    eta = X @ np.array([3.0, -2.0, 1.0, -1.0, 0.5])
+    eta = 1.5 * (eta - eta.mean()) / eta.std()
+    y = {
+        "logistic": lambda: (eta + rng.logistic(size=n) > 0).astype(float),
+        "poisson": lambda: rng.poisson(np.exp(eta / 3)).astype(float),
+        "squared": lambda: eta + rng.normal(size=n),
+    }[loss]()
+    kind = {"logistic": BinaryCrossEntropy(), "poisson": TweedieLoss(1), "squared": SquaredLoss()}[loss]
+    return GLMObjective(X * [1, 10, 100, 0.1, 1], y, kind)
+
+
+def gap(objective, result):
+    """How far above the optimum a result is, in units of the scale."""
+    best = minimize(objective, objective.start(), "newton", tol=1e-10)
+    assert best.status == "optimal"
+    return (result.fun - best.fun) / objective.scale
+
+
+@every_solver
+@pytest.mark.parametrize("precondition", ["diagonal", None])
+@pytest.mark.parametrize("loss", ["logistic", "squared", "poisson"])
+@pytest.mark.parametrize("correlation", CORRELATIONS)
+def test_no_early_optimal_on_correlated_columns(name, precondition, loss, correlation):
+    objective = correlated(correlation, loss)
+    solver = SOLVERS[name](precondition=precondition)
+    result = minimize(objective, objective.start(), solver, max_iter=300)
+    assert result.status in ("optimal", "max_iter", "stalled")
+    if result.status == "optimal":
+        assert gap(objective, result) <= 1.1e-8
+    else:
+        assert gap(objective, result) > 1e-8 * 0.9
+
+
+@every_solver
+@pytest.mark.parametrize("tol", [1e-2, 1e-4, 1e-7])
+def test_optimal_means_as_near_as_the_tolerance_says(name, tol):
+    objective = correlated(0.9, "poisson")
+    result = minimize(objective, objective.start(), name, tol=tol)
+    assert result.status == "optimal"
+    assert gap(objective, result) <= 1.1 * tol**2 + 1e-14
+
+
+@every_solver
+@pytest.mark.parametrize("factor", [1e-6, 1e6])
+def test_the_tolerance_does_not_see_the_unit_of_the_target(name, factor):
+    objective = correlated(0.9, "squared")
+    rescaled = GLMObjective(objective.rows.X, objective.rows.y * factor, SquaredLoss())
+    first, other = (minimize(o, o.start(), name) for o in (objective, rescaled))
+    assert first.status == other.status == "optimal"
+    assert abs(first.nit - other.nit) <= 1
+    np.testing.assert_allclose(other.x / factor, first.x, rtol=1e-3, atol=1e-3 * np.abs(first.x).max())
+
+
+@pytest.mark.parametrize("solver", [SGD(50.0), Momentum(200.0), SGD(50.0, batch_size=50)], ids=repr)
+def test_a_learning_rate_that_is_too_large_has_diverged(solver):
+    solver.set_params(precondition=None, batch_size=solver.batch_size if solver.batch_size != "auto" else None)
+    objective = correlated(0.9, "squared")
+    result = minimize(objective, objective.start(), solver, random_state=0)
+    assert result.status == "diverged"
+    assert np.isfinite(result.fun)
+    assert np.isfinite(result.x).all()
+    assert result.fun <= result.history["objective"][0]
+    assert "Use a smaller learning_rate" in result.message
+
+
+@pytest.mark.parametrize("solver", [SGD(1e-3, batch_size=40), Momentum(1e-3, batch_size=40), Clip(1e-3, batch_size=40)])
+def test_a_fixed_step_on_minibatches_is_honest(solver):
+    solver.set_params(precondition=None)
+    objective = correlated(0.9, "logistic")
+    result = minimize(objective, objective.start(), solver, random_state=0, max_iter=100)
+    assert result.status in ("max_iter", "stalled", "optimal")
+    if result.status == "optimal":
+        assert gap(objective, result) <= 1.1e-8
+    assert result.fun <= result.history["objective"][0]
+
+
+SADDLE = FunctionObjective(
+    lambda x: x[0] ** 2 - x[1] ** 2 + 0.25 * x[1] ** 4,
+    jac=lambda x: np.array([2 * x[0], -2 * x[1] + x[1] ** 3]),
+    hess=lambda x: np.diag([2.0, -2 + 3 * x[1] ** 2]),
+)
+
+
+@pytest.mark.parametrize("solver", [SGD(), Clip(), Momentum(), LBFGS()], ids=repr)
+def test_a_saddle_is_said_to_be_one(solver):
+    result = minimize(SADDLE, [1.0, 0.0], solver, tol=1e-6)
+    assert result.status == "saddle"
+    assert not result.success
+    assert "negative curvature" in result.message
+
+
+@pytest.mark.parametrize("solver", [Newton("exact"), Newton("exact", linear_solver="cg")], ids=repr)
+def test_newton_leaves_a_saddle_along_its_negative_curvature(solver):
+    result = minimize(SADDLE, [1.0, 0.0], solver)
+    assert result.status == "optimal"
+    assert result.fun == pytest.approx(-1)
+    np.testing.assert_allclose(np.abs(result.x), [0, np.sqrt(2)], atol=1e-4)
+
+
+@every_solver
+def test_a_maximum_is_not_optimal(name):
+    objective = FunctionObjective(lambda x: -np.cos(x).sum(), jac=np.sin, hess=lambda x: np.diag(np.cos(x)))
+    result = minimize(objective, np.full(2, np.pi), name)
+    assert result.status in ("saddle", "optimal")
+    if result.status == "optimal":
+        assert result.fun == pytest.approx(-2)
+
+
+@every_solver
+def test_a_function_without_a_lower_bound_is_never_optimal(name):
+    result = minimize(FunctionObjective(lambda x: x.sum(), jac=np.ones_like), np.zeros(3), name, max_iter=50)
+    assert result.status in ("max_iter", "diverged", "stalled")
+
+
+@every_solver
+def test_a_tolerance_below_rounding_ends_and_says_how(name):
+    objective = correlated(0.999, "logistic")
+    result = minimize(objective, objective.start(), name, tol=1e-14, max_iter=2000)
+    assert result.status in ("optimal", "stalled", "max_iter")
+    assert gap(objective, result) <= 1e-12
+
+
+@every_solver
+def test_a_run_that_stalls_returns_its_best_iterate(name):
+    rng = np.random.default_rng(0)
+
+    def noisy(x):
+        return x @ x + 1e-3 * rng.uniform(), 2 * x
+
+    result = minimize(FunctionObjective(noisy, jac=True), np.ones(3), name, max_iter=200)
+    assert result.fun <= result.history["objective"].min()
+
+
+@every_solver
+def test_the_message_says_how_far_and_what_to_do(name):
+    objective = correlated(0.9, "logistic")
+    result = minimize(objective, objective.start(), name, max_iter=1)
+    assert result.status == "max_iter"
+    for words in (name, "1 iteration", "of the scale", "Use a larger max_iter"):
+        assert words in result.message
+
+
+@every_solver
+def test_a_flat_function_is_optimal_at_once(name):
+    result = minimize(FunctionObjective(lambda x: 3.0, jac=np.zeros_like), np.zeros(2), name)
+    assert result.status == "optimal"
+    assert result.fun == 3
+
+
+@pytest.mark.parametrize("solver", [Newton(), LBFGS(), SGD(), Momentum(), Clip()], ids=repr)
+def test_many_parameters_use_products_and_are_certified(solver):
+    rng = np.random.default_rng(5)
+    X = rng.normal(size=(300, 250))
+    y = (X[:, 0] + rng.logistic(size=300) > 0).astype(float)
+    objective = GLMObjective(X, y, BinaryCrossEntropy(), penalty=1e-2)
+    result = minimize(objective, objective.start(), solver)
+    assert result.status == "optimal"
+    assert gap(objective, result) <= 1.1e-8

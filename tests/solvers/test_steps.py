@@ -1,0 +1,89 @@
+import numpy as np
+import pytest
+
+from sk_hessian.objectives import FunctionObjective
+from sk_hessian.solvers import steps
+from sk_hessian.solvers.directions import SGD
+from sk_hessian.solvers.preconditioned import Counts, precondition
+
+
+def line(fun, jac, start=0.0):
+    """A one-dimensional problem and its starting point."""
+    objective = FunctionObjective(lambda x: fun(x[0]), jac=lambda x: np.array([jac(x[0])]))
+    problem = precondition(objective, SGD(precondition=None), np.array([start]), Counts())
+    return problem, problem.start()
+
+
+CURVES = {
+    "near": (lambda x: (x - 1) ** 2, lambda x: 2 * (x - 1)),
+    "far": (lambda x: (x - 1e6) ** 2, lambda x: 2 * (x - 1e6)),
+    "tiny": (lambda x: (x - 1e-6) ** 2, lambda x: 2 * (x - 1e-6)),
+    "wall": (lambda x: -np.log(1e-3 - x) - 1e4 * x if x < 1e-3 else np.inf, lambda x: 1 / (1e-3 - x) - 1e4),
+    "quartic": (lambda x: (x - 3) ** 4, lambda x: 4 * (x - 3) ** 3),
+}
+
+
+@pytest.mark.parametrize("name", CURVES)
+@pytest.mark.parametrize("wolfe", [None, 0.9, 0.1])
+def test_a_line_search_decreases_and_flattens(name, wolfe):
+    fun, jac = CURVES[name]
+    problem, point = line(fun, jac)
+    direction = -np.sign(point.slope)
+    search = steps.line_search(problem, point, direction, wolfe=wolfe, max_evaluations=60)
+    first = point.slope @ direction
+    assert search.point.value <= point.value + 1e-4 * search.step * first
+    assert wolfe is None or abs(search.point.slope @ direction) <= -wolfe * first
+    np.testing.assert_allclose(search.point.u, point.u + search.step * direction)
+    assert search.n_evaluations <= 60
+
+
+def test_a_line_search_uphill_finds_nothing():
+    problem, point = line(*CURVES["near"])
+    assert steps.line_search(problem, point, np.array([-1.0])).point is None
+
+
+def test_a_line_search_counts_its_evaluations():
+    problem, point = line(*CURVES["far"])
+    before = problem.counts.evaluations
+    search = steps.line_search(problem, point, np.array([1.0]))
+    assert problem.counts.evaluations - before == search.n_evaluations
+
+
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [("constant", [1, 1, 1]), ("invscaling", [1, 1 / np.sqrt(2), 1 / np.sqrt(3)]), ("inverse", [1, 1 / 2, 1 / 3])],
+)
+def test_schedules(name, values):
+    np.testing.assert_allclose([steps.schedule_function(name)(t) for t in (1, 2, 3)], values)
+
+
+def test_a_schedule_may_be_a_callable():
+    assert steps.schedule_function(abs)(-2) == 2
+
+
+def test_damping_grows_faster_and_faster_while_steps_fail():
+    damping, values = steps.Damping(), []
+    for _ in range(4):
+        damping.reject(1.0)
+        values.append(damping.value)
+    assert (np.diff(np.log(values), 2) > 0).all()
+
+
+def test_damping_shrinks_after_good_steps_and_vanishes():
+    damping = steps.Damping()
+    damping.reject(1.0)
+    for _ in range(10):
+        before = damping.value
+        damping.accept(1.0)
+        assert damping.value < before or before == 0
+    assert damping.value == 0
+
+
+def test_damping_doubles_after_a_poor_step_and_waits_after_a_fair_one():
+    damping = steps.Damping()
+    damping.reject(1.0)
+    before = damping.value
+    damping.accept(0.5)
+    assert damping.value == before
+    damping.accept(0.1)
+    assert damping.value == 2 * before
