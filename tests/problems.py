@@ -97,7 +97,7 @@ def known_answer(family, shape, seed=0):
     """
     rng = np.random.default_rng(seed)
     n, p = (60, 5) if shape == "long" else (20, 50)
-    X = rng.normal(size=(n, p)) * 10.0 ** rng.integers(-2, 3, size=p) + rng.normal(size=p)
+    X = (rng.normal(size=(n, p)) + rng.normal(size=p)) * 10.0 ** rng.integers(-2, 3, size=p)
     k = 3 if family == "softmax" else 1
     g = _slopes_without_gradient(rng, X, k, shape)
     if shape == "long":

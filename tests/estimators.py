@@ -1,0 +1,88 @@
+"""Estimators, solvers and matching targets for the tests that hold for all of them."""
+
+import warnings
+
+import numpy as np
+from sklearn.exceptions import ConvergenceWarning
+
+from sk_hessian.linear_model import (
+    GammaRegressor,
+    HuberRegressor,
+    LinearRegression,
+    LogisticRegression,
+    PoissonRegressor,
+    Ridge,
+    TweedieRegressor,
+)
+from sk_hessian.solvers import SOLVERS
+
+FIRST_ORDER = ("sgd", "momentum", "clip")
+SECOND_ORDER = ("newton", "lbfgs", "auto")
+
+#: name -> an estimator with its default penalty
+ESTIMATORS = {
+    "LinearRegression": LinearRegression(),
+    "Ridge": Ridge(),
+    "LogisticRegression": LogisticRegression(),
+    "softmax": LogisticRegression(),
+    "PoissonRegressor": PoissonRegressor(alpha=1e-3),
+    "GammaRegressor": GammaRegressor(alpha=1e-3),
+    "TweedieRegressor": TweedieRegressor(power=1.5, alpha=1e-3),
+    "TweedieRegressor-identity": TweedieRegressor(power=1, link="identity", alpha=1e-3),
+    "HuberRegressor": HuberRegressor(),
+}
+
+#: the same without a penalty
+UNPENALISED = {
+    "LinearRegression": LinearRegression(),
+    "Ridge": Ridge(alpha=0),
+    "LogisticRegression": LogisticRegression(C=np.inf),
+    "softmax": LogisticRegression(C=np.inf),
+    "PoissonRegressor": PoissonRegressor(alpha=0),
+    "GammaRegressor": GammaRegressor(alpha=0),
+    "TweedieRegressor": TweedieRegressor(power=1.5, alpha=0),
+    "HuberRegressor": HuberRegressor(alpha=0),
+}
+
+ALL_SOLVERS = (*SOLVERS, "auto")
+
+
+def target(name, X, rng):
+    """A noisy target for an estimator of `ESTIMATORS`, driven by the standardised first columns."""
+    n = len(X)
+    deviation = X.std(axis=0)
+    Z = (X - X.mean(axis=0)) / np.where(deviation > 0, deviation, 1)
+    eta = 0.5 * Z[:, 0] - (0.3 * Z[:, 1] if Z.shape[1] > 1 else 0)
+    if name == "LogisticRegression":
+        return np.where(eta + rng.logistic(size=n) > 0, "yes", "no")
+    if name == "softmax":
+        return np.array(["a", "b", "c"])[np.argmax(np.outer(eta, [1, 0, -1]) + rng.gumbel(size=(n, 3)), axis=1)]
+    if name.startswith("Poisson") or name.endswith("identity"):
+        return rng.poisson(np.exp(0.5 * eta + 1)).astype(float)
+    if name.startswith(("Gamma", "Tweedie")):
+        return rng.gamma(3, np.exp(eta) / 3)
+    return 3 + eta + 0.3 * rng.normal(size=n)
+
+
+def raw_table(rng, n=120, p=4):
+    """Columns of very different units and zeros."""
+    return rng.normal(size=(n, p)) * 10.0 ** np.arange(p) + np.resize([0, 50, -1000, 3e4], p)
+
+
+def prediction(model, X):
+    """Linear predictor: the most sensitive prediction."""
+    return model.decision_function(X) if hasattr(model, "decision_function") else model.predict(X)
+
+
+def distance(a, b):
+    """Largest difference beside the largest value."""
+    return np.abs(a - b).max() / max(np.abs(a).max(), np.abs(b).max(), 1e-300)
+
+
+def convergence_warnings(function):
+    """What ``function()`` returns, and the ConvergenceWarnings it raised."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        result = function()
+    assert all(issubclass(w.category, ConvergenceWarning) for w in caught), [str(w.message) for w in caught]
+    return result, [str(w.message) for w in caught]
