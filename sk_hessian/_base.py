@@ -154,7 +154,8 @@ class LinearModel(BaseEstimator):
         expected = (objective.n_features, objective.loss.n_outputs)
         if coef.shape != expected:
             raise ValueError(
-                f"warm_start=True: the former coef_ is for {coef.shape[::-1]}, the data need {expected[::-1]}; refit with warm_start=False"
+                f"warm_start=True: the former coef_ is for {coef.shape[::-1]} (outputs, features), "
+                f"the data need {expected[::-1]}; refit with warm_start=False"
             )
         constants = [np.log(self.scale_)] if objective.loss.n_constants else []
         start = objective.pack(coef, intercept, constants)

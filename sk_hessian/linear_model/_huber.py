@@ -94,7 +94,7 @@ class HuberRegressor(RegressorMixin, LinearModel):
 
     def _encode(self, y, weight):
         y = y.astype(float, copy=False)
-        floor = _ROUNDINGS * np.finfo(float).eps * max(np.ptp(y), np.abs(y).max(), np.finfo(float).tiny)
+        floor = _ROUNDINGS * np.finfo(float).eps * (np.abs(y).max() or 1.0)
         loss = HuberLoss(self.epsilon, floor)
         _validation.check_range(loss, y, type(self).__name__)
         return y, weight, loss

@@ -112,7 +112,7 @@ class LinearRegression(_LeastSquares):
 
     def _unpack(self, objective, coef, intercept, constants):
         super()._unpack(objective, coef, intercept, constants)
-        self.rank_ = objective.rank()
+        self.rank_ = objective.rank
 
 
 class Ridge(_LeastSquares):
@@ -188,7 +188,8 @@ class Ridge(_LeastSquares):
             n_targets = 1 if y.ndim == 1 else y.shape[1]
             if alpha.shape != (n_targets,):
                 raise ValueError(
-                    f"alpha must be a number or have one entry for each of the {n_targets} targets, got shape {alpha.shape}"
+                    f"alpha must be a number or have one entry for each of the {n_targets} targets, "
+                    f"got shape {alpha.shape}"
                 )
             if not (np.isfinite(alpha) & (alpha >= 0)).all():
                 raise ValueError(f"alpha must be finite and non-negative, got {self.alpha!r}")

@@ -1,5 +1,6 @@
 """What is minimised: losses, and objectives of one flat parameter vector."""
 
+from sk_hessian.objectives.contract import Objective
 from sk_hessian.objectives.functions import FunctionObjective
 from sk_hessian.objectives.glm import GLMObjective
 from sk_hessian.objectives.losses import (
@@ -19,6 +20,7 @@ __all__ = [
     "GLMObjective",
     "HuberLoss",
     "Loss",
+    "Objective",
     "SoftmaxCrossEntropy",
     "SquaredLoss",
     "TweedieLoss",

@@ -234,7 +234,8 @@ class Rows:
         centre = shift + mean * unit
         deviation = np.sqrt(np.maximum(square - mean**2, 0)) * unit
         # sparse sums are about zero, so the variance is a difference of squares and keeps half the digits
-        noise = np.sqrt(np.finfo(float).eps) if self.is_sparse else _ROUNDINGS * np.finfo(float).eps
+        noise = _ROUNDINGS * np.finfo(float).eps
+        noise = np.sqrt(noise) if self.is_sparse else noise
         return centre, np.where(deviation <= noise * np.abs(centre), 0.0, deviation)
 
     def _deviations(self, shift, unit):

@@ -42,7 +42,8 @@ class Recession:
 
     def __str__(self):
         what = " and ".join(str(c) for c in self.classes)
-        by = " with ".join(self.features) if self.features else "the intercept"
+        by = ", ".join(self.features) if self.features else "the intercept"
+        by = f"a combination of {by}" if len(self.features) > 1 else by
         return f"{what} is separated from the rest by {by}"
 
 
@@ -91,7 +92,7 @@ def _by_program(objective, free):
     """Minimise the L1 norm of d over margins >= 0, fixed = 0, mean margin = 1; None when infeasible."""
     columns, loss, rows = objective._plain_columns, objective.loss, objective.rows
     Z = np.vstack([block.standardised(columns) for block, _, _ in rows.blocks(columns, dense=True)])
-    free = np.append(free, [True] * objective.fit_intercept)
+    free = np.concatenate([free, np.ones(int(objective.fit_intercept), dtype=bool)])
     Z = Z[:, free]
     margin, fixed = _linear_maps(loss, rows.y, Z)
     cost = np.ones(Z.shape[1])
@@ -148,11 +149,11 @@ def _receding_classes(objective, direction):
     if names is None:
         return ["y = 0"]
     if objective.loss.n_outputs == 1:
-        return [f"class {names[-1]!r}"]
+        return [f"class {names[-1]}"]
     coef, intercept, _ = objective.unpack(direction)
     W = np.vstack([coef * objective._plain_columns.scale[:, None], intercept])
     spread = np.abs(W - np.median(W, axis=1, keepdims=True)).sum(axis=0)
-    return [f"class {names[c]!r}" for c in np.flatnonzero(spread > 0.5 * spread.max())]
+    return [f"class {names[c]}" for c in np.flatnonzero(spread > 0.5 * spread.max())]
 
 
 def positive_start(objective):
@@ -175,7 +176,8 @@ def positive_start(objective):
         z = solution.x[:-1]
         if (Z @ z).min() <= 0:
             raise ValueError(
-                "link='identity' needs a positive mean for every row, and without an intercept no coefficients give one: use fit_intercept=True or link='log'"
+                "link='identity' needs a positive mean for every row, and without an intercept no coefficients give "
+                "one: use fit_intercept=True or link='log'"
             )
     y, weight = objective.rows.y, objective.rows.weight
     z = z * (weight @ y / (weight @ (Z @ z)) or 1.0)

@@ -1,13 +1,13 @@
 """Preconditioners P as objects: a change of variables theta = P u in which the curvature is near the identity.
 
-A factor of shape (n, r) knows ``apply(u)`` = P u, ``transpose(g)`` = P'g and ``congruence(H)`` = P'H P; ``newton(g)`` gives the decrement and
-the Newton step that it certifies.
+A factor of shape (n, r) knows ``apply(u)`` = P u, ``transpose(g)`` = P'g, ``congruence(H)`` = P'H P, and ``newton(g)``,
+the decrement and the Newton step that it certifies.
 """
 
 import numpy as np
 from scipy.linalg import blas, eigh, lapack
 
-#: pivots of a unit-diagonal matrix below this lose more than half the digits: a column is nearly a combination of others
+#: pivots of a unit-diagonal matrix below this lose more than half the digits: a column nearly combines others
 NEAR_DEPENDENT = 1e-10
 
 

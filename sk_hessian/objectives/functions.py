@@ -5,6 +5,7 @@ from scipy.linalg import eigh
 from scipy.sparse.linalg import LinearOperator
 
 from sk_hessian.objectives import factors
+from sk_hessian.objectives.contract import Objective
 
 #: differences of two values below this share of them are rounding (as in scikit-learn's and glum's line searches)
 NOISE = 16 * np.finfo(float).eps
@@ -16,7 +17,7 @@ MAX_DENSE = 500
 _CURVATURE_FLOOR = 1e-8
 
 
-class FunctionObjective:
+class FunctionObjective(Objective):
     """A smooth function of a flat parameter vector, with scipy's conventions.
 
     What is missing is found by central finite differences: a gradient costs 2 p evaluations of ``fun`` and keeps
@@ -33,12 +34,6 @@ class FunctionObjective:
     hessp : callable, optional
         ``hessp(theta, v) -> ndarray of shape (p,)``, the Hessian times v; used where ``hess`` is not given.
     """
-
-    convex = False
-    n_rows = None
-    scale = None
-    lower_bound = -np.inf
-    curvature = "observed"
 
     def __init__(self, fun, jac=None, hess=None, hessp=None):
         for name, given in (("fun", fun), ("hess", hess), ("hessp", hessp)):
@@ -60,7 +55,7 @@ class FunctionObjective:
         return _central_differences(self._value, theta)
 
     def value_and_gradient(self, theta):
-        """The function and its gradient; a value that is not finite counts as +inf."""
+        """See `Objective.value_and_gradient`; a value that is not finite counts as +inf."""
         if self.jac is True:
             value, gradient = self.fun(theta.copy())
             value, gradient = float(value), np.array(gradient, dtype=float).reshape(theta.shape)
@@ -70,11 +65,11 @@ class FunctionObjective:
         return (value if np.isfinite(value) else np.inf), gradient
 
     def noise(self, theta, value):
-        """The rounding error of a value."""
+        """See `Objective.noise`."""
         return NOISE * abs(value)
 
     def hessian(self, theta, kind="observed"):
-        """The Hessian as a `LinearOperator`."""
+        """See `Objective.hessian`."""
         _refuse_expected(kind)
         if self.hessp is not None and self.hess is None:
 
@@ -93,7 +88,7 @@ class FunctionObjective:
         return LinearOperator((theta.size,) * 2, matvec=product, rmatvec=product, dtype=float)
 
     def hessian_matrix(self, theta, kind="observed", rows=None, factor=None):
-        """The Hessian as a dense matrix, or P'HP for a ``factor`` P."""
+        """See `Objective.hessian_matrix`."""
         _refuse_expected(kind)
         if rows is not None:
             raise ValueError('hessian="subsampled" needs an objective that is a sum over rows')
@@ -106,24 +101,13 @@ class FunctionObjective:
         H = 0.5 * (H + H.T)
         return H if factor is None else factor.inner.congruence(H)
 
-    def hessian_diagonal(self, theta, kind="observed", factor=None):
-        """The diagonal of `hessian_matrix`."""
-        return np.diag(self.hessian_matrix(theta, kind, factor=factor)).copy()
-
-    def is_exact(self, kind):
-        """Whether this kind of curvature is the second derivative itself."""
-        return True
-
-    def is_dense(self, n_parameters):
-        """Whether the Hessian is formed as a matrix."""
+    def forms_hessian(self, n_parameters):
+        """See `Objective.forms_hessian`."""
         return n_parameters <= MAX_DENSE
 
-    forms_hessian = is_dense
-
-    def resolve(self, kind, n_parameters):
-        """The preconditioner that ``kind`` = "auto" stands for here."""
+    def _resolve(self, kind, n_parameters):
         if kind == "auto":
-            return "full" if self.is_dense(n_parameters) else None
+            return "full" if self.forms_hessian(n_parameters) else None
         if kind not in ("full", "diagonal"):
             raise ValueError(
                 f"precondition={kind!r} is not available for a function; choose from ('auto', None, 'full', 'diagonal')"
@@ -131,14 +115,17 @@ class FunctionObjective:
         return kind
 
     def preconditioner(self, theta, kind="auto", rows=None, curvature="observed"):
-        """A factor of the Hessian's absolute value at ``theta`` (eigenvalues without their signs).
+        """See `Objective.preconditioner`; from the Hessian's absolute value (eigenvalues without their signs).
 
         References
         ----------
         .. [1] Y. Dauphin et al., "Identifying and attacking the saddle point problem in high-dimensional non-convex
            optimization", 2014.
         """
-        if self.resolve(kind, theta.size) == "diagonal":
+        kind = self._resolve(kind, theta.size)
+        if kind is None:
+            return None
+        if kind == "diagonal":
             size = np.abs(self.hessian_diagonal(theta))
             size = np.maximum(size, _CURVATURE_FLOOR * size.max()) if size.any() else np.ones(theta.size)
             return factors.PointFactor(factors.Diagonal(1 / np.sqrt(size)), theta, None, False)
@@ -147,34 +134,6 @@ class FunctionObjective:
         size = np.abs(values) if values.any() else np.ones(theta.size)
         inner = factors.Spectral(size, vectors, np.ones(theta.size))
         return factors.PointFactor(inner, theta, "observed" if is_positive else None, bool(is_positive))
-
-    def sample_rows(self):
-        """No rows to sample."""
-        return
-
-    def sample(self, rows):
-        """Not a sum over rows."""
-        raise ValueError("a function has no rows to sample: use batch_size=None")
-
-    def predictor_change(self, theta, directions):
-        """A function has no linear predictor: zero."""
-        return np.zeros(len(directions))
-
-    def diagnose(self, theta, direction):
-        """Nothing is known of a function beyond its values."""
-        return
-
-    def canonical(self, theta):
-        """``theta`` itself."""
-        return theta
-
-    def remarks(self, theta):
-        """None."""
-        return []
-
-    def flat_directions(self):
-        """None are known."""
-        return []
 
 
 def _refuse_expected(kind):

@@ -17,6 +17,7 @@ from scipy.sparse.linalg import LinearOperator
 from sk_hessian.objectives import factors
 from sk_hessian.objectives._blocks import Columns, Rows
 from sk_hessian.objectives._programs import find_recession, positive_start
+from sk_hessian.objectives.contract import Objective
 
 #: up to so many columns a dense factor is affordable (its memory is 8 r^2 bytes: 72 MB, its cost r^3 / 3)
 MAX_DENSE_COLUMNS = 3000
@@ -32,6 +33,9 @@ _SAMPLE_SHARE = 0.1
 
 #: rounding errors of a sum of n terms, allowing for blocks and for order
 _ROUNDINGS = 16
+
+#: columns that a named combination lists
+_MOST_TERMS = 6
 
 _SAMPLE_SEED = 20_200_219
 
@@ -85,7 +89,7 @@ def _standardise(W, columns):
     return np.vstack([coef, W[-1:] + columns.shift @ W[:-1]])
 
 
-class GLMObjective:
+class GLMObjective(Objective):
     """Weighted mean loss of a linear predictor, with an L2 penalty.
 
     Parameters
@@ -165,7 +169,7 @@ class GLMObjective:
         return 0.5 * (gradient[: self.penalty.size] @ coef), gradient
 
     def value_and_gradient(self, theta):
-        """F and its gradient, in one pass over X; +inf where a row is outside the domain of the loss."""
+        """See `Objective.value_and_gradient`; one pass over X."""
         parameters = self.unpack(theta)
 
         def terms(block, y, weight):
@@ -180,7 +184,7 @@ class GLMObjective:
             return (float(value) if np.isfinite(value) else np.inf), gradient / self._total + slope
 
     def noise(self, theta, value):
-        """The rounding error of a value: of the sum, and of raw predictions that are sums of large terms."""
+        """See `Objective.noise`: of the sum, and of raw predictions that are sums of large terms."""
         coef, intercept, _ = self.unpack(theta)
         centre, deviation = self._moments
         terms = np.abs(coef).T @ (np.abs(centre) + deviation) + np.abs(intercept)
@@ -196,7 +200,7 @@ class GLMObjective:
     # -- curvature ------------------------------------------------------------------------------------------------
 
     def hessian(self, theta, kind="observed"):
-        """The Hessian at ``theta`` as a `LinearOperator`; a product is one pass over X."""
+        """See `Objective.hessian`; a product is one pass over X."""
         parameters = self.unpack(theta)
 
         def product(v):
@@ -213,13 +217,7 @@ class GLMObjective:
         return LinearOperator((self.n_parameters,) * 2, matvec=product, rmatvec=product, dtype=float)
 
     def hessian_matrix(self, theta, kind="observed", rows=None, factor=None):
-        """The Hessian as a dense matrix, or P'HP for a ``factor`` P of this objective.
-
-        Parameters
-        ----------
-        rows : ndarray of int, optional
-            Use these rows only.
-        """
+        """See `Objective.hessian_matrix`."""
         if factor is not None:
             return factor.inner.congruence(self._curvature(theta, kind, factor.columns, rows))
         return self._curvature(theta, kind, self._raw_units(), rows)
@@ -258,7 +256,7 @@ class GLMObjective:
     def _penalty_matrix(self, columns, output):
         """The penalty of one output in the coordinates of ``columns``."""
         strength = np.zeros(self.n_features + self.fit_intercept)
-        strength[: self.n_features] = self.penalty[:, output] / columns.scale**2
+        strength[: self.n_features] = self.penalty[:, output] / columns.scale / columns.scale
         if columns.basis is None:
             return np.diag(strength)
         return (columns.basis.T * strength) @ columns.basis
@@ -295,26 +293,19 @@ class GLMObjective:
     def _is_wide(self):
         return self.n_features > max(self.n_rows, MAX_DENSE_SOFTMAX) and (self.penalty > 0).all()
 
-    def is_dense(self, n_parameters=None):
+    def _is_dense(self):
         """Whether a full factor is affordable."""
         return min(self.n_features, self.n_rows if self._is_wide() else self.n_features) <= MAX_DENSE_COLUMNS
 
     def forms_hessian(self, n_parameters=None):
-        """Whether Newton's method should form the Hessian as a matrix rather than use products."""
-        return self.is_dense() and (self.loss.n_outputs == 1 or self.n_parameters <= MAX_DENSE_SOFTMAX)
+        """See `Objective.forms_hessian`."""
+        return self._is_dense() and (self.loss.n_outputs == 1 or self.n_parameters <= MAX_DENSE_SOFTMAX)
 
-    def resolve(self, kind, n_parameters=None):
-        """The preconditioner that ``kind`` = "auto" stands for here.
-
-        Raises
-        ------
-        ValueError
-            For a kind that this objective does not have.
-        """
+    def _resolve(self, kind):
         k = self.loss.n_outputs
         known = ("full", "diagonal") + (("kronecker",) if k > 1 else ())
         if kind == "auto":
-            if not self.is_dense():
+            if not self._is_dense():
                 return "diagonal"
             if k == 1:
                 return "full"
@@ -325,7 +316,7 @@ class GLMObjective:
         return kind
 
     def sample_rows(self):
-        """Rows for an approximate factor, drawn with a fixed seed, or None where all of them are cheap enough."""
+        """See `Objective.sample_rows`."""
         width = self.n_features * self.loss.n_outputs
         size = max(int(self.n_rows * _SAMPLE_SHARE), 20 * self.n_features)
         if self.n_rows * width**2 < _SAMPLE_FROM or size > self.n_rows // 2:
@@ -333,17 +324,9 @@ class GLMObjective:
         return np.sort(np.random.default_rng(_SAMPLE_SEED).choice(self.n_rows, size, replace=False))
 
     def preconditioner(self, theta, kind="auto", rows=None, curvature="expected"):
-        """A factor P of the Hessian at ``theta``, P'HP near the identity.
-
-        Parameters
-        ----------
-        kind : {"auto", "full", "kronecker", "diagonal"}
-        rows : ndarray of int, optional
-            Take it from these rows only.
-        curvature : {"expected", "observed"}
-        """
-        kind = self.resolve(kind)
-        if self.is_dense():
+        """See `Objective.preconditioner`."""
+        kind = self._resolve(kind)
+        if self._is_dense():
             self._orthogonalise_if_needed(rows)
         columns = self.columns
         if kind == "diagonal":
@@ -364,7 +347,7 @@ class GLMObjective:
         return GLMFactor(columns, inner, self.loss.n_outputs, theta, curvature, certifies)
 
     def is_exact(self, kind):
-        """Whether this kind of curvature is the second derivative itself."""
+        """See `Objective.is_exact`."""
         return self.loss.canonical or kind == "observed"
 
     def _known_diagonal(self, H, columns):
@@ -372,10 +355,10 @@ class GLMObjective:
         if columns.basis is not None or self.loss.n_outputs > 1 or self.loss.n_constants or not self.fit_intercept:
             return np.diag(H)
         variance = (self._moments[1] / columns.scale) ** 2
-        return np.append(H[-1, -1] * variance + self.penalty[:, 0] / columns.scale**2, H[-1, -1])
+        return np.append(H[-1, -1] * variance + self.penalty[:, 0] / columns.scale / columns.scale, H[-1, -1])
 
     def hessian_diagonal(self, theta, kind="observed", factor=None):
-        """The diagonal of `hessian_matrix`."""
+        """See `Objective.hessian_diagonal`."""
         if factor is None:
             return self._curvature_diagonal(theta, kind, self._raw_units())
         if isinstance(factor.inner, factors.Diagonal):
@@ -465,7 +448,7 @@ class GLMObjective:
             return self.rows.weight @ self.loss.value(y, raw) / self._total
 
     def predictor_change(self, theta, directions):
-        """How far each direction moves the raw predictions, at the most, in units over which the curvature changes."""
+        """See `Objective.predictor_change`; half a pass."""
         parameters = self.unpack(theta)
         changes = [self.unpack(d) for d in directions]
 
@@ -477,7 +460,7 @@ class GLMObjective:
             return self.rows.gather(largest).max(axis=0)
 
     def sample(self, rows):
-        """The same objective on some rows: unbiased, the penalty not divided."""
+        """See `Objective.sample`."""
         part = copy.copy(self)
         part.rows = self.rows.take(rows)
         part.n_rows = len(rows)
@@ -485,13 +468,13 @@ class GLMObjective:
         return part
 
     def diagnose(self, theta, direction):
-        """Why the optimum is at infinity, in names, or None where that is not proved."""
+        """See `Objective.diagnose`: a `Recession` or None."""
         return find_recession(self, theta, direction)
 
     # -- flat directions ------------------------------------------------------------------------------------------
 
     def canonical(self, theta):
-        """``theta`` with what the data do not determine set to its conventional value, the same predictions.
+        """See `Objective.canonical`: what the data do not determine gets its conventional value.
 
         Softmax: coefficients that no penalty ties down sum to zero over the classes. Dependent columns: the
         coefficients of least Euclidean norm in the user's units.
@@ -509,19 +492,20 @@ class GLMObjective:
         return self.pack(coef, intercept, constants)
 
     def remarks(self, theta):
-        """What else a user should know about a solution, sentences."""
+        """See `Objective.remarks`."""
         return self.loss.remarks(theta[self.n_weights :])
 
     def flat_directions(self):
-        """Which columns the data cannot tell from combinations of others, in names; a list of str."""
+        """See `Objective.flat_directions`: columns as combinations of others."""
         return self._basis_of.dependencies() if self._basis_of else []
 
+    @property
     def rank(self):
         """Rank of the columns, the intercept aside."""
         return self._basis_of.columns.n_columns - self.fit_intercept if self._basis_of else self.n_features
 
     def name(self, feature):
-        """The name of a feature."""
+        """The name of the feature with this index."""
         return f"x{feature}" if self.feature_names is None else str(self.feature_names[feature])
 
 
@@ -536,7 +520,7 @@ class _Orthogonal:
         self._objective_name = objective.name
         plain = objective._plain_columns
         p, wide = objective.n_features, objective._is_wide()
-        ridge = objective.penalty.mean(axis=1) / objective._mean_curvature / plain.scale**2
+        ridge = objective.penalty.mean(axis=1) / objective._mean_curvature / plain.scale / plain.scale
         self.plain, self.penalised = plain, ridge > 0
         unit = np.ones(p + plain.fit_intercept)
         if wide:
@@ -589,6 +573,8 @@ class _Orthogonal:
                 slope = factor * scale[column] / scale[index]
                 constant -= slope * shift[index]
                 terms.append(f"{slope:+.4g} {name(index)}")
+        if len(terms) > _MOST_TERMS:
+            return f"{name(column)} = a combination of {len(terms)} other columns"
         size = abs(shift[column]) + scale[column]
         if self.plain.fit_intercept and abs(constant) > 1e-6 * size:
             terms.append(f"{constant:+.4g}")

@@ -106,7 +106,6 @@ class Loss:
         """
         return np.zeros((len(change), 0)), change
 
-
     def remarks(self, constants):
         """Sentences on the fitted ``constants`` that a user should know."""
         return []

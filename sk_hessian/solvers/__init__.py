@@ -64,7 +64,10 @@ def check_solver(solver):
 
 
 def choose(objective, n_parameters):
-    """The solver that "auto" stands for: Newton where the Hessian is formed or sampled rows save nothing, else L-BFGS."""
+    """The solver that "auto" stands for.
+
+    Newton where its Hessian is formed from all rows at little cost, else L-BFGS from a factor of some rows.
+    """
     if objective.sample_rows() is None and objective.forms_hessian(n_parameters):
         return Newton()
     return LBFGS()

@@ -16,8 +16,9 @@ from sk_hessian.solvers.result import HISTORY_COLUMNS, Convergence, Result, mess
 #: iterations without any gain beyond rounding after which precision is exhausted
 _PATIENCE = 30
 
-#: an objective that rose by so many scales above its start has diverged
-_DIVERGED = 1e6
+#: an objective that rose by so many scales above its start has diverged, one that fell so far has no minimum
+_DIVERGED_UP = 1e6
+_DIVERGED_DOWN = 1e30
 
 #: most iterations between two looks at the certificate
 _LONGEST_GAP = 64
@@ -56,7 +57,7 @@ class Run:
         if not np.isfinite(self.point.value):
             raise ValueError("the objective is not finite at the start x0; pass a feasible one")
         self.first_value = self.point.value
-        self.method = spec.begin(self.problem, objective.scale, rng)
+        self.method = spec.begin(self.problem, self.point, rng)
         self.iteration, self.drop = 0, np.inf
         self.next_look, self.look_gap = 0, 1
         self.gained = self.refreshed = 0
@@ -100,14 +101,17 @@ class Run:
 
     def _verdict(self):
         """A final status, or None to go on."""
-        rise = self.point.value - self.first_value
-        if not np.isfinite(self.point.value) or rise > _DIVERGED * max(self._scale(0.0), abs(self.first_value)):
+        if not np.isfinite(self.point.value) or self._left_all_bounds():
             return "diverged"
         if self.iteration - max(self.gained, self.rescued) > _PATIENCE:
             return self._exhausted()
         if self.iteration >= self.next_look and self._proposes():
             return self._look()
         return None
+
+    def _left_all_bounds(self):
+        rise, size = self.point.value - self.first_value, abs(self.first_value)
+        return rise > _DIVERGED_UP * max(self._scale(0.0), size) or rise < -_DIVERGED_DOWN * max(1.0, size)
 
     def _scale(self, decrement):
         """The objective's scale; for a plain function what the run has gained and may still gain."""

@@ -103,6 +103,7 @@ class Gradient:
         """Forget the past."""
 
     def __call__(self, slope):
+        """The direction at a point of this slope."""
         return -slope
 
 
@@ -124,6 +125,7 @@ class ExponentialAverage:
         self.velocity = 0.0
 
     def __call__(self, slope):
+        """The direction at a point of this slope."""
         self.velocity = self.beta * self.velocity + (1 - self.beta) * slope
         if self.nesterov:
             return -(self.beta * self.velocity + (1 - self.beta) * slope)
@@ -145,6 +147,7 @@ class Clipped:
         """Nothing to forget."""
 
     def __call__(self, slope):
+        """The direction at a point of this slope."""
         if self.by == "value":
             return -np.clip(slope, -self.bound, self.bound)
         norm = np.linalg.norm(slope)
@@ -175,6 +178,7 @@ class LimitedMemory:
             )
 
     def __call__(self, slope):
+        """The direction at a point of this slope."""
         q, alphas = slope.copy(), []
         for s, y, rho in reversed(self.pairs):
             alphas.append(rho * (s @ q))
@@ -200,9 +204,9 @@ class _FirstOrder(Solver):
             "average": (True, False),
         }
 
-    def begin(self, problem, scale, rng):
-        """The state of a run on ``problem``."""
-        return _FirstOrderRun(self, self._direction(scale), problem, rng)
+    def begin(self, problem, point, rng):
+        """The state of a run on ``problem`` from ``point``."""
+        return _FirstOrderRun(self, self._direction(problem.objective.scale, point), problem, rng)
 
 
 class SGD(_FirstOrder):
@@ -234,7 +238,7 @@ class SGD(_FirstOrder):
         self.average = average
         self.precondition = precondition
 
-    def _direction(self, scale):
+    def _direction(self, scale, point):
         return Gradient()
 
 
@@ -277,7 +281,7 @@ class Momentum(_FirstOrder):
     def _options(self):
         return super()._options() | {"momentum": (_Positive(1, zero=True, strict=True),), "nesterov": (True, False)}
 
-    def _direction(self, scale):
+    def _direction(self, scale, point):
         return ExponentialAverage(self.momentum, self.nesterov)
 
 
@@ -289,7 +293,7 @@ class Clip(_FirstOrder):
     learning_rate : "auto" or float, default="auto"
     clip_value : "auto" or float, default="auto"
         alpha, in preconditioned coordinates; "auto" is the square root of the objective's scale, which a gradient
-        of unit curvature exceeds only far from the optimum.
+        of unit curvature exceeds only far from the optimum (for a plain function the largest entry at the start).
     by : {"value", "norm"}, default="value"
         Clip each entry, or shrink the whole gradient to norm alpha.
     schedule, batch_size, average, precondition
@@ -318,8 +322,10 @@ class Clip(_FirstOrder):
     def _options(self):
         return super()._options() | {"clip_value": ("auto", _Positive()), "by": ("value", "norm")}
 
-    def _direction(self, scale):
-        return Clipped(np.sqrt(scale or 1.0) if self.clip_value == "auto" else self.clip_value, self.by)
+    def _direction(self, scale, point):
+        if self.clip_value != "auto":
+            return Clipped(self.clip_value, self.by)
+        return Clipped(np.sqrt(scale) if scale else np.abs(point.slope).max() or 1.0, self.by)
 
 
 class MethodRun:
@@ -504,8 +510,8 @@ class LBFGS(Solver):
     def _options(self):
         return super()._options() | {"memory": (_Positive(integral=True),)}
 
-    def begin(self, problem, scale, rng):
-        """The state of a run on ``problem``."""
+    def begin(self, problem, point, rng):
+        """The state of a run on ``problem`` from ``point``."""
         return _LBFGSRun(self)
 
 
@@ -545,7 +551,7 @@ class Newton(Solver):
         "exact": the observed second derivative; "gauss-newton": the expected one, positive semi-definite;
         "subsampled": the expected one on a tenth of the rows (R. Byrd et al., "On the use of stochastic Hessian
         information in optimization methods for machine learning", 2011); "diagonal": its diagonal alone; "auto":
-        "gauss-newton" where the objective has it, else "exact".
+        "exact" for a convex objective or a plain function, else "gauss-newton".
     linear_solver : {"auto", "cholesky", "cg"}, default="auto"
         Factor the matrix, or use products in truncated conjugate gradients; "auto" by size.
     damping : "auto" or float, default="auto"
@@ -589,11 +595,11 @@ class Newton(Solver):
         super().check()
         if self.hessian in ("subsampled", "diagonal") and self.linear_solver == "cg":
             raise ValueError(
-                f'Newton: linear_solver="cg" uses products of all rows; hessian={self.hessian!r} needs "auto" or "cholesky"'
+                f'Newton: linear_solver="cg" uses products of all rows; hessian={self.hessian!r} needs "auto"'
             )
 
-    def begin(self, problem, scale, rng):
-        """The state of a run on ``problem``."""
+    def begin(self, problem, point, rng):
+        """The state of a run on ``problem`` from ``point``."""
         return _NewtonRun(self, problem)
 
 
@@ -612,7 +618,8 @@ class _NewtonRun(MethodRun):
     def __init__(self, spec, problem):
         objective = problem.objective
         self.hessian, self.rate = spec.hessian, spec.learning_rate
-        self.kind = {"auto": objective.curvature, "exact": "observed"}.get(spec.hessian, "expected")
+        best = "observed" if objective.convex else objective.curvature
+        self.kind = {"auto": best, "exact": "observed"}.get(spec.hessian, "expected")
         self.is_textbook = spec.learning_rate != "auto"
         self.fixed_damping = None if spec.damping == "auto" else spec.damping
         self.damping = steps.Damping()

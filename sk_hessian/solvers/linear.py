@@ -6,8 +6,8 @@ import numpy as np
 from scipy.linalg import lapack
 from scipy.sparse.linalg import ArpackNoConvergence, eigsh
 
-#: below this many parameters an eigenvalue problem is solved densely
-_DENSE_EIGENVALUES = 500
+#: dampings tried, fourfold each: from 1e-8 of the largest curvature far beyond it
+_MOST_DAMPINGS = 40
 
 
 class DenseCurvature:
@@ -24,14 +24,18 @@ class DenseCurvature:
         self.triangle = None
 
     def solve(self, gradient, damping):
-        """The minimiser d of gradient'd + d'(H + damping I)d / 2, and the damping that made H definite."""
-        while True:
+        """The minimiser d of gradient'd + d'(H + damping I)d / 2, and the damping that made H definite.
+
+        Steepest descent of unit curvature where none does, for H is not finite.
+        """
+        self.triangle = None
+        for _ in range(_MOST_DAMPINGS):
             L, info = lapack.dpotrf(self._damped(damping), lower=1, clean=1)
             if info == 0 and np.diag(L).min(initial=1.0) > 0:
-                break
+                self.triangle = L if damping == 0 else None
+                return -lapack.dpotrs(L, gradient, lower=1)[0], damping
             damping = max(4 * damping, 1e-8 * self.unit)
-        self.triangle = L if damping == 0 else None
-        return -lapack.dpotrs(L, gradient, lower=1)[0], damping
+        return -gradient, 0.0
 
     def _damped(self, damping):
         damped = self.H.copy()

@@ -184,4 +184,5 @@ def factor_at(objective, solver, theta, counts):
         return Identity(theta)
     rows = None if solver.exact_factors else objective.sample_rows()
     counts.hessians += 1.0 if rows is None else len(rows) / objective.n_rows
-    return objective.preconditioner(theta, solver.precondition, rows=rows, curvature=objective.curvature)
+    factor = objective.preconditioner(theta, solver.precondition, rows=rows, curvature=objective.curvature)
+    return Identity(theta) if factor is None else factor

@@ -107,8 +107,8 @@ _ADVICE = {
     "what separates.",
     "saddle": "A direction of negative curvature is left: this is no minimum. "
     'Use Newton(hessian="exact"), or another start.',
-    "diverged": "The objective grew without bound; this is the best iterate. "
-    'Use a smaller learning_rate, or learning_rate="auto".',
+    "diverged": "The objective left all bounds, up or down; this is the best iterate. "
+    'Use a smaller learning_rate, or learning_rate="auto"; a function without a minimum has no solution.',
     "max_iter": 'Use a larger max_iter, solver="newton" or "lbfgs", or learning_rate="auto".',
 }
 

@@ -1,0 +1,232 @@
+"""What the solvers ask of an objective."""
+
+import numpy as np
+
+
+class Objective:
+    """A smooth function of one flat parameter vector theta, with as much of its structure as it knows.
+
+    A solver sees nothing else: no X, no y, no loss. What is defined here is right for a function of which nothing is
+    known beyond its values and derivatives.
+
+    Attributes
+    ----------
+    convex : bool
+        True when every stationary point is a minimum.
+    n_rows : int or None
+        Rows that the objective sums over; None for a plain function.
+    scale : float or None
+        What the tolerance is relative to; None for what a run gains.
+    lower_bound : float
+        No parameters do better.
+    curvature : {"observed", "expected"}
+        The curvature that preconditioners take by default.
+    """
+
+    convex = False
+    n_rows = None
+    scale = None
+    lower_bound = -np.inf
+    curvature = "observed"
+
+    def value_and_gradient(self, theta):
+        """The objective and its gradient.
+
+        Parameters
+        ----------
+        theta : ndarray of shape (n_parameters,)
+
+        Returns
+        -------
+        value : float
+            +inf outside the domain.
+        gradient : ndarray of shape (n_parameters,)
+        """
+        raise NotImplementedError
+
+    def noise(self, theta, value):
+        """The rounding error of a value: smaller differences mean nothing.
+
+        Parameters
+        ----------
+        theta : ndarray of shape (n_parameters,)
+        value : float
+
+        Returns
+        -------
+        float
+        """
+        raise NotImplementedError
+
+    def hessian(self, theta, kind="observed"):
+        """The Hessian as an operator.
+
+        Parameters
+        ----------
+        theta : ndarray of shape (n_parameters,)
+        kind : {"observed", "expected"}
+            The second derivative itself, or its positive semi-definite expectation.
+
+        Returns
+        -------
+        scipy.sparse.linalg.LinearOperator of shape (n_parameters, n_parameters)
+        """
+        raise NotImplementedError
+
+    def hessian_matrix(self, theta, kind="observed", rows=None, factor=None):
+        """The Hessian as a dense matrix.
+
+        Parameters
+        ----------
+        theta : ndarray of shape (n_parameters,)
+        kind : {"observed", "expected"}
+        rows : ndarray of int, optional
+            Of these rows only.
+        factor : factor of this objective, optional
+            P, for P'HP with the digits that the product of the two would lose.
+
+        Returns
+        -------
+        ndarray of shape (n_parameters, n_parameters), or (r, r) for a factor of r columns
+        """
+        raise NotImplementedError
+
+    def hessian_diagonal(self, theta, kind="observed", factor=None):
+        """The diagonal of `hessian_matrix`.
+
+        Parameters
+        ----------
+        theta : ndarray of shape (n_parameters,)
+        kind : {"observed", "expected"}
+        factor : factor of this objective, optional
+
+        Returns
+        -------
+        ndarray of shape (n_parameters,)
+        """
+        return np.diag(self.hessian_matrix(theta, kind, factor=factor)).copy()
+
+    def is_exact(self, kind):
+        """Whether a kind of curvature is the second derivative itself.
+
+        Parameters
+        ----------
+        kind : {"observed", "expected"}
+
+        Returns
+        -------
+        bool
+        """
+        return kind == "observed"
+
+    def forms_hessian(self, n_parameters):
+        """Whether the Hessian should be formed as a matrix rather than used by products.
+
+        Parameters
+        ----------
+        n_parameters : int
+
+        Returns
+        -------
+        bool
+        """
+        raise NotImplementedError
+
+    def preconditioner(self, theta, kind="auto", rows=None, curvature="expected"):
+        """A factor P of the Hessian at ``theta``, P'HP near the identity.
+
+        Parameters
+        ----------
+        theta : ndarray of shape (n_parameters,)
+        kind : {"auto", "full", "kronecker", "diagonal"}
+        rows : ndarray of int, optional
+            Take it from these rows only.
+        curvature : {"observed", "expected"}
+
+        Returns
+        -------
+        factors.PointFactor or None
+            None where "auto" finds none affordable.
+
+        Raises
+        ------
+        ValueError
+            For a kind that this objective does not have.
+        """
+        raise NotImplementedError
+
+    def sample_rows(self):
+        """Rows for an approximate factor, drawn with a fixed seed; None where all of them are cheap enough."""
+        return
+
+    def sample(self, rows):
+        """The same objective on some rows: unbiased, the penalty not divided.
+
+        Parameters
+        ----------
+        rows : ndarray of int
+
+        Returns
+        -------
+        Objective
+        """
+        raise ValueError("a plain function has no rows to sample: use batch_size=None")
+
+    def predictor_change(self, theta, directions):
+        """How far each direction moves a linear predictor, at the most, in units over which curvature changes e-fold.
+
+        Parameters
+        ----------
+        theta : ndarray of shape (n_parameters,)
+        directions : sequence of ndarray of shape (n_parameters,)
+
+        Returns
+        -------
+        ndarray of shape (n_directions,)
+        """
+        return np.zeros(len(directions))
+
+    def diagnose(self, theta, direction):
+        """Why the optimum is at infinity, in names.
+
+        Parameters
+        ----------
+        theta, direction : ndarray of shape (n_parameters,)
+            Where a run stands, and its Newton step.
+
+        Returns
+        -------
+        object or None
+            None where that is not proved.
+        """
+        return
+
+    def canonical(self, theta):
+        """The conventional one of all parameter vectors that are as good.
+
+        Parameters
+        ----------
+        theta : ndarray of shape (n_parameters,)
+
+        Returns
+        -------
+        ndarray of shape (n_parameters,)
+        """
+        return theta
+
+    def remarks(self, theta):
+        """What else a user should know about a solution.
+
+        Parameters
+        ----------
+        theta : ndarray of shape (n_parameters,)
+
+        Returns
+        -------
+        list of str
+        """
+        return []
+
+    def flat_directions(self):
+        """Combinations of parameters that the objective does not depend on, in names; a list of str."""
+        return []
