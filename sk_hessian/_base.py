@@ -13,13 +13,14 @@ from sk_hessian import _validation
 from sk_hessian.objectives import GLMObjective
 from sk_hessian.solvers import check_solver, minimize
 
-#: columns of the history that ``verbose`` prints, with their formats
+#: columns of the history that ``verbose`` prints, with their widths and formats
 _VERBOSE_COLUMNS = {
-    "objective": "{:>17.10g}",
-    "gradient_norm": "{:>13.3g}",
-    "decrement": "{:>11.3g}",
-    "step": "{:>9.3g}",
-    "seconds": "{:>9.3f}",
+    "iteration": (9, "d"),
+    "objective": (18, ".10g"),
+    "gradient_norm": (14, ".3g"),
+    "decrement": (11, ".3g"),
+    "step": (10, ".3g"),
+    "seconds": (10, ".3f"),
 }
 
 
@@ -36,27 +37,47 @@ def restored_on_failure(estimator):
 
 
 def progress_printer(verbose):
-    """A callback that prints one aligned line for every ``verbose``-th iteration, or None."""
+    """A callback that prints one aligned line for the first and every ``verbose``-th iteration, or None."""
     if not verbose:
         return None
 
     def show(state):
         if state.iteration == 1:
-            print(
-                f"{'iteration':>9}"
-                + "".join(f"{name:>{len(text.format(0.0))}}" for name, text in _VERBOSE_COLUMNS.items())
-            )
-        if state.iteration % verbose == 0:
-            print(
-                f"{state.iteration:>9}"
-                + "".join(text.format(state.record[name]) for name, text in _VERBOSE_COLUMNS.items())
-            )
+            print("".join(f"{name:>{width}}" for name, (width, _) in _VERBOSE_COLUMNS.items()))
+        if state.iteration == 1 or state.iteration % verbose == 0:
+            print("".join(f"{state.record[name]:>{width}{form}}" for name, (width, form) in _VERBOSE_COLUMNS.items()))
 
     return show
 
 
 class LinearModel(BaseEstimator):
     """Fit and raw prediction of all linear models; a subclass says which loss and which penalty."""
+
+    def set_params(self, **params):
+        """Set parameters, ``solver__option`` those of a solver object.
+
+        Parameters
+        ----------
+        **params : dict
+            Names and values.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError
+            For an option of a solver that is only a name.
+        """
+        options = [name for name in params if name.startswith("solver__")]
+        solver = params.get("solver", self.solver)
+        if options and isinstance(solver, str):
+            raise ValueError(
+                f"{options[0]} needs a solver object, but solver={solver!r} is a name: "
+                "use for example solver=Newton() or SGD() of sk_hessian.solvers"
+            )
+        return super().set_params(**params)
 
     def fit(self, X, y, sample_weight=None):
         """Fit the model.
@@ -86,6 +107,9 @@ class LinearModel(BaseEstimator):
         """
         with restored_on_failure(self):
             self._fit(X, y, sample_weight)
+            advice = self._advice()
+            if advice:
+                warnings.warn(f"{type(self).__name__}: {advice}", ConvergenceWarning, stacklevel=2)
         return self
 
     def _fit(self, X, y, sample_weight):
@@ -112,12 +136,11 @@ class LinearModel(BaseEstimator):
             tol=self.tol,
             max_iter=self.max_iter,
             callback=progress_printer(self.verbose),
-            random_state=self.random_state,
+            random_state=_validation.check_seed(self.random_state),
         )
         self._unpack(objective, *objective.unpack(result.x))
         self.n_iter_ = max(result.nit, 1)
         self.solver_, self.convergence_, self.history_ = result.solver, result.convergence, result.history
-        self._warn(result)
 
     # -- what a subclass says -------------------------------------------------------------------------------------
 
@@ -161,22 +184,20 @@ class LinearModel(BaseEstimator):
         start = objective.pack(coef, intercept, constants)
         return start if np.isfinite(objective.value_and_gradient(start)[0]) else objective.start()
 
-    def _warn(self, result):
-        verdict = result.convergence
+    def _advice(self):
+        """What a user must know of the fit, or an empty string."""
+        verdict = self.convergence_
         if verdict.status not in ("optimal", "stopped"):
-            self._tell(verdict.message)
-        elif verdict.flat_directions and self._warns_of_flat_directions():
-            self._tell(
-                "the data do not determine every coefficient: "
-                + "; ".join(verdict.flat_directions)
-                + ". Predictions are optimal; coef_ is the solution of least norm. Drop these columns or add a penalty."
+            return verdict.message
+        if verdict.flat_directions and self._warns_of_flat_directions():
+            return (
+                f"the data do not determine every coefficient: {'; '.join(verdict.flat_directions)}. Predictions are "
+                "optimal; coef_ is the solution of least norm. Drop these columns or add a penalty."
             )
+        return ""
 
     def _warns_of_flat_directions(self):
         return True
-
-    def _tell(self, message):
-        warnings.warn(f"{type(self).__name__}: {message}", ConvergenceWarning, stacklevel=6)
 
     def _raw_prediction(self, X):
         """Linear predictor, shape (n,) or (n, k)."""

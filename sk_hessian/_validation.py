@@ -3,7 +3,7 @@
 from numbers import Integral, Real
 
 import numpy as np
-from sklearn.utils import check_array, check_consistent_length
+from sklearn.utils import check_array, check_consistent_length, check_random_state
 from sklearn.utils.validation import validate_data
 
 
@@ -31,6 +31,14 @@ def check_common(estimator):
         raise ValueError(f"max_iter must be an integer of at least 1, got {max_iter!r}")
     if not isinstance(verbose, (Integral, np.bool_)) or verbose < 0:
         raise ValueError(f"verbose must be a non-negative integer, got {verbose!r}")
+
+
+def check_seed(random_state):
+    """A numpy Generator from what scikit-learn calls a random state; the same one from the same seed."""
+    if isinstance(random_state, np.random.Generator):
+        return random_state
+    state = check_random_state(random_state)
+    return np.random.default_rng(state.randint(2**32, dtype=np.uint64))
 
 
 def check_training_data(estimator, X, y, sample_weight, **target):
@@ -97,3 +105,5 @@ def check_range(loss, y, name):
     largest = np.abs(y).max(initial=0)
     if largest > 1e150:
         raise ValueError(f"y is too large, up to {largest:.3g}: its square overflows; divide y by a constant")
+    if 0 < largest < 1e-150:
+        raise ValueError(f"y is too small, up to {largest:.3g}: its square underflows; multiply y by a constant")

@@ -34,6 +34,12 @@ _SAMPLE_SHARE = 0.1
 #: rounding errors of a sum of n terms, allowing for blocks and for order
 _ROUNDINGS = 16
 
+#: deviations below cannot be divided by: their inverse, times a coefficient, overflows
+_SMALLEST = 1e-302
+
+#: shares of a combination below this are rounding
+_TINY_SHARE = 1e-6
+
 #: columns that a named combination lists
 _MOST_TERMS = 6
 
@@ -265,7 +271,11 @@ class GLMObjective(Objective):
 
     @cached_property
     def _moments(self):
-        return self.rows.moments(self.fit_intercept)
+        centre, deviation = self.rows.moments(self.fit_intercept)
+        small = np.flatnonzero((deviation > 0) & (deviation < _SMALLEST))
+        if small.size:
+            raise ValueError(f"X: column {self.name(small[0])} is too small to divide by; multiply it by a constant")
+        return centre, deviation
 
     @cached_property
     def _mean_curvature(self):
@@ -454,7 +464,8 @@ class GLMObjective(Objective):
 
         def largest(block, y, weight):
             unit = self.loss.predictor_unit(self._raw(block, parameters))
-            return np.stack([(np.abs(self._raw(block, c)) / unit).max(axis=1) for c in changes], axis=1)
+            moves = [self.loss.without_shift(self._raw(block, c)) for c in changes]
+            return np.stack([(np.abs(move) / unit).max(axis=1) for move in moves], axis=1)
 
         with np.errstate(over="ignore", invalid="ignore"):
             return self.rows.gather(largest).max(axis=0)
@@ -569,13 +580,14 @@ class _Orthogonal:
         scale, shift, name = self.plain.scale, self.plain.shift, self._objective_name
         terms, constant = [], shift[column]
         for index, factor in zip(kept, combination, strict=True):
-            if index < p and abs(factor) > 1e-6:
+            if index < p and abs(factor) > _TINY_SHARE:
                 slope = factor * scale[column] / scale[index]
                 constant -= slope * shift[index]
-                terms.append(f"{slope:+.4g} {name(index)}")
+                size = "" if abs(abs(slope) - 1) < _TINY_SHARE else f"{abs(slope):.4g} "
+                terms.append(f"{'-' if slope < 0 else '+'} {size}{name(index)}")
         if len(terms) > _MOST_TERMS:
             return f"{name(column)} = a combination of {len(terms)} other columns"
         size = abs(shift[column]) + scale[column]
-        if self.plain.fit_intercept and abs(constant) > 1e-6 * size:
-            terms.append(f"{constant:+.4g}")
-        return f"{name(column)} = " + (" ".join(terms).lstrip("+") if terms else "0")
+        if self.plain.fit_intercept and abs(constant) > _TINY_SHARE * size:
+            terms.append(f"{'-' if constant < 0 else '+'} {abs(constant):.4g}")
+        return f"{name(column)} = " + (" ".join(terms).removeprefix("+ ") if terms else "0")

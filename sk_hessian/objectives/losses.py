@@ -106,6 +106,10 @@ class Loss:
         """
         return np.zeros((len(change), 0)), change
 
+    def without_shift(self, change):
+        """A change of raw predictions without what the loss does not see: a common shift of all outputs."""
+        return change - change.mean(axis=1, keepdims=True) if self.shift_invariant else change
+
     def remarks(self, constants):
         """Sentences on the fitted ``constants`` that a user should know."""
         return []

@@ -90,7 +90,7 @@ def minimize(objective, x0, solver="auto", *, tol=1e-4, max_iter=1000, callback=
         Most outer iterations; epochs for a stochastic solver.
     callback : callable, optional
         ``callback(state)`` after each iteration, see `State`; a true answer stops the run.
-    random_state : int, RandomState or None
+    random_state : int, Generator or None
         For minibatches; the deterministic solvers use none.
 
     Returns
@@ -111,7 +111,7 @@ def minimize(objective, x0, solver="auto", *, tol=1e-4, max_iter=1000, callback=
     if callback is not None and not callable(callback):
         raise TypeError(f"callback must be callable, got {callback!r}")
     spec = choose(objective, x0.size) if spec is None else spec
-    rng = _generator(random_state)
+    rng = np.random.default_rng(random_state)
     return Run(objective, x0, spec, tol, rng).go(max_iter, callback)
 
 
@@ -122,10 +122,3 @@ def _check_numbers(x0, tol, max_iter):
         raise ValueError(f"tol must be a positive number, got {tol!r}")
     if isinstance(max_iter, bool) or not isinstance(max_iter, Integral) or max_iter < 1:
         raise ValueError(f"max_iter must be an integer of at least 1, got {max_iter!r}")
-
-
-def _generator(random_state):
-    """A numpy Generator from what scikit-learn calls a random state."""
-    if isinstance(random_state, np.random.RandomState):
-        return np.random.default_rng(random_state.randint(2**32, dtype=np.uint64))
-    return np.random.default_rng(random_state)

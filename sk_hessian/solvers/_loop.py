@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from sk_hessian.solvers._certificates import MOST_CHANGE, certify
-from sk_hessian.solvers.preconditioned import Counts, factor_at, precondition
+from sk_hessian.solvers.preconditioned import Counts, Identity, Preconditioned, factor_at
 from sk_hessian.solvers.result import HISTORY_COLUMNS, Convergence, Result, message
 
 #: iterations without any gain beyond rounding after which precision is exhausted
@@ -52,10 +52,12 @@ class Run:
         self.objective, self.spec, self.tol = objective, spec, tol
         self.began = time.perf_counter()
         self.counts = Counts()
-        self.problem = precondition(objective, spec, x0, self.counts)
-        self.point = self.best = self.problem.start()
-        if not np.isfinite(self.point.value):
+        plain = Preconditioned(objective, Identity(x0), x0, self.counts)
+        start = plain.start()
+        if not np.isfinite(start.value):
             raise ValueError("the objective is not finite at the start x0; pass a feasible one")
+        self.problem, self.point = plain.refactored(factor_at(objective, spec, x0, self.counts), start)
+        self.best = self.point
         self.first_value = self.point.value
         self.method = spec.begin(self.problem, self.point, rng)
         self.iteration, self.drop = 0, np.inf
@@ -194,11 +196,15 @@ class Run:
             for theta in (self.point.theta + length * downhill, self.point.theta - length * downhill):
                 self.counts.evaluations += 1
                 if self.objective.value_and_gradient(theta)[0] < self.point.value - self.point.noise:
-                    self.problem = precondition(self.objective, self.spec, theta, self.counts)
-                    self.point = self.best = self.problem.start()
-                    self._after_refresh()
+                    self._restart(theta)
                     return None
         return "saddle"
+
+    def _restart(self, theta):
+        factor = factor_at(self.objective, self.spec, theta, self.counts)
+        self.problem = Preconditioned(self.objective, factor, theta, self.counts)
+        self.point = self.best = self.problem.start()
+        self._after_refresh()
 
     # -- refreshing the preconditioner ------------------------------------------------------------------------------
 

@@ -22,6 +22,12 @@ _BATCH_PER_PARAMETER = 4
 _SMALLEST_BATCH = 256
 _BATCH_GROWTH = 4
 
+#: an automatic clip value, in square roots of the scale: gradients of unit curvature start at no more than 1.4
+_CLIP_SHARE = 0.3
+
+#: growth of an automatic learning rate after each step that helped
+_RATE_GROWTH = 1.05
+
 #: iterations after which a factor that no longer makes the decrement fall tenfold is taken anew
 _REFRESH_FIRST_ORDER = 5
 _REFRESH_LBFGS = 10
@@ -292,8 +298,9 @@ class Clip(_FirstOrder):
     ----------
     learning_rate : "auto" or float, default="auto"
     clip_value : "auto" or float, default="auto"
-        alpha, in preconditioned coordinates; "auto" is the square root of the objective's scale, which a gradient
-        of unit curvature exceeds only far from the optimum (for a plain function the largest entry at the start).
+        alpha, in preconditioned coordinates; "auto" is 0.3 times the square root of the objective's scale, which a
+        gradient of unit curvature exceeds only far from the optimum (for a plain function 0.3 times the largest
+        entry at the start).
     by : {"value", "norm"}, default="value"
         Clip each entry, or shrink the whole gradient to norm alpha.
     schedule, batch_size, average, precondition
@@ -325,7 +332,7 @@ class Clip(_FirstOrder):
     def _direction(self, scale, point):
         if self.clip_value != "auto":
             return Clipped(self.clip_value, self.by)
-        return Clipped(np.sqrt(scale) if scale else np.abs(point.slope).max() or 1.0, self.by)
+        return Clipped(_CLIP_SHARE * (np.sqrt(scale) if scale else np.abs(point.slope).max() or 1.0), self.by)
 
 
 class MethodRun:
@@ -401,7 +408,7 @@ class _FirstOrderRun(MethodRun):
         return Step(search.point, search.step)
 
     def _average_step(self, problem, point):
-        """Along the average, restarted where it points uphill; the rate is halved where the objective rises."""
+        """Along the average, restarted where it points uphill; the rate grows until the objective rises."""
         if self.step is None:
             return self._searched_step(problem, point, Gradient())
         direction = self.direction(point.slope)
@@ -412,6 +419,7 @@ class _FirstOrderRun(MethodRun):
             rate = self.step * self.schedule(self.epoch)
             new = problem.evaluate(point.u + rate * direction)
             if new.value <= point.value + point.noise:
+                self.step *= _RATE_GROWTH
                 return Step(new, rate)
             self.step *= 0.5
         return Step(point, 0.0, moved=False)

@@ -20,7 +20,7 @@ class DenseCurvature:
 
     def __init__(self, H):
         self.H = H
-        self.unit = max(np.abs(np.diag(H)).max(initial=0.0), np.finfo(float).tiny)
+        self.unit = np.abs(np.diag(H)).max(initial=0.0) or 1.0
         self.triangle = None
 
     def solve(self, gradient, damping):

@@ -125,6 +125,8 @@ class Preconditioned:
         theta = self.origin + self.factor.apply(u)
         value, gradient = self.objective.value_and_gradient(theta)
         self.counts.evaluations += self._share
+        if not np.isfinite(value):
+            return Point(u, theta, np.inf, np.zeros_like(theta), np.zeros_like(u), 0.0)
         noise = self.objective.noise(theta, value)
         return Point(u, theta, value, gradient, self.factor.transpose(gradient), noise)
 
@@ -171,11 +173,6 @@ class Preconditioned:
             return problem, problem.start()
         moved = replace(point, u=np.zeros(factor.shape[1]), slope=factor.transpose(point.gradient))
         return problem, moved
-
-
-def precondition(objective, solver, theta, counts):
-    """`Preconditioned` with the factor that ``solver.precondition`` asks for, taken at ``theta``."""
-    return Preconditioned(objective, factor_at(objective, solver, theta, counts), theta, counts)
 
 
 def factor_at(objective, solver, theta, counts):

@@ -10,6 +10,9 @@ _ARMIJO = 1e-4
 #: trials without any success after which a line search shrinks tenfold: at a kink, halving would take for ever
 _HASTE = 4
 
+#: steps beyond this are taken for a function without a minimum
+_LONGEST = 1e20
+
 SCHEDULES = {
     "constant": lambda epoch: 1.0,
     "invscaling": lambda epoch: 1 / np.sqrt(epoch),
@@ -64,7 +67,7 @@ def line_search(problem, point, direction, step=1.0, wolfe=0.9, max_evaluations=
         step = _next_step(step, slope, low, low_slope, high)
         if low == 0 and trial >= _HASTE:
             step = min(step, 0.1 * high)
-        if high - low <= 1e-14 * high or step > 1e20:
+        if step > _LONGEST or high - low <= np.finfo(float).eps * high < np.inf:
             break
     return best
 
