@@ -84,7 +84,7 @@ def test_expected_curvature_of_a_function_is_refused():
 
 
 def test_sampling_a_function_is_refused():
-    with pytest.raises(ValueError, match="a function has no rows to sample"):
+    with pytest.raises(ValueError, match="a plain function has no rows to sample"):
         COMBINATIONS["hess"].sample([0])
 
 
@@ -99,4 +99,4 @@ def test_the_factor_of_an_indefinite_hessian_takes_absolute_curvatures(kind):
 
 def test_kronecker_is_refused():
     with pytest.raises(ValueError, match="precondition='kronecker' is not available for a function"):
-        COMBINATIONS["hess"].resolve("kronecker", 3)
+        COMBINATIONS["hess"].preconditioner(X0, "kronecker")

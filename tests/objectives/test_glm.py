@@ -157,7 +157,7 @@ def test_the_canonical_solution_of_dependent_columns_is_the_shortest(rng):
     null = np.array([1, -2, 0, -1])
     assert abs(canonical[:4] @ null) < 1e-10
     assert model.value_and_gradient(canonical)[0] == pytest.approx(model.value_and_gradient(theta)[0], rel=1e-12)
-    assert model.rank() == 3
+    assert model.rank == 3
     assert len(model.flat_directions()) == 1
     assert all(name in model.flat_directions()[0] for name in "abd")
 

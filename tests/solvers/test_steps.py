@@ -3,14 +3,14 @@ import pytest
 
 from sk_hessian.objectives import FunctionObjective
 from sk_hessian.solvers import steps
-from sk_hessian.solvers.directions import SGD
-from sk_hessian.solvers.preconditioned import Counts, precondition
+from sk_hessian.solvers.preconditioned import Counts, Identity, Preconditioned
 
 
 def line(fun, jac, start=0.0):
     """A one-dimensional problem and its starting point."""
     objective = FunctionObjective(lambda x: fun(x[0]), jac=lambda x: np.array([jac(x[0])]))
-    problem = precondition(objective, SGD(precondition=None), np.array([start]), Counts())
+    origin = np.array([start])
+    problem = Preconditioned(objective, Identity(origin), origin, Counts())
     return problem, problem.start()
 
 

@@ -1,0 +1,177 @@
+"""Directions that the data do not determine: the answer of least norm, named, and warned of where it is a surprise."""
+
+import re
+
+import numpy as np
+import pandas as pd
+import pytest
+import scipy.sparse as sp
+from sklearn import linear_model as theirs
+from sklearn.base import clone
+from sklearn.exceptions import ConvergenceWarning
+
+from sk_hessian.linear_model import LinearRegression, Ridge
+from tests.estimators import ALL_SOLVERS, UNPENALISED, distance, prediction, target
+
+every_solver = pytest.mark.parametrize("solver", ALL_SOLVERS)
+N = 90
+
+
+def duplicate(rng):
+    X = pd.DataFrame(rng.normal(size=(N, 3)) * [1, 100, 0.01], columns=["a", "b", "c"])
+    return X.assign(twin=X["b"]), {"b", "twin"}
+
+
+def onehot(rng):
+    levels = pd.Series(rng.permutation(np.arange(N) % 3)).map({0: "red", 1: "green", 2: "blue"})
+    return pd.get_dummies(levels, dtype=float).assign(z=rng.normal(size=N) * 10), {"red", "green", "blue"}
+
+
+def constant(rng):
+    X = pd.DataFrame(rng.normal(size=(N, 2)), columns=["a", "b"])
+    return X.assign(always=7.0), {"always"}
+
+
+def combination(rng):
+    X = pd.DataFrame(rng.normal(size=(N, 3)) * [1, 10, 100], columns=["a", "b", "c"])
+    return X.assign(sum=2 * X["a"] - 3 * X["b"] + 5), {"a", "b", "sum"}
+
+
+DATA = {f.__name__: f for f in (duplicate, onehot, constant, combination)}
+
+
+@every_solver
+@pytest.mark.parametrize("name", DATA)
+def test_least_squares_gives_the_minimum_norm_without_a_warning(name, solver, rng):
+    X, _ = DATA[name](rng)
+    y = target("LinearRegression", X.to_numpy(), rng)
+    ours = LinearRegression(solver=solver, tol=1e-8).fit(X, y)
+    other = theirs.LinearRegression().fit(X, y)
+    assert ours.convergence_.status == "optimal"
+    np.testing.assert_allclose(ours.coef_, other.coef_, atol=1e-6 * np.abs(other.coef_).max())
+    assert distance(ours.predict(X), other.predict(X)) <= 1e-7
+    assert ours.rank_ == other.rank_
+
+
+@every_solver
+@pytest.mark.parametrize("fit_intercept", [True, False])
+@pytest.mark.parametrize("n_targets", [1, 2])
+def test_more_columns_than_rows(solver, fit_intercept, n_targets, rng):
+    X = rng.normal(size=(12, 40)) * 10.0 ** rng.integers(-1, 2, size=40)
+    y = rng.normal(size=(12, n_targets)).squeeze()
+    ours = LinearRegression(fit_intercept=fit_intercept, solver=solver, tol=1e-8).fit(X, y)
+    other = theirs.LinearRegression(fit_intercept=fit_intercept).fit(X, y)
+    assert ours.convergence_.status == "optimal"
+    np.testing.assert_allclose(ours.coef_, other.coef_, atol=1e-6 * np.abs(other.coef_).max())
+    assert ours.rank_ == other.rank_
+    assert len(ours.convergence_.flat_directions) >= 1
+
+
+@every_solver
+@pytest.mark.parametrize("name", DATA)
+def test_flat_directions_are_named(name, solver, rng):
+    X, columns = DATA[name](rng)
+    model = LinearRegression(solver=solver).fit(X, target("LinearRegression", X.to_numpy(), rng))
+    (direction,) = model.convergence_.flat_directions
+    words = set(direction.replace("=", " ").split())
+    assert columns <= words
+    assert not (set(X.columns) - columns) & words
+
+
+def test_the_named_combination_is_true(rng):
+    X, _ = combination(rng)
+    (direction,) = LinearRegression().fit(X, X["c"] + rng.normal(size=N)).convergence_.flat_directions
+    left, right = direction.split(" = ")
+    total = 0.0
+    for sign, number, name in re.findall(r"([+-]?) ?([\d.]*(?:e[+-]\d+)?) ?([a-z]*)", right):
+        if number or name:
+            total = total + float(f"{sign}{number or 1}") * (X[name] if name else 1.0)
+    np.testing.assert_allclose(total, X[left], rtol=1e-2, atol=1e-2)
+
+
+@every_solver
+@pytest.mark.parametrize("name", DATA)
+@pytest.mark.parametrize("estimator", [e for e in UNPENALISED if e != "LinearRegression"])
+def test_every_other_estimator_warns_once_and_is_optimal(name, solver, estimator, rng):
+    X, _ = DATA[name](rng)
+    y = target(estimator, X.to_numpy(), rng)
+    model = clone(UNPENALISED[estimator]).set_params(solver=solver, random_state=0)
+    with pytest.warns(ConvergenceWarning, match="the data do not determine every coefficient: .*Drop these") as caught:
+        model.fit(X, y)
+    assert len(caught) == 1
+    assert model.convergence_.status == "optimal"
+    assert model.convergence_.flat_directions
+
+
+@pytest.mark.parametrize("name", ["duplicate", "onehot", "combination"])
+@pytest.mark.parametrize("estimator", ["LogisticRegression", "PoissonRegressor", "softmax", "HuberRegressor"])
+def test_dropping_a_dependent_column_predicts_the_same(name, estimator, rng):
+    X, columns = DATA[name](rng)
+    y = target(estimator, X.to_numpy(), rng)
+    model = clone(UNPENALISED[estimator]).set_params(tol=1e-8)
+    with pytest.warns(ConvergenceWarning, match="the data do not determine"):
+        whole = clone(model).fit(X, y)
+    fewer = X.drop(columns=sorted(columns)[0])
+    assert distance(prediction(whole, X), prediction(clone(model).fit(fewer, y), fewer)) <= 1e-6
+
+
+@every_solver
+@pytest.mark.parametrize("name", DATA)
+def test_the_coefficients_have_no_part_along_a_flat_direction(name, solver, rng):
+    X, _ = DATA[name](rng)
+    y = target("PoissonRegressor", X.to_numpy(), rng)
+    with pytest.warns(ConvergenceWarning, match="the data do not determine"):
+        model = clone(UNPENALISED["PoissonRegressor"]).set_params(solver=solver).fit(X, y)
+    centred = X.to_numpy() - X.to_numpy().mean(axis=0)
+    null = np.linalg.svd(centred)[2][np.linalg.matrix_rank(centred) :]
+    assert np.abs(null @ model.coef_).max() <= 1e-8 * np.abs(model.coef_).max()
+
+
+@every_solver
+@pytest.mark.parametrize("name", DATA)
+def test_a_penalty_leaves_nothing_flat(name, solver, rng):
+    X, _ = DATA[name](rng)
+    model = Ridge(1.0, solver=solver, tol=1e-8).fit(X, target("Ridge", X.to_numpy(), rng))
+    other = theirs.Ridge(1.0).fit(X, target("Ridge", X.to_numpy(), np.random.default_rng(0)))
+    assert model.convergence_.status == "optimal"
+    assert model.convergence_.flat_directions == ()
+    assert model.coef_.shape == other.coef_.shape
+
+
+@every_solver
+def test_wide_ridge_matches_scikit_learn(solver, rng):
+    X = rng.normal(size=(20, 60)) * 10.0 ** rng.integers(-1, 2, size=60)
+    y = rng.normal(size=20)
+    ours, other = Ridge(3.0, solver=solver, tol=1e-9).fit(X, y), theirs.Ridge(3.0, solver="svd").fit(X, y)
+    np.testing.assert_allclose(ours.coef_, other.coef_, atol=1e-7 * np.abs(other.coef_).max())
+
+
+@every_solver
+def test_sparse_one_hot_is_dense_one_hot(solver, rng):
+    X, _ = onehot(rng)
+    y = target("LinearRegression", X.to_numpy(), rng)
+    dense, sparse = (LinearRegression(solver=solver, tol=1e-8).fit(A, y) for A in (X, sp.csr_array(X.to_numpy())))
+    np.testing.assert_allclose(dense.coef_, sparse.coef_, atol=1e-8)
+    assert sparse.rank_ == dense.rank_
+
+
+@every_solver
+def test_no_variation_at_all(solver):
+    model = LinearRegression(solver=solver).fit(np.full((5, 2), 3.0), np.arange(5.0))
+    assert model.convergence_.status == "optimal"
+    np.testing.assert_array_equal(model.coef_, 0)
+    assert model.intercept_ == pytest.approx(2)
+
+
+@every_solver
+@pytest.mark.parametrize("name", UNPENALISED)
+def test_one_row_or_two(name, solver):
+    model = clone(UNPENALISED[name]).set_params(solver=solver)
+    y = ["a", "b", "c"] if name == "softmax" else ["a", "b"] if name == "LogisticRegression" else [2.0]
+    X = np.arange(len(y))[:, None] * [[1.0, 2.0]]
+    if name == "LinearRegression":
+        assert model.fit(X, y).predict(X) == pytest.approx(2.0)
+        return
+    with pytest.warns(ConvergenceWarning, match=f"{type(model).__name__}: (separated|the data do not determine)"):
+        model.fit(X, y)
+    assert np.isfinite(model.coef_).all()
