@@ -37,7 +37,10 @@ def check_seed(random_state):
     """A numpy Generator from what scikit-learn calls a random state; the same one from the same seed."""
     if isinstance(random_state, np.random.Generator):
         return random_state
-    state = check_random_state(random_state)
+    try:
+        state = check_random_state(random_state)
+    except ValueError as error:
+        raise ValueError(f"random_state must be an integer, a RandomState or None: {error}") from error
     return np.random.default_rng(state.randint(2**32, dtype=np.uint64))
 
 

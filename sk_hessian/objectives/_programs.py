@@ -95,6 +95,8 @@ def _by_program(objective, free):
     free = np.concatenate([free, np.ones(int(objective.fit_intercept), dtype=bool)])
     Z = Z[:, free]
     margin, fixed = _linear_maps(loss, rows.y, Z)
+    if margin.shape[0] == 0:
+        return None
     cost = np.ones(Z.shape[1])
     cost[len(cost) - objective.fit_intercept :] = 0
     cost = np.tile(np.repeat(cost, loss.n_outputs), 2)

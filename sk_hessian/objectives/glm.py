@@ -138,7 +138,7 @@ class GLMObjective(Objective):
         self.feature_names = feature_names
         self.class_names = class_names
         self._total = weight.sum()
-        self._basis_of = None
+        self._basis_of = self._latest = None
 
     # -- value and gradient ---------------------------------------------------------------------------------------
 
@@ -226,11 +226,25 @@ class GLMObjective(Objective):
         """See `Objective.hessian_matrix`."""
         if factor is not None:
             return factor.inner.congruence(self._curvature(theta, kind, factor.columns, rows))
-        return self._curvature(theta, kind, self._raw_units(), rows)
+        return self._curvature(theta, kind, self._raw_units(), rows).copy()
 
     def _curvature(self, theta, kind, columns, rows=None):
-        """The Hessian in the coordinates of ``columns``, shape (n_columns k + constants,) squared."""
-        data = self.rows if rows is None else self.rows.take(rows)
+        """The Hessian in the coordinates of ``columns``, shape (n_columns k + constants,) squared.
+
+        The latest one of all rows is kept: a factor and Newton's method ask for it at the same point.
+        """
+        if rows is not None:
+            return self._sum_curvature(self.rows.take(rows), theta, kind, columns)
+        kind = "observed" if self.is_exact(kind) else kind
+        if self._latest is not None:
+            at, of, in_columns, H = self._latest
+            if of == kind and in_columns is columns and np.array_equal(at, theta):
+                return H
+        H = self._sum_curvature(self.rows, theta, kind, columns)
+        self._latest = theta.copy(), kind, columns, H
+        return H
+
+    def _sum_curvature(self, data, theta, kind, columns):
         parameters = self.unpack(theta)
         k, m = self.loss.n_outputs, self.loss.n_outputs + self.loss.n_constants
         upper = np.triu_indices(k)
@@ -336,20 +350,26 @@ class GLMObjective(Objective):
     def preconditioner(self, theta, kind="auto", rows=None, curvature="expected"):
         """See `Objective.preconditioner`."""
         kind = self._resolve(kind)
-        if self._is_dense():
-            self._orthogonalise_if_needed(rows)
-        columns = self.columns
-        if kind == "diagonal":
-            diagonal = self._curvature_diagonal(theta, curvature, columns)
-            inner = factors.Diagonal(1 / np.sqrt(np.where(diagonal > 0, diagonal, 1.0)))
-            return self._factor(columns, inner, theta, None)
+        if self._is_dense() and self._basis_of is None:
+            self._orthogonalise_if_needed(theta, curvature, rows)
+        columns, exact = self.columns, rows is None
         if kind == "kronecker":
-            exact = self.loss.quadratic and rows is None
-            return self._factor(columns, self._kronecker(theta, columns, rows), theta, curvature if exact else None)
-        H = self._curvature(theta, curvature, columns, rows)
-        if rows is not None:
-            H[np.diag_indices_from(H)] += np.maximum(self._known_diagonal(H, columns) - np.diag(H), 0)
-        return self._factor(columns, factors.semidefinite_root(H), theta, curvature if rows is None else None)
+            inner, exact = self._kronecker(theta, columns, rows), exact and self.loss.quadratic
+        elif kind == "diagonal":
+            inner, exact = self._diagonal(theta, curvature, columns), False
+        else:
+            H = self._curvature(theta, curvature, columns, rows)
+            if rows is not None:
+                H[np.diag_indices_from(H)] += np.maximum(self._known_diagonal(H, columns) - np.diag(H), 0)
+            inner = factors.semidefinite_root(H)
+        return self._factor(columns, inner, theta, curvature if exact else None)
+
+    def _diagonal(self, theta, curvature, columns):
+        if self._is_dense():
+            diagonal = np.diag(self._curvature(theta, curvature, columns))
+        else:
+            diagonal = self._curvature_diagonal(theta, curvature, columns)
+        return factors.Diagonal(1 / np.sqrt(np.where(diagonal > 0, diagonal, 1.0)))
 
     def _factor(self, columns, inner, theta, curvature):
         certifies = curvature is not None and self.is_exact(curvature)
@@ -410,17 +430,19 @@ class GLMObjective(Objective):
         one.penalty = base[:, None]
         return factors.Kronecker(A, C, one._penalty_matrix(columns, 0), strengths)
 
-    def _orthogonalise_if_needed(self, rows):
-        if self._basis_of is not None:
-            return
-        if self._is_wide():
-            self._basis_of = _Orthogonal(self)
-            return
+    def _orthogonalise_if_needed(self, theta, curvature, rows):
+        """Decide once, by the curvature or by the columns' second moments, whether columns are nearly dependent."""
         plain = self._plain_columns
-        data = self.rows if rows is None else self.rows.take(rows)
-        gram = data.reduce(lambda block, y, weight: (block.grams(weight[:, None], plain)[0],), plain)[0]
-        gram = gram / data.weight.sum() + self._penalty_matrix(plain, 0) / self._mean_curvature
-        self._basis_of = _Orthogonal(self) if factors.is_near_dependent(gram) else False
+        if self._is_wide():
+            is_dependent = True
+        elif self.loss.n_outputs + self.loss.n_constants == 1:
+            is_dependent = factors.is_near_dependent(self._curvature(theta, curvature, plain, rows))
+        else:
+            data = self.rows if rows is None else self.rows.take(rows)
+            gram = data.reduce(lambda block, y, weight: (block.grams(weight[:, None], plain)[0],), plain)[0]
+            gram = gram / data.weight.sum() + self._penalty_matrix(plain, 0) / self._mean_curvature
+            is_dependent = factors.is_near_dependent(gram)
+        self._basis_of = _Orthogonal(self) if is_dependent else False
 
     # -- what the solvers ask -------------------------------------------------------------------------------------
 

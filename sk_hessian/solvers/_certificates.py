@@ -121,7 +121,10 @@ def _by_eigenvalues(problem, point, threshold):
     values, vectors = np.linalg.eigh(problem.hessian_matrix(point, "observed"))
     largest = np.abs(values).max()
     along = vectors.T @ point.slope
-    bent = along / np.maximum(np.abs(values), np.finfo(float).eps * largest or 1.0)
+    with np.errstate(over="ignore"):
+        bent = along / np.maximum(np.abs(values), max(np.finfo(float).eps * largest, np.finfo(float).tiny))
+    if not np.isfinite(bent).all():
+        return Certificate(np.inf, np.inf, -point.gradient)
     step = -problem.factor.apply(vectors @ bent)
     downhill = problem.factor.apply(vectors[:, 0]) if values[0] < -_NEGATIVE * largest else None
     change = _changes(problem, point, step)[0]

@@ -25,7 +25,7 @@ _BATCH_GROWTH = 4
 #: an automatic clip value, in square roots of the scale: gradients of unit curvature start at no more than 1.4
 _CLIP_SHARE = 0.3
 
-#: growth of an automatic learning rate after each step that helped
+#: growth of an automatic learning rate after each step that helped, where no full factor makes one the right unit
 _RATE_GROWTH = 1.05
 
 #: iterations after which a factor that no longer makes the decrement fall tenfold is taken anew
@@ -49,6 +49,10 @@ class Solver(BaseEstimator):
 
     #: whether a run takes exact factors rather than sampled ones
     exact_factors = False
+
+    def factor_kind(self, objective, n_parameters):
+        """The preconditioner to ask an objective for."""
+        return self.precondition
 
     def check(self):
         """Raise a ValueError or TypeError that names the parameter."""
@@ -419,7 +423,7 @@ class _FirstOrderRun(MethodRun):
             rate = self.step * self.schedule(self.epoch)
             new = problem.evaluate(point.u + rate * direction)
             if new.value <= point.value + point.noise:
-                self.step *= _RATE_GROWTH
+                self.step *= 1.0 if problem.has_full_factor else _RATE_GROWTH
                 return Step(new, rate)
             self.step *= 0.5
         return Step(point, 0.0, moved=False)
@@ -606,6 +610,18 @@ class Newton(Solver):
                 f'Newton: linear_solver="cg" uses products of all rows; hessian={self.hessian!r} needs "auto"'
             )
 
+    def factor_kind(self, objective, n_parameters):
+        """See `Solver.factor_kind`: a Hessian that is factored anyway needs no more than units."""
+        if self.precondition == "auto" and objective.convex and self.forms_hessian(objective, n_parameters):
+            return "diagonal"
+        return self.precondition
+
+    def forms_hessian(self, objective, n_parameters):
+        """Whether a run forms the Hessian as a matrix."""
+        if self.linear_solver == "auto":
+            return self.hessian != "diagonal" and objective.forms_hessian(n_parameters)
+        return self.linear_solver == "cholesky"
+
     def begin(self, problem, point, rng):
         """The state of a run on ``problem`` from ``point``."""
         return _NewtonRun(self, problem)
@@ -631,10 +647,8 @@ class _NewtonRun(MethodRun):
         self.is_textbook = spec.learning_rate != "auto"
         self.fixed_damping = None if spec.damping == "auto" else spec.damping
         self.damping = steps.Damping()
-        self.is_dense = spec.linear_solver == "cholesky" or (
-            spec.linear_solver == "auto" and objective.forms_hessian(problem.origin.size)
-        )
-        self.refresh_every = None if self.is_dense else _REFRESH_PRODUCTS
+        self.is_dense = spec.forms_hessian(objective, problem.origin.size)
+        self.refresh_every = None if self.is_dense or spec.hessian == "diagonal" else _REFRESH_PRODUCTS
         self.leaves_saddles = self.kind == "observed"
         self.rows = _subsample(problem) if spec.hessian == "subsampled" else None
         self.first_norm = None

@@ -6,7 +6,7 @@ Every solver runs in u; with P the identity it runs on the objective itself.
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.linalg import solve_triangular
+from scipy.linalg import blas
 from scipy.sparse.linalg import LinearOperator
 
 
@@ -42,11 +42,11 @@ class Refined:
 
     def apply(self, u):
         """P L^-T u."""
-        return self.outer.apply(solve_triangular(self.L, u, lower=True, trans=1, check_finite=False))
+        return self.outer.apply(blas.dtrsv(self.L, u, lower=1, trans=1))
 
     def transpose(self, g):
         """L^-1 P'g."""
-        return solve_triangular(self.L, self.outer.transpose(g), lower=True, check_finite=False)
+        return blas.dtrsv(self.L, self.outer.transpose(g), lower=1)
 
     def newton(self, g):
         """Half the squared Newton decrement and the Newton step."""
@@ -177,9 +177,10 @@ class Preconditioned:
 
 def factor_at(objective, solver, theta, counts):
     """A factor of the Hessian at ``theta``; from a sample of the rows where the objective advises one."""
-    if solver.precondition is None:
+    kind = solver.factor_kind(objective, theta.size)
+    if kind is None:
         return Identity(theta)
     rows = None if solver.exact_factors else objective.sample_rows()
     counts.hessians += 1.0 if rows is None else len(rows) / objective.n_rows
-    factor = objective.preconditioner(theta, solver.precondition, rows=rows, curvature=objective.curvature)
+    factor = objective.preconditioner(theta, kind, rows=rows, curvature=objective.curvature)
     return Identity(theta) if factor is None else factor
