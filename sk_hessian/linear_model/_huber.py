@@ -57,10 +57,10 @@ class HuberRegressor(RegressorMixin, LinearModel):
     Examples
     --------
     >>> from sk_hessian.linear_model import HuberRegressor
-    >>> X = [[0.0], [1.0], [2.0], [3.0], [4.0], [5.0]]
-    >>> model = HuberRegressor().fit(X, [0.1, 0.9, 2.1, 2.9, 4.1, 50.0])
+    >>> X = [[0.0], [1.0], [2.0], [3.0], [4.0], [5.0], [6.0], [7.0]]
+    >>> model = HuberRegressor().fit(X, [0.2, 0.8, 2.2, 2.8, 4.2, 4.8, 6.2, 50.0])
     >>> model.coef_.round(1), model.outliers_.tolist()
-    (array([1.]), [False, False, False, False, False, True])
+    (array([1.]), [False, False, False, False, False, False, False, True])
     """
 
     def __init__(

@@ -4,13 +4,21 @@ The only place that knows what container X is. A pass over the data is `Rows.red
 evaluated on every block and its results are added up, so a pass allocates a block, never an array of X's size.
 """
 
+import operator
 from dataclasses import dataclass
+from functools import partial, reduce
+from itertools import pairwise
 
 import numpy as np
 import scipy.sparse as sp
 
+from sk_hessian.objectives._threads import n_threads, run
+
 #: bytes of float64 rows in one block: 0.5 to 3 MB measured alike, below the call overhead shows, above the cache ends
 BLOCK_BYTES = 2**20
+
+#: rows in a sample for the columns' units
+_MOMENT_ROWS = 4096
 
 #: deviations below this many roundings of a column's size are not variation
 _ROUNDINGS = 8
@@ -153,6 +161,13 @@ def weighted_grams(Z, weights):
     return grams
 
 
+def _csr_rows(X, part):
+    """Some rows of a CSR matrix without copying their entries."""
+    start, stop = X.indptr[part.start], X.indptr[part.stop]
+    entries = (X.data[start:stop], X.indices[start:stop], X.indptr[part.start : part.stop + 1] - start)
+    return sp.csr_array(entries, shape=(part.stop - part.start, X.shape[1]))
+
+
 class Rows:
     """X, y and weights, read in blocks.
 
@@ -179,24 +194,49 @@ class Rows:
         dense : bool
             Whether they will be needed as dense rows even if X is sparse.
         """
+        for part in self._parts(columns, dense):
+            yield self._block(part)
+
+    def _parts(self, columns=None, dense=False):
+        """The blocks as slices of rows."""
         dense = dense or (columns is not None and columns.basis is not None)
         if self.is_sparse and not dense:
-            yield SparseBlock(self.X), self.y, self.weight
-            return
-        width = self.n_features + (columns.n_columns if columns else 0)
-        size = max(1, BLOCK_BYTES // (8 * width))
-        make = SparseBlock if self.is_sparse else DenseBlock
-        for start in range(0, self.n_rows, size):
-            part = slice(start, start + size)
-            yield make(self.X[part].astype(float, copy=False)), self.y[part], self.weight[part]
+            size = -(-self.n_rows // n_threads(self.X.nnz))
+        else:
+            size = max(1, BLOCK_BYTES // (8 * (self.n_features + (columns.n_columns if columns else 0))))
+        return [slice(start, min(start + size, self.n_rows)) for start in range(0, self.n_rows, size)]
 
-    def reduce(self, function, columns=None):
-        """Sum of ``function(block, y, weight)``, a tuple of arrays, over all blocks."""
-        blocks = self.blocks(columns)
-        total = list(function(*next(blocks)))
-        for block in blocks:
-            for i, part in enumerate(function(*block)):
-                total[i] = total[i] + part
+    def _block(self, part):
+        y, weight = self.y[part], self.weight[part]
+        if self.is_sparse:
+            return SparseBlock(_csr_rows(self.X, part)), y, weight
+        return DenseBlock(self.X[part].astype(float, copy=False)), y, weight
+
+    def reduce(self, function, columns=None, combine=operator.add):
+        """Sum of ``function(block, y, weight)``, a tuple of arrays, over all blocks; on several threads if it pays.
+
+        Parameters
+        ----------
+        function : callable
+        columns : Columns, optional
+            The coordinates in which the rows will be needed.
+        combine : callable
+            What to do instead of adding.
+        """
+        parts = self._parts(columns)
+        workers = min(n_threads(self.X.nnz if self.is_sparse else self.X.size), len(parts))
+        if workers == 1:
+            return self._combine(function, combine, parts)
+        bounds = np.linspace(0, len(parts), workers + 1).astype(int)
+        shares = [parts[a:b] for a, b in pairwise(bounds)]
+        totals = run([partial(self._combine, function, combine, share) for share in shares])
+        return [reduce(combine, terms) for terms in zip(*totals, strict=True)]
+
+    def _combine(self, function, combine, parts):
+        total = list(function(*self._block(parts[0])))
+        for part in parts[1:]:
+            for i, term in enumerate(function(*self._block(part))):
+                total[i] = combine(total[i], term)
         return total
 
     def gather(self, function):
@@ -217,8 +257,20 @@ class Rows:
         Returns
         -------
         centre, deviation : ndarray of shape (p,)
-            Without an intercept the centre is zero and the deviation the root mean square.
+            Without an intercept the centre is zero and the deviation the root mean square. Of many dense rows a
+            sample serves, for these are only units, but for the columns that do not vary in it.
         """
+        if self.is_sparse or self.n_rows <= 2 * _MOMENT_ROWS:
+            return self._exact_moments(fit_intercept)
+        rows = np.random.default_rng(0).choice(self.n_rows, _MOMENT_ROWS, replace=False)
+        centre, deviation = self.take(np.sort(rows))._exact_moments(fit_intercept)
+        rare = np.flatnonzero(deviation == 0)
+        if rare.size:
+            part = Rows(self.X[:, rare], self.y, self.weight)
+            centre[rare], deviation[rare] = part._exact_moments(fit_intercept)
+        return centre, deviation
+
+    def _exact_moments(self, fit_intercept):
         shift = np.zeros(self.n_features)
         if fit_intercept and not self.is_sparse:
             block, _, weight = next(self.blocks())

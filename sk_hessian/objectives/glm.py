@@ -361,8 +361,17 @@ class GLMObjective(Objective):
             H = self._curvature(theta, curvature, columns, rows)
             if rows is not None:
                 H[np.diag_indices_from(H)] += np.maximum(self._known_diagonal(H, columns) - np.diag(H), 0)
-            inner = factors.semidefinite_root(H)
+            inner = factors.semidefinite_root(H + self._shift_curvature(H, columns))
         return self._factor(columns, inner, theta, curvature if exact else None)
+
+    def _shift_curvature(self, H, columns):
+        """Curvature along the shifts of all outputs that neither loss nor penalty sees, so that H has full rank."""
+        k = self.loss.n_outputs
+        if not self.loss.shift_invariant:
+            return 0.0
+        values, vectors = np.linalg.eigh(self._penalty_matrix(columns, 0))
+        free = vectors[:, values <= np.finfo(float).eps * max(values.max(), np.finfo(float).tiny)]
+        return np.diag(H).mean() * np.kron(free @ free.T, np.full((k, k), 1 / k))
 
     def _diagonal(self, theta, curvature, columns):
         if self._is_dense():
@@ -480,17 +489,19 @@ class GLMObjective(Objective):
             return self.rows.weight @ self.loss.value(y, raw) / self._total
 
     def predictor_change(self, theta, directions):
-        """See `Objective.predictor_change`; half a pass."""
+        """See `Objective.predictor_change`; half a pass, and none where the curvature is constant."""
+        if self.loss.quadratic:
+            return np.zeros(len(directions))
         parameters = self.unpack(theta)
         changes = [self.unpack(d) for d in directions]
 
         def largest(block, y, weight):
             unit = self.loss.predictor_unit(self._raw(block, parameters))
             moves = [self.loss.without_shift(self._raw(block, c)) for c in changes]
-            return np.stack([(np.abs(move) / unit).max(axis=1) for move in moves], axis=1)
+            return (np.array([(np.abs(move) / unit).max() for move in moves]),)
 
         with np.errstate(over="ignore", invalid="ignore"):
-            return self.rows.gather(largest).max(axis=0)
+            return self.rows.reduce(largest, combine=np.maximum)[0]
 
     def sample(self, rows):
         """See `Objective.sample`."""

@@ -101,7 +101,7 @@ def minimize(objective, x0, solver="auto", *, tol=1e-4, max_iter=1000, callback=
     --------
     >>> from scipy.optimize import rosen, rosen_der
     >>> from sk_hessian.objectives import FunctionObjective
-    >>> result = minimize(FunctionObjective(rosen, jac=rosen_der), [-1.0, 2.0], "newton")
+    >>> result = minimize(FunctionObjective(rosen, jac=rosen_der), [-1.0, 2.0], "newton", tol=1e-8)
     >>> result.status, result.x.round(6)
     ('optimal', array([1., 1.]))
     """

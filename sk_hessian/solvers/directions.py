@@ -25,7 +25,7 @@ _BATCH_GROWTH = 4
 #: an automatic clip value, in square roots of the scale: gradients of unit curvature start at no more than 1.4
 _CLIP_SHARE = 0.3
 
-#: growth of an automatic learning rate after each step that helped, where no full factor makes one the right unit
+#: growth of an automatic learning rate after each step that helped, where no full factor makes one the right one
 _RATE_GROWTH = 1.05
 
 #: iterations after which a factor that no longer makes the decrement fall tenfold is taken anew
@@ -484,7 +484,8 @@ def _first_batch(batch_size, problem):
     if batch_size != "auto":
         if batch_size > n_rows:
             raise ValueError(
-                f"batch_size={batch_size} is larger than the number of rows, {n_rows}; use batch_size=None for all rows"
+                f"batch_size={batch_size} is larger than the number of rows (n_samples={n_rows}); "
+                "use batch_size=None for all rows"
             )
         return None if batch_size == n_rows else batch_size
     return _grown(max(_SMALLEST_BATCH, _BATCH_PER_PARAMETER * problem.factor.shape[1]), n_rows)
