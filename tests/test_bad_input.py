@@ -1,0 +1,459 @@
+"""Bad input: a clear error that names the argument, or the right fit; never a change of the arrays or the estimator."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import scipy.sparse as sp
+from sklearn.base import clone
+from sklearn.exceptions import ConvergenceWarning
+
+from sk_hessian import _base
+from sk_hessian.linear_model import (
+    GammaRegressor,
+    HuberRegressor,
+    LinearRegression,
+    LogisticRegression,
+    PoissonRegressor,
+    Ridge,
+    TweedieRegressor,
+)
+from sk_hessian.solvers import LBFGS, SGD, SOLVERS, Clip, Momentum, Newton
+from tests.estimators import ALL_SOLVERS, ESTIMATORS, convergence_warnings, prediction, raw_table, target
+
+every_estimator = pytest.mark.parametrize("name", ESTIMATORS)
+every_solver = pytest.mark.parametrize("solver", ALL_SOLVERS)
+N = 40
+
+
+def data(name, rng):
+    X = raw_table(rng, n=N, p=3)
+    return X, target(name, X, rng)
+
+
+def refused(model, error, message, X, y, **fit):
+    """Fitting raises, and the estimator and the arrays are as they were."""
+    arrays = [a for a in (X, y, fit.get("sample_weight")) if isinstance(a, np.ndarray)]
+    copies = [a.copy() for a in arrays]
+    before = dict(vars(model))
+    with pytest.raises(error, match=message):
+        model.fit(X, y, **fit)
+    assert vars(model) == before
+    for array, copy in zip(arrays, copies, strict=True):
+        np.testing.assert_array_equal(array, copy)
+
+
+# -- X --------------------------------------------------------------------------------------------------------------
+
+
+@every_estimator
+@pytest.mark.parametrize(
+    ("value", "message"), [(np.nan, "Input X contains NaN"), (np.inf, "Input X contains infinity"), (-np.inf, "infinity")]
+)
+@pytest.mark.parametrize("make", [np.asarray, sp.csr_array], ids=["dense", "sparse"])
+def test_x_that_is_not_finite(name, value, message, make, rng):
+    X, y = data(name, rng)
+    X[3, 1] = value
+    refused(clone(ESTIMATORS[name]), ValueError, message, make(X), y)
+
+
+@every_estimator
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda X, y: (X[0], y), "Expected 2D array, got 1D array"),
+        (lambda X, y: (X[None], y), "dim 3"),
+        (lambda X, y: (X[:-1], y), "inconsistent numbers of samples"),
+        (lambda X, y: (X[:0], y[:0]), "0 sample"),
+        (lambda X, y: (X[:, :0], y), "0 feature"),
+        (lambda X, y: (X.astype(complex), y), "Complex data not supported"),
+        (lambda X, y: (np.full(X.shape, "red"), y), "could not convert string to float|Unable to convert"),
+        (lambda X, y: (X, None), "y.*None|requires y"),
+        (lambda X, y: (X, y[:, None, None]), "y"),
+    ],
+    ids=["1d", "3d", "rows", "empty", "no-columns", "complex", "strings", "no-y", "y-3d"],
+)
+def test_wrong_shapes_and_types(name, change, message, rng):
+    refused(clone(ESTIMATORS[name]), ValueError, message, *change(*data(name, rng)))
+
+
+@every_estimator
+def test_a_column_vector_as_target_is_said_to_be_one(name, rng):
+    X, y = data(name, rng)
+    if name in ("LinearRegression", "Ridge"):
+        assert clone(ESTIMATORS[name]).fit(X, y[:, None]).coef_.shape == (1, 3)
+        return
+    model = clone(ESTIMATORS[name])
+    with pytest.warns(match="A column-vector y was passed when a 1d array was expected"):
+        model.fit(X, y[:, None])
+    assert model.convergence_.status == "optimal"
+
+
+@every_estimator
+def test_several_targets_only_where_they_are_a_model(name, rng):
+    X, y = data(name, rng)
+    if name in ("LinearRegression", "Ridge"):
+        assert clone(ESTIMATORS[name]).fit(X, np.column_stack([y, y])).coef_.shape == (2, 3)
+        return
+    refused(clone(ESTIMATORS[name]), ValueError, "y should be a 1d array", X, np.column_stack([y, y]))
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+@pytest.mark.parametrize("name", [n for n in ESTIMATORS if n not in ("LogisticRegression", "softmax")])
+def test_y_that_is_not_finite(name, bad, rng):
+    X, y = data(name, rng)
+    y[0] = bad
+    refused(clone(ESTIMATORS[name]), ValueError, "Input y contains (NaN|infinity)", X, y)
+
+
+# -- y out of range -------------------------------------------------------------------------------------------------
+
+
+@every_solver
+@pytest.mark.parametrize(
+    ("model", "bad", "message"),
+    [
+        (PoissonRegressor(), -1.0, "y must be non-negative for PoissonRegressor, got -1.0"),
+        (GammaRegressor(), 0.0, "y must be positive for GammaRegressor, got 0.0"),
+        (GammaRegressor(), -2.0, "y must be positive for GammaRegressor, got -2.0"),
+        (TweedieRegressor(power=1), -1.0, "y must be non-negative for TweedieRegressor"),
+        (TweedieRegressor(power=1.5), -1.0, "y must be non-negative for TweedieRegressor"),
+        (TweedieRegressor(power=2), 0.0, "y must be positive for TweedieRegressor"),
+        (TweedieRegressor(power=3), 0.0, "y must be positive for TweedieRegressor"),
+    ],
+)
+def test_targets_out_of_range(model, bad, message, solver, rng):
+    X, y = data("GammaRegressor", rng)
+    y[7] = bad
+    refused(clone(model).set_params(solver=solver), ValueError, message, X, y)
+
+
+@pytest.mark.parametrize("name", ["LinearRegression", "Ridge", "HuberRegressor", "PoissonRegressor"])
+def test_a_target_whose_square_overflows_is_named(name, rng):
+    X, y = data(name, rng)
+    refused(clone(ESTIMATORS[name]), ValueError, "y is too large.*divide y by a constant", X, np.abs(y) * 1e300 + 1e300)
+
+
+@every_solver
+@pytest.mark.parametrize("label", [0, "yes", True])
+def test_one_class(solver, label, rng):
+    X, _ = data("LogisticRegression", rng)
+    refused(LogisticRegression(solver=solver), ValueError, "y has only one class|one class", X, np.full(N, label))
+
+
+def test_continuous_classes(rng):
+    X, _ = data("LogisticRegression", rng)
+    refused(LogisticRegression(), ValueError, "Unknown label type: continuous", X, rng.normal(size=N))
+
+
+@pytest.mark.parametrize("labels", [[0, 1], [-1, 1], [False, True], ["no", "yes"], [3, 7, 5], [0.0, 1.0]], ids=str)
+def test_labels_of_every_kind_come_back(labels, rng):
+    X, _ = data("softmax", rng)
+    y = np.array(labels)[np.arange(N) % len(labels)]
+    model = LogisticRegression().fit(X, y)
+    np.testing.assert_array_equal(model.classes_, np.sort(np.array(labels)))
+    assert model.predict(X).dtype == y.dtype
+    assert model.predict_proba(X).shape == (N, len(labels))
+
+
+# -- weights --------------------------------------------------------------------------------------------------------
+
+
+@every_estimator
+@pytest.mark.parametrize(
+    ("weight", "message"),
+    [
+        (np.full(N, -1.0), "sample_weight must not be negative"),
+        (np.where(np.arange(N) == 3, -1e-9, 1), "sample_weight must not be negative"),
+        (np.zeros(N), "sample_weight.*at least one non-zero"),
+        (np.where(np.arange(N) == 3, np.nan, 1), "sample_weight contains NaN"),
+        (np.where(np.arange(N) == 3, np.inf, 1), "sample_weight contains infinity"),
+        (np.ones(N - 1), "sample_weight|inconsistent numbers of samples"),
+        (np.ones((N, 2)), "sample_weight must be 1-D"),
+        (np.full(N, 1e308), "sample_weight is too large"),
+        (np.full(N, "heavy"), "could not convert string|sample_weight"),
+    ],
+    ids=["negative", "one-negative", "zero", "nan", "inf", "short", "2d", "huge", "strings"],
+)
+def test_bad_weights(name, weight, message, rng):
+    X, y = data(name, rng)
+    refused(clone(ESTIMATORS[name]), ValueError, message, X, y, sample_weight=weight)
+
+
+@every_estimator
+@pytest.mark.parametrize("weight", [1, 2.5, np.ones(N, dtype=int), np.ones(N, dtype=bool), [1] * N], ids=lambda w: str(type(w)))
+def test_weights_of_every_kind(name, weight, rng):
+    X, y = data(name, rng)
+    assert clone(ESTIMATORS[name]).fit(X, y, sample_weight=weight).convergence_.status == "optimal"
+
+
+def test_weights_that_leave_one_class(rng):
+    X, y = data("LogisticRegression", rng)
+    refused(LogisticRegression(), ValueError, "only one class", X, y, sample_weight=(y == "yes").astype(float))
+
+
+# -- parameters -----------------------------------------------------------------------------------------------------
+
+
+@every_estimator
+@pytest.mark.parametrize(
+    ("parameter", "value", "error", "message"),
+    [
+        ("tol", 0, ValueError, "tol must be a number > 0, got 0"),
+        ("tol", -1e-4, ValueError, "tol must be a number > 0"),
+        ("tol", np.nan, ValueError, "tol must be a number > 0, got nan"),
+        ("tol", np.inf, ValueError, "tol must be a number > 0, got inf"),
+        ("tol", "tight", TypeError, "tol must be a number > 0, got 'tight'"),
+        ("tol", None, TypeError, "tol must be a number"),
+        ("tol", True, TypeError, "tol must be a number"),
+        ("max_iter", 0, ValueError, "max_iter must be an integer of at least 1, got 0"),
+        ("max_iter", -1, ValueError, "max_iter must be an integer of at least 1"),
+        ("max_iter", 1.5, ValueError, "max_iter must be an integer of at least 1, got 1.5"),
+        ("max_iter", None, ValueError, "max_iter must be an integer"),
+        ("max_iter", True, ValueError, "max_iter must be an integer"),
+        ("fit_intercept", 1, TypeError, "fit_intercept must be True or False, got 1"),
+        ("fit_intercept", "yes", TypeError, "fit_intercept must be True or False"),
+        ("warm_start", None, TypeError, "warm_start must be True or False"),
+        ("verbose", -1, ValueError, "verbose must be a non-negative integer, got -1"),
+        ("verbose", "loud", ValueError, "verbose must be a non-negative integer"),
+        ("random_state", "seed", (ValueError, TypeError), "random_state"),
+        ("random_state", -1, (ValueError, TypeError), "random_state"),
+        ("solver", "newton-cholesky", ValueError, 'solver=\'newton-cholesky\' is unknown: choose from .*use "newton"'),
+        ("solver", "newton-cg", ValueError, 'choose from .*Newton\\(linear_solver="cg"\\)'),
+        ("solver", "liblinear", ValueError, "choose from 'auto', 'sgd', 'momentum', 'clip', 'newton', 'lbfgs'"),
+        ("solver", "sag", ValueError, 'choose from .*use "sgd"'),
+        ("solver", "saga", ValueError, 'choose from .*use "sgd"'),
+        ("solver", "adam", ValueError, "choose from .*Momentum"),
+        ("solver", "bfgs", ValueError, "solver='bfgs' is unknown: choose from"),
+        ("solver", None, TypeError, "solver must be one of"),
+        ("solver", Newton, TypeError, "solver must be one of"),
+        ("solver", SGD(batch_size=N + 1), ValueError, "batch_size=41 is larger than the number of rows"),
+        ("solver", Momentum(momentum=2), ValueError, "Momentum: momentum=2"),
+        ("solver", Clip(clip_value=-1), ValueError, "Clip: clip_value=-1"),
+        ("solver", LBFGS(memory=0), ValueError, "LBFGS: memory=0"),
+        ("solver", Newton(damping="big"), ValueError, "Newton: damping='big'"),
+    ],
+)
+def test_bad_parameters(name, parameter, value, error, message, rng):
+    refused(clone(ESTIMATORS[name]).set_params(**{parameter: value}), error, message, *data(name, rng))
+
+
+@every_solver
+@pytest.mark.parametrize(
+    ("model", "error", "message"),
+    [
+        (Ridge(alpha=-1), ValueError, "alpha must be a number >= 0, got -1"),
+        (Ridge(alpha=np.nan), ValueError, "alpha must be a number >= 0, got nan"),
+        (Ridge(alpha=np.inf), ValueError, "alpha must be a number >= 0, got inf"),
+        (Ridge(alpha="small"), TypeError, "alpha must be a number >= 0, got 'small'"),
+        (Ridge(alpha=[1.0, 2.0]), ValueError, "alpha must be a number or have one entry for each of the 1 targets"),
+        (Ridge(alpha=[-1.0]), ValueError, "alpha must be finite and non-negative"),
+        (PoissonRegressor(alpha=-1), ValueError, "alpha must be a number >= 0"),
+        (GammaRegressor(alpha=None), TypeError, "alpha must be a number >= 0, got None"),
+        (TweedieRegressor(power=0.5), ValueError, "power=0.5: no distribution exists between 0 and 1; use 0, or"),
+        (TweedieRegressor(power=-1), ValueError, "power must be a number >= 0, got -1"),
+        (TweedieRegressor(power=np.nan), ValueError, "power must be a number >= 0, got nan"),
+        (TweedieRegressor(link="logit"), ValueError, "link must be 'auto', 'identity' or 'log', got 'logit'"),
+        (HuberRegressor(epsilon=0.9), ValueError, "epsilon must be a number >= 1, got 0.9"),
+        (HuberRegressor(epsilon=np.inf), ValueError, "epsilon must be a number >= 1, got inf"),
+        (HuberRegressor(alpha=-1e-9), ValueError, "alpha must be a number >= 0"),
+        (LogisticRegression(C=0), ValueError, "C must be a number > 0, got 0"),
+        (LogisticRegression(C=-1), ValueError, "C must be a number > 0"),
+        (LogisticRegression(C=np.nan), ValueError, "C must be a number > 0, got nan"),
+        (LogisticRegression(C="1"), TypeError, "C must be a number > 0, got '1'"),
+        (LogisticRegression(class_weight="even"), ValueError, "class_weight"),
+        (LogisticRegression(class_weight={"yes": -1, "no": 1}), ValueError, "class_weight must be positive"),
+        (LogisticRegression(class_weight={"yes": 0, "no": 1}), ValueError, "class_weight must be positive"),
+    ],
+    ids=str,
+)
+def test_bad_parameters_of_one_estimator(model, error, message, solver, rng):
+    name = type(model).__name__.replace("TweedieRegressor", "GammaRegressor")
+    refused(clone(model).set_params(solver=solver), error, message, *data(name, rng))
+
+
+@pytest.mark.parametrize("name", [n for n in ESTIMATORS if n != "LinearRegression"])
+@pytest.mark.parametrize(
+    ("weights", "message"),
+    [
+        ([1.0, 2.0], "penalty_weights must have one entry for each of the 3 features, got shape"),
+        ([1.0, -1.0, 1.0], "penalty_weights must not be negative"),
+        ([1.0, np.nan, 1.0], "penalty_weights contains NaN"),
+        ([[1.0, 1.0, 1.0]], "penalty_weights must have one entry"),
+        (1.0, "penalty_weights"),
+    ],
+)
+def test_bad_penalty_weights(name, weights, message, rng):
+    refused(clone(ESTIMATORS[name]).set_params(penalty_weights=weights), ValueError, message, *data(name, rng))
+
+
+# -- odd but right --------------------------------------------------------------------------------------------------
+
+
+@every_solver
+@every_estimator
+@pytest.mark.parametrize("kind", [np.int64, np.int8, np.uint8, bool, np.float16, object])
+def test_columns_of_every_type(name, solver, kind, rng):
+    X = rng.integers(0, 2, size=(N, 3))
+    X[:3] = np.eye(3)
+    model = clone(ESTIMATORS[name]).set_params(solver=solver, random_state=0)
+    y = target(name, X.astype(float), rng)
+    model.fit(X.astype(kind), y)
+    assert model.convergence_.status == "optimal"
+    same = clone(model).fit(X.astype(float), y)
+    np.testing.assert_allclose(model.coef_, same.coef_, rtol=1e-6, atol=1e-8)
+
+
+@every_solver
+@every_estimator
+@pytest.mark.parametrize("scale", [1e-300, 1e-160, 1e-30, 1e30, 1e100])
+def test_columns_of_every_size(name, solver, scale, rng):
+    """A penalty on coefficients of size 1 / scale decides at the extremes; the fit is finite and has a verdict."""
+    X, y = data(name, rng)
+    model = clone(ESTIMATORS[name]).set_params(solver=solver, random_state=0)
+    model, caught = convergence_warnings(lambda: model.fit(X / X.std(axis=0) * scale, y))
+    assert np.isfinite(model.coef_).all()
+    assert np.isfinite(model.intercept_).all()
+    assert model.convergence_.status == "optimal" or caught
+
+
+@pytest.mark.parametrize("solver", ALL_SOLVERS)
+@pytest.mark.parametrize("name", ["LinearRegression", "LogisticRegression", "PoissonRegressor"])
+@pytest.mark.parametrize("scales", [(1e-150, 1, 1e150), (1e-300, 1, 1e300), (1e-8, 1, 1e8)], ids=str)
+def test_columns_of_very_different_sizes_without_a_penalty(name, solver, scales, rng):
+    X = rng.normal(size=(N, 3)) @ np.diag(scales)
+    y = target(name, X / scales, rng)
+    options = {"LogisticRegression": {"C": np.inf}, "PoissonRegressor": {"alpha": 0}}.get(name, {})
+    model = clone(ESTIMATORS[name]).set_params(solver=solver, tol=1e-8, **options).fit(X, y)
+    plain = clone(model).fit(X / scales, y)
+    np.testing.assert_allclose(prediction(model, X), prediction(plain, X / scales), rtol=1e-5, atol=1e-6)
+
+
+@every_solver
+@pytest.mark.parametrize("name", [n for n in ESTIMATORS if n not in ("LogisticRegression", "softmax")])
+@pytest.mark.parametrize("value", [1.0, 1e-8, 1e8])
+def test_a_constant_target(name, solver, value, rng):
+    X, _ = data(name, rng)
+    model = clone(ESTIMATORS[name]).set_params(solver=solver, random_state=0)
+    model, caught = convergence_warnings(lambda: model.fit(X, np.full(N, value)))
+    assert model.convergence_.status == "optimal" or caught
+    np.testing.assert_allclose(model.predict(X), value, rtol=1e-5)
+
+
+@every_solver
+@pytest.mark.parametrize("name", ["LinearRegression", "Ridge", "HuberRegressor"])
+def test_a_target_of_zeros(name, solver, rng):
+    X, _ = data(name, rng)
+    model, _ = convergence_warnings(lambda: clone(ESTIMATORS[name]).set_params(solver=solver).fit(X, np.zeros(N)))
+    np.testing.assert_allclose(model.predict(X), 0, atol=1e-12)
+
+
+@every_solver
+@pytest.mark.parametrize("name", ["LinearRegression", "HuberRegressor"])
+def test_a_perfect_fit(name, solver, rng):
+    X, _ = data(name, rng)
+    y = X @ [1.0, 2.0, 3.0] + 4
+    model, _ = convergence_warnings(lambda: clone(ESTIMATORS[name]).set_params(solver=solver, tol=1e-7).fit(X, y))
+    np.testing.assert_allclose(model.predict(X), y, rtol=1e-4)
+    assert model.convergence_.status == "optimal"
+
+
+@every_estimator
+@every_solver
+def test_read_only_arrays_are_accepted_and_nothing_is_written(name, solver, rng):
+    X, y = data(name, rng)
+    weight = rng.uniform(0.5, 2, size=N)
+    weight[:2] = 0
+    copies = X.copy(), y.copy(), weight.copy()
+    for array in (X, y, weight):
+        array.flags.writeable = False
+    model = clone(ESTIMATORS[name]).set_params(solver=solver, random_state=0).fit(X, y, sample_weight=weight)
+    assert model.convergence_.status == "optimal"
+    for array, copy in zip((X, y, weight), copies, strict=True):
+        np.testing.assert_array_equal(array, copy)
+
+
+@every_estimator
+def test_data_frames_are_not_written_to(name, rng):
+    X, y = data(name, rng)
+    frame = pd.DataFrame(X, columns=["a", "b", "c"])
+    before = frame.copy()
+    assert clone(ESTIMATORS[name]).fit(frame, pd.Series(y)).convergence_.status == "optimal"
+    pd.testing.assert_frame_equal(frame, before)
+
+
+@every_estimator
+def test_sparse_input_is_not_written_to(name, rng):
+    X, y = data(name, rng)
+    sparse = sp.coo_array((np.r_[X[:, 0], 1.0], (np.r_[np.arange(N), 0], np.r_[np.zeros(N, int), 2])), shape=X.shape)
+    parts = [a.copy() for a in (sparse.data, *sparse.coords)]
+    convergence_warnings(lambda: clone(ESTIMATORS[name]).fit(sparse, y))
+    for part, before in zip((sparse.data, *sparse.coords), parts, strict=True):
+        np.testing.assert_array_equal(part, before)
+
+
+# -- a failed fit ---------------------------------------------------------------------------------------------------
+
+
+@every_solver
+@every_estimator
+@pytest.mark.parametrize("error", [KeyboardInterrupt, MemoryError, RuntimeError])
+def test_an_interrupted_fit_leaves_the_estimator_as_it_was(name, solver, error, rng, monkeypatch):
+    X, y = data(name, rng)
+    model = clone(ESTIMATORS[name]).set_params(solver=solver, random_state=0).fit(X, y)
+    before = dict(vars(model))
+    minimize = _base.minimize
+
+    def interrupted(*args, **kwargs):
+        def stop(state):
+            raise error("now")
+
+        return minimize(*args, **(kwargs | {"callback": stop}))
+
+    monkeypatch.setattr(_base, "minimize", interrupted)
+    with pytest.raises(error, match="now"):
+        model.fit(X * [1, 2, 3], y[::-1])
+    assert list(vars(model)) == list(before)
+    assert all(vars(model)[key] is before[key] for key in before)
+
+
+@every_estimator
+def test_a_refused_refit_leaves_the_former_fit(name, rng):
+    X, y = data(name, rng)
+    model = clone(ESTIMATORS[name]).fit(X, y)
+    before = dict(vars(model))
+    with pytest.raises(ValueError, match="Input X contains NaN"):
+        model.fit(np.full((N, 5), np.nan), y)
+    assert all(vars(model)[key] is before[key] for key in before)
+    assert model.n_features_in_ == 3
+
+
+@every_estimator
+def test_predicting_bad_rows(name, rng):
+    model = clone(ESTIMATORS[name]).fit(*data(name, rng))
+    with pytest.raises(ValueError, match="X has 2 features, but .* is expecting 3 features"):
+        model.predict([[1.0, 2.0]])
+    with pytest.raises(ValueError, match="Input X contains NaN"):
+        model.predict([[np.nan, 1.0, 2.0]])
+
+
+@pytest.mark.parametrize("name", ["PoissonRegressor", "GammaRegressor", "TweedieRegressor"])
+def test_scoring_targets_out_of_range(name, rng):
+    X, y = data(name, rng)
+    model = clone(ESTIMATORS[name]).fit(X, y)
+    with pytest.raises(ValueError, match="y must be (non-negative|positive)"):
+        model.score(X, -y - 1)
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
+def test_what_is_wrong_with_the_solver_is_said_before_the_data_are_read(solver):
+    spec = SOLVERS[solver](precondition="magic")
+    refused(LinearRegression(solver=spec), ValueError, "precondition='magic' is not supported", np.ones((3, 1)), np.ones(3))
+
+
+@pytest.mark.parametrize("solver", ALL_SOLVERS)
+def test_a_failed_verdict_is_a_warning_not_an_error(solver, rng):
+    X, y = data("PoissonRegressor", rng)
+    with pytest.warns(ConvergenceWarning, match="max_iter: ") as caught:
+        model = PoissonRegressor(alpha=0, solver=solver, max_iter=1, tol=1e-12).fit(X, y)
+    assert len(caught) == 1
+    assert np.isfinite(model.coef_).all()

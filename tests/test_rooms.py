@@ -1,0 +1,145 @@
+"""DESIGN's table of rooms: who may import what, and who may speak."""
+
+import ast
+import sys
+from pathlib import Path
+
+import pytest
+
+import sk_hessian
+
+ROOT = Path(sk_hessian.__file__).parent
+MODULES = {path.relative_to(ROOT).as_posix(): path for path in sorted(ROOT.rglob("*.py"))}
+
+#: room -> modules that it may import besides the standard library and numpy; the longest match counts. A foreign
+#: package stands for all that it holds, one of ours for its public names; "*" for all of its modules
+ROOMS = {
+    "__init__.py": {"importlib"},
+    "_base.py": {"sklearn", "scipy.sparse", "sk_hessian._validation", "sk_hessian.objectives", "sk_hessian.solvers"},
+    "_validation.py": {"sklearn", "scipy.sparse", "sk_hessian.objectives", "sk_hessian.solvers"},
+    "linear_model/": {
+        "sklearn",
+        "scipy.sparse",
+        "scipy.special",
+        "sk_hessian._base",
+        "sk_hessian._validation",
+        "sk_hessian.objectives",
+        "sk_hessian.solvers",
+        "sk_hessian.linear_model.*",
+    },
+    "objectives/__init__.py": {"sk_hessian.objectives.*"},
+    "objectives/contract.py": {"scipy"},
+    "objectives/losses.py": {"scipy.special", "scipy.linalg"},
+    "objectives/factors.py": {"scipy.special", "scipy.linalg"},
+    "objectives/_blocks.py": {"scipy.sparse", "sk_hessian.objectives._threads"},
+    "objectives/_threads.py": {"threadpoolctl"},
+    "objectives/_programs.py": {"scipy.optimize", "scipy.sparse"},
+    "objectives/": {
+        "scipy",
+        "sk_hessian.objectives.contract",
+        "sk_hessian.objectives.losses",
+        "sk_hessian.objectives.factors",
+        "sk_hessian.objectives._blocks",
+        "sk_hessian.objectives._programs",
+    },
+    "solvers/": {"scipy.linalg", "scipy.sparse.linalg", "scipy.optimize", "sklearn.base", "sk_hessian.solvers.*"},
+}
+
+every_module = pytest.mark.parametrize("module", MODULES)
+
+
+def tree(module):
+    return ast.parse(MODULES[module].read_text(encoding="utf-8"))
+
+
+def imports(module):
+    """Dotted names that a module imports, with the names it takes from them."""
+    for node in ast.walk(tree(module)):
+        if isinstance(node, ast.Import):
+            yield from ((alias.name, None) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{module}: relative import"
+            yield from ((node.module, alias.name) for alias in node.names)
+
+
+def room(module):
+    return max((name for name in ROOMS if module.startswith(name)), key=len, default=None)
+
+
+def allowed(name, member, permitted):
+    whole, package = f"{name}.{member}", name.split(".")[0]
+    if package in sys.stdlib_module_names | {"numpy"}:
+        return True
+    if package == "sk_hessian":
+        return any(p in (name, whole) or (p.endswith("*") and name.startswith(p[:-2])) for p in permitted)
+    return any(p in (name, whole) or name.startswith(p + ".") for p in permitted)
+
+
+def calls(module, *names):
+    """Calls of a plain name or of an attribute with that dotted name."""
+    for node in ast.walk(tree(module)):
+        if isinstance(node, ast.Call) and ast.unparse(node.func) in names:
+            yield node.lineno
+
+
+@every_module
+def test_every_module_has_a_room(module):
+    assert room(module) is not None
+
+
+@every_module
+def test_a_module_imports_what_its_room_allows(module):
+    permitted = ROOMS[room(module)]
+    assert [pair for pair in imports(module) if not allowed(*pair, permitted)] == []
+
+
+@every_module
+def test_nothing_private_of_other_packages_is_imported(module):
+    foreign = [(n, m) for n, m in imports(module) if n.split(".")[0] in ("numpy", "scipy", "sklearn")]
+    private = [pair for pair in foreign if any(part.startswith("_") for part in f"{pair[0]}.{pair[1]}".split("."))]
+    assert private == []
+
+
+@every_module
+def test_only_the_base_warns(module):
+    warns = list(calls(module, "warnings.warn", "warn"))
+    assert warns == [] or module == "_base.py"
+
+
+@every_module
+def test_only_the_base_prints(module):
+    prints = list(calls(module, "print", "sys.stdout.write", "sys.stderr.write"))
+    assert prints == [] or module == "_base.py"
+
+
+@every_module
+def test_solvers_know_no_data(module):
+    if not module.startswith("solvers/"):
+        assert room(module) != "solvers/"
+        return
+    names = {node.attr for node in ast.walk(tree(module)) if isinstance(node, ast.Attribute)}
+    assert not names & {"X", "y", "coef_", "loss", "classes_"}
+
+
+@every_module
+def test_functions_are_short_and_take_few_parameters(module):
+    for node in ast.walk(tree(module)):
+        if not isinstance(node, ast.FunctionDef):
+            continue
+        first = node.body[1] if ast.get_docstring(node) and len(node.body) > 1 else node.body[0]
+        assert node.end_lineno - first.lineno < 60, f"{module}:{node.name}"
+        count = len(node.args.args) + len(node.args.kwonlyargs) - (node.args.args[:1] != [])
+        assert count <= 8 or node.name == "__init__", f"{module}:{node.name}"
+
+
+def test_the_base_does_warn():
+    """The tests above would pass if they found no call at all."""
+    assert list(calls("_base.py", "warnings.warn"))
+
+
+@pytest.mark.parametrize("package", ["linear_model", "objectives", "solvers"])
+def test_public_names_exist(package):
+    module = __import__(f"sk_hessian.{package}", fromlist=["*"])
+    assert sorted(module.__all__) == sorted(set(module.__all__))
+    assert all(hasattr(module, name) for name in module.__all__)
+    assert all(getattr(module, name).__doc__ for name in module.__all__ if callable(getattr(module, name)))

@@ -1,0 +1,252 @@
+"""scikit-learn's own checks of every estimator with every solver, and work inside its tools."""
+
+import pickle
+
+import numpy as np
+import pandas as pd
+import pytest
+import sklearn
+from sklearn.base import clone
+from sklearn.datasets import load_breast_cancer
+from sklearn.exceptions import ConvergenceWarning, NotFittedError
+from sklearn.model_selection import GridSearchCV, cross_val_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+from sk_hessian import linear_model
+from sk_hessian.linear_model import LinearRegression, LogisticRegression, PoissonRegressor, Ridge
+from sk_hessian.solvers import LBFGS, SGD, SOLVERS, Clip, Momentum, Newton
+from tests.estimators import ESTIMATORS, distance, prediction, raw_table, target
+
+KINDS = [getattr(linear_model, name) for name in linear_model.__all__]
+SOLVER_SPECS = ["newton", "lbfgs", "auto", SGD(batch_size=None), Momentum(batch_size=None), Clip(batch_size=None)]
+
+#: the checks' data have more columns than rows: with its tiny default alpha Huber's fit is perfect, its scale held at
+#: rounding, and what alpha alone determines is known to 1e-6, not to the 1e-7 that the weight checks ask for
+OPTIONS = {"HuberRegressor": {"alpha": 1e-2}}
+
+#: the checks compare fits of different rows at rtol 1e-7: the tolerance is tight, and the batches are full
+TIGHT = [
+    kind(solver=solver, tol=1e-8, **OPTIONS.get(kind.__name__, {})) for kind in KINDS for solver in SOLVER_SPECS
+]
+MINIBATCH = [kind(solver=SGD(batch_size=8), random_state=0, max_iter=20) for kind in KINDS]
+EQUIVALENCE = dict.fromkeys(
+    ("check_sample_weight_equivalence_on_dense_data", "check_sample_weight_equivalence_on_sparse_data"),
+    "minibatches draw other rows from repeated rows than from weighted ones: equal on average only, "
+    "see test_weights_of_minibatches_are_repetitions_on_average",
+)
+
+# One check skips itself: check_array_api_input needs the environment variable SCIPY_ARRAY_API, set before scipy is
+# imported, and array API input is not supported.
+
+
+@parametrize_with_checks(TIGHT)
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_scikit_learn_checks(estimator, check):
+    """The checks' tiny, partly degenerate data rightly bring verdicts other than optimal."""
+    check(estimator)
+
+
+@parametrize_with_checks(MINIBATCH, expected_failed_checks=lambda estimator: EQUIVALENCE)
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_scikit_learn_checks_with_minibatches(estimator, check):
+    """A fixed batch for twenty epochs does not converge, and says so."""
+    check(estimator)
+
+
+@pytest.mark.parametrize("kind", [LinearRegression, Ridge, PoissonRegressor], ids=lambda k: k.__name__)
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_weights_of_minibatches_are_repetitions_on_average(kind, rng):
+    """Over twenty seeds the mean predictions of repeated and of weighted rows differ by no more than their scatter."""
+    X = rng.normal(size=(60, 3))
+    y = rng.poisson(np.exp(0.5 * X[:, 0] + 1)).astype(float)
+    weight = rng.integers(1, 4, size=60)
+    repeated, weighted = [], []
+    for seed in range(20):
+        model = kind(solver=SGD(batch_size=8), random_state=seed, max_iter=20)
+        repeated.append(clone(model).fit(X.repeat(weight, axis=0), y.repeat(weight)).predict(X))
+        weighted.append(clone(model).fit(X, y, sample_weight=weight).predict(X))
+    scatter = np.sqrt(np.var(repeated, axis=0).mean() + np.var(weighted, axis=0).mean())
+    difference = np.sqrt(np.mean((np.mean(repeated, axis=0) - np.mean(weighted, axis=0)) ** 2))
+    assert difference <= max(scatter, 0.01 * np.std(y))
+
+
+# -- parameters as scikit-learn's ------------------------------------------------------------------------------------
+
+
+#: parameters of scikit-learn's class that cannot apply, each of them replaced as the docs say
+NOT_DECLARED = {
+    "LinearRegression": {"copy_X", "n_jobs", "positive"},
+    "Ridge": {"copy_X", "positive"},
+    "LogisticRegression": {"penalty", "l1_ratio", "dual", "intercept_scaling", "n_jobs"},
+    "PoissonRegressor": set(),
+    "GammaRegressor": set(),
+    "TweedieRegressor": set(),
+    "HuberRegressor": set(),
+}
+OTHER_DEFAULTS = {"solver", "max_iter", "tol"}
+
+
+@pytest.mark.parametrize("name", linear_model.__all__)
+def test_parameters_and_defaults_are_those_of_scikit_learn(name):
+    ours = getattr(linear_model, name)().get_params()
+    other = getattr(sklearn.linear_model, name)().get_params()
+    assert set(other) - set(ours) <= NOT_DECLARED[name]
+    for parameter in set(ours) & set(other) - OTHER_DEFAULTS:
+        assert ours[parameter] == other[parameter], parameter
+    assert (ours["solver"], ours["max_iter"], ours["tol"]) == ("auto", 1000, 1e-4)
+
+
+@pytest.mark.parametrize("name", ESTIMATORS)
+def test_attributes_have_the_shapes_of_scikit_learn(name, rng):
+    X = pd.DataFrame(rng.normal(size=(60, 3)), columns=list("abc"))
+    y = target(name, X.to_numpy(), rng)
+    ours = clone(ESTIMATORS[name]).fit(X, y)
+    kind = getattr(sklearn.linear_model, type(ours).__name__)
+    other = kind(**{k: v for k, v in ours.get_params().items() if k in ("power", "link", "alpha", "C")}).fit(X, y)
+    for attribute in ("coef_", "intercept_", "n_iter_", "classes_", "n_features_in_", "feature_names_in_", "outliers_"):
+        if getattr(other, attribute, None) is None:
+            continue
+        assert np.shape(getattr(ours, attribute)) == np.shape(getattr(other, attribute)), attribute
+        assert np.asarray(getattr(ours, attribute)).dtype.kind == np.asarray(getattr(other, attribute)).dtype.kind
+    assert ours.score(X, y) == pytest.approx(other.score(X, y), abs=0.1)
+
+
+# -- inside scikit-learn's tools -------------------------------------------------------------------------------------
+
+
+def test_a_grid_over_the_solvers():
+    X, y = load_breast_cancer(return_X_y=True)
+    pipeline = make_pipeline(StandardScaler(), LogisticRegression(random_state=0))
+    grid = GridSearchCV(pipeline, {"logisticregression__solver": list(SOLVERS)}, cv=3).fit(X, y)
+    assert np.ptp(grid.cv_results_["mean_test_score"]) < 0.01
+    assert grid.best_score_ > 0.95
+
+
+def test_a_grid_over_nested_parameters_of_a_solver_object(rng):
+    X = rng.normal(size=(90, 3))
+    grid = GridSearchCV(Ridge(solver=Newton()), {"solver__damping": [0.0, 1.0], "solver__hessian": ["auto", "exact"]}, cv=3)
+    assert grid.fit(X, X @ [1, 2, 3]).best_score_ > 0.99
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_a_learning_rate_by_cross_validation(rng):
+    """The small rates of the grid rightly do not converge."""
+    X = rng.normal(size=(90, 3))
+    specs = [SGD(learning_rate=e, batch_size=None, precondition=None) for e in (1e-4, 1e-2, 0.3)]
+    grid = GridSearchCV(Ridge(max_iter=100), {"solver": specs}, cv=3).fit(X, X @ [1, 2, 3])
+    assert grid.best_params_["solver"].learning_rate == 0.3
+
+
+def test_a_nested_parameter_of_a_name_says_what_to_do():
+    with pytest.raises(ValueError, match=r"solver.*(object|Newton\(\))"):
+        Ridge(solver="newton").set_params(solver__damping=1.0)
+
+
+@pytest.mark.parametrize("name", ESTIMATORS)
+@pytest.mark.parametrize("solver", ["newton", LBFGS(5), SGD(batch_size=None)], ids=str)
+def test_pickling_keeps_predictions_and_the_verdict(name, solver, rng):
+    X = raw_table(rng)
+    model = clone(ESTIMATORS[name]).set_params(solver=solver).fit(X, target(name, X, rng))
+    copy = pickle.loads(pickle.dumps(model))
+    np.testing.assert_array_equal(prediction(model, X), prediction(copy, X))
+    assert copy.convergence_.status == model.convergence_.status
+
+
+@pytest.mark.parametrize("name", ESTIMATORS)
+def test_no_fitted_attribute_keeps_the_data(name, rng):
+    X = raw_table(rng, n=5000)
+    model = clone(ESTIMATORS[name]).set_params(solver="newton").fit(X, target(name, X, rng))
+    del model.__dict__["history_"]
+    model.__dict__.pop("outliers_", None)
+    assert len(pickle.dumps(model)) < 5000 * 8
+
+
+@pytest.mark.parametrize("name", ESTIMATORS)
+def test_data_frames_series_and_polars_like_names(name, rng):
+    X = pd.DataFrame(raw_table(rng), columns=list("abcd"))
+    y = pd.Series(target(name, X.to_numpy(), rng), index=X.index[::-1])
+    model = clone(ESTIMATORS[name]).fit(X, y)
+    assert list(model.feature_names_in_) == list("abcd")
+    with pytest.raises(ValueError, match="feature names"):
+        model.predict(X[list("dcba")])
+
+
+@pytest.mark.parametrize("name", ESTIMATORS)
+def test_predict_before_fit(name):
+    with pytest.raises(NotFittedError, match="is not fitted yet"):
+        clone(ESTIMATORS[name]).predict([[1.0]])
+
+
+def test_metadata_routing_of_weights(rng):
+    X = raw_table(rng)
+    y = target("Ridge", X, rng)
+    weight = rng.uniform(size=len(X))
+    with sklearn.config_context(enable_metadata_routing=True):
+        model = Ridge().set_fit_request(sample_weight=True).set_score_request(sample_weight=True)
+        routed = cross_val_score(model, X, y, params={"sample_weight": weight}, cv=3)
+    assert np.ptp(routed - cross_val_score(Ridge(), X, y, cv=3)) > 0
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda k: k.__name__)
+def test_tags(kind):
+    tags = kind().__sklearn_tags__()
+    assert tags.input_tags.sparse
+    assert tags.target_tags.required
+    assert tags.target_tags.positive_only == (kind.__name__ in ("PoissonRegressor", "GammaRegressor"))
+    assert tags.target_tags.multi_output == (kind.__name__ in ("LinearRegression", "Ridge"))
+
+
+@pytest.mark.parametrize("solver", ["auto", *SOLVERS, Newton("exact", damping=0.1)], ids=str)
+def test_representations(solver):
+    model = LogisticRegression(solver=solver)
+    assert repr(clone(model)) == repr(model)
+    assert "LogisticRegression" in model._repr_html_()
+
+
+@pytest.mark.parametrize("name", ESTIMATORS)
+@pytest.mark.parametrize("solver", SOLVERS)
+def test_warm_start_needs_hardly_any_iteration(name, solver, rng):
+    X = raw_table(rng)
+    y = target(name, X, rng)
+    model = clone(ESTIMATORS[name]).set_params(solver=solver, warm_start=True, random_state=0).fit(X, y)
+    before = prediction(model, X)
+    model.fit(X, y)
+    assert np.max(model.n_iter_) <= 2
+    assert distance(before, prediction(model, X)) <= 1e-3
+
+
+def test_warm_start_with_other_data_says_so(rng):
+    model = Ridge(warm_start=True).fit(rng.normal(size=(20, 3)), np.arange(20))
+    with pytest.raises(ValueError, match="warm_start=True: the former coef_ is for .*refit with warm_start=False"):
+        model.fit(rng.normal(size=(20, 4)), np.arange(20))
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
+@pytest.mark.parametrize("verbose", [0, 1, 2, True])
+def test_verbose_prints_aligned_lines(solver, verbose, rng, capsys):
+    X = raw_table(rng)
+    model = PoissonRegressor(solver=solver, verbose=verbose, random_state=0).fit(X, target("PoissonRegressor", X, rng))
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == (1 + sum(i == 1 or i % verbose == 0 for i in range(1, model.n_iter_ + 1)) if verbose else 0)
+    assert len({len(line) for line in lines}) <= 1
+
+
+@pytest.mark.parametrize("solver", ["auto", *SOLVERS])
+def test_the_chosen_solver_and_the_history_are_shown(solver, rng):
+    X = raw_table(rng)
+    model = Ridge(solver=solver).fit(X, target("Ridge", X, rng))
+    assert type(model.solver_) in SOLVERS.values()
+    assert solver == "auto" or type(model.solver_) is SOLVERS[solver]
+    assert len(model.history_["objective"]) == model.n_iter_ + 1
+
+
+def test_fit_does_not_change_parameters(rng):
+    solver = SGD(batch_size=16)
+    model = Ridge(solver=solver, random_state=0)
+    before = str(model.get_params())
+    with pytest.warns(ConvergenceWarning, match="Ridge: max_iter"):
+        model.set_params(max_iter=1).fit(raw_table(rng), np.arange(120.0) ** 2)
+    assert model.solver is solver
+    assert str(model.set_params(max_iter=1000).get_params()) == before
