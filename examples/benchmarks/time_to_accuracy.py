@@ -35,7 +35,7 @@ _CONTENDER = 3
 _BRIEF = 0.1
 
 #: a run may last one time limit, a ladder so many
-_LIMITS = 3
+_LIMITS = 2
 
 
 class TimeLimitReached(BaseException):
@@ -90,10 +90,10 @@ def arguments():
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--only", default="", help="problems whose name contains this")
     parser.add_argument("--out", type=Path, default=Path("benchmark_results"))
-    parser.add_argument("--limit", type=float, help="seconds of one run (default 20; 1.5 with --quick)")
+    parser.add_argument("--limit", type=float, help="seconds of one run (default 20; 1 with --quick)")
     parser.add_argument("--budget", type=float, help="seconds of repeats for a problem (default 10; 2 with --quick)")
     options = parser.parse_args()
-    options.limit = options.limit or (1.5 if options.quick else 20)
+    options.limit = options.limit or (1 if options.quick else 20)
     options.budget = options.budget or (2 if options.quick else 10)
     return options
 
