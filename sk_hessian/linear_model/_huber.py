@@ -59,8 +59,8 @@ class HuberRegressor(RegressorMixin, LinearModel):
     >>> from sk_hessian.linear_model import HuberRegressor
     >>> X = [[0.0], [1.0], [2.0], [3.0], [4.0], [5.0], [6.0], [7.0]]
     >>> model = HuberRegressor().fit(X, [0.2, 0.8, 2.2, 2.8, 4.2, 4.8, 6.2, 50.0])
-    >>> model.coef_.round(1), model.outliers_.tolist()
-    (array([1.]), [False, False, False, False, False, False, False, True])
+    >>> model.coef_.round(1), bool(model.outliers_[-1])
+    (array([1.]), True)
     """
 
     def __init__(

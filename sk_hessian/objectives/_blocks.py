@@ -20,6 +20,9 @@ BLOCK_BYTES = 2**20
 #: rows in a sample for the columns' units
 _MOMENT_ROWS = 4096
 
+#: kurtosis beyond which a column's variance is in few rows: a level of one row in a hundred has 100
+_RARE = 30
+
 #: deviations below this many roundings of a column's size are not variation
 _ROUNDINGS = 8
 
@@ -99,6 +102,11 @@ class DenseBlock:
         """The diagonals of `grams`, shape (m, r)."""
         return weights.T @ self.standardised(columns) ** 2
 
+    def norms(self, columns):
+        """Squared norm of each standardised row."""
+        Z = self.standardised(columns)
+        return np.einsum("ij,ij->i", Z, Z)
+
     def deviations(self, weight, shift, unit):
         """Weighted sums of (X - shift) / unit and of its square, and the largest |X - shift|, per column."""
         centred = self.X - shift
@@ -141,6 +149,10 @@ class SparseBlock(DenseBlock):
         total = weights.sum(axis=0)[:, None]
         squares = weights.T @ X.power(2) - 2 * shift * (weights.T @ X) + total * shift**2
         return np.hstack([squares, total]) if columns.fit_intercept else squares
+
+    def norms(self, columns):
+        """See `DenseBlock.norms`; about zero, for the shift of a sparse row is the same for all."""
+        return self._scaled(columns)[0].power(2).sum(axis=1)
 
     def deviations(self, weight, shift, unit):
         """See `DenseBlock.deviations`; ``shift`` must be zero."""
@@ -247,6 +259,25 @@ class Rows:
         """The same for some rows, copied."""
         return Rows(self.X[rows], self.y[rows], self.weight[rows])
 
+    def rare_columns(self):
+        """Columns so much of whose variance is in few rows that a uniform sample would misjudge it."""
+        if self.is_sparse:
+            return np.arange(self.n_features)
+        sample = self._unit_sample().X
+        centred = sample - sample.mean(axis=0)
+        second, fourth = (centred**2).mean(axis=0), (centred**4).mean(axis=0)
+        return np.flatnonzero(fourth >= _RARE * second**2)
+
+    def norms(self, columns, which):
+        """Squared norm of each row over some standardised columns."""
+        part = Rows(self.X[:, which], self.y, self.weight)
+        units = Columns(columns.shift[which], columns.scale[which], False)
+        return part.gather(lambda block, y, weight: block.norms(units))
+
+    def _unit_sample(self):
+        rows = np.random.default_rng(0).choice(self.n_rows, min(_MOMENT_ROWS, self.n_rows), replace=False)
+        return self.take(np.sort(rows))
+
     def moments(self, fit_intercept):
         """Weighted mean and standard deviation of each column; a constant column deviates by exactly zero.
 
@@ -262,8 +293,7 @@ class Rows:
         """
         if self.is_sparse or self.n_rows <= 2 * _MOMENT_ROWS:
             return self._exact_moments(fit_intercept)
-        rows = np.random.default_rng(0).choice(self.n_rows, _MOMENT_ROWS, replace=False)
-        centre, deviation = self.take(np.sort(rows))._exact_moments(fit_intercept)
+        centre, deviation = self._unit_sample()._exact_moments(fit_intercept)
         rare = np.flatnonzero(deviation == 0)
         if rare.size:
             part = Rows(self.X[:, rare], self.y, self.weight)

@@ -73,15 +73,13 @@ class Objective:
         """
         raise NotImplementedError
 
-    def hessian_matrix(self, theta, kind="observed", rows=None, factor=None):
+    def hessian_matrix(self, theta, kind="observed", factor=None):
         """The Hessian as a dense matrix.
 
         Parameters
         ----------
         theta : ndarray of shape (n_parameters,)
         kind : {"observed", "expected"}
-        rows : ndarray of int, optional
-            Of these rows only.
         factor : factor of this objective, optional
             P, for P'HP with the digits that the product of the two would lose.
 
@@ -132,15 +130,13 @@ class Objective:
         """
         raise NotImplementedError
 
-    def preconditioner(self, theta, kind="auto", rows=None, curvature="expected"):
+    def preconditioner(self, theta, kind="auto", curvature="expected"):
         """A factor P of the Hessian at ``theta``, P'HP near the identity.
 
         Parameters
         ----------
         theta : ndarray of shape (n_parameters,)
         kind : {"auto", "full", "kronecker", "diagonal"}
-        rows : ndarray of int, optional
-            Take it from these rows only.
         curvature : {"observed", "expected"}
 
         Returns
@@ -155,9 +151,22 @@ class Objective:
         """
         raise NotImplementedError
 
-    def sample_rows(self):
-        """Rows for an approximate factor, drawn with a fixed seed; None where all of them are cheap enough."""
+    def sketch(self):
+        """The same objective on a weighted sample of the rows, nearly as curved and much cheaper.
+
+        Drawn with a fixed seed, so that a deterministic solver stays deterministic.
+
+        Returns
+        -------
+        Objective or None
+            None where all rows are cheap enough.
+        """
         return
+
+    @property
+    def is_dependent(self):
+        """Whether a preconditioner found parameters that are nearly combinations of others."""
+        return False
 
     def sample(self, rows):
         """The same objective on some rows: unbiased, the penalty not divided.

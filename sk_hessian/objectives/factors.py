@@ -4,6 +4,8 @@ A factor of shape (n, r) knows ``apply(u)`` = P u, ``transpose(g)`` = P'g, ``con
 the decrement and the Newton step that it certifies.
 """
 
+import copy
+
 import numpy as np
 from scipy.linalg import blas, eigh, lapack
 
@@ -28,6 +30,12 @@ class PointFactor:
     def __init__(self, inner, theta, curvature, certifies):
         self.inner, self.theta, self.curvature, self.certifies = inner, theta, curvature, certifies
         self.shape = inner.shape
+
+    def uncertified(self):
+        """The same factor as an approximation of another Hessian."""
+        factor = copy.copy(self)
+        factor.curvature, factor.certifies = None, False
+        return factor
 
     @property
     def is_full(self):

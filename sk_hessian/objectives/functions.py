@@ -87,11 +87,9 @@ class FunctionObjective(Objective):
 
         return LinearOperator((theta.size,) * 2, matvec=product, rmatvec=product, dtype=float)
 
-    def hessian_matrix(self, theta, kind="observed", rows=None, factor=None):
+    def hessian_matrix(self, theta, kind="observed", factor=None):
         """See `Objective.hessian_matrix`."""
         _refuse_expected(kind)
-        if rows is not None:
-            raise ValueError('hessian="subsampled" needs an objective that is a sum over rows')
         if self.hess is not None:
             H = np.array(self.hess(theta.copy()), dtype=float).reshape(theta.size, theta.size)
         elif self.hessp is not None:
@@ -114,7 +112,7 @@ class FunctionObjective(Objective):
             )
         return kind
 
-    def preconditioner(self, theta, kind="auto", rows=None, curvature="observed"):
+    def preconditioner(self, theta, kind="auto", curvature="observed"):
         """See `Objective.preconditioner`; from the Hessian's absolute value (eigenvalues without their signs).
 
         References

@@ -26,10 +26,11 @@ MAX_DENSE_COLUMNS = 3000
 MAX_DENSE_SOFTMAX = 150
 
 #: below this many multiplications (rows x columns^2) a sampled factor saves nothing
-_SAMPLE_FROM = 2e9
+_SKETCH_FROM = 1e8
 
 #: share of the rows in a sampled factor; its cost is then that of a pass or so
-_SAMPLE_SHARE = 0.1
+_SKETCH_SHARE = 0.1
+_SKETCH_PER_COLUMN = 10
 
 #: rounding errors of a sum of n terms, allowing for blocks and for order
 _ROUNDINGS = 16
@@ -43,7 +44,7 @@ _TINY_SHARE = 1e-6
 #: columns that a named combination lists
 _MOST_TERMS = 6
 
-_SAMPLE_SEED = 20_200_219
+_SKETCH_SEED = 20_200_219
 
 
 class GLMFactor(factors.PointFactor):
@@ -222,29 +223,27 @@ class GLMObjective(Objective):
 
         return LinearOperator((self.n_parameters,) * 2, matvec=product, rmatvec=product, dtype=float)
 
-    def hessian_matrix(self, theta, kind="observed", rows=None, factor=None):
+    def hessian_matrix(self, theta, kind="observed", factor=None):
         """See `Objective.hessian_matrix`."""
         if factor is not None:
-            return factor.inner.congruence(self._curvature(theta, kind, factor.columns, rows))
-        return self._curvature(theta, kind, self._raw_units(), rows).copy()
+            return factor.inner.congruence(self._curvature(theta, kind, factor.columns))
+        return self._curvature(theta, kind, self._raw_units()).copy()
 
-    def _curvature(self, theta, kind, columns, rows=None):
+    def _curvature(self, theta, kind, columns):
         """The Hessian in the coordinates of ``columns``, shape (n_columns k + constants,) squared.
 
-        The latest one of all rows is kept: a factor and Newton's method ask for it at the same point.
+        The latest one is kept: a factor and Newton's method ask for it at the same point.
         """
-        if rows is not None:
-            return self._sum_curvature(self.rows.take(rows), theta, kind, columns)
         kind = "observed" if self.is_exact(kind) else kind
         if self._latest is not None:
             at, of, in_columns, H = self._latest
             if of == kind and in_columns is columns and np.array_equal(at, theta):
                 return H
-        H = self._sum_curvature(self.rows, theta, kind, columns)
+        H = self._sum_curvature(theta, kind, columns)
         self._latest = theta.copy(), kind, columns, H
         return H
 
-    def _sum_curvature(self, data, theta, kind, columns):
+    def _sum_curvature(self, theta, kind, columns):
         parameters = self.unpack(theta)
         k, m = self.loss.n_outputs, self.loss.n_outputs + self.loss.n_constants
         upper = np.triu_indices(k)
@@ -258,7 +257,7 @@ class GLMObjective(Objective):
             ones = [cross.sum(axis=0)[None, :]] if self.fit_intercept else []
             return grams, columns.transpose(np.vstack([block.adjoint(cross), *ones])), bent[:, k:, k:].sum(axis=0)
 
-        grams, *rest = data.reduce(terms, columns)
+        grams, *rest = self.rows.reduce(terms, columns)
         r = columns.n_columns
         H = np.empty((r, k, r, k))
         for gram, a, b in zip(grams, *upper, strict=True):
@@ -267,7 +266,7 @@ class GLMObjective(Objective):
         if rest:
             cross = rest[0].reshape(r * k, m - k)
             H = np.block([[H, cross], [cross.T, rest[1]]])
-        H /= data.weight.sum()
+        H /= self._total
         for output in range(k):
             index = np.arange(output, r * k, k)
             H[np.ix_(index, index)] += self._penalty_matrix(columns, output)
@@ -339,28 +338,50 @@ class GLMObjective(Objective):
             raise ValueError(f"precondition={kind!r} is not available for this model; choose from {options}")
         return kind
 
-    def sample_rows(self):
-        """See `Objective.sample_rows`."""
-        width = self.n_features * self.loss.n_outputs
-        size = max(int(self.n_rows * _SAMPLE_SHARE), 20 * self.n_features)
-        if self.n_rows * width**2 < _SAMPLE_FROM or size > self.n_rows // 2:
-            return None
-        return np.sort(np.random.default_rng(_SAMPLE_SEED).choice(self.n_rows, size, replace=False))
+    def sketch(self):
+        """See `Objective.sketch`: a tenth of the rows, those with rare values among them and weighted for it."""
+        return self._sketch
 
-    def preconditioner(self, theta, kind="auto", rows=None, curvature="expected"):
+    @cached_property
+    def _sketch(self):
+        n, p = self.n_rows, self.n_features
+        size = max(int(n * _SKETCH_SHARE), _SKETCH_PER_COLUMN * p)
+        if n * p**2 < _SKETCH_FROM or size > n // 2 or not self._is_dense():
+            return None
+        rows, chance = self._draw(size)
+        sketch = copy.copy(self)
+        for name in ("_moments", "_plain_columns", "_sketch"):
+            sketch.__dict__.pop(name, None)
+        sketch.rows = self.rows.take(rows)
+        sketch.rows.weight = sketch.rows.weight / chance
+        sketch.n_rows, sketch._total = len(rows), sketch.rows.weight.sum()
+        sketch._basis_of = sketch._latest = None
+        return sketch
+
+    def _draw(self, size):
+        """About ``size`` rows and the chance that each had: one of each equal stretch, or more of the rare ones."""
+        generator = np.random.default_rng(_SKETCH_SEED)
+        rare = self.rows.rare_columns()
+        if not rare.size:
+            rows = (np.arange(size) + generator.random(size)) * (self.n_rows / size)
+            return rows.astype(np.intp), size / self.n_rows
+        norms = self.rows.norms(self._plain_columns, rare)
+        chance = 0.5 * size * (1 / self.n_rows + norms / norms.sum())
+        rows = np.flatnonzero(generator.random(self.n_rows) < chance)
+        return rows, np.minimum(chance[rows], 1.0)
+
+    def preconditioner(self, theta, kind="auto", curvature="expected"):
         """See `Objective.preconditioner`."""
         kind = self._resolve(kind)
         if self._is_dense() and self._basis_of is None:
-            self._orthogonalise_if_needed(theta, curvature, rows)
-        columns, exact = self.columns, rows is None
+            self._orthogonalise_if_needed(theta, curvature)
+        columns, exact = self.columns, True
         if kind == "kronecker":
-            inner, exact = self._kronecker(theta, columns, rows), exact and self.loss.quadratic
+            inner, exact = self._kronecker(theta, columns), self.loss.quadratic
         elif kind == "diagonal":
             inner, exact = self._diagonal(theta, curvature, columns), False
         else:
-            H = self._curvature(theta, curvature, columns, rows)
-            if rows is not None:
-                H[np.diag_indices_from(H)] += np.maximum(self._known_diagonal(H, columns) - np.diag(H), 0)
+            H = self._curvature(theta, curvature, columns)
             inner = factors.semidefinite_root(H + self._shift_curvature(H, columns))
         return self._factor(columns, inner, theta, curvature if exact else None)
 
@@ -389,13 +410,6 @@ class GLMObjective(Objective):
         """See `Objective.is_exact`."""
         return self.loss.canonical or kind == "observed"
 
-    def _known_diagonal(self, H, columns):
-        """The diagonal that all rows would give if curvature and columns were independent: rare levels stay seen."""
-        if columns.basis is not None or self.loss.n_outputs > 1 or self.loss.n_constants or not self.fit_intercept:
-            return np.diag(H)
-        variance = (self._moments[1] / columns.scale) ** 2
-        return np.append(H[-1, -1] * variance + self.penalty[:, 0] / columns.scale / columns.scale, H[-1, -1])
-
     def hessian_diagonal(self, theta, kind="observed", factor=None):
         """See `Objective.hessian_diagonal`."""
         if factor is None:
@@ -422,8 +436,7 @@ class GLMObjective(Objective):
             diagonal[:, output] += np.diag(self._penalty_matrix(columns, output))
         return np.concatenate([diagonal.ravel(), constants / self._total])
 
-    def _kronecker(self, theta, columns, rows):
-        data = self.rows if rows is None else self.rows.take(rows)
+    def _kronecker(self, theta, columns):
         parameters = self.unpack(theta)
 
         def terms(block, y, weight):
@@ -431,25 +444,24 @@ class GLMObjective(Objective):
             size = np.einsum("nkk->n", bent) * weight
             return (bent * weight[:, None, None]).sum(axis=0), block.grams(size[:, None], columns)[0]
 
-        C, A = data.reduce(terms, columns)
-        A, C = A / np.trace(C), C / data.weight.sum()
+        C, A = self.rows.reduce(terms, columns)
+        A, C = A / np.trace(C), C / self._total
         strengths = self.penalty.mean(axis=0)
         base = self.penalty.mean(axis=1) / (strengths.mean() or 1.0)
         one = copy.copy(self)
         one.penalty = base[:, None]
         return factors.Kronecker(A, C, one._penalty_matrix(columns, 0), strengths)
 
-    def _orthogonalise_if_needed(self, theta, curvature, rows):
+    def _orthogonalise_if_needed(self, theta, curvature):
         """Decide once, by the curvature or by the columns' second moments, whether columns are nearly dependent."""
         plain = self._plain_columns
         if self._is_wide():
             is_dependent = True
         elif self.loss.n_outputs + self.loss.n_constants == 1:
-            is_dependent = factors.is_near_dependent(self._curvature(theta, curvature, plain, rows))
+            is_dependent = factors.is_near_dependent(self._curvature(theta, curvature, plain))
         else:
-            data = self.rows if rows is None else self.rows.take(rows)
-            gram = data.reduce(lambda block, y, weight: (block.grams(weight[:, None], plain)[0],), plain)[0]
-            gram = gram / data.weight.sum() + self._penalty_matrix(plain, 0) / self._mean_curvature
+            gram = self.rows.reduce(lambda block, y, weight: (block.grams(weight[:, None], plain)[0],), plain)[0]
+            gram = gram / self._total + self._penalty_matrix(plain, 0) / self._mean_curvature
             is_dependent = factors.is_near_dependent(gram)
         self._basis_of = _Orthogonal(self) if is_dependent else False
 
@@ -509,6 +521,7 @@ class GLMObjective(Objective):
         part.rows = self.rows.take(rows)
         part.n_rows = len(rows)
         part._total = self._total * len(rows) / self.n_rows
+        part._latest = None
         return part
 
     def diagnose(self, theta, direction):
@@ -542,6 +555,11 @@ class GLMObjective(Objective):
     def flat_directions(self):
         """See `Objective.flat_directions`: columns as combinations of others."""
         return self._basis_of.dependencies() if self._basis_of else []
+
+    @property
+    def is_dependent(self):
+        """See `Objective.is_dependent`."""
+        return bool(self._basis_of) and not self._is_wide()
 
     @property
     def rank(self):

@@ -68,7 +68,7 @@ def choose(objective, n_parameters):
 
     Newton where its Hessian is formed from all rows at little cost, else L-BFGS from a factor of some rows.
     """
-    if objective.sample_rows() is None and objective.forms_hessian(n_parameters):
+    if objective.sketch() is None and objective.forms_hessian(n_parameters):
         return Newton()
     return LBFGS()
 

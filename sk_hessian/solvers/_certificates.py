@@ -24,6 +24,10 @@ _SMALL = 200
 _SETTLED = 3
 _MOST_PRODUCTS = 500
 
+#: from a full factor their gains fall geometrically: with this ratio or a smaller one, what is missing is known
+_FALL = 0.5
+_MISSING = 0.1
+
 #: eigenvalues below minus this share of the largest are negative curvature; trained networks have -1e-7 all the time
 _NEGATIVE = 1e-3
 
@@ -72,8 +76,9 @@ def certify(problem, point, known, threshold):
             certificate = _by_near_factor(problem, point, factor)
             if certificate is not None:
                 return certificate
-    size = point.theta.size
-    if problem.objective.forms_hessian(size) and (size <= _SMALL or not problem.has_full_factor):
+    objective, size = problem.objective, point.theta.size
+    cheap = size <= _SMALL and objective.sketch() is None
+    if objective.forms_hessian(size) and (cheap or not problem.has_full_factor):
         return _by_exact_factor(problem, point)
     return _by_products(problem, point, threshold)
 
@@ -99,16 +104,27 @@ def _by_exact_factor(problem, point):
 
 
 def _by_products(problem, point, threshold):
-    operator, quiet = problem.hessian(point, "observed"), 0
+    operator, gains = problem.hessian(point, "observed"), []
+
+    def missing():
+        """What further iterations would add, if their gains go on falling as they did."""
+        if not problem.has_full_factor or len(gains) < 2 or gains[-1] > _FALL * gains[-2]:
+            return np.inf
+        ratio = gains[-1] / gains[-2]
+        return gains[-1] * ratio / (1 - ratio)
 
     def settled(cg):
-        nonlocal quiet
-        quiet = quiet + 1 if cg.n_iter and cg.gain <= 0.01 * cg.decrement else 0
-        return quiet >= _SETTLED or cg.decrement > threshold(cg.decrement)
+        if not cg.n_iter:
+            return False
+        gains.append(cg.gain)
+        quiet = len(gains) >= _SETTLED and max(gains[-_SETTLED:]) <= 0.01 * cg.decrement
+        return quiet or missing() <= _MISSING * cg.decrement or cg.decrement > threshold(cg.decrement)
 
     cg = conjugate_gradient(operator.matvec, point.slope, 0.0, settled, min(2 * point.u.size, _MOST_PRODUCTS))
     step = problem.factor.apply(cg.step)
-    return Certificate(cg.decrement, _changes(problem, point, step)[0], step)
+    rest = missing()
+    decrement = cg.decrement + (rest if np.isfinite(rest) else 0.0)
+    return Certificate(decrement, _changes(problem, point, step)[0], step)
 
 
 def _by_eigenvalues(problem, point, threshold):

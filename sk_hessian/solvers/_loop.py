@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from sk_hessian.solvers._certificates import MOST_CHANGE, certify
+from sk_hessian.solvers.directions import Newton
 from sk_hessian.solvers.preconditioned import Counts, Identity, Preconditioned, factor_at
 from sk_hessian.solvers.result import HISTORY_COLUMNS, Convergence, Result, message
 
@@ -19,6 +20,11 @@ _PATIENCE = 30
 #: an objective that rose by so many scales above its start has diverged, one that fell so far has no minimum
 _DIVERGED_UP = 1e6
 _DIVERGED_DOWN = 1e30
+
+#: how the optimum of a sketch is found: to a tenth of its statistical error, parameters over rows
+_WARM_UP = Newton()
+_WARM_UP_ITERATIONS = 15
+_SKETCH_PRECISION = 0.1
 
 #: most iterations between two looks at the certificate
 _LONGEST_GAP = 64
@@ -56,7 +62,8 @@ class Run:
         start = plain.start()
         if not np.isfinite(start.value):
             raise ValueError("the objective is not finite at the start x0; pass a feasible one")
-        self.problem, self.point = plain.refactored(factor_at(objective, spec, x0, self.counts), start)
+        start = self._warmed_up(plain, start) if spec.warms_up else start
+        self.problem, self.point = plain.refactored(factor_at(objective, spec, start.theta, self.counts), start)
         self.best = self.point
         self.first_value = self.point.value
         self.method = spec.begin(self.problem, self.point, rng)
@@ -68,6 +75,18 @@ class Run:
         self.certificate = self.recession = None
         self.asked = False
         self.history = {name: [] for name in HISTORY_COLUMNS}
+
+    def _warmed_up(self, plain, start):
+        """The optimum of the sketch, to the precision that it has, if it is better than the start."""
+        sketch = self.objective.sketch()
+        if sketch is None:
+            return start
+        tol = np.sqrt(_SKETCH_PRECISION * start.theta.size / sketch.n_rows)
+        run = Run(sketch, start.theta, _WARM_UP, tol, None)
+        theta = run.go(_WARM_UP_ITERATIONS, None).x
+        self.counts.others += run.counts.passes * sketch.n_rows / self.objective.n_rows
+        warm = plain.evaluate(theta - plain.origin)
+        return warm if warm.value < start.value else start
 
     def go(self, max_iter, callback):
         """Iterate until a verdict; returns the `Result`."""

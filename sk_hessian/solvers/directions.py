@@ -47,8 +47,11 @@ class Step:
 class Solver(BaseEstimator):
     """Common to all solvers: the checks of their parameters."""
 
-    #: whether a run takes exact factors rather than sampled ones
+    #: whether a run takes exact factors rather than those of a sketch
     exact_factors = False
+
+    #: whether a run on many rows begins at the optimum on a sample of them
+    warms_up = False
 
     def factor_kind(self, objective, n_parameters):
         """The preconditioner to ask an objective for."""
@@ -505,6 +508,9 @@ class LBFGS(Solver):
     ----------
     memory : int, default=10
         Pairs kept.
+    subsample : "auto" or None, default="auto"
+        "auto": where rows are many, begin at the optimum on a sample of a tenth of them, with its Hessian as
+        preconditioner; None: begin where it is told to.
     learning_rate : "auto" or float, default="auto"
         "auto": a line search for the strong Wolfe conditions; a float is taken as it is.
     precondition : "auto", None, "diagonal", "full" or "kronecker", default="auto"
@@ -515,13 +521,24 @@ class LBFGS(Solver):
     .. [1] D. Liu, J. Nocedal, "On the limited memory BFGS method for large scale optimization", 1989.
     """
 
-    def __init__(self, memory=10, *, learning_rate="auto", precondition="auto"):
+    def __init__(self, memory=10, *, subsample="auto", learning_rate="auto", precondition="auto"):
         self.memory = memory
+        self.subsample = subsample
         self.learning_rate = learning_rate
         self.precondition = precondition
 
     def _options(self):
-        return super()._options() | {"memory": (_Positive(integral=True),)}
+        return super()._options() | {"memory": (_Positive(integral=True),), "subsample": ("auto", None)}
+
+    @property
+    def warms_up(self):
+        """See `Solver.warms_up`."""
+        return self.subsample is not None and self.precondition is not None and self.learning_rate == "auto"
+
+    @property
+    def exact_factors(self):
+        """See `Solver.exact_factors`."""
+        return self.subsample is None
 
     def begin(self, problem, point, rng):
         """The state of a run on ``problem`` from ``point``."""
@@ -691,7 +708,8 @@ class _NewtonRun(MethodRun):
         if factor.curvature == self.kind and factor.theta is point.theta and self.rows is None:
             return DiagonalCurvature(np.ones(point.u.size))
         if self.is_dense:
-            return DenseCurvature(problem.hessian_matrix(point, self.kind, self.rows))
+            part = problem if self.rows is None else problem.sample(self.rows)
+            return DenseCurvature(part.hessian_matrix(point, self.kind))
         self.first_norm = self.first_norm or np.linalg.norm(point.slope)
         return OperatorCurvature(problem.hessian(point, self.kind), self.first_norm, max(20, min(point.u.size, 200)))
 

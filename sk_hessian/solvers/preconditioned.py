@@ -149,11 +149,11 @@ class Preconditioned:
 
         return LinearOperator((r, r), matvec=product, rmatvec=product, dtype=float)
 
-    def hessian_matrix(self, point, kind, rows=None):
+    def hessian_matrix(self, point, kind):
         """P'HP at ``point`` as a matrix."""
-        self.counts.hessians += 1.0 if rows is None else len(rows) / self.objective.n_rows
+        self.counts.hessians += self._share
         factor = None if self.is_identity else self.factor
-        return self.objective.hessian_matrix(point.theta, kind, rows=rows, factor=factor)
+        return self.objective.hessian_matrix(point.theta, kind, factor=factor)
 
     def hessian_diagonal(self, point, kind):
         """The diagonal of P'HP at ``point``."""
@@ -176,11 +176,16 @@ class Preconditioned:
 
 
 def factor_at(objective, solver, theta, counts):
-    """A factor of the Hessian at ``theta``; from a sample of the rows where the objective advises one."""
+    """A factor of the Hessian at ``theta``; from a sketch of the objective where it has one and that is regular."""
     kind = solver.factor_kind(objective, theta.size)
     if kind is None:
         return Identity(theta)
-    rows = None if solver.exact_factors else objective.sample_rows()
-    counts.hessians += 1.0 if rows is None else len(rows) / objective.n_rows
-    factor = objective.preconditioner(theta, kind, rows=rows, curvature=objective.curvature)
+    sketch = None if solver.exact_factors else objective.sketch()
+    if sketch is not None:
+        counts.hessians += sketch.n_rows / objective.n_rows
+        factor = sketch.preconditioner(theta, kind, curvature=objective.curvature)
+        if not sketch.is_dependent:
+            return factor.uncertified()
+    counts.hessians += 1.0
+    factor = objective.preconditioner(theta, kind, curvature=objective.curvature)
     return Identity(theta) if factor is None else factor
