@@ -1,5 +1,6 @@
 """Timing side by side, and a description of what it ran on."""
 
+import argparse
 import contextlib
 import importlib
 import os
@@ -16,6 +17,34 @@ _PACKAGES = ("sk-hessian", "scikit-learn", "glum", "scikit-learn-intelex", "nump
 
 #: packages that bring thread pools of their own, imported before the pools are limited
 _POOLS = ("sklearn.linear_model", "scipy.linalg", "glum", "daal4py")
+
+
+#: what seconds are: "cpu" counts the processor's only, for one thread on a machine that others use too
+CLOCKS = {"wall": time.perf_counter, "cpu": time.process_time}
+
+_clock = {"name": "wall"}
+
+
+def now():
+    """Seconds of the chosen clock."""
+    return CLOCKS[_clock["name"]]()
+
+
+def parser(description):
+    """The options that all benchmarks share."""
+    options = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options.add_argument("--threads", type=int, default=1, help="threads of every pool (default 1)")
+    options.add_argument("--clock", choices=CLOCKS, default="wall", help="cpu: for one thread on a busy machine")
+    return options
+
+
+def begin(options):
+    """Limit the threads, choose the clock; print and return the environment."""
+    limit_threads(options.threads)
+    _clock["name"] = options.clock
+    env = environment()
+    print_environment(env)
+    return env
 
 
 def interleaved(functions, repeats):
@@ -35,9 +64,9 @@ def interleaved(functions, repeats):
     for repeat in range(repeats):
         first = repeat % len(names)
         for name in names[first:] + names[:first]:
-            start = time.perf_counter()
+            start = now()
             functions[name]()
-            seconds[name].append(time.perf_counter() - start)
+            seconds[name].append(now() - start)
     return seconds
 
 
@@ -84,6 +113,7 @@ def environment():
         "cores": os.cpu_count(),
         "pools": [_pool(info) for info in threadpool_info()] + _intel_pool(),
         "load": os.getloadavg()[0],
+        "clock": _clock["name"],
     }
 
 
@@ -91,7 +121,7 @@ def print_environment(env):
     """Print what `environment` found."""
     print("python", env["python"], "|", ", ".join(f"{k} {v}" for k, v in env["versions"].items()))
     print("thread pools:", "; ".join(env["pools"]))
-    print(f"{env['cores']} cores, load average before the run {env['load']:.2f}\n")
+    print(f"{env['cores']} cores, load average before the run {env['load']:.2f}, {env['clock']} time\n")
 
 
 def _version(name):

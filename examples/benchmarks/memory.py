@@ -41,18 +41,17 @@ _BLOCK_ROWS = 100_000
 
 def main():
     options = arguments()
-    measure.limit_threads(options.threads)
     if options.child:
+        measure.limit_threads(options.threads)
         print(json.dumps(_CHILDREN[options.child](options)))
         return
-    measure.print_environment(measure.environment())
+    measure.begin(options)
     tables(options)
     memmap(options)
 
 
 def arguments():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--threads", type=int, default=1)
+    parser = measure.parser(__doc__)
     parser.add_argument("--rows", type=int, nargs="+", default=[250_000, 1_000_000])
     parser.add_argument("--gigabytes", type=float, default=0.5, help="size of the file")
     parser.add_argument("--limit", type=float, default=1.0, help="gigabytes of private memory for the fit of the file")
@@ -83,8 +82,9 @@ def memmap(options):
         size = path.stat().st_size / 2**30
         found = child(options, "map", path=path)
     print(
-        f"\nlogistic on a memory map of {size:.2f} GiB, private memory limited to {options.limit:g} GiB: "
-        f"{found['status']} in {found['seconds']:.1f} s, peak of anonymous memory {found['anonymous']:.0f} MiB"
+        f"\nlogistic on a memory map of {size:.2f} GiB, private memory limited to {options.limit:g} GiB "
+        f"({found['before']:.0f} MiB in use before): {found['status']} after {found['seconds']:.1f} s, "
+        f"peak of anonymous memory {found['anonymous']:.0f} MiB"
     )
 
 
@@ -146,18 +146,21 @@ def fit_file(options):
     blocks = (X[start : start + _BLOCK_ROWS] for start in range(0, len(X), _BLOCK_ROWS))
     y = np.concatenate([(block @ weights > noise.logistic(size=len(block))).astype(np.int8) for block in blocks])
     timed_fit(ours.LogisticRegression(), X[:1000], y[:1000])
-    limit = int(options.limit * 2**30)
+    limit, before = int(options.limit * 2**30), status_kilobytes("VmData")
     resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
     with highest("RssAnon") as peak:
         seconds, status = timed_fit(ours.LogisticRegression(), X, y)
-    return {"anonymous": peak[0] / 1024, "seconds": seconds, "status": status}
+    return {"anonymous": peak[0] / 1024, "before": before / 1024, "seconds": seconds, "status": status}
 
 
 def timed_fit(model, X, y):
     """Seconds, and the verdict where there is one."""
     start = time.perf_counter()
-    with measure.quiet() as warned:
-        model.fit(X, y)
+    try:
+        with measure.quiet() as warned:
+            model.fit(X, y)
+    except MemoryError as error:
+        return time.perf_counter() - start, f"MemoryError: {error}"
     seconds = time.perf_counter() - start
     return seconds, model.convergence_.status if hasattr(model, "convergence_") else " ".join(warned)
 

@@ -6,8 +6,6 @@ A pass cannot beat reading X: ``X @ w`` and ``X.T @ r`` read it twice, a pass re
 A Hessian pass cannot beat ``syrk``, the symmetric product of the same rows. All are timed in turn in one process.
 """
 
-import argparse
-
 import measure
 import numpy as np
 from scipy.linalg.blas import dsyrk
@@ -21,12 +19,10 @@ _BLOCK_BYTES = 2**20
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--threads", type=int, default=1)
+    parser = measure.parser(__doc__)
     parser.add_argument("--repeats", type=int, default=25)
     options = parser.parse_args()
-    measure.limit_threads(options.threads)
-    measure.print_environment(measure.environment())
+    measure.begin(options)
     for n, p in SHAPES:
         report(n, p, options.repeats)
 

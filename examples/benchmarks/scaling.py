@@ -5,7 +5,6 @@
 A slope of 1 is proportional growth. Columns: a Hessian costs their square for each row, a gradient is linear.
 """
 
-import argparse
 from functools import partial
 
 import measure
@@ -17,13 +16,11 @@ from sk_hessian.linear_model import LogisticRegression
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--threads", type=int, default=1)
+    parser = measure.parser(__doc__)
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--quick", action="store_true", help="a tenth of the rows")
     options = parser.parse_args()
-    measure.limit_threads(options.threads)
-    measure.print_environment(measure.environment())
+    measure.begin(options)
     share = 10 if options.quick else 1
     for title, cases in families(share).items():
         report(title, cases, options.repeats)

@@ -6,9 +6,7 @@ The opponent is the fastest solver of scikit-learn, at its loosest tolerance, th
 of 1e-6 at all.
 """
 
-import argparse
 import statistics
-import time
 
 import measure
 from competitors import competitors
@@ -31,12 +29,10 @@ _PROBLEMS = {
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--threads", type=int, default=1)
+    parser = measure.parser(__doc__)
     parser.add_argument("--fits", type=int, default=300)
     options = parser.parse_args()
-    measure.limit_threads(options.threads)
-    measure.print_environment(measure.environment())
+    measure.begin(options)
     print(f"milliseconds of a fit, median [quartiles] of {options.fits} in turn")
     for problem in PROBLEMS:
         if problem.name in _PROBLEMS:
@@ -94,9 +90,9 @@ def _time(estimator, X, y):
     """Median of a few fits; of one where that was slow."""
     seconds = []
     while len(seconds) < 20 and sum(seconds) < _HOPELESS:
-        start = time.perf_counter()
+        start = measure.now()
         fit(estimator, X, y)
-        seconds.append(time.perf_counter() - start)
+        seconds.append(measure.now() - start)
     return statistics.median(seconds)
 
 

@@ -8,12 +8,10 @@ First each ladder is climbed once, under a time limit; then the runs that may de
 order, and their medians count.
 """
 
-import argparse
 import contextlib
 import json
 import signal
 import statistics
-import time
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
@@ -69,9 +67,7 @@ class Run:
 
 def main():
     options = arguments()
-    measure.limit_threads(options.threads)
-    env = measure.environment()
-    measure.print_environment(env)
+    env = measure.begin(options)
     records = []
     for problem in PROBLEMS:
         if options.only in problem.name and (problem.quick or not options.quick):
@@ -85,9 +81,8 @@ def main():
 
 
 def arguments():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = measure.parser(__doc__)
     parser.add_argument("--quick", action="store_true", help="a dozen problems in about two minutes")
-    parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--only", default="", help="problems whose name contains this")
     parser.add_argument("--out", type=Path, default=Path("benchmark_results"))
     parser.add_argument("--limit", type=float, help="seconds of one run (default 20; 1 with --quick)")
@@ -152,11 +147,11 @@ def once(run, problem, limit):
     """Fit once and record time, objective, warnings and what went wrong."""
     X, y = problem.data()
     estimator = run.competitor.make(run.setting)
-    start = time.perf_counter()
+    start = measure.now()
     try:
         with measure.quiet() as run.warned, time_limit(limit):
             estimator.fit(X, y)
-        run.seconds = [time.perf_counter() - start]
+        run.seconds = [measure.now() - start]
         run.value = finite(problem.value(estimator, X, y))
     except TimeLimitReached:
         run.status = f"time limit of {limit:.3g} s"
