@@ -83,7 +83,9 @@ class Problem:
         """The weighted mean loss plus the penalty, for ``coef`` (k, p)."""
         coef = np.atleast_2d(coef)
         raw = self.X @ coef.T + np.atleast_1d(intercept)
-        return np.average(LOSSES[self.family](self.y, raw)[0], weights=self.weights) + 0.5 * self.alpha * (coef**2).sum()
+        return (
+            np.average(LOSSES[self.family](self.y, raw)[0], weights=self.weights) + 0.5 * self.alpha * (coef**2).sum()
+        )
 
 
 # -- problems built from a chosen minimiser --------------------------------------------------------------------------
@@ -129,7 +131,9 @@ def _targets(family, X, raw, g):
     if family in ("poisson", "gamma", "tweedie"):
         power = {"poisson": 1, "gamma": 2, "tweedie": 1.5}[family]
         return X, mean - g[:, 0] * mean ** (power - 1), None
-    share = softmax(raw, axis=1) - g if family == "softmax" else expit(np.column_stack([-raw, raw])) - np.hstack([-g, g])
+    share = (
+        softmax(raw, axis=1) - g if family == "softmax" else expit(np.column_stack([-raw, raw])) - np.hstack([-g, g])
+    )
     k = share.shape[1]
     return np.repeat(X, k, axis=0), np.tile(np.arange(k), len(X)), share.ravel()
 

@@ -47,7 +47,8 @@ def refused(model, error, message, X, y, **fit):
 
 @every_estimator
 @pytest.mark.parametrize(
-    ("value", "message"), [(np.nan, "Input X contains NaN"), (np.inf, "Input X contains infinity"), (-np.inf, "infinity")]
+    ("value", "message"),
+    [(np.nan, "Input X contains NaN"), (np.inf, "Input X contains infinity"), (-np.inf, "infinity")],
 )
 @pytest.mark.parametrize("make", [np.asarray, sp.csr_array], ids=["dense", "sparse"])
 def test_x_that_is_not_finite(name, value, message, make, rng):
@@ -180,7 +181,9 @@ def test_bad_weights(name, weight, message, rng):
 
 
 @every_estimator
-@pytest.mark.parametrize("weight", [1, 2.5, np.ones(N, dtype=int), np.ones(N, dtype=bool), [1] * N], ids=lambda w: str(type(w)))
+@pytest.mark.parametrize(
+    "weight", [1, 2.5, np.ones(N, dtype=int), np.ones(N, dtype=bool), [1] * N], ids=lambda w: str(type(w))
+)
 def test_weights_of_every_kind(name, weight, rng):
     X, y = data(name, rng)
     assert clone(ESTIMATORS[name]).fit(X, y, sample_weight=weight).convergence_.status == "optimal"
@@ -217,7 +220,7 @@ def test_weights_that_leave_one_class(rng):
         ("verbose", "loud", ValueError, "verbose must be a non-negative integer"),
         ("random_state", "seed", (ValueError, TypeError), "random_state"),
         ("random_state", -1, (ValueError, TypeError), "random_state"),
-        ("solver", "newton-cholesky", ValueError, 'solver=\'newton-cholesky\' is unknown: choose from .*use "newton"'),
+        ("solver", "newton-cholesky", ValueError, "solver='newton-cholesky' is unknown: choose from .*use \"newton\""),
         ("solver", "newton-cg", ValueError, 'choose from .*Newton\\(linear_solver="cg"\\)'),
         ("solver", "liblinear", ValueError, "choose from 'auto', 'sgd', 'momentum', 'clip', 'newton', 'lbfgs'"),
         ("solver", "sag", ValueError, 'choose from .*use "sgd"'),
@@ -430,7 +433,7 @@ def test_a_refused_refit_leaves_the_former_fit(name, rng):
 @every_estimator
 def test_predicting_bad_rows(name, rng):
     model = clone(ESTIMATORS[name]).fit(*data(name, rng))
-    with pytest.raises(ValueError, match="X has 2 features, but .* is expecting 3 features"):
+    with pytest.raises(ValueError, match=r"X has 2 features, but .* is expecting 3 features"):
         model.predict([[1.0, 2.0]])
     with pytest.raises(ValueError, match="Input X contains NaN"):
         model.predict([[np.nan, 1.0, 2.0]])
@@ -440,14 +443,16 @@ def test_predicting_bad_rows(name, rng):
 def test_scoring_targets_out_of_range(name, rng):
     X, y = data(name, rng)
     model = clone(ESTIMATORS[name]).fit(X, y)
-    with pytest.raises(ValueError, match="y must be (non-negative|positive)"):
+    with pytest.raises(ValueError, match=r"y must be (non-negative|positive)"):
         model.score(X, -y - 1)
 
 
 @pytest.mark.parametrize("solver", SOLVERS)
 def test_what_is_wrong_with_the_solver_is_said_before_the_data_are_read(solver):
     spec = SOLVERS[solver](precondition="magic")
-    refused(LinearRegression(solver=spec), ValueError, "precondition='magic' is not supported", np.ones((3, 1)), np.ones(3))
+    refused(
+        LinearRegression(solver=spec), ValueError, "precondition='magic' is not supported", np.ones((3, 1)), np.ones(3)
+    )
 
 
 @pytest.mark.parametrize("solver", ALL_SOLVERS)

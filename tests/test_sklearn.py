@@ -27,9 +27,7 @@ SOLVER_SPECS = ["newton", "lbfgs", "auto", SGD(batch_size=None), Momentum(batch_
 OPTIONS = {"HuberRegressor": {"alpha": 1e-2}}
 
 #: the checks compare fits of different rows at rtol 1e-7: the tolerance is tight, and the batches are full
-TIGHT = [
-    kind(solver=solver, tol=1e-8, **OPTIONS.get(kind.__name__, {})) for kind in KINDS for solver in SOLVER_SPECS
-]
+TIGHT = [kind(solver=solver, tol=1e-8, **OPTIONS.get(kind.__name__, {})) for kind in KINDS for solver in SOLVER_SPECS]
 MINIBATCH = [kind(solver=SGD(batch_size=8), random_state=0, max_iter=20) for kind in KINDS]
 EQUIVALENCE = dict.fromkeys(
     ("check_sample_weight_equivalence_on_dense_data", "check_sample_weight_equivalence_on_sparse_data"),
@@ -126,7 +124,9 @@ def test_a_grid_over_the_solvers():
 
 def test_a_grid_over_nested_parameters_of_a_solver_object(rng):
     X = rng.normal(size=(90, 3))
-    grid = GridSearchCV(Ridge(solver=Newton()), {"solver__damping": [0.0, 1.0], "solver__hessian": ["auto", "exact"]}, cv=3)
+    grid = GridSearchCV(
+        Ridge(solver=Newton()), {"solver__damping": [0.0, 1.0], "solver__hessian": ["auto", "exact"]}, cv=3
+    )
     assert grid.fit(X, X @ [1, 2, 3]).best_score_ > 0.99
 
 
@@ -219,7 +219,7 @@ def test_warm_start_needs_hardly_any_iteration(name, solver, rng):
 
 def test_warm_start_with_other_data_says_so(rng):
     model = Ridge(warm_start=True).fit(rng.normal(size=(20, 3)), np.arange(20))
-    with pytest.raises(ValueError, match="warm_start=True: the former coef_ is for .*refit with warm_start=False"):
+    with pytest.raises(ValueError, match=r"warm_start=True: the former coef_ is for .*refit with warm_start=False"):
         model.fit(rng.normal(size=(20, 4)), np.arange(20))
 
 

@@ -23,9 +23,7 @@ from tests import problems
 from tests.estimators import FIRST_ORDER, SECOND_ORDER, convergence_warnings
 
 REAL = problems.real_problems()
-KNOWN = {
-    p.name: p for p in (problems.known_answer(family, s) for family in problems.LOSSES for s in ("long", "wide"))
-}
+KNOWN = {p.name: p for p in (problems.known_answer(family, s) for family in problems.LOSSES for s in ("long", "wide"))}
 REFERENCES = {}
 
 

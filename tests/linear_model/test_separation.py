@@ -17,7 +17,9 @@ N = 80
 
 def table(seed=0):
     rng = np.random.default_rng(seed)
-    return pd.DataFrame({"age": rng.normal(40, 10, N), "dose": rng.normal(0, 1e-3, N), "income": rng.lognormal(10, 1, N)})
+    return pd.DataFrame(
+        {"age": rng.normal(40, 10, N), "dose": rng.normal(0, 1e-3, N), "income": rng.lognormal(10, 1, N)}
+    )
 
 
 def complete():

@@ -2,7 +2,14 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from sk_hessian.objectives import LOSSES, BinaryCrossEntropy, GLMObjective, SoftmaxCrossEntropy, SquaredLoss, TweedieLoss
+from sk_hessian.objectives import (
+    LOSSES,
+    BinaryCrossEntropy,
+    GLMObjective,
+    SoftmaxCrossEntropy,
+    SquaredLoss,
+    TweedieLoss,
+)
 from tests.objectives.cases import IDS, assert_close, differences, objective
 
 every_loss = pytest.mark.parametrize("loss", LOSSES, ids=IDS)

@@ -135,7 +135,9 @@ def test_softmax_of_two_classes_is_the_binary_loss(rng):
 
 
 def test_softmax_does_not_overflow():
-    value, gradient = SoftmaxCrossEntropy(3).value_and_gradient(np.array([0, 1]), np.array([[1e4, 0, -1e4], [1e4, 0, 0]]))
+    value, gradient = SoftmaxCrossEntropy(3).value_and_gradient(
+        np.array([0, 1]), np.array([[1e4, 0, -1e4], [1e4, 0, 0]])
+    )
     np.testing.assert_allclose(value, [0, 1e4])
     np.testing.assert_allclose(gradient, [[0, 0, 0], [1, -1, 0]])
 
@@ -253,4 +255,6 @@ def test_the_loss_falls_along_its_recession(loss, rng):
 
 
 def test_finite_differences_of_these_tests_are_right():
-    assert_close(differences(lambda x: np.array([x[0] ** 3, x[0] * x[1]]), np.array([2.0, 3.0])), [[12, 0], [3, 2]], 1e-9)
+    assert_close(
+        differences(lambda x: np.array([x[0] ** 3, x[0] * x[1]]), np.array([2.0, 3.0])), [[12, 0], [3, 2]], 1e-9
+    )

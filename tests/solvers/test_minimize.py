@@ -233,6 +233,7 @@ def test_an_exception_of_the_objective_is_passed_on():
 
 # -- passes ---------------------------------------------------------------------------------------------------------
 
+
 def test_a_sampled_row_counts_as_its_share(rng):
     X = rng.normal(size=(1000, 3))
     objective = GLMObjective(X, X[:, 0] + rng.normal(size=1000), SquaredLoss())

@@ -1,0 +1,99 @@
+import numpy as np
+import pytest
+from sklearn import linear_model as theirs
+from sklearn.metrics import d2_tweedie_score, mean_tweedie_deviance
+
+from sk_hessian.linear_model import GammaRegressor, PoissonRegressor, TweedieRegressor
+from tests.estimators import ALL_SOLVERS
+
+every_solver = pytest.mark.parametrize("solver", ALL_SOLVERS)
+
+
+def costs(rng, n=200):
+    X = rng.normal(size=(n, 3)) * [1, 0.1, 2] + [0, 1, -1]
+    mean = np.exp(0.3 * X[:, 0] + 2 * X[:, 1] - 0.2 * X[:, 2])
+    return X, rng.gamma(2, mean / 2) + 1e-3
+
+
+PAIRS = {
+    "poisson": (PoissonRegressor, theirs.PoissonRegressor, {}),
+    "gamma": (GammaRegressor, theirs.GammaRegressor, {}),
+    "normal": (TweedieRegressor, theirs.TweedieRegressor, {"power": 0}),
+    "normal-log": (TweedieRegressor, theirs.TweedieRegressor, {"power": 0, "link": "log"}),
+    "compound": (TweedieRegressor, theirs.TweedieRegressor, {"power": 1.5}),
+}
+
+
+@every_solver
+@pytest.mark.parametrize("name", PAIRS)
+@pytest.mark.parametrize("alpha", [0.0, 0.1])
+def test_scikit_learns_coefficients(name, alpha, solver, rng):
+    ours, other, options = PAIRS[name]
+    X, y = costs(rng)
+    a = ours(alpha=alpha, solver=solver, tol=1e-8, **options).fit(X, y)
+    b = other(alpha=alpha, solver="newton-cholesky", tol=1e-12, max_iter=10_000, **options).fit(X, y)
+    assert a.convergence_.status == "optimal"
+    np.testing.assert_allclose(a.coef_, b.coef_, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(a.predict(X), b.predict(X), rtol=1e-5)
+    assert a.score(X, y) == pytest.approx(b.score(X, y), rel=1e-6)
+
+
+@every_solver
+def test_inverse_gaussian_is_at_least_as_good_as_scikit_learn(solver, rng):
+    """Their Newton gives up on its curvature, which may be negative, and falls back to L-BFGS."""
+    X, y = costs(rng)
+    a = TweedieRegressor(power=3, alpha=0.1, solver=solver, tol=1e-8).fit(X, y)
+    b = theirs.TweedieRegressor(power=3, alpha=0.1, tol=1e-8, max_iter=10_000).fit(X, y)
+    assert a.convergence_.status == "optimal"
+    values = [mean_tweedie_deviance(y, m.predict(X), power=3) + m.alpha * m.coef_ @ m.coef_ for m in (a, b)]
+    assert values[0] <= values[1] + 1e-9 * abs(values[1])
+
+
+@pytest.mark.parametrize("power", [0, 1, 1.5, 2, 3])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_the_score_is_the_share_of_the_deviance_explained(power, weighted, rng):
+    X, y = costs(rng)
+    weight = rng.uniform(size=len(y)) if weighted else None
+    model = TweedieRegressor(power=power, alpha=0.01, link="log").fit(X, y, sample_weight=weight)
+    expected = d2_tweedie_score(y, model.predict(X), sample_weight=weight, power=power)
+    assert model.score(X, y, sample_weight=weight) == pytest.approx(expected, rel=1e-9)
+
+
+@every_solver
+@pytest.mark.parametrize("power", [1, 1.5, 2, 3])
+@pytest.mark.parametrize("fit_intercept", [True, False])
+def test_an_identity_link_keeps_every_mean_positive(power, fit_intercept, solver, rng):
+    X = rng.uniform(0.5, 2, size=(150, 3)) * [1, 10, 100]
+    y = rng.gamma(3, (1 + X @ [1.0, 0.1, 0.01]) / 3) + 1e-3
+    model = TweedieRegressor(
+        power=power, link="identity", alpha=0, fit_intercept=fit_intercept, solver=solver, random_state=0
+    ).fit(X, y)
+    assert model.convergence_.status == "optimal"
+    assert (model.predict(X) > 0).all()
+    slope = (model.predict(X) - y) * model.predict(X) ** -power
+    assert np.abs(X.T @ slope / (X.T @ np.abs(slope))).max() <= 1e-2
+
+
+def test_aliases_are_tweedie_models(rng):
+    X, y = costs(rng)
+    for alias, power in ((PoissonRegressor(), 1), (GammaRegressor(), 2)):
+        same = TweedieRegressor(power=power).fit(X, y)
+        np.testing.assert_array_equal(alias.fit(X, y).coef_, same.coef_)
+
+
+def test_the_automatic_link(rng):
+    X, y = costs(rng)
+    for power, link in ((0, "identity"), (1, "log"), (3, "log")):
+        auto, named = (TweedieRegressor(power=power, link=k).fit(X, y) for k in ("auto", link))
+        np.testing.assert_array_equal(auto.coef_, named.coef_)
+
+
+@every_solver
+def test_raw_columns_do_not_silence_the_answer(solver):
+    """scikit-learn's default solver returns coef_ = 0 here, without a warning."""
+    rng = np.random.default_rng(0)
+    X = np.c_[rng.uniform(18, 90, 500), rng.lognormal(10.5, 0.6, 500), rng.integers(1990, 2025, 500)]
+    y = rng.poisson(np.exp(-3 + 0.05 * X[:, 0]))
+    model = PoissonRegressor(solver=solver, alpha=1e-3).fit(X, y)
+    assert model.coef_[0] == pytest.approx(0.05, rel=0.1)
+    assert model.score(X, y) > 0.3

@@ -1,0 +1,88 @@
+"""How much work a fit is, in passes over the data; the bounds are half as much again as was measured."""
+
+import numpy as np
+import pytest
+from sklearn.base import clone
+
+from sk_hessian.linear_model import HuberRegressor, LogisticRegression, PoissonRegressor, Ridge
+from sk_hessian.objectives import GLMObjective
+from tests import problems
+
+REAL = problems.real_problems()
+MODELS = {
+    "breast": LogisticRegression(),
+    "iris": LogisticRegression(),
+    "wine": LogisticRegression(),
+    "diabetes": Ridge(),
+    "age-counts": PoissonRegressor(),
+    "age-any": LogisticRegression(),
+}
+
+#: data -> most passes for sgd, momentum, clip, newton, lbfgs with the default tolerance
+BUDGETS = {
+    "breast": (47, 63, 48, 30, 70),
+    "iris": (32, 53, 32, 27, 34),
+    "wine": (40, 73, 54, 28, 53),
+    "diabetes": (6, 6, 8, 7, 6),
+    "age-counts": (26, 28, 26, 16, 15),
+    "age-any": (18, 22, 18, 13, 15),
+}
+
+#: most passes over fifty thousand rows
+MANY_ROWS = {"sgd": 29, "momentum": 41, "clip": 30, "lbfgs": 15}
+
+
+@pytest.mark.parametrize("name", BUDGETS)
+@pytest.mark.parametrize("solver", ["sgd", "momentum", "clip", "newton", "lbfgs"])
+def test_passes_on_real_data(name, solver):
+    budget = BUDGETS[name][["sgd", "momentum", "clip", "newton", "lbfgs"].index(solver)]
+    model = clone(MODELS[name]).set_params(solver=solver, random_state=0).fit(REAL[name].X, REAL[name].y)
+    assert model.convergence_.status == "optimal"
+    assert model.convergence_.passes <= budget
+
+
+def test_auto_is_no_more_work_than_newton_on_small_data():
+    for name in BUDGETS:
+        model = clone(MODELS[name])
+        passes = [
+            model.set_params(solver=s).fit(REAL[name].X, REAL[name].y).convergence_.passes for s in ("auto", "newton")
+        ]
+        assert passes[0] <= passes[1]
+
+
+@pytest.mark.parametrize("solver", ["newton", "lbfgs"])
+def test_a_tight_tolerance_costs_little_more(solver):
+    for name in BUDGETS:
+        model = clone(MODELS[name]).set_params(solver=solver)
+        loose, tight = (
+            model.set_params(tol=tol).fit(REAL[name].X, REAL[name].y).convergence_.passes for tol in (1e-4, 1e-8)
+        )
+        assert tight <= 2 * loose + 5
+
+
+@pytest.mark.parametrize("solver", ["sgd", "momentum", "clip", "lbfgs"])
+def test_many_rows_cost_few_passes(solver):
+    X, y = problems.age_income_year(1, n=50_000)
+    model = PoissonRegressor(alpha=1e-3, solver=solver, random_state=0).fit(X, y)
+    assert model.convergence_.status == "optimal"
+    assert model.convergence_.passes <= MANY_ROWS[solver]
+
+
+@pytest.mark.parametrize("solver", ["sgd", "momentum", "clip", "newton", "lbfgs"])
+def test_least_squares_is_solved_at_once(solver):
+    model = Ridge(solver=solver).fit(REAL["diabetes"].X, REAL["diabetes"].y)
+    assert model.n_iter_ <= (3 if solver == "clip" else 1)
+
+
+def test_huber_takes_few_steps():
+    model = HuberRegressor(solver="newton").fit(REAL["diabetes"].X, REAL["diabetes"].y)
+    assert model.n_iter_ <= 12
+
+
+def test_passes_are_counted_as_they_are_made(monkeypatch):
+    calls = []
+    plain = GLMObjective.value_and_gradient
+    monkeypatch.setattr(GLMObjective, "value_and_gradient", lambda self, theta: calls.append(1) or plain(self, theta))
+    model = LogisticRegression(solver="lbfgs").fit(REAL["wine"].X, REAL["wine"].y)
+    assert len(calls) == pytest.approx(model.history_["evaluations"][-1], abs=3)
+    assert np.all(model.history_["evaluations"] <= model.convergence_.passes)
