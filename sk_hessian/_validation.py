@@ -80,7 +80,9 @@ def check_weight(sample_weight, X):
         raise ValueError("sample_weight must not be negative: drop those rows, or give them weight zero")
     if not weight.any():
         raise ValueError("sample_weight: Sample weights must contain at least one non-zero number.")
-    if not np.isfinite(weight.sum()):
+    with np.errstate(over="ignore"):
+        total = weight.sum()
+    if not np.isfinite(total):
         raise ValueError("sample_weight is too large: its sum is not finite; divide it by a constant")
     return weight
 
@@ -89,6 +91,8 @@ def check_penalty_weights(penalty_weights, n_features):
     """``penalty_weights`` as a float array of shape (p,), ones for None."""
     if penalty_weights is None:
         return np.ones(n_features)
+    if isinstance(penalty_weights, Real):
+        penalty_weights = [penalty_weights]
     weights = check_array(penalty_weights, ensure_2d=False, dtype=np.float64, input_name="penalty_weights")
     if weights.shape != (n_features,):
         raise ValueError(

@@ -18,7 +18,7 @@ class Objective:
     scale : float or None
         What the tolerance is relative to; None for what a run gains.
     lower_bound : float
-        No parameters do better.
+        The least value, where some finite parameters may have it; -inf where that is not known.
     curvature : {"observed", "expected"}
         The curvature that preconditioners take by default.
     """

@@ -220,8 +220,11 @@ def inverse_root(values):
 def semidefinite_root(H):
     """A factor P with P'H P near I of a symmetric positive semi-definite H.
 
-    Cholesky where every pivot of the unit-diagonal matrix is safe, else by eigenvectors.
+    Cholesky where every pivot of the unit-diagonal matrix is safe, else by eigenvectors; the identity where H is not
+    finite, or empty.
     """
+    if not (H.size and np.isfinite(H).all()):
+        return Diagonal(np.ones(len(H)))
     unit = unit_scale(H)
     scaled = unit[:, None] * H * unit
     L, info = lapack.dpotrf(scaled, lower=1, clean=1)

@@ -38,6 +38,12 @@ _ROUNDINGS = 16
 #: deviations below cannot be divided by: their inverse, times a coefficient, overflows
 _SMALLEST = 1e-302
 
+#: constant columns, and sparse ones, beyond this are refused: their sums of squares overflow
+_LARGEST = 1e140
+
+#: weights beyond this, or below its inverse, are taken relative to the largest
+_EXTREME = 1e100
+
 #: shares of a combination below this are rounding
 _TINY_SHARE = 1e-6
 
@@ -127,6 +133,8 @@ class GLMObjective(Objective):
         class_names=None,
     ):
         weight = np.ones(X.shape[0]) if sample_weight is None else np.asarray(sample_weight, dtype=float)
+        if not 1 / _EXTREME < weight.max() < _EXTREME:
+            weight = weight / weight.max()
         self.rows = Rows(X, y, weight)
         self.loss = loss
         self.fit_intercept = fit_intercept
@@ -257,7 +265,8 @@ class GLMObjective(Objective):
             ones = [cross.sum(axis=0)[None, :]] if self.fit_intercept else []
             return grams, columns.transpose(np.vstack([block.adjoint(cross), *ones])), bent[:, k:, k:].sum(axis=0)
 
-        grams, *rest = self.rows.reduce(terms, columns)
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+            grams, *rest = self.rows.reduce(terms, columns)
         r = columns.n_columns
         H = np.empty((r, k, r, k))
         for gram, a, b in zip(grams, *upper, strict=True):
@@ -285,9 +294,15 @@ class GLMObjective(Objective):
     @cached_property
     def _moments(self):
         centre, deviation = self.rows.moments(self.fit_intercept)
-        small = np.flatnonzero((deviation > 0) & (deviation < _SMALLEST))
+        prediction = max(1.0, np.abs(self._null_raw).max(), np.abs(self.rows.y).max())
+        small = np.flatnonzero((deviation > 0) & (deviation < _SMALLEST * prediction))
         if small.size:
-            raise ValueError(f"X: column {self.name(small[0])} is too small to divide by; multiply it by a constant")
+            name = self.name(small[0])
+            raise ValueError(f"X: column {name} is so small that its coefficient overflows; multiply it by a constant")
+        large = np.flatnonzero((np.abs(centre) > _LARGEST) & (deviation < np.abs(centre) / _EXTREME))
+        if large.size or (self.rows.is_sparse and (deviation > _LARGEST).any()):
+            name = self.name(large[0] if large.size else np.argmax(deviation))
+            raise ValueError(f"X: column {name} is so large that its square overflows; divide it by a constant")
         return centre, deviation
 
     @cached_property
@@ -383,6 +398,7 @@ class GLMObjective(Objective):
         else:
             H = self._curvature(theta, curvature, columns)
             inner = factors.semidefinite_root(H + self._shift_curvature(H, columns))
+            exact = not isinstance(inner, factors.Diagonal)
         return self._factor(columns, inner, theta, curvature if exact else None)
 
     def _shift_curvature(self, H, columns):
@@ -430,7 +446,8 @@ class GLMObjective(Objective):
             bent = np.einsum("nkk->nk", bent) * weight[:, None]
             return block.squares(bent[:, :k], columns), bent[:, k:].sum(axis=0)
 
-        squares, constants = self.rows.reduce(terms, columns)
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+            squares, constants = self.rows.reduce(terms, columns)
         diagonal = squares.T / self._total
         for output in range(k):
             diagonal[:, output] += np.diag(self._penalty_matrix(columns, output))
@@ -444,7 +461,8 @@ class GLMObjective(Objective):
             size = np.einsum("nkk->n", bent) * weight
             return (bent * weight[:, None, None]).sum(axis=0), block.grams(size[:, None], columns)[0]
 
-        C, A = self.rows.reduce(terms, columns)
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+            C, A = self.rows.reduce(terms, columns)
         A, C = A / np.trace(C), C / self._total
         strengths = self.penalty.mean(axis=0)
         base = self.penalty.mean(axis=1) / (strengths.mean() or 1.0)
@@ -482,16 +500,20 @@ class GLMObjective(Objective):
             return positive_start(self)
         return self.pack(np.zeros((self.n_features, k)), self._null_raw[:k], self._null_raw[k:])
 
-    @cached_property
+    @property
     def lower_bound(self):
-        """The loss of the saturated model: no parameters can do better."""
+        """See `Objective.lower_bound`: the loss of the saturated model where finite predictions have it."""
+        return self._saturated_value if self.loss.attains_bound else -np.inf
+
+    @cached_property
+    def _saturated_value(self):
         return self.rows.weight @ self.loss.saturated(self.rows.y) / self._total
 
     @cached_property
     def scale(self):
         """The null model's loss above the saturated one, the unit of the tolerance."""
         null = self._null_value if np.isfinite(self._null_value) else self.value_and_gradient(self.start())[0]
-        return max(null - self.lower_bound, np.finfo(float).eps * self.loss.unit(self.rows.y, self.rows.weight))
+        return max(null - self._saturated_value, np.finfo(float).eps * self.loss.unit(self.rows.y, self.rows.weight))
 
     @cached_property
     def _null_value(self):
@@ -533,13 +555,12 @@ class GLMObjective(Objective):
     def canonical(self, theta):
         """See `Objective.canonical`: what the data do not determine gets its conventional value.
 
-        Softmax: coefficients that no penalty ties down sum to zero over the classes. Dependent columns: the
+        Softmax: coefficients sum to zero over the classes, which a penalty asks for as well. Dependent columns: the
         coefficients of least Euclidean norm in the user's units.
         """
         coef, intercept, constants = (np.array(part) for part in self.unpack(theta))
         if self.loss.shift_invariant:
-            free = (self.penalty == 0).all(axis=1)
-            coef[free] -= coef[free].mean(axis=1, keepdims=True)
+            coef -= coef.mean(axis=1, keepdims=True)
             intercept -= intercept.mean()
         null = self._basis_of.null_space() if self._basis_of else np.zeros((self.n_features, 0))
         if null.shape[1]:
@@ -600,7 +621,7 @@ class _Orthogonal:
         total = objective.rows.weight.sum()
         R = np.zeros((0, len(unit)))
         if ridge is not None and ridge.any():
-            R = np.diag(np.sqrt(np.append(ridge, np.zeros(plain.fit_intercept))))
+            R = np.diag(np.sqrt(np.append(ridge, np.zeros(int(plain.fit_intercept)))))
         for block, _, weight in objective.rows.blocks(plain, dense=True):
             Z = block.standardised(plain) * unit * np.sqrt(weight / total)[:, None]
             R = np.vstack([R, Z])

@@ -35,6 +35,8 @@ class Loss:
         What solvers use by default: the second derivative itself where it is positive, else the expected one.
     quadratic : bool
         True when the curvature is constant.
+    attains_bound : bool
+        True when finite predictions have the saturated value for every y in range.
     shift_invariant : bool
         True when adding a constant to all outputs changes nothing.
     """
@@ -45,6 +47,7 @@ class Loss:
     convex = True
     curvature = "observed"
     quadratic = False
+    attains_bound = False
     shift_invariant = False
 
     def value(self, y, raw):
@@ -127,6 +130,7 @@ class SquaredLoss(Loss):
     """(raw - y)^2 / 2, for one output or for several at once."""
 
     quadratic = True
+    attains_bound = True
     range_text = "finite"
 
     def __init__(self, n_outputs=1):
@@ -433,6 +437,7 @@ class HuberLoss(Loss):
 
     n_constants = 1
     canonical = False
+    attains_bound = True
 
     def __init__(self, epsilon=1.35, floor=0.0):
         self.epsilon = epsilon
@@ -486,8 +491,8 @@ class HuberLoss(Loss):
         return np.average(np.abs(y), weights=weight)
 
     def predictor_unit(self, raw):
-        """See `Loss.predictor_unit`: piecewise quadratic."""
-        return np.full_like(raw, np.inf)
+        """See `Loss.predictor_unit`: rows enter and leave the quadratic part over a sigma."""
+        return np.stack([np.maximum(np.exp(raw[:, 1]), self.floor), np.ones(len(raw))], axis=1)
 
     def remarks(self, constants):
         """See `Loss.remarks`."""

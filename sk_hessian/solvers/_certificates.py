@@ -100,6 +100,8 @@ def _by_exact_factor(problem, point):
     problem.counts.hessians += 1
     factor = problem.objective.preconditioner(point.theta, "full", curvature="observed")
     decrement, step = factor.newton(point.gradient)
+    if not factor.certifies and point.gradient.any():
+        return Certificate(np.inf, np.inf, step, factor)
     return Certificate(decrement, _changes(problem, point, step)[0], step, factor)
 
 

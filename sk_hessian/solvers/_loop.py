@@ -171,7 +171,7 @@ class Run:
         if certificate.decrement <= self._threshold(certificate.decrement) or self._is_perfect():
             if certificate.downhill is not None:
                 return self._leave_saddle(certificate.downhill)
-            if certificate.change <= MOST_CHANGE:
+            if certificate.change <= MOST_CHANGE or self._is_perfect():
                 return "optimal"
             if self._is_separated():
                 return "separated"
