@@ -75,10 +75,7 @@ def test_the_reference_is_met_on_real_data(name, solver):
 @pytest.mark.parametrize("name", [*REAL, *KNOWN])
 def test_the_defaults_are_optimal_as_they_say(name, solver):
     problem = REAL.get(name) or KNOWN[name]
-    if name in REAL:
-        value = reference(name).value
-    else:
-        value = problem.objective(problem.coef, problem.intercept)
+    value = reference(name).value if name in REAL else problem.objective(problem.coef, problem.intercept)
     model = estimator(problem, solver=solver, random_state=0).fit(problem.X, problem.y, sample_weight=problem.weight)
     assert model.convergence_.status == "optimal"
     gap = problem.objective(model.coef_, model.intercept_) - value

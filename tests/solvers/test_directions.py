@@ -234,7 +234,9 @@ def test_a_bad_option_is_named_with_its_alternatives(objective, solver, message)
 
 @pytest.mark.parametrize("solver", [SGD(batch_size=41), Momentum(batch_size=1000), Clip(batch_size=50)], ids=repr)
 def test_a_batch_larger_than_the_data_is_an_error(objective, solver):
-    with pytest.raises(ValueError, match=r"batch_size=.* is larger than the number of rows, 40; use batch_size=None"):
+    with pytest.raises(
+        ValueError, match=r"batch_size=.* is larger than the number of rows \(n_samples=40\); use batch_size=None"
+    ):
         minimize(objective, np.zeros(4), solver)
 
 
