@@ -129,15 +129,17 @@ class LinearModel(BaseEstimator):
             feature_names=getattr(self, "feature_names_in_", None),
             class_names=getattr(self, "classes_", None),
         )
-        result = minimize(
-            objective,
-            self._start(objective),
-            self.solver,
-            tol=self.tol,
-            max_iter=self.max_iter,
-            callback=progress_printer(self.verbose),
-            random_state=_validation.check_seed(self.random_state),
-        )
+        # an overflow is a value that is not finite, which the solvers handle; as a warning it would say nothing
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+            result = minimize(
+                objective,
+                self._start(objective),
+                self.solver,
+                tol=self.tol,
+                max_iter=self.max_iter,
+                callback=progress_printer(self.verbose),
+                random_state=_validation.check_seed(self.random_state),
+            )
         self._unpack(objective, *objective.unpack(result.x))
         self.n_iter_ = max(result.nit, 1)
         self.solver_, self.convergence_, self.history_ = result.solver, result.convergence, result.history

@@ -10,6 +10,7 @@ somebody's own pool.
 import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from functools import cache
 
 from threadpoolctl import ThreadpoolController
@@ -41,7 +42,7 @@ def n_threads(n_elements):
 
 
 def run(tasks):
-    """The results of functions without arguments, each on its own thread, in their order."""
+    """The results of functions without arguments, each on its own thread in the caller's context, in their order."""
     with _controller().limit(limits=1):
-        futures = [_pool().submit(task) for task in tasks[1:]]
+        futures = [_pool().submit(copy_context().run, task) for task in tasks[1:]]
         return [tasks[0](), *(future.result() for future in futures)]

@@ -12,6 +12,9 @@ import numpy as np
 from scipy.special import xlogy
 
 #: a correction of the MAD that makes it estimate the standard deviation of a normal sample, 1 / Phi^-1(3/4)
+#: changes of a prediction below so many times the floor of the scale are rounding
+_ROUNDING = 100
+
 #: a scale below so many times its floor is due to rounding alone
 _PERFECT = 1e7
 
@@ -491,8 +494,9 @@ class HuberLoss(Loss):
         return np.average(np.abs(y), weights=weight)
 
     def predictor_unit(self, raw):
-        """See `Loss.predictor_unit`: rows enter and leave the quadratic part over a sigma."""
-        return np.stack([np.maximum(np.exp(raw[:, 1]), self.floor), np.ones(len(raw))], axis=1)
+        """See `Loss.predictor_unit`: rows enter and leave the quadratic part over a sigma, if not by rounding."""
+        sigma = np.maximum(np.exp(raw[:, 1]), _ROUNDING * self.floor)
+        return np.stack([sigma, np.ones(len(raw))], axis=1)
 
     def remarks(self, constants):
         """See `Loss.remarks`."""
