@@ -332,6 +332,22 @@ def test_columns_of_very_different_sizes_without_a_penalty(name, solver, scales,
 
 
 @every_solver
+@pytest.mark.parametrize("name", ["LinearRegression", "Ridge", "LogisticRegression", "PoissonRegressor"])
+@pytest.mark.parametrize("make", [np.asarray, sp.csr_array], ids=["dense", "sparse"])
+@pytest.mark.parametrize("size", [0.0, 1e-100, 1.0, 1e8, 1e20])
+def test_a_constant_column_changes_nothing(name, solver, make, size, rng):
+    """Beside an intercept its best coefficient is zero, or zero by convention."""
+    X, y = data(name, rng)
+    model = clone(ESTIMATORS[name]).set_params(solver=solver, tol=1e-7, random_state=0)
+    without = clone(model).fit(X, y)
+    extra = np.column_stack([X, np.full(N, size)])
+    model.fit(make(extra), y)
+    assert model.convergence_.status == "optimal"
+    np.testing.assert_allclose(model.coef_.T[:-1], without.coef_.T, rtol=1e-4, atol=1e-9)
+    np.testing.assert_allclose(prediction(model, extra), prediction(without, X), rtol=1e-4, atol=1e-4)
+
+
+@every_solver
 @pytest.mark.parametrize("name", [n for n in ESTIMATORS if n not in ("LogisticRegression", "softmax")])
 @pytest.mark.parametrize("value", [1.0, 1e-8, 1e8])
 def test_a_constant_target(name, solver, value, rng):
