@@ -13,6 +13,10 @@ from scipy.linalg import blas, eigh, lapack
 NEAR_DEPENDENT = 1e-10
 
 
+#: a diagonal entry below this share of the largest is zero: its inverse root would overflow in a product
+_NOTHING = 1e-200
+
+
 class PointFactor:
     """A factor P together with the point at which the curvature was taken.
 
@@ -241,6 +245,6 @@ def is_near_dependent(H):
 
 
 def unit_scale(H):
-    """D with diag(d) H diag(d) of unit diagonal; 1 where the diagonal is zero."""
+    """The d with diag(d) H diag(d) of unit diagonal; 1 where that is zero, or nothing beside the largest entry."""
     diagonal = np.diag(H)
-    return 1 / np.sqrt(np.where(diagonal > 0, diagonal, 1.0))
+    return 1 / np.sqrt(np.where(diagonal > _NOTHING * diagonal.max(initial=0.0), diagonal, 1.0))

@@ -312,7 +312,7 @@ class GLMObjective(Objective):
         raw = np.tile(self._null_raw, (len(y), 1))
         k = self.loss.n_outputs
         mean = np.einsum("nkk->", self.loss.hessian(y, raw, "expected")[:, :k, :k]) / (len(y) * k)
-        return max(mean, np.finfo(float).tiny)
+        return mean if mean > 0 else 1.0
 
     @cached_property
     def _plain_columns(self):
@@ -489,9 +489,7 @@ class GLMObjective(Objective):
     def _null_raw(self):
         if self.fit_intercept:
             return self.loss.null_raw(self.rows.y, self.rows.weight)
-        raw = self.loss.null_raw(self.rows.y, self.rows.weight)
-        raw[: self.loss.n_outputs] = 0
-        return raw
+        return np.append(np.zeros(self.loss.n_outputs), self.loss.null_constants(self.rows.y, self.rows.weight))
 
     def start(self):
         """A feasible start: the null model, or where that has no intercept and no positive mean, one that has."""

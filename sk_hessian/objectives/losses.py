@@ -88,6 +88,10 @@ class Loss:
         """The constant raw prediction of least weighted loss, shape (m,)."""
         raise NotImplementedError
 
+    def null_constants(self, residual, weight):
+        """The constants that fit residuals, shape (n_constants,)."""
+        return np.zeros(0)
+
     def saturated(self, y):
         """The least loss that any prediction can have, shape (n,)."""
         raise NotImplementedError
@@ -479,11 +483,15 @@ class HuberLoss(Loss):
     def null_raw(self, y, weight):
         """See `Loss.null_raw`: the weighted median, and 1.4826 times the weighted median distance from it."""
         centre = _weighted_median(y, weight)
-        distance = np.abs(y - centre)
+        return np.append(centre, self.null_constants(y - centre, weight))
+
+    def null_constants(self, residual, weight):
+        """See `Loss.null_constants`."""
+        distance = np.abs(residual)
         spread = _MAD_TO_SIGMA * _weighted_median(distance, weight)
         if spread <= self.floor:
             spread = max(np.average(distance, weights=weight), 2 * self.floor)
-        return np.array([centre, np.log(spread or 1.0)])
+        return np.log([spread or 1.0])
 
     def saturated(self, y):
         """See `Loss.saturated`."""

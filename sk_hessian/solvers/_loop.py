@@ -278,7 +278,8 @@ class Run:
 
     def _result(self, status):
         point = self.best if status in ("diverged", "max_iter", "stalled") else self.point
-        decrement = np.nan if self.certificate is None else self.certificate.decrement
+        gap = point.value - self.objective.lower_bound
+        decrement = np.nan if self.certificate is None else min(self.certificate.decrement, gap)
         scale = self._scale(0.0 if np.isnan(decrement) else decrement)
         text = message(status, self.spec, self.iteration, point.value, decrement / scale if scale else np.nan)
         if status == "separated":
