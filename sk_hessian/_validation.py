@@ -34,14 +34,14 @@ def check_common(estimator):
 
 
 def check_seed(random_state):
-    """A numpy Generator from what scikit-learn calls a random state; the same one from the same seed."""
-    if isinstance(random_state, np.random.Generator):
+    """What numpy calls a seed, from what scikit-learn calls a random state."""
+    if random_state is None or isinstance(random_state, np.random.Generator):
         return random_state
     try:
         state = check_random_state(random_state)
     except ValueError as error:
         raise ValueError(f"random_state must be an integer, a RandomState or None: {error}") from error
-    return np.random.default_rng(state.randint(2**32, dtype=np.uint64))
+    return state.randint(2**32, dtype=np.uint64)
 
 
 def check_training_data(estimator, X, y, sample_weight, **target):

@@ -201,9 +201,13 @@ class GLMObjective(Objective):
     def noise(self, theta, value):
         """See `Objective.noise`: of the sum, and of raw predictions that are sums of large terms."""
         coef, intercept, _ = self.unpack(theta)
-        centre, deviation = self._moments
-        terms = np.abs(coef).T @ (np.abs(centre) + deviation) + np.abs(intercept)
+        terms = self._column_sizes @ np.abs(coef) + np.abs(intercept)
         return _ROUNDINGS * np.finfo(float).eps * (abs(value) + terms.max() * self._null_slope)
+
+    @cached_property
+    def _column_sizes(self):
+        centre, deviation = self._moments
+        return np.abs(centre) + deviation
 
     @cached_property
     def _null_slope(self):
@@ -277,8 +281,7 @@ class GLMObjective(Objective):
             H = np.block([[H, cross], [cross.T, rest[1]]])
         H /= self._total
         for output in range(k):
-            index = np.arange(output, r * k, k)
-            H[np.ix_(index, index)] += self._penalty_matrix(columns, output)
+            H[output : r * k : k, output : r * k : k] += self._penalty_matrix(columns, output)
         return H
 
     def _penalty_matrix(self, columns, output):
@@ -308,6 +311,8 @@ class GLMObjective(Objective):
     @cached_property
     def _mean_curvature(self):
         """Curvature of an output at the null model, a unit for the penalty; some rows are enough."""
+        if self.loss.quadratic:
+            return 1.0
         y = self.rows.y[:1000]
         raw = np.tile(self._null_raw, (len(y), 1))
         k = self.loss.n_outputs

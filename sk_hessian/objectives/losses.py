@@ -169,7 +169,7 @@ class SquaredLoss(Loss):
 
     def null_raw(self, y, weight):
         """See `Loss.null_raw`."""
-        return np.average(y.reshape(len(y), -1), axis=0, weights=weight)
+        return weight @ y.reshape(len(y), -1) / weight.sum()
 
     def saturated(self, y):
         """See `Loss.saturated`."""
@@ -177,7 +177,7 @@ class SquaredLoss(Loss):
 
     def unit(self, y, weight):
         """See `Loss.unit`."""
-        return np.average((y.reshape(len(y), -1) ** 2).sum(axis=1), weights=weight)
+        return (weight @ y.reshape(len(y), -1) ** 2).sum() / weight.sum()
 
     def predictor_unit(self, raw):
         """See `Loss.predictor_unit`: the curvature is constant."""
@@ -387,7 +387,7 @@ class TweedieLoss(Loss):
 
     def null_raw(self, y, weight):
         """See `Loss.null_raw`: the mean of y is the best constant for every power."""
-        mean = np.average(y, weights=weight)
+        mean = weight @ y / weight.sum()
         if self.link == "identity":
             return np.array([mean if mean > 0 or self.power == 0 else 1.0])
         return np.array([np.log(mean) if mean > 0 else 0.0])
@@ -406,8 +406,8 @@ class TweedieLoss(Loss):
     def unit(self, y, weight):
         """See `Loss.unit`."""
         if self.power == 0:
-            return np.average(y**2, weights=weight)
-        return np.average(np.abs(y), weights=weight) ** (2 - self.power)
+            return weight @ y**2 / weight.sum()
+        return (weight @ np.abs(y) / weight.sum()) ** (2 - self.power)
 
     def predictor_unit(self, raw):
         """See `Loss.predictor_unit`."""
@@ -490,7 +490,7 @@ class HuberLoss(Loss):
         distance = np.abs(residual)
         spread = _MAD_TO_SIGMA * _weighted_median(distance, weight)
         if spread <= self.floor:
-            spread = max(np.average(distance, weights=weight), 2 * self.floor)
+            spread = max(weight @ distance / weight.sum(), 2 * self.floor)
         return np.log([spread or 1.0])
 
     def saturated(self, y):
@@ -499,7 +499,7 @@ class HuberLoss(Loss):
 
     def unit(self, y, weight):
         """See `Loss.unit`."""
-        return np.average(np.abs(y), weights=weight)
+        return weight @ np.abs(y) / weight.sum()
 
     def predictor_unit(self, raw):
         """See `Loss.predictor_unit`: rows enter and leave the quadratic part over a sigma, if not by rounding."""

@@ -111,8 +111,7 @@ def minimize(objective, x0, solver="auto", *, tol=1e-4, max_iter=1000, callback=
     if callback is not None and not callable(callback):
         raise TypeError(f"callback must be callable, got {callback!r}")
     spec = choose(objective, x0.size) if spec is None else spec
-    rng = np.random.default_rng(random_state)
-    return Run(objective, x0, spec, tol, rng).go(max_iter, callback)
+    return Run(objective, x0, spec, tol, random_state).go(max_iter, callback)
 
 
 def _check_numbers(x0, tol, max_iter):

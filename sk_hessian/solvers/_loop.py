@@ -54,7 +54,7 @@ class State:
 class Run:
     """One run of a solver on an objective."""
 
-    def __init__(self, objective, x0, spec, tol, rng):
+    def __init__(self, objective, x0, spec, tol, random_state=None):
         self.objective, self.spec, self.tol = objective, spec, tol
         self.began = time.perf_counter()
         self.counts = Counts()
@@ -66,8 +66,9 @@ class Run:
         self.problem, self.point = plain.refactored(factor_at(objective, spec, start.theta, self.counts), start)
         self.best = self.point
         self.first_value = self.point.value
-        self.method = spec.begin(self.problem, self.point, rng)
+        self.method = spec.begin(self.problem, self.point, random_state)
         self.iteration, self.drop = 0, np.inf
+        self._estimated = None, None, np.nan
         self.next_look, self.look_gap = 0, 1
         self.gained = self.refreshed = 0
         self.rescued = -1
@@ -82,7 +83,7 @@ class Run:
         if sketch is None:
             return start
         tol = np.sqrt(_SKETCH_PRECISION * start.theta.size / sketch.n_rows)
-        run = Run(sketch, start.theta, _WARM_UP, tol, None)
+        run = Run(sketch, start.theta, _WARM_UP, tol)
         theta = run.go(_WARM_UP_ITERATIONS, None).x
         self.counts.others += run.counts.passes * sketch.n_rows / self.objective.n_rows
         warm = plain.evaluate(theta - plain.origin)
@@ -151,8 +152,11 @@ class Run:
 
     def _estimate(self):
         """Half the squared decrement by the latest factor."""
-        root = self._factors()[0].transpose(self.point.gradient)
-        return 0.5 * float(root @ root)
+        factor = self._factors()[0]
+        if self._estimated[0] is not factor or self._estimated[1] is not self.point:
+            root = factor.transpose(self.point.gradient)
+            self._estimated = factor, self.point, 0.5 * float(root @ root)
+        return self._estimated[2]
 
     def _proposes(self):
         """Whether to take the certificate."""

@@ -217,9 +217,9 @@ class _FirstOrder(Solver):
             "average": (True, False),
         }
 
-    def begin(self, problem, point, rng):
+    def begin(self, problem, point, random_state):
         """The state of a run on ``problem`` from ``point``."""
-        return _FirstOrderRun(self, self._direction(problem.objective.scale, point), problem, rng)
+        return _FirstOrderRun(self, self._direction(problem.objective.scale, point), problem, random_state)
 
 
 class SGD(_FirstOrder):
@@ -370,8 +370,9 @@ class MethodRun:
 class _FirstOrderRun(MethodRun):
     """One run of a first-order solver."""
 
-    def __init__(self, spec, direction, problem, rng):
-        self.direction, self.rng, self.average = direction, rng, spec.average
+    def __init__(self, spec, direction, problem, random_state):
+        self.direction, self.average = direction, spec.average
+        self.rng = np.random.default_rng(random_state)
         self.rate = spec.learning_rate
         self.schedule = steps.schedule_function(spec.schedule)
         self.batch = _first_batch(spec.batch_size, problem)
@@ -540,7 +541,7 @@ class LBFGS(Solver):
         """See `Solver.exact_factors`."""
         return self.subsample is None
 
-    def begin(self, problem, point, rng):
+    def begin(self, problem, point, random_state):
         """The state of a run on ``problem`` from ``point``."""
         return _LBFGSRun(self)
 
@@ -640,7 +641,7 @@ class Newton(Solver):
             return self.hessian != "diagonal" and objective.forms_hessian(n_parameters)
         return self.linear_solver == "cholesky"
 
-    def begin(self, problem, point, rng):
+    def begin(self, problem, point, random_state):
         """The state of a run on ``problem`` from ``point``."""
         return _NewtonRun(self, problem)
 

@@ -80,8 +80,8 @@ class Point:
     value : float
     gradient, slope : ndarray
         Gradients in theta and in u.
-    noise : float
-        Rounding error of the value: smaller differences mean nothing.
+    objective : Objective
+        Of which this is a point.
     """
 
     u: np.ndarray
@@ -89,7 +89,12 @@ class Point:
     value: float
     gradient: np.ndarray
     slope: np.ndarray
-    noise: float
+    objective: object
+
+    @property
+    def noise(self):
+        """Rounding error of the value: smaller differences mean nothing."""
+        return self.objective.noise(self.theta, self.value) if np.isfinite(self.value) else 0.0
 
 
 class Preconditioned:
@@ -126,9 +131,8 @@ class Preconditioned:
         value, gradient = self.objective.value_and_gradient(theta)
         self.counts.evaluations += self._share
         if not np.isfinite(value):
-            return Point(u, theta, np.inf, np.zeros_like(theta), np.zeros_like(u), 0.0)
-        noise = self.objective.noise(theta, value)
-        return Point(u, theta, value, gradient, self.factor.transpose(gradient), noise)
+            return Point(u, theta, np.inf, np.zeros_like(theta), np.zeros_like(u), self.objective)
+        return Point(u, theta, value, gradient, self.factor.transpose(gradient), self.objective)
 
     def start(self):
         """The `Point` at the origin."""
