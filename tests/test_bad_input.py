@@ -348,6 +348,48 @@ def test_a_constant_column_changes_nothing(name, solver, make, size, rng):
 
 
 @every_solver
+@pytest.mark.parametrize("make", [np.asarray, sp.csr_array], ids=["dense", "sparse"])
+@pytest.mark.parametrize("size", [1e60, 1e111])
+def test_a_huge_constant_column_is_refused_or_no_worse_than_the_start(solver, make, size):
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(N, 2))
+    y = X[:, 0] + rng.logistic(size=N) > 0
+    model = LogisticRegression(solver=solver, random_state=0)
+    try:
+        convergence_warnings(lambda: model.fit(make(np.column_stack([X, np.full(N, size)])), y))
+    except ValueError as error:
+        message = str(error)
+    else:
+        message = "X: fitted"
+        assert model.convergence_.objective <= model.history_["objective"][0] * (1 + 1e-12)
+    assert "X" in message
+
+
+@every_solver
+@every_estimator
+def test_columns_of_zeros_alone_without_an_intercept(name, solver, rng):
+    """Nothing can be estimated: the coefficients are zero, and a model that needs a positive mean says so."""
+    _, y = data(name, rng)
+    model = clone(ESTIMATORS[name]).set_params(solver=solver, fit_intercept=False)
+    if name.endswith("identity"):
+        refused(model, ValueError, "link='identity' needs a positive mean", np.zeros((N, 2)), y)
+        return
+    model, _ = convergence_warnings(lambda: model.fit(np.zeros((N, 2)), y))
+    np.testing.assert_array_equal(model.coef_, 0)
+    assert model.convergence_.status == "optimal"
+
+
+@pytest.mark.parametrize("solver", ALL_SOLVERS)
+@pytest.mark.parametrize("name", ["LogisticRegression", "softmax", "LinearRegression", "PoissonRegressor"])
+def test_columns_of_zeros_alone_without_intercept_or_penalty(name, solver, rng):
+    _, y = data(name, rng)
+    options = {"LinearRegression": {}, "PoissonRegressor": {"alpha": 0}}.get(name, {"C": np.inf})
+    model = clone(ESTIMATORS[name]).set_params(solver=solver, fit_intercept=False, **options)
+    model, _ = convergence_warnings(lambda: model.fit(np.zeros((N, 2)), y))
+    np.testing.assert_array_equal(model.coef_, 0)
+
+
+@every_solver
 @pytest.mark.parametrize("name", [n for n in ESTIMATORS if n not in ("LogisticRegression", "softmax")])
 @pytest.mark.parametrize("value", [1.0, 1e-8, 1e8])
 def test_a_constant_target(name, solver, value, rng):
