@@ -232,7 +232,7 @@ def semidefinite_root(H):
     unit = unit_scale(H)
     scaled = unit[:, None] * H * unit
     L, info = lapack.dpotrf(scaled, lower=1, clean=1)
-    if info == 0 and np.diag(L).min(initial=1.0) ** 2 > NEAR_DEPENDENT:
+    if info == 0 and L.diagonal().min(initial=1.0) ** 2 > NEAR_DEPENDENT:
         return Cholesky(L / unit[:, None])
     return Spectral(*eigh(scaled, driver="evd"), unit)
 
@@ -241,10 +241,10 @@ def is_near_dependent(H):
     """Whether a row of a positive semi-definite H is nearly a combination of the others."""
     unit = unit_scale(H)
     L, info = lapack.dpotrf(unit[:, None] * H * unit, lower=1)
-    return info != 0 or np.diag(L).min(initial=1.0) ** 2 <= NEAR_DEPENDENT
+    return info != 0 or L.diagonal().min(initial=1.0) ** 2 <= NEAR_DEPENDENT
 
 
 def unit_scale(H):
     """The d with diag(d) H diag(d) of unit diagonal; 1 where that is zero, or nothing beside the largest entry."""
-    diagonal = np.diag(H)
+    diagonal = H.diagonal()
     return 1 / np.sqrt(np.where(diagonal > _NOTHING * diagonal.max(initial=0.0), diagonal, 1.0))

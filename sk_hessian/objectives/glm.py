@@ -255,10 +255,15 @@ class GLMObjective(Objective):
         self._latest = theta.copy(), kind, columns, H
         return H
 
+    @cached_property
+    def _output_pairs(self):
+        """Indices of the pairs of outputs whose blocks of the Hessian differ."""
+        return np.triu_indices(self.loss.n_outputs)
+
     def _sum_curvature(self, theta, kind, columns):
         parameters = self.unpack(theta)
         k, m = self.loss.n_outputs, self.loss.n_outputs + self.loss.n_constants
-        upper = np.triu_indices(k)
+        upper = self._output_pairs
 
         def terms(block, y, weight):
             bent = self.loss.hessian(y, self._raw(block, parameters), kind) * weight[:, None, None]

@@ -20,7 +20,7 @@ class DenseCurvature:
 
     def __init__(self, H):
         self.H = H
-        self.unit = np.abs(np.diag(H)).max(initial=0.0) or 1.0
+        self.unit = np.abs(H.diagonal()).max(initial=0.0) or 1.0
         self.triangle = None
 
     def solve(self, gradient, damping):
@@ -31,15 +31,17 @@ class DenseCurvature:
         self.triangle = None
         for _ in range(_MOST_DAMPINGS):
             L, info = lapack.dpotrf(self._damped(damping), lower=1, clean=1)
-            if info == 0 and np.diag(L).min(initial=1.0) > 0:
+            if info == 0 and L.diagonal().min(initial=1.0) > 0:
                 self.triangle = L if damping == 0 else None
                 return -lapack.dpotrs(L, gradient, lower=1)[0], damping
             damping = max(4 * damping, 1e-8 * self.unit)
         return -gradient, 0.0
 
     def _damped(self, damping):
+        if damping == 0:
+            return self.H
         damped = self.H.copy()
-        damped[np.diag_indices_from(damped)] += damping
+        damped.flat[:: len(damped) + 1] += damping
         return damped
 
 
