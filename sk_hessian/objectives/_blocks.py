@@ -37,7 +37,7 @@ class Columns:
     Attributes
     ----------
     shift, scale : ndarray of shape (p,)
-        Zero and unit of each column.
+        Zero and unit of each column; the unit of a constant one is infinite.
     fit_intercept : bool
         Whether a column of ones follows the features.
     basis : ndarray of shape (q, r) or None
@@ -53,6 +53,16 @@ class Columns:
     def n_columns(self):
         """Number of coordinates of one output."""
         return len(self.shift) + self.fit_intercept if self.basis is None else self.basis.shape[1]
+
+    def without_basis(self):
+        """The standardised columns themselves."""
+        return Columns(self.shift, self.scale, self.fit_intercept)
+
+    def from_weights(self, W):
+        """The inverse of `to_weights` without a basis; what constant columns add goes to the intercept."""
+        coef = W[: len(self.scale)]
+        z = coef * np.where(np.isfinite(self.scale), self.scale, 0.0)[:, None]
+        return np.vstack([z, W[-1:] + self.shift @ coef]) if self.fit_intercept else z
 
     def to_weights(self, z):
         """Coefficients and intercept (q, k) in the user's units, from coordinates (n_columns, k)."""

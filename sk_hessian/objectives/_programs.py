@@ -139,10 +139,14 @@ def _linear_maps(loss, y, Z):
 
 
 def _named(objective, direction):
-    coef, _, _ = objective.unpack(direction)
-    size = np.abs(coef * objective._plain_columns.scale[:, None]).max(axis=1)
+    standardised = objective._plain_columns.from_weights(_weights(objective, direction))
+    size = np.abs(standardised[: objective.n_features]).max(axis=1)
     features = [objective.name(j) for j in np.argsort(-size, kind="stable") if size[j] > 1e-6 * size.max()]
     return Recession(features, _receding_classes(objective, direction), direction)
+
+
+def _weights(objective, theta):
+    return theta[: objective.n_weights].reshape(-1, objective.loss.n_outputs)
 
 
 def _receding_classes(objective, direction):
@@ -152,8 +156,7 @@ def _receding_classes(objective, direction):
         return ["y = 0"]
     if objective.loss.n_outputs == 1:
         return [f"class {names[-1]}"]
-    coef, intercept, _ = objective.unpack(direction)
-    W = np.vstack([coef * objective._plain_columns.scale[:, None], intercept])
+    W = objective._plain_columns.from_weights(_weights(objective, direction))
     spread = np.abs(W - np.median(W, axis=1, keepdims=True)).sum(axis=0)
     return [f"class {names[c]}" for c in np.flatnonzero(spread > 0.5 * spread.max())]
 

@@ -89,17 +89,10 @@ class GLMFactor(factors.PointFactor):
         basis = self.columns.basis
         if basis is None or basis.shape[0] == basis.shape[1]:
             return theta
-        W = theta[: self._n_theta].reshape(-1, self.n_outputs)
-        plain = Columns(self.columns.shift, self.columns.scale, self.columns.fit_intercept)
-        Z = W * plain.scale[:, None] if not plain.fit_intercept else _standardise(W, plain)
+        plain = self.columns.without_basis()
+        Z = plain.from_weights(theta[: self._n_theta].reshape(-1, self.n_outputs))
         reached = plain.to_weights(basis @ np.linalg.lstsq(basis, Z, rcond=None)[0])
         return np.concatenate([reached.ravel(), theta[self._n_theta :]])
-
-
-def _standardise(W, columns):
-    """The inverse of `Columns.to_weights` without a basis."""
-    coef = W[:-1] * columns.scale[:, None]
-    return np.vstack([coef, W[-1:] + columns.shift @ W[:-1]])
 
 
 class GLMObjective(Objective):
@@ -326,11 +319,14 @@ class GLMObjective(Objective):
 
     @cached_property
     def _plain_columns(self):
-        """Each column centred, in units that make the curvature's diagonal about one, penalty included."""
+        """Each column centred, in units that make the curvature's diagonal about one, penalty included.
+
+        The unit of a constant column is infinite: its coefficient is zero, by the penalty or for the least norm, and
+        its size, however large beside the others, leaves no rounding behind.
+        """
         centre, deviation = self._moments
         ridge = np.sqrt(self.penalty.mean(axis=1) / self._mean_curvature)
-        scale = np.hypot(deviation, ridge)
-        scale[scale == 0] = np.maximum(np.abs(centre), 1.0)[scale == 0]
+        scale = np.where(deviation > 0, np.hypot(deviation, ridge), np.inf)
         return Columns(centre, scale, self.fit_intercept)
 
     @property
@@ -387,6 +383,7 @@ class GLMObjective(Objective):
         """About ``size`` rows and the chance that each had: one of each equal stretch, or more of the rare ones."""
         generator = np.random.default_rng(_SKETCH_SEED)
         rare = self.rows.rare_columns()
+        rare = rare[np.isfinite(self._plain_columns.scale[rare])]
         if not rare.size:
             rows = (np.arange(size) + generator.random(size)) * (self.n_rows / size)
             return rows.astype(np.intp), size / self.n_rows
@@ -414,7 +411,7 @@ class GLMObjective(Objective):
     def _shift_curvature(self, H, columns):
         """Curvature along the shifts of all outputs that neither loss nor penalty sees, so that H has full rank."""
         k = self.loss.n_outputs
-        if not self.loss.shift_invariant:
+        if not (self.loss.shift_invariant and H.size):
             return 0.0
         values, vectors = np.linalg.eigh(self._penalty_matrix(columns, 0))
         free = vectors[:, values <= np.finfo(float).eps * max(values.max(), np.finfo(float).tiny)]
@@ -612,10 +609,10 @@ class _Orthogonal:
         plain = objective._plain_columns
         p, wide = objective.n_features, objective._is_wide()
         ridge = objective.penalty.mean(axis=1) / objective._mean_curvature / plain.scale / plain.scale
-        self.plain, self.penalised = plain, ridge > 0
+        self.plain, self._is_free = plain, (objective.penalty == 0).all(axis=1)
         unit = np.ones(p + plain.fit_intercept)
         if wide:
-            unit[:p] = 1 / np.sqrt(ridge)
+            unit[:p] = np.where(ridge > 0, 1 / np.sqrt(np.where(ridge > 0, ridge, 1.0)), 0.0)
         R = self._triangle(objective, plain, unit, ridge if not wide else None)
         _, singular, Vt = svd(R, full_matrices=False, lapack_driver="gesdd")
         eps = np.finfo(objective.rows.X.dtype).eps
@@ -638,11 +635,18 @@ class _Orthogonal:
         return R
 
     def null_space(self):
-        """Coefficient directions (p, d) in the user's units that leave every prediction as it is."""
-        if self._V is None or len(self._V) == self._V.shape[1]:
-            return np.zeros((len(self.plain.scale), 0))
-        full = svd(self._V, full_matrices=True)[2][len(self._V) :]
-        return full[:, : len(self.plain.scale)].T / self.plain.scale[:, None]
+        """Coefficient directions (p, d) in the user's units that leave every prediction as it is.
+
+        Those of constant columns are left out: their coefficients are zero already.
+        """
+        p = len(self.plain.scale)
+        varies = np.append(np.isfinite(self.plain.scale), np.ones(int(self.plain.fit_intercept), dtype=bool))
+        if self._V is None or len(self._V) == varies.sum():
+            return np.zeros((p, 0))
+        complement = svd(self._V[:, varies], full_matrices=True)[2][len(self._V) :]
+        null = np.zeros((p, len(complement)))
+        null[varies[:p]] = complement[:, : varies[:p].sum()].T / self.plain.scale[varies[:p], None]
+        return null
 
     def dependencies(self, most=5):
         """Each dependent column as a combination of the others, such as ``"x2 = 3 x0 - 0.5 x1 + 1"``."""
@@ -653,7 +657,11 @@ class _Orthogonal:
         triangle, pivot = qr(self._R, mode="r", pivoting=True, check_finite=False)
         kept, dropped = pivot[:rank], pivot[rank:]
         solution = np.linalg.lstsq(triangle[:rank, :rank], triangle[:rank, rank:], rcond=None)[0]
-        named = [self._sentence(kept, c, d, p) for c, d in zip(solution.T, dropped, strict=True) if d < p]
+        named = [
+            self._sentence(kept, combination, column, p)
+            for combination, column in zip(solution.T, dropped, strict=True)
+            if column < p and self._is_free[column]
+        ]
         return named if len(named) <= most else named[:most] + [f"and {len(named) - most} more"]
 
     def _sentence(self, kept, combination, column, p):
@@ -667,7 +675,7 @@ class _Orthogonal:
                 terms.append(f"{'-' if slope < 0 else '+'} {size}{name(index)}")
         if len(terms) > _MOST_TERMS:
             return f"{name(column)} = a combination of {len(terms)} other columns"
-        size = abs(shift[column]) + scale[column]
+        size = abs(shift[column]) + (scale[column] if np.isfinite(scale[column]) else 0.0)
         if self.plain.fit_intercept and abs(constant) > _TINY_SHARE * size:
             terms.append(f"{'-' if constant < 0 else '+'} {abs(constant):.4g}")
         return f"{name(column)} = " + (" ".join(terms).removeprefix("+ ") if terms else "0")
