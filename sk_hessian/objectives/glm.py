@@ -11,11 +11,11 @@ import copy
 from functools import cached_property
 
 import numpy as np
-from scipy.linalg import qr, svd
+from scipy.linalg import eigh, qr, svd
 from scipy.sparse.linalg import LinearOperator
 
 from sk_hessian.objectives import factors
-from sk_hessian.objectives._blocks import Columns, Rows
+from sk_hessian.objectives._blocks import Columns, Rows, weighted_grams
 from sk_hessian.objectives._programs import find_recession, positive_start
 from sk_hessian.objectives.contract import Objective
 
@@ -37,6 +37,9 @@ _ROUNDINGS = 16
 
 #: deviations below cannot be divided by: their inverse, times a coefficient, overflows
 _SMALLEST = 1e-302
+
+#: eigenvalues of a Gram matrix up to this leave the digits of those about one
+_WELL_SPREAD = 1e8
 
 #: constant columns, and sparse ones, beyond this are refused: their sums of squares overflow
 _LARGEST = 1e140
@@ -87,7 +90,8 @@ class GLMFactor(factors.PointFactor):
     def restrict(self, theta):
         """The part of ``theta`` that the coordinates can reach; the rest is flat, or zero at the optimum."""
         basis = self.columns.basis
-        if basis is None or basis.shape[0] == basis.shape[1]:
+        n_coef = len(self.columns.shift) * self.n_outputs
+        if basis is None or basis.shape[0] == basis.shape[1] or not theta[:n_coef].any():
             return theta
         plain = self.columns.without_basis()
         Z = plain.from_weights(theta[: self._n_theta].reshape(-1, self.n_outputs))
@@ -253,6 +257,14 @@ class GLMObjective(Objective):
         """Indices of the pairs of outputs whose blocks of the Hessian differ."""
         return np.triu_indices(self.loss.n_outputs)
 
+    def _wide_grams(self, parameters, kind):
+        """The blocks of the Hessian from rows that are kept in the coordinates of the basis."""
+
+        def bent(block, y, weight):
+            return self.loss.hessian(y, self._raw(block, parameters), kind) * weight[:, None, None]
+
+        return weighted_grams(self._basis_of.rows, self.rows.gather(bent)[:, *self._output_pairs])
+
     def _sum_curvature(self, theta, kind, columns):
         parameters = self.unpack(theta)
         k, m = self.loss.n_outputs, self.loss.n_outputs + self.loss.n_constants
@@ -268,7 +280,10 @@ class GLMObjective(Objective):
             return grams, columns.transpose(np.vstack([block.adjoint(cross), *ones])), bent[:, k:, k:].sum(axis=0)
 
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-            grams, *rest = self.rows.reduce(terms, columns)
+            if self._keeps_rows(columns):
+                grams, rest = self._wide_grams(parameters, kind), []
+            else:
+                grams, *rest = self.rows.reduce(terms, columns)
         r = columns.n_columns
         H = np.empty((r, k, r, k))
         for gram, a, b in zip(grams, *upper, strict=True):
@@ -282,8 +297,20 @@ class GLMObjective(Objective):
             H[output : r * k : k, output : r * k : k] += self._penalty_matrix(columns, output)
         return H
 
+    def _keeps_rows(self, columns):
+        """Whether the rows are kept in the coordinates of ``columns``."""
+        kept = self._basis_of and self._basis_of.columns is columns and self._basis_of.rows is not None
+        return kept and not self.loss.n_constants
+
     def _penalty_matrix(self, columns, output):
-        """The penalty of one output in the coordinates of ``columns``."""
+        """The penalty of one output in the coordinates of ``columns``; kept where it comes from a basis."""
+        if not (self._basis_of and self._basis_of.columns is columns):
+            return self._new_penalty_matrix(columns, output)
+        if output not in self._basis_of.penalties:
+            self._basis_of.penalties[output] = self._new_penalty_matrix(columns, output)
+        return self._basis_of.penalties[output]
+
+    def _new_penalty_matrix(self, columns, output):
         strength = np.zeros(self.n_features + self.fit_intercept)
         strength[: self.n_features] = self.penalty[:, output] / columns.scale / columns.scale
         if columns.basis is None:
@@ -475,7 +502,7 @@ class GLMObjective(Objective):
         base = self.penalty.mean(axis=1) / (strengths.mean() or 1.0)
         one = copy.copy(self)
         one.penalty = base[:, None]
-        return factors.Kronecker(A, C, one._penalty_matrix(columns, 0), strengths)
+        return factors.Kronecker(A, C, one._new_penalty_matrix(columns, 0), strengths)
 
     def _orthogonalise_if_needed(self, theta, curvature):
         """Decide once, by the curvature or by the columns' second moments, whether columns are nearly dependent."""
@@ -597,6 +624,21 @@ class GLMObjective(Objective):
         return f"x{feature}" if self.feature_names is None else str(self.feature_names[feature])
 
 
+def _singular(R, wide):
+    """The singular value decomposition of R, without null parts.
+
+    Of wide rows with a ridge of one from the small matrix R R', unless its eigenvalues spread so far that those about
+    one, which the ridge no longer drowns, would be lost.
+    """
+    if wide:
+        values, vectors = eigh(R @ R.T, driver="evd")
+        if values[-1] < _WELL_SPREAD:
+            keep = values > np.finfo(float).eps * len(R) * values[-1]
+            singular = np.sqrt(values[keep])
+            return vectors[:, keep], singular, (vectors[:, keep] / singular).T @ R
+    return svd(R, full_matrices=False, lapack_driver="gesdd")
+
+
 class _Orthogonal:
     """Coordinates in which nearly dependent columns are orthogonal, and the combinations that vanish in them.
 
@@ -614,13 +656,17 @@ class _Orthogonal:
         if wide:
             unit[:p] = np.where(ridge > 0, 1 / np.sqrt(np.where(ridge > 0, ridge, 1.0)), 0.0)
         R = self._triangle(objective, plain, unit, ridge if not wide else None)
-        _, singular, Vt = svd(R, full_matrices=False, lapack_driver="gesdd")
+        U, singular, Vt = _singular(R, wide)
         eps = np.finfo(objective.rows.X.dtype).eps
         keep = singular > eps * max(objective.n_rows, p) * singular.max(initial=0.0)
         self._R, self._V = (None, None) if wide else (R, Vt[keep])
         root = np.hypot(singular[keep], 1.0) if wide else singular[keep]
         basis = unit[:, None] * Vt[keep].T / root
         self.columns = Columns(plain.shift, plain.scale, plain.fit_intercept, basis)
+        #: the rows in these coordinates, where they are few
+        weight = objective.rows.weight / objective.rows.weight.sum()
+        self.rows = U[:, keep] * (singular[keep] / root) / np.sqrt(weight)[:, None] if wide else None
+        self.penalties = {}
 
     def _triangle(self, objective, plain, unit, ridge):
         total = objective.rows.weight.sum()
