@@ -155,6 +155,8 @@ class SparseBlock(DenseBlock):
 
     def squares(self, weights, columns):
         """See `DenseBlock.squares`."""
+        if columns.basis is not None:
+            return super().squares(weights, columns)
         X, shift = self._scaled(columns)
         total = weights.sum(axis=0)[:, None]
         squares = weights.T @ X.power(2) - 2 * shift * (weights.T @ X) + total * shift**2
