@@ -6,7 +6,7 @@ evaluated on every block and its results are added up, so a pass allocates a blo
 
 import operator
 from dataclasses import dataclass
-from functools import partial, reduce
+from functools import cached_property, partial, reduce
 from itertools import pairwise
 
 import numpy as np
@@ -17,8 +17,14 @@ from sk_hessian.objectives._threads import n_threads, run
 #: bytes of float64 rows in one block: 0.5 to 3 MB measured alike, below the call overhead shows, above the cache ends
 BLOCK_BYTES = 2**20
 
+#: rows of a block of targets
+_TARGET_ROWS = 2**16
+
 #: rows in a sample for the columns' units
 _MOMENT_ROWS = 4096
+
+#: units within this and its inverse have squares that are far from the floating-point range's ends
+_MODERATE = 1e60
 
 #: kurtosis beyond which a column's variance is in few rows: a level of one row in a hundred has 100
 _RARE = 30
@@ -53,6 +59,14 @@ class Columns:
     def n_columns(self):
         """Number of coordinates of one output."""
         return len(self.shift) + self.fit_intercept if self.basis is None else self.basis.shape[1]
+
+    @cached_property
+    def inverse_units(self):
+        """One over the units, where a product may be scaled after it is summed; None for a basis or extreme units."""
+        finite = self.scale[np.isfinite(self.scale)]
+        if self.basis is not None or not ((finite > 1 / _MODERATE) & (finite < _MODERATE)).all():
+            return None
+        return np.append(1 / self.scale, np.ones(int(self.fit_intercept)))
 
     def without_basis(self):
         """The standardised columns themselves."""
@@ -98,15 +112,24 @@ class DenseBlock:
 
     def standardised(self, columns):
         """The rows in the coordinates of ``columns``, shape (n, n_columns)."""
-        n, p = self.X.shape
-        Z = np.ones((n, p + columns.fit_intercept))
-        np.subtract(self.X, columns.shift, out=Z[:, :p])
-        Z[:, :p] /= columns.scale
+        Z = self._centred(columns)
+        Z[:, : self.X.shape[1]] /= columns.scale
         return Z if columns.basis is None else Z @ columns.basis
+
+    def _centred(self, columns):
+        n, p = self.X.shape
+        Z = np.empty((n, p + columns.fit_intercept))
+        np.subtract(self.X, columns.shift, out=Z[:, :p])
+        Z[:, p:] = 1
+        return Z
 
     def grams(self, weights, columns):
         """Z' diag(w) Z for every column w of ``weights`` (n, m), Z the standardised rows; shape (m, r, r)."""
-        return weighted_grams(self.standardised(columns), weights)
+        if columns.inverse_units is None:
+            return weighted_grams(self.standardised(columns), weights)
+        grams = weighted_grams(self._centred(columns), weights)
+        grams *= columns.inverse_units[:, None] * columns.inverse_units
+        return grams
 
     def squares(self, weights, columns):
         """The diagonals of `grams`, shape (m, r)."""
@@ -176,9 +199,10 @@ class SparseBlock(DenseBlock):
 def weighted_grams(Z, weights):
     """Z' diag(w) Z for every column w of ``weights``; a symmetric rank-k update where w has no negative entry."""
     grams = np.empty((weights.shape[1], Z.shape[1], Z.shape[1]))
+    scaled = np.empty_like(Z)
     for gram, w in zip(grams, weights.T, strict=True):
-        if (w >= 0).all():
-            scaled = Z * np.sqrt(w)[:, None]
+        if w.min(initial=0.0) >= 0:
+            np.multiply(Z, np.sqrt(w)[:, None], out=scaled)
             np.matmul(scaled.T, scaled, out=gram)
         else:
             np.matmul(Z.T, Z * w[:, None], out=gram)
@@ -262,6 +286,12 @@ class Rows:
             for i, term in enumerate(function(*self._block(part))):
                 total[i] = combine(total[i], term)
         return total
+
+    def reduce_targets(self, function):
+        """Sum of ``function(y, weight)`` over blocks of rows whose X is not needed."""
+        starts = range(0, self.n_rows, _TARGET_ROWS)
+        parts = (slice(start, start + _TARGET_ROWS) for start in starts)
+        return sum(function(self.y[part], self.weight[part]) for part in parts)
 
     def gather(self, function):
         """``function(block, y, weight)`` of all blocks, stacked by rows."""

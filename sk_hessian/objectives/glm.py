@@ -31,6 +31,7 @@ _SKETCH_FROM = 1e8
 #: share of the rows in a sampled factor; its cost is then that of a pass or so
 _SKETCH_SHARE = 0.1
 _SKETCH_PER_COLUMN = 10
+_SKETCH_MOST = 50_000
 
 #: rounding errors of a sum of n terms, allowing for blocks and for order
 _ROUNDINGS = 16
@@ -311,11 +312,14 @@ class GLMObjective(Objective):
         return self._basis_of.penalties[output]
 
     def _new_penalty_matrix(self, columns, output):
+        strength = self._strengths(columns, output)
+        return np.diag(strength) if columns.basis is None else (columns.basis.T * strength) @ columns.basis
+
+    def _strengths(self, columns, output):
+        """The penalty of one output on the standardised columns."""
         strength = np.zeros(self.n_features + self.fit_intercept)
         strength[: self.n_features] = self.penalty[:, output] / columns.scale / columns.scale
-        if columns.basis is None:
-            return np.diag(strength)
-        return (columns.basis.T * strength) @ columns.basis
+        return strength
 
     # -- preconditioning ------------------------------------------------------------------------------------------
 
@@ -393,7 +397,7 @@ class GLMObjective(Objective):
     @cached_property
     def _sketch(self):
         n, p = self.n_rows, self.n_features
-        size = max(int(n * _SKETCH_SHARE), _SKETCH_PER_COLUMN * p)
+        size = max(min(int(n * _SKETCH_SHARE), _SKETCH_MOST), _SKETCH_PER_COLUMN * p)
         if n * p**2 < _SKETCH_FROM or size > n // 2 or not self._is_dense():
             return None
         rows, chance = self._draw(size)
@@ -484,7 +488,8 @@ class GLMObjective(Objective):
             squares, constants = self.rows.reduce(terms, columns)
         diagonal = squares.T / self._total
         for output in range(k):
-            diagonal[:, output] += np.diag(self._penalty_matrix(columns, output))
+            strength = self._strengths(columns, output)
+            diagonal[:, output] += strength if columns.basis is None else strength @ columns.basis**2
         return np.concatenate([diagonal.ravel(), constants / self._total])
 
     def _kronecker(self, theta, columns):
@@ -539,7 +544,7 @@ class GLMObjective(Objective):
 
     @cached_property
     def _saturated_value(self):
-        return self.rows.weight @ self.loss.saturated(self.rows.y) / self._total
+        return self.rows.reduce_targets(lambda y, weight: weight @ self.loss.saturated(y)) / self._total
 
     @cached_property
     def scale(self):
@@ -549,10 +554,11 @@ class GLMObjective(Objective):
 
     @cached_property
     def _null_value(self):
-        y = self.rows.y
-        raw = np.tile(self._null_raw, (len(y), 1))
+        def total(y, weight):
+            return weight @ self.loss.value(y, np.tile(self._null_raw, (len(y), 1)))
+
         with np.errstate(over="ignore", invalid="ignore"):
-            return self.rows.weight @ self.loss.value(y, raw) / self._total
+            return self.rows.reduce_targets(total) / self._total
 
     def predictor_change(self, theta, directions):
         """See `Objective.predictor_change`; half a pass, and none where the curvature is constant."""

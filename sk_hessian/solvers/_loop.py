@@ -26,6 +26,9 @@ _WARM_UP = Newton()
 _WARM_UP_ITERATIONS = 15
 _SKETCH_PRECISION = 0.1
 
+#: a Newton step that still moves predictors at a decrement below this share of the scale suggests separation
+_SUSPICIOUS = 1e-6
+
 #: most iterations between two looks at the certificate
 _LONGEST_GAP = 64
 
@@ -74,7 +77,7 @@ class Run:
         self.rescued = -1
         self.refresh_decrement = self.best_decrement = self._estimate()
         self.certificate = self.recession = None
-        self.asked = False
+        self.diagnoses, self.asked = True, False
         self.history = {name: [] for name in HISTORY_COLUMNS}
 
     def _warmed_up(self, plain, start):
@@ -84,6 +87,7 @@ class Run:
             return start
         tol = np.sqrt(_SKETCH_PRECISION * start.theta.size / sketch.n_rows)
         run = Run(sketch, start.theta, _WARM_UP, tol)
+        run.diagnoses = False
         theta = run.go(_WARM_UP_ITERATIONS, None).x
         self.counts.others += run.counts.passes * sketch.n_rows / self.objective.n_rows
         warm = plain.evaluate(theta - plain.origin)
@@ -177,7 +181,7 @@ class Run:
                 return self._leave_saddle(certificate.downhill)
             if certificate.change <= MOST_CHANGE or self._is_perfect():
                 return "optimal"
-            if self._is_separated():
+            if certificate.decrement <= _SUSPICIOUS * self._scale(0.0) and self._is_separated():
                 return "separated"
         self.next_look = self.iteration + self.look_gap
         if certificate.factor is not None and self.spec.precondition in ("auto", "full"):
@@ -205,7 +209,7 @@ class Run:
         return self._look() or ("separated" if self._is_separated() else status)
 
     def _is_separated(self):
-        if not self.asked:
+        if self.diagnoses and not self.asked:
             self.asked = True
             self.counts.others += 1
             self.recession = self.objective.diagnose(self.point.theta, self.certificate.step)
