@@ -182,9 +182,11 @@ class LinearModel(BaseEstimator):
                 f"warm_start=True: the former coef_ is for {coef.shape[::-1]} (outputs, features), "
                 f"the data need {expected[::-1]}; refit with warm_start=False"
             )
-        constants = [np.log(self.scale_)] if objective.loss.n_constants else []
-        start = objective.pack(coef, intercept, constants)
-        return start if np.isfinite(objective.value_and_gradient(start)[0]) else objective.start()
+        null = objective.start()
+        # the constants begin anew: a scale that had collapsed on a perfect fit would hide the gradient
+        start = objective.pack(coef, intercept, objective.unpack(null)[2])
+        values = [objective.value_and_gradient(theta)[0] for theta in (start, null)]
+        return start if values[0] <= values[1] else null
 
     def _advice(self):
         """What a user must know of the fit, or an empty string."""

@@ -103,10 +103,13 @@ class LogisticRegression(ClassifierMixin, LinearModel):
         self.classes_, index = np.unique(y, return_inverse=True)
         if len(self.classes_) < 2:
             raise ValueError(f"y has only one class, {self.classes_[0]!r}: a classifier needs at least two classes")
-        if self.class_weight is not None:
+        if isinstance(self.class_weight, str) and self.class_weight == "balanced":
+            # a row of weight two counts as two rows here too
+            weight = weight * (weight.sum() / (len(self.classes_) * np.bincount(index, weights=weight)))[index]
+        elif self.class_weight is not None:
             weight = weight * compute_sample_weight(self.class_weight, y)
-        if not (weight > 0).all():
-            raise ValueError("class_weight must be positive; drop the rows of a class that should not count")
+        if not ((weight > 0) & np.isfinite(weight)).all():
+            raise ValueError("class_weight must be positive and finite; drop the rows of a class that should not count")
         if len(self.classes_) == 2:
             return index.astype(float), weight, BinaryCrossEntropy()
         return index, weight, SoftmaxCrossEntropy(len(self.classes_))

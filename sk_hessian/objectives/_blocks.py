@@ -17,6 +17,9 @@ from sk_hessian.objectives._threads import n_threads, run
 #: bytes of float64 rows in one block: 0.5 to 3 MB measured alike, below the call overhead shows, above the cache ends
 BLOCK_BYTES = 2**20
 
+#: bytes of what a pass computes for the rows of a sparse block
+_SPARSE_BYTES = 2**26
+
 #: rows of a block of targets
 _TARGET_ROWS = 2**16
 
@@ -135,6 +138,10 @@ class DenseBlock:
         """The diagonals of `grams`, shape (m, r)."""
         return weights.T @ self.standardised(columns) ** 2
 
+    def take_columns(self, which):
+        """The same rows with some of the columns."""
+        return type(self)(self.X[:, which])
+
     def norms(self, columns):
         """Squared norm of each standardised row."""
         Z = self.standardised(columns)
@@ -216,6 +223,17 @@ def _csr_rows(X, part):
     return sp.csr_array(entries, shape=(part.stop - part.start, X.shape[1]))
 
 
+def as_rows(X):
+    """X as an array or a canonical CSR matrix; copied only where entries are double or the format is another."""
+    if not sp.issparse(X):
+        return np.asarray(X)
+    X = sp.csr_array(X)
+    if not X.has_canonical_format:
+        X = X.copy()
+        X.sum_duplicates()
+    return X
+
+
 class Rows:
     """X, y and weights, read in blocks.
 
@@ -245,13 +263,14 @@ class Rows:
         for part in self._parts(columns, dense):
             yield self._block(part)
 
-    def _parts(self, columns=None, dense=False):
+    def _parts(self, columns=None, dense=False, width=0):
         """The blocks as slices of rows."""
         dense = dense or (columns is not None and columns.basis is not None)
         if self.is_sparse and not dense:
-            size = -(-self.n_rows // n_threads(self.X.nnz))
+            size = min(-(-self.n_rows // n_threads(self.X.nnz)), max(1, _SPARSE_BYTES // (8 * (width + 1))))
         else:
-            size = max(1, BLOCK_BYTES // (8 * (self.n_features + (columns.n_columns if columns else 0))))
+            width += self.n_features + (columns.n_columns if columns else 0)
+            size = max(1, BLOCK_BYTES // (8 * width))
         return [slice(start, min(start + size, self.n_rows)) for start in range(0, self.n_rows, size)]
 
     def _block(self, part):
@@ -260,7 +279,7 @@ class Rows:
             return SparseBlock(_csr_rows(self.X, part)), y, weight
         return DenseBlock(self.X[part].astype(float, copy=False)), y, weight
 
-    def reduce(self, function, columns=None, combine=operator.add):
+    def reduce(self, function, columns=None, combine=operator.add, width=0):
         """Sum of ``function(block, y, weight)``, a tuple of arrays, over all blocks; on several threads if it pays.
 
         Parameters
@@ -270,8 +289,10 @@ class Rows:
             The coordinates in which the rows will be needed.
         combine : callable
             What to do instead of adding.
+        width : int
+            Further numbers that the function needs for each row.
         """
-        parts = self._parts(columns)
+        parts = self._parts(columns, width=width)
         workers = min(n_threads(self.X.nnz if self.is_sparse else self.X.size), len(parts))
         if workers == 1:
             return self._combine(function, combine, parts)
@@ -312,9 +333,8 @@ class Rows:
 
     def norms(self, columns, which):
         """Squared norm of each row over some standardised columns."""
-        part = Rows(self.X[:, which], self.y, self.weight)
         units = Columns(columns.shift[which], columns.scale[which], False)
-        return part.gather(lambda block, y, weight: block.norms(units))
+        return self.gather(lambda block, y, weight: block.take_columns(which).norms(units))
 
     def _unit_sample(self):
         rows = np.random.default_rng(0).choice(self.n_rows, min(_MOMENT_ROWS, self.n_rows), replace=False)
@@ -338,8 +358,8 @@ class Rows:
         centre, deviation = self._unit_sample()._exact_moments(fit_intercept)
         rare = np.flatnonzero(deviation == 0)
         if rare.size:
-            part = Rows(self.X[:, rare], self.y, self.weight)
-            centre[rare], deviation[rare] = part._exact_moments(fit_intercept)
+            exact = self._exact_moments(fit_intercept)
+            centre[rare], deviation[rare] = exact[0][rare], exact[1][rare]
         return centre, deviation
 
     def _exact_moments(self, fit_intercept):

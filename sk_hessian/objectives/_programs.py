@@ -18,8 +18,8 @@ from scipy.optimize import linprog
 #: violations of a unit mean margin that count as rounding; the linear program's own feasibility tolerance is 1e-7
 _ROUNDING = 1e-6
 
-#: entries of the program beyond which it is not tried (about ten seconds)
-_LARGEST_PROGRAM = 2e7
+#: entries of the program beyond which it is not tried (some ten seconds and a gigabyte)
+_LARGEST_PROGRAM = 5e6
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,9 @@ def find_recession(objective, theta, direction):
     if not _may_recede(objective):
         return None
     found = None
-    if free.sum() * objective.n_rows * objective.loss.n_outputs**2 <= _LARGEST_PROGRAM:
+    if not free.any() and objective.class_names is not None:
+        return None  # every class has rows, so the intercepts alone separate none
+    if (free.sum() + 1) * objective.n_rows * objective.loss.n_outputs**2 <= _LARGEST_PROGRAM:
         found = _by_program(objective, free)
     elif free.all():
         candidates = (d for d in (direction, theta) if _is_recession(objective, d))

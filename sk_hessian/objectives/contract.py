@@ -17,6 +17,8 @@ class Objective:
         Rows that the objective sums over; None for a plain function.
     scale : float or None
         What the tolerance is relative to; None for what a run gains.
+    resolution : float
+        Differences of the objective that rounding of the data alone makes.
     lower_bound : float
         The least value, where some finite parameters may have it; -inf where that is not known.
     curvature : {"observed", "expected"}
@@ -27,6 +29,7 @@ class Objective:
     n_rows = None
     scale = None
     lower_bound = -np.inf
+    resolution = 0.0
     curvature = "observed"
 
     def value_and_gradient(self, theta):
@@ -129,6 +132,19 @@ class Objective:
         bool
         """
         raise NotImplementedError
+
+    def can_factor(self, n_parameters):
+        """Whether a full factor of the exact Hessian is affordable, once.
+
+        Parameters
+        ----------
+        n_parameters : int
+
+        Returns
+        -------
+        bool
+        """
+        return self.forms_hessian(n_parameters)
 
     def preconditioner(self, theta, kind="auto", curvature="expected"):
         """A factor P of the Hessian at ``theta``, P'HP near the identity.

@@ -43,8 +43,8 @@ class PointFactor:
 
     @property
     def is_full(self):
-        """Whether it sees the coupling of the parameters."""
-        return not isinstance(self.inner, Diagonal)
+        """Whether it comes from a whole Hessian, if a nearby or sampled one: P'HP is then near the identity."""
+        return not isinstance(self.inner, (Diagonal, Kronecker))
 
     def apply(self, u):
         """P u, shape (n_parameters,)."""

@@ -124,10 +124,13 @@ class FunctionObjective(Objective):
         if kind is None:
             return None
         if kind == "diagonal":
-            size = np.abs(self.hessian_diagonal(theta))
+            size = np.nan_to_num(np.abs(self.hessian_diagonal(theta)))
             size = np.maximum(size, _CURVATURE_FLOOR * size.max()) if size.any() else np.ones(theta.size)
             return factors.PointFactor(factors.Diagonal(1 / np.sqrt(size)), theta, None, False)
-        values, vectors = eigh(self.hessian_matrix(theta))
+        H = self.hessian_matrix(theta)
+        if not np.isfinite(H).all():
+            return None
+        values, vectors = eigh(H)
         is_positive = values.min() > _CURVATURE_FLOOR * np.abs(values).max()
         size = np.abs(values) if values.any() else np.ones(theta.size)
         inner = factors.Spectral(size, vectors, np.ones(theta.size))

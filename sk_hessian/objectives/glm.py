@@ -15,7 +15,7 @@ from scipy.linalg import eigh, qr, svd
 from scipy.sparse.linalg import LinearOperator
 
 from sk_hessian.objectives import factors
-from sk_hessian.objectives._blocks import Columns, Rows, weighted_grams
+from sk_hessian.objectives._blocks import Columns, Rows, as_rows, weighted_grams
 from sk_hessian.objectives._programs import find_recession, positive_start
 from sk_hessian.objectives.contract import Objective
 
@@ -41,6 +41,12 @@ _SMALLEST = 1e-302
 
 #: eigenvalues of a Gram matrix up to this leave the digits of those about one
 _WELL_SPREAD = 1e8
+
+#: outputs whose pairs are summed one by one for an exact factor
+_MOST_PAIRED_OUTPUTS = 32
+
+#: multiplications that an exact factor of a softmax model may cost, a second or so
+_MOST_FACTOR_COST = 2e10
 
 #: constant columns, and sparse ones, beyond this are refused: their sums of squares overflow
 _LARGEST = 1e140
@@ -130,6 +136,7 @@ class GLMObjective(Objective):
         feature_names=None,
         class_names=None,
     ):
+        X, y = as_rows(X), np.asarray(y)
         weight = np.ones(X.shape[0]) if sample_weight is None else np.asarray(sample_weight, dtype=float)
         if not 1 / _EXTREME < weight.max() < _EXTREME:
             weight = weight / weight.max()
@@ -284,7 +291,7 @@ class GLMObjective(Objective):
             if self._keeps_rows(columns):
                 grams, rest = self._wide_grams(parameters, kind), []
             else:
-                grams, *rest = self.rows.reduce(terms, columns)
+                grams, *rest = self.rows.reduce(terms, columns, width=m**2)
         r = columns.n_columns
         H = np.empty((r, k, r, k))
         for gram, a, b in zip(grams, *upper, strict=True):
@@ -366,7 +373,8 @@ class GLMObjective(Objective):
         return self._basis_of.columns if self._basis_of else self._plain_columns
 
     def _is_wide(self):
-        return self.n_features > max(self.n_rows, MAX_DENSE_SOFTMAX) and (self.penalty > 0).all()
+        is_wide = self.n_features > max(self.n_rows, MAX_DENSE_SOFTMAX) and not self.rows.is_sparse
+        return is_wide and (self.penalty > 0).all()
 
     def _is_dense(self):
         """Whether a full factor is affordable."""
@@ -375,6 +383,14 @@ class GLMObjective(Objective):
     def forms_hessian(self, n_parameters=None):
         """See `Objective.forms_hessian`."""
         return self._is_dense() and (self.loss.n_outputs == 1 or self.n_parameters <= MAX_DENSE_SOFTMAX)
+
+    def can_factor(self, n_parameters=None):
+        """See `Objective.can_factor`: by the size of the matrix and the cost of its sum over the rows."""
+        size = min(self.columns.n_columns * self.loss.n_outputs, self.n_parameters)
+        if self.loss.n_outputs == 1:
+            return self._is_dense()
+        few = self.loss.n_outputs <= _MOST_PAIRED_OUTPUTS and size <= MAX_DENSE_COLUMNS
+        return few and self.n_rows * size**2 <= _MOST_FACTOR_COST
 
     def _resolve(self, kind):
         k = self.loss.n_outputs
@@ -415,11 +431,12 @@ class GLMObjective(Objective):
         generator = np.random.default_rng(_SKETCH_SEED)
         rare = self.rows.rare_columns()
         rare = rare[np.isfinite(self._plain_columns.scale[rare])]
-        if not rare.size:
+        weight = self.rows.weight / self._total
+        if not rare.size and np.ptp(weight) == 0:
             rows = (np.arange(size) + generator.random(size)) * (self.n_rows / size)
             return rows.astype(np.intp), size / self.n_rows
-        norms = self.rows.norms(self._plain_columns, rare)
-        chance = 0.5 * size * (1 / self.n_rows + norms / norms.sum())
+        norms = weight * self.rows.norms(self._plain_columns, rare) if rare.size else weight
+        chance = 0.5 * size * (weight + norms / norms.sum())
         rows = np.flatnonzero(generator.random(self.n_rows) < chance)
         return rows, np.minimum(chance[rows], 1.0)
 
@@ -485,7 +502,7 @@ class GLMObjective(Objective):
             return block.squares(bent[:, :k], columns), bent[:, k:].sum(axis=0)
 
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-            squares, constants = self.rows.reduce(terms, columns)
+            squares, constants = self.rows.reduce(terms, columns, width=(k + self.loss.n_constants) ** 2)
         diagonal = squares.T / self._total
         for output in range(k):
             strength = self._strengths(columns, output)
@@ -496,13 +513,14 @@ class GLMObjective(Objective):
         parameters = self.unpack(theta)
 
         def terms(block, y, weight):
-            bent = self.loss.hessian(y, self._raw(block, parameters), "expected")
-            size = np.einsum("nkk->n", bent) * weight
-            return (bent * weight[:, None, None]).sum(axis=0), block.grams(size[:, None], columns)[0]
+            if self.loss.quadratic:
+                return weight.sum() * np.eye(self.loss.n_outputs), block.grams(weight[:, None], columns)[0]
+            total, size = self.loss.total_hessian(y, self._raw(block, parameters), weight)
+            return total, block.grams((size * weight)[:, None], columns)[0]
 
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-            C, A = self.rows.reduce(terms, columns)
-        A, C = A / np.trace(C), C / self._total
+            C, A = self.rows.reduce(terms, columns, width=self.loss.n_outputs)
+        A, C = A / (self._total if self.loss.quadratic else np.trace(C)), C / self._total
         strengths = self.penalty.mean(axis=0)
         base = self.penalty.mean(axis=1) / (strengths.mean() or 1.0)
         one = copy.copy(self)
@@ -550,7 +568,13 @@ class GLMObjective(Objective):
     def scale(self):
         """The null model's loss above the saturated one, the unit of the tolerance."""
         null = self._null_value if np.isfinite(self._null_value) else self.value_and_gradient(self.start())[0]
-        return max(null - self._saturated_value, np.finfo(float).eps * self.loss.unit(self.rows.y, self.rows.weight))
+        return max(null - self._saturated_value, self.resolution, np.finfo(float).tiny)
+
+    @cached_property
+    def resolution(self):
+        """See `Objective.resolution`: of squares that of a relative rounding, else a rounding of the loss's unit."""
+        unit, eps = self.loss.unit(self.rows.y, self.rows.weight), np.finfo(float).eps
+        return unit * (4 * eps) ** 2 if self.loss.quadratic else unit * eps
 
     @cached_property
     def _null_value(self):
@@ -630,15 +654,15 @@ class GLMObjective(Objective):
         return f"x{feature}" if self.feature_names is None else str(self.feature_names[feature])
 
 
-def _singular(R, wide):
+def _singular(R, ridge):
     """The singular value decomposition of R, without null parts.
 
-    Of wide rows with a ridge of one from the small matrix R R', unless its eigenvalues spread so far that those about
-    one, which the ridge no longer drowns, would be lost.
+    Of wide rows from the small matrix R R', unless its eigenvalues spread so far that those about the ``ridge``, where
+    the penalty no longer drowns them, would be lost.
     """
-    if wide:
+    if ridge:
         values, vectors = eigh(R @ R.T, driver="evd")
-        if values[-1] < _WELL_SPREAD:
+        if values[-1] < _WELL_SPREAD * ridge:
             keep = values > np.finfo(float).eps * len(R) * values[-1]
             singular = np.sqrt(values[keep])
             return vectors[:, keep], singular, (vectors[:, keep] / singular).T @ R
@@ -656,25 +680,43 @@ class _Orthogonal:
         self._objective_name = objective.name
         plain = objective._plain_columns
         p, wide = objective.n_features, objective._is_wide()
-        ridge = objective.penalty.mean(axis=1) / objective._mean_curvature / plain.scale / plain.scale
-        self.plain, self._is_free = plain, (objective.penalty == 0).all(axis=1)
+        ridge = objective.penalty.min(axis=1) / objective._mean_curvature / plain.scale / plain.scale
+        self.plain, self._is_free = plain, objective.penalty.min(axis=1) == 0
+        varies = np.isfinite(plain.scale)
+        # where all is penalised the optimum is in the span of the rows in units of the penalty, so that no more is
+        # needed; where some is not, the penalty enters as rows
+        spanned = bool((ridge[varies] > 0).all() and varies.any())
+        typical = np.exp(np.log(ridge[varies]).mean()) if spanned else 0.0
         unit = np.ones(p + plain.fit_intercept)
-        if wide:
-            unit[:p] = np.where(ridge > 0, 1 / np.sqrt(np.where(ridge > 0, ridge, 1.0)), 0.0)
-        R = self._triangle(objective, plain, unit, ridge if not wide else None)
-        U, singular, Vt = _singular(R, wide)
-        eps = np.finfo(objective.rows.X.dtype).eps
-        keep = singular > eps * max(objective.n_rows, p) * singular.max(initial=0.0)
-        self._R, self._V = (None, None) if wide else (R, Vt[keep])
-        root = np.hypot(singular[keep], 1.0) if wide else singular[keep]
-        basis = unit[:, None] * Vt[keep].T / root
+        if spanned:
+            unit[:p] = np.where(varies, np.sqrt(typical / np.where(varies, ridge, 1.0)), 0.0)
+        R = self._triangle(objective, plain, unit, None if spanned else ridge)
+        U, singular, Vt = _singular(R, typical if wide else 0.0)
+        keep = singular > np.finfo(float).eps * max(objective.n_rows, p) * singular.max(initial=0.0)
+        self._R, self._V = (None, None) if spanned else (R, Vt[keep])
+        root = np.hypot(singular[keep], np.sqrt(typical))
+        basis = self._shortest(unit[:, None] * Vt[keep].T / root)
         self.columns = Columns(plain.shift, plain.scale, plain.fit_intercept, basis)
         #: the rows in these coordinates, where they are few
         weight = objective.rows.weight / objective.rows.weight.sum()
         self.rows = U[:, keep] * (singular[keep] / root) / np.sqrt(weight)[:, None] if wide else None
         self.penalties = {}
 
+    def _shortest(self, basis):
+        """The coordinates without what the null space adds to coefficients in the user's units."""
+        null = self.null_space()
+        if not null.shape[1]:
+            return basis
+        p, varies = len(null), np.isfinite(self.plain.scale)
+        coef = np.zeros((p, basis.shape[1]))
+        coef[varies] = basis[:p][varies] / self.plain.scale[varies, None]
+        along = null @ np.linalg.lstsq(null, coef, rcond=None)[0]
+        basis = basis.copy()
+        basis[:p][varies] -= along[varies] * self.plain.scale[varies, None]
+        return basis
+
     def _triangle(self, objective, plain, unit, ridge):
+        """The rows, or where they are more than the columns their triangular factor, with a ridge as further rows."""
         total = objective.rows.weight.sum()
         R = np.zeros((0, len(unit)))
         if ridge is not None and ridge.any():

@@ -11,13 +11,13 @@ and list it in `LOSSES`: the tests of every derivative then apply to it.
 import numpy as np
 from scipy.special import xlogy
 
-#: a correction of the MAD that makes it estimate the standard deviation of a normal sample, 1 / Phi^-1(3/4)
 #: changes of a prediction below so many times the floor of the scale are rounding
 _ROUNDING = 100
 
 #: a scale below so many times its floor is due to rounding alone
 _PERFECT = 1e7
 
+#: a correction of the MAD that makes it estimate the standard deviation of a normal sample, 1 / Phi^-1(3/4)
 _MAD_TO_SIGMA = 1.4826022185056018
 
 
@@ -68,6 +68,11 @@ class Loss:
         positive semi-definite, and what Fisher scoring uses).
         """
         raise NotImplementedError
+
+    def total_hessian(self, y, raw, weight):
+        """Weighted sum of the expected Hessians, shape (m, m), and the trace of each, shape (n,)."""
+        hessian = self.hessian(y, raw, "expected")
+        return np.einsum("n,nkl->kl", weight, hessian), np.einsum("nkk->n", hessian)
 
     def hessian_product(self, y, raw, change, kind):
         """Hessian of each row times its ``change``, both of shape (n, m)."""
@@ -268,6 +273,14 @@ class SoftmaxCrossEntropy(Loss):
         diagonal = np.arange(self.n_outputs)
         hessian[:, diagonal, diagonal] += probability
         return hessian
+
+    def total_hessian(self, y, raw, weight):
+        """See `Loss.total_hessian`; without forming that of any row."""
+        probability = self.inverse_link(raw)
+        weighted = probability * _column(weight)
+        return np.diag(weighted.sum(axis=0)) - probability.T @ weighted, 1 - np.einsum(
+            "nk,nk->n", probability, probability
+        )
 
     def hessian_product(self, y, raw, change, kind):
         """See `Loss.hessian_product`."""

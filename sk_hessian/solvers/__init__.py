@@ -107,7 +107,13 @@ def minimize(objective, x0, solver="auto", *, tol=1e-4, max_iter=1000, callback=
     """
     spec = check_solver(solver)
     x0 = np.array(x0, dtype=float)
+    for needed in ("value_and_gradient", "preconditioner", "sketch"):
+        if not hasattr(objective, needed):
+            raise TypeError(f"objective must be an Objective, such as FunctionObjective(fun), got {objective!r}")
     _check_numbers(x0, tol, max_iter)
+    expected = getattr(objective, "n_parameters", x0.size)
+    if x0.size != expected:
+        raise ValueError(f"x0 has {x0.size} entries, but the objective has {expected} parameters")
     if callback is not None and not callable(callback):
         raise TypeError(f"callback must be callable, got {callback!r}")
     spec = choose(objective, x0.size) if spec is None else spec

@@ -24,6 +24,9 @@ _SMALL = 200
 _SETTLED = 3
 _MOST_PRODUCTS = 500
 
+#: ... and the residual has fallen to this share, so that small eigenvalues have had their say
+_RESIDUAL = 1e-3
+
 #: from a full factor their gains fall geometrically: with this ratio or a smaller one, what is missing is known
 _FALL = 0.5
 _MISSING = 0.1
@@ -76,9 +79,9 @@ def certify(problem, point, known, threshold):
             certificate = _by_near_factor(problem, point, factor)
             if certificate is not None:
                 return certificate
-    objective, size = problem.objective, point.theta.size
+    objective, size = problem.objective, problem.factor.shape[1]
     cheap = size <= _SMALL and objective.sketch() is None
-    if objective.forms_hessian(size) and (cheap or not problem.has_full_factor):
+    if cheap or (not problem.has_full_factor and objective.can_factor(size)):
         return _by_exact_factor(problem, point)
     return _by_products(problem, point, threshold)
 
@@ -120,8 +123,10 @@ def _by_products(problem, point, threshold):
             return False
         gains.append(cg.gain)
         quiet = len(gains) >= _SETTLED and max(gains[-_SETTLED:]) <= 0.01 * cg.decrement
+        quiet = quiet and cg.residual <= _RESIDUAL * first
         return quiet or missing() <= _MISSING * cg.decrement or cg.decrement > threshold(cg.decrement)
 
+    first = np.linalg.norm(point.slope)
     cg = conjugate_gradient(operator.matvec, point.slope, 0.0, settled, min(2 * point.u.size, _MOST_PRODUCTS))
     step = problem.factor.apply(cg.step)
     rest = missing()

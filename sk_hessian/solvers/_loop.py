@@ -26,6 +26,9 @@ _WARM_UP = Newton()
 _WARM_UP_ITERATIONS = 15
 _SKETCH_PRECISION = 0.1
 
+#: decrement, as a share of the scale, of a start that needs no step
+_AT_OPTIMUM = 1e-18
+
 #: a Newton step that still moves predictors at a decrement below this share of the scale suggests separation
 _SUSPICIOUS = 1e-6
 
@@ -67,6 +70,9 @@ class Run:
             raise ValueError("the objective is not finite at the start x0; pass a feasible one")
         start = self._warmed_up(plain, start) if spec.warms_up else start
         self.problem, self.point = plain.refactored(factor_at(objective, spec, start.theta, self.counts), start)
+        reachable = self.problem.restricted()
+        if reachable.origin is not self.problem.origin:
+            self.problem, self.point = reachable, reachable.start()
         self.best = self.point
         self.first_value = self.point.value
         self.method = spec.begin(self.problem, self.point, random_state)
@@ -96,16 +102,22 @@ class Run:
     def go(self, max_iter, callback):
         """Iterate until a verdict; returns the `Result`."""
         self._record(0.0, 0.0)
-        status = self._verdict()
+        status = self._verdict() if self._starts_at_optimum() else None
         while status is None:
             if self.iteration >= max_iter:
                 status = self._last_look("max_iter")
                 break
             moved = self._advance()
             status = self._verdict() if moved else self._exhausted()
-            if callback is not None and callback(State(self.point.theta, self.iteration, self._latest())):
+            if callback is not None and callback(State(self.point.theta.copy(), self.iteration, self._latest())):
                 status = status or "stopped"
         return self._result(status)
+
+    def _starts_at_optimum(self):
+        """Whether not even one step is worth it: a heavy penalty's small coefficients are."""
+        if self.problem.is_identity:
+            return not self.point.gradient.any()
+        return self._estimate() <= max(_AT_OPTIMUM * self._scale(0.0), self.objective.resolution)
 
     def _advance(self):
         """One outer iteration; whether it got anywhere."""
@@ -229,7 +241,7 @@ class Run:
 
     def _restart(self, theta):
         factor = factor_at(self.objective, self.spec, theta, self.counts)
-        self.problem = Preconditioned(self.objective, factor, theta, self.counts)
+        self.problem = Preconditioned(self.objective, factor, theta, self.counts).restricted()
         self.point = self.best = self.problem.start()
         self._after_refresh()
 
@@ -285,7 +297,7 @@ class Run:
         return {name: column[-1] for name, column in self.history.items()}
 
     def _result(self, status):
-        point = self.best if status in ("diverged", "max_iter", "stalled") else self.point
+        point = self.best if status in ("diverged", "max_iter", "stalled", "stopped") else self.point
         gap = point.value - self.objective.lower_bound
         decrement = np.nan if self.certificate is None else min(self.certificate.decrement, gap)
         scale = self._scale(0.0 if np.isnan(decrement) else decrement)

@@ -639,7 +639,7 @@ class Newton(Solver):
         """Whether a run forms the Hessian as a matrix."""
         if self.linear_solver == "auto":
             return self.hessian != "diagonal" and objective.forms_hessian(n_parameters)
-        return self.linear_solver == "cholesky"
+        return self.linear_solver == "cholesky" and self.hessian != "diagonal"
 
     def begin(self, problem, point, random_state):
         """The state of a run on ``problem`` from ``point``."""
@@ -712,7 +712,8 @@ class _NewtonRun(MethodRun):
             part = problem if self.rows is None else problem.sample(self.rows)
             return DenseCurvature(part.hessian_matrix(point, self.kind))
         self.first_norm = self.first_norm or np.linalg.norm(point.slope)
-        return OperatorCurvature(problem.hessian(point, self.kind), self.first_norm, max(20, min(point.u.size, 200)))
+        part = problem if self.rows is None else problem.sample(self.rows)
+        return OperatorCurvature(part.hessian(point, self.kind), self.first_norm, max(20, min(point.u.size, 200)))
 
     def _remember(self, problem, point, curvature):
         if curvature.triangle is not None and self.rows is None:

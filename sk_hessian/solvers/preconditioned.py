@@ -112,7 +112,7 @@ class Preconditioned:
 
     def __init__(self, objective, factor, origin, counts, share=1.0):
         self.objective, self.factor, self.counts = objective, factor, counts
-        self.origin = factor.restrict(origin)
+        self.origin = origin
         self._share = share
 
     @property
@@ -170,11 +170,13 @@ class Preconditioned:
         share = len(rows) / self.objective.n_rows
         return Preconditioned(self.objective.sample(rows), self.factor, self.origin, self.counts, share)
 
+    def restricted(self):
+        """The same problem with its origin where the factor's coordinates can reach it."""
+        return Preconditioned(self.objective, self.factor, self.factor.restrict(self.origin), self.counts)
+
     def refactored(self, factor, point):
         """The problem in coordinates of another ``factor`` with its origin at ``point``, and that point in them."""
         problem = Preconditioned(self.objective, factor, point.theta, self.counts)
-        if problem.origin is not point.theta:
-            return problem, problem.start()
         moved = replace(point, u=np.zeros(factor.shape[1]), slope=factor.transpose(point.gradient))
         return problem, moved
 
