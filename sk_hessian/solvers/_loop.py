@@ -72,7 +72,9 @@ class Run:
         self.problem, self.point = plain.refactored(factor_at(objective, spec, start.theta, self.counts), start)
         reachable = self.problem.restricted()
         if reachable.origin is not self.problem.origin:
-            self.problem, self.point = reachable, reachable.start()
+            moved = reachable.start()
+            if np.isfinite(moved.value):
+                self.problem, self.point = reachable, moved
         self.best = self.point
         self.first_value = self.point.value
         self.method = spec.begin(self.problem, self.point, random_state)
