@@ -15,9 +15,9 @@ class _LeastSquares(MultiOutputMixin, RegressorMixin, LinearModel):
         return {"y_numeric": True, "multi_output": True}
 
     def _encode(self, y, weight):
-        loss = SquaredLoss(1 if y.ndim == 1 else y.shape[1])
+        loss, y = SquaredLoss(1 if y.ndim == 1 else y.shape[1]), y.astype(float, copy=False)
         _validation.check_range(loss, y, type(self).__name__)
-        return y.astype(float, copy=False), weight, loss
+        return y, weight, loss
 
     def _unpack(self, objective, coef, intercept, constants):
         single = objective.rows.y.ndim == 1
