@@ -24,6 +24,10 @@ _VERBOSE_COLUMNS = {
 }
 
 
+#: a warm start's scale is at least this share of the null model's
+_LEAST_WARM_SCALE = 1e-3
+
+
 @contextlib.contextmanager
 def restored_on_failure(estimator):
     """Give an estimator its attributes back if the block raises, be it an interrupt."""
@@ -183,8 +187,9 @@ class LinearModel(BaseEstimator):
                 f"the data need {expected[::-1]}; refit with warm_start=False"
             )
         null = objective.start()
-        # the constants begin anew: a scale that had collapsed on a perfect fit would hide the gradient
-        start = objective.pack(coef, intercept, objective.unpack(null)[2])
+        # a scale that had collapsed on a perfect fit would hide the gradient
+        least = objective.unpack(null)[2] + np.log(_LEAST_WARM_SCALE)
+        start = objective.pack(coef, intercept, np.maximum(np.log(getattr(self, "scale_", 1.0)), least))
         values = [objective.value_and_gradient(theta)[0] for theta in (start, null)]
         return start if values[0] <= values[1] else null
 

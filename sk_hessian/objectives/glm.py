@@ -33,6 +33,9 @@ _SKETCH_SHARE = 0.1
 _SKETCH_PER_COLUMN = 10
 _SKETCH_MOST = 50_000
 
+#: up to so many columns the exact factor that solves a quadratic objective at once costs less than a sketch's passes
+_FEW_COLUMNS = 200
+
 #: rounding errors of a sum of n terms, allowing for blocks and for order
 _ROUNDINGS = 16
 
@@ -414,7 +417,8 @@ class GLMObjective(Objective):
     def _sketch(self):
         n, p = self.n_rows, self.n_features
         size = max(min(int(n * _SKETCH_SHARE), _SKETCH_MOST), _SKETCH_PER_COLUMN * p)
-        if n * p**2 < _SKETCH_FROM or size > n // 2 or not self._is_dense():
+        exact_at_once = self.loss.quadratic and p <= _FEW_COLUMNS
+        if n * p**2 < _SKETCH_FROM or size > n // 2 or not self._is_dense() or exact_at_once:
             return None
         rows, chance = self._draw(size)
         sketch = copy.copy(self)

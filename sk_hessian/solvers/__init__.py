@@ -39,6 +39,10 @@ _ELSEWHERE = {
 }
 
 
+#: rows times parameters beyond which a few more gradients are cheaper than a Hessian at every step
+_NEWTON_WORK = 4e4
+
+
 def check_solver(solver):
     """The solver object that a name or an object stands for, its options checked; None for "auto".
 
@@ -66,11 +70,11 @@ def check_solver(solver):
 def choose(objective, n_parameters):
     """The solver that "auto" stands for.
 
-    Newton where its Hessian is formed from all rows at little cost, else L-BFGS from a factor of some rows.
+    Newton where forming its Hessian costs less than the calls around it (small tables, plain functions), else L-BFGS,
+    from one factor of the Hessian.
     """
-    if objective.sketch() is None and objective.forms_hessian(n_parameters):
-        return Newton()
-    return LBFGS()
+    small = objective.n_rows is None or objective.n_rows * n_parameters <= _NEWTON_WORK
+    return Newton() if small and objective.forms_hessian(n_parameters) else LBFGS()
 
 
 def minimize(objective, x0, solver="auto", *, tol=1e-4, max_iter=1000, callback=None, random_state=None):
