@@ -12,6 +12,21 @@ from sk_hessian import _validation
 from sk_hessian._base import LinearModel
 from sk_hessian.objectives import BinaryCrossEntropy, SoftmaxCrossEntropy
 
+#: span of integer labels up to which they are counted rather than sorted
+_COUNTED = 10_000
+
+
+def _classes(y):
+    """The classes in order, and the index of each row's."""
+    if y.dtype.kind in "bui":
+        low, high = int(y.min()), int(y.max())
+        if high - low <= _COUNTED and high <= np.iinfo(np.intp).max:
+            shifted = y.astype(np.intp) - low
+            present = np.bincount(shifted) > 0
+            return (np.flatnonzero(present) + low).astype(y.dtype), (np.cumsum(present) - 1)[shifted]
+    check_classification_targets(y)
+    return np.unique(y, return_inverse=True)
+
 
 class LogisticRegression(ClassifierMixin, LinearModel):
     """Logistic regression: minimises C sum_i w_i loss(y_i, x_i) + |coef|^2 / 2.
@@ -99,8 +114,7 @@ class LogisticRegression(ClassifierMixin, LinearModel):
         return {}
 
     def _encode(self, y, weight):
-        check_classification_targets(y)
-        self.classes_, index = np.unique(y, return_inverse=True)
+        self.classes_, index = _classes(y)
         if len(self.classes_) < 2:
             raise ValueError(f"y has only one class, {self.classes_[0]!r}: a classifier needs at least two classes")
         if isinstance(self.class_weight, str) and self.class_weight == "balanced":

@@ -328,7 +328,8 @@ class Rows:
             return np.arange(self.n_features)
         sample = self._unit_sample().X
         centred = sample - sample.mean(axis=0)
-        second, fourth = (centred**2).mean(axis=0), (centred**4).mean(axis=0)
+        squares = centred * centred
+        second, fourth = squares.mean(axis=0), (squares * squares).mean(axis=0)
         return np.flatnonzero(fourth >= _RARE * second**2)
 
     def norms(self, columns, which):
@@ -358,21 +359,21 @@ class Rows:
         centre, deviation = self._unit_sample()._exact_moments(fit_intercept)
         rare = np.flatnonzero(deviation == 0)
         if rare.size:
-            exact = self._exact_moments(fit_intercept)
-            centre[rare], deviation[rare] = exact[0][rare], exact[1][rare]
+            centre[rare], deviation[rare] = self._exact_moments(fit_intercept, rare)
         return centre, deviation
 
-    def _exact_moments(self, fit_intercept):
-        shift = np.zeros(self.n_features)
+    def _exact_moments(self, fit_intercept, which=None):
+        which = np.arange(self.n_features) if which is None else which
+        shift = np.zeros(len(which))
         if fit_intercept and not self.is_sparse:
             block, _, weight = next(self.blocks())
-            shift = weight @ block.X / weight.sum()
-        unit = np.ones(self.n_features)
-        mean, square, largest = self._deviations(shift, unit)
+            shift = (weight @ block.X / weight.sum())[which]
+        unit = np.ones(len(which))
+        mean, square, largest = self._deviations(which, shift, unit)
         odd = (largest > 0) & ~((square > _SMALLEST_SQUARE) & (square < 1 / _SMALLEST_SQUARE))
         if odd.any():
             unit = np.where(odd, largest, 1.0)
-            mean, square, _ = self._deviations(shift, unit)
+            mean, square, _ = self._deviations(which, shift, unit)
         if not fit_intercept:
             return shift, np.sqrt(square) * unit
         centre = shift + mean * unit
@@ -382,15 +383,16 @@ class Rows:
         noise = np.sqrt(noise) if self.is_sparse else noise
         return centre, np.where(deviation <= noise * np.abs(centre), 0.0, deviation)
 
-    def _deviations(self, shift, unit):
-        """Weighted means of (X - shift) / unit and of its square, and the largest |X - shift|, per column."""
-        largest = np.zeros(self.n_features)
+    def _deviations(self, which, shift, unit):
+        """Weighted means of (X - shift) / unit and of its square, and the largest |X - shift|, for some columns."""
+        peaks, takes_all = [], len(which) == self.n_features
 
         def sums(block, y, weight):
+            block = block if takes_all else block.take_columns(which)
             first, second, peak = block.deviations(weight, shift, unit)
-            np.maximum(largest, peak, out=largest)
+            peaks.append(peak)
             return first, second, weight.sum()
 
         with np.errstate(over="ignore", under="ignore", invalid="ignore"):
             first, second, total = self.reduce(sums)
-            return first / total, second / total, largest
+            return first / total, second / total, np.max(peaks, axis=0)
