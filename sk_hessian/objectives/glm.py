@@ -658,6 +658,11 @@ class GLMObjective(Objective):
         return f"x{feature}" if self.feature_names is None else str(self.feature_names[feature])
 
 
+def _reduced(rows):
+    """The triangular factor of rows that are more than the columns: the same singular values and right vectors."""
+    return qr(rows, mode="r", check_finite=False, overwrite_a=True)[0][: rows.shape[1]]
+
+
 def _singular(R, ridge):
     """The singular value decomposition of R, without null parts.
 
@@ -722,15 +727,15 @@ class _Orthogonal:
     def _triangle(self, objective, plain, unit, ridge):
         """The rows, or where they are more than the columns their triangular factor, with a ridge as further rows."""
         total = objective.rows.weight.sum()
-        R = np.zeros((0, len(unit)))
+        most, parts = len(unit), []
         if ridge is not None and ridge.any():
-            R = np.diag(np.sqrt(np.append(ridge, np.zeros(int(plain.fit_intercept)))))
+            parts.append(np.diag(np.sqrt(np.append(ridge, np.zeros(int(plain.fit_intercept))))))
         for block, _, weight in objective.rows.blocks(plain, dense=True):
-            Z = block.standardised(plain) * unit * np.sqrt(weight / total)[:, None]
-            R = np.vstack([R, Z])
-            if len(R) > len(unit):
-                R = qr(R, mode="r", check_finite=False, overwrite_a=True)[0][: len(unit)]
-        return R
+            parts.append(block.standardised(plain) * unit * np.sqrt(weight / total)[:, None])
+            if sum(map(len, parts)) > 2 * most:
+                parts = [_reduced(np.vstack(parts))]
+        R = np.vstack(parts)
+        return _reduced(R) if len(R) > most else R
 
     def null_space(self):
         """Coefficient directions (p, d) in the user's units that leave every prediction as it is.
