@@ -92,6 +92,23 @@ class Objective:
         """
         raise NotImplementedError
 
+    def regular_hessian_matrix(self, theta, kind="observed", factor=None):
+        """`hessian_matrix` with curvature along directions that the objective is known not to depend on.
+
+        Rounding would decide otherwise whether such a matrix can be factored; no gradient lies along them.
+
+        Parameters
+        ----------
+        theta : ndarray of shape (n_parameters,)
+        kind : {"observed", "expected"}
+        factor : factor of this objective, optional
+
+        Returns
+        -------
+        ndarray of shape (n_parameters, n_parameters), or (r, r) for a factor of r columns
+        """
+        return self.hessian_matrix(theta, kind, factor=factor)
+
     def hessian_diagonal(self, theta, kind="observed", factor=None):
         """The diagonal of `hessian_matrix`.
 

@@ -249,6 +249,13 @@ class GLMObjective(Objective):
             return factor.inner.congruence(self._curvature(theta, kind, factor.columns))
         return self._curvature(theta, kind, self._raw_units()).copy()
 
+    def regular_hessian_matrix(self, theta, kind="observed", factor=None):
+        """See `Objective.regular_hessian_matrix`: the common shift of a softmax model's outputs."""
+        if factor is None or not self.loss.shift_invariant:
+            return self.hessian_matrix(theta, kind, factor=factor)
+        H = self._curvature(theta, kind, factor.columns)
+        return factor.inner.congruence(H + self._shift_curvature(H, factor.columns))
+
     def _curvature(self, theta, kind, columns):
         """The Hessian in the coordinates of ``columns``, shape (n_columns k + constants,) squared.
 

@@ -157,7 +157,7 @@ class Preconditioned:
         """P'HP at ``point`` as a matrix."""
         self.counts.hessians += self._share
         factor = None if self.is_identity else self.factor
-        return self.objective.hessian_matrix(point.theta, kind, factor=factor)
+        return self.objective.regular_hessian_matrix(point.theta, kind, factor=factor)
 
     def hessian_diagonal(self, point, kind):
         """The diagonal of P'HP at ``point``."""
