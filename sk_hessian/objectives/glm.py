@@ -247,7 +247,7 @@ class GLMObjective(Objective):
         """See `Objective.hessian_matrix`."""
         if factor is not None:
             return factor.inner.congruence(self._curvature(theta, kind, factor.columns))
-        return self._curvature(theta, kind, self._raw_units()).copy()
+        return self._curvature(theta, kind, self._raw_units).copy()
 
     def regular_hessian_matrix(self, theta, kind="observed", factor=None):
         """See `Objective.regular_hessian_matrix`: the common shift of a softmax model's outputs."""
@@ -323,19 +323,19 @@ class GLMObjective(Objective):
     def _penalty_matrix(self, columns, output):
         """The penalty of one output in the coordinates of ``columns``; kept where it comes from a basis."""
         if not (self._basis_of and self._basis_of.columns is columns):
-            return self._new_penalty_matrix(columns, output)
+            return self._new_penalty_matrix(columns, self.penalty[:, output])
         if output not in self._basis_of.penalties:
-            self._basis_of.penalties[output] = self._new_penalty_matrix(columns, output)
+            self._basis_of.penalties[output] = self._new_penalty_matrix(columns, self.penalty[:, output])
         return self._basis_of.penalties[output]
 
-    def _new_penalty_matrix(self, columns, output):
-        strength = self._strengths(columns, output)
+    def _new_penalty_matrix(self, columns, penalty):
+        strength = self._strengths(columns, penalty)
         return np.diag(strength) if columns.basis is None else (columns.basis.T * strength) @ columns.basis
 
-    def _strengths(self, columns, output):
-        """The penalty of one output on the standardised columns."""
+    def _strengths(self, columns, penalty):
+        """The ``penalty`` of each feature, for one output, on the standardised columns."""
         strength = np.zeros(self.n_features + self.fit_intercept)
-        strength[: self.n_features] = self.penalty[:, output] / columns.scale / columns.scale
+        strength[: self.n_features] = penalty / columns.scale / columns.scale
         return strength
 
     # -- preconditioning ------------------------------------------------------------------------------------------
@@ -495,11 +495,12 @@ class GLMObjective(Objective):
     def hessian_diagonal(self, theta, kind="observed", factor=None):
         """See `Objective.hessian_diagonal`."""
         if factor is None:
-            return self._curvature_diagonal(theta, kind, self._raw_units())
+            return self._curvature_diagonal(theta, kind, self._raw_units)
         if isinstance(factor.inner, factors.Diagonal):
             return self._curvature_diagonal(theta, kind, factor.columns) * factor.inner.d**2
         return np.diag(self.hessian_matrix(theta, kind, factor=factor)).copy()
 
+    @cached_property
     def _raw_units(self):
         return Columns(np.zeros(self.n_features), np.ones(self.n_features), self.fit_intercept)
 
@@ -516,7 +517,7 @@ class GLMObjective(Objective):
             squares, constants = self.rows.reduce(terms, columns, width=(k + self.loss.n_constants) ** 2)
         diagonal = squares.T / self._total
         for output in range(k):
-            strength = self._strengths(columns, output)
+            strength = self._strengths(columns, self.penalty[:, output])
             diagonal[:, output] += strength if columns.basis is None else strength @ columns.basis**2
         return np.concatenate([diagonal.ravel(), constants / self._total])
 
@@ -534,9 +535,7 @@ class GLMObjective(Objective):
         A, C = A / (self._total if self.loss.quadratic else np.trace(C)), C / self._total
         strengths = self.penalty.mean(axis=0)
         base = self.penalty.mean(axis=1) / (strengths.mean() or 1.0)
-        one = copy.copy(self)
-        one.penalty = base[:, None]
-        return factors.Kronecker(A, C, one._new_penalty_matrix(columns, 0), strengths)
+        return factors.Kronecker(A, C, self._new_penalty_matrix(columns, base), strengths)
 
     def _orthogonalise_if_needed(self, theta, curvature):
         """Decide once, by the curvature or by the columns' second moments, whether columns are nearly dependent."""

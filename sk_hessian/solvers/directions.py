@@ -376,7 +376,7 @@ class _FirstOrderRun(MethodRun):
         self.rate = spec.learning_rate
         self.schedule = steps.schedule_function(spec.schedule)
         self.batch = _first_batch(spec.batch_size, problem)
-        self.grows = spec.batch_size == "auto"
+        self.grows, self.n_rows = spec.batch_size == "auto", problem.objective.n_rows
         self.is_textbook = spec.learning_rate != "auto"
         self.step, self.epoch, self.shrink = None, 0, 1.0
 
@@ -459,14 +459,13 @@ class _FirstOrderRun(MethodRun):
         gain = point.value - new.value
         if not (finite and gain > jitter):
             if self.grows:
-                self.batch = _grown(self.batch * _BATCH_GROWTH, self._n_rows)
+                self.batch = _grown(self.batch * _BATCH_GROWTH, self.n_rows)
             else:
                 self.shrink *= 0.5
             self.direction.reset()
         return Step(new, rate) if finite and gain > 0 else Step(point, rate)
 
     def _batch_rate(self, problem):
-        self._n_rows = problem.objective.n_rows
         if self.is_textbook:
             return self.rate
         return self.shrink * self.batch / (self.batch + problem.factor.shape[1])
