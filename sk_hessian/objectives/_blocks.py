@@ -4,6 +4,7 @@ The only place that knows what container X is. A pass over the data is `Rows.red
 evaluated on every block and its results are added up, so a pass allocates a block, never an array of X's size.
 """
 
+import math
 import operator
 from dataclasses import dataclass
 from functools import cached_property, partial, reduce
@@ -34,6 +35,9 @@ _RARE = 30
 
 #: deviations below this many roundings of a column's size are not variation
 _ROUNDINGS = 8
+
+#: a mean of so many units costs a sum of squares its square in roundings, three digits of sixteen
+_FAR = 30
 
 #: mean squares outside this and its inverse are measured in another unit: they may have under- or overflowed
 _SMALLEST_SQUARE = 1e-250
@@ -71,6 +75,13 @@ class Columns:
             return None
         return np.append(1 / self.scale, np.ones(int(self.fit_intercept)))
 
+    @cached_property
+    def may_centre_late(self):
+        """Whether products may be centred after they are summed: no column's mean is far beyond its unit."""
+        if self.inverse_units is None or (np.abs(self.shift) > _MODERATE).any():
+            return False
+        return np.abs(self.shift * self.inverse_units[: len(self.shift)]).max(initial=0.0) <= _FAR
+
     def without_basis(self):
         """The standardised columns themselves."""
         return Columns(self.shift, self.scale, self.fit_intercept)
@@ -99,11 +110,25 @@ class Columns:
         return gradient if self.basis is None else self.basis.T @ gradient
 
 
+class Scratch:
+    """Memory that the blocks of one pass use in turn: fresh pages for each would cost more than what fills them."""
+
+    def __init__(self):
+        self._memory = np.empty(0)
+
+    def array(self, shape):
+        """An uninitialised array of this shape, until the next call."""
+        size = math.prod(shape)
+        if self._memory.size < size:
+            self._memory = np.empty(size)
+        return self._memory[:size].reshape(shape)
+
+
 class DenseBlock:
     """Some rows of a dense X, as float64."""
 
-    def __init__(self, X):
-        self.X = X
+    def __init__(self, X, scratch=None):
+        self.X, self._scratch = X, scratch or Scratch()
 
     def product(self, V):
         """X @ V."""
@@ -129,8 +154,12 @@ class DenseBlock:
     def grams(self, weights, columns):
         """Z' diag(w) Z for every column w of ``weights`` (n, m), Z the standardised rows; shape (m, r, r)."""
         if columns.inverse_units is None:
-            return weighted_grams(self.standardised(columns), weights)
-        grams = weighted_grams(self._centred(columns), weights)
+            return weighted_grams(self.standardised(columns), weights, self._scratch)
+        if columns.may_centre_late:
+            grams = weighted_grams(self.X, weights, self._scratch)
+            grams = _centred_grams(grams, weights.T @ self.X, weights.sum(axis=0), columns.shift, columns.fit_intercept)
+        else:
+            grams = weighted_grams(self._centred(columns), weights, self._scratch)
         grams *= columns.inverse_units[:, None] * columns.inverse_units
         return grams
 
@@ -163,8 +192,10 @@ class SparseBlock(DenseBlock):
     def grams(self, weights, columns):
         """See `DenseBlock.grams`: the shift enters by a correction of low rank."""
         if columns.basis is not None:
-            return weighted_grams(self.standardised(columns), weights)
-        return np.stack([self._gram(w, columns) for w in weights.T])
+            return weighted_grams(self.standardised(columns), weights, self._scratch)
+        X, shift = self._scaled(columns)
+        grams = np.stack([(X.T @ X.multiply(w[:, None])).toarray() for w in weights.T])
+        return _centred_grams(grams, (X.T @ weights).T, weights.sum(axis=0), shift, columns.fit_intercept)
 
     def standardised(self, columns):
         """See `DenseBlock.standardised`; dense, so for a few rows at a time."""
@@ -172,16 +203,6 @@ class SparseBlock(DenseBlock):
 
     def _scaled(self, columns):
         return self.X @ sp.diags_array(1 / columns.scale), columns.shift / columns.scale
-
-    def _gram(self, w, columns):
-        X, shift = self._scaled(columns)
-        gram = (X.T @ X.multiply(w[:, None])).toarray()
-        sums, total = X.T @ w, w.sum()
-        gram -= np.outer(sums, shift) + np.outer(shift, sums) - total * np.outer(shift, shift)
-        if not columns.fit_intercept:
-            return gram
-        centred = sums - total * shift
-        return np.block([[gram, centred[:, None]], [centred[None, :], np.array([[total]])]])
 
     def squares(self, weights, columns):
         """See `DenseBlock.squares`."""
@@ -203,17 +224,29 @@ class SparseBlock(DenseBlock):
         return weight @ X, weight @ X.power(2), largest
 
 
-def weighted_grams(Z, weights):
+def weighted_grams(Z, weights, scratch):
     """Z' diag(w) Z for every column w of ``weights``; a symmetric rank-k update where w has no negative entry."""
     grams = np.empty((weights.shape[1], Z.shape[1], Z.shape[1]))
-    scaled = np.empty_like(Z)
+    scaled = scratch.array(Z.shape)
     for gram, w in zip(grams, weights.T, strict=True):
         if w.min(initial=0.0) >= 0:
             np.multiply(Z, np.sqrt(w)[:, None], out=scaled)
             np.matmul(scaled.T, scaled, out=gram)
         else:
-            np.matmul(Z.T, Z * w[:, None], out=gram)
+            np.multiply(Z, w[:, None], out=scaled)
+            np.matmul(Z.T, scaled, out=gram)
     return grams
+
+
+def _centred_grams(grams, sums, totals, shift, fit_intercept):
+    """Grams of [X - shift, 1], or of X - shift, from those of X, its weighted ``sums`` (m, p) and ``totals`` (m,)."""
+    centred = sums - totals[:, None] * shift
+    grams = grams - shift[:, None] * sums[:, None, :] - centred[:, :, None] * shift
+    if not fit_intercept:
+        return grams
+    rows = np.concatenate([grams, centred[:, :, None]], axis=2)
+    last = np.concatenate([centred, totals[:, None]], axis=1)
+    return np.concatenate([rows, last[:, None, :]], axis=1)
 
 
 def _csr_rows(X, part):
@@ -273,11 +306,11 @@ class Rows:
             size = max(1, BLOCK_BYTES // (8 * width))
         return [slice(start, min(start + size, self.n_rows)) for start in range(0, self.n_rows, size)]
 
-    def _block(self, part):
+    def _block(self, part, scratch=None):
         y, weight = self.y[part], self.weight[part]
         if self.is_sparse:
-            return SparseBlock(_csr_rows(self.X, part)), y, weight
-        return DenseBlock(self.X[part].astype(float, copy=False)), y, weight
+            return SparseBlock(_csr_rows(self.X, part), scratch), y, weight
+        return DenseBlock(self.X[part].astype(float, copy=False), scratch), y, weight
 
     def reduce(self, function, columns=None, combine=operator.add, width=0):
         """Sum of ``function(block, y, weight)``, a tuple of arrays, over all blocks; on several threads if it pays.
@@ -302,9 +335,10 @@ class Rows:
         return [reduce(combine, terms) for terms in zip(*totals, strict=True)]
 
     def _combine(self, function, combine, parts):
-        total = list(function(*self._block(parts[0])))
+        scratch = Scratch()
+        total = list(function(*self._block(parts[0], scratch)))
         for part in parts[1:]:
-            for i, term in enumerate(function(*self._block(part))):
+            for i, term in enumerate(function(*self._block(part, scratch))):
                 total[i] = combine(total[i], term)
         return total
 

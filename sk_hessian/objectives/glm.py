@@ -15,7 +15,7 @@ from scipy.linalg import eigh, qr, svd
 from scipy.sparse.linalg import LinearOperator
 
 from sk_hessian.objectives import factors
-from sk_hessian.objectives._blocks import Columns, Rows, as_rows, weighted_grams
+from sk_hessian.objectives._blocks import Columns, Rows, Scratch, as_rows, weighted_grams
 from sk_hessian.objectives._programs import find_recession, positive_start
 from sk_hessian.objectives.contract import Objective
 
@@ -281,7 +281,7 @@ class GLMObjective(Objective):
         def bent(block, y, weight):
             return self.loss.hessian(y, self._raw(block, parameters), kind) * weight[:, None, None]
 
-        return weighted_grams(self._basis_of.rows, self.rows.gather(bent)[:, *self._output_pairs])
+        return weighted_grams(self._basis_of.rows, self.rows.gather(bent)[:, *self._output_pairs], Scratch())
 
     def _sum_curvature(self, theta, kind, columns):
         parameters = self.unpack(theta)

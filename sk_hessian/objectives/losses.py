@@ -199,23 +199,29 @@ class BinaryCrossEntropy(Loss):
 
     def value_and_gradient(self, y, raw):
         """See `Loss.value_and_gradient`."""
-        margin = raw[:, 0] * (2 * y - 1)
-        tail = np.exp(-np.abs(margin))
+        sign = 1 - 2 * y
+        excess = raw[:, 0] * sign
+        tail = np.exp(-np.abs(excess))
         value = np.log1p(tail)
-        value -= np.minimum(margin, 0)
-        miss = np.where(margin >= 0, tail, 1.0) / (1 + tail)
-        miss *= 1 - 2 * y
+        value += np.maximum(excess, 0)
+        # a choice between 1 and the tail by `where` would take as long as all the rest
+        miss = np.exp(np.minimum(excess, 0, out=excess), out=excess)
+        tail += 1
+        miss /= tail
+        miss *= sign
         return value, _column(miss)
 
     def hessian(self, y, raw, kind):
         """See `Loss.hessian`."""
-        tail = np.exp(-np.abs(raw[:, 0]))
-        return _as_hessian(tail / (1 + tail) ** 2)
+        bend = np.exp(-np.abs(raw[:, 0]))
+        total = 1 + bend
+        bend /= np.multiply(total, total, out=total)
+        return _as_hessian(bend)
 
     def inverse_link(self, raw):
         """See `Loss.inverse_link`."""
         tail = np.exp(-np.abs(raw))
-        return np.where(raw >= 0, 1.0, tail) / (1 + tail)
+        return np.exp(np.minimum(raw, 0)) / (1 + tail)
 
     def in_range(self, y):
         """See `Loss.in_range`."""
@@ -345,34 +351,38 @@ class TweedieLoss(Loss):
         """mu^exponent."""
         if exponent == 0:
             return np.ones_like(raw)
-        return np.exp(exponent * raw) if self.link == "log" else raw**exponent
-
-    def _log_mean(self, raw):
-        return raw if self.link == "log" else np.log(raw)
+        if self.link == "identity":
+            return raw**exponent
+        return np.exp(raw if exponent == 1 else exponent * raw)
 
     def _outside(self, raw):
         return (raw <= 0) if self.link == "identity" and self.power > 0 else None
 
     def _value(self, y, raw):
         p = self.power
-        first = self._log_mean(raw) if p == 2 else self._moment(raw, 2 - p) / (2 - p)
-        second = self._log_mean(raw) if p == 1 else self._moment(raw, 1 - p) / (1 - p)
+        first = np.log(raw) if p == 2 else self._moment(raw, 2 - p) / (2 - p)
+        second = np.log(raw) if p == 1 else self._moment(raw, 1 - p) / (1 - p)
         return first - y * second
 
     def value_and_gradient(self, y, raw):
         """See `Loss.value_and_gradient`."""
         raw = raw[:, 0]
+        if self.link == "log":
+            return self._of_log_mean(y, raw)
         outside = self._outside(raw)
         if outside is not None and outside.any():
             inside = np.where(outside, 1.0, raw)
             value, gradient = self.value_and_gradient(y, _column(inside))
             return np.where(outside, np.inf, value), gradient
-        slope = 1 if self.link == "log" else 0
-        first = self._moment(raw, slope + 1 - self.power)
-        gradient = first - y * self._moment(raw, slope - self.power)
-        if self.link == "log" and self.power == 1:
-            return first - y * raw, _column(gradient)
+        gradient = self._moment(raw, 1 - self.power) - y * self._moment(raw, -self.power)
         return self._value(y, raw), _column(gradient)
+
+    def _of_log_mean(self, y, raw):
+        """Value and gradient share their two powers of the mean."""
+        p = self.power
+        first, second = self._moment(raw, 2 - p), y if p == 1 else y * self._moment(raw, 1 - p)
+        value = (raw if p == 2 else first / (2 - p)) - (y * raw if p == 1 else second / (1 - p))
+        return value, _column(first - second)
 
     def hessian(self, y, raw, kind):
         """See `Loss.hessian`."""
@@ -383,7 +393,8 @@ class TweedieLoss(Loss):
         if self.link == "log":
             if kind == "expected":
                 return _as_hessian(self._moment(raw, 2 - p))
-            return _as_hessian((2 - p) * self._moment(raw, 2 - p) - (1 - p) * y * self._moment(raw, 1 - p))
+            first = 0.0 if p == 2 else (2 - p) * self._moment(raw, 2 - p)
+            return _as_hessian(first if p == 1 else first - (1 - p) * y * self._moment(raw, 1 - p))
         if kind == "expected":
             return _as_hessian(self._moment(raw, -p))
         return _as_hessian((1 - p) * self._moment(raw, -p) + p * y * self._moment(raw, -p - 1))
