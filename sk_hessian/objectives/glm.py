@@ -26,7 +26,7 @@ MAX_DENSE_COLUMNS = 3000
 MAX_DENSE_SOFTMAX = 150
 
 #: below this many multiplications (rows x columns^2) a sampled factor saves nothing
-_SKETCH_FROM = 1e8
+_SKETCH_FROM = 2e7
 
 #: share of the rows in a sampled factor; its cost is then that of a pass or so
 _SKETCH_SHARE = 0.1
@@ -38,6 +38,9 @@ _FEW_COLUMNS = 200
 
 #: rounding errors of a sum of n terms, allowing for blocks and for order
 _ROUNDINGS = 16
+
+#: raw predictions that are kept for the curvature at the same point, 16 MB
+_MOST_KEPT = 2_000_000
 
 #: deviations below cannot be divided by: their inverse, times a coefficient, overflows
 _SMALLEST = 1e-302
@@ -155,7 +158,7 @@ class GLMObjective(Objective):
         self.feature_names = feature_names
         self.class_names = class_names
         self._total = weight.sum()
-        self._basis_of = self._latest = None
+        self._basis_of = self._latest = self._kept = None
 
     # -- value and gradient ---------------------------------------------------------------------------------------
 
@@ -171,12 +174,37 @@ class GLMObjective(Objective):
         return np.concatenate([W.ravel(), np.ravel(constants)])
 
     def _raw(self, block, parameters):
+        """Raw predictions of the rows of a block, shape (n, outputs + constants)."""
         coef, intercept, constants = parameters
-        raw = block.product(coef)
+        raw = block.product(coef) if coef.any() else np.zeros((block.X.shape[0], self.loss.n_outputs))
         raw += intercept
         if len(constants):
             raw = np.hstack([raw, np.broadcast_to(constants, (len(raw), len(constants)))])
         return raw
+
+    def _predictor(self, theta):
+        """A function from a block to its raw predictions at ``theta``; those of the latest gradient are kept."""
+        if self._kept is not None and np.array_equal(self._kept[0], theta):
+            kept = self._kept[1]
+            return lambda block: kept[block.part]
+        parameters = self.unpack(theta)
+        return lambda block: self._raw(block, parameters)
+
+    def _keeping_predictor(self, theta):
+        """The same, and it keeps them from now on, if they are not too many."""
+        self._kept, parameters = None, self.unpack(theta)
+        width = self.loss.n_outputs + self.loss.n_constants
+        if self.n_rows * width > _MOST_KEPT:
+            return self._predictor(theta)
+        self._kept = theta.copy(), np.empty((self.n_rows, width))
+
+        def predict(block):
+            raw = self._raw(block, parameters)
+            kept[block.part] = raw
+            return raw
+
+        kept = self._kept[1]
+        return predict
 
     def _adjoint(self, block, R):
         """[X, 1]'R for the outputs and the sum of R for the constants: a gradient in theta from one in raw."""
@@ -193,10 +221,10 @@ class GLMObjective(Objective):
 
     def value_and_gradient(self, theta):
         """See `Objective.value_and_gradient`; one pass over X."""
-        parameters = self.unpack(theta)
+        predict = self._keeping_predictor(theta)
 
         def terms(block, y, weight):
-            value, gradient = self.loss.value_and_gradient(y, self._raw(block, parameters))
+            value, gradient = self.loss.value_and_gradient(y, predict(block))
             gradient *= weight[:, None]
             return weight @ value, self._adjoint(block, gradient)
 
@@ -228,14 +256,13 @@ class GLMObjective(Objective):
 
     def hessian(self, theta, kind="observed"):
         """See `Objective.hessian`; a product is one pass over X."""
-        parameters = self.unpack(theta)
+        predict = self._predictor(theta)
 
         def product(v):
             change = self.unpack(np.ravel(v))
 
             def terms(block, y, weight):
-                raw = self._raw(block, parameters)
-                bent = self.loss.hessian_product(y, raw, self._raw(block, change), kind)
+                bent = self.loss.hessian_product(y, predict(block), self._raw(block, change), kind)
                 return (self._adjoint(block, bent * weight[:, None]),)
 
             with np.errstate(over="ignore", invalid="ignore"):
@@ -275,21 +302,21 @@ class GLMObjective(Objective):
         """Indices of the pairs of outputs whose blocks of the Hessian differ."""
         return np.triu_indices(self.loss.n_outputs)
 
-    def _wide_grams(self, parameters, kind):
+    def _wide_grams(self, predict, kind):
         """The blocks of the Hessian from rows that are kept in the coordinates of the basis."""
 
         def bent(block, y, weight):
-            return self.loss.hessian(y, self._raw(block, parameters), kind) * weight[:, None, None]
+            return self.loss.hessian(y, predict(block), kind) * weight[:, None, None]
 
         return weighted_grams(self._basis_of.rows, self.rows.gather(bent)[:, *self._output_pairs], Scratch())
 
     def _sum_curvature(self, theta, kind, columns):
-        parameters = self.unpack(theta)
+        predict = self._predictor(theta)
         k, m = self.loss.n_outputs, self.loss.n_outputs + self.loss.n_constants
         upper = self._output_pairs
 
         def terms(block, y, weight):
-            bent = self.loss.hessian(y, self._raw(block, parameters), kind) * weight[:, None, None]
+            bent = self.loss.hessian(y, predict(block), kind) * weight[:, None, None]
             grams = block.grams(bent[:, upper[0], upper[1]], columns)
             if m == k:
                 return (grams,)
@@ -299,7 +326,7 @@ class GLMObjective(Objective):
 
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
             if self._keeps_rows(columns):
-                grams, rest = self._wide_grams(parameters, kind), []
+                grams, rest = self._wide_grams(predict, kind), []
             else:
                 grams, *rest = self.rows.reduce(terms, columns, width=m**2)
         r = columns.n_columns
@@ -434,7 +461,7 @@ class GLMObjective(Objective):
         sketch.rows = self.rows.take(rows)
         sketch.rows.weight = sketch.rows.weight / chance
         sketch.n_rows, sketch._total = len(rows), sketch.rows.weight.sum()
-        sketch._basis_of = sketch._latest = None
+        sketch._basis_of = sketch._latest = sketch._kept = None
         return sketch
 
     def _draw(self, size):
@@ -505,11 +532,11 @@ class GLMObjective(Objective):
         return Columns(np.zeros(self.n_features), np.ones(self.n_features), self.fit_intercept)
 
     def _curvature_diagonal(self, theta, curvature, columns):
-        parameters = self.unpack(theta)
+        predict = self._predictor(theta)
         k = self.loss.n_outputs
 
         def terms(block, y, weight):
-            bent = self.loss.hessian(y, self._raw(block, parameters), curvature)
+            bent = self.loss.hessian(y, predict(block), curvature)
             bent = np.einsum("nkk->nk", bent) * weight[:, None]
             return block.squares(bent[:, :k], columns), bent[:, k:].sum(axis=0)
 
@@ -522,12 +549,12 @@ class GLMObjective(Objective):
         return np.concatenate([diagonal.ravel(), constants / self._total])
 
     def _kronecker(self, theta, columns):
-        parameters = self.unpack(theta)
+        predict = self._predictor(theta)
 
         def terms(block, y, weight):
             if self.loss.quadratic:
                 return weight.sum() * np.eye(self.loss.n_outputs), block.grams(weight[:, None], columns)[0]
-            total, size = self.loss.total_hessian(y, self._raw(block, parameters), weight)
+            total, size = self.loss.total_hessian(y, predict(block), weight)
             return total, block.grams((size * weight)[:, None], columns)[0]
 
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
@@ -598,11 +625,10 @@ class GLMObjective(Objective):
         """See `Objective.predictor_change`; half a pass, and none where the curvature is constant."""
         if self.loss.quadratic:
             return np.zeros(len(directions))
-        parameters = self.unpack(theta)
-        changes = [self.unpack(d) for d in directions]
+        predict, changes = self._predictor(theta), [self.unpack(d) for d in directions]
 
         def largest(block, y, weight):
-            unit = self.loss.predictor_unit(self._raw(block, parameters))
+            unit = self.loss.predictor_unit(predict(block))
             moves = [self.loss.without_shift(self._raw(block, c)) for c in changes]
             return (np.array([(np.abs(move) / unit).max() for move in moves]),)
 
@@ -615,7 +641,7 @@ class GLMObjective(Objective):
         part.rows = self.rows.take(rows)
         part.n_rows = len(rows)
         part._total = self._total * len(rows) / self.n_rows
-        part._latest = None
+        part._latest = part._kept = None
         return part
 
     def diagnose(self, theta, direction):
