@@ -39,6 +39,18 @@ _FEW_COLUMNS = 200
 #: rounding errors of a sum of n terms, allowing for blocks and for order
 _ROUNDINGS = 16
 
+#: a factor that costs more passes than these is not taken before it is needed
+_MANY_PASSES = 20
+
+#: multiplications of a symmetric product that take as long as one of a pass: that waits for memory
+_PASS_WORK = 16
+
+#: multiplications of an eigendecomposition and a rotation, times the cube of the size
+_EIGEN_WORK = 20
+
+#: Hessians that the optimum of a sketch takes
+_WARM_UP_HESSIANS = 5
+
 #: raw predictions that are kept for the curvature at the same point, 16 MB
 _MOST_KEPT = 2_000_000
 
@@ -429,6 +441,25 @@ class GLMObjective(Objective):
         few = self.loss.n_outputs <= _MOST_PAIRED_OUTPUTS and size <= MAX_DENSE_COLUMNS
         return few and self.n_rows * size**2 <= _MOST_FACTOR_COST
 
+    @property
+    def tries_units(self):
+        """See `Objective.tries_units`."""
+        return (
+            self.penalty > 0
+        ).all() and self._factor_work() > _MANY_PASSES * _PASS_WORK * self.n_rows * self.penalty.size
+
+    def _factor_work(self):
+        """Multiplications of the factor that "auto" takes, and of the sketch's optimum."""
+        n, p = self.n_rows, self.n_features
+        if not self._is_dense():
+            return 0
+        if self._is_wide():
+            return 2 * n**2 * p
+        if self._resolve("auto") == "kronecker":
+            return n * p**2 + _EIGEN_WORK * p**3
+        size = self._sketch_size()
+        return n * p**2 if size is None else _WARM_UP_HESSIANS * size * p**2
+
     def _resolve(self, kind):
         k = self.loss.n_outputs
         known = ("full", "diagonal") + (("kronecker",) if k > 1 else ())
@@ -447,12 +478,19 @@ class GLMObjective(Objective):
         """See `Objective.sketch`: a tenth of the rows, those with rare values among them and weighted for it."""
         return self._sketch
 
-    @cached_property
-    def _sketch(self):
+    def _sketch_size(self):
+        """Rows of a sketch, or None."""
         n, p = self.n_rows, self.n_features
         size = max(min(int(n * _SKETCH_SHARE), _SKETCH_MOST), _SKETCH_PER_COLUMN * p)
         exact_at_once = self.loss.quadratic and p <= _FEW_COLUMNS
         if n * p**2 < _SKETCH_FROM or size > n // 2 or not self._is_dense() or exact_at_once:
+            return None
+        return size
+
+    @cached_property
+    def _sketch(self):
+        size = self._sketch_size()
+        if size is None:
             return None
         rows, chance = self._draw(size)
         sketch = copy.copy(self)
@@ -480,6 +518,9 @@ class GLMObjective(Objective):
 
     def preconditioner(self, theta, kind="auto", curvature="expected"):
         """See `Objective.preconditioner`."""
+        if kind == "units":
+            unit = np.full(self.n_parameters, 1 / np.sqrt(self._mean_curvature))
+            return self._factor(self._plain_columns, factors.Diagonal(unit), theta, None)
         kind = self._resolve(kind)
         if self._is_dense() and self._basis_of is None:
             self._orthogonalise_if_needed(theta, curvature)

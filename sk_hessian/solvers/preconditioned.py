@@ -181,12 +181,21 @@ class Preconditioned:
         return problem, moved
 
 
-def factor_at(objective, solver, theta, counts):
-    """A factor of the Hessian at ``theta``; from a sketch of the objective where it has one and that is regular."""
-    kind = solver.factor_kind(objective, theta.size)
+def factor_at(objective, kind, theta, counts, exact=False):
+    """A factor of the Hessian at ``theta``, from a sketch of the objective where it has one and that is regular.
+
+    Parameters
+    ----------
+    kind : str or None
+        A kind that `Objective.preconditioner` knows; None for no factor.
+    exact : bool
+        Whether to take none from a sketch.
+    """
     if kind is None:
         return Identity(theta)
-    sketch = None if solver.exact_factors else objective.sketch()
+    if kind == "units":
+        return objective.preconditioner(theta, kind)
+    sketch = None if exact else objective.sketch()
     if sketch is not None:
         counts.hessians += sketch.n_rows / objective.n_rows
         factor = sketch.preconditioner(theta, kind, curvature=objective.curvature)
