@@ -237,9 +237,8 @@ def weighted_grams(Z, weights, scratch):
     """Z' diag(w) Z for every column w of ``weights``; a symmetric rank-k update where w has no negative entry."""
     grams = np.empty((weights.shape[1], Z.shape[1], Z.shape[1]))
     scaled = scratch.array(Z.shape)
-    for gram, w in zip(grams, weights.T, strict=True):
-        least = w.min()
-        if least == w.max():
+    for gram, w, least, most in zip(grams, weights.T, weights.min(axis=0), weights.max(axis=0), strict=True):
+        if least == most:
             np.matmul(Z.T, Z, out=gram)
             gram *= least
         elif least >= 0:

@@ -8,7 +8,7 @@ with theta the coefficients and intercepts W (q, k) stored by rows, followed by 
 """
 
 import copy
-from functools import cached_property
+from functools import cache, cached_property
 
 import numpy as np
 from scipy.linalg import eigh, qr, svd
@@ -53,6 +53,9 @@ _WARM_UP_HESSIANS = 5
 
 #: raw predictions that are kept for the curvature at the same point, 16 MB
 _MOST_KEPT = 2_000_000
+
+#: rows that tell the size of a loss's derivatives at the null model
+_TYPICAL_ROWS = 1000
 
 #: deviations below cannot be divided by: their inverse, times a coefficient, overflows
 _SMALLEST = 1e-302
@@ -170,7 +173,7 @@ class GLMObjective(Objective):
         self.feature_names = feature_names
         self.class_names = class_names
         self._total = weight.sum()
-        self._basis_of = self._latest = self._kept = None
+        self._basis_of = self._latest = self._kept = self._shifts = None
 
     # -- value and gradient ---------------------------------------------------------------------------------------
 
@@ -260,7 +263,7 @@ class GLMObjective(Objective):
     @cached_property
     def _null_slope(self):
         """Mean size of the loss's gradient at the null model; some rows are enough."""
-        y = self.rows.y[:1000]
+        y = self.rows.y[:_TYPICAL_ROWS]
         gradient = self.loss.value_and_gradient(y, np.tile(self._null_raw, (len(y), 1)))[1]
         return np.abs(gradient[:, : self.loss.n_outputs]).mean()
 
@@ -309,23 +312,18 @@ class GLMObjective(Objective):
         self._latest = theta.copy(), kind, columns, H
         return H
 
-    @cached_property
-    def _output_pairs(self):
-        """Indices of the pairs of outputs whose blocks of the Hessian differ."""
-        return np.triu_indices(self.loss.n_outputs)
-
     def _wide_grams(self, predict, kind):
         """The blocks of the Hessian from rows that are kept in the coordinates of the basis."""
 
         def bent(block, y, weight):
             return self.loss.hessian(y, predict(block), kind) * weight[:, None, None]
 
-        return weighted_grams(self._basis_of.rows, self.rows.gather(bent)[:, *self._output_pairs], Scratch())
+        return weighted_grams(self._basis_of.rows, self.rows.gather(bent)[:, *_output_pairs(self.loss.n_outputs)], Scratch())
 
     def _sum_curvature(self, theta, kind, columns):
         predict = self._predictor(theta)
         k, m = self.loss.n_outputs, self.loss.n_outputs + self.loss.n_constants
-        upper = self._output_pairs
+        upper = _output_pairs(k)
 
         def terms(block, y, weight):
             bent = self.loss.hessian(y, predict(block), kind) * weight[:, None, None]
@@ -398,7 +396,7 @@ class GLMObjective(Objective):
         """Curvature of an output at the null model, a unit for the penalty; some rows are enough."""
         if self.loss.quadratic:
             return 1.0
-        y = self.rows.y[:1000]
+        y = self.rows.y[:_TYPICAL_ROWS]
         raw = np.tile(self._null_raw, (len(y), 1))
         k = self.loss.n_outputs
         mean = np.einsum("nkk->", self.loss.hessian(y, raw, "expected")[:, :k, :k]) / (len(y) * k)
@@ -499,7 +497,7 @@ class GLMObjective(Objective):
         sketch.rows = self.rows.take(rows)
         sketch.rows.weight = sketch.rows.weight / chance
         sketch.n_rows, sketch._total = len(rows), sketch.rows.weight.sum()
-        sketch._basis_of = sketch._latest = sketch._kept = None
+        sketch._basis_of = sketch._latest = sketch._kept = sketch._shifts = None
         return sketch
 
     def _draw(self, size):
@@ -537,12 +535,17 @@ class GLMObjective(Objective):
 
     def _shift_curvature(self, H, columns):
         """Curvature along the shifts of all outputs that neither loss nor penalty sees, so that H has full rank."""
-        k = self.loss.n_outputs
         if not (self.loss.shift_invariant and H.size):
             return 0.0
+        if self._shifts is None or self._shifts[0] is not columns:
+            self._shifts = columns, self._shift_projection(columns)
+        return np.diag(H).mean() * self._shifts[1]
+
+    def _shift_projection(self, columns):
+        k = self.loss.n_outputs
         values, vectors = np.linalg.eigh(self._penalty_matrix(columns, 0))
         free = vectors[:, values <= np.finfo(float).eps * max(values.max(), np.finfo(float).tiny)]
-        return np.diag(H).mean() * np.kron(free @ free.T, np.full((k, k), 1 / k))
+        return np.kron(free @ free.T, np.full((k, k), 1 / k))
 
     def _diagonal(self, theta, curvature, columns):
         if self._is_dense():
@@ -729,6 +732,12 @@ class GLMObjective(Objective):
     def name(self, feature):
         """The name of the feature with this index."""
         return f"x{feature}" if self.feature_names is None else str(self.feature_names[feature])
+
+
+@cache
+def _output_pairs(n_outputs):
+    """Indices of the pairs of outputs whose blocks of the Hessian differ."""
+    return np.triu_indices(n_outputs)
 
 
 def _reduced(rows):

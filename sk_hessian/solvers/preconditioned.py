@@ -4,6 +4,7 @@ Every solver runs in u; with P the identity it runs on the objective itself.
 """
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 from scipy.linalg import blas
@@ -91,7 +92,7 @@ class Point:
     slope: np.ndarray
     objective: object
 
-    @property
+    @cached_property
     def noise(self):
         """Rounding error of the value: smaller differences mean nothing."""
         return self.objective.noise(self.theta, self.value) if np.isfinite(self.value) else 0.0
