@@ -136,4 +136,6 @@ def test_coordinates_predict_what_their_weights_predict(data, rng):
 def test_weighted_grams_take_weights_of_both_signs(sign, rng):
     Z, w = rng.normal(size=(N, P)), rng.uniform(0.1, 1, size=(N, 2))
     w[0, 1] *= sign
-    np.testing.assert_allclose(weighted_grams(Z, w, Scratch()), np.einsum("na,nm,nb->mab", Z, w, Z), rtol=1e-10, atol=1e-12)
+    np.testing.assert_allclose(
+        weighted_grams(Z, w, Scratch()), np.einsum("na,nm,nb->mab", Z, w, Z), rtol=1e-10, atol=1e-12
+    )
