@@ -220,7 +220,13 @@ class Run:
         """Whether a run that ends without a certificate ends for a better reason."""
         if self.point is not self.best:
             self.problem, self.point = self.problem.refactored(self.problem.factor, self.best)
+        if self._would_look_in_vain():
+            return status
         return self._look() or ("separated" if self._is_separated() else status)
+
+    def _would_look_in_vain(self):
+        """Whether a network is far from a minimum even by the latest factor: exact curvature may cost a whole run."""
+        return not (self.objective.convex or self.objective.n_rows is None or self._proposes())
 
     def _is_separated(self):
         if self.diagnoses and not self.asked:
