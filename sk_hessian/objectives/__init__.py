@@ -2,7 +2,7 @@
 
 from sk_hessian.objectives.activations import ACTIVATIONS
 from sk_hessian.objectives.contract import Objective
-from sk_hessian.objectives.functions import FunctionObjective
+from sk_hessian.objectives.functions import FunctionObjective, LeastSquaresObjective
 from sk_hessian.objectives.glm import GLMObjective
 from sk_hessian.objectives.losses import (
     LOSSES,
@@ -22,6 +22,7 @@ __all__ = [
     "FunctionObjective",
     "GLMObjective",
     "HuberLoss",
+    "LeastSquaresObjective",
     "Loss",
     "MLPObjective",
     "Objective",

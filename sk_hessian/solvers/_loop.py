@@ -155,14 +155,16 @@ class Run:
 
     def _scale(self, decrement):
         """The objective's scale; for a plain function what the run has gained and may still gain."""
-        if self.objective.scale is not None:
-            return self.objective.scale
-        return self.first_value - self.point.value + decrement
+        scale = self._own_scale()
+        return self.first_value - self.point.value + decrement if scale is None else scale
+
+    def _own_scale(self):
+        return self.objective.scale_at(self.point.value, self.first_value)
 
     def _threshold(self, decrement):
         """The largest decrement that counts as optimal."""
         threshold = self.tol**2 * self._scale(decrement)
-        return threshold if self.objective.scale is not None else max(threshold, self.point.noise)
+        return max(threshold, self.point.noise) if self._own_scale() is None else threshold
 
     def _factors(self):
         """The factors at hand, the latest first."""
