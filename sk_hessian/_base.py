@@ -5,6 +5,7 @@ import warnings
 
 import numpy as np
 from scipy import sparse
+from scipy.special import log_expit, log_softmax
 from sklearn.base import BaseEstimator
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.validation import check_is_fitted, validate_data
@@ -52,6 +53,11 @@ def progress_printer(verbose):
             print("".join(f"{state.record[name]:>{width}{form}}" for name, (width, form) in _VERBOSE_COLUMNS.items()))
 
     return show
+
+
+def log_probabilities(raw):
+    """Logarithms of the probabilities of classes, (n, n_classes), from log odds (n, 1) or logits (n, n_classes)."""
+    return np.hstack([log_expit(-raw), log_expit(raw)]) if raw.shape[1] == 1 else log_softmax(raw, axis=1)
 
 
 class SolvedEstimator(BaseEstimator):
@@ -148,6 +154,11 @@ class SolvedEstimator(BaseEstimator):
                 random_state=random_state,
             )
 
+    def _former_constants(self, null):
+        """The loss's constants of the former fit, for a start; ``null`` are those of the null model."""
+        # a scale that had collapsed on a perfect fit would hide the gradient
+        return np.maximum(np.log(getattr(self, "scale_", 1.0)), null + np.log(_LEAST_WARM_SCALE))
+
     def _record(self, result):
         """The fitted attributes that say how a run went."""
         self.n_iter_ = max(result.nit, 1)
@@ -230,9 +241,7 @@ class LinearModel(SolvedEstimator):
                 f"the data need {expected[::-1]}; refit with warm_start=False"
             )
         null = objective.start()
-        # a scale that had collapsed on a perfect fit would hide the gradient
-        least = objective.unpack(null)[2] + np.log(_LEAST_WARM_SCALE)
-        start = objective.pack(coef, intercept, np.maximum(np.log(getattr(self, "scale_", 1.0)), least))
+        start = objective.pack(coef, intercept, self._former_constants(objective.unpack(null)[2]))
         values = [objective.value_and_gradient(theta)[0] for theta in (start, null)]
         return start if values[0] <= values[1] else null
 

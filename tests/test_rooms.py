@@ -15,7 +15,14 @@ MODULES = {path.relative_to(ROOT).as_posix(): path for path in sorted(ROOT.rglob
 #: package stands for all that it holds, one of ours for its public names; "*" for all of its modules
 ROOMS = {
     "__init__.py": {"importlib"},
-    "_base.py": {"sklearn", "scipy.sparse", "sk_hessian._validation", "sk_hessian.objectives", "sk_hessian.solvers"},
+    "_base.py": {
+        "sklearn",
+        "scipy.sparse",
+        "scipy.special",
+        "sk_hessian._validation",
+        "sk_hessian.objectives",
+        "sk_hessian.solvers",
+    },
     "_validation.py": {"sklearn", "scipy.sparse", "sk_hessian.objectives", "sk_hessian.solvers"},
     "linear_model/": {
         "sklearn",
@@ -26,6 +33,16 @@ ROOMS = {
         "sk_hessian.objectives",
         "sk_hessian.solvers",
         "sk_hessian.linear_model.*",
+    },
+    "neural_network/": {
+        "sklearn",
+        "scipy.sparse",
+        "scipy.special",
+        "sk_hessian._base",
+        "sk_hessian._validation",
+        "sk_hessian.objectives",
+        "sk_hessian.solvers",
+        "sk_hessian.neural_network.*",
     },
     "objectives/__init__.py": {"sk_hessian.objectives.*"},
     "objectives/contract.py": {"scipy"},
@@ -140,7 +157,7 @@ def test_the_base_does_warn():
     assert list(calls("_base.py", "warnings.warn"))
 
 
-@pytest.mark.parametrize("package", ["linear_model", "objectives", "solvers"])
+@pytest.mark.parametrize("package", ["linear_model", "neural_network", "objectives", "solvers"])
 def test_public_names_exist(package):
     module = __import__(f"sk_hessian.{package}", fromlist=["*"])
     assert sorted(module.__all__) == sorted(set(module.__all__))

@@ -2,12 +2,11 @@
 
 import numpy as np
 from scipy import sparse
-from scipy.special import log_expit, log_softmax
 from sklearn.base import ClassifierMixin
 from sklearn.utils.validation import check_is_fitted
 
 from sk_hessian import _validation
-from sk_hessian._base import LinearModel
+from sk_hessian._base import LinearModel, log_probabilities
 from sk_hessian.objectives import BinaryCrossEntropy, SoftmaxCrossEntropy
 
 
@@ -165,8 +164,7 @@ class LogisticRegression(ClassifierMixin, LinearModel):
         -------
         ndarray of shape (n_samples, n_classes)
         """
-        raw = self.decision_function(X)
-        return np.column_stack([log_expit(-raw), log_expit(raw)]) if raw.ndim == 1 else log_softmax(raw, axis=1)
+        return log_probabilities(self._raw_prediction(X))
 
     def sparsify(self):
         """Store ``coef_`` as a sparse matrix.

@@ -9,6 +9,7 @@ with theta the layers [W_l; b_l] (fan_in + 1, fan_out), each stored by rows, fol
 Curvature is computed in standardised coordinates z: inputs centred and in their own units, outputs in those of y.
 """
 
+from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
 
@@ -93,6 +94,37 @@ class Coordinates:
         theta = self.standardised(theta)
         theta[self._first] = self.columns.to_weights(theta[self._first].reshape(self._first_shape)).ravel()
         return theta
+
+
+@dataclass(frozen=True)
+class Moments:
+    """What coordinates are made of, of all rows seen so far.
+
+    Attributes
+    ----------
+    weight : float
+        Total weight of the rows.
+    centre, deviation : ndarray of shape (p,)
+    output_unit : ndarray of shape (k,)
+    """
+
+    weight: float
+    centre: np.ndarray
+    deviation: np.ndarray
+    output_unit: np.ndarray
+
+    def merged(self, other):
+        """Those of both sets of rows.
+
+        References
+        ----------
+        .. [1] T. Chan, G. Golub, R. LeVeque, "Algorithms for computing the sample variance", 1983.
+        """
+        total = self.weight + other.weight
+        share, apart = other.weight / total, other.centre - self.centre
+        variance = (1 - share) * self.deviation**2 + share * other.deviation**2 + share * (1 - share) * apart**2
+        unit = np.sqrt((1 - share) * self.output_unit**2 + share * other.output_unit**2)
+        return Moments(total, self.centre + share * apart, np.sqrt(variance), unit)
 
 
 class MLPFactor(factors.CoordinateFactor):
@@ -540,16 +572,17 @@ class MLPObjective(MeanLossObjective):
     # -- preconditioning ------------------------------------------------------------------------------------------
 
     @cached_property
-    def _output_unit(self):
-        return self.loss.output_unit(self.rows.y, self.rows.weight)
+    def moments(self):
+        """Means and deviations of the inputs, and the units of the outputs; may be set to those of more rows."""
+        return Moments(self._total, *self._moments, self.loss.output_unit(self.rows.y, self.rows.weight))
 
     @cached_property
     def coordinates(self):
         """The standardised coordinates; the unit of a constant input is infinite, so that its weights stay zero."""
-        centre, deviation = self._moments
-        ridge = np.sqrt(self.penalty / self._mean_curvature) / self._output_unit.mean()
+        centre, deviation, unit = self.moments.centre, self.moments.deviation, self.moments.output_unit
+        ridge = np.sqrt(self.penalty / self._mean_curvature) / unit.mean()
         scale = np.where(deviation > 0, np.hypot(deviation, ridge), np.inf)
-        return Coordinates(Columns(centre, scale, True), self.layers, self._output_unit)
+        return Coordinates(Columns(centre, scale, True), self.layers, unit)
 
     @cached_property
     def _raw_units(self):
@@ -610,7 +643,7 @@ class MLPObjective(MeanLossObjective):
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
             *sums, constants = self.rows.reduce(terms, coordinates.columns, width=self._width + k**2)
         sums = [total / self._total for total in sums]
-        n_layers, unit = len(self.layers), self._output_unit
+        n_layers, unit = len(self.layers), coordinates.output_unit
         sums[-1] = unit[:, None] * sums[-1] * unit
         penalties = self._penalty_diagonal(coordinates)
         blocks = []
