@@ -5,6 +5,7 @@ import warnings
 
 import numpy as np
 from scipy import sparse
+from scipy.special import log_expit, log_softmax
 from sklearn.base import BaseEstimator
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.validation import check_is_fitted, validate_data
@@ -54,8 +55,13 @@ def progress_printer(verbose):
     return show
 
 
-class LinearModel(BaseEstimator):
-    """Fit and raw prediction of all linear models; a subclass says which loss and which penalty."""
+def log_probabilities(raw):
+    """Logarithms of the probabilities of classes, (n, n_classes), from log odds (n, 1) or logits (n, n_classes)."""
+    return np.hstack([log_expit(-raw), log_expit(raw)]) if raw.shape[1] == 1 else log_softmax(raw, axis=1)
+
+
+class SolvedEstimator(BaseEstimator):
+    """What all estimators share: parameters, a fit that is restored on failure, the run of a solver, warnings."""
 
     def set_params(self, **params):
         """Set parameters, ``solver__option`` those of a solver object.
@@ -111,15 +117,78 @@ class LinearModel(BaseEstimator):
         """
         with restored_on_failure(self):
             self._fit(X, y, sample_weight)
-            advice = self._advice()
-            if advice:
-                warnings.warn(f"{type(self).__name__}: {advice}", ConvergenceWarning, stacklevel=2)
+            self._tell(self._advice())
         return self
 
     def _fit(self, X, y, sample_weight):
+        """Validate, minimise, and set the fitted attributes."""
+        raise NotImplementedError
+
+    def _check_parameters(self):
+        """Check the parameters that are not common to all."""
+        raise NotImplementedError
+
+    def _check_all_parameters(self):
         _validation.check_common(self)
         self._check_parameters()
         check_solver(self.solver)
+
+    def _minimize(self, objective, start, random_state, watch=None):
+        """The `Result` of the solver; ``watch(state)`` may stop it."""
+        show = progress_printer(self.verbose)
+
+        def callback(state):
+            if show is not None:
+                show(state)
+            return watch is not None and watch(state)
+
+        # an overflow is a value that is not finite, which the solvers handle; as a warning it would say nothing
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+            return minimize(
+                objective,
+                start,
+                self.solver,
+                tol=self.tol,
+                max_iter=self.max_iter,
+                callback=None if show is None and watch is None else callback,
+                random_state=random_state,
+            )
+
+    def _former_constants(self, null):
+        """The loss's constants of the former fit, for a start; ``null`` are those of the null model."""
+        # a scale that had collapsed on a perfect fit would hide the gradient
+        return np.maximum(np.log(getattr(self, "scale_", 1.0)), null + np.log(_LEAST_WARM_SCALE))
+
+    def _record(self, result):
+        """The fitted attributes that say how a run went."""
+        self.n_iter_ = max(result.nit, 1)
+        self.solver_, self.convergence_, self.history_ = result.solver, result.convergence, result.history
+
+    def _advice(self):
+        """What a user must know of the fit, or an empty string."""
+        verdict = self.convergence_
+        return "" if verdict.status in ("optimal", "stopped") else verdict.message
+
+    def _tell(self, advice):
+        if advice:
+            warnings.warn(f"{type(self).__name__}: {advice}", ConvergenceWarning, stacklevel=3)
+
+    def _checked_rows(self, X):
+        """X for a prediction, an array or a CSR matrix."""
+        check_is_fitted(self)
+        return validate_data(self, X, accept_sparse="csr", dtype=[np.float64, np.float32], reset=False)
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        return tags
+
+
+class LinearModel(SolvedEstimator):
+    """Fit and raw prediction of all linear models; a subclass says which loss and which penalty."""
+
+    def _fit(self, X, y, sample_weight):
+        self._check_all_parameters()
         X, y, weight = _validation.check_training_data(self, X, y, sample_weight, **self._target_options())
         y, weight, loss = self._encode(y, weight)
         strength = self._strength(weight.sum())
@@ -133,26 +202,11 @@ class LinearModel(BaseEstimator):
             feature_names=getattr(self, "feature_names_in_", None),
             class_names=getattr(self, "classes_", None),
         )
-        # an overflow is a value that is not finite, which the solvers handle; as a warning it would say nothing
-        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-            result = minimize(
-                objective,
-                self._start(objective),
-                self.solver,
-                tol=self.tol,
-                max_iter=self.max_iter,
-                callback=progress_printer(self.verbose),
-                random_state=_validation.check_seed(self.random_state),
-            )
+        result = self._minimize(objective, self._start(objective), _validation.check_seed(self.random_state))
         self._unpack(objective, *objective.unpack(result.x))
-        self.n_iter_ = max(result.nit, 1)
-        self.solver_, self.convergence_, self.history_ = result.solver, result.convergence, result.history
+        self._record(result)
 
     # -- what a subclass says -------------------------------------------------------------------------------------
-
-    def _check_parameters(self):
-        """Check the parameters that are not common to all."""
-        raise NotImplementedError
 
     def _target_options(self):
         return {"y_numeric": True}
@@ -187,17 +241,15 @@ class LinearModel(BaseEstimator):
                 f"the data need {expected[::-1]}; refit with warm_start=False"
             )
         null = objective.start()
-        # a scale that had collapsed on a perfect fit would hide the gradient
-        least = objective.unpack(null)[2] + np.log(_LEAST_WARM_SCALE)
-        start = objective.pack(coef, intercept, np.maximum(np.log(getattr(self, "scale_", 1.0)), least))
+        start = objective.pack(coef, intercept, self._former_constants(objective.unpack(null)[2]))
         values = [objective.value_and_gradient(theta)[0] for theta in (start, null)]
         return start if values[0] <= values[1] else null
 
     def _advice(self):
-        """What a user must know of the fit, or an empty string."""
-        verdict = self.convergence_
-        if verdict.status not in ("optimal", "stopped"):
-            return verdict.message
+        """See `SolvedEstimator._advice`; of flat directions too."""
+        verdict, advice = self.convergence_, super()._advice()
+        if advice:
+            return advice
         if verdict.flat_directions and self._warns_of_flat_directions():
             return (
                 f"the data do not determine every coefficient: {'; '.join(verdict.flat_directions)}. Predictions are "
@@ -210,12 +262,5 @@ class LinearModel(BaseEstimator):
 
     def _raw_prediction(self, X):
         """Linear predictor, shape (n,) or (n, k)."""
-        check_is_fitted(self)
-        X = validate_data(self, X, accept_sparse="csr", dtype=[np.float64, np.float32], reset=False)
-        raw = X @ self.coef_.T
+        raw = self._checked_rows(X) @ self.coef_.T
         return (raw.toarray() if sparse.issparse(raw) else raw) + self.intercept_
-
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.input_tags.sparse = True
-        return tags

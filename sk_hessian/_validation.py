@@ -4,7 +4,17 @@ from numbers import Integral, Real
 
 import numpy as np
 from sklearn.utils import check_array, check_consistent_length, check_random_state
+from sklearn.utils.class_weight import compute_sample_weight
+from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import validate_data
+
+from sk_hessian.objectives import HuberLoss
+
+#: span of integer labels up to which they are counted rather than sorted
+_COUNTED = 10_000
+
+#: Huber's sigma stays at so many roundings of y's spread, as in scikit-learn
+_ROUNDINGS = 10
 
 
 def check_number(estimator, name, low, *, strict=False, infinite=False):
@@ -19,16 +29,23 @@ def check_number(estimator, name, low, *, strict=False, infinite=False):
     return float(value)
 
 
+def check_count(estimator, name):
+    """The parameter ``name`` of ``estimator`` as a positive integer."""
+    value = getattr(estimator, name)
+    if isinstance(value, bool) or not isinstance(value, Integral) or value < 1:
+        raise ValueError(f"{name} must be an integer of at least 1, got {value!r}")
+    return int(value)
+
+
 def check_common(estimator):
     """The parameters that all estimators share."""
-    for name in ("fit_intercept", "warm_start"):
-        value = getattr(estimator, name)
+    for name in ("fit_intercept", "warm_start", "early_stopping"):
+        value = getattr(estimator, name, False)
         if not isinstance(value, (bool, np.bool_)):
             raise TypeError(f"{name} must be True or False, got {value!r}")
     check_number(estimator, "tol", 0, strict=True)
-    max_iter, verbose = estimator.max_iter, estimator.verbose
-    if isinstance(max_iter, bool) or not isinstance(max_iter, Integral) or max_iter < 1:
-        raise ValueError(f"max_iter must be an integer of at least 1, got {max_iter!r}")
+    check_count(estimator, "max_iter")
+    verbose = estimator.verbose
     if not isinstance(verbose, (Integral, np.bool_)) or verbose < 0:
         raise ValueError(f"verbose must be a non-negative integer, got {verbose!r}")
 
@@ -114,3 +131,41 @@ def check_range(loss, y, name):
         raise ValueError(f"y is too large, up to {largest:.3g}: its square overflows; divide y by a constant")
     if 0 < largest < 1e-150:
         raise ValueError(f"y is too small, up to {largest:.3g}: its square underflows; multiply y by a constant")
+
+
+def huber_loss(epsilon, y):
+    """Huber's loss whose scale does not fall below rounding of y."""
+    return HuberLoss(epsilon, _ROUNDINGS * np.finfo(float).eps * (np.abs(y).max() or 1.0))
+
+
+def _classes(y):
+    """The classes in order, and the index of each row's."""
+    if y.dtype.kind in "bui":
+        low, high = int(y.min()), int(y.max())
+        if high - low <= _COUNTED and high <= np.iinfo(np.intp).max:
+            shifted = y.astype(np.intp) - low
+            present = np.bincount(shifted) > 0
+            return (np.flatnonzero(present) + low).astype(y.dtype), (np.cumsum(present) - 1)[shifted]
+    check_classification_targets(y)
+    return np.unique(y, return_inverse=True)
+
+
+def check_classes(y, weight, class_weight):
+    """The classes in order, the index of each row's, and the weights times those of the classes.
+
+    Raises
+    ------
+    ValueError
+        For one class only, or a class without weight.
+    """
+    classes, index = _classes(y)
+    if len(classes) < 2:
+        raise ValueError(f"y has only one class, {classes[0]!r}: a classifier needs at least two classes")
+    if isinstance(class_weight, str) and class_weight == "balanced":
+        # a row of weight two counts as two rows here too
+        weight = weight * (weight.sum() / (len(classes) * np.bincount(index, weights=weight)))[index]
+    elif class_weight is not None:
+        weight = weight * compute_sample_weight(class_weight, y)
+    if not ((weight > 0) & np.isfinite(weight)).all():
+        raise ValueError("class_weight must be positive and finite; drop the rows of a class that should not count")
+    return classes, index, weight

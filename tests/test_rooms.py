@@ -15,7 +15,14 @@ MODULES = {path.relative_to(ROOT).as_posix(): path for path in sorted(ROOT.rglob
 #: package stands for all that it holds, one of ours for its public names; "*" for all of its modules
 ROOMS = {
     "__init__.py": {"importlib"},
-    "_base.py": {"sklearn", "scipy.sparse", "sk_hessian._validation", "sk_hessian.objectives", "sk_hessian.solvers"},
+    "_base.py": {
+        "sklearn",
+        "scipy.sparse",
+        "scipy.special",
+        "sk_hessian._validation",
+        "sk_hessian.objectives",
+        "sk_hessian.solvers",
+    },
     "_validation.py": {"sklearn", "scipy.sparse", "sk_hessian.objectives", "sk_hessian.solvers"},
     "linear_model/": {
         "sklearn",
@@ -27,9 +34,20 @@ ROOMS = {
         "sk_hessian.solvers",
         "sk_hessian.linear_model.*",
     },
+    "neural_network/": {
+        "sklearn",
+        "scipy.sparse",
+        "scipy.special",
+        "sk_hessian._base",
+        "sk_hessian._validation",
+        "sk_hessian.objectives",
+        "sk_hessian.solvers",
+        "sk_hessian.neural_network.*",
+    },
     "objectives/__init__.py": {"sk_hessian.objectives.*"},
     "objectives/contract.py": {"scipy"},
     "objectives/losses.py": {"scipy.special", "scipy.linalg"},
+    "objectives/activations.py": {"scipy.special"},
     "objectives/factors.py": {"scipy.special", "scipy.linalg"},
     "objectives/_blocks.py": {"scipy.sparse", "sk_hessian.objectives._threads"},
     "objectives/_threads.py": {"threadpoolctl"},
@@ -38,8 +56,10 @@ ROOMS = {
         "scipy",
         "sk_hessian.objectives.contract",
         "sk_hessian.objectives.losses",
+        "sk_hessian.objectives.activations",
         "sk_hessian.objectives.factors",
         "sk_hessian.objectives._blocks",
+        "sk_hessian.objectives._mean_loss",
         "sk_hessian.objectives._programs",
     },
     "solvers/": {"scipy.linalg", "scipy.sparse.linalg", "scipy.optimize", "sklearn.base", "sk_hessian.solvers.*"},
@@ -137,7 +157,7 @@ def test_the_base_does_warn():
     assert list(calls("_base.py", "warnings.warn"))
 
 
-@pytest.mark.parametrize("package", ["linear_model", "objectives", "solvers"])
+@pytest.mark.parametrize("package", ["linear_model", "neural_network", "objectives", "solvers"])
 def test_public_names_exist(package):
     module = __import__(f"sk_hessian.{package}", fromlist=["*"])
     assert sorted(module.__all__) == sorted(set(module.__all__))

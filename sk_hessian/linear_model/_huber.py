@@ -6,10 +6,6 @@ from sklearn.utils import check_array
 
 from sk_hessian import _validation
 from sk_hessian._base import LinearModel
-from sk_hessian.objectives import HuberLoss
-
-#: sigma stays at so many roundings of y's spread, as in scikit-learn
-_ROUNDINGS = 10
 
 
 class HuberRegressor(RegressorMixin, LinearModel):
@@ -94,8 +90,7 @@ class HuberRegressor(RegressorMixin, LinearModel):
 
     def _encode(self, y, weight):
         y = y.astype(float, copy=False)
-        floor = _ROUNDINGS * np.finfo(float).eps * (np.abs(y).max() or 1.0)
-        loss = HuberLoss(self.epsilon, floor)
+        loss = _validation.huber_loss(self.epsilon, y)
         _validation.check_range(loss, y, type(self).__name__)
         return y, weight, loss
 

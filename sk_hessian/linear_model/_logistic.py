@@ -2,30 +2,12 @@
 
 import numpy as np
 from scipy import sparse
-from scipy.special import log_expit, log_softmax
 from sklearn.base import ClassifierMixin
-from sklearn.utils.class_weight import compute_sample_weight
-from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted
 
 from sk_hessian import _validation
-from sk_hessian._base import LinearModel
+from sk_hessian._base import LinearModel, log_probabilities
 from sk_hessian.objectives import BinaryCrossEntropy, SoftmaxCrossEntropy
-
-#: span of integer labels up to which they are counted rather than sorted
-_COUNTED = 10_000
-
-
-def _classes(y):
-    """The classes in order, and the index of each row's."""
-    if y.dtype.kind in "bui":
-        low, high = int(y.min()), int(y.max())
-        if high - low <= _COUNTED and high <= np.iinfo(np.intp).max:
-            shifted = y.astype(np.intp) - low
-            present = np.bincount(shifted) > 0
-            return (np.flatnonzero(present) + low).astype(y.dtype), (np.cumsum(present) - 1)[shifted]
-    check_classification_targets(y)
-    return np.unique(y, return_inverse=True)
 
 
 class LogisticRegression(ClassifierMixin, LinearModel):
@@ -114,16 +96,7 @@ class LogisticRegression(ClassifierMixin, LinearModel):
         return {}
 
     def _encode(self, y, weight):
-        self.classes_, index = _classes(y)
-        if len(self.classes_) < 2:
-            raise ValueError(f"y has only one class, {self.classes_[0]!r}: a classifier needs at least two classes")
-        if isinstance(self.class_weight, str) and self.class_weight == "balanced":
-            # a row of weight two counts as two rows here too
-            weight = weight * (weight.sum() / (len(self.classes_) * np.bincount(index, weights=weight)))[index]
-        elif self.class_weight is not None:
-            weight = weight * compute_sample_weight(self.class_weight, y)
-        if not ((weight > 0) & np.isfinite(weight)).all():
-            raise ValueError("class_weight must be positive and finite; drop the rows of a class that should not count")
+        self.classes_, index, weight = _validation.check_classes(y, weight, self.class_weight)
         if len(self.classes_) == 2:
             return index.astype(float), weight, BinaryCrossEntropy()
         return index, weight, SoftmaxCrossEntropy(len(self.classes_))
@@ -191,8 +164,7 @@ class LogisticRegression(ClassifierMixin, LinearModel):
         -------
         ndarray of shape (n_samples, n_classes)
         """
-        raw = self.decision_function(X)
-        return np.column_stack([log_expit(-raw), log_expit(raw)]) if raw.ndim == 1 else log_softmax(raw, axis=1)
+        return log_probabilities(self._raw_prediction(X))
 
     def sparsify(self):
         """Store ``coef_`` as a sparse matrix.

@@ -1,7 +1,8 @@
 """What is minimised: losses, and objectives of one flat parameter vector."""
 
+from sk_hessian.objectives.activations import ACTIVATIONS
 from sk_hessian.objectives.contract import Objective
-from sk_hessian.objectives.functions import FunctionObjective
+from sk_hessian.objectives.functions import FunctionObjective, LeastSquaresObjective
 from sk_hessian.objectives.glm import GLMObjective
 from sk_hessian.objectives.losses import (
     LOSSES,
@@ -12,16 +13,21 @@ from sk_hessian.objectives.losses import (
     SquaredLoss,
     TweedieLoss,
 )
+from sk_hessian.objectives.mlp import MLPObjective, network_predictions
 
 __all__ = [
+    "ACTIVATIONS",
     "LOSSES",
     "BinaryCrossEntropy",
     "FunctionObjective",
     "GLMObjective",
     "HuberLoss",
+    "LeastSquaresObjective",
     "Loss",
+    "MLPObjective",
     "Objective",
     "SoftmaxCrossEntropy",
     "SquaredLoss",
     "TweedieLoss",
+    "network_predictions",
 ]

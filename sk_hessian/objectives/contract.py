@@ -47,6 +47,20 @@ class Objective:
         """
         raise NotImplementedError
 
+    def scale_at(self, value, first_value):
+        """What the tolerance is relative to in a run that has come from ``first_value`` to ``value``.
+
+        Parameters
+        ----------
+        value, first_value : float
+
+        Returns
+        -------
+        float or None
+            `scale`, unless that depends on the point; None for what a run gains.
+        """
+        return self.scale
+
     def noise(self, theta, value):
         """The rounding error of a value: smaller differences mean nothing.
 

@@ -7,7 +7,7 @@ the decrement and the Newton step that it certifies.
 import copy
 
 import numpy as np
-from scipy.linalg import blas, eigh, lapack
+from scipy.linalg import blas, block_diag, eigh, lapack
 
 #: pivots of a unit-diagonal matrix below this lose more than half the digits: a column nearly combines others
 NEAR_DEPENDENT = 1e-10
@@ -44,7 +44,7 @@ class PointFactor:
     @property
     def is_full(self):
         """Whether it comes from a whole Hessian, if a nearby or sampled one: P'HP is then near the identity."""
-        return not isinstance(self.inner, (Diagonal, Kronecker))
+        return not isinstance(self.inner, (Diagonal, Kronecker, Stacked))
 
     def apply(self, u):
         """P u, shape (n_parameters,)."""
@@ -61,6 +61,31 @@ class PointFactor:
     def restrict(self, theta):
         """The part of ``theta`` that the coordinates can reach."""
         return theta
+
+
+class CoordinateFactor(PointFactor):
+    """theta = P u in two steps: coordinates z in which the curvature was taken, then a factor of it."""
+
+    def _from_z(self, z):
+        """The parameters of coordinates z."""
+        raise NotImplementedError
+
+    def _to_z(self, g):
+        """A gradient in the coordinates from one in theta."""
+        raise NotImplementedError
+
+    def apply(self, u):
+        """P u, shape (n_parameters,)."""
+        return self._from_z(self.inner.apply(u))
+
+    def transpose(self, g):
+        """P'g, shape (r,)."""
+        return self.inner.transpose(self._to_z(g))
+
+    def newton(self, g):
+        """See `PointFactor.newton`."""
+        decrement, step = self.inner.newton(self._to_z(g))
+        return decrement, self._from_z(step)
 
 
 class Factor:
@@ -91,6 +116,10 @@ class Diagonal(Factor):
     def congruence(self, H):
         """P'H P."""
         return self.d[:, None] * H * self.d
+
+    def dense(self):
+        """P as a matrix."""
+        return np.diag(self.d)
 
 
 class Cholesky(Factor):
@@ -211,7 +240,41 @@ class Kronecker(Factor):
 
     def congruence(self, H):
         """P'H P."""
-        P = np.kron(self.V, self.U) * self.grid.ravel()
+        P = self.dense()
+        return P.T @ H @ P
+
+    def dense(self):
+        """P as a matrix."""
+        return np.kron(self.V, self.U) * self.grid.ravel()
+
+
+class Stacked(Factor):
+    """A block diagonal P, such as one block per layer of a network.
+
+    Parameters
+    ----------
+    blocks : sequence of factors
+    """
+
+    def __init__(self, blocks):
+        self.blocks = blocks
+        rows, columns = np.cumsum([block.shape for block in blocks], axis=0).T
+        self._rows, self._columns = rows[:-1], columns[:-1]
+        self.shape = (rows[-1], columns[-1])
+
+    def apply(self, u):
+        """P u."""
+        parts = np.split(u, self._columns)
+        return np.concatenate([block.apply(part) for block, part in zip(self.blocks, parts, strict=True)])
+
+    def transpose(self, g):
+        """P'g."""
+        parts = np.split(g, self._rows)
+        return np.concatenate([block.transpose(part) for block, part in zip(self.blocks, parts, strict=True)])
+
+    def congruence(self, H):
+        """P'H P."""
+        P = block_diag(*[block.dense() for block in self.blocks])
         return P.T @ H @ P
 
 

@@ -1,6 +1,7 @@
-"""A user's own function as an objective."""
+"""A user's own function, or residuals, as an objective."""
 
 import numpy as np
+from scipy import sparse
 from scipy.linalg import eigh
 from scipy.sparse.linalg import LinearOperator
 
@@ -124,17 +125,119 @@ class FunctionObjective(Objective):
         if kind is None:
             return None
         if kind == "diagonal":
-            size = np.nan_to_num(np.abs(self.hessian_diagonal(theta)))
+            size = np.nan_to_num(np.abs(self.hessian_diagonal(theta, curvature)))
             size = np.maximum(size, _CURVATURE_FLOOR * size.max()) if size.any() else np.ones(theta.size)
             return factors.PointFactor(factors.Diagonal(1 / np.sqrt(size)), theta, None, False)
-        H = self.hessian_matrix(theta)
+        H = self.hessian_matrix(theta, curvature)
         if not np.isfinite(H).all():
             return None
         values, vectors = eigh(H)
         is_positive = values.min() > _CURVATURE_FLOOR * np.abs(values).max()
         size = np.abs(values) if values.any() else np.ones(theta.size)
         inner = factors.Spectral(size, vectors, np.ones(theta.size))
-        return factors.PointFactor(inner, theta, "observed" if is_positive else None, bool(is_positive))
+        certifies = bool(is_positive) and self.is_exact(curvature)
+        return factors.PointFactor(inner, theta, curvature if is_positive else None, certifies)
+
+
+class LeastSquaresObjective(FunctionObjective):
+    """Half the sum of squared residuals, with the conventions of `scipy.optimize.least_squares`.
+
+    The curvature by default is Gauss-Newton's J'J, so that ``minimize(..., Newton())`` is the method of Levenberg and
+    Marquardt. The tolerance is relative to the sum of squares itself, with a floor of a rounding of the first one.
+
+    Parameters
+    ----------
+    fun : callable
+        ``fun(theta) -> ndarray of shape (m,)``.
+    jac : callable, optional
+        ``jac(theta) -> ndarray or sparse matrix of shape (m, p)``; central differences without it.
+
+    References
+    ----------
+    .. [1] D. Bates, D. Watts, "A relative offset orthogonality convergence criterion for nonlinear least squares",
+       Technometrics 23(2), 1981.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sk_hessian.solvers import minimize
+    >>> t = np.arange(5.0)
+    >>> decay = LeastSquaresObjective(lambda x: x[0] * np.exp(-x[1] * t) - 3 * np.exp(-0.5 * t))
+    >>> minimize(decay, [1.0, 1.0]).x.round(6)
+    array([3. , 0.5])
+    """
+
+    curvature = "expected"
+    lower_bound = 0.0
+
+    def __init__(self, fun, jac=None):
+        for name, given in (("fun", fun), ("jac", jac)):
+            if not (callable(given) or (given is None and name == "jac")):
+                raise TypeError(f"{name} must be callable, got {given!r}")
+        super().__init__(fun, jac)
+        self._latest = None
+
+    def scale_at(self, value, first_value):
+        """See `Objective.scale_at`: what is left, with a floor of a rounding of the first value."""
+        return max(value, np.finfo(float).eps * first_value, np.finfo(float).tiny)
+
+    def _residuals(self, theta):
+        residuals = np.atleast_1d(np.array(self.fun(theta.copy()), dtype=float))
+        if residuals.ndim != 1:
+            raise ValueError(f"fun must return a 1-D array of residuals, got shape {residuals.shape}")
+        return residuals
+
+    def _jacobian(self, theta):
+        if self.jac is None:
+            return _central_differences(self._residuals, theta).T
+        J = self.jac(theta.copy())
+        J = sparse.csr_array(J) if sparse.issparse(J) else np.atleast_2d(np.array(J, dtype=float))
+        if J.ndim != 2 or J.shape[1] != theta.size:
+            raise ValueError(f"jac must return an array of shape (m, {theta.size}), got shape {J.shape}")
+        return J
+
+    def _linearised(self, theta):
+        """Residuals and their Jacobian; the latest are kept, for a step asks for both at the same point."""
+        if self._latest is None or not np.array_equal(self._latest[0], theta):
+            residuals, J = self._residuals(theta), self._jacobian(theta)
+            if J.shape[0] != residuals.size:
+                raise ValueError(f"jac must return one row for each of {residuals.size} residuals, got {J.shape[0]}")
+            self._latest = theta.copy(), residuals, J
+        return self._latest[1:]
+
+    def value_and_gradient(self, theta):
+        """See `Objective.value_and_gradient`; a residual that is not finite counts as +inf."""
+        with np.errstate(over="ignore", invalid="ignore"):
+            residuals = self._residuals(theta)
+            value = 0.5 * float(residuals @ residuals)
+            if not np.isfinite(value):
+                return np.inf, np.zeros_like(theta)
+            residuals, J = self._linearised(theta)
+            return value, J.T @ residuals
+
+    def hessian(self, theta, kind="observed"):
+        """See `Objective.hessian`; the second derivatives of residuals by differences."""
+        residuals, J = self._linearised(theta)
+
+        def product(v):
+            v = np.ravel(v)
+            bent = J.T @ (J @ v)
+            if kind == "expected":
+                return bent
+            return bent + _directional_difference(lambda x: self._jacobian(x).T @ residuals, theta, v)
+
+        return LinearOperator((theta.size,) * 2, matvec=product, rmatvec=product, dtype=float)
+
+    def hessian_matrix(self, theta, kind="observed", factor=None):
+        """See `Objective.hessian_matrix`."""
+        residuals, J = self._linearised(theta)
+        H = J.T @ J
+        H = H.toarray() if sparse.issparse(H) else H
+        if kind == "observed":
+            # differences of J'r with r held fixed: their error vanishes with the residuals
+            second = _central_differences(lambda x: self._jacobian(x).T @ residuals, theta)
+            H = H + 0.5 * (second + second.T)
+        return H if factor is None else factor.inner.congruence(H)
 
 
 def _refuse_expected(kind):

@@ -8,16 +8,16 @@ with theta the coefficients and intercepts W (q, k) stored by rows, followed by 
 """
 
 import copy
-from functools import cache, cached_property
+from functools import cache, cached_property, partial
 
 import numpy as np
 from scipy.linalg import eigh, qr, svd
 from scipy.sparse.linalg import LinearOperator
 
 from sk_hessian.objectives import factors
-from sk_hessian.objectives._blocks import Columns, Rows, Scratch, as_rows, weighted_grams
+from sk_hessian.objectives._blocks import Columns, Scratch, weighted_grams
+from sk_hessian.objectives._mean_loss import ROUNDINGS, MeanLossObjective
 from sk_hessian.objectives._programs import find_recession, positive_start
-from sk_hessian.objectives.contract import Objective
 
 #: up to so many columns a dense factor is affordable (its memory is 8 r^2 bytes: 72 MB, its cost r^3 / 3)
 MAX_DENSE_COLUMNS = 3000
@@ -36,9 +36,6 @@ _SKETCH_MOST = 50_000
 #: up to so many columns the exact factor that solves a quadratic objective at once costs less than a sketch's passes
 _FEW_COLUMNS = 200
 
-#: rounding errors of a sum of n terms, allowing for blocks and for order
-_ROUNDINGS = 16
-
 #: a factor that costs more passes than these is not taken before it is needed
 _MANY_PASSES = 20
 
@@ -54,12 +51,6 @@ _WARM_UP_HESSIANS = 5
 #: raw predictions that are kept for the curvature at the same point, 16 MB
 _MOST_KEPT = 2_000_000
 
-#: rows that tell the size of a loss's derivatives at the null model
-_TYPICAL_ROWS = 1000
-
-#: deviations below cannot be divided by: their inverse, times a coefficient, overflows
-_SMALLEST = 1e-302
-
 #: eigenvalues of a Gram matrix up to this leave the digits of those about one
 _WELL_SPREAD = 1e8
 
@@ -68,12 +59,6 @@ _MOST_PAIRED_OUTPUTS = 32
 
 #: multiplications that an exact factor of a softmax model may cost, a second or so
 _MOST_FACTOR_COST = 2e10
-
-#: constant columns, and sparse ones, beyond this are refused: their sums of squares overflow
-_LARGEST = 1e140
-
-#: weights beyond this, or below its inverse, are taken relative to the largest
-_EXTREME = 1e100
 
 #: shares of a combination below this are rounding
 _TINY_SHARE = 1e-6
@@ -84,7 +69,7 @@ _MOST_TERMS = 6
 _SKETCH_SEED = 20_200_219
 
 
-class GLMFactor(factors.PointFactor):
+class GLMFactor(factors.CoordinateFactor):
     """theta = P u for a GLM: coordinates of the standardised columns, then a factor of the Hessian in them."""
 
     def __init__(self, columns, inner, n_outputs, theta, curvature, certifies):
@@ -93,19 +78,6 @@ class GLMFactor(factors.PointFactor):
         self._n_theta = (len(columns.shift) + columns.fit_intercept) * n_outputs
         self._n_z = columns.n_columns * n_outputs
         self.shape = (self._n_theta + inner.shape[0] - self._n_z, inner.shape[1])
-
-    def apply(self, u):
-        """P u, shape (n_parameters,)."""
-        return self._from_z(self.inner.apply(u))
-
-    def transpose(self, g):
-        """P'g, shape (r,)."""
-        return self.inner.transpose(self._to_z(g))
-
-    def newton(self, g):
-        """See `factors.PointFactor.newton`."""
-        decrement, step = self.inner.newton(self._to_z(g))
-        return decrement, self._from_z(step)
 
     def _to_z(self, g):
         z = self.columns.transpose(g[: self._n_theta].reshape(-1, self.n_outputs))
@@ -127,7 +99,7 @@ class GLMFactor(factors.PointFactor):
         return np.concatenate([reached.ravel(), theta[self._n_theta :]])
 
 
-class GLMObjective(Objective):
+class GLMObjective(MeanLossObjective):
     """Weighted mean loss of a linear predictor, with an L2 penalty.
 
     Parameters
@@ -157,23 +129,15 @@ class GLMObjective(Objective):
         feature_names=None,
         class_names=None,
     ):
-        X, y = as_rows(X), np.asarray(y)
-        weight = np.ones(X.shape[0]) if sample_weight is None else np.asarray(sample_weight, dtype=float)
-        if not 1 / _EXTREME < weight.max() < _EXTREME:
-            weight = weight / weight.max()
-        self.rows = Rows(X, y, weight)
-        self.loss = loss
+        super().__init__(X, y, loss, sample_weight, feature_names)
         self.fit_intercept = fit_intercept
-        self.n_rows, self.n_features = X.shape
         self.n_weights = (self.n_features + fit_intercept) * loss.n_outputs
         self.n_parameters = self.n_weights + loss.n_constants
         self.penalty = np.array(np.broadcast_to(penalty, (self.n_features, loss.n_outputs)), dtype=float)
         self.convex = loss.convex
         self.curvature = loss.curvature
-        self.feature_names = feature_names
         self.class_names = class_names
-        self._total = weight.sum()
-        self._basis_of = self._latest = self._kept = self._shifts = None
+        self._basis_of = self._shifts = None
 
     # -- value and gradient ---------------------------------------------------------------------------------------
 
@@ -234,38 +198,19 @@ class GLMObjective(Objective):
         gradient[: self.penalty.size] = self.penalty.ravel() * coef
         return 0.5 * (gradient[: self.penalty.size] @ coef), gradient
 
-    def value_and_gradient(self, theta):
-        """See `Objective.value_and_gradient`; one pass over X."""
+    def _linearisation(self, theta):
         predict = self._keeping_predictor(theta)
+        return lambda block: (predict(block), partial(self._adjoint, block))
 
-        def terms(block, y, weight):
-            value, gradient = self.loss.value_and_gradient(y, predict(block))
-            gradient *= weight[:, None]
-            return weight @ value, self._adjoint(block, gradient)
-
-        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-            value, gradient = self.rows.reduce(terms)
-            penalty, slope = self._penalty_gradient(theta)
-            value = value / self._total + penalty
-            return (float(value) if np.isfinite(value) else np.inf), gradient / self._total + slope
+    def _movement(self, theta, directions):
+        predict, changes = self._predictor(theta), [self.unpack(d) for d in directions]
+        return lambda block: (predict(block), [self._raw(block, change) for change in changes])
 
     def noise(self, theta, value):
         """See `Objective.noise`: of the sum, and of raw predictions that are sums of large terms."""
         coef, intercept, _ = self.unpack(theta)
         terms = self._column_sizes @ np.abs(coef) + np.abs(intercept)
-        return _ROUNDINGS * np.finfo(float).eps * (abs(value) + terms.max() * self._null_slope)
-
-    @cached_property
-    def _column_sizes(self):
-        centre, deviation = self._moments
-        return np.abs(centre) + deviation
-
-    @cached_property
-    def _null_slope(self):
-        """Mean size of the loss's gradient at the null model; some rows are enough."""
-        y = self.rows.y[:_TYPICAL_ROWS]
-        gradient = self.loss.value_and_gradient(y, np.tile(self._null_raw, (len(y), 1)))[1]
-        return np.abs(gradient[:, : self.loss.n_outputs]).mean()
+        return ROUNDINGS * np.finfo(float).eps * (abs(value) + terms.max() * self._null_slope)
 
     # -- curvature ------------------------------------------------------------------------------------------------
 
@@ -318,7 +263,8 @@ class GLMObjective(Objective):
         def bent(block, y, weight):
             return self.loss.hessian(y, predict(block), kind) * weight[:, None, None]
 
-        return weighted_grams(self._basis_of.rows, self.rows.gather(bent)[:, *_output_pairs(self.loss.n_outputs)], Scratch())
+        pairs = _output_pairs(self.loss.n_outputs)
+        return weighted_grams(self._basis_of.rows, self.rows.gather(bent)[:, *pairs], Scratch())
 
     def _sum_curvature(self, theta, kind, columns):
         predict = self._predictor(theta)
@@ -376,31 +322,6 @@ class GLMObjective(Objective):
         return strength
 
     # -- preconditioning ------------------------------------------------------------------------------------------
-
-    @cached_property
-    def _moments(self):
-        centre, deviation = self.rows.moments(self.fit_intercept)
-        prediction = max(1.0, np.abs(self._null_raw).max(), np.abs(self.rows.y).max())
-        small = np.flatnonzero((deviation > 0) & (deviation < _SMALLEST * prediction))
-        if small.size:
-            name = self.name(small[0])
-            raise ValueError(f"X: column {name} is so small that its coefficient overflows; multiply it by a constant")
-        large = np.flatnonzero((np.abs(centre) > _LARGEST) & (deviation < np.abs(centre) / _EXTREME))
-        if large.size or (self.rows.is_sparse and (deviation > _LARGEST).any()):
-            name = self.name(large[0] if large.size else np.argmax(deviation))
-            raise ValueError(f"X: column {name} is so large that its square overflows; divide it by a constant")
-        return centre, deviation
-
-    @cached_property
-    def _mean_curvature(self):
-        """Curvature of an output at the null model, a unit for the penalty; some rows are enough."""
-        if self.loss.quadratic:
-            return 1.0
-        y = self.rows.y[:_TYPICAL_ROWS]
-        raw = np.tile(self._null_raw, (len(y), 1))
-        k = self.loss.n_outputs
-        mean = np.einsum("nkk->", self.loss.hessian(y, raw, "expected")[:, :k, :k]) / (len(y) * k)
-        return mean if mean > 0 else 1.0
 
     @cached_property
     def _plain_columns(self):
@@ -626,7 +547,7 @@ class GLMObjective(Objective):
     @cached_property
     def _null_raw(self):
         if self.fit_intercept:
-            return self.loss.null_raw(self.rows.y, self.rows.weight)
+            return super()._null_raw
         return np.append(np.zeros(self.loss.n_outputs), self.loss.null_constants(self.rows.y, self.rows.weight))
 
     def start(self):
@@ -635,58 +556,6 @@ class GLMObjective(Objective):
         if not np.isfinite(self._null_value):
             return positive_start(self)
         return self.pack(np.zeros((self.n_features, k)), self._null_raw[:k], self._null_raw[k:])
-
-    @property
-    def lower_bound(self):
-        """See `Objective.lower_bound`: the loss of the saturated model where finite predictions have it."""
-        return self._saturated_value if self.loss.attains_bound else -np.inf
-
-    @cached_property
-    def _saturated_value(self):
-        return self.rows.reduce_targets(lambda y, weight: weight @ self.loss.saturated(y)) / self._total
-
-    @cached_property
-    def scale(self):
-        """The null model's loss above the saturated one, the unit of the tolerance."""
-        null = self._null_value if np.isfinite(self._null_value) else self.value_and_gradient(self.start())[0]
-        return max(null - self._saturated_value, self.resolution, np.finfo(float).tiny)
-
-    @cached_property
-    def resolution(self):
-        """See `Objective.resolution`: of squares that of a relative rounding, else a rounding of the loss's unit."""
-        unit, eps = self.loss.unit(self.rows.y, self.rows.weight), np.finfo(float).eps
-        return unit * (4 * eps) ** 2 if self.loss.quadratic else unit * eps
-
-    @cached_property
-    def _null_value(self):
-        def total(y, weight):
-            return weight @ self.loss.value(y, np.tile(self._null_raw, (len(y), 1)))
-
-        with np.errstate(over="ignore", invalid="ignore"):
-            return self.rows.reduce_targets(total) / self._total
-
-    def predictor_change(self, theta, directions):
-        """See `Objective.predictor_change`; half a pass, and none where the curvature is constant."""
-        if self.loss.quadratic:
-            return np.zeros(len(directions))
-        predict, changes = self._predictor(theta), [self.unpack(d) for d in directions]
-
-        def largest(block, y, weight):
-            unit = self.loss.predictor_unit(predict(block))
-            moves = [self.loss.without_shift(self._raw(block, c)) for c in changes]
-            return (np.array([(np.abs(move) / unit).max() for move in moves]),)
-
-        with np.errstate(over="ignore", invalid="ignore"):
-            return self.rows.reduce(largest, combine=np.maximum)[0]
-
-    def sample(self, rows):
-        """See `Objective.sample`."""
-        part = copy.copy(self)
-        part.rows = self.rows.take(rows)
-        part.n_rows = len(rows)
-        part._total = self._total * len(rows) / self.n_rows
-        part._latest = part._kept = None
-        return part
 
     def diagnose(self, theta, direction):
         """See `Objective.diagnose`: a `Recession` or None."""
@@ -728,10 +597,6 @@ class GLMObjective(Objective):
     def rank(self):
         """Rank of the columns, the intercept aside."""
         return self._basis_of.columns.n_columns - self.fit_intercept if self._basis_of else self.n_features
-
-    def name(self, feature):
-        """The name of the feature with this index."""
-        return f"x{feature}" if self.feature_names is None else str(self.feature_names[feature])
 
 
 @cache

@@ -78,6 +78,18 @@ class Loss:
         """Hessian of each row times its ``change``, both of shape (n, m)."""
         return np.einsum("nkl,nl->nk", self.hessian(y, raw, kind), change)
 
+    def hessian_root(self, y, raw):
+        """S of each row with S S' the expected Hessian, shape (n, m, m)."""
+        hessian = self.hessian(y, raw, "expected")
+        if hessian.shape[1] == 1:
+            return np.sqrt(np.maximum(hessian, 0))
+        values, vectors = np.linalg.eigh(hessian)
+        return vectors * np.sqrt(np.maximum(values, 0))[:, None, :]
+
+    def output_unit(self, y, weight):
+        """A typical size of each output's variation, shape (n_outputs,); 1 where the link has its own unit."""
+        return np.ones(self.n_outputs)
+
     def inverse_link(self, raw):
         """The prediction on the scale of y, from the raw prediction."""
         raise NotImplementedError
@@ -164,6 +176,15 @@ class SquaredLoss(Loss):
         """See `Loss.hessian_product`."""
         return change
 
+    def hessian_root(self, y, raw):
+        """See `Loss.hessian_root`."""
+        return self.hessian(y, raw, "expected")
+
+    def output_unit(self, y, weight):
+        """See `Loss.output_unit`: the standard deviation."""
+        deviation = np.sqrt(weight @ (y.reshape(len(y), -1) - self.null_raw(y, weight)) ** 2 / weight.sum())
+        return np.where(deviation > 0, deviation, 1.0)
+
     def inverse_link(self, raw):
         """See `Loss.inverse_link`."""
         return raw
@@ -190,17 +211,20 @@ class SquaredLoss(Loss):
 
 
 class BinaryCrossEntropy(Loss):
-    """log(1 + exp(-s raw)) with s = 2y - 1, y in {0, 1}.
+    """log(1 + exp(-s raw)) with s = 2y - 1, y in {0, 1}; summed over the outputs where labels are several.
 
     Everything is written in exp(-|raw|), so that neither a large margin nor its complement loses digits.
     """
 
     range_text = "0 or 1"
 
+    def __init__(self, n_outputs=1):
+        self.n_outputs = n_outputs
+
     def value_and_gradient(self, y, raw):
         """See `Loss.value_and_gradient`."""
-        sign = 1 - 2 * y
-        excess = raw[:, 0] * sign
+        sign = 1 - 2 * y.reshape(raw.shape)
+        excess = raw * sign
         tail = np.exp(-np.abs(excess))
         value = np.log1p(tail)
         value += np.maximum(excess, 0)
@@ -209,14 +233,26 @@ class BinaryCrossEntropy(Loss):
         tail += 1
         miss /= tail
         miss *= sign
-        return value, _column(miss)
+        return value[:, 0] if self.n_outputs == 1 else value.sum(axis=1), miss
+
+    def _bend(self, raw):
+        bend = np.exp(-np.abs(raw))
+        total = 1 + bend
+        bend /= np.multiply(total, total, out=total)
+        return bend
 
     def hessian(self, y, raw, kind):
         """See `Loss.hessian`."""
-        bend = np.exp(-np.abs(raw[:, 0]))
-        total = 1 + bend
-        bend /= np.multiply(total, total, out=total)
-        return _as_hessian(bend)
+        bend = self._bend(raw)
+        return bend[:, :, None] if self.n_outputs == 1 else bend[:, :, None] * np.eye(self.n_outputs)
+
+    def hessian_product(self, y, raw, change, kind):
+        """See `Loss.hessian_product`."""
+        return self._bend(raw) * change
+
+    def hessian_root(self, y, raw):
+        """See `Loss.hessian_root`."""
+        return np.sqrt(self._bend(raw))[:, :, None] * np.eye(self.n_outputs)
 
     def inverse_link(self, raw):
         """See `Loss.inverse_link`."""
@@ -225,12 +261,14 @@ class BinaryCrossEntropy(Loss):
 
     def in_range(self, y):
         """See `Loss.in_range`."""
-        return (y == 0) | (y == 1)
+        return ((y == 0) | (y == 1)).reshape(len(y), -1).all(axis=1)
 
     def null_raw(self, y, weight):
-        """See `Loss.null_raw`."""
+        """See `Loss.null_raw`; zero for a label that all rows or none have."""
+        y = y.reshape(len(y), -1)
         ones, zeros = weight @ y, weight @ (1 - y)
-        return np.array([np.log(ones / zeros) if ones and zeros else 0.0])
+        varies = (ones > 0) & (zeros > 0)
+        return np.log(np.where(varies, ones, 1.0) / np.where(varies, zeros, 1.0))
 
     def saturated(self, y):
         """See `Loss.saturated`."""
@@ -238,11 +276,11 @@ class BinaryCrossEntropy(Loss):
 
     def unit(self, y, weight):
         """See `Loss.unit`."""
-        return np.log(2)
+        return self.n_outputs * np.log(2)
 
     def recession(self, y, change):
         """See `Loss.recession`."""
-        return change * _column(2 * y - 1), np.zeros((len(change), 0))
+        return change * (2 * y.reshape(change.shape) - 1), np.zeros((len(change), 0))
 
 
 class SoftmaxCrossEntropy(Loss):
@@ -279,6 +317,15 @@ class SoftmaxCrossEntropy(Loss):
         diagonal = np.arange(self.n_outputs)
         hessian[:, diagonal, diagonal] += probability
         return hessian
+
+    def hessian_root(self, y, raw):
+        """See `Loss.hessian_root`: diag(p)^1/2 - p p'^1/2, whose square is diag(p) - p p' as p sums to one."""
+        probability = self.inverse_link(raw)
+        root = np.sqrt(probability)
+        result = -probability[:, :, None] * root[:, None, :]
+        diagonal = np.arange(self.n_outputs)
+        result[:, diagonal, diagonal] += root
+        return result
 
     def total_hessian(self, y, raw, weight):
         """See `Loss.total_hessian`; without forming that of any row."""
@@ -509,6 +556,10 @@ class HuberLoss(Loss):
         centre = _weighted_median(y, weight)
         return np.append(centre, self.null_constants(y - centre, weight))
 
+    def output_unit(self, y, weight):
+        """See `Loss.output_unit`: the scale of the null model."""
+        return np.exp(self.null_raw(y, weight)[1:])
+
     def null_constants(self, residual, weight):
         """See `Loss.null_constants`."""
         distance = np.abs(residual)
@@ -548,6 +599,7 @@ LOSSES = (
     SquaredLoss(),
     SquaredLoss(3),
     BinaryCrossEntropy(),
+    BinaryCrossEntropy(3),
     SoftmaxCrossEntropy(3),
     TweedieLoss(0, "identity"),
     TweedieLoss(0, "log"),

@@ -138,6 +138,8 @@ def _by_eigenvalues(problem, point, threshold):
     """For what may be a saddle."""
     if not problem.objective.forms_hessian(point.theta.size):
         found = _by_products(problem, point, threshold)
+        if found.decrement > threshold(found.decrement):
+            return found
         value, vector, largest = lowest_eigenpair(problem.hessian(point, "observed"))
         downhill = problem.factor.apply(vector) if value < -_NEGATIVE * largest else None
         return Certificate(found.decrement, found.change, found.step, None, downhill)

@@ -164,14 +164,16 @@ class Run:
 
     def _scale(self, decrement):
         """The objective's scale; for a plain function what the run has gained and may still gain."""
-        if self.objective.scale is not None:
-            return self.objective.scale
-        return self.first_value - self.point.value + decrement
+        scale = self._own_scale()
+        return self.first_value - self.point.value + decrement if scale is None else scale
+
+    def _own_scale(self):
+        return self.objective.scale_at(self.point.value, self.first_value)
 
     def _threshold(self, decrement):
         """The largest decrement that counts as optimal."""
         threshold = self.tol**2 * self._scale(decrement)
-        return threshold if self.objective.scale is not None else max(threshold, self.point.noise)
+        return max(threshold, self.point.noise) if self._own_scale() is None else threshold
 
     def _factors(self):
         """The factors at hand, the latest first."""
@@ -229,7 +231,13 @@ class Run:
         """Whether a run that ends without a certificate ends for a better reason."""
         if self.point is not self.best:
             self.problem, self.point = self.problem.refactored(self.problem.factor, self.best)
+        if self._would_look_in_vain():
+            return status
         return self._look() or ("separated" if self._is_separated() else status)
+
+    def _would_look_in_vain(self):
+        """Whether a network is far from a minimum even by the latest factor: exact curvature may cost a whole run."""
+        return not (self.objective.convex or self.objective.n_rows is None or self._proposes())
 
     def _is_separated(self):
         if self.diagnoses and not self.asked:

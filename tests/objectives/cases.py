@@ -23,7 +23,8 @@ def targets(loss, n, rng):
         return np.where(np.arange(n) % 4 == 0, 0.0, y) if loss.power < 2 else y
     if isinstance(loss, (SquaredLoss, HuberLoss, TweedieLoss)):
         return rng.normal(size=(n, loss.n_outputs)).squeeze() * 2 + 1
-    return rng.permutation(np.arange(n) % 2).astype(float)
+    labels = [rng.permutation(np.arange(n) % 2).astype(float) for _ in range(loss.n_outputs)]
+    return np.stack(labels, axis=1) if loss.n_outputs > 1 else labels[0]
 
 
 def raw_predictions(loss, n, rng):

@@ -1,0 +1,102 @@
+"""Rows that are held out, and when they say to stop."""
+
+from dataclasses import replace
+
+import numpy as np
+from sklearn.model_selection import train_test_split
+
+
+class HeldOut:
+    """A callback of `minimize` that remembers the parameters of the best validation score.
+
+    Parameters
+    ----------
+    score : callable
+        ``score(theta) -> float``, more is better.
+    tol : float
+        A score counts as better only by more than this.
+    patience : int
+        Iterations without a better score after which to stop.
+    """
+
+    def __init__(self, score, tol, patience):
+        self._score, self._tol, self._patience = score, tol, patience
+        self.scores, self.best_score, self.best = [], -np.inf, None
+        self._waited, self._mark = 0, -np.inf
+
+    def __call__(self, state):
+        """Whether to stop."""
+        score = self._score(state.x)
+        self.scores.append(score)
+        if score > self.best_score:
+            self.best_score, self.best = score, state.x
+        self._waited = 0 if score > self._mark + self._tol else self._waited + 1
+        self._mark = max(self._mark, score)
+        return self._waited >= self._patience
+
+    def restored(self, result, objective):
+        """``result`` at the parameters of the best score; "stopped" where those are not the last ones."""
+        if self.best is None or np.array_equal(self.best, result.x):
+            return result
+        value, gradient = objective.value_and_gradient(self.best)
+        status = "stopped" if result.status == "optimal" else result.status
+        text = result.message
+        if status == "stopped":
+            text = (
+                f"stopped: no better validation score than {self.best_score:.6g} in the last of {result.nit} "
+                "iterations; the weights are those of the best one."
+            )
+        verdict = replace(
+            result.convergence,
+            status=status,
+            message=text,
+            objective=value,
+            decrement=np.nan,
+            gradient_norm=float(np.abs(gradient).max()),
+        )
+        return replace(
+            result,
+            x=self.best,
+            fun=value,
+            jac=gradient,
+            success=False,
+            status=status,
+            message=text,
+            convergence=verdict,
+        )
+
+
+def split(n_rows, fraction, classes, generator):
+    """Indices of the rows to train on and of those to hold out.
+
+    Parameters
+    ----------
+    n_rows : int
+    fraction : float
+        Share to hold out.
+    classes : ndarray of shape (n_rows,) or None
+        Classes of which both parts have their share.
+    generator : numpy.random.Generator
+
+    Returns
+    -------
+    train, held_out : ndarray of int
+
+    Raises
+    ------
+    ValueError
+        For fewer rows than both parts need.
+    """
+    held, needed = int(np.ceil(fraction * n_rows)), 1
+    if classes is not None:
+        counts = np.bincount(classes)
+        needed = np.count_nonzero(counts)
+        if counts[counts > 0].min() < 2:
+            raise ValueError("early_stopping=True needs at least two rows of every class, to train and to hold out")
+    if min(held, n_rows - held) < needed:
+        raise ValueError(
+            f"early_stopping=True: validation_fraction={fraction} leaves {n_rows - held} rows to train and {held} to "
+            f"hold out, but each part needs at least {needed}; change validation_fraction, or pass more rows"
+        )
+    seed = int(generator.integers(2**31))
+    return train_test_split(np.arange(n_rows), test_size=held, random_state=seed, stratify=classes)

@@ -1,0 +1,195 @@
+"""What all models have in common whose objective is a weighted mean of a pointwise loss, plus a penalty."""
+
+import copy
+from functools import cached_property
+
+import numpy as np
+
+from sk_hessian.objectives._blocks import Rows, as_rows
+from sk_hessian.objectives.contract import Objective
+
+#: rounding errors of a sum of n terms, allowing for blocks and for order
+ROUNDINGS = 16
+
+#: rows that tell the size of a loss's derivatives at the null model
+_TYPICAL_ROWS = 1000
+
+#: deviations below cannot be divided by: their inverse, times a coefficient, overflows
+_SMALLEST = 1e-302
+
+#: constant columns, and sparse ones, beyond this are refused: their sums of squares overflow
+_LARGEST = 1e140
+
+#: weights beyond this, or below its inverse, are taken relative to the largest
+_EXTREME = 1e100
+
+
+class MeanLossObjective(Objective):
+    """Weighted mean of a loss of raw predictions; a subclass says how these depend on theta.
+
+    Parameters
+    ----------
+    X : ndarray, memmap or sparse matrix of shape (n, p)
+        float32 or float64; never written to.
+    y : ndarray of shape (n,) or (n, k)
+    loss : Loss
+    sample_weight : ndarray of shape (n,) or None
+        Positive weights.
+    feature_names : sequence of str or None
+    """
+
+    fit_intercept = True
+
+    #: numbers per row that a pass needs beside those of X
+    _width = 0
+
+    #: the matrix of curvature that was summed last, and the raw predictions of the latest gradient, with their points
+    _latest = _kept = None
+
+    def __init__(self, X, y, loss, sample_weight, feature_names):
+        X, y = as_rows(X), np.asarray(y)
+        weight = np.ones(X.shape[0]) if sample_weight is None else np.asarray(sample_weight, dtype=float)
+        if not 1 / _EXTREME < weight.max() < _EXTREME:
+            weight = weight / weight.max()
+        self.rows = Rows(X, y, weight)
+        self.loss = loss
+        self.n_rows, self.n_features = X.shape
+        self.feature_names = feature_names
+        self._total = weight.sum()
+
+    # -- what a subclass says -------------------------------------------------------------------------------------
+
+    def _linearisation(self, theta):
+        """A function from a block to its raw predictions, and to a function from a gradient in them to one in theta."""
+        raise NotImplementedError
+
+    def _movement(self, theta, directions):
+        """A function from a block to its raw predictions, and a list of their first-order changes."""
+        raise NotImplementedError
+
+    def _penalty_gradient(self, theta):
+        """The penalty and its gradient."""
+        raise NotImplementedError
+
+    def start(self):
+        """A feasible start."""
+        raise NotImplementedError
+
+    # -- value and gradient ---------------------------------------------------------------------------------------
+
+    def value_and_gradient(self, theta):
+        """See `Objective.value_and_gradient`; one pass over X."""
+        linearise = self._linearisation(theta)
+
+        def terms(block, y, weight):
+            raw, adjoint = linearise(block)
+            value, gradient = self.loss.value_and_gradient(y, raw)
+            gradient *= weight[:, None]
+            return weight @ value, adjoint(gradient)
+
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+            value, gradient = self.rows.reduce(terms, width=self._width)
+            penalty, slope = self._penalty_gradient(theta)
+            value = value / self._total + penalty
+            return (float(value) if np.isfinite(value) else np.inf), gradient / self._total + slope
+
+    @cached_property
+    def _column_sizes(self):
+        centre, deviation = self._moments
+        return np.abs(centre) + deviation
+
+    @cached_property
+    def _null_slope(self):
+        """Mean size of the loss's gradient at the null model; some rows are enough."""
+        y = self.rows.y[:_TYPICAL_ROWS]
+        gradient = self.loss.value_and_gradient(y, np.tile(self._null_raw, (len(y), 1)))[1]
+        return np.abs(gradient[:, : self.loss.n_outputs]).mean()
+
+    # -- units ----------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def _moments(self):
+        centre, deviation = self.rows.moments(self.fit_intercept)
+        prediction = max(1.0, np.abs(self._null_raw).max(), np.abs(self.rows.y).max())
+        small = np.flatnonzero((deviation > 0) & (deviation < _SMALLEST * prediction))
+        if small.size:
+            name = self.name(small[0])
+            raise ValueError(f"X: column {name} is so small that its coefficient overflows; multiply it by a constant")
+        large = np.flatnonzero((np.abs(centre) > _LARGEST) & (deviation < np.abs(centre) / _EXTREME))
+        if large.size or (self.rows.is_sparse and (deviation > _LARGEST).any()):
+            name = self.name(large[0] if large.size else np.argmax(deviation))
+            raise ValueError(f"X: column {name} is so large that its square overflows; divide it by a constant")
+        return centre, deviation
+
+    @cached_property
+    def _mean_curvature(self):
+        """Curvature of an output at the null model, a unit for the penalty; some rows are enough."""
+        if self.loss.quadratic:
+            return 1.0
+        y = self.rows.y[:_TYPICAL_ROWS]
+        raw = np.tile(self._null_raw, (len(y), 1))
+        k = self.loss.n_outputs
+        mean = np.einsum("nkk->", self.loss.hessian(y, raw, "expected")[:, :k, :k]) / (len(y) * k)
+        return mean if mean > 0 else 1.0
+
+    # -- what the solvers ask -------------------------------------------------------------------------------------
+
+    @cached_property
+    def _null_raw(self):
+        return self.loss.null_raw(self.rows.y, self.rows.weight)
+
+    @property
+    def lower_bound(self):
+        """See `Objective.lower_bound`: the loss of the saturated model where finite predictions have it."""
+        return self._saturated_value if self.loss.attains_bound else -np.inf
+
+    @cached_property
+    def _saturated_value(self):
+        return self.rows.reduce_targets(lambda y, weight: weight @ self.loss.saturated(y)) / self._total
+
+    @cached_property
+    def scale(self):
+        """The null model's loss above the saturated one, the unit of the tolerance."""
+        null = self._null_value if np.isfinite(self._null_value) else self.value_and_gradient(self.start())[0]
+        return max(null - self._saturated_value, self.resolution, np.finfo(float).tiny)
+
+    @cached_property
+    def resolution(self):
+        """See `Objective.resolution`: of squares that of a relative rounding, else a rounding of the loss's unit."""
+        unit, eps = self.loss.unit(self.rows.y, self.rows.weight), np.finfo(float).eps
+        return unit * (4 * eps) ** 2 if self.loss.quadratic else unit * eps
+
+    @cached_property
+    def _null_value(self):
+        def total(y, weight):
+            return weight @ self.loss.value(y, np.tile(self._null_raw, (len(y), 1)))
+
+        with np.errstate(over="ignore", invalid="ignore"):
+            return self.rows.reduce_targets(total) / self._total
+
+    def predictor_change(self, theta, directions):
+        """See `Objective.predictor_change`; half a pass, and none where the curvature is constant."""
+        if self.loss.quadratic:
+            return np.zeros(len(directions))
+        move_along = self._movement(theta, directions)
+
+        def largest(block, y, weight):
+            raw, moves = move_along(block)
+            unit = self.loss.predictor_unit(raw)
+            return (np.array([(np.abs(self.loss.without_shift(move)) / unit).max() for move in moves]),)
+
+        with np.errstate(over="ignore", invalid="ignore"):
+            return self.rows.reduce(largest, combine=np.maximum, width=self._width)[0]
+
+    def sample(self, rows):
+        """See `Objective.sample`."""
+        part = copy.copy(self)
+        part.rows = self.rows.take(rows)
+        part.n_rows = len(rows)
+        part._total = self._total * len(rows) / self.n_rows
+        part._latest = part._kept = None
+        return part
+
+    def name(self, feature):
+        """The name of the feature with this index."""
+        return f"x{feature}" if self.feature_names is None else str(self.feature_names[feature])

@@ -1,0 +1,713 @@
+"""Fully connected networks: parameters to a value, a gradient, a Hessian and its factor.
+
+The objective is the weighted mean of a pointwise loss plus half the squared weights (not the biases),
+
+    F(theta) = sum_i w_i loss(y_i, raw_i) / sum_i w_i + penalty / 2 sum_l |W_l|^2,
+    raw = h(... h(X W_1 + b_1) ...) W_L + b_L,
+
+with theta the layers [W_l; b_l] (fan_in + 1, fan_out), each stored by rows, followed by the loss's own constants.
+Curvature is computed in standardised coordinates z: inputs centred and in their own units, outputs in those of y.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
+
+import numpy as np
+from scipy.sparse.linalg import LinearOperator
+
+from sk_hessian.objectives import factors
+from sk_hessian.objectives._blocks import Columns, DenseBlock, Rows, as_rows
+from sk_hessian.objectives._mean_loss import ROUNDINGS, MeanLossObjective
+from sk_hessian.objectives.activations import ACTIVATIONS
+
+#: up to so many parameters the Hessian is formed as a matrix
+MAX_DENSE = 2000
+
+#: up to so many parameters a preconditioner is the whole Gauss-Newton matrix
+MAX_FULL = 500
+
+#: outputs times parameters up to which a Gauss-Newton matrix, of about a third as many gradients, is worth forming
+_MOST_GRADIENTS = 2500
+
+#: fan-ins up to which a Kronecker factor is affordable
+MAX_KRONECKER = 2000
+
+#: damping of a preconditioner, beside the mean diagonal of the matrix: a network has many nearly flat directions
+_DAMPING = 1e-3
+
+#: directions of one batch of Hessian products
+_BATCH = 64
+
+
+class Coordinates:
+    """theta = T z: inputs centred and scaled, outputs in units of y.
+
+    Parameters
+    ----------
+    columns : Columns
+        Zero and unit of the inputs.
+    layers : sequence of (slice, shape)
+        Where the layers are in theta.
+    output_unit : ndarray of shape (k,)
+    """
+
+    def __init__(self, columns, layers, output_unit):
+        self.columns, self.output_unit = columns, output_unit
+        (self._first, self._first_shape), (self._last, self._last_shape) = layers[0], layers[-1]
+        #: the inputs without a column of ones
+        self.inputs = Columns(columns.shift, columns.scale, False)
+
+    def unit(self, n_parameters):
+        """The unit of each parameter beside that of its inputs, shape (n_parameters,)."""
+        return self.scaled(np.ones(n_parameters))
+
+    def scaled(self, z):
+        """``z`` with the last layer times the units of the outputs."""
+        z = z.copy()
+        z[self._last] = (z[self._last].reshape(self._last_shape) * self.output_unit).ravel()
+        return z
+
+    def to_theta(self, z):
+        """T z."""
+        theta = self.scaled(z)
+        theta[self._first] = self.columns.to_weights(theta[self._first].reshape(self._first_shape)).ravel()
+        return theta
+
+    def transpose(self, g):
+        """T'g."""
+        z = self.scaled(g)
+        z[self._first] = self.columns.transpose(z[self._first].reshape(self._first_shape)).ravel()
+        return z
+
+    def standardised(self, theta):
+        """The parameters for standardised inputs; the outputs keep their units."""
+        z = theta.copy()
+        z[self._first] = self.columns.from_weights(z[self._first].reshape(self._first_shape)).ravel()
+        return z
+
+    def reached(self, theta):
+        """``theta`` with the weights of constant inputs added to their biases."""
+        W = theta[self._first].reshape(self._first_shape)[:-1]
+        if not W[np.isinf(self.columns.scale)].any():
+            return theta
+        theta = self.standardised(theta)
+        theta[self._first] = self.columns.to_weights(theta[self._first].reshape(self._first_shape)).ravel()
+        return theta
+
+
+@dataclass(frozen=True)
+class Moments:
+    """What coordinates are made of, of all rows seen so far.
+
+    Attributes
+    ----------
+    weight : float
+        Total weight of the rows.
+    centre, deviation : ndarray of shape (p,)
+    output_unit : ndarray of shape (k,)
+    """
+
+    weight: float
+    centre: np.ndarray
+    deviation: np.ndarray
+    output_unit: np.ndarray
+
+    def merged(self, other):
+        """Those of both sets of rows.
+
+        References
+        ----------
+        .. [1] T. Chan, G. Golub, R. LeVeque, "Algorithms for computing the sample variance", 1983.
+        """
+        total = self.weight + other.weight
+        share, apart = other.weight / total, other.centre - self.centre
+        variance = (1 - share) * self.deviation**2 + share * other.deviation**2 + share * (1 - share) * apart**2
+        unit = np.sqrt((1 - share) * self.output_unit**2 + share * other.output_unit**2)
+        return Moments(total, self.centre + share * apart, np.sqrt(variance), unit)
+
+
+class MLPFactor(factors.CoordinateFactor):
+    """theta = P u for a network: standardised coordinates, then a factor of the Hessian in them."""
+
+    def __init__(self, coordinates, inner, theta, curvature, certifies):
+        super().__init__(inner, theta, curvature, certifies)
+        self.coordinates = coordinates
+
+    def _from_z(self, z):
+        return self.coordinates.to_theta(z)
+
+    def _to_z(self, g):
+        return self.coordinates.transpose(g)
+
+    def restrict(self, theta):
+        """See `factors.PointFactor.restrict`."""
+        return self.coordinates.reached(theta)
+
+
+class Forward:
+    """A block of rows on its way through a network, with what the way back needs.
+
+    Parameters
+    ----------
+    block : DenseBlock or SparseBlock of n rows
+    layers : sequence of (weights (fan_in, fan_out), biases (fan_out,))
+    activation : Activation
+    """
+
+    def __init__(self, block, layers, activation):
+        self._layers, self._activation = layers, activation
+        self.inputs, self._sums = [block], []
+        for W, b in layers:
+            if self._sums:
+                self.inputs.append(DenseBlock(activation.value(self._sums[-1])))
+            self._sums.append(self.inputs[-1].product(W))
+            self._sums[-1] += b
+        self.raw = self._sums[-1]
+
+    @cached_property
+    def _slopes(self):
+        pairs = zip(self._sums, self.inputs[1:], strict=False)
+        return [self._activation.slope(z, h.X) for z, h in pairs]
+
+    @cached_property
+    def _bends(self):
+        pairs = zip(self._sums, self.inputs[1:], strict=False)
+        return [self._activation.bend(z, h.X) for z, h in pairs]
+
+    def backward(self, delta):
+        """Gradients in the sums of each layer, from that in the last ones, ``delta`` (n, k)."""
+        deltas = [delta]
+        for (W, _), slope in zip(self._layers[:0:-1], self._slopes[::-1], strict=True):
+            delta = deltas[-1] @ W.T
+            delta *= slope
+            deltas.append(delta)
+        return deltas[::-1]
+
+    def gradient(self, delta):
+        """The gradient in the layers, from that in raw; a list of flat arrays."""
+        parts = []
+        for inputs, change in zip(self.inputs, self.backward(delta), strict=True):
+            parts += [inputs.adjoint(change).ravel(), change.sum(axis=0)]
+        return parts
+
+    def jacobian(self, delta):
+        """The gradient of each row, shape (n, parameters of the layers)."""
+        parts = []
+        for inputs, change in zip(self.inputs, self.backward(delta), strict=True):
+            parts.append((inputs.X[:, :, None] * change[:, None, :]).reshape(len(change), -1))
+            parts.append(change)
+        return np.hstack(parts)
+
+    def push(self, changes):
+        """First-order changes of the sums of each layer, (n, B, width) each, for B changes of the layers.
+
+        ``changes`` holds one pair for each layer, of weights (fan_in, B, fan_out) and of biases (B, fan_out).
+        """
+        moved = []
+        for inputs, (dW, db), (W, _) in zip(self.inputs, changes, self._layers, strict=True):
+            fan_in, n_changes, fan_out = dW.shape
+            change = inputs.product(dW.reshape(fan_in, -1)).reshape(-1, n_changes, fan_out)
+            change += db
+            if moved:
+                hidden = moved[-1] * self._slopes[len(moved) - 1][:, None, :]
+                change += (hidden.reshape(-1, fan_in) @ W).reshape(change.shape)
+            moved.append(change)
+        return moved
+
+    def pull(self, bent):
+        """J' times ``bent`` (n, B, k): the changes of the gradient that a linear network would have.
+
+        One pair for each layer, of weights (fan_in, B, fan_out) and of biases (B, fan_out).
+        """
+        parts = []
+        for layer in range(len(self._layers) - 1, -1, -1):
+            parts.append(self._adjoint(layer, bent))
+            if layer:
+                bent = self._through(layer, bent) * self._slopes[layer - 1][:, None, :]
+        return parts[::-1]
+
+    def pull_curved(self, bent, delta, changes, moved):
+        """The changes of the gradient itself: Pearlmutter's R-operator.
+
+        Parameters
+        ----------
+        bent : ndarray of shape (n, B, k)
+            Changes of the gradient in raw.
+        delta : ndarray of shape (n, k)
+            That gradient.
+        changes, moved
+            As of `push`.
+
+        References
+        ----------
+        .. [1] B. Pearlmutter, "Fast exact multiplication by the Hessian", Neural Computation 6(1), 1994.
+        """
+        parts = []
+        for layer in range(len(self._layers) - 1, -1, -1):
+            dW, db = self._adjoint(layer, bent)
+            if layer:
+                W, slope, change = self._layers[layer][0], self._slopes[layer - 1], moved[layer - 1]
+                n, n_changes, width = change.shape
+                hidden = change * slope[:, None, :]
+                dW += (hidden.reshape(n, -1).T @ delta).reshape(n_changes, width, -1).transpose(1, 0, 2)
+                bent = self._through(layer, bent)
+                bent += (delta @ changes[layer][0].transpose(2, 1, 0).reshape(len(W[0]), -1)).reshape(bent.shape)
+                delta = delta @ W.T
+                bent = bent * slope[:, None, :] + change * (delta * self._bends[layer - 1])[:, None, :]
+                delta *= slope
+            parts.append((dW, db))
+        return parts[::-1]
+
+    def _adjoint(self, layer, bent):
+        n, n_changes, fan_out = bent.shape
+        dW = self.inputs[layer].adjoint(bent.reshape(n, -1))
+        return dW.reshape(-1, n_changes, fan_out), bent.sum(axis=0)
+
+    def _through(self, layer, bent):
+        W = self._layers[layer][0]
+        return (bent.reshape(-1, bent.shape[2]) @ W.T).reshape(*bent.shape[:2], len(W))
+
+
+def network_predictions(X, layers, activation):
+    """Raw predictions of a network, in blocks of rows.
+
+    Parameters
+    ----------
+    X : ndarray or sparse matrix of shape (n, p)
+    layers : sequence of (weights (fan_in, fan_out), biases (fan_out,))
+    activation : Activation
+
+    Returns
+    -------
+    ndarray of shape (n, k)
+    """
+    rows = Rows(as_rows(X), np.zeros(X.shape[0]), np.zeros(X.shape[0]))
+    return rows.gather(lambda block, y, weight: Forward(block, layers, activation).raw)
+
+
+class MLPObjective(MeanLossObjective):
+    """Weighted mean loss of a fully connected network, with an L2 penalty on its weights.
+
+    Parameters
+    ----------
+    X : ndarray, memmap or CSR matrix of shape (n, p)
+        float32 or float64; never copied, never written to.
+    y : ndarray of shape (n,) or (n, k)
+    loss : Loss
+    hidden_layer_sizes : sequence of int
+        None for a linear model.
+    activation : str
+        Of the hidden layers; a name of `ACTIVATIONS`.
+    sample_weight : ndarray of shape (n,), optional
+        Positive weights.
+    penalty : float
+        Strength of the penalty, alpha / n in scikit-learn's notation.
+    feature_names : sequence of str, optional
+        For messages.
+
+    Raises
+    ------
+    ValueError
+        For an unknown activation.
+    """
+
+    curvature = "expected"
+
+    def __init__(
+        self,
+        X,
+        y,
+        loss,
+        *,
+        hidden_layer_sizes=(),
+        activation="tanh",
+        sample_weight=None,
+        penalty=0.0,
+        feature_names=None,
+    ):
+        if activation not in ACTIVATIONS:
+            raise ValueError(f"activation={activation!r} is unknown: choose from {tuple(ACTIVATIONS)}")
+        super().__init__(X, y, loss, sample_weight, feature_names)
+        self.activation, self.penalty = ACTIVATIONS[activation], penalty
+        sizes = (self.n_features, *hidden_layer_sizes, loss.n_outputs)
+        shapes = [(fan_in + 1, fan_out) for fan_in, fan_out in pairwise(sizes)]
+        ends = np.cumsum([0] + [rows * columns for rows, columns in shapes])
+        self.layers = [(slice(a, b), shape) for (a, b), shape in zip(pairwise(ends), shapes, strict=True)]
+        self._n_weights = int(ends[-1])
+        self.n_parameters = self._n_weights + loss.n_constants
+        self._width = 4 * sum(sizes[1:])
+        self.convex = not hidden_layer_sizes and loss.convex
+
+    # -- parameters -----------------------------------------------------------------------------------------------
+
+    def unpack(self, theta):
+        """Weights (fan_in, fan_out) and biases (fan_out,) of each layer, and the constants of the loss.
+
+        Returns
+        -------
+        coefs, intercepts : list of ndarray
+        constants : ndarray
+        """
+        blocks = [theta[part].reshape(shape) for part, shape in self.layers]
+        return [block[:-1] for block in blocks], [block[-1] for block in blocks], theta[self._n_weights :]
+
+    def pack(self, coefs, intercepts, constants=()):
+        """The inverse of `unpack`."""
+        parts = [part.ravel() for pair in zip(coefs, intercepts, strict=True) for part in pair]
+        return np.concatenate([*parts, np.ravel(constants)])
+
+    def raw(self, theta, X):
+        """Raw predictions for the rows of ``X``, shape (n, k)."""
+        return network_predictions(X, self._parameters(theta)[0], self.activation)
+
+    def _parameters(self, theta):
+        coefs, intercepts, constants = self.unpack(theta)
+        return list(zip(coefs, intercepts, strict=True)), constants
+
+    def _forward(self, block, parameters):
+        """A `Forward` and the raw predictions, constants included."""
+        forward = Forward(block, parameters[0], self.activation)
+        constants = np.broadcast_to(parameters[1], (len(forward.raw), self.loss.n_constants))
+        return forward, np.hstack([forward.raw, constants]) if self.loss.n_constants else forward.raw
+
+    def _linearisation(self, theta):
+        parameters, k = self._parameters(theta), self.loss.n_outputs
+
+        def linearise(block):
+            forward, raw = self._forward(block, parameters)
+
+            def adjoint(gradient):
+                return np.concatenate([*forward.gradient(gradient[:, :k]), gradient[:, k:].sum(axis=0)])
+
+            return raw, adjoint
+
+        return linearise
+
+    @cached_property
+    def _strengths(self):
+        """The penalty of each parameter."""
+        strengths = np.zeros(self.n_parameters)
+        for part, shape in self.layers:
+            strengths[part].reshape(shape)[:-1] = self.penalty
+        return strengths
+
+    def _penalty_gradient(self, theta):
+        gradient = self._strengths * theta
+        return 0.5 * (gradient @ theta), gradient
+
+    def noise(self, theta, value):
+        """See `Objective.noise`: of the sum, and of raw predictions that are sums of large terms.
+
+        Roundings of many terms add up like independent errors; an activation does not enlarge them.
+        """
+        squares, errors, eps = self._column_sizes**2, np.zeros(self.n_features), np.finfo(float).eps
+        coefs, intercepts, _ = self.unpack(theta)
+        with np.errstate(over="ignore", invalid="ignore"):
+            for W, b in zip(coefs, intercepts, strict=True):
+                squares = squares @ W**2 + b**2
+                errors = errors @ W**2 + squares
+                squares = np.minimum(squares, self.activation.bound**2)
+            return ROUNDINGS * eps * (abs(value) + np.sqrt(errors.max()) * self._null_slope)
+
+    # -- curvature ------------------------------------------------------------------------------------------------
+
+    def is_exact(self, kind):
+        """See `Objective.is_exact`: Gauss-Newton is the Hessian of a linear model with a canonical loss."""
+        return kind == "observed" or (len(self.layers) == 1 and self.loss.canonical)
+
+    def hessian(self, theta, kind="observed"):
+        """See `Objective.hessian`; "expected" is Gauss-Newton's. A product costs two or three gradients."""
+
+        def product(V):
+            V = V.reshape(self.n_parameters, -1)
+            return self._products(theta, V, kind)
+
+        shape = (self.n_parameters,) * 2
+        return LinearOperator(shape, matvec=product, rmatvec=product, matmat=product, rmatmat=product, dtype=float)
+
+    def _products(self, theta, V, kind, coordinates=None):
+        """The Hessian times the columns of ``V`` (n_parameters, B), the penalty's included."""
+        parameters, changes = self._parameters(theta), self._changes(V)
+        if coordinates is not None:
+            parameters = self._parameters(coordinates.standardised(theta))
+        curved = kind == "observed" and not self.is_exact("expected")
+
+        def terms(block, y, weight):
+            forward, raw = self._forward(_inputs(block, coordinates), parameters)
+            moved = forward.push(changes[0])
+            bent = self._bent(y, raw, self._with_constants(moved[-1], changes[1]), kind) * weight[:, None, None]
+            k = self.loss.n_outputs
+            if curved:
+                delta = self.loss.value_and_gradient(y, raw)[1][:, :k] * weight[:, None]
+                parts = forward.pull_curved(bent[:, :, :k], delta, changes[0], moved)
+            else:
+                parts = forward.pull(bent[:, :, :k])
+            return (self._flat(parts, bent[:, :, k:].sum(axis=0)),)
+
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+            total = self.rows.reduce(terms, width=(self._width + self.n_features) * V.shape[1])[0] / self._total
+            return total if coordinates is not None else total + self._strengths[:, None] * V
+
+    def _changes(self, V):
+        """The columns of ``V`` as changes of the layers and of the constants, see `Forward.push`."""
+        layers = []
+        for part, (rows, columns) in self.layers:
+            change = V[part].reshape(rows, columns, -1).transpose(0, 2, 1)
+            layers.append((np.ascontiguousarray(change[:-1]), change[-1]))
+        return layers, V[self._n_weights :].T
+
+    def _flat(self, parts, constants):
+        """The inverse of `_changes`, shape (n_parameters, B)."""
+        flat = []
+        for dW, db in parts:
+            both = np.concatenate([dW, db[None]])
+            flat.append(both.transpose(0, 2, 1).reshape(-1, both.shape[1]))
+        return np.concatenate([*flat, constants.T])
+
+    def _with_constants(self, change, constants):
+        """Changes of raw predictions, (n, B, outputs + constants)."""
+        if not self.loss.n_constants:
+            return change
+        return np.concatenate([change, np.broadcast_to(constants, (len(change), *constants.shape))], axis=2)
+
+    def _bent(self, y, raw, change, kind):
+        """The loss's Hessian of each row times its changes, (n, B, m)."""
+        if change.shape[1] == 1:
+            return self.loss.hessian_product(y, raw, change[:, 0], kind)[:, None, :]
+        return change @ self.loss.hessian(y, raw, kind)
+
+    def _movement(self, theta, directions):
+        parameters, (layers, constants) = self._parameters(theta), self._changes(np.stack(directions, axis=1))
+
+        def move(block):
+            forward, raw = self._forward(block, parameters)
+            moves = self._with_constants(forward.push(layers)[-1], constants)
+            return raw, list(moves.transpose(1, 0, 2))
+
+        return move
+
+    def hessian_matrix(self, theta, kind="observed", factor=None):
+        """See `Objective.hessian_matrix`."""
+        if factor is not None:
+            return factor.inner.congruence(self._curvature(theta, kind, factor.coordinates))
+        return self._curvature(theta, kind, self._raw_units).copy()
+
+    def _curvature(self, theta, kind, coordinates):
+        """The Hessian in ``coordinates``; the latest one is kept, for a factor and Newton's method ask for it."""
+        kind = "expected" if self.is_exact("expected") else kind
+        if self._latest is not None:
+            at, of, within, H = self._latest
+            if of == kind and within is coordinates and np.array_equal(at, theta):
+                return H
+        H = self._gauss_newton(theta, coordinates) if kind == "expected" else self._second(theta, coordinates)
+        unit = coordinates.unit(self.n_parameters)
+        H = unit[:, None] * H * unit
+        H.flat[:: len(H) + 1] += self._penalty_diagonal(coordinates)
+        self._latest = theta.copy(), kind, coordinates, H
+        return H
+
+    def _penalty_diagonal(self, coordinates):
+        strengths = self._strengths * coordinates.unit(self.n_parameters) ** 2
+        part, shape = self.layers[0]
+        strengths[part].reshape(shape)[:-1] /= coordinates.columns.scale[:, None] ** 2
+        return strengths
+
+    def _gauss_newton(self, theta, coordinates):
+        """J' H J from the Jacobian of a block of rows, scaled by a root of the loss's Hessian."""
+        parameters = self._parameters(coordinates.standardised(theta))
+        k, P = self.loss.n_outputs, self.n_parameters
+
+        def terms(block, y, weight):
+            forward, raw = self._forward(_inputs(block, coordinates), parameters)
+            roots = self.loss.hessian_root(y, raw) * np.sqrt(weight)[:, None, None]
+            gram = np.zeros((P, P))
+            for j in range(roots.shape[2]):
+                rows = np.hstack([forward.jacobian(roots[:, :k, j]), roots[:, k:, j]])
+                gram += rows.T @ rows
+            return (gram,)
+
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+            return self.rows.reduce(terms, width=2 * P + self.n_features)[0] / self._total
+
+    def _second(self, theta, coordinates):
+        """The exact Hessian, by products with the identity."""
+        identity = np.eye(self.n_parameters)
+        batches = range(0, self.n_parameters, _BATCH)
+        H = np.hstack([self._products(theta, identity[:, i : i + _BATCH], "observed", coordinates) for i in batches])
+        return 0.5 * (H + H.T)
+
+    def hessian_diagonal(self, theta, kind="observed", factor=None):
+        """See `Objective.hessian_diagonal`; of Gauss-Newton in one backward sweep for each output."""
+        if kind == "observed" and not self.is_exact("expected"):
+            return np.diag(self.hessian_matrix(theta, kind, factor=factor)).copy()
+        if factor is None:
+            return self._gauss_newton_diagonal(theta, self._raw_units)
+        if isinstance(factor.inner, factors.Diagonal):
+            return self._gauss_newton_diagonal(theta, factor.coordinates) * factor.inner.d**2
+        return np.diag(self.hessian_matrix(theta, kind, factor=factor)).copy()
+
+    def _gauss_newton_diagonal(self, theta, coordinates):
+        parameters = self._parameters(theta)
+        k = self.loss.n_outputs
+
+        def terms(block, y, weight):
+            forward, raw = self._forward(block, parameters)
+            roots = self.loss.hessian_root(y, raw) * np.sqrt(weight)[:, None, None]
+            total = np.zeros(self.n_parameters)
+            for j in range(roots.shape[2]):
+                total += self._squares(forward, roots[:, :, j], coordinates)
+            return (total,)
+
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+            total = self.rows.reduce(terms, coordinates.columns, width=self._width + k**2)[0] / self._total
+        return total * coordinates.unit(self.n_parameters) ** 2 + self._penalty_diagonal(coordinates)
+
+    def _squares(self, forward, root, coordinates):
+        """Sums over rows of the squared gradients, from ``root`` (n, m) in raw."""
+        k, parts = self.loss.n_outputs, []
+        deltas = forward.backward(root[:, :k])
+        parts.append(forward.inputs[0].squares(deltas[0] ** 2, coordinates.columns).T.ravel())
+        for inputs, delta in zip(forward.inputs[1:], deltas[1:], strict=True):
+            squares = delta**2
+            parts += [(inputs.X**2).T.dot(squares).ravel(), squares.sum(axis=0)]
+        return np.concatenate([*parts, (root[:, k:] ** 2).sum(axis=0)])
+
+    # -- preconditioning ------------------------------------------------------------------------------------------
+
+    @cached_property
+    def moments(self):
+        """Means and deviations of the inputs, and the units of the outputs; may be set to those of more rows."""
+        return Moments(self._total, *self._moments, self.loss.output_unit(self.rows.y, self.rows.weight))
+
+    @cached_property
+    def coordinates(self):
+        """The standardised coordinates; the unit of a constant input is infinite, so that its weights stay zero."""
+        centre, deviation, unit = self.moments.centre, self.moments.deviation, self.moments.output_unit
+        ridge = np.sqrt(self.penalty / self._mean_curvature) / unit.mean()
+        scale = np.where(deviation > 0, np.hypot(deviation, ridge), np.inf)
+        return Coordinates(Columns(centre, scale, True), self.layers, unit)
+
+    @cached_property
+    def _raw_units(self):
+        columns = Columns(np.zeros(self.n_features), np.ones(self.n_features), True)
+        return Coordinates(columns, self.layers, np.ones(self.loss.n_outputs))
+
+    def forms_hessian(self, n_parameters=None):
+        """See `Objective.forms_hessian`."""
+        work = self.n_parameters * (self.loss.n_outputs + self.loss.n_constants)
+        return self.n_parameters <= MAX_DENSE and work <= _MOST_GRADIENTS
+
+    def _resolve(self, kind):
+        if kind == "auto":
+            if self.n_parameters <= MAX_FULL and self.forms_hessian():
+                return "full"
+            return "kronecker" if max(rows for _, (rows, _) in self.layers) <= MAX_KRONECKER else "diagonal"
+        if kind not in ("full", "kronecker", "diagonal"):
+            options = ("auto", None, "full", "kronecker", "diagonal")
+            raise ValueError(f"precondition={kind!r} is not available for a network; choose from {options}")
+        return kind
+
+    def preconditioner(self, theta, kind="auto", curvature="expected"):
+        """See `Objective.preconditioner`; damped, unless the model is linear.
+
+        A diagonal and a Kronecker factor are of Gauss-Newton whatever the ``curvature``.
+        """
+        kind, coordinates = self._resolve(kind), self.coordinates
+        if kind == "kronecker":
+            return MLPFactor(coordinates, self._kronecker(theta, coordinates), theta, None, False)
+        if kind == "diagonal":
+            diagonal = self._gauss_newton_diagonal(theta, coordinates)
+            return MLPFactor(coordinates, factors.Diagonal(_inverse_root(diagonal)), theta, None, False)
+        H = self._curvature(theta, curvature, coordinates)
+        if self.convex:
+            inner, exact = factors.semidefinite_root(H), self.is_exact(curvature) and bool(np.isfinite(H).all())
+            return MLPFactor(coordinates, inner, theta, None if inner.is_floored else curvature, exact)
+        return MLPFactor(coordinates, factors.semidefinite_root(_damped(H)), theta, None, False)
+
+    def _kronecker(self, theta, coordinates):
+        """Per layer A (x) G of Gauss-Newton, A the inputs' and G the gradients' second moments; both damped.
+
+        References
+        ----------
+        .. [1] J. Martens, R. Grosse, "Optimizing neural networks with Kronecker-factored approximate curvature", 2015.
+        """
+        parameters, k = self._parameters(theta), self.loss.n_outputs
+
+        def terms(block, y, weight):
+            forward, raw = self._forward(block, parameters)
+            roots = self.loss.hessian_root(y, raw) * np.sqrt(weight)[:, None, None]
+            first = block.grams(weight[:, None], coordinates.columns)[0]
+            inner = [_with_ones(h.X) * np.sqrt(weight)[:, None] for h in forward.inputs[1:]]
+            inputs = [first] + [h.T @ h for h in inner]
+            deltas = [forward.backward(roots[:, :k, j]) for j in range(roots.shape[2])]
+            outputs = [sum(d.T @ d for d in of_layer) for of_layer in zip(*deltas, strict=True)]
+            return *inputs, *outputs, (roots[:, k:] ** 2).sum(axis=(0, 2))
+
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+            *sums, constants = self.rows.reduce(terms, coordinates.columns, width=self._width + k**2)
+        sums = [total / self._total for total in sums]
+        n_layers, unit = len(self.layers), coordinates.output_unit
+        sums[-1] = unit[:, None] * sums[-1] * unit
+        penalties = self._penalty_diagonal(coordinates)
+        blocks = []
+        for (part, shape), A, G in zip(self.layers, sums[:n_layers], sums[n_layers:], strict=True):
+            penalty = np.diag(penalties[part].reshape(shape).mean(axis=1))
+            blocks.append(factors.Kronecker(_damped(A), _damped(G), penalty, np.ones(len(G))))
+        if self.loss.n_constants:
+            blocks.append(factors.Diagonal(_inverse_root(constants / self._total)))
+        return factors.Stacked(blocks)
+
+    # -- what the solvers ask -------------------------------------------------------------------------------------
+
+    @property
+    def lower_bound(self):
+        """See `Objective.lower_bound`: the loss of the saturated model, which networks come near to."""
+        return self._saturated_value
+
+    def start(self, random_state=None):
+        """Weights drawn in standardised coordinates, with the last bias and the constants of the null model.
+
+        Uniform with Glorot's bound sqrt(6 / (fan_in + fan_out)) or, before a rectifier, He's sqrt(6 / fan_in); drawn
+        for the raw inputs they would saturate on columns in large units.
+
+        Parameters
+        ----------
+        random_state : int, Generator or None
+
+        References
+        ----------
+        .. [1] X. Glorot, Y. Bengio, "Understanding the difficulty of training deep feedforward neural networks", 2010.
+        .. [2] K. He et al., "Delving deep into rectifiers", 2015.
+        """
+        generator, z = np.random.default_rng(random_state), np.zeros(self.n_parameters)
+        for i, (part, (rows, fan_out)) in enumerate(self.layers[: None if len(self.layers) > 1 else 0]):
+            rectifies = self.activation.gain == "he" and i < len(self.layers) - 1
+            bound = np.sqrt(6 / (rows - 1 if rectifies else rows - 1 + fan_out))
+            z[part] = generator.uniform(-bound, bound, size=rows * fan_out)
+        theta, k = self.coordinates.to_theta(z), self.loss.n_outputs
+        part, shape = self.layers[-1]
+        theta[part].reshape(shape)[-1] = self._null_raw[:k]
+        theta[self._n_weights :] = self._null_raw[k:]
+        return theta
+
+
+def _inputs(block, coordinates):
+    """A block in standardised coordinates; itself without any."""
+    return block if coordinates is None else DenseBlock(block.standardised(coordinates.inputs))
+
+
+def _with_ones(h):
+    return np.hstack([h, np.ones((len(h), 1))])
+
+
+def _damped(H):
+    """H with a share of its mean diagonal added (Levenberg); the identity where it is zero."""
+    mean = H.diagonal().mean()
+    return H + (_DAMPING * mean if mean > 0 else 1.0) * np.eye(len(H))
+
+
+def _inverse_root(diagonal):
+    """1 / sqrt of a diagonal damped as in `_damped`."""
+    mean = diagonal.mean()
+    return 1 / np.sqrt(diagonal + (_DAMPING * mean if mean > 0 else 1.0))
