@@ -23,6 +23,8 @@ class Objective:
         The least value, where some finite parameters may have it; -inf where that is not known.
     curvature : {"observed", "expected"}
         The curvature that preconditioners take by default.
+    damping_kind : str
+        The kind of preconditioner in whose coordinates Newton's method damps a Hessian that may be indefinite.
     """
 
     convex = False
@@ -31,6 +33,7 @@ class Objective:
     lower_bound = -np.inf
     resolution = 0.0
     curvature = "observed"
+    damping_kind = "auto"
 
     def value_and_gradient(self, theta):
         """The objective and its gradient.

@@ -36,6 +36,12 @@ MAX_KRONECKER = 2000
 #: damping of a preconditioner, beside the mean diagonal of the matrix: a network has many nearly flat directions
 _DAMPING = 1e-3
 
+#: rows of a sketch, and how many times fewer than all they must be
+_SKETCH_PER_PARAMETER = 10
+_SKETCH_LEAST = 1000
+_SKETCH_SAVES = 4
+_SKETCH_SEED = 20_150_706
+
 #: directions of one batch of Hessian products
 _BATCH = 64
 
@@ -191,13 +197,16 @@ class Forward:
             parts += [inputs.adjoint(change).ravel(), change.sum(axis=0)]
         return parts
 
-    def jacobian(self, delta):
-        """The gradient of each row, shape (n, parameters of the layers)."""
-        parts = []
+    def jacobian(self, delta, out):
+        """The gradient of each row, from that in its last sums, written to ``out`` (n, parameters of the layers)."""
+        start, n = 0, len(delta)
         for inputs, change in zip(self.inputs, self.backward(delta), strict=True):
-            parts.append((inputs.X[:, :, None] * change[:, None, :]).reshape(len(change), -1))
-            parts.append(change)
-        return np.hstack(parts)
+            fan_in, fan_out = inputs.X.shape[1], change.shape[1]
+            end = start + fan_in * fan_out
+            weights = out[:, start:end].reshape(n, fan_in, fan_out)
+            np.multiply(inputs.X[:, :, None], change[:, None, :], out=weights)
+            out[:, end : end + fan_out] = change
+            start = end + fan_out
 
     def push(self, changes):
         """First-order changes of the sums of each layer, (n, B, width) each, for B changes of the layers.
@@ -313,6 +322,7 @@ class MLPObjective(MeanLossObjective):
     """
 
     curvature = "expected"
+    damping_kind = "units"
 
     def __init__(
         self,
@@ -521,14 +531,15 @@ class MLPObjective(MeanLossObjective):
         def terms(block, y, weight):
             forward, raw = self._forward(_inputs(block, coordinates), parameters)
             roots = self.loss.hessian_root(y, raw) * np.sqrt(weight)[:, None, None]
-            gram = np.zeros((P, P))
+            gram, jacobian = np.zeros((P, P)), np.empty((len(raw), P))
             for j in range(roots.shape[2]):
-                rows = np.hstack([forward.jacobian(roots[:, :k, j]), roots[:, k:, j]])
-                gram += rows.T @ rows
+                forward.jacobian(roots[:, :k, j], jacobian)
+                jacobian[:, self._n_weights :] = roots[:, k:, j]
+                gram += jacobian.T @ jacobian
             return (gram,)
 
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-            return self.rows.reduce(terms, width=2 * P + self.n_features)[0] / self._total
+            return self.rows.reduce(terms, width=P + self._width)[0] / self._total
 
     def _second(self, theta, coordinates):
         """The exact Hessian, by products with the identity."""
@@ -613,7 +624,11 @@ class MLPObjective(MeanLossObjective):
 
         A diagonal and a Kronecker factor are of Gauss-Newton whatever the ``curvature``.
         """
-        kind, coordinates = self._resolve(kind), self.coordinates
+        coordinates = self.coordinates
+        if kind == "units":
+            unit = np.full(self.n_parameters, 1 / np.sqrt(self._mean_curvature * np.mean(coordinates.output_unit**2)))
+            return MLPFactor(coordinates, factors.Diagonal(unit), theta, None, False)
+        kind = self._resolve(kind)
         if kind == "kronecker":
             return MLPFactor(coordinates, self._kronecker(theta, coordinates), theta, None, False)
         if kind == "diagonal":
@@ -659,6 +674,14 @@ class MLPObjective(MeanLossObjective):
         return factors.Stacked(blocks)
 
     # -- what the solvers ask -------------------------------------------------------------------------------------
+
+    def sketch(self):
+        """See `Objective.sketch`: one row of each equal stretch, ten for each parameter, where that saves most."""
+        size = max(_SKETCH_PER_PARAMETER * self.n_parameters, _SKETCH_LEAST)
+        if size * _SKETCH_SAVES > self.n_rows or not self.forms_hessian():
+            return None
+        stretch = np.arange(size) + np.random.default_rng(_SKETCH_SEED).random(size)
+        return self.sample((stretch * (self.n_rows / size)).astype(np.intp))
 
     @property
     def lower_bound(self):

@@ -26,6 +26,9 @@ _WARM_UP = Newton()
 _WARM_UP_ITERATIONS = 15
 _SKETCH_PRECISION = 0.1
 
+#: how long where there may be many optima: their number of rows decides little for so many steps
+_WARM_UP_OF_NETWORKS = 50
+
 #: decrement, as a share of the scale, of a start that needs no step
 _AT_OPTIMUM = 1e-18
 
@@ -71,7 +74,7 @@ class Run:
         if spec.tries_units(objective):
             factor = factor_at(objective, "units", start.theta, self.counts)
         else:
-            start = self._warmed_up(plain, start) if spec.warms_up else start
+            start = self._warmed_up(plain, start) if spec.warms_up(objective) else start
             factor = self._factor_at(start.theta)
         self.problem, self.point = plain.refactored(factor, start)
         reachable = self.problem.restricted()
@@ -102,10 +105,13 @@ class Run:
         sketch = self.objective.sketch()
         if sketch is None:
             return start
-        tol = np.sqrt(_SKETCH_PRECISION * start.theta.size / sketch.n_rows)
+        if sketch.convex:
+            tol, iterations = np.sqrt(_SKETCH_PRECISION * start.theta.size / sketch.n_rows), _WARM_UP_ITERATIONS
+        else:
+            tol, iterations = self.tol, _WARM_UP_OF_NETWORKS
         run = Run(sketch, start.theta, _WARM_UP, tol)
         run.diagnoses = False
-        theta = run.go(_WARM_UP_ITERATIONS, None).x
+        theta = run.go(iterations, None).x
         self.counts.others += run.counts.passes * sketch.n_rows / self.objective.n_rows
         warm = plain.evaluate(theta - plain.origin)
         return warm if warm.value < start.value else start

@@ -50,12 +50,13 @@ class Solver(BaseEstimator):
     #: whether a run takes exact factors rather than those of a sketch
     exact_factors = False
 
-    #: whether a run on many rows begins at the optimum on a sample of them
-    warms_up = False
-
     def factor_kind(self, objective, n_parameters):
         """The preconditioner to ask an objective for."""
         return self.precondition
+
+    def warms_up(self, objective):
+        """Whether a run on many rows begins at the optimum on a sample of them."""
+        return False
 
     def tries_units(self, objective):
         """Whether to begin in units alone and ask for a preconditioner once progress is slow."""
@@ -534,8 +535,7 @@ class LBFGS(Solver):
     def _options(self):
         return super()._options() | {"memory": (_Positive(integral=True),), "subsample": ("auto", None)}
 
-    @property
-    def warms_up(self):
+    def warms_up(self, objective):
         """See `Solver.warms_up`."""
         return self.subsample is not None and self.precondition is not None and self.learning_rate == "auto"
 
@@ -638,9 +638,13 @@ class Newton(Solver):
 
     def factor_kind(self, objective, n_parameters):
         """See `Solver.factor_kind`: a Hessian that is factored anyway needs no more than units."""
-        if self.precondition == "auto" and objective.convex and self.forms_hessian(objective, n_parameters):
-            return "diagonal"
+        if self.precondition == "auto" and self.forms_hessian(objective, n_parameters):
+            return "diagonal" if objective.convex else objective.damping_kind
         return self.precondition
+
+    def warms_up(self, objective):
+        """See `Solver.warms_up`: where no optimum is near, most steps are as good on fewer rows."""
+        return not objective.convex and self.damping == "auto" and self.learning_rate == "auto"
 
     def forms_hessian(self, objective, n_parameters):
         """Whether a run forms the Hessian as a matrix."""
@@ -672,7 +676,7 @@ class _NewtonRun(MethodRun):
         self.kind = {"auto": best, "exact": "observed"}.get(spec.hessian, "expected")
         self.is_textbook = spec.learning_rate != "auto"
         self.fixed_damping = None if spec.damping == "auto" else spec.damping
-        self.damping = steps.Damping()
+        self.damping = steps.Damping(objective.convex)
         self.is_dense = spec.forms_hessian(objective, problem.origin.size)
         self.refresh_every = None if self.is_dense or spec.hessian == "diagonal" else _REFRESH_PRODUCTS
         self.leaves_saddles = self.kind == "observed"
@@ -694,16 +698,16 @@ class _NewtonRun(MethodRun):
             new = problem.evaluate(point.u + direction)
             ratio = _gain_ratio(point, new, direction, damping)
             if ratio > 1e-4:
-                self._remember(problem, point, curvature)
+                self._remember(problem, point, curvature, damping)
                 self.damping.accept(ratio)
                 return Step(new, 1.0, damping)
             self.damping.reject(curvature.unit)
-        self.damping = steps.Damping()
+        self.damping.restart()
         return Step(point, 0.0, damping, moved=False)
 
     def _fixed_step(self, problem, point, curvature):
         direction, damping = curvature.solve(point.slope, self.fixed_damping or 0.0)
-        self._remember(problem, point, curvature)
+        self._remember(problem, point, curvature, damping)
         if self.is_textbook:
             return Step(problem.evaluate(point.u + self.rate * direction), self.rate, damping)
         search = steps.line_search(problem, point, direction, wolfe=None)
@@ -722,9 +726,10 @@ class _NewtonRun(MethodRun):
         part = problem if self.rows is None else problem.sample(self.rows)
         return OperatorCurvature(part.hessian(point, self.kind), self.first_norm, max(20, min(point.u.size, 200)))
 
-    def _remember(self, problem, point, curvature):
+    def _remember(self, problem, point, curvature, damping):
+        """Keep the factor: of the Hessian itself for the verdict, a damped one for what it says of progress."""
         if curvature.triangle is not None and self.rows is None:
-            exact = problem.objective.is_exact(self.kind)
+            exact = damping == 0 and problem.objective.is_exact(self.kind)
             self.factor = Refined(problem.factor, curvature.triangle, point.theta, exact)
 
 

@@ -32,7 +32,7 @@ class DenseCurvature:
         for _ in range(_MOST_DAMPINGS):
             L, info = lapack.dpotrf(self._damped(damping), lower=1, clean=1)
             if info == 0 and L.diagonal().min(initial=1.0) > 0:
-                self.triangle = L if damping == 0 else None
+                self.triangle = L
                 return -lapack.dpotrs(L, gradient, lower=1)[0], damping
             damping = max(4 * damping, 1e-8 * self.unit)
         return -gradient, 0.0
