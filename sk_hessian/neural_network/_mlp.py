@@ -592,7 +592,9 @@ class MLPClassifier(ClassifierMixin, _Network):
     def _index_of(self, y):
         unknown = np.setdiff1d(y, self._known_classes)
         if unknown.size:
-            raise ValueError(f"y has the class {unknown.tolist()[0]!r}, which is not among classes={self._known_classes}")
+            raise ValueError(
+                f"y has the class {unknown.tolist()[0]!r}, which is not among classes={self._known_classes}"
+            )
         return np.searchsorted(self._known_classes, y)
 
     def __sklearn_tags__(self):
