@@ -110,7 +110,7 @@ class _Network(SolvedEstimator):
         self._set_weights(objective, result.x)
         self._record(result)
         self._set_curves(result, watch, len(y))
-        self._generator = generator
+        self._generator, self._moments = generator, objective.moments
 
     def _target_options(self):
         return {"multi_output": True}

@@ -23,6 +23,8 @@ class Objective:
         The least value, where some finite parameters may have it; -inf where that is not known.
     curvature : {"observed", "expected"}
         The curvature that preconditioners take by default.
+    exact_is_dear : bool
+        Whether exact curvature may cost as much as a run, so that a run far from an optimum ends without it.
     """
 
     convex = False
@@ -31,6 +33,7 @@ class Objective:
     lower_bound = -np.inf
     resolution = 0.0
     curvature = "observed"
+    exact_is_dear = False
 
     def value_and_gradient(self, theta):
         """The objective and its gradient.

@@ -629,7 +629,12 @@ class Newton(Solver):
             )
 
     def factor_kind(self, objective, n_parameters):
-        """See `Solver.factor_kind`: a Hessian that is factored anyway needs no more than units."""
+        """See `Solver.factor_kind`: a Hessian that is factored anyway needs no more than units.
+
+        A network's diagonal is cheap in its own units, and in no others.
+        """
+        if self.precondition == "auto" and self.hessian == "diagonal" and objective.exact_is_dear:
+            return "diagonal"
         if self.precondition == "auto" and objective.convex and self.forms_hessian(objective, n_parameters):
             return "diagonal"
         return self.precondition

@@ -18,6 +18,8 @@ from sk_hessian.solvers import LBFGS, SGD, SOLVERS, Momentum, Newton, minimize
 every_solver = pytest.mark.parametrize("solver", ["auto", *SOLVERS, Newton(hessian="exact")], ids=str)
 quiet = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
+DEAD = ["Hidden units that are zero for every row: 2 of 4 in layer 1."]
+
 #: small, smooth and penalised, so that a fit is quick and has a verdict
 SMALL = {"hidden_layer_sizes": (4,), "activation": "tanh", "alpha": 0.5, "random_state": 0}
 
@@ -255,6 +257,27 @@ def test_a_loss_that_is_not_finite_keeps_the_best_weights(rng):
         model.fit(X, np.exp(y))
     assert np.isfinite(model.predict(X)).all()
     assert model.loss_ == min(v for v in model.history_["objective"] if np.isfinite(v))
+
+
+def test_dead_rectifiers_are_counted(rng):
+    X, y = wave(rng)
+    model = MLPObjective(X, y, SquaredLoss(), hidden_layer_sizes=(4, 3), activation="relu")
+    coefs, intercepts, _ = model.unpack(model.start(0))
+    intercepts[0][:2] = -1e3
+    assert model.remarks(model.pack(coefs, intercepts)) == [
+        "Hidden units that are zero for every row: 2 of 4 in layer 1."
+    ]
+    intercepts[0][:2] = intercepts[1][:] = 10
+    assert model.remarks(model.pack(coefs, intercepts)) == []
+
+
+@quiet
+def test_the_diagonal_of_a_large_network_is_taken_in_its_own_units(rng):
+    X, y = wave(rng)
+    model = MLPRegressor(hidden_layer_sizes=(500,), solver=Newton("diagonal"), max_iter=5, random_state=0).fit(X, y)
+    assert model.history_["objective"][-1] < model.history_["objective"][0]
+    with pytest.raises(ValueError, match='hessian="diagonal" needs precondition="diagonal" or None'):
+        model.set_params(solver__precondition="kronecker").fit(X, y)
 
 
 def test_a_failed_fit_restores_the_estimator(rng, monkeypatch):
