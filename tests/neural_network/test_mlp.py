@@ -297,7 +297,7 @@ def test_a_failed_fit_restores_the_estimator(rng, monkeypatch):
 # -- fit by parts -----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("solver", ["auto", "sgd", "momentum", "clip", Momentum(0.1, batch_size=16)], ids=str)
+@pytest.mark.parametrize("solver", ["auto", "sgd", "momentum", "clip", Momentum(0.02, batch_size=16)], ids=str)
 def test_partial_fit_learns_from_parts(solver, rng):
     X, y = wave(rng, 1000)
     X, y = X * [1, 1e3, 1e-3] + [0, 100, 1], 1e4 * y
