@@ -23,8 +23,9 @@ def test_doctests(name):
     assert result.failed == 0
 
 
-def test_every_estimator_has_an_example():
-    module = importlib.import_module("sk_hessian.linear_model")
+@pytest.mark.parametrize("package", ["linear_model", "neural_network"])
+def test_every_estimator_has_an_example(package):
+    module = importlib.import_module(f"sk_hessian.{package}")
     without = [name for name in module.__all__ if ">>>" not in getattr(module, name).__doc__]
     assert without in ([], ["GammaRegressor"])  # its docstring refers to PoissonRegressor's
 

@@ -147,7 +147,9 @@ def verdict(runs):
     goal = statistics.median(run.loss for run in peers[who])
     seconds = statistics.median(run.seconds for run in peers[who])
     reached = statistics.median(run.seconds_to((1 + _CLOSE) * goal) for run in runs["sk_hessian newton"])
-    return f"{who} ends after {seconds:.3f} s; newton is within 1 % of it after {reached:.3f} s: x {seconds / reached:.1f}"
+    return (
+        f"{who} ends after {seconds:.3f} s; newton is within 1 % of it after {reached:.3f} s: x {seconds / reached:.1f}"
+    )
 
 
 if __name__ == "__main__":

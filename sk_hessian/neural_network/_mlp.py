@@ -110,7 +110,7 @@ class _Network(SolvedEstimator):
         self._set_weights(objective, result.x)
         self._record(result)
         self._set_curves(result, watch, len(y))
-        self._generator = generator
+        self._generator, self._moments = generator, objective.moments
 
     def _target_options(self):
         return {"multi_output": True}
@@ -183,29 +183,38 @@ class _Network(SolvedEstimator):
         if hasattr(self, "_moments"):
             objective.moments = self._moments.merged(objective.moments)
         self._moments = objective.moments
-        start = objective.start(self._generator) if is_first else self._former(objective)
-        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-            solver = self._solver_of_parts(objective)
-            result = minimize(objective, start, solver, tol=self.tol, max_iter=1, random_state=self._generator)
-        self._set_weights(objective, result.x)
-        self._append(result, len(y), is_first)
+        theta = objective.start(self._generator) if is_first else self._former(objective)
+        theta, result = self._epoch(objective, theta)
+        self._set_weights(objective, theta)
+        self._append(objective, theta, result, is_first)
 
-    def _solver_of_parts(self, objective):
-        """A solver object as it is; else a step that takes a batch's curvature for no more than its rows can tell.
+    def _epoch(self, objective, theta):
+        """The weights after one epoch, and the last result: a solver object's own epoch, or one of minibatches.
 
-        The rate is that of a mean over batches: rows over rows plus parameters.
+        A minibatch moves the weights by one iteration of the solver, times rows over rows plus parameters: a few rows
+        do not undo what many have taught.
         """
         if not isinstance(self.solver, str):
-            return self.solver
-        batch = min(_BATCH, objective.n_rows)
-        rate = batch / (batch + objective.n_parameters)
-        return SOLVERS["sgd" if self.solver == "auto" else self.solver](learning_rate=rate, batch_size=batch)
+            result = self._iterate(objective, theta, self.solver)
+            return result.x, result
+        solver = SOLVERS["sgd" if self.solver == "auto" else self.solver](batch_size=None)
+        order, n_rows = self._generator.permutation(objective.n_rows), objective.n_rows
+        for first in range(0, n_rows, _BATCH):
+            rows = np.sort(order[first : first + _BATCH])
+            result = self._iterate(objective.sample(rows) if len(rows) < n_rows else objective, theta, solver)
+            theta = theta + len(rows) / (len(rows) + theta.size) * (result.x - theta)
+        return theta, result
 
-    def _append(self, result, n_rows, is_first):
+    def _iterate(self, objective, theta, solver):
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+            return minimize(objective, theta, solver, tol=self.tol, max_iter=1, random_state=self._generator)
+
+    def _append(self, objective, theta, result, is_first):
         before = (0, 0, []) if is_first else (self.n_iter_, self.t_, self.loss_curve_)
         self._record(result)
-        self.n_iter_, self.t_ = before[0] + 1, before[1] + n_rows
-        self.loss_, self.loss_curve_ = result.fun, [*before[2], result.fun]
+        self.n_iter_, self.t_ = before[0] + 1, before[1] + objective.n_rows
+        self.loss_ = objective.value_and_gradient(theta)[0]
+        self.loss_curve_ = [*before[2], self.loss_]
         self.best_loss_ = min(self.loss_curve_)
         self.validation_scores_ = self.best_validation_score_ = None
 
@@ -583,7 +592,9 @@ class MLPClassifier(ClassifierMixin, _Network):
     def _index_of(self, y):
         unknown = np.setdiff1d(y, self._known_classes)
         if unknown.size:
-            raise ValueError(f"y has the class {unknown[0]!r}, which is not among classes={self._known_classes}")
+            raise ValueError(
+                f"y has the class {unknown.tolist()[0]!r}, which is not among classes={self._known_classes}"
+            )
         return np.searchsorted(self._known_classes, y)
 
     def __sklearn_tags__(self):

@@ -25,6 +25,8 @@ class Objective:
         The curvature that preconditioners take by default.
     damping_kind : str
         The kind of preconditioner in whose coordinates Newton's method damps a Hessian that may be indefinite.
+    exact_is_dear : bool
+        Whether exact curvature may cost as much as a run, so that a run far from an optimum ends without it.
     """
 
     convex = False
@@ -34,6 +36,7 @@ class Objective:
     resolution = 0.0
     curvature = "observed"
     damping_kind = "auto"
+    exact_is_dear = False
 
     def value_and_gradient(self, theta):
         """The objective and its gradient.

@@ -17,6 +17,9 @@ _ROUNDING = 100
 #: a scale below so many times its floor is due to rounding alone
 _PERFECT = 1e7
 
+#: share of a class that has no row, in a sample or so far
+_ABSENT = 1e-3
+
 #: a correction of the MAD that makes it estimate the standard deviation of a normal sample, 1 / Phi^-1(3/4)
 _MAD_TO_SIGMA = 1.4826022185056018
 
@@ -348,7 +351,7 @@ class SoftmaxCrossEntropy(Loss):
     def null_raw(self, y, weight):
         """See `Loss.null_raw`."""
         counts = np.bincount(y.astype(np.intp), weights=weight, minlength=self.n_outputs)
-        raw = np.log(np.maximum(counts, np.finfo(float).tiny) / counts.sum())
+        raw = np.log(np.where(counts > 0, counts / counts.sum(), _ABSENT))
         return raw - raw.mean()
 
     def saturated(self, y):

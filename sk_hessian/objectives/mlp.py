@@ -17,7 +17,7 @@ import numpy as np
 from scipy.sparse.linalg import LinearOperator
 
 from sk_hessian.objectives import factors
-from sk_hessian.objectives._blocks import Columns, DenseBlock, Rows, as_rows
+from sk_hessian.objectives._blocks import Columns, DenseBlock, Rows, Scratch, as_rows, weighted_grams
 from sk_hessian.objectives._mean_loss import ROUNDINGS, MeanLossObjective
 from sk_hessian.objectives.activations import ACTIVATIONS
 
@@ -33,8 +33,9 @@ _MOST_GRADIENTS = 2500
 #: fan-ins up to which a Kronecker factor is affordable
 MAX_KRONECKER = 2000
 
-#: damping of a preconditioner, beside the mean diagonal of the matrix: a network has many nearly flat directions
-_DAMPING = 1e-3
+#: damping of a preconditioner, beside the mean diagonal of the matrix: a network has many directions that are nearly
+#: flat at one point and bend at the next. From 1e-4 to 1e-1 runs need more iterations, and end at better minima
+_DAMPING = 1e-2
 
 #: rows of a sketch, and how many times fewer than all they must be
 _SKETCH_PER_PARAMETER = 10
@@ -43,7 +44,7 @@ _SKETCH_SAVES = 4
 _SKETCH_SEED = 20_150_706
 
 #: directions of one batch of Hessian products
-_BATCH = 64
+_BATCH = 16
 
 
 class Coordinates:
@@ -172,19 +173,21 @@ class Forward:
         self.raw = self._sums[-1]
 
     @cached_property
-    def _slopes(self):
+    def slopes(self):
+        """The activation's first derivative in each hidden layer, (n, width)."""
         pairs = zip(self._sums, self.inputs[1:], strict=False)
         return [self._activation.slope(z, h.X) for z, h in pairs]
 
     @cached_property
-    def _bends(self):
+    def bends(self):
+        """Its second derivative."""
         pairs = zip(self._sums, self.inputs[1:], strict=False)
         return [self._activation.bend(z, h.X) for z, h in pairs]
 
     def backward(self, delta):
         """Gradients in the sums of each layer, from that in the last ones, ``delta`` (n, k)."""
         deltas = [delta]
-        for (W, _), slope in zip(self._layers[:0:-1], self._slopes[::-1], strict=True):
+        for (W, _), slope in zip(self._layers[:0:-1], self.slopes[::-1], strict=True):
             delta = deltas[-1] @ W.T
             delta *= slope
             deltas.append(delta)
@@ -219,7 +222,7 @@ class Forward:
             change = inputs.product(dW.reshape(fan_in, -1)).reshape(-1, n_changes, fan_out)
             change += db
             if moved:
-                hidden = moved[-1] * self._slopes[len(moved) - 1][:, None, :]
+                hidden = moved[-1] * self.slopes[len(moved) - 1][:, None, :]
                 change += (hidden.reshape(-1, fan_in) @ W).reshape(change.shape)
             moved.append(change)
         return moved
@@ -233,7 +236,7 @@ class Forward:
         for layer in range(len(self._layers) - 1, -1, -1):
             parts.append(self._adjoint(layer, bent))
             if layer:
-                bent = self._through(layer, bent) * self._slopes[layer - 1][:, None, :]
+                bent = self._through(layer, bent) * self.slopes[layer - 1][:, None, :]
         return parts[::-1]
 
     def pull_curved(self, bent, delta, changes, moved):
@@ -256,14 +259,14 @@ class Forward:
         for layer in range(len(self._layers) - 1, -1, -1):
             dW, db = self._adjoint(layer, bent)
             if layer:
-                W, slope, change = self._layers[layer][0], self._slopes[layer - 1], moved[layer - 1]
+                W, slope, change = self._layers[layer][0], self.slopes[layer - 1], moved[layer - 1]
                 n, n_changes, width = change.shape
                 hidden = change * slope[:, None, :]
                 dW += (hidden.reshape(n, -1).T @ delta).reshape(n_changes, width, -1).transpose(1, 0, 2)
                 bent = self._through(layer, bent)
                 bent += (delta @ changes[layer][0].transpose(2, 1, 0).reshape(len(W[0]), -1)).reshape(bent.shape)
                 delta = delta @ W.T
-                bent = bent * slope[:, None, :] + change * (delta * self._bends[layer - 1])[:, None, :]
+                bent = bent * slope[:, None, :] + change * (delta * self.bends[layer - 1])[:, None, :]
                 delta *= slope
             parts.append((dW, db))
         return parts[::-1]
@@ -322,7 +325,6 @@ class MLPObjective(MeanLossObjective):
     """
 
     curvature = "expected"
-    damping_kind = "units"
 
     def __init__(
         self,
@@ -348,6 +350,8 @@ class MLPObjective(MeanLossObjective):
         self.n_parameters = self._n_weights + loss.n_constants
         self._width = 4 * sum(sizes[1:])
         self.convex = not hidden_layer_sizes and loss.convex
+        self.damping_kind = "auto" if self.convex else "units"
+        self.exact_is_dear = not self.convex
 
     # -- parameters -----------------------------------------------------------------------------------------------
 
@@ -431,7 +435,8 @@ class MLPObjective(MeanLossObjective):
 
         def product(V):
             V = V.reshape(self.n_parameters, -1)
-            return self._products(theta, V, kind)
+            parts = [V[:, i : i + _BATCH] for i in range(0, V.shape[1], _BATCH)]
+            return np.hstack([self._products(theta, part, kind) for part in parts])
 
         shape = (self.n_parameters,) * 2
         return LinearOperator(shape, matvec=product, rmatvec=product, matmat=product, rmatmat=product, dtype=float)
@@ -510,7 +515,7 @@ class MLPObjective(MeanLossObjective):
             at, of, within, H = self._latest
             if of == kind and within is coordinates and np.array_equal(at, theta):
                 return H
-        H = self._gauss_newton(theta, coordinates) if kind == "expected" else self._second(theta, coordinates)
+        H = self._gauss_newton(theta, coordinates) if kind == "expected" else self._exact(theta, coordinates)
         unit = coordinates.unit(self.n_parameters)
         H = unit[:, None] * H * unit
         H.flat[:: len(H) + 1] += self._penalty_diagonal(coordinates)
@@ -541,12 +546,40 @@ class MLPObjective(MeanLossObjective):
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
             return self.rows.reduce(terms, width=P + self._width)[0] / self._total
 
-    def _second(self, theta, coordinates):
-        """The exact Hessian, by products with the identity."""
+    def _exact(self, theta, coordinates):
+        """The exact Hessian: for one hidden layer Gauss-Newton and what it leaves out, else products."""
+        if len(self.layers) == 2 and self.loss.canonical:
+            return self._gauss_newton(theta, coordinates) + self._left_out(theta, coordinates)
         identity = np.eye(self.n_parameters)
         batches = range(0, self.n_parameters, _BATCH)
         H = np.hstack([self._products(theta, identity[:, i : i + _BATCH], "observed", coordinates) for i in batches])
         return 0.5 * (H + H.T)
+
+    def _left_out(self, theta, coordinates):
+        """The gradient in raw times the second derivatives of raw, for one hidden layer.
+
+        A hidden unit j bends with its own inputs, by h''(z_j) times the gradient in h_j, and its inputs and outputs
+        bend together, by h'(z_j) times the gradient in the outputs.
+        """
+        parameters = self._parameters(coordinates.standardised(theta))
+        (first, (fan_in, width)), (_, (_, k)) = self.layers
+
+        def terms(block, y, weight):
+            forward, raw = self._forward(_inputs(block, coordinates), parameters)
+            delta = self.loss.value_and_gradient(y, raw)[1] * weight[:, None]
+            bend = forward.bends[0] * (delta @ parameters[0][1][0].T)
+            Z = _with_ones(forward.inputs[0].X)
+            mixed = (forward.slopes[0][:, :, None] * delta[:, None, :]).reshape(len(Z), -1)
+            return weighted_grams(Z, bend, Scratch()), Z.T @ mixed
+
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+            grams, mixed = self.rows.reduce(terms, width=self._width + self.n_features + width * k)
+        H = np.zeros((self.n_parameters, self.n_parameters))
+        for j, (gram, both) in enumerate(zip(grams, mixed.reshape(fan_in, width, k).swapaxes(0, 1), strict=True)):
+            own, out = slice(j, first.stop, width), slice(first.stop + j * k, first.stop + (j + 1) * k)
+            H[own, own] = gram
+            H[own, out], H[out, own] = both, both.T
+        return H / self._total
 
     def hessian_diagonal(self, theta, kind="observed", factor=None):
         """See `Objective.hessian_diagonal`; of Gauss-Newton in one backward sweep for each output."""
@@ -556,6 +589,11 @@ class MLPObjective(MeanLossObjective):
             return self._gauss_newton_diagonal(theta, self._raw_units)
         if isinstance(factor.inner, factors.Diagonal):
             return self._gauss_newton_diagonal(theta, factor.coordinates) * factor.inner.d**2
+        if self.n_parameters > MAX_DENSE:
+            raise ValueError(
+                f"the diagonal of a Hessian of {self.n_parameters} parameters is affordable in their own units only: "
+                'hessian="diagonal" needs precondition="diagonal" or None'
+            )
         return np.diag(self.hessian_matrix(theta, kind, factor=factor)).copy()
 
     def _gauss_newton_diagonal(self, theta, coordinates):
@@ -713,6 +751,25 @@ class MLPObjective(MeanLossObjective):
         theta[part].reshape(shape)[-1] = self._null_raw[:k]
         theta[self._n_weights :] = self._null_raw[k:]
         return theta
+
+    def remarks(self, theta):
+        """See `Objective.remarks`: rectifiers that no row reaches, whose weights no gradient moves any more."""
+        if self.activation is not ACTIVATIONS["relu"] or self.convex:
+            return []
+        parameters = self._parameters(theta)
+
+        def largest(block, y, weight):
+            forward = Forward(block, parameters[0], self.activation)
+            return tuple(hidden.X.max(axis=0) for hidden in forward.inputs[1:])
+
+        peaks = self.rows.reduce(largest, combine=np.maximum, width=self._width)
+        dead = [int((peak <= 0).sum()) for peak in peaks]
+        if not any(dead):
+            return []
+        counts = ", ".join(
+            f"{n} of {peak.size} in layer {i}" for i, (n, peak) in enumerate(zip(dead, peaks, strict=True), 1) if n
+        )
+        return [f"Hidden units that are zero for every row: {counts}."]
 
 
 def _inputs(block, coordinates):

@@ -242,8 +242,8 @@ class Run:
         return self._look() or ("separated" if self._is_separated() else status)
 
     def _would_look_in_vain(self):
-        """Whether a network is far from a minimum even by the latest factor: exact curvature may cost a whole run."""
-        return not (self.objective.convex or self.objective.n_rows is None or self._proposes())
+        """Whether the point is far from an optimum even by the latest factor, and exact curvature would only say so."""
+        return self.objective.exact_is_dear and not self._proposes()
 
     def _is_separated(self):
         if self.diagnoses and not self.asked:

@@ -637,8 +637,15 @@ class Newton(Solver):
             )
 
     def factor_kind(self, objective, n_parameters):
-        """See `Solver.factor_kind`: a Hessian that is factored anyway needs no more than units."""
-        if self.precondition == "auto" and self.forms_hessian(objective, n_parameters):
+        """See `Solver.factor_kind`: a Hessian that is factored anyway needs no more than units.
+
+        A network's diagonal is cheap in its own units, and in no others.
+        """
+        if self.precondition != "auto":
+            return self.precondition
+        if self.hessian == "diagonal" and objective.exact_is_dear:
+            return "diagonal"
+        if self.forms_hessian(objective, n_parameters):
             return "diagonal" if objective.convex else objective.damping_kind
         return self.precondition
 
@@ -676,7 +683,7 @@ class _NewtonRun(MethodRun):
         self.kind = {"auto": best, "exact": "observed"}.get(spec.hessian, "expected")
         self.is_textbook = spec.learning_rate != "auto"
         self.fixed_damping = None if spec.damping == "auto" else spec.damping
-        self.damping = steps.Damping(objective.convex)
+        self.damping = steps.GentleDamping() if objective.damping_kind == "units" else steps.Damping()
         self.is_dense = spec.forms_hessian(objective, problem.origin.size)
         self.refresh_every = None if self.is_dense or spec.hessian == "diagonal" else _REFRESH_PRODUCTS
         self.leaves_saddles = self.kind == "observed"

@@ -13,9 +13,6 @@ _HASTE = 4
 #: steps beyond this are taken for a function without a minimum
 _LONGEST = 1e20
 
-#: the first damping where the objective is not convex, in units of curvature
-_FIRST_DAMPING = 1e-2
-
 SCHEDULES = {
     "constant": lambda epoch: 1.0,
     "invscaling": lambda epoch: 1 / np.sqrt(epoch),
@@ -96,30 +93,19 @@ def _next_step(step, slope, low, low_slope, high):
 class Damping:
     """Levenberg-Marquardt damping from the ratio of actual to predicted decrease.
 
-    For a convex objective it begins at zero, grows by 4, 16, 64, ... while steps fail (after H. B. Nielsen, "Damping
-    parameter in Marquardt's method", 1999), shrinks by 10 after a good one, and is dropped below 1e-6: full Newton steps
-    near the solution. Elsewhere it begins at a hundredth of a unit of curvature, grows by 3 and shrinks by 5: of the
-    rules that were tried on networks those with larger factors, or a start at zero, ended in poorer minima.
-
-    Parameters
-    ----------
-    is_convex : bool
+    It begins at zero, grows by 4, 16, 64, ... while steps fail (after H. B. Nielsen, "Damping parameter in Marquardt's
+    method", 1999), shrinks by 10 after a good one, and is dropped below 1e-6: full Newton steps near the solution.
     """
 
-    def __init__(self, is_convex=True):
-        self._is_convex = is_convex
+    def __init__(self):
         self.restart()
 
     def restart(self):
         """Begin anew."""
-        self.value = 0.0 if self._is_convex else _FIRST_DAMPING
-        self._growth = 4.0
+        self.value, self._growth = 0.0, 4.0
 
     def reject(self, unit):
         """After a step that did not decrease the objective; ``unit`` is a typical curvature."""
-        if not self._is_convex:
-            self.value = 3 * self.value or _FIRST_DAMPING
-            return
         self.value = max(self._growth * self.value, 0.05 * unit)
         self._growth *= 4
 
@@ -127,11 +113,29 @@ class Damping:
         """After a step with this ratio of actual to predicted decrease."""
         self._growth = 4.0
         if ratio > 0.75:
-            self.value = self._shrunk()
+            self.value = 0.1 * self.value if self.value > 1e-6 else 0.0
         elif ratio < 0.25:
             self.value *= 2
 
-    def _shrunk(self):
-        if not self._is_convex:
-            return 0.2 * self.value
-        return 0.1 * self.value if self.value > 1e-6 else 0.0
+
+class GentleDamping(Damping):
+    """Damping that is never dropped, in coordinates of unit curvature: for a network's many nearly flat directions.
+
+    It begins at 0.01, grows by 3 and shrinks by 5. Of the rules that were tried on networks, those with larger factors
+    or a start at zero ended in poorer minima.
+    """
+
+    def restart(self):
+        """See `Damping.restart`."""
+        self.value = 0.01
+
+    def reject(self, unit):
+        """See `Damping.reject`."""
+        self.value *= 3
+
+    def accept(self, ratio):
+        """See `Damping.accept`."""
+        if ratio > 0.75:
+            self.value *= 0.2
+        elif ratio < 0.25:
+            self.value *= 2

@@ -1,0 +1,532 @@
+import pickle
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+import sklearn.neural_network
+from sklearn.base import clone
+from sklearn.datasets import load_breast_cancer, load_diabetes, load_iris, make_multilabel_classification
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.model_selection import GridSearchCV
+
+from sk_hessian import _base
+from sk_hessian.linear_model import HuberRegressor, LogisticRegression, PoissonRegressor, Ridge
+from sk_hessian.neural_network import MLPClassifier, MLPRegressor
+from sk_hessian.objectives import MLPObjective, SquaredLoss
+from sk_hessian.solvers import LBFGS, SGD, SOLVERS, Momentum, Newton, minimize
+
+every_solver = pytest.mark.parametrize("solver", ["auto", *SOLVERS, Newton(hessian="exact")], ids=str)
+quiet = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+
+DEAD = ["Hidden units that are zero for every row: 2 of 4 in layer 1."]
+
+#: small, smooth and penalised, so that a fit is quick and has a verdict
+SMALL = {"hidden_layer_sizes": (4,), "activation": "tanh", "alpha": 0.5, "random_state": 0}
+
+
+def wave(rng, n=150):
+    X = rng.normal(size=(n, 3))
+    return X, np.sin(X[:, 0]) + X[:, 1] * X[:, 2] + 0.1 * rng.normal(size=n)
+
+
+def classes(rng, n=150, k=2):
+    X, y = wave(rng, n)
+    return X, np.array(["no", "yes", "maybe"])[np.digitize(y, np.quantile(y, np.arange(1, k) / k))]
+
+
+# -- the right answer -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("solver", ["auto", "newton", "lbfgs", "sgd"])
+@pytest.mark.parametrize(
+    ("loss", "linear"),
+    [
+        ("squared_error", Ridge(alpha=1.0)),
+        ("poisson", PoissonRegressor(alpha=1.0 / 150)),
+        ("huber", HuberRegressor(alpha=0.5)),
+    ],
+)
+def test_no_hidden_layer_is_the_linear_estimator(loss, linear, solver, rng):
+    X, y = wave(rng)
+    y = np.abs(y) if loss == "poisson" else y
+    model = MLPRegressor(loss, (), alpha=1.0, solver=solver, tol=1e-8).fit(X, y)
+    linear = clone(linear).set_params(tol=1e-8).fit(X, y)
+    assert model.convergence_.status == "optimal"
+    np.testing.assert_allclose(model.coefs_[0][:, 0], linear.coef_, rtol=1e-6 if loss == "huber" else 1e-8, atol=1e-9)
+    np.testing.assert_allclose(model.predict(X), linear.predict(X), rtol=1e-6, atol=1e-7)
+
+
+@pytest.mark.parametrize("k", [2, 3])
+def test_no_hidden_layer_is_logistic_regression(k, rng):
+    X, y = classes(rng, k=k)
+    model = MLPClassifier((), alpha=1.0, tol=1e-8).fit(X, y)
+    linear = LogisticRegression(C=1.0, tol=1e-8).fit(X, y)
+    np.testing.assert_allclose(model.predict_proba(X), linear.predict_proba(X), atol=1e-8)
+    assert (model.predict(X) == linear.predict(X)).all()
+
+
+@every_solver
+def test_no_solver_ends_above_scikit_learn(solver):
+    X, y = load_diabetes(return_X_y=True)
+    y = (y - y.mean()) / y.std()
+    X = X / X.std(axis=0)
+    options = {"hidden_layer_sizes": (3,), "activation": "tanh", "alpha": 1.0}
+    ours = min(MLPRegressor(**options, solver=solver, random_state=seed).fit(X, y).loss_ for seed in range(3))
+    other = [
+        sklearn.neural_network.MLPRegressor(**options, solver="lbfgs", max_iter=3000, random_state=seed).fit(X, y)
+        for seed in range(3)
+    ]
+    assert ours <= 1.02 * min(model.loss_ for model in other)
+
+
+@quiet
+@every_solver
+def test_raw_units_train_as_standardised_ones_do(solver, rng):
+    X, y = wave(rng, 300)
+    options = {"hidden_layer_sizes": (8,), "activation": "tanh", "alpha": 0, "max_iter": 200, "random_state": 0}
+    model = MLPRegressor(**options, solver=solver)
+    scores = [
+        clone(model).fit(A, b).score(A, b) for A, b in ((X, y), (X * [1, 1e3, 1e-4] + [0, 5e4, 1e-3], 1e5 * y + 3e5))
+    ]
+    assert scores[0] > 0.95
+    assert scores[1] == pytest.approx(scores[0], abs=0.01)
+
+
+@pytest.mark.parametrize("solver", ["newton", "lbfgs", Newton(hessian="exact")], ids=str)
+@pytest.mark.parametrize("kind", ["regressor", "classifier", "labels"])
+def test_weights_are_repetitions_and_sparse_is_dense(kind, solver, rng):
+    X, y = wave(rng, 80)
+    X *= rng.uniform(size=X.shape) < 0.7
+    weight = rng.integers(0, 3, size=80)
+    model = MLPRegressor(**SMALL, solver=solver, tol=1e-6)
+    if kind != "regressor":
+        model = MLPClassifier(**SMALL, solver=solver, tol=1e-6)
+        y = (y > 0).astype(int) if kind == "classifier" else np.column_stack([y > 0, X[:, 0] > 0]).astype(int)
+    fits = [
+        clone(model).fit(X, y, sample_weight=weight),
+        clone(model).fit(X.repeat(weight, axis=0), y.repeat(weight, axis=0)),
+        clone(model).fit(sp.csc_array(X), y, sample_weight=weight),
+    ]
+    predictions = [fit.predict(X) if kind == "regressor" else fit.predict_proba(X) for fit in fits]
+    assert fits[0].convergence_.status == "optimal"
+    np.testing.assert_allclose(predictions[1], predictions[0], rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(predictions[2], predictions[0], rtol=1e-4, atol=1e-5)
+
+
+def test_float32_gives_nearly_the_same(rng):
+    X, y = wave(rng)
+    model = MLPRegressor(**SMALL)
+    a, b = clone(model).fit(X, y).predict(X), clone(model).fit(X.astype(np.float32), y).predict(X.astype(np.float32))
+    assert np.abs(a - b).max() < 1e-3
+
+
+def test_several_targets(rng):
+    X, y = wave(rng)
+    Y = np.column_stack([y, X[:, 0] ** 2, X[:, 1]])
+    model = MLPRegressor(**SMALL | {"alpha": 0.01, "hidden_layer_sizes": (8,)}, tol=1e-2).fit(X, 1e4 * Y)
+    assert model.predict(X).shape == (150, 3)
+    assert model.n_outputs_ == 3
+    assert model.score(X, 1e4 * Y) > 0.9
+
+
+@pytest.mark.parametrize("loss", ["poisson", "gamma"])
+def test_positive_targets_have_positive_predictions(loss, rng):
+    X, y = wave(rng)
+    y = rng.gamma(5, np.exp(y) / 5)
+    model = MLPRegressor(loss, **SMALL).fit(X, y)
+    assert model.predict(X).min() > 0
+    assert model.out_activation_ == "exp"
+    assert np.corrcoef(np.log(model.predict(X)), np.log(y))[0, 1] > 0.7
+
+
+def test_huber_does_not_see_outliers(rng):
+    X, y = wave(rng)
+    y[:5] += 1e4
+    model = MLPRegressor("huber", **SMALL).fit(X, y)
+    assert np.median(np.abs(model.predict(X) - y)) < 0.5
+    assert 0 < model.scale_ < 10
+
+
+def test_labels(rng):
+    X, Y = make_multilabel_classification(n_samples=200, n_classes=3, random_state=0)
+    model = MLPClassifier(**SMALL).fit(X, Y)
+    assert model.predict(X).shape == model.predict_proba(X).shape == (200, 3)
+    np.testing.assert_array_equal(model.predict(X), (model.predict_proba(X) > 0.5).astype(int))
+    np.testing.assert_allclose(np.exp(model.predict_log_proba(X)), model.predict_proba(X))
+    np.testing.assert_array_equal(model.fit(X, sp.csr_array(Y)).predict(X), clone(model).fit(X, Y).predict(X))
+    assert model.score(X, Y) > 0.7
+
+
+@pytest.mark.parametrize("k", [2, 3])
+def test_probabilities_and_class_weights(k, rng):
+    X, y = classes(rng, k=k)
+    model = MLPClassifier(**SMALL).fit(X, y)
+    np.testing.assert_allclose(model.predict_proba(X).sum(axis=1), 1)
+    assert (model.classes_[model.predict_proba(X).argmax(axis=1)] == model.predict(X)).all()
+    heavy = MLPClassifier(**SMALL, class_weight={"no": 20}).fit(X, y)
+    assert (heavy.predict(X) == "no").sum() > (model.predict(X) == "no").sum()
+
+
+# -- stopping, restarts, verdicts -------------------------------------------------------------------------------------
+
+
+@quiet
+@pytest.mark.parametrize("solver", ["auto", *SOLVERS, SGD(batch_size=16)], ids=str)
+@pytest.mark.parametrize("kind", [MLPRegressor, MLPClassifier], ids=lambda k: k.__name__)
+def test_early_stopping_keeps_the_best_weights_with_every_solver(kind, solver, rng):
+    X, y = wave(rng, 200) if kind is MLPRegressor else classes(rng, 200)
+    model = kind(
+        hidden_layer_sizes=(20,), alpha=0, solver=solver, early_stopping=True, n_iter_no_change=5, random_state=1
+    ).fit(X, y)
+    assert model.convergence_.status in ("stopped", "stalled")
+    assert len(model.validation_scores_) == model.n_iter_ < 1000
+    assert model.best_validation_score_ == max(model.validation_scores_)
+    assert model.best_loss_ is None
+    best = int(np.argmax(model.validation_scores_))
+    assert model.loss_ == pytest.approx(model.loss_curve_[best], rel=1e-12)
+    again = clone(model).set_params(max_iter=best + 1).fit(X, y)
+    np.testing.assert_allclose(again.coefs_[0], model.coefs_[0])
+
+
+def test_restarts_keep_the_best(rng):
+    X, y = wave(rng)
+    losses = [MLPRegressor(**SMALL | {"random_state": seed}).fit(X, y).loss_ for seed in range(5)]
+    best = MLPRegressor(**SMALL, n_init=8).fit(X, y)
+    assert best.loss_ <= np.median(losses)
+    assert best.loss_ == MLPRegressor(**SMALL, n_init=8).fit(X, y).loss_
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
+def test_warm_start_goes_on(solver, rng):
+    X, y = wave(rng)
+    model = MLPRegressor(**SMALL, solver=solver, warm_start=True)
+    with pytest.warns(ConvergenceWarning, match="MLPRegressor: max_iter"):
+        model.set_params(max_iter=3).fit(X, y)
+    before = model.loss_
+    model.set_params(max_iter=2000).fit(X, y)
+    assert model.convergence_.status == "optimal"
+    assert model.loss_ < before
+    model.fit(X, y)
+    assert model.n_iter_ <= 3
+    with pytest.raises(ValueError, match=r"the former coefs_ have the shapes .* refit with warm_start=False"):
+        model.fit(X[:, :2], y)
+
+
+def zero_start(rng):
+    """No gradient, and negative curvature between the layers: the hidden units vanish, the last bias is the mean."""
+    X, y = wave(rng)
+    model = MLPObjective(X, y, SquaredLoss(), hidden_layer_sizes=(4,))
+    theta = np.zeros(model.n_parameters)
+    theta[-1] = y.mean()
+    assert np.abs(model.value_and_gradient(theta)[1]).max() < 1e-12
+    return model, theta
+
+
+@pytest.mark.parametrize("solver", ["lbfgs", "newton", "sgd"])
+def test_a_saddle_is_called_one(solver, rng):
+    model, theta = zero_start(rng)
+    result = minimize(model, theta, solver)
+    assert result.status == "saddle"
+    assert "negative curvature" in result.message
+
+
+def test_newton_with_the_exact_hessian_leaves_saddles(rng):
+    model, theta = zero_start(rng)
+    result = minimize(model, theta, Newton(hessian="exact"), max_iter=100)
+    assert result.fun < 0.7 * model.value_and_gradient(theta)[0]
+    X, y = wave(rng)
+    equal = MLPObjective(X, y, SquaredLoss(), hidden_layer_sizes=(4,), penalty=1e-3)
+    result = minimize(equal, equal.coordinates.to_theta(np.full(equal.n_parameters, 0.3)), Newton(hessian="exact"))
+    assert result.status == "optimal"
+    assert np.ptp(equal.unpack(result.x)[0][1]) > 0.1
+
+
+@pytest.mark.parametrize("solver", ["newton", "lbfgs"])
+def test_ordinary_networks_are_no_saddles(solver, rng):
+    X, y = wave(rng)
+    model = MLPRegressor(hidden_layer_sizes=(3,), activation="tanh", alpha=1.0, solver=solver, max_iter=3000)
+    statuses = {clone(model).set_params(random_state=seed).fit(X, y).convergence_.status for seed in range(20)}
+    assert statuses == {"optimal"}
+
+
+def test_a_loss_that_is_not_finite_keeps_the_best_weights(rng):
+    X, y = wave(rng)
+    wild = SGD(learning_rate=1e6, batch_size=None, precondition=None)
+    model = MLPRegressor("poisson", (5,), "relu", solver=wild, random_state=0)
+    with pytest.warns(ConvergenceWarning, match="MLPRegressor: diverged.*this is the best iterate"):
+        model.fit(X, np.exp(y))
+    assert np.isfinite(model.predict(X)).all()
+    assert model.loss_ == min(v for v in model.history_["objective"] if np.isfinite(v))
+
+
+def test_dead_rectifiers_are_counted(rng):
+    X, y = wave(rng)
+    model = MLPObjective(X, y, SquaredLoss(), hidden_layer_sizes=(4, 3), activation="relu")
+    coefs, intercepts, _ = model.unpack(model.start(0))
+    intercepts[0][:2] = -1e3
+    assert model.remarks(model.pack(coefs, intercepts)) == [
+        "Hidden units that are zero for every row: 2 of 4 in layer 1."
+    ]
+    intercepts[0][:2] = intercepts[1][:] = 10
+    assert model.remarks(model.pack(coefs, intercepts)) == []
+
+
+@quiet
+def test_the_diagonal_of_a_large_network_is_taken_in_its_own_units(rng):
+    X, y = wave(rng)
+    model = MLPRegressor(hidden_layer_sizes=(500,), solver=Newton("diagonal"), max_iter=5, random_state=0).fit(X, y)
+    assert model.history_["objective"][-1] < model.history_["objective"][0]
+    with pytest.raises(ValueError, match='hessian="diagonal" needs precondition="diagonal" or None'):
+        model.set_params(solver__precondition="kronecker").fit(X, y)
+
+
+def test_a_failed_fit_restores_the_estimator(rng, monkeypatch):
+    X, y = wave(rng)
+    model = MLPRegressor(**SMALL).fit(X, y)
+    before = dict(vars(model))
+
+    def interrupted(*args, **kwargs):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(_base, "minimize", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        model.fit(X[:, :2], y)
+    assert vars(model) == before
+
+
+# -- fit by parts -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("solver", ["auto", "sgd", "momentum", "clip", Momentum(0.02, batch_size=16)], ids=str)
+def test_partial_fit_learns_from_parts(solver, rng):
+    X, y = wave(rng, 1000)
+    X, y = X * [1, 1e3, 1e-3] + [0, 100, 1], 1e4 * y
+    model = MLPRegressor(hidden_layer_sizes=(10,), activation="tanh", solver=solver, random_state=0)
+    for _ in range(30):
+        for rows in np.array_split(np.arange(1000), 10):
+            model.partial_fit(X[rows], y[rows])
+    assert model.score(X, y) > (0.6 if isinstance(solver, Momentum) else 0.8)
+    assert model.n_iter_ == len(model.loss_curve_) == 300
+    assert model.t_ == 30_000
+
+
+def test_partial_fit_of_single_rows_does_not_run_away(rng):
+    X, y = wave(rng, 300)
+    model = MLPRegressor(hidden_layer_sizes=(3,), activation="tanh", random_state=0)
+    for x, target in zip(X, y, strict=True):
+        model.partial_fit(x[None], [target])
+    assert model.score(X, y) > 0
+
+
+def test_partial_fit_of_classes_that_come_later(rng):
+    X, y = classes(rng, 300, 3)
+    order = np.argsort(y)
+    model = MLPClassifier((8,), "tanh", random_state=0)
+    model.partial_fit(X[order[:50]], y[order[:50]], classes=np.unique(y))
+    for _ in range(30):
+        model.partial_fit(X, y)
+    assert model.score(X, y) > 0.7
+    with pytest.raises(ValueError, match="y has the class 'other'"):
+        model.partial_fit(X, np.full(300, "other"))
+    with pytest.raises(ValueError, match="are not those of the former calls"):
+        model.partial_fit(X, y, classes=["a", "b"])
+    with pytest.raises(ValueError, match="classes must be given in the first call"):
+        clone(model).partial_fit(X, y)
+
+
+def test_partial_fit_needs_minibatches():
+    with pytest.raises(AttributeError, match="partial_fit") as raised:
+        MLPRegressor(solver="newton").partial_fit([[1.0]], [1.0])
+    assert "needs a solver of minibatches" in str(raised.value.__cause__)
+    assert not hasattr(MLPClassifier(solver=LBFGS()), "partial_fit")
+
+
+# -- parameters and attributes as scikit-learn's ----------------------------------------------------------------------
+
+#: parameters of scikit-learn's class that are options of a solver object here, or cannot apply
+NOT_DECLARED = {
+    "batch_size",
+    "learning_rate",
+    "learning_rate_init",
+    "power_t",
+    "shuffle",
+    "momentum",
+    "nesterovs_momentum",
+    "beta_1",
+    "beta_2",
+    "epsilon",
+    "max_fun",
+}
+
+
+@pytest.mark.parametrize("kind", [MLPRegressor, MLPClassifier], ids=lambda k: k.__name__)
+def test_parameters_and_defaults_are_those_of_scikit_learn(kind):
+    ours = kind().get_params()
+    other = getattr(sklearn.neural_network, kind.__name__)().get_params()
+    assert set(other) - set(ours) == NOT_DECLARED & set(other)
+    for parameter in set(ours) & set(other) - {"solver", "max_iter", "verbose"}:
+        assert ours[parameter] == other[parameter], parameter
+
+
+@quiet
+@pytest.mark.parametrize("early_stopping", [True, False])
+@pytest.mark.parametrize("kind", [MLPRegressor, MLPClassifier], ids=lambda k: k.__name__)
+def test_attributes_are_those_of_scikit_learn(kind, early_stopping):
+    X, y = load_iris(return_X_y=True)
+    options = {"hidden_layer_sizes": (4, 3), "max_iter": 15, "early_stopping": early_stopping, "random_state": 0}
+    ours, other = kind(**options).fit(X, y), getattr(sklearn.neural_network, kind.__name__)(**options).fit(X, y)
+    names = {n for n in vars(other) if n.endswith("_") and not n.startswith("_")} - {"loss_curve_"}
+    for name in names:
+        a, b = getattr(ours, name), getattr(other, name)
+        assert type(a) is type(b) or np.isscalar(a), name
+        if isinstance(b, list) and isinstance(b[0], np.ndarray):
+            assert [v.shape for v in a] == [v.shape for v in b]
+    assert (ours.n_layers_, ours.n_outputs_, ours.out_activation_) == (
+        other.n_layers_,
+        other.n_outputs_,
+        other.out_activation_,
+    )
+
+
+def test_clones_pickles_and_nested_parameters(rng):
+    X, y = wave(rng)
+    model = MLPRegressor(**SMALL, solver=Momentum())
+    model.set_params(solver__momentum=0.8, solver__batch_size=None).fit(X, y)
+    assert model.solver_.momentum == 0.8
+    np.testing.assert_array_equal(pickle.loads(pickle.dumps(model)).predict(X), model.predict(X))
+    assert repr(clone(model)) == repr(model)
+    with pytest.raises(ValueError, match="solver__momentum needs a solver object"):
+        MLPRegressor(solver="momentum").set_params(solver__momentum=0.8)
+    grid = GridSearchCV(MLPRegressor(**SMALL, tol=1e-2), {"solver": ["newton", "lbfgs"]}, cv=2).fit(X, y)
+    assert grid.best_score_ > 0.3
+
+
+def test_no_fitted_attribute_keeps_the_data(rng):
+    X, y = wave(rng, 5000)
+    model = MLPRegressor(**SMALL, tol=1e-2, early_stopping=True).fit(X, y)
+    del model.__dict__["history_"]
+    assert len(pickle.dumps(model)) < 8 * 5000
+
+
+def test_verbose_prints_every_so_many_iterations(rng, capsys):
+    X, y = wave(rng)
+    model = MLPRegressor(**SMALL, verbose=5).fit(X, y)
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 2 + model.n_iter_ // 5
+
+
+def test_default_networks_on_real_data():
+    X, y = load_breast_cancer(return_X_y=True)
+    model = MLPClassifier(early_stopping=True, random_state=0).fit(X[::2], y[::2])
+    assert model.score(X[1::2], y[1::2]) > 0.9
+
+
+# -- bad input --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", [MLPRegressor, MLPClassifier], ids=lambda k: k.__name__)
+@pytest.mark.parametrize(
+    ("parameter", "value", "error"),
+    [
+        ("hidden_layer_sizes", 0, ValueError),
+        ("hidden_layer_sizes", (3, -1), ValueError),
+        ("hidden_layer_sizes", (2.5,), ValueError),
+        ("hidden_layer_sizes", "100", ValueError),
+        ("hidden_layer_sizes", None, ValueError),
+        ("hidden_layer_sizes", (True,), ValueError),
+        ("activation", "sine", ValueError),
+        ("activation", None, ValueError),
+        ("alpha", -1, ValueError),
+        ("alpha", "1", TypeError),
+        ("alpha", np.nan, ValueError),
+        ("solver", "adam", ValueError),
+        ("solver", 3, TypeError),
+        ("tol", 0, ValueError),
+        ("max_iter", 0, ValueError),
+        ("max_iter", 1.5, ValueError),
+        ("early_stopping", "yes", TypeError),
+        ("warm_start", 1, TypeError),
+        ("validation_fraction", 0, ValueError),
+        ("validation_fraction", 1.0, ValueError),
+        ("validation_fraction", True, ValueError),
+        ("n_iter_no_change", 0, ValueError),
+        ("n_init", 0, ValueError),
+        ("n_init", 2.0, ValueError),
+        ("random_state", "seed", ValueError),
+        ("verbose", -1, ValueError),
+    ],
+)
+def test_bad_parameters_are_named(kind, parameter, value, error, rng):
+    X, y = wave(rng, 20)
+    model = kind(**{parameter: value})
+    before = dict(vars(model))
+    with pytest.raises(error, match=parameter):
+        model.fit(X, (y > 0).astype(int))
+    assert vars(model) == before
+
+
+@pytest.mark.parametrize(
+    ("loss", "change", "message"),
+    [
+        ("squared", lambda y: y, "loss must be one of .*got 'squared'"),
+        (None, lambda y: y, "loss must be one of .*got None"),
+        ("poisson", lambda y: -np.abs(y), "y must be non-negative for loss='poisson', got"),
+        ("gamma", lambda y: np.zeros_like(y), "y must be positive for loss='gamma', got"),
+        ("huber", lambda y: np.column_stack([y, y]), "y has 2 columns, but loss='huber' has one"),
+        ("squared_error", lambda y: np.where(y > 0, np.nan, y), "Input y contains NaN"),
+        ("squared_error", lambda y: 1e200 * y, "y is too large"),
+    ],
+)
+def test_bad_losses_and_targets_are_named(loss, change, message, rng):
+    X, y = wave(rng, 20)
+    with pytest.raises(ValueError, match=message):
+        MLPRegressor(loss).fit(X, change(y))
+
+
+@pytest.mark.parametrize(
+    ("options", "change", "message"),
+    [
+        ({}, lambda y: np.zeros_like(y), "y has only one class"),
+        ({}, lambda y: y + 0.5, "Unknown label type: continuous"),
+        ({}, lambda y: np.column_stack([y, 2 * y]), "each must be a label with the values 0 and 1|Unknown label type"),
+        ({"class_weight": "balanced"}, lambda y: np.column_stack([y, 1 - y]), "class_weight must be None for several"),
+        ({"class_weight": {0: 0.0}}, lambda y: y, "class_weight must be positive"),
+        ({"early_stopping": True}, lambda y: np.arange(len(y)), "early_stopping=True needs at least two rows of every"),
+        ({"early_stopping": True}, lambda y: np.arange(len(y)) // 2, "early_stopping=True: validation_fraction=0.1"),
+    ],
+)
+def test_bad_classes_are_named(options, change, message, rng):
+    X, y = wave(rng, 20)
+    with pytest.raises(ValueError, match=message):
+        MLPClassifier(**options).fit(X, change((y > 0).astype(float)))
+
+
+def test_class_weights_do_not_apply_to_parts(rng):
+    X, y = wave(rng, 20)
+    with pytest.raises(ValueError, match="class_weight must be None for partial_fit"):
+        MLPClassifier(class_weight="balanced").partial_fit(X, y > 0, classes=[False, True])
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_inputs_that_are_not_finite(bad, rng):
+    X, y = wave(rng, 20)
+    X[3, 1] = bad
+    with pytest.raises(ValueError, match="Input X contains"):
+        MLPRegressor().fit(X, y)
+
+
+@quiet
+@pytest.mark.parametrize("solver", ["newton", "lbfgs", "sgd"])
+def test_degenerate_data_are_fitted(solver, rng):
+    """A constant column, a constant target, one row, one column."""
+    X, y = wave(rng, 30)
+    for A, b in (
+        (np.column_stack([X, np.full(30, 5.0)]), y),
+        (X, np.full(30, 3.0)),
+        (X[:1], y[:1]),
+        (X[:, :1], y),
+        (np.zeros((30, 2)), y),
+    ):
+        model = MLPRegressor(hidden_layer_sizes=(3,), solver=solver, random_state=0, max_iter=50).fit(A, b)
+        assert np.isfinite(model.predict(A)).all()
+        assert model.loss_ <= 0.5 * np.var(b) + 1e-4
