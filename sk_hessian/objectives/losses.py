@@ -297,21 +297,31 @@ class SoftmaxCrossEntropy(Loss):
 
     def inverse_link(self, raw):
         """See `Loss.inverse_link`: the probability of each class."""
-        probability = np.exp(raw - raw.max(axis=1, keepdims=True))
-        probability /= probability.sum(axis=1, keepdims=True)
-        return probability
+        return np.ascontiguousarray(self._probabilities(self._shifted(raw))[0].T)
+
+    @staticmethod
+    def _shifted(raw):
+        """Raw predictions less the largest, by class (k, n): numpy reduces long rows ten times faster than short ones."""
+        shifted = np.array(raw.T, order="C")
+        shifted -= shifted.max(axis=0)
+        return shifted
+
+    @staticmethod
+    def _probabilities(shifted):
+        """Probabilities by class (k, n), and the sums (n,) of what was normalised."""
+        probability = np.exp(shifted)
+        total = probability.sum(axis=0)
+        probability /= total
+        return probability, total
 
     def value_and_gradient(self, y, raw):
         """See `Loss.value_and_gradient`."""
-        rows, y = np.arange(len(raw)), y.astype(np.intp)
-        shifted = raw - raw.max(axis=1, keepdims=True)
-        own = shifted[rows, y]
-        probability = np.exp(shifted)
-        total = probability.sum(axis=1)
-        probability /= _column(total)
-        probability[rows, y] = 0
-        probability[rows, y] = -probability.sum(axis=1)
-        return np.log(total) - own, probability
+        shifted = self._shifted(raw)
+        probability, total = self._probabilities(shifted)
+        own = y.astype(np.intp) * len(raw) + np.arange(len(raw))
+        probability.flat[own] = 0
+        probability.flat[own] = -probability.sum(axis=0)
+        return np.log(total) - shifted.take(own), probability.T
 
     def hessian(self, y, raw, kind):
         """See `Loss.hessian`: diag(p) - p p'."""
@@ -332,17 +342,17 @@ class SoftmaxCrossEntropy(Loss):
 
     def total_hessian(self, y, raw, weight):
         """See `Loss.total_hessian`; without forming that of any row."""
-        probability = self.inverse_link(raw)
-        weighted = probability * _column(weight)
-        return np.diag(weighted.sum(axis=0)) - probability.T @ weighted, 1 - np.einsum(
-            "nk,nk->n", probability, probability
-        )
+        probability = self._probabilities(self._shifted(raw))[0]
+        weighted = probability * weight
+        total = np.diag(weighted.sum(axis=1)) - probability @ weighted.T
+        return total, 1 - np.einsum("kn,kn->n", probability, probability)
 
     def hessian_product(self, y, raw, change, kind):
         """See `Loss.hessian_product`."""
-        probability = self.inverse_link(raw)
-        weighted = probability * change
-        return weighted - probability * weighted.sum(axis=1, keepdims=True)
+        probability = self._probabilities(self._shifted(raw))[0]
+        weighted = probability * change.T
+        weighted -= probability * weighted.sum(axis=0)
+        return weighted.T
 
     def in_range(self, y):
         """See `Loss.in_range`."""
