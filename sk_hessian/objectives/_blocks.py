@@ -36,8 +36,8 @@ _RARE = 30
 #: deviations below this many roundings of a column's size are not variation
 _ROUNDINGS = 8
 
-#: a mean of so many units costs a sum of squares its square in roundings, three digits of sixteen
-_FAR = 30
+#: a mean of so many units costs a sum of squares its square in roundings, four digits of sixteen
+_FAR = 100
 
 #: mean squares outside this and its inverse are measured in another unit: they may have under- or overflowed
 _SMALLEST_SQUARE = 1e-250
@@ -125,10 +125,17 @@ class Scratch:
 
 
 class DenseBlock:
-    """Some rows of a dense X, as float64."""
+    """Some rows of a dense X, as float64.
 
-    def __init__(self, X, scratch=None):
-        self.X, self._scratch = X, scratch or Scratch()
+    Attributes
+    ----------
+    X : ndarray of shape (n, p)
+    part : slice
+        Which rows these are.
+    """
+
+    def __init__(self, X, part=slice(None), scratch=None):
+        self.X, self.part, self._scratch = X, part, scratch or Scratch()
 
     def product(self, V):
         """X @ V."""
@@ -171,10 +178,11 @@ class DenseBlock:
         """The same rows with some of the columns."""
         return type(self)(self.X[:, which])
 
-    def norms(self, columns):
-        """Squared norm of each standardised row."""
-        Z = self.standardised(columns)
-        return np.einsum("ij,ij->i", Z, Z)
+    def norms(self, shift, inverse):
+        """Squared norm of each row of (X - shift) * inverse, but for rounding."""
+        Z = np.multiply(self.X, inverse, out=self._scratch.array(self.X.shape))
+        centre = shift * inverse
+        return np.einsum("ij,ij->i", Z, Z) + centre @ centre - 2 * (Z @ centre)
 
     def deviations(self, weight, shift, unit):
         """Weighted sums of (X - shift) / unit and of its square, and the largest |X - shift|, per column."""
@@ -213,9 +221,10 @@ class SparseBlock(DenseBlock):
         squares = weights.T @ X.power(2) - 2 * shift * (weights.T @ X) + total * shift**2
         return np.hstack([squares, total]) if columns.fit_intercept else squares
 
-    def norms(self, columns):
-        """See `DenseBlock.norms`; about zero, for the shift of a sparse row is the same for all."""
-        return self._scaled(columns)[0].power(2).sum(axis=1)
+    def norms(self, shift, inverse):
+        """See `DenseBlock.norms`."""
+        Z, centre = self.X @ sp.diags_array(inverse), shift * inverse
+        return Z.power(2).sum(axis=1) + centre @ centre - 2 * (Z @ centre)
 
     def deviations(self, weight, shift, unit):
         """See `DenseBlock.deviations`; ``shift`` must be zero."""
@@ -228,8 +237,11 @@ def weighted_grams(Z, weights, scratch):
     """Z' diag(w) Z for every column w of ``weights``; a symmetric rank-k update where w has no negative entry."""
     grams = np.empty((weights.shape[1], Z.shape[1], Z.shape[1]))
     scaled = scratch.array(Z.shape)
-    for gram, w in zip(grams, weights.T, strict=True):
-        if w.min(initial=0.0) >= 0:
+    for gram, w, least, most in zip(grams, weights.T, weights.min(axis=0), weights.max(axis=0), strict=True):
+        if least == most:
+            np.matmul(Z.T, Z, out=gram)
+            gram *= least
+        elif least >= 0:
             np.multiply(Z, np.sqrt(w)[:, None], out=scaled)
             np.matmul(scaled.T, scaled, out=gram)
         else:
@@ -309,8 +321,8 @@ class Rows:
     def _block(self, part, scratch=None):
         y, weight = self.y[part], self.weight[part]
         if self.is_sparse:
-            return SparseBlock(_csr_rows(self.X, part), scratch), y, weight
-        return DenseBlock(self.X[part].astype(float, copy=False), scratch), y, weight
+            return SparseBlock(_csr_rows(self.X, part), part, scratch), y, weight
+        return DenseBlock(self.X[part].astype(float, copy=False), part, scratch), y, weight
 
     def reduce(self, function, columns=None, combine=operator.add, width=0):
         """Sum of ``function(block, y, weight)``, a tuple of arrays, over all blocks; on several threads if it pays.
@@ -360,17 +372,20 @@ class Rows:
         """Columns so much of whose variance is in few rows that a uniform sample would misjudge it."""
         if self.is_sparse:
             return np.arange(self.n_features)
-        sample = self._unit_sample().X
+        sample = self._unit_sample.X
         centred = sample - sample.mean(axis=0)
         squares = centred * centred
         second, fourth = squares.mean(axis=0), (squares * squares).mean(axis=0)
         return np.flatnonzero(fourth >= _RARE * second**2)
 
     def norms(self, columns, which):
-        """Squared norm of each row over some standardised columns."""
-        units = Columns(columns.shift[which], columns.scale[which], False)
-        return self.gather(lambda block, y, weight: block.take_columns(which).norms(units))
+        """Squared norm of each row over some standardised columns, but for rounding."""
+        inverse = np.zeros(self.n_features)
+        inverse[which] = 1 / columns.scale[which]
+        norms = self.gather(lambda block, y, weight: block.norms(columns.shift, inverse))
+        return np.maximum(norms, 0)
 
+    @cached_property
     def _unit_sample(self):
         rows = np.random.default_rng(0).choice(self.n_rows, min(_MOMENT_ROWS, self.n_rows), replace=False)
         return self.take(np.sort(rows))
@@ -390,7 +405,7 @@ class Rows:
         """
         if self.is_sparse or self.n_rows <= 2 * _MOMENT_ROWS:
             return self._exact_moments(fit_intercept)
-        centre, deviation = self._unit_sample()._exact_moments(fit_intercept)
+        centre, deviation = self._unit_sample._exact_moments(fit_intercept)
         rare = np.flatnonzero(deviation == 0)
         if rare.size:
             centre[rare], deviation[rare] = self._exact_moments(fit_intercept, rare)

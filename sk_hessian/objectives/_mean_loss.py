@@ -11,6 +11,9 @@ from sk_hessian.objectives.contract import Objective
 #: rounding errors of a sum of n terms, allowing for blocks and for order
 ROUNDINGS = 16
 
+#: rows that tell the size of a loss's derivatives at the null model
+_TYPICAL_ROWS = 1000
+
 #: deviations below cannot be divided by: their inverse, times a coefficient, overflows
 _SMALLEST = 1e-302
 
@@ -43,6 +46,9 @@ class MeanLossObjective(Objective):
     #: the matrix of curvature that was summed last, with what it is for
     _latest = None
 
+    #: the raw predictions of the latest gradient, with its theta
+    _kept = None
+
     def __init__(self, X, y, loss, sample_weight, feature_names):
         X, y = as_rows(X), np.asarray(y)
         weight = np.ones(X.shape[0]) if sample_weight is None else np.asarray(sample_weight, dtype=float)
@@ -56,16 +62,12 @@ class MeanLossObjective(Objective):
 
     # -- what a subclass says -------------------------------------------------------------------------------------
 
-    def _parameters(self, theta):
-        """The flat ``theta`` in the form that a pass over the rows uses."""
+    def _linearise(self, theta):
+        """A function from a block to its raw predictions, and a function from a gradient in them to one in theta."""
         raise NotImplementedError
 
-    def _linearised(self, block, parameters):
-        """Raw predictions of a block, and a function from a gradient in them to one in theta."""
-        raise NotImplementedError
-
-    def _raw_and_moves(self, block, parameters, changes):
-        """Raw predictions of a block, and a list of their first-order changes."""
+    def _moved(self, theta, directions):
+        """A function from a block to its raw predictions, and a list of their first-order changes."""
         raise NotImplementedError
 
     def _penalty_gradient(self, theta):
@@ -80,10 +82,10 @@ class MeanLossObjective(Objective):
 
     def value_and_gradient(self, theta):
         """See `Objective.value_and_gradient`; one pass over X."""
-        parameters = self._parameters(theta)
+        linearised = self._linearise(theta)
 
         def terms(block, y, weight):
-            raw, adjoint = self._linearised(block, parameters)
+            raw, adjoint = linearised(block)
             value, gradient = self.loss.value_and_gradient(y, raw)
             gradient *= weight[:, None]
             return weight @ value, adjoint(gradient)
@@ -102,7 +104,7 @@ class MeanLossObjective(Objective):
     @cached_property
     def _null_slope(self):
         """Mean size of the loss's gradient at the null model; some rows are enough."""
-        y = self.rows.y[:1000]
+        y = self.rows.y[:_TYPICAL_ROWS]
         gradient = self.loss.value_and_gradient(y, np.tile(self._null_raw, (len(y), 1)))[1]
         return np.abs(gradient[:, : self.loss.n_outputs]).mean()
 
@@ -127,7 +129,7 @@ class MeanLossObjective(Objective):
         """Curvature of an output at the null model, a unit for the penalty; some rows are enough."""
         if self.loss.quadratic:
             return 1.0
-        y = self.rows.y[:1000]
+        y = self.rows.y[:_TYPICAL_ROWS]
         raw = np.tile(self._null_raw, (len(y), 1))
         k = self.loss.n_outputs
         mean = np.einsum("nkk->", self.loss.hessian(y, raw, "expected")[:, :k, :k]) / (len(y) * k)
@@ -172,11 +174,10 @@ class MeanLossObjective(Objective):
         """See `Objective.predictor_change`; half a pass, and none where the curvature is constant."""
         if self.loss.quadratic:
             return np.zeros(len(directions))
-        parameters = self._parameters(theta)
-        changes = [self._parameters(d) for d in directions]
+        moved = self._moved(theta, directions)
 
         def largest(block, y, weight):
-            raw, moves = self._raw_and_moves(block, parameters, changes)
+            raw, moves = moved(block)
             unit = self.loss.predictor_unit(raw)
             return (np.array([(np.abs(self.loss.without_shift(move)) / unit).max() for move in moves]),)
 
@@ -189,7 +190,7 @@ class MeanLossObjective(Objective):
         part.rows = self.rows.take(rows)
         part.n_rows = len(rows)
         part._total = self._total * len(rows) / self.n_rows
-        part._latest = None
+        part._latest = part._kept = None
         return part
 
     def name(self, feature):

@@ -186,7 +186,8 @@ class Objective:
         Parameters
         ----------
         theta : ndarray of shape (n_parameters,)
-        kind : {"auto", "full", "kronecker", "diagonal"}
+        kind : {"auto", "full", "kronecker", "diagonal", "units"}
+            "units" is the diagonal as far as it is known without a pass; only for objectives that try them.
         curvature : {"observed", "expected"}
 
         Returns
@@ -212,6 +213,11 @@ class Objective:
             None where all rows are cheap enough.
         """
         return
+
+    @property
+    def tries_units(self):
+        """Whether to begin in units alone (kind "units"): a factor costs many passes, and nothing can be flat."""
+        return False
 
     @property
     def is_dependent(self):

@@ -8,7 +8,7 @@ with theta the coefficients and intercepts W (q, k) stored by rows, followed by 
 """
 
 import copy
-from functools import cached_property, partial
+from functools import cache, cached_property, partial
 
 import numpy as np
 from scipy.linalg import eigh, qr, svd
@@ -26,7 +26,7 @@ MAX_DENSE_COLUMNS = 3000
 MAX_DENSE_SOFTMAX = 150
 
 #: below this many multiplications (rows x columns^2) a sampled factor saves nothing
-_SKETCH_FROM = 1e8
+_SKETCH_FROM = 2e7
 
 #: share of the rows in a sampled factor; its cost is then that of a pass or so
 _SKETCH_SHARE = 0.1
@@ -35,6 +35,21 @@ _SKETCH_MOST = 50_000
 
 #: up to so many columns the exact factor that solves a quadratic objective at once costs less than a sketch's passes
 _FEW_COLUMNS = 200
+
+#: a factor that costs more passes than these is not taken before it is needed
+_MANY_PASSES = 20
+
+#: multiplications of a symmetric product that take as long as one of a pass: that waits for memory
+_PASS_WORK = 16
+
+#: multiplications of an eigendecomposition and a rotation, times the cube of the size
+_EIGEN_WORK = 20
+
+#: Hessians that the optimum of a sketch takes
+_WARM_UP_HESSIANS = 5
+
+#: raw predictions that are kept for the curvature at the same point, 16 MB
+_MOST_KEPT = 2_000_000
 
 #: eigenvalues of a Gram matrix up to this leave the digits of those about one
 _WELL_SPREAD = 1e8
@@ -122,7 +137,7 @@ class GLMObjective(MeanLossObjective):
         self.convex = loss.convex
         self.curvature = loss.curvature
         self.class_names = class_names
-        self._basis_of = None
+        self._basis_of = self._shifts = None
 
     # -- value and gradient ---------------------------------------------------------------------------------------
 
@@ -138,12 +153,37 @@ class GLMObjective(MeanLossObjective):
         return np.concatenate([W.ravel(), np.ravel(constants)])
 
     def _raw(self, block, parameters):
+        """Raw predictions of the rows of a block, shape (n, outputs + constants)."""
         coef, intercept, constants = parameters
-        raw = block.product(coef)
+        raw = block.product(coef) if coef.any() else np.zeros((block.X.shape[0], self.loss.n_outputs))
         raw += intercept
         if len(constants):
             raw = np.hstack([raw, np.broadcast_to(constants, (len(raw), len(constants)))])
         return raw
+
+    def _predictor(self, theta):
+        """A function from a block to its raw predictions at ``theta``; those of the latest gradient are kept."""
+        if self._kept is not None and np.array_equal(self._kept[0], theta):
+            kept = self._kept[1]
+            return lambda block: kept[block.part]
+        parameters = self.unpack(theta)
+        return lambda block: self._raw(block, parameters)
+
+    def _keeping_predictor(self, theta):
+        """The same, and it keeps them from now on, if they are not too many."""
+        self._kept, parameters = None, self.unpack(theta)
+        width = self.loss.n_outputs + self.loss.n_constants
+        if self.n_rows * width > _MOST_KEPT:
+            return self._predictor(theta)
+        self._kept = theta.copy(), np.empty((self.n_rows, width))
+
+        def predict(block):
+            raw = self._raw(block, parameters)
+            kept[block.part] = raw
+            return raw
+
+        kept = self._kept[1]
+        return predict
 
     def _adjoint(self, block, R):
         """[X, 1]'R for the outputs and the sum of R for the constants: a gradient in theta from one in raw."""
@@ -158,13 +198,13 @@ class GLMObjective(MeanLossObjective):
         gradient[: self.penalty.size] = self.penalty.ravel() * coef
         return 0.5 * (gradient[: self.penalty.size] @ coef), gradient
 
-    _parameters = unpack
+    def _linearise(self, theta):
+        predict = self._keeping_predictor(theta)
+        return lambda block: (predict(block), partial(self._adjoint, block))
 
-    def _linearised(self, block, parameters):
-        return self._raw(block, parameters), partial(self._adjoint, block)
-
-    def _raw_and_moves(self, block, parameters, changes):
-        return self._raw(block, parameters), [self._raw(block, change) for change in changes]
+    def _moved(self, theta, directions):
+        predict, changes = self._predictor(theta), [self.unpack(direction) for direction in directions]
+        return lambda block: (predict(block), [self._raw(block, change) for change in changes])
 
     def noise(self, theta, value):
         """See `Objective.noise`: of the sum, and of raw predictions that are sums of large terms."""
@@ -176,14 +216,13 @@ class GLMObjective(MeanLossObjective):
 
     def hessian(self, theta, kind="observed"):
         """See `Objective.hessian`; a product is one pass over X."""
-        parameters = self.unpack(theta)
+        predict = self._predictor(theta)
 
         def product(v):
             change = self.unpack(np.ravel(v))
 
             def terms(block, y, weight):
-                raw = self._raw(block, parameters)
-                bent = self.loss.hessian_product(y, raw, self._raw(block, change), kind)
+                bent = self.loss.hessian_product(y, predict(block), self._raw(block, change), kind)
                 return (self._adjoint(block, bent * weight[:, None]),)
 
             with np.errstate(over="ignore", invalid="ignore"):
@@ -218,26 +257,22 @@ class GLMObjective(MeanLossObjective):
         self._latest = theta.copy(), kind, columns, H
         return H
 
-    @cached_property
-    def _output_pairs(self):
-        """Indices of the pairs of outputs whose blocks of the Hessian differ."""
-        return np.triu_indices(self.loss.n_outputs)
-
-    def _wide_grams(self, parameters, kind):
+    def _wide_grams(self, predict, kind):
         """The blocks of the Hessian from rows that are kept in the coordinates of the basis."""
 
         def bent(block, y, weight):
-            return self.loss.hessian(y, self._raw(block, parameters), kind) * weight[:, None, None]
+            return self.loss.hessian(y, predict(block), kind) * weight[:, None, None]
 
-        return weighted_grams(self._basis_of.rows, self.rows.gather(bent)[:, *self._output_pairs], Scratch())
+        pairs = self.rows.gather(bent)[:, *_output_pairs(self.loss.n_outputs)]
+        return weighted_grams(self._basis_of.rows, pairs, Scratch())
 
     def _sum_curvature(self, theta, kind, columns):
-        parameters = self.unpack(theta)
+        predict = self._predictor(theta)
         k, m = self.loss.n_outputs, self.loss.n_outputs + self.loss.n_constants
-        upper = self._output_pairs
+        upper = _output_pairs(k)
 
         def terms(block, y, weight):
-            bent = self.loss.hessian(y, self._raw(block, parameters), kind) * weight[:, None, None]
+            bent = self.loss.hessian(y, predict(block), kind) * weight[:, None, None]
             grams = block.grams(bent[:, upper[0], upper[1]], columns)
             if m == k:
                 return (grams,)
@@ -247,7 +282,7 @@ class GLMObjective(MeanLossObjective):
 
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
             if self._keeps_rows(columns):
-                grams, rest = self._wide_grams(parameters, kind), []
+                grams, rest = self._wide_grams(predict, kind), []
             else:
                 grams, *rest = self.rows.reduce(terms, columns, width=m**2)
         r = columns.n_columns
@@ -325,6 +360,25 @@ class GLMObjective(MeanLossObjective):
         few = self.loss.n_outputs <= _MOST_PAIRED_OUTPUTS and size <= MAX_DENSE_COLUMNS
         return few and self.n_rows * size**2 <= _MOST_FACTOR_COST
 
+    @property
+    def tries_units(self):
+        """See `Objective.tries_units`."""
+        return (
+            self.penalty > 0
+        ).all() and self._factor_work() > _MANY_PASSES * _PASS_WORK * self.n_rows * self.penalty.size
+
+    def _factor_work(self):
+        """Multiplications of the factor that "auto" takes, and of the sketch's optimum."""
+        n, p = self.n_rows, self.n_features
+        if not self._is_dense():
+            return 0
+        if self._is_wide():
+            return 2 * n**2 * p
+        if self._resolve("auto") == "kronecker":
+            return n * p**2 + _EIGEN_WORK * p**3
+        size = self._sketch_size()
+        return n * p**2 if size is None else _WARM_UP_HESSIANS * size * p**2
+
     def _resolve(self, kind):
         k = self.loss.n_outputs
         known = ("full", "diagonal") + (("kronecker",) if k > 1 else ())
@@ -343,12 +397,19 @@ class GLMObjective(MeanLossObjective):
         """See `Objective.sketch`: a tenth of the rows, those with rare values among them and weighted for it."""
         return self._sketch
 
-    @cached_property
-    def _sketch(self):
+    def _sketch_size(self):
+        """Rows of a sketch, or None."""
         n, p = self.n_rows, self.n_features
         size = max(min(int(n * _SKETCH_SHARE), _SKETCH_MOST), _SKETCH_PER_COLUMN * p)
         exact_at_once = self.loss.quadratic and p <= _FEW_COLUMNS
         if n * p**2 < _SKETCH_FROM or size > n // 2 or not self._is_dense() or exact_at_once:
+            return None
+        return size
+
+    @cached_property
+    def _sketch(self):
+        size = self._sketch_size()
+        if size is None:
             return None
         rows, chance = self._draw(size)
         sketch = copy.copy(self)
@@ -357,7 +418,7 @@ class GLMObjective(MeanLossObjective):
         sketch.rows = self.rows.take(rows)
         sketch.rows.weight = sketch.rows.weight / chance
         sketch.n_rows, sketch._total = len(rows), sketch.rows.weight.sum()
-        sketch._basis_of = sketch._latest = None
+        sketch._basis_of = sketch._latest = sketch._kept = sketch._shifts = None
         return sketch
 
     def _draw(self, size):
@@ -376,6 +437,9 @@ class GLMObjective(MeanLossObjective):
 
     def preconditioner(self, theta, kind="auto", curvature="expected"):
         """See `Objective.preconditioner`."""
+        if kind == "units":
+            unit = np.full(self.n_parameters, 1 / np.sqrt(self._mean_curvature))
+            return self._factor(self._plain_columns, factors.Diagonal(unit), theta, None)
         kind = self._resolve(kind)
         if self._is_dense() and self._basis_of is None:
             self._orthogonalise_if_needed(theta, curvature)
@@ -392,12 +456,17 @@ class GLMObjective(MeanLossObjective):
 
     def _shift_curvature(self, H, columns):
         """Curvature along the shifts of all outputs that neither loss nor penalty sees, so that H has full rank."""
-        k = self.loss.n_outputs
         if not (self.loss.shift_invariant and H.size):
             return 0.0
+        if self._shifts is None or self._shifts[0] is not columns:
+            self._shifts = columns, self._shift_projection(columns)
+        return np.diag(H).mean() * self._shifts[1]
+
+    def _shift_projection(self, columns):
+        k = self.loss.n_outputs
         values, vectors = np.linalg.eigh(self._penalty_matrix(columns, 0))
         free = vectors[:, values <= np.finfo(float).eps * max(values.max(), np.finfo(float).tiny)]
-        return np.diag(H).mean() * np.kron(free @ free.T, np.full((k, k), 1 / k))
+        return np.kron(free @ free.T, np.full((k, k), 1 / k))
 
     def _diagonal(self, theta, curvature, columns):
         if self._is_dense():
@@ -428,11 +497,11 @@ class GLMObjective(MeanLossObjective):
         return Columns(np.zeros(self.n_features), np.ones(self.n_features), self.fit_intercept)
 
     def _curvature_diagonal(self, theta, curvature, columns):
-        parameters = self.unpack(theta)
+        predict = self._predictor(theta)
         k = self.loss.n_outputs
 
         def terms(block, y, weight):
-            bent = self.loss.hessian(y, self._raw(block, parameters), curvature)
+            bent = self.loss.hessian(y, predict(block), curvature)
             bent = np.einsum("nkk->nk", bent) * weight[:, None]
             return block.squares(bent[:, :k], columns), bent[:, k:].sum(axis=0)
 
@@ -445,12 +514,12 @@ class GLMObjective(MeanLossObjective):
         return np.concatenate([diagonal.ravel(), constants / self._total])
 
     def _kronecker(self, theta, columns):
-        parameters = self.unpack(theta)
+        predict = self._predictor(theta)
 
         def terms(block, y, weight):
             if self.loss.quadratic:
                 return weight.sum() * np.eye(self.loss.n_outputs), block.grams(weight[:, None], columns)[0]
-            total, size = self.loss.total_hessian(y, self._raw(block, parameters), weight)
+            total, size = self.loss.total_hessian(y, predict(block), weight)
             return total, block.grams((size * weight)[:, None], columns)[0]
 
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
@@ -528,6 +597,12 @@ class GLMObjective(MeanLossObjective):
     def rank(self):
         """Rank of the columns, the intercept aside."""
         return self._basis_of.columns.n_columns - self.fit_intercept if self._basis_of else self.n_features
+
+
+@cache
+def _output_pairs(n_outputs):
+    """Indices of the pairs of outputs whose blocks of the Hessian differ."""
+    return np.triu_indices(n_outputs)
 
 
 def _reduced(rows):

@@ -375,14 +375,16 @@ class MLPObjective(MeanLossObjective):
         constants = np.broadcast_to(parameters[1], (len(forward.raw), self.loss.n_constants))
         return forward, np.hstack([forward.raw, constants]) if self.loss.n_constants else forward.raw
 
-    def _linearised(self, block, parameters):
-        forward, raw = self._forward(block, parameters)
-        k = self.loss.n_outputs
+    def _linearise(self, theta):
+        parameters, k = self._parameters(theta), self.loss.n_outputs
 
-        def adjoint(gradient):
-            return np.concatenate([*forward.gradient(gradient[:, :k]), gradient[:, k:].sum(axis=0)])
+        def linearised(block):
+            forward, raw = self._forward(block, parameters)
+            return raw, lambda gradient: np.concatenate(
+                [*forward.gradient(gradient[:, :k]), gradient[:, k:].sum(axis=0)]
+            )
 
-        return raw, adjoint
+        return linearised
 
     @cached_property
     def _strengths(self):
@@ -478,15 +480,14 @@ class MLPObjective(MeanLossObjective):
             return self.loss.hessian_product(y, raw, change[:, 0], kind)[:, None, :]
         return change @ self.loss.hessian(y, raw, kind)
 
-    def _raw_and_moves(self, block, parameters, changes):
-        forward, raw = self._forward(block, parameters)
-        layers = [
-            (np.stack([c[0][i][0] for c in changes], axis=1), np.stack([c[0][i][1] for c in changes]))
-            for i in range(len(self.layers))
-        ]
-        constants = np.stack([c[1] for c in changes])
-        moves = self._with_constants(forward.push(layers)[-1], constants)
-        return raw, list(moves.transpose(1, 0, 2))
+    def _moved(self, theta, directions):
+        parameters, (layers, constants) = self._parameters(theta), self._changes(np.stack(directions, axis=1))
+
+        def moved(block):
+            forward, raw = self._forward(block, parameters)
+            return raw, list(self._with_constants(forward.push(layers)[-1], constants).transpose(1, 0, 2))
+
+        return moved
 
     def hessian_matrix(self, theta, kind="observed", factor=None):
         """See `Objective.hessian_matrix`."""

@@ -81,7 +81,7 @@ def certify(problem, point, known, threshold):
                 return certificate
     objective, size = problem.objective, problem.factor.shape[1]
     cheap = size <= _SMALL and objective.sketch() is None
-    if cheap or (not problem.has_full_factor and objective.can_factor(size)):
+    if cheap or (not problem.has_full_factor and objective.can_factor(size) and not objective.tries_units):
         return _by_exact_factor(problem, point)
     return _by_products(problem, point, threshold)
 

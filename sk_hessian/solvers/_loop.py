@@ -68,8 +68,12 @@ class Run:
         start = plain.start()
         if not np.isfinite(start.value):
             raise ValueError("the objective is not finite at the start x0; pass a feasible one")
-        start = self._warmed_up(plain, start) if spec.warms_up else start
-        self.problem, self.point = plain.refactored(factor_at(objective, spec, start.theta, self.counts), start)
+        if spec.tries_units(objective):
+            factor = factor_at(objective, "units", start.theta, self.counts)
+        else:
+            start = self._warmed_up(plain, start) if spec.warms_up else start
+            factor = self._factor_at(start.theta)
+        self.problem, self.point = plain.refactored(factor, start)
         reachable = self.problem.restricted()
         if reachable.origin is not self.problem.origin:
             moved = reachable.start()
@@ -87,6 +91,11 @@ class Run:
         self.certificate = self.recession = None
         self.diagnoses, self.asked = True, False
         self.history = {name: [] for name in HISTORY_COLUMNS}
+
+    def _factor_at(self, theta):
+        """The preconditioner that the solver asks for."""
+        kind = self.spec.factor_kind(self.objective, theta.size)
+        return factor_at(self.objective, kind, theta, self.counts, self.spec.exact_factors)
 
     def _warmed_up(self, plain, start):
         """The optimum of the sketch, to the precision that it has, if it is better than the start."""
@@ -250,7 +259,7 @@ class Run:
         return "saddle"
 
     def _restart(self, theta):
-        factor = factor_at(self.objective, self.spec, theta, self.counts)
+        factor = self._factor_at(theta)
         self.problem = Preconditioned(self.objective, factor, theta, self.counts).restricted()
         self.point = self.best = self.problem.start()
         self._after_refresh()
@@ -271,7 +280,7 @@ class Run:
             self._refresh()
 
     def _refresh(self):
-        self._move_to(factor_at(self.objective, self.spec, self.point.theta, self.counts))
+        self._move_to(self._factor_at(self.point.theta))
 
     def _move_to(self, factor):
         """Go on in the coordinates of another factor."""

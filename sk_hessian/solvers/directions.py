@@ -57,6 +57,10 @@ class Solver(BaseEstimator):
         """The preconditioner to ask an objective for."""
         return self.precondition
 
+    def tries_units(self, objective):
+        """Whether to begin in units alone and ask for a preconditioner once progress is slow."""
+        return False
+
     def check(self):
         """Raise a ValueError or TypeError that names the parameter."""
         for name, options in self._options().items():
@@ -539,6 +543,10 @@ class LBFGS(Solver):
     def exact_factors(self):
         """See `Solver.exact_factors`."""
         return self.subsample is None
+
+    def tries_units(self, objective):
+        """See `Solver.tries_units`."""
+        return self.precondition == "auto" and self.learning_rate == "auto" and objective.tries_units
 
     def begin(self, problem, point, random_state):
         """The state of a run on ``problem`` from ``point``."""

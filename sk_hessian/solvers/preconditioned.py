@@ -4,6 +4,7 @@ Every solver runs in u; with P the identity it runs on the objective itself.
 """
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 from scipy.linalg import blas
@@ -91,7 +92,7 @@ class Point:
     slope: np.ndarray
     objective: object
 
-    @property
+    @cached_property
     def noise(self):
         """Rounding error of the value: smaller differences mean nothing."""
         return self.objective.noise(self.theta, self.value) if np.isfinite(self.value) else 0.0
@@ -181,12 +182,21 @@ class Preconditioned:
         return problem, moved
 
 
-def factor_at(objective, solver, theta, counts):
-    """A factor of the Hessian at ``theta``; from a sketch of the objective where it has one and that is regular."""
-    kind = solver.factor_kind(objective, theta.size)
+def factor_at(objective, kind, theta, counts, exact=False):
+    """A factor of the Hessian at ``theta``, from a sketch of the objective where it has one and that is regular.
+
+    Parameters
+    ----------
+    kind : str or None
+        A kind that `Objective.preconditioner` knows; None for no factor.
+    exact : bool
+        Whether to take none from a sketch.
+    """
     if kind is None:
         return Identity(theta)
-    sketch = None if solver.exact_factors else objective.sketch()
+    if kind == "units":
+        return objective.preconditioner(theta, kind)
+    sketch = None if exact else objective.sketch()
     if sketch is not None:
         counts.hessians += sketch.n_rows / objective.n_rows
         factor = sketch.preconditioner(theta, kind, curvature=objective.curvature)
