@@ -45,7 +45,7 @@ _CLOSE = 0.01
 
 @dataclass
 class Training:
-    """One run: final loss, R2 on rows left out, seconds, iterations, and the loss with the seconds of each iteration."""
+    """One run: final loss, R2 on rows left out, seconds, iterations, and the curve of losses and seconds."""
 
     loss: float
     test: float

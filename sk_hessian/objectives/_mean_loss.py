@@ -59,11 +59,11 @@ class MeanLossObjective(Objective):
 
     # -- what a subclass says -------------------------------------------------------------------------------------
 
-    def _linearisation(self, theta):
-        """A function from a block to its raw predictions, and to a function from a gradient in them to one in theta."""
+    def _linearise(self, theta):
+        """A function from a block to its raw predictions, and a function from a gradient in them to one in theta."""
         raise NotImplementedError
 
-    def _movement(self, theta, directions):
+    def _moved(self, theta, directions):
         """A function from a block to its raw predictions, and a list of their first-order changes."""
         raise NotImplementedError
 
@@ -79,10 +79,10 @@ class MeanLossObjective(Objective):
 
     def value_and_gradient(self, theta):
         """See `Objective.value_and_gradient`; one pass over X."""
-        linearise = self._linearisation(theta)
+        linearised = self._linearise(theta)
 
         def terms(block, y, weight):
-            raw, adjoint = linearise(block)
+            raw, adjoint = linearised(block)
             value, gradient = self.loss.value_and_gradient(y, raw)
             gradient *= weight[:, None]
             return weight @ value, adjoint(gradient)
@@ -171,10 +171,10 @@ class MeanLossObjective(Objective):
         """See `Objective.predictor_change`; half a pass, and none where the curvature is constant."""
         if self.loss.quadratic:
             return np.zeros(len(directions))
-        move_along = self._movement(theta, directions)
+        moved = self._moved(theta, directions)
 
         def largest(block, y, weight):
-            raw, moves = move_along(block)
+            raw, moves = moved(block)
             unit = self.loss.predictor_unit(raw)
             return (np.array([(np.abs(self.loss.without_shift(move)) / unit).max() for move in moves]),)
 

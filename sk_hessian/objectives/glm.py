@@ -198,12 +198,12 @@ class GLMObjective(MeanLossObjective):
         gradient[: self.penalty.size] = self.penalty.ravel() * coef
         return 0.5 * (gradient[: self.penalty.size] @ coef), gradient
 
-    def _linearisation(self, theta):
+    def _linearise(self, theta):
         predict = self._keeping_predictor(theta)
         return lambda block: (predict(block), partial(self._adjoint, block))
 
-    def _movement(self, theta, directions):
-        predict, changes = self._predictor(theta), [self.unpack(d) for d in directions]
+    def _moved(self, theta, directions):
+        predict, changes = self._predictor(theta), [self.unpack(direction) for direction in directions]
         return lambda block: (predict(block), [self._raw(block, change) for change in changes])
 
     def noise(self, theta, value):
@@ -263,8 +263,8 @@ class GLMObjective(MeanLossObjective):
         def bent(block, y, weight):
             return self.loss.hessian(y, predict(block), kind) * weight[:, None, None]
 
-        pairs = _output_pairs(self.loss.n_outputs)
-        return weighted_grams(self._basis_of.rows, self.rows.gather(bent)[:, *pairs], Scratch())
+        pairs = self.rows.gather(bent)[:, *_output_pairs(self.loss.n_outputs)]
+        return weighted_grams(self._basis_of.rows, pairs, Scratch())
 
     def _sum_curvature(self, theta, kind, columns):
         predict = self._predictor(theta)

@@ -301,7 +301,7 @@ class SoftmaxCrossEntropy(Loss):
 
     @staticmethod
     def _shifted(raw):
-        """Raw predictions less the largest, by class (k, n): numpy reduces long rows ten times faster than short ones."""
+        """Raw predictions less the largest, by class (k, n): numpy reduces long rows far faster than short ones."""
         shifted = np.array(raw.T, order="C")
         shifted -= shifted.max(axis=0)
         return shifted

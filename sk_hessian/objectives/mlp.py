@@ -385,18 +385,16 @@ class MLPObjective(MeanLossObjective):
         constants = np.broadcast_to(parameters[1], (len(forward.raw), self.loss.n_constants))
         return forward, np.hstack([forward.raw, constants]) if self.loss.n_constants else forward.raw
 
-    def _linearisation(self, theta):
+    def _linearise(self, theta):
         parameters, k = self._parameters(theta), self.loss.n_outputs
 
-        def linearise(block):
+        def linearised(block):
             forward, raw = self._forward(block, parameters)
+            return raw, lambda gradient: np.concatenate(
+                [*forward.gradient(gradient[:, :k]), gradient[:, k:].sum(axis=0)]
+            )
 
-            def adjoint(gradient):
-                return np.concatenate([*forward.gradient(gradient[:, :k]), gradient[:, k:].sum(axis=0)])
-
-            return raw, adjoint
-
-        return linearise
+        return linearised
 
     @cached_property
     def _strengths(self):
@@ -492,15 +490,14 @@ class MLPObjective(MeanLossObjective):
             return self.loss.hessian_product(y, raw, change[:, 0], kind)[:, None, :]
         return change @ self.loss.hessian(y, raw, kind)
 
-    def _movement(self, theta, directions):
+    def _moved(self, theta, directions):
         parameters, (layers, constants) = self._parameters(theta), self._changes(np.stack(directions, axis=1))
 
-        def move(block):
+        def moved(block):
             forward, raw = self._forward(block, parameters)
-            moves = self._with_constants(forward.push(layers)[-1], constants)
-            return raw, list(moves.transpose(1, 0, 2))
+            return raw, list(self._with_constants(forward.push(layers)[-1], constants).transpose(1, 0, 2))
 
-        return move
+        return moved
 
     def hessian_matrix(self, theta, kind="observed", factor=None):
         """See `Objective.hessian_matrix`."""
