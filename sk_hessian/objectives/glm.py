@@ -57,8 +57,8 @@ _WELL_SPREAD = 1e8
 #: outputs whose pairs are summed one by one for an exact factor
 _MOST_PAIRED_OUTPUTS = 32
 
-#: multiplications that an exact factor of a softmax model may cost, a second or so
-_MOST_FACTOR_COST = 2e10
+#: multiplications that an exact factor of a softmax model may cost: beyond, conjugate gradients certify sooner
+_MOST_FACTOR_COST = 1e9
 
 #: shares of a combination below this are rounding
 _TINY_SHARE = 1e-6
