@@ -1,4 +1,4 @@
-"""Train small networks on real tables: five solvers from the same start, what they reach, how soon, and a fitted curve.
+"""Train small networks on real tables: five solvers from the same start, and a fitted curve.
 
     python examples/train_a_network.py [--out FOLDER]
 
@@ -36,7 +36,7 @@ EPOCHS = (2, 20)
 
 
 def fit(model, X, y):
-    """Seconds of a fit. One that does not arrive warns; here the tables say so, as its status."""
+    """Seconds of a fit. One that does not arrive warns; here its status in the tables says so."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         began = time.perf_counter()
@@ -57,7 +57,8 @@ def diabetes():
     X, X_test, y, y_test = train_test_split(*load_diabetes(return_X_y=True, scaled=False), random_state=0)
     models = {name: MLPRegressor(solver=name, **DIABETES) for name in SOLVERS}
     seconds = fit_all(models, X, y)
-    print(f"diabetes, {len(y)} rows to train, one hidden layer of {DIABETES['hidden_layer_sizes'][0]}: the loss, penalty included")
+    print(f"diabetes, {len(y)} rows to train, one hidden layer of {DIABETES['hidden_layer_sizes'][0]}")
+    print("training loss, penalty included")
     print_losses({name: model.history_["objective"] for name, model in models.items()})
     print("\nsolver    status    iterations  seconds  training loss  test R2")
     for name, model in models.items():
@@ -154,12 +155,11 @@ def plot_losses(plt, models):
     figure, panels = plt.subplots(1, 2, figsize=(11, 4.8), sharey=True, layout="constrained")
     least = min(model.history_["objective"].min() for model in models.values())
     above = {name: model.history_["objective"] - least for name, model in models.items()}
-    for axes, column in zip(panels, ("seconds", "iteration"), strict=True):
-        for name, model in models.items():
-            axes.plot(
-                model.history_[column], above[name], "--" if name in FIRST_ORDER else "-", linewidth=2, label=name
-            )
-        axes.grid(alpha=0.3)
+    for name, model in models.items():
+        line = {"linestyle": "--" if name in FIRST_ORDER else "-", "linewidth": 2, "label": name}
+        for axes, column in zip(panels, ("seconds", "iteration"), strict=True):
+            axes.plot(model.history_[column], above[name], **line)
+            axes.grid(visible=True, alpha=0.3)
     top = max(map(np.max, above.values()))
     panels[0].set(xlabel="seconds", ylabel="training loss above the least reached", xscale="log", yscale="log")
     panels[0].set_ylim(1e-4 * top, 2 * top)

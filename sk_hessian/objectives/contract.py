@@ -27,6 +27,8 @@ class Objective:
         The kind of preconditioner in whose coordinates Newton's method damps a Hessian that may be indefinite.
     exact_is_dear : bool
         Whether exact curvature may cost as much as a run, so that a run far from an optimum ends without it.
+    exact_follows : bool
+        Whether Newton's method should begin with expected curvature and go over to exact curvature, as cheap, later.
     """
 
     convex = False
@@ -37,6 +39,7 @@ class Objective:
     curvature = "observed"
     damping_kind = "auto"
     exact_is_dear = False
+    exact_follows = False
 
     def value_and_gradient(self, theta):
         """The objective and its gradient.

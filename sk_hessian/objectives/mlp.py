@@ -545,7 +545,7 @@ class MLPObjective(MeanLossObjective):
 
     def _exact(self, theta, coordinates):
         """The exact Hessian: for one hidden layer Gauss-Newton and what it leaves out, else products."""
-        if len(self.layers) == 2 and self.loss.canonical:
+        if self._has_closed_form():
             return self._gauss_newton(theta, coordinates) + self._left_out(theta, coordinates)
         identity = np.eye(self.n_parameters)
         batches = range(0, self.n_parameters, _BATCH)
@@ -638,6 +638,14 @@ class MLPObjective(MeanLossObjective):
     def _raw_units(self):
         columns = Columns(np.zeros(self.n_features), np.ones(self.n_features), True)
         return Coordinates(columns, self.layers, np.ones(self.loss.n_outputs))
+
+    @property
+    def exact_follows(self):
+        """See `Objective.exact_follows`: where what Gauss-Newton leaves out has a closed form."""
+        return self._has_closed_form() and not self.convex
+
+    def _has_closed_form(self):
+        return len(self.layers) == 2 and self.loss.canonical
 
     def forms_hessian(self, n_parameters=None):
         """See `Objective.forms_hessian`."""

@@ -589,7 +589,8 @@ class Newton(Solver):
         "exact": the observed second derivative; "gauss-newton": the expected one, positive semi-definite;
         "subsampled": the expected one on a tenth of the rows (R. Byrd et al., "On the use of stochastic Hessian
         information in optimization methods for machine learning", 2011); "diagonal": its diagonal alone; "auto":
-        "exact" for a convex objective or a plain function, else "gauss-newton".
+        "exact" for a convex objective or a plain function, else "gauss-newton", and "exact" once that gains little
+        where it costs no more (a network of one hidden layer).
     linear_solver : {"auto", "cholesky", "cg"}, default="auto"
         Factor the matrix, or use products in truncated conjugate gradients; "auto" by size.
     damping : "auto" or float, default="auto"
@@ -667,6 +668,10 @@ class Newton(Solver):
 #: most trial steps of one iteration: damping has then grown by 4^k (k+1)/2-fold, far beyond any curvature
 _MOST_TRIALS = 25
 
+#: Gauss-Newton is slow when so many steps gain less than this share of what is left
+_SLOW_STEPS = 4
+_SLOW_GAIN = 0.02
+
 #: share of the rows of a subsampled Hessian, and the fewest rows per parameter
 _SUBSAMPLE_SHARE = 0.1
 _SUBSAMPLE_PER_PARAMETER = 5
@@ -686,9 +691,15 @@ class _NewtonRun(MethodRun):
         self.damping = steps.GentleDamping() if objective.damping_kind == "units" else steps.Damping()
         self.is_dense = spec.forms_hessian(objective, problem.origin.size)
         self.refresh_every = None if self.is_dense or spec.hessian == "diagonal" else _REFRESH_PRODUCTS
-        self.leaves_saddles = self.kind == "observed"
+        self.goes_over = spec.hessian == "auto" and objective.exact_follows
+        self.values = []
         self.rows = _subsample(problem) if spec.hessian == "subsampled" else None
         self.first_norm = None
+
+    @property
+    def leaves_saddles(self):
+        """See `MethodRun.leaves_saddles`."""
+        return self.kind == "observed"
 
     def reset(self):
         """See `MethodRun.reset`."""
@@ -707,10 +718,22 @@ class _NewtonRun(MethodRun):
             if ratio > 1e-4:
                 self._remember(problem, point, curvature, damping)
                 self.damping.accept(ratio)
+                self._go_over_if_slow(new.value - problem.objective.lower_bound)
                 return Step(new, 1.0, damping)
             self.damping.reject(curvature.unit)
         self.damping.restart()
         return Step(point, 0.0, damping, moved=False)
+
+    def _go_over_if_slow(self, value):
+        """From Gauss-Newton to exact curvature: the one is better far from an optimum, the other near it.
+
+        Dennis, Gay & Welsch, "An adaptive nonlinear least-squares algorithm", 1981, choose between the two by what
+        each predicts; on networks the plain rule was as good.
+        """
+        self.values.append(value)
+        recent = self.values[-_SLOW_STEPS - 1 :]
+        if self.goes_over and len(recent) > _SLOW_STEPS and recent[0] - value < _SLOW_GAIN * value:
+            self.kind = "observed"
 
     def _fixed_step(self, problem, point, curvature):
         direction, damping = curvature.solve(point.slope, self.fixed_damping or 0.0)
