@@ -42,6 +42,11 @@ class PointFactor:
         return factor
 
     @property
+    def reaches_all(self):
+        """Whether every parameter vector is P u for some u."""
+        return True
+
+    @property
     def is_full(self):
         """Whether it comes from a whole Hessian, if a nearby or sampled one: P'HP is then near the identity."""
         return not isinstance(self.inner, (Diagonal, Kronecker, Stacked))

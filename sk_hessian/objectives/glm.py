@@ -87,11 +87,17 @@ class GLMFactor(factors.CoordinateFactor):
         weights = self.columns.to_weights(z[: self._n_z].reshape(-1, self.n_outputs))
         return np.concatenate([weights.ravel(), z[self._n_z :]])
 
+    @property
+    def reaches_all(self):
+        """See `factors.PointFactor.reaches_all`: not in the span of few rows, nor of dependent columns."""
+        basis = self.columns.basis
+        return basis is None or basis.shape[0] == basis.shape[1]
+
     def restrict(self, theta):
         """The part of ``theta`` that the coordinates can reach; the rest is flat, or zero at the optimum."""
         basis = self.columns.basis
         n_coef = len(self.columns.shift) * self.n_outputs
-        if basis is None or basis.shape[0] == basis.shape[1] or not theta[:n_coef].any():
+        if self.reaches_all or not theta[:n_coef].any():
             return theta
         plain = self.columns.without_basis()
         Z = plain.from_weights(theta[: self._n_theta].reshape(-1, self.n_outputs))
@@ -308,8 +314,16 @@ class GLMObjective(MeanLossObjective):
         if not (self._basis_of and self._basis_of.columns is columns):
             return self._new_penalty_matrix(columns, self.penalty[:, output])
         if output not in self._basis_of.penalties:
-            self._basis_of.penalties[output] = self._new_penalty_matrix(columns, self.penalty[:, output])
+            self._basis_of.penalties[output] = self._basis_penalty(columns, self.penalty[:, output])
         return self._basis_of.penalties[output]
+
+    def _basis_penalty(self, columns, penalty):
+        if self._basis_of.ridge is None:
+            return self._new_penalty_matrix(columns, penalty)
+        # strengths are products of a feature's and an output's: those of one output are a multiple of the least
+        varies = np.isfinite(columns.scale)
+        share = penalty[varies].sum() / self.penalty[varies].min(axis=1).sum()
+        return np.diag(self._mean_curvature * share * self._basis_of.ridge)
 
     def _new_penalty_matrix(self, columns, penalty):
         strength = self._strengths(columns, penalty)
@@ -362,10 +376,9 @@ class GLMObjective(MeanLossObjective):
 
     @property
     def tries_units(self):
-        """See `Objective.tries_units`."""
-        return (
-            self.penalty > 0
-        ).all() and self._factor_work() > _MANY_PASSES * _PASS_WORK * self.n_rows * self.penalty.size
+        """See `Objective.tries_units`: not where one factor is the solution."""
+        may = not self.loss.quadratic and (self.penalty > 0).all()
+        return may and self._factor_work() > _MANY_PASSES * _PASS_WORK * self.n_rows * self.penalty.size
 
     def _factor_work(self):
         """Multiplications of the factor that "auto" takes, and of the sketch's optimum."""
@@ -611,7 +624,7 @@ def _reduced(rows):
 
 
 def _singular(R, ridge):
-    """The singular value decomposition of R, without null parts.
+    """The singular value decomposition of R, without null parts; the right vectors None where R'U gives them.
 
     Of wide rows from the small matrix R R', unless its eigenvalues spread so far that those about the ``ridge``, where
     the penalty no longer drowns them, would be lost.
@@ -620,8 +633,7 @@ def _singular(R, ridge):
         values, vectors = eigh(R @ R.T, driver="evd")
         if values[-1] < _WELL_SPREAD * ridge:
             keep = values > np.finfo(float).eps * len(R) * values[-1]
-            singular = np.sqrt(values[keep])
-            return vectors[:, keep], singular, (vectors[:, keep] / singular).T @ R
+            return vectors[:, keep], np.sqrt(values[keep]), None
     return svd(R, full_matrices=False, lapack_driver="gesdd")
 
 
@@ -651,7 +663,11 @@ class _Orthogonal:
         keep = singular > np.finfo(float).eps * max(objective.n_rows, p) * singular.max(initial=0.0)
         self._R, self._V = (None, None) if spanned else (R, Vt[keep])
         root = np.hypot(singular[keep], np.sqrt(typical))
-        basis = self._shortest(unit[:, None] * Vt[keep].T / root)
+        basis = R.T @ (U[:, keep] / (singular[keep] * root)) if Vt is None else Vt[keep].T / root
+        basis *= unit[:, None]
+        basis = self._shortest(basis)
+        #: the penalty in these coordinates, a diagonal, where all is penalised
+        self.ridge = typical / root**2 if spanned else None
         self.columns = Columns(plain.shift, plain.scale, plain.fit_intercept, basis)
         #: the rows in these coordinates, where they are few
         weight = objective.rows.weight / objective.rows.weight.sum()

@@ -71,7 +71,8 @@ class Run:
         start = plain.start()
         if not np.isfinite(start.value):
             raise ValueError("the objective is not finite at the start x0; pass a feasible one")
-        if spec.tries_units(objective):
+        self.in_units = spec.tries_units(objective)
+        if self.in_units:
             factor = factor_at(objective, "units", start.theta, self.counts)
         else:
             start = self._warmed_up(plain, start) if spec.warms_up(objective) else start
@@ -286,7 +287,13 @@ class Run:
             self._refresh()
 
     def _refresh(self):
-        self._move_to(self._factor_at(self.point.theta))
+        factor = self._factor_at(self.point.theta)
+        if self.in_units and not factor.reaches_all:
+            # units led to where the new coordinates cannot follow
+            self._restart(self.objective.start())
+        else:
+            self._move_to(factor)
+        self.in_units = False
 
     def _move_to(self, factor):
         """Go on in the coordinates of another factor."""
