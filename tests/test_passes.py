@@ -86,3 +86,36 @@ def test_passes_are_counted_as_they_are_made(monkeypatch):
     model = LogisticRegression(solver="lbfgs").fit(REAL["wine"].X, REAL["wine"].y)
     assert len(calls) == pytest.approx(model.history_["evaluations"][-1], abs=3)
     assert np.all(model.history_["evaluations"] <= model.convergence_.passes)
+
+
+def wide_data(kind):
+    """More columns than rows: independent ones, or random walks that hardly differ."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(200, 1200))
+    X = np.cumsum(X, axis=1) if kind == "walks" else X
+    return X, (X[:, ::100].sum(axis=1) + rng.logistic(size=200) > 0).astype(int)
+
+
+@pytest.mark.parametrize("kind", ["independent", "walks"])
+def test_lbfgs_in_units_ends_where_newton_does(kind):
+    X, y = wide_data(kind)
+    verdicts = [LogisticRegression(solver=s, tol=1e-6).fit(X, y).convergence_ for s in ("lbfgs", "newton")]
+    assert [v.status for v in verdicts] == ["optimal", "optimal"]
+    assert verdicts[0].objective - verdicts[1].objective <= 2e-12 * verdicts[0].scale
+
+
+def test_an_easy_problem_needs_no_factor():
+    X, y = wide_data("independent")
+    model = LogisticRegression(solver="lbfgs").fit(X, y)
+    assert model.convergence_.passes <= 110
+    assert model.history_["hessian_products"][0] == 0
+
+
+@pytest.mark.parametrize("name", ["wine", "breast"])
+def test_looks_in_vain_are_not_wasted(name):
+    """A loose tolerance, with more looks at a point that is not settled, costs little more than the default one."""
+    loose, usual = (
+        LogisticRegression(solver="lbfgs", tol=tol).fit(REAL[name].X, REAL[name].y).convergence_.passes
+        for tol in (1e-1, 1e-4)
+    )
+    assert loose <= 1.5 * usual + 5

@@ -323,7 +323,7 @@ class GLMObjective(MeanLossObjective):
         # strengths are products of a feature's and an output's: those of one output are a multiple of the least
         varies = np.isfinite(columns.scale)
         share = penalty[varies].sum() / self.penalty[varies].min(axis=1).sum()
-        return np.diag(self._mean_curvature * share * self._basis_of.ridge)
+        return self._mean_curvature * share * self._basis_of.ridge
 
     def _new_penalty_matrix(self, columns, penalty):
         strength = self._strengths(columns, penalty)
@@ -666,8 +666,10 @@ class _Orthogonal:
         basis = R.T @ (U[:, keep] / (singular[keep] * root)) if Vt is None else Vt[keep].T / root
         basis *= unit[:, None]
         basis = self._shortest(basis)
-        #: the penalty in these coordinates, a diagonal, where all is penalised
-        self.ridge = typical / root**2 if spanned else None
+        #: the penalty in these coordinates where all is penalised: a diagonal, but for the intercept that is not
+        self.ridge = np.diag(typical / root**2) if spanned else None
+        if spanned and plain.fit_intercept:
+            self.ridge -= typical * np.outer(basis[-1], basis[-1])
         self.columns = Columns(plain.shift, plain.scale, plain.fit_intercept, basis)
         #: the rows in these coordinates, where they are few
         weight = objective.rows.weight / objective.rows.weight.sum()

@@ -51,6 +51,8 @@ class Certificate:
         An exact one at the point, if it was taken.
     downhill : ndarray or None
         A direction of negative curvature in theta.
+    move : ndarray or None
+        The step in u, where conjugate gradients found it.
     """
 
     decrement: float
@@ -58,6 +60,7 @@ class Certificate:
     step: np.ndarray
     factor: object = None
     downhill: np.ndarray | None = None
+    move: np.ndarray | None = None
 
 
 def certify(problem, point, known, threshold):
@@ -131,7 +134,7 @@ def _by_products(problem, point, threshold):
     step = problem.factor.apply(cg.step)
     rest = missing()
     decrement = cg.decrement + (rest if np.isfinite(rest) else 0.0)
-    return Certificate(decrement, _changes(problem, point, step)[0], step)
+    return Certificate(decrement, _changes(problem, point, step)[0], step, move=cg.step)
 
 
 def _by_eigenvalues(problem, point, threshold):

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from sk_hessian.solvers._certificates import MOST_CHANGE, certify
-from sk_hessian.solvers.directions import Newton
+from sk_hessian.solvers.directions import Newton, Step
 from sk_hessian.solvers.preconditioned import Counts, Identity, Preconditioned, factor_at
 from sk_hessian.solvers.result import HISTORY_COLUMNS, Convergence, Result, message
 
@@ -119,6 +119,7 @@ class Run:
 
     def go(self, max_iter, callback):
         """Iterate until a verdict; returns the `Result`."""
+        self.max_iter = max_iter
         self._record(0.0, 0.0)
         status = self._verdict() if self._starts_at_optimum() else None
         while status is None:
@@ -139,7 +140,10 @@ class Run:
 
     def _advance(self):
         """One outer iteration; whether it got anywhere."""
-        step = self.method.advance(self.problem, self.point)
+        return self._arrive(self.method.advance(self.problem, self.point))
+
+    def _arrive(self, step):
+        """Go on from where a step ended; whether that is anywhere new."""
         self.iteration += 1
         self.drop = self.point.value - step.point.value
         self.point = step.point
@@ -162,8 +166,18 @@ class Run:
         if self.iteration - max(self.gained, self.rescued) > _PATIENCE:
             return self._exhausted()
         if self.iteration >= self.next_look and self._proposes():
-            return self._look()
+            return self._look() or self._use_certificate()
         return None
+
+    def _use_certificate(self):
+        """Take the Newton step that a look in vain has found, where the solver can go on from its end."""
+        move = self.certificate.move
+        if move is None or not self.method.learns_from_steps or self.iteration >= self.max_iter:
+            return
+        end = self.problem.evaluate(self.point.u + move)
+        if end.value < self.point.value - self.point.noise:
+            self.method.learn(self.point, end)
+            self._arrive(Step(end, 1.0))
 
     def _left_all_bounds(self):
         rise, size = self.point.value - self.first_value, abs(self.first_value)

@@ -358,14 +358,20 @@ class MethodRun:
         A factor of the Hessian that the solver took on its way, for the verdict.
     leaves_saddles : bool
         Whether it follows negative curvature.
+    learns_from_steps : bool
+        Whether it can go on from the end of a step that was found otherwise.
     """
 
     refresh_every = None
     factor = None
     leaves_saddles = False
+    learns_from_steps = False
 
     def reset(self):
         """Begin anew in other coordinates."""
+
+    def learn(self, start, end):
+        """Take note of a step between two points."""
 
     def advance(self, problem, point):
         """One outer iteration."""
@@ -557,6 +563,7 @@ class _LBFGSRun(MethodRun):
     """One run of `LBFGS`."""
 
     refresh_every = _REFRESH_LBFGS
+    learns_from_steps = True
 
     def __init__(self, spec):
         self.direction, self.rate = LimitedMemory(spec.memory), spec.learning_rate
@@ -576,8 +583,12 @@ class _LBFGSRun(MethodRun):
             search = steps.line_search(problem, point, direction, first)
         if search.point is None:
             return Step(point, 0.0, moved=False)
-        self.direction.update(search.point.u - point.u, search.point.slope - point.slope)
+        self.learn(point, search.point)
         return Step(search.point, search.step)
+
+    def learn(self, start, end):
+        """See `MethodRun.learn`."""
+        self.direction.update(end.u - start.u, end.slope - start.slope)
 
 
 class Newton(Solver):

@@ -243,3 +243,43 @@ def test_unequal_penalties_enter_value_gradient_and_hessian(rng):
     assert value == pytest.approx(0.5 * (strength[:, 0] * theta[:3] ** 2).sum(), rel=1e-10)
     extra = with_.hessian_matrix(theta) - without.hessian_matrix(theta)
     np.testing.assert_allclose(extra, np.diag([0, 1, 4, 0]), atol=1e-12)
+
+
+@pytest.mark.parametrize("k", [1, 3])
+@pytest.mark.parametrize("fit_intercept", [True, False])
+def test_the_penalty_in_the_span_of_few_rows(k, fit_intercept, rng):
+    """What is known of it without a product is what the product gives, the intercept without penalty."""
+    X = rng.normal(size=(30, 200)) + 3
+    X[:, 5] = 1.0
+    penalty = np.outer(rng.uniform(0.1, 2, 200), rng.uniform(0.5, 2, k))
+    y = rng.normal(size=(30, k)).squeeze()
+    model = GLMObjective(X, y, SquaredLoss(k), fit_intercept=fit_intercept, penalty=penalty)
+    columns = model.preconditioner(model.start(), "diagonal").columns
+    basis = columns.basis
+    for output in range(k):
+        strength = np.append(penalty[:, output] / columns.scale**2, np.zeros(int(fit_intercept)))
+        assert_close(model._penalty_matrix(columns, output), (basis.T * strength) @ basis, 1e-12)
+
+
+@pytest.mark.parametrize("mean", [0.0, 20.0, 1e5])
+def test_curvature_of_columns_that_are_centred_before_or_after_the_product(mean, rng):
+    X, y = rng.normal(size=(300, 4)) * [1, 1e-3, 1e3, 1] + [mean, 0, 0, -mean], rng.integers(0, 2, 300).astype(float)
+    model = GLMObjective(X, y, BinaryCrossEntropy(), penalty=0.1)
+    factor, theta = model.preconditioner(model.start(), "units"), model.start()
+    Z = (X - factor.columns.shift) / factor.columns.scale
+    p = y.mean()
+    expected = p * (1 - p) * Z.T @ Z / 300 + np.diag(0.1 / factor.columns.scale**2)
+    assert_close(model._curvature(theta, "observed", factor.columns)[:4, :4], expected, 1e-10)
+
+
+def test_raw_predictions_are_kept_for_their_own_theta_only(rng):
+    X, y = rng.normal(size=(50, 3)), rng.integers(0, 2, 50).astype(float)
+    model, fresh = (GLMObjective(X, y, BinaryCrossEntropy(), penalty=0.1) for _ in range(2))
+    a, b = rng.normal(size=(2, 4))
+    model.value_and_gradient(a)
+    for theta in (a, b, a):
+        np.testing.assert_array_equal(model.hessian_matrix(theta), fresh.hessian_matrix(theta))
+        np.testing.assert_allclose(model.hessian(theta).matvec(a), fresh.hessian_matrix(theta) @ a, rtol=1e-10)
+    assert model.sample(np.arange(20)).hessian_matrix(a) == pytest.approx(
+        GLMObjective(X[:20], y[:20], BinaryCrossEntropy(), penalty=0.1).hessian_matrix(a)
+    )
