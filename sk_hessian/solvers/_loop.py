@@ -35,6 +35,9 @@ _AT_OPTIMUM = 1e-18
 #: a Newton step that still moves predictors at a decrement below this share of the scale suggests separation
 _SUSPICIOUS = 1e-6
 
+#: a run stands still at a decrement below this share of what counts as optimal
+_STANDSTILL = 1e-4
+
 #: most iterations between two looks at the certificate
 _LONGEST_GAP = 64
 
@@ -219,15 +222,18 @@ class Run:
         """Whether so little is left above the objective's lower bound that nothing can be gained."""
         return self.point.value - self.objective.lower_bound <= self._threshold(0.0)
 
-    def _look(self):
+    def _look(self, stalled=False):
         """Take the certificate: a final status, or None with the next look put off."""
         certificate = self.certificate = certify(self.problem, self.point, self._factors(), self._threshold)
-        if certificate.decrement <= self._threshold(certificate.decrement) or self._is_perfect():
+        if self._is_perfect():
+            return "optimal"
+        if certificate.decrement <= self._threshold(certificate.decrement):
             if certificate.downhill is not None:
-                return self._leave_saddle(certificate.downhill)
-            if certificate.change <= MOST_CHANGE or self._is_perfect():
+                if self.method.leaves_saddles or stalled or self._stands_still(certificate.decrement):
+                    return self._leave_saddle(certificate.downhill)
+            elif certificate.change <= MOST_CHANGE:
                 return "optimal"
-            if certificate.decrement <= _SUSPICIOUS * self._scale(0.0) and self._is_separated():
+            elif certificate.decrement <= _SUSPICIOUS * self._scale(0.0) and self._is_separated():
                 return "separated"
         self.next_look = self.iteration + self.look_gap
         if certificate.factor is not None and self.spec.precondition in ("auto", "full"):
@@ -235,6 +241,10 @@ class Run:
         else:
             self.look_gap = min(2 * self.look_gap, _LONGEST_GAP)
         return None
+
+    def _stands_still(self, decrement):
+        """Whether a run would stay at a saddle: one that only passes it is far from the saddle in these terms."""
+        return decrement <= _STANDSTILL * self._threshold(decrement)
 
     def _exhausted(self):
         """Nothing gains any more: once more with a factor taken here, then stalled."""
@@ -254,7 +264,7 @@ class Run:
             self.problem, self.point = self.problem.refactored(self.problem.factor, self.best)
         if self._would_look_in_vain():
             return status
-        return self._look() or ("separated" if self._is_separated() else status)
+        return self._look(stalled=status == "stalled") or ("separated" if self._is_separated() else status)
 
     def _would_look_in_vain(self):
         """Whether the point is far from an optimum even by the latest factor, and exact curvature would only say so."""
