@@ -31,7 +31,7 @@ _ELSEWHERE = {
     "liblinear": '"newton"',
     "sag": '"sgd"',
     "saga": '"sgd"',
-    "adam": 'Momentum(precondition="diagonal")',
+    "adam": "Momentum(0.001, squares=0.999, precondition=None)",
     "cholesky": '"newton"',
     "svd": '"newton"',
     "lsqr": '"lbfgs"',

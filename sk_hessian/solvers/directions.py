@@ -25,6 +25,9 @@ _BATCH_GROWTH = 4
 #: an automatic clip value, in square roots of the scale: gradients of unit curvature start at no more than 1.4
 _CLIP_SHARE = 0.3
 
+#: Adam's epsilon: entries of the gradient below it are not blown up
+_ADAM_FLOOR = 1e-8
+
 #: growth of an automatic learning rate after each step that helped, where no full factor makes one the right one
 _RATE_GROWTH = 1.05
 
@@ -150,6 +153,32 @@ class ExponentialAverage:
         return -self.velocity
 
 
+class RunningSquares:
+    """A direction divided, entry by entry, by the root of a running mean of squared gradients.
+
+    With `ExponentialAverage` it is Adam without the first average's correction for its start at zero.
+
+    References
+    ----------
+    .. [1] D. Kingma, J. Ba, "Adam: a method for stochastic optimization", 2015.
+    """
+
+    def __init__(self, direction, decay):
+        self.direction, self.decay = direction, decay
+        self.reset()
+
+    def reset(self):
+        """Forget the past."""
+        self.direction.reset()
+        self.mean, self.share = 0.0, 0.0
+
+    def __call__(self, slope):
+        """The direction at a point of this slope."""
+        self.mean = self.decay * self.mean + (1 - self.decay) * slope**2
+        self.share = self.decay * self.share + (1 - self.decay)
+        return self.direction(slope) / (np.sqrt(self.mean / self.share) + _ADAM_FLOOR)
+
+
 class Clipped:
     """-clip(g, -bound, bound) by entries, or -g shrunk to norm ``bound``.
 
@@ -273,6 +302,9 @@ class Momentum(_FirstOrder):
         beta.
     nesterov : bool, default=False
         Step along the average as it will be with the same gradient once more.
+    squares : float in [0, 1) or None, default=None
+        Decay of a running mean of squared gradients, by whose root each entry of the step is divided: with 0.999 and
+        ``precondition=None`` this is Adam. Needs a float ``learning_rate``.
     schedule, batch_size, average, precondition
         As in `SGD`.
     """
@@ -283,6 +315,7 @@ class Momentum(_FirstOrder):
         *,
         momentum=0.9,
         nesterov=False,
+        squares=None,
         schedule="constant",
         batch_size="auto",
         average=False,
@@ -291,16 +324,25 @@ class Momentum(_FirstOrder):
         self.learning_rate = learning_rate
         self.momentum = momentum
         self.nesterov = nesterov
+        self.squares = squares
         self.schedule = schedule
         self.batch_size = batch_size
         self.average = average
         self.precondition = precondition
 
     def _options(self):
-        return super()._options() | {"momentum": (_Positive(1, zero=True, strict=True),), "nesterov": (True, False)}
+        share = _Positive(1, zero=True, strict=True)
+        return super()._options() | {"momentum": (share,), "nesterov": (True, False), "squares": (None, share)}
+
+    def check(self):
+        """See `Solver.check`."""
+        super().check()
+        if self.squares is not None and self.learning_rate == "auto":
+            raise ValueError('Momentum: squares needs a float learning_rate, such as 0.001; "auto" is for squares=None')
 
     def _direction(self, scale, point):
-        return ExponentialAverage(self.momentum, self.nesterov)
+        average = ExponentialAverage(self.momentum, self.nesterov)
+        return average if self.squares is None else RunningSquares(average, self.squares)
 
 
 class Clip(_FirstOrder):

@@ -54,6 +54,26 @@ def test_gradient_descent(objective):
     )
 
 
+def test_running_squares(objective):
+    """Adam, its second average corrected for the start at zero."""
+    beta, decay, v, squares, t = 0.8, 0.9, 0.0, 0.0, 0
+
+    def step(x, g):
+        nonlocal v, squares, t
+        t += 1
+        v = beta * v + (1 - beta) * g
+        squares = decay * squares + (1 - decay) * g**2
+        return x - RATE * v / (np.sqrt(squares / (1 - decay**t)) + 1e-8)
+
+    solver = Momentum(RATE, momentum=beta, squares=decay, batch_size=None, precondition=None)
+    agree(path(objective, solver), written_out(objective, step))
+
+
+def test_running_squares_need_a_rate(objective):
+    with pytest.raises(ValueError, match="Momentum: squares needs a float learning_rate"):
+        minimize(objective, np.zeros(4), Momentum(squares=0.9))
+
+
 @pytest.mark.parametrize(
     ("schedule", "factor"),
     [
@@ -216,6 +236,7 @@ def test_every_solver_reaches_the_optimum_with_every_preconditioner(objective, n
         (Momentum(momentum=1.0), "Momentum: momentum=1.0 is not supported; use a number >= 0 and < 1"),
         (Momentum(momentum=-0.1), "Momentum: momentum=-0.1"),
         (Momentum(nesterov=None), "Momentum: nesterov=None"),
+        (Momentum(0.1, squares=1.0), "Momentum: squares=1.0"),
         (Clip(clip_value=0.0), "Clip: clip_value=0.0 is not supported"),
         (Clip(by="entry"), "Clip: by='entry' is not supported; use 'value' or 'norm'"),
         (Newton("bfgs"), "Newton: hessian='bfgs' is not supported; use 'auto' or 'exact'"),
