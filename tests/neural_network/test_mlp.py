@@ -249,6 +249,24 @@ def test_ordinary_networks_are_no_saddles(solver, rng):
     assert statuses == {"optimal"}
 
 
+def test_newton_goes_over_to_exact_curvature():
+    """Gauss-Newton alone crawls where residuals are large."""
+    X, y = load_diabetes(return_X_y=True)
+    model = MLPRegressor(hidden_layer_sizes=(5,), activation="tanh", solver="newton", random_state=0, max_iter=120)
+    assert model.fit(X, y).convergence_.status == "optimal"
+    with pytest.warns(ConvergenceWarning, match="max_iter"):
+        slow = clone(model).set_params(solver=Newton(hessian="gauss-newton")).fit(X, y)
+    assert slow.n_iter_ == 120
+
+
+def test_newton_begins_on_a_sample_of_many_rows(rng):
+    X, y = wave(rng, 12_000)
+    with pytest.warns(ConvergenceWarning, match="max_iter"):
+        model = MLPRegressor(**SMALL | {"max_iter": 3}, solver="newton").fit(X, y)
+    assert model.history_["objective"][0] <= 0.05 * np.var(y)
+    assert model.history_["evaluations"][0] <= 2
+
+
 def test_a_loss_that_is_not_finite_keeps_the_best_weights(rng):
     X, y = wave(rng)
     wild = SGD(learning_rate=1e6, batch_size=None, precondition=None)
