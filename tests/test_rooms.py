@@ -52,6 +52,8 @@ ROOMS = {
     "objectives/_blocks.py": {"scipy.sparse", "sk_hessian.objectives._threads"},
     "objectives/_threads.py": {"threadpoolctl"},
     "objectives/_programs.py": {"scipy.optimize", "scipy.sparse"},
+    "objectives/_orthogonal.py": {"scipy.linalg", "sk_hessian.objectives._blocks"},
+    "objectives/_layers.py": {"sk_hessian.objectives.factors", "sk_hessian.objectives._blocks"},
     "objectives/": {
         "scipy",
         "sk_hessian.objectives.contract",
@@ -61,6 +63,8 @@ ROOMS = {
         "sk_hessian.objectives._blocks",
         "sk_hessian.objectives._mean_loss",
         "sk_hessian.objectives._programs",
+        "sk_hessian.objectives._orthogonal",
+        "sk_hessian.objectives._layers",
     },
     "solvers/": {"scipy.linalg", "scipy.sparse.linalg", "scipy.optimize", "sklearn.base", "sk_hessian.solvers.*"},
 }

@@ -1,5 +1,6 @@
 """What is minimised: losses, and objectives of one flat parameter vector."""
 
+from sk_hessian.objectives._layers import network_predictions
 from sk_hessian.objectives.activations import ACTIVATIONS
 from sk_hessian.objectives.contract import Objective
 from sk_hessian.objectives.functions import FunctionObjective, LeastSquaresObjective
@@ -13,7 +14,7 @@ from sk_hessian.objectives.losses import (
     SquaredLoss,
     TweedieLoss,
 )
-from sk_hessian.objectives.mlp import MLPObjective, network_predictions
+from sk_hessian.objectives.mlp import MLPObjective
 
 __all__ = [
     "ACTIVATIONS",

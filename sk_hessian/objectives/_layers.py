@@ -1,0 +1,260 @@
+"""The layers of a network: its rows on their way through and back, and the coordinates of its parameters."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from sk_hessian.objectives import factors
+from sk_hessian.objectives._blocks import Columns, DenseBlock, Rows, as_rows
+
+
+class Coordinates:
+    """theta = T z: inputs centred and scaled, outputs in units of y.
+
+    Parameters
+    ----------
+    columns : Columns
+        Zero and unit of the inputs.
+    layers : sequence of (slice, shape)
+        Where the layers are in theta.
+    output_unit : ndarray of shape (k,)
+    """
+
+    def __init__(self, columns, layers, output_unit):
+        self.columns, self.output_unit = columns, output_unit
+        (self._first, self._first_shape), (self._last, self._last_shape) = layers[0], layers[-1]
+        #: the inputs without a column of ones
+        self.inputs = Columns(columns.shift, columns.scale, False)
+
+    def unit(self, n_parameters):
+        """The unit of each parameter beside that of its inputs, shape (n_parameters,)."""
+        return self.scaled(np.ones(n_parameters))
+
+    def scaled(self, z):
+        """``z`` with the last layer times the units of the outputs."""
+        z = z.copy()
+        z[self._last] = (z[self._last].reshape(self._last_shape) * self.output_unit).ravel()
+        return z
+
+    def to_theta(self, z):
+        """T z."""
+        theta = self.scaled(z)
+        theta[self._first] = self.columns.to_weights(theta[self._first].reshape(self._first_shape)).ravel()
+        return theta
+
+    def transpose(self, g):
+        """T'g."""
+        z = self.scaled(g)
+        z[self._first] = self.columns.transpose(z[self._first].reshape(self._first_shape)).ravel()
+        return z
+
+    def standardised(self, theta):
+        """The parameters for standardised inputs; the outputs keep their units."""
+        z = theta.copy()
+        z[self._first] = self.columns.from_weights(z[self._first].reshape(self._first_shape)).ravel()
+        return z
+
+    def reached(self, theta):
+        """``theta`` with the weights of constant inputs added to their biases."""
+        W = theta[self._first].reshape(self._first_shape)[:-1]
+        if not W[np.isinf(self.columns.scale)].any():
+            return theta
+        theta = self.standardised(theta)
+        theta[self._first] = self.columns.to_weights(theta[self._first].reshape(self._first_shape)).ravel()
+        return theta
+
+
+@dataclass(frozen=True)
+class Moments:
+    """What coordinates are made of, of all rows seen so far.
+
+    Attributes
+    ----------
+    weight : float
+        Total weight of the rows.
+    centre, deviation : ndarray of shape (p,)
+    output_unit : ndarray of shape (k,)
+    """
+
+    weight: float
+    centre: np.ndarray
+    deviation: np.ndarray
+    output_unit: np.ndarray
+
+    def merged(self, other):
+        """Those of both sets of rows.
+
+        References
+        ----------
+        .. [1] T. Chan, G. Golub, R. LeVeque, "Algorithms for computing the sample variance", 1983.
+        """
+        total = self.weight + other.weight
+        share, apart = other.weight / total, other.centre - self.centre
+        variance = (1 - share) * self.deviation**2 + share * other.deviation**2 + share * (1 - share) * apart**2
+        unit = np.sqrt((1 - share) * self.output_unit**2 + share * other.output_unit**2)
+        return Moments(total, self.centre + share * apart, np.sqrt(variance), unit)
+
+
+class MLPFactor(factors.CoordinateFactor):
+    """theta = P u for a network: standardised coordinates, then a factor of the Hessian in them."""
+
+    def __init__(self, coordinates, inner, theta, curvature, certifies):
+        super().__init__(inner, theta, curvature, certifies)
+        self.coordinates = coordinates
+
+    def _from_z(self, z):
+        return self.coordinates.to_theta(z)
+
+    def _to_z(self, g):
+        return self.coordinates.transpose(g)
+
+    def restrict(self, theta):
+        """See `factors.PointFactor.restrict`."""
+        return self.coordinates.reached(theta)
+
+
+class Forward:
+    """A block of rows on its way through a network, with what the way back needs.
+
+    Parameters
+    ----------
+    block : DenseBlock or SparseBlock of n rows
+    layers : sequence of (weights (fan_in, fan_out), biases (fan_out,))
+    activation : Activation
+    """
+
+    def __init__(self, block, layers, activation):
+        self._layers, self._activation = layers, activation
+        self.inputs, self._sums = [block], []
+        for W, b in layers:
+            if self._sums:
+                self.inputs.append(DenseBlock(activation.value(self._sums[-1])))
+            self._sums.append(self.inputs[-1].product(W))
+            self._sums[-1] += b
+        self.raw = self._sums[-1]
+
+    @cached_property
+    def slopes(self):
+        """The activation's first derivative in each hidden layer, (n, width)."""
+        pairs = zip(self._sums, self.inputs[1:], strict=False)
+        return [self._activation.slope(z, h.X) for z, h in pairs]
+
+    @cached_property
+    def bends(self):
+        """Its second derivative."""
+        pairs = zip(self._sums, self.inputs[1:], strict=False)
+        return [self._activation.bend(z, h.X) for z, h in pairs]
+
+    def backward(self, delta):
+        """Gradients in the sums of each layer, from that in the last ones, ``delta`` (n, k)."""
+        deltas = [delta]
+        for (W, _), slope in zip(self._layers[:0:-1], self.slopes[::-1], strict=True):
+            delta = deltas[-1] @ W.T
+            delta *= slope
+            deltas.append(delta)
+        return deltas[::-1]
+
+    def gradient(self, delta):
+        """The gradient in the layers, from that in raw; a list of flat arrays."""
+        parts = []
+        for inputs, change in zip(self.inputs, self.backward(delta), strict=True):
+            parts += [inputs.adjoint(change).ravel(), change.sum(axis=0)]
+        return parts
+
+    def jacobian(self, delta, out):
+        """The gradient of each row, from that in its last sums, written to ``out`` (n, parameters of the layers)."""
+        start, n = 0, len(delta)
+        for inputs, change in zip(self.inputs, self.backward(delta), strict=True):
+            fan_in, fan_out = inputs.X.shape[1], change.shape[1]
+            end = start + fan_in * fan_out
+            weights = out[:, start:end].reshape(n, fan_in, fan_out)
+            np.multiply(inputs.X[:, :, None], change[:, None, :], out=weights)
+            out[:, end : end + fan_out] = change
+            start = end + fan_out
+
+    def push(self, changes):
+        """First-order changes of the sums of each layer, (n, B, width) each, for B changes of the layers.
+
+        ``changes`` holds one pair for each layer, of weights (fan_in, B, fan_out) and of biases (B, fan_out).
+        """
+        moved = []
+        for inputs, (dW, db), (W, _) in zip(self.inputs, changes, self._layers, strict=True):
+            fan_in, n_changes, fan_out = dW.shape
+            change = inputs.product(dW.reshape(fan_in, -1)).reshape(-1, n_changes, fan_out)
+            change += db
+            if moved:
+                hidden = moved[-1] * self.slopes[len(moved) - 1][:, None, :]
+                change += (hidden.reshape(-1, fan_in) @ W).reshape(change.shape)
+            moved.append(change)
+        return moved
+
+    def pull(self, bent):
+        """J' times ``bent`` (n, B, k): the changes of the gradient that a linear network would have.
+
+        One pair for each layer, of weights (fan_in, B, fan_out) and of biases (B, fan_out).
+        """
+        parts = []
+        for layer in range(len(self._layers) - 1, -1, -1):
+            parts.append(self._adjoint(layer, bent))
+            if layer:
+                bent = self._through(layer, bent) * self.slopes[layer - 1][:, None, :]
+        return parts[::-1]
+
+    def pull_curved(self, bent, delta, changes, moved):
+        """The changes of the gradient itself: Pearlmutter's R-operator.
+
+        Parameters
+        ----------
+        bent : ndarray of shape (n, B, k)
+            Changes of the gradient in raw.
+        delta : ndarray of shape (n, k)
+            That gradient.
+        changes, moved
+            As of `push`.
+
+        References
+        ----------
+        .. [1] B. Pearlmutter, "Fast exact multiplication by the Hessian", Neural Computation 6(1), 1994.
+        """
+        parts = []
+        for layer in range(len(self._layers) - 1, -1, -1):
+            dW, db = self._adjoint(layer, bent)
+            if layer:
+                W, slope, change = self._layers[layer][0], self.slopes[layer - 1], moved[layer - 1]
+                n, n_changes, width = change.shape
+                hidden = change * slope[:, None, :]
+                dW += (hidden.reshape(n, -1).T @ delta).reshape(n_changes, width, -1).transpose(1, 0, 2)
+                bent = self._through(layer, bent)
+                bent += (delta @ changes[layer][0].transpose(2, 1, 0).reshape(len(W[0]), -1)).reshape(bent.shape)
+                delta = delta @ W.T
+                bent = bent * slope[:, None, :] + change * (delta * self.bends[layer - 1])[:, None, :]
+                delta *= slope
+            parts.append((dW, db))
+        return parts[::-1]
+
+    def _adjoint(self, layer, bent):
+        n, n_changes, fan_out = bent.shape
+        dW = self.inputs[layer].adjoint(bent.reshape(n, -1))
+        return dW.reshape(-1, n_changes, fan_out), bent.sum(axis=0)
+
+    def _through(self, layer, bent):
+        W = self._layers[layer][0]
+        return (bent.reshape(-1, bent.shape[2]) @ W.T).reshape(*bent.shape[:2], len(W))
+
+
+def network_predictions(X, layers, activation):
+    """Raw predictions of a network, in blocks of rows.
+
+    Parameters
+    ----------
+    X : ndarray or sparse matrix of shape (n, p)
+    layers : sequence of (weights (fan_in, fan_out), biases (fan_out,))
+    activation : Activation
+
+    Returns
+    -------
+    ndarray of shape (n, k)
+    """
+    rows = Rows(as_rows(X), np.zeros(X.shape[0]), np.zeros(X.shape[0]))
+    return rows.gather(lambda block, y, weight: Forward(block, layers, activation).raw)

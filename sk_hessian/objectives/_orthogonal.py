@@ -1,0 +1,146 @@
+"""Coordinates in which nearly dependent columns, or more columns than rows, are orthogonal."""
+
+import numpy as np
+from scipy.linalg import eigh, qr, svd
+
+from sk_hessian.objectives._blocks import Columns
+
+#: eigenvalues of a Gram matrix up to this leave the digits of those about one
+_WELL_SPREAD = 1e8
+
+#: shares of a combination below this are rounding
+_TINY_SHARE = 1e-6
+
+#: columns that a named combination lists
+_MOST_TERMS = 6
+
+
+def _reduced(rows):
+    """The triangular factor of rows that are more than the columns: the same singular values and right vectors."""
+    return qr(rows, mode="r", check_finite=False, overwrite_a=True)[0][: rows.shape[1]]
+
+
+def _singular(R, ridge):
+    """The singular value decomposition of R, without null parts; the right vectors None where R'U gives them.
+
+    Of wide rows from the small matrix R R', unless its eigenvalues spread so far that those about the ``ridge``, where
+    the penalty no longer drowns them, would be lost.
+    """
+    if ridge:
+        values, vectors = eigh(R @ R.T, driver="evd")
+        if values[-1] < _WELL_SPREAD * ridge:
+            keep = values > np.finfo(float).eps * len(R) * values[-1]
+            return vectors[:, keep], np.sqrt(values[keep]), None
+    return svd(R, full_matrices=False, lapack_driver="gesdd")
+
+
+class Orthogonal:
+    """Coordinates in which nearly dependent columns are orthogonal, and the combinations that vanish in them.
+
+    From the singular values of the standardised design, with the penalty as further rows, reduced block by block to
+    its triangular factor: the normal equations would lose the digits that tell near dependence from dependence.
+    """
+
+    def __init__(self, objective):
+        self._objective_name = objective.name
+        plain = objective._plain_columns
+        p, wide = objective.n_features, objective._is_wide()
+        ridge = objective.penalty.min(axis=1) / objective._mean_curvature / plain.scale / plain.scale
+        self.plain, self._is_free = plain, objective.penalty.min(axis=1) == 0
+        varies = np.isfinite(plain.scale)
+        # where all is penalised the optimum is in the span of the rows in units of the penalty, so that no more is
+        # needed; where some is not, the penalty enters as rows
+        spanned = bool((ridge[varies] > 0).all() and varies.any())
+        typical = np.exp(np.log(ridge[varies]).mean()) if spanned else 0.0
+        unit = np.ones(p + plain.fit_intercept)
+        if spanned:
+            unit[:p] = np.where(varies, np.sqrt(typical / np.where(varies, ridge, 1.0)), 0.0)
+        R = self._triangle(objective, plain, unit, None if spanned else ridge)
+        U, singular, Vt = _singular(R, typical if wide else 0.0)
+        keep = singular > np.finfo(float).eps * max(objective.n_rows, p) * singular.max(initial=0.0)
+        self._R, self._V = (None, None) if spanned else (R, Vt[keep])
+        root = np.hypot(singular[keep], np.sqrt(typical))
+        basis = R.T @ (U[:, keep] / (singular[keep] * root)) if Vt is None else Vt[keep].T / root
+        basis *= unit[:, None]
+        basis = self._shortest(basis)
+        #: the penalty in these coordinates where all is penalised: a diagonal, but for the intercept that is not
+        self.ridge = np.diag(typical / root**2) if spanned else None
+        if spanned and plain.fit_intercept:
+            self.ridge -= typical * np.outer(basis[-1], basis[-1])
+        self.columns = Columns(plain.shift, plain.scale, plain.fit_intercept, basis)
+        #: the rows in these coordinates, where they are few
+        weight = objective.rows.weight / objective.rows.weight.sum()
+        self.rows = U[:, keep] * (singular[keep] / root) / np.sqrt(weight)[:, None] if wide else None
+        self.penalties = {}
+
+    def _shortest(self, basis):
+        """The coordinates without what the null space adds to coefficients in the user's units."""
+        null = self.null_space()
+        if not null.shape[1]:
+            return basis
+        p, varies = len(null), np.isfinite(self.plain.scale)
+        coef = np.zeros((p, basis.shape[1]))
+        coef[varies] = basis[:p][varies] / self.plain.scale[varies, None]
+        along = null @ np.linalg.lstsq(null, coef, rcond=None)[0]
+        basis = basis.copy()
+        basis[:p][varies] -= along[varies] * self.plain.scale[varies, None]
+        return basis
+
+    def _triangle(self, objective, plain, unit, ridge):
+        """The rows, or where they are more than the columns their triangular factor, with a ridge as further rows."""
+        total = objective.rows.weight.sum()
+        most, parts = len(unit), []
+        if ridge is not None and ridge.any():
+            parts.append(np.diag(np.sqrt(np.append(ridge, np.zeros(int(plain.fit_intercept))))))
+        for block, _, weight in objective.rows.blocks(plain, dense=True):
+            parts.append(block.standardised(plain) * unit * np.sqrt(weight / total)[:, None])
+            if sum(map(len, parts)) > 2 * most:
+                parts = [_reduced(np.vstack(parts))]
+        R = np.vstack(parts)
+        return _reduced(R) if len(R) > most else R
+
+    def null_space(self):
+        """Coefficient directions (p, d) in the user's units that leave every prediction as it is.
+
+        Those of constant columns are left out: their coefficients are zero already.
+        """
+        p = len(self.plain.scale)
+        varies = np.append(np.isfinite(self.plain.scale), np.ones(int(self.plain.fit_intercept), dtype=bool))
+        if self._V is None or len(self._V) == varies.sum():
+            return np.zeros((p, 0))
+        complement = svd(self._V[:, varies], full_matrices=True)[2][len(self._V) :]
+        null = np.zeros((p, len(complement)))
+        null[varies[:p]] = complement[:, : varies[:p].sum()].T / self.plain.scale[varies[:p], None]
+        return null
+
+    def dependencies(self, most=5):
+        """Each dependent column as a combination of the others, such as ``"x2 = 3 x0 - 0.5 x1 + 1"``."""
+        p = len(self.plain.scale)
+        if self._V is None or len(self._V) == self._V.shape[1]:
+            return []
+        rank = len(self._V)
+        triangle, pivot = qr(self._R, mode="r", pivoting=True, check_finite=False)
+        kept, dropped = pivot[:rank], pivot[rank:]
+        solution = np.linalg.lstsq(triangle[:rank, :rank], triangle[:rank, rank:], rcond=None)[0]
+        named = [
+            self._sentence(kept, combination, column, p)
+            for combination, column in zip(solution.T, dropped, strict=True)
+            if column < p and self._is_free[column]
+        ]
+        return named if len(named) <= most else named[:most] + [f"and {len(named) - most} more"]
+
+    def _sentence(self, kept, combination, column, p):
+        scale, shift, name = self.plain.scale, self.plain.shift, self._objective_name
+        terms, constant = [], shift[column]
+        for index, factor in zip(kept, combination, strict=True):
+            if index < p and abs(factor) > _TINY_SHARE:
+                slope = factor * scale[column] / scale[index]
+                constant -= slope * shift[index]
+                size = "" if abs(abs(slope) - 1) < _TINY_SHARE else f"{abs(slope):.4g} "
+                terms.append(f"{'-' if slope < 0 else '+'} {size}{name(index)}")
+        if len(terms) > _MOST_TERMS:
+            return f"{name(column)} = a combination of {len(terms)} other columns"
+        size = abs(shift[column]) + (scale[column] if np.isfinite(scale[column]) else 0.0)
+        if self.plain.fit_intercept and abs(constant) > _TINY_SHARE * size:
+            terms.append(f"{'-' if constant < 0 else '+'} {abs(constant):.4g}")
+        return f"{name(column)} = " + (" ".join(terms).removeprefix("+ ") if terms else "0")
