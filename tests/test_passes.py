@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from sklearn.base import clone
+from sklearn.exceptions import ConvergenceWarning
 
 from sk_hessian.linear_model import HuberRegressor, LogisticRegression, PoissonRegressor, Ridge
 from sk_hessian.objectives import GLMObjective
@@ -102,6 +103,17 @@ def test_lbfgs_in_units_ends_where_newton_does(kind):
     verdicts = [LogisticRegression(solver=s, tol=1e-6).fit(X, y).convergence_ for s in ("lbfgs", "newton")]
     assert [v.status for v in verdicts] == ["optimal", "optimal"]
     assert verdicts[0].objective - verdicts[1].objective <= 2e-12 * verdicts[0].scale
+
+
+@pytest.mark.parametrize("max_iter", [5, 12, 15, 25])
+def test_the_best_point_in_units_is_not_forgotten(max_iter):
+    """Coordinates that span few rows cannot reach every point; the run goes on from the nearest, no worse one."""
+    X, y = wide_data("walks")
+    model = LogisticRegression(solver="lbfgs", max_iter=max_iter, tol=1e-8)
+    with pytest.warns(ConvergenceWarning, match="max_iter"):
+        model.fit(X, y)
+    assert model.convergence_.objective <= model.history_["objective"].min() * (1 + 1e-12)
+    assert (np.diff(model.history_["objective"]) <= 1e-12).all()
 
 
 def test_an_easy_problem_needs_no_factor():

@@ -55,12 +55,15 @@ class Columns:
         Whether a column of ones follows the features.
     basis : ndarray of shape (q, r) or None
         An orthogonalising map of the q = p + fit_intercept standardised columns, when they are nearly dependent.
+    metric : ndarray of shape (q,) or None
+        Weights under which the columns of the basis are orthogonal, and what they leave out changes no prediction.
     """
 
     shift: np.ndarray
     scale: np.ndarray
     fit_intercept: bool
     basis: np.ndarray | None = None
+    metric: np.ndarray | None = None
 
     @property
     def n_columns(self):
@@ -91,6 +94,13 @@ class Columns:
         coef = W[: len(self.scale)]
         z = coef * np.where(np.isfinite(self.scale), self.scale, 0.0)[:, None]
         return np.vstack([z, W[-1:] + self.shift @ coef]) if self.fit_intercept else z
+
+    def nearest(self, z):
+        """The nearest of the standardised weights ``z`` (q, k) that the basis reaches."""
+        if self.metric is None:
+            return self.basis @ np.linalg.lstsq(self.basis, z, rcond=None)[0]
+        squares = self.metric @ self.basis**2
+        return self.basis @ ((self.basis.T @ (self.metric[:, None] * z)) / squares[:, None])
 
     def to_weights(self, z):
         """Coefficients and intercept (q, k) in the user's units, from coordinates (n_columns, k)."""

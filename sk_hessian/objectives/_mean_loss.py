@@ -46,6 +46,9 @@ class MeanLossObjective(Objective):
     #: the matrix of curvature that was summed last, and the raw predictions of the latest gradient, with their points
     _latest = _kept = None
 
+    #: what `_kept` will be when the pass is over: a pass that is interrupted leaves nothing
+    _keeping = None
+
     def __init__(self, X, y, loss, sample_weight, feature_names):
         X, y = as_rows(X), np.asarray(y)
         weight = np.ones(X.shape[0]) if sample_weight is None else np.asarray(sample_weight, dtype=float)
@@ -55,6 +58,7 @@ class MeanLossObjective(Objective):
         self.loss = loss
         self.n_rows, self.n_features = X.shape
         self.feature_names = feature_names
+        self.is_smooth = loss.is_smooth
         self._total = weight.sum()
 
     # -- what a subclass says -------------------------------------------------------------------------------------
@@ -89,6 +93,7 @@ class MeanLossObjective(Objective):
 
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
             value, gradient = self.rows.reduce(terms, width=self._width)
+            self._kept, self._keeping = self._keeping, None
             penalty, slope = self._penalty_gradient(theta)
             value = value / self._total + penalty
             return (float(value) if np.isfinite(value) else np.inf), gradient / self._total + slope
@@ -188,6 +193,7 @@ class MeanLossObjective(Objective):
         part.n_rows = len(rows)
         part._total = self._total * len(rows) / self.n_rows
         part._latest = part._kept = None
+        part.__dict__.pop("_sketch", None)
         return part
 
     def name(self, feature):

@@ -67,7 +67,8 @@ class Orthogonal:
         self.ridge = np.diag(typical / root**2) if spanned else None
         if spanned and plain.fit_intercept:
             self.ridge -= typical * np.outer(basis[-1], basis[-1])
-        self.columns = Columns(plain.shift, plain.scale, plain.fit_intercept, basis)
+        metric = np.divide(1.0, unit**2, out=np.zeros_like(unit), where=unit > 0) if spanned else None
+        self.columns = Columns(plain.shift, plain.scale, plain.fit_intercept, basis, metric)
         #: the rows in these coordinates, where they are few
         weight = objective.rows.weight / objective.rows.weight.sum()
         self.rows = U[:, keep] * (singular[keep] / root) / np.sqrt(weight)[:, None] if wide else None

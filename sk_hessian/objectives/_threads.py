@@ -30,7 +30,8 @@ def _pool():
     return ThreadPoolExecutor(thread_name_prefix="sk_hessian")
 
 
-os.register_at_fork(after_in_child=_pool.cache_clear)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_pool.cache_clear)
 
 
 def n_threads(n_elements):

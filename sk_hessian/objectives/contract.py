@@ -27,6 +27,8 @@ class Objective:
         The kind of preconditioner in whose coordinates Newton's method damps a Hessian that may be indefinite.
     exact_is_dear : bool
         Whether exact curvature may cost as much as a run, so that a run far from an optimum ends without it.
+    is_smooth : bool
+        Whether curvature changes at most e-fold where no linear predictor moves by more than a unit.
     exact_follows : bool
         Whether Newton's method should begin with expected curvature and go over to exact curvature, as cheap, later.
     """
@@ -40,6 +42,7 @@ class Objective:
     damping_kind = "auto"
     exact_is_dear = False
     exact_follows = False
+    is_smooth = True
 
     def value_and_gradient(self, theta):
         """The objective and its gradient.
@@ -219,6 +222,20 @@ class Objective:
             None where all rows are cheap enough.
         """
         return
+
+    def inflation(self, factor):
+        """How many times larger than the Hessian that of the `sketch` can be, at the most, along any direction.
+
+        Parameters
+        ----------
+        factor : factor of the sketch
+
+        Returns
+        -------
+        float
+            inf where nothing is known.
+        """
+        return np.inf
 
     @property
     def tries_units(self):

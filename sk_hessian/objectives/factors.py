@@ -29,15 +29,22 @@ class PointFactor:
         Of which Hessian P P' is the inverse there; None for an approximation.
     certifies : bool
         True when that is the exact one.
+
+    Attributes
+    ----------
+    inflation : float
+        The inverse of P P' is at most so many times the exact Hessian at ``theta``; inf where that is not known.
     """
 
     def __init__(self, inner, theta, curvature, certifies):
         self.inner, self.theta, self.curvature, self.certifies = inner, theta, curvature, certifies
+        self.inflation = 1.0 if certifies else np.inf
         self.shape = inner.shape
 
-    def uncertified(self):
-        """The same factor as an approximation of another Hessian."""
+    def uncertified(self, inflation):
+        """The same factor as an approximation of another Hessian, which is at least this one over ``inflation``."""
         factor = copy.copy(self)
+        factor.inflation = inflation if self.certifies else np.inf
         factor.curvature, factor.certifies = None, False
         return factor
 

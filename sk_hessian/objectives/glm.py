@@ -86,13 +86,12 @@ class GLMFactor(factors.CoordinateFactor):
 
     def restrict(self, theta):
         """The part of ``theta`` that the coordinates can reach; the rest is flat, or zero at the optimum."""
-        basis = self.columns.basis
         n_coef = len(self.columns.shift) * self.n_outputs
         if self.reaches_all or not theta[:n_coef].any():
             return theta
         plain = self.columns.without_basis()
         Z = plain.from_weights(theta[: self._n_theta].reshape(-1, self.n_outputs))
-        reached = plain.to_weights(basis @ np.linalg.lstsq(basis, Z, rcond=None)[0])
+        reached = plain.to_weights(self.columns.nearest(Z))
         return np.concatenate([reached.ravel(), theta[self._n_theta :]])
 
 
@@ -167,19 +166,19 @@ class GLMObjective(MeanLossObjective):
         return lambda block: self._raw(block, parameters)
 
     def _keeping_predictor(self, theta):
-        """The same, and it keeps them from now on, if they are not too many."""
+        """The same, and it keeps them, if they are not too many, once all are there."""
         self._kept, parameters = None, self.unpack(theta)
         width = self.loss.n_outputs + self.loss.n_constants
         if self.n_rows * width > _MOST_KEPT:
             return self._predictor(theta)
-        self._kept = theta.copy(), np.empty((self.n_rows, width))
+        kept = np.empty((self.n_rows, width))
+        self._keeping = theta.copy(), kept
 
         def predict(block):
             raw = self._raw(block, parameters)
             kept[block.part] = raw
             return raw
 
-        kept = self._kept[1]
         return predict
 
     def _adjoint(self, block, R):
@@ -421,9 +420,17 @@ class GLMObjective(MeanLossObjective):
             sketch.__dict__.pop(name, None)
         sketch.rows = self.rows.take(rows)
         sketch.rows.weight = sketch.rows.weight / chance
+        sketch.least_chance = np.min(chance)
         sketch.n_rows, sketch._total = len(rows), sketch.rows.weight.sum()
         sketch._basis_of = sketch._latest = sketch._kept = sketch._shifts = None
         return sketch
+
+    def inflation(self, factor):
+        """See `Objective.inflation`: of sampled rows, each as heavy as its chance was small, none counts for more."""
+        sketch = self._sketch
+        if not np.array_equal(np.isinf(sketch._plain_columns.scale), np.isinf(self._plain_columns.scale)):
+            return np.inf
+        return max(1.0, self._total / (sketch._total * sketch.least_chance))
 
     def _draw(self, size):
         """About ``size`` rows and the chance that each had: one of each equal stretch, or more of the rare ones."""

@@ -45,6 +45,8 @@ class Loss:
         True when finite predictions have the saturated value for every y in range.
     shift_invariant : bool
         True when adding a constant to all outputs changes nothing.
+    is_smooth : bool
+        True when the curvature has no jumps: it changes at most e-fold over a `predictor_unit`.
     """
 
     n_outputs = 1
@@ -55,6 +57,7 @@ class Loss:
     quadratic = False
     attains_bound = False
     shift_invariant = False
+    is_smooth = True
 
     def value(self, y, raw):
         """Loss of each row, shape (n,); +inf outside the domain."""
@@ -529,6 +532,7 @@ class HuberLoss(Loss):
     n_constants = 1
     canonical = False
     attains_bound = True
+    is_smooth = False
 
     def __init__(self, epsilon=1.35, floor=0.0):
         self.epsilon = epsilon

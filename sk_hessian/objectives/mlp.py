@@ -469,6 +469,10 @@ class MLPObjective(MeanLossObjective):
 
     def sketch(self):
         """See `Objective.sketch`: one row of each equal stretch, ten for each parameter, where that saves most."""
+        return self._sketch
+
+    @cached_property
+    def _sketch(self):
         size = max(_SKETCH_PER_PARAMETER * self.n_parameters, _SKETCH_LEAST)
         if size * _SKETCH_SAVES > self.n_rows or not self.forms_hessian():
             return None

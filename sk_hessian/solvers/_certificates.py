@@ -14,8 +14,9 @@ from sk_hessian.solvers.linear import conjugate_gradient, lowest_eigenpair
 #: a linear predictor that a step moves by more, in units over which the curvature changes e-fold, is not settled
 MOST_CHANGE = 0.1
 
-#: curvature from within MOST_CHANGE may differ by e^0.1, and the decrement with it
-_NEARBY = np.exp(MOST_CHANGE)
+#: a factor serves at a point to which predictors move by no more than this; less where curvature may jump
+_NEARBY = 0.5
+_NEARBY_JUMPS = 0.1
 
 #: up to so many parameters an exact factor is cheaper than conjugate gradients
 _SMALL = 200
@@ -78,9 +79,11 @@ def certify(problem, point, known, threshold):
     if not problem.objective.convex:
         return _by_eigenvalues(problem, point, threshold)
     for factor in known:
-        if factor.certifies:
+        if factor.inflation < np.inf:
             certificate = _by_near_factor(problem, point, factor)
-            if certificate is not None:
+            if factor.certifies and certificate is not None:
+                return certificate
+            if certificate is not None and certificate.decrement <= threshold(certificate.decrement):
                 return certificate
     objective, size = problem.objective, problem.factor.shape[1]
     cheap = size <= _SMALL and objective.sketch() is None
@@ -95,11 +98,18 @@ def _changes(problem, point, *directions):
 
 
 def _by_near_factor(problem, point, factor):
+    """From a factor of the exact Hessian, or of one at most ``inflation`` times as large, taken here or near.
+
+    Where predictors move by c units curvature changes at most e^c-fold, twice that for a softmax model's outputs, which
+    move against each other; a decrement by a Hessian that is m times too large is at most m times too small.
+    """
     decrement, step = factor.newton(point.gradient)
+    decrement *= factor.inflation
     if factor.theta is point.theta:
         return Certificate(decrement, _changes(problem, point, step)[0], step)
     away, change = _changes(problem, point, point.theta - factor.theta, step)
-    return Certificate(decrement * _NEARBY, change, step) if away <= MOST_CHANGE else None
+    limit = _NEARBY if problem.objective.is_smooth else _NEARBY_JUMPS
+    return Certificate(decrement * np.exp(2 * away), change, step) if away <= limit else None
 
 
 def _by_exact_factor(problem, point):
@@ -121,9 +131,14 @@ def _by_products(problem, point, threshold):
         ratio = gains[-1] / gains[-2]
         return gains[-1] * ratio / (1 - ratio)
 
+    is_settled = False
+
     def settled(cg):
-        if not cg.n_iter:
-            return False
+        nonlocal is_settled
+        is_settled = cg.n_iter > 0 and says_all(cg)
+        return is_settled
+
+    def says_all(cg):
         gains.append(cg.gain)
         quiet = len(gains) >= _SETTLED and max(gains[-_SETTLED:]) <= 0.01 * cg.decrement
         quiet = quiet and cg.residual <= _RESIDUAL * first
@@ -134,6 +149,9 @@ def _by_products(problem, point, threshold):
     step = problem.factor.apply(cg.step)
     rest = missing()
     decrement = cg.decrement + (rest if np.isfinite(rest) else 0.0)
+    if cg.residual > _RESIDUAL * first and not is_settled:
+        # out of products, or of positive curvature: the sum says nothing of what is missing
+        decrement = np.inf
     return Certificate(decrement, _changes(problem, point, step)[0], step, move=cg.step)
 
 

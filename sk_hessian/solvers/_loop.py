@@ -71,14 +71,14 @@ class Run:
         self.began = time.perf_counter()
         self.counts = Counts()
         plain = Preconditioned(objective, Identity(x0), x0, self.counts)
-        start = plain.start()
+        self.in_units = spec.tries_units(objective)
+        start = None if self.in_units or not spec.warms_up(objective) else self._warm_start(plain)
+        start = plain.start() if start is None else start
         if not np.isfinite(start.value):
             raise ValueError("the objective is not finite at the start x0; pass a feasible one")
-        self.in_units = spec.tries_units(objective)
         if self.in_units:
             factor = factor_at(objective, "units", start.theta, self.counts)
         else:
-            start = self._warmed_up(plain, start) if spec.warms_up(objective) else start
             factor = self._factor_at(start.theta)
         self.problem, self.point = plain.refactored(factor, start)
         reachable = self.problem.restricted()
@@ -97,6 +97,8 @@ class Run:
         self.refresh_decrement = self.best_decrement = self._estimate()
         self.certificate = self.recession = None
         self.diagnoses, self.asked = True, False
+        #: the best point where the coordinates cannot reach it, and whether a callback asked to stop
+        self.outside, self.told_to_stop = None, False
         self.history = {name: [] for name in HISTORY_COLUMNS}
 
     def _factor_at(self, theta):
@@ -104,25 +106,25 @@ class Run:
         kind = self.spec.factor_kind(self.objective, theta.size)
         return factor_at(self.objective, kind, theta, self.counts, self.spec.exact_factors)
 
-    def _warmed_up(self, plain, start):
-        """The optimum of the sketch, to the precision that it has, if it is better than the start."""
+    def _warm_start(self, plain):
+        """The optimum of the sketch, to the precision that it has; None unless it is better than the start there."""
         sketch = self.objective.sketch()
         if sketch is None:
-            return start
+            return None
         if sketch.convex:
-            tol, iterations = np.sqrt(_SKETCH_PRECISION * start.theta.size / sketch.n_rows), _WARM_UP_ITERATIONS
+            tol, iterations = np.sqrt(_SKETCH_PRECISION * plain.origin.size / sketch.n_rows), _WARM_UP_ITERATIONS
         else:
             tol, iterations = self.tol, _WARM_UP_OF_NETWORKS
-        run = Run(sketch, start.theta, _WARM_UP, tol)
+        run = Run(sketch, plain.origin, _WARM_UP if sketch.convex else self.spec, tol)
         run.diagnoses = False
         theta = run.go(iterations, None).x
         self.counts.others += run.counts.passes * sketch.n_rows / self.objective.n_rows
         warm = plain.evaluate(theta - plain.origin)
-        return warm if warm.value < start.value else start
+        return warm if warm.value < run.first_value else None
 
     def go(self, max_iter, callback):
         """Iterate until a verdict; returns the `Result`."""
-        self.max_iter = max_iter
+        self.max_iter, self.callback = max_iter, callback
         self._record(0.0, 0.0)
         status = self._verdict() if self._starts_at_optimum() else None
         while status is None:
@@ -131,7 +133,7 @@ class Run:
                 break
             moved = self._advance()
             status = self._verdict() if moved else self._exhausted()
-            if callback is not None and callback(State(self.point.theta.copy(), self.iteration, self._latest())):
+            if self.told_to_stop:
                 status = status or "stopped"
         return self._result(status)
 
@@ -156,6 +158,9 @@ class Run:
         if estimate < 0.9 * self.best_decrement or (self.best is self.point and self.drop > self.point.noise):
             self.gained, self.best_decrement = self.iteration, min(self.best_decrement, estimate)
         self._record(step.size, step.damping)
+        if self.callback is not None:
+            state = State(self.point.theta.copy(), self.iteration, self._latest())
+            self.told_to_stop = bool(self.callback(state)) or self.told_to_stop
         if step.moved:
             self._refresh_if_slow()
         return step.moved
@@ -174,7 +179,7 @@ class Run:
 
     def _use_certificate(self):
         """Take the Newton step that a look in vain has found, where the solver can go on from its end."""
-        move = self.certificate.move
+        move = None if self.certificate is None or self.told_to_stop else self.certificate.move
         if move is None or not self.method.learns_from_steps or self.iteration >= self.max_iter:
             return
         end = self.problem.evaluate(self.point.u + move)
@@ -227,7 +232,7 @@ class Run:
         certificate = self.certificate = certify(self.problem, self.point, self._factors(), self._threshold)
         if self._is_perfect():
             return "optimal"
-        if certificate.decrement <= self._threshold(certificate.decrement):
+        if certificate.decrement <= min(self._threshold(certificate.decrement), np.finfo(float).max):
             if certificate.downhill is not None:
                 if self.method.leaves_saddles or stalled or self._stands_still(certificate.decrement):
                     return self._leave_saddle(certificate.downhill)
@@ -260,6 +265,8 @@ class Run:
 
     def _last_look(self, status):
         """Whether a run that ends without a certificate ends for a better reason."""
+        if self.best is self.outside:
+            return status
         if self.point is not self.best:
             self.problem, self.point = self.problem.refactored(self.problem.factor, self.best)
         if self._would_look_in_vain():
@@ -293,6 +300,7 @@ class Run:
         factor = self._factor_at(theta)
         self.problem = Preconditioned(self.objective, factor, theta, self.counts).restricted()
         self.point = self.best = self.problem.start()
+        self.certificate = None
         self._after_refresh()
 
     # -- refreshing the preconditioner ------------------------------------------------------------------------------
@@ -313,11 +321,20 @@ class Run:
     def _refresh(self):
         factor = self._factor_at(self.point.theta)
         if self.in_units and not factor.reaches_all:
-            # units led to where the new coordinates cannot follow
-            self._restart(self.objective.start())
+            self._move_inside(factor)
         else:
             self._move_to(factor)
         self.in_units = False
+
+    def _move_inside(self, factor):
+        """Go on where coordinates that cannot reach every point come nearest; the best point is not forgotten."""
+        self.outside = self.best
+        origin = factor.restrict(self.point.theta)
+        self.problem = Preconditioned(self.objective, factor, origin, self.counts)
+        self.point = self.problem.start()
+        if self.point.value <= self.best.value:
+            self.best = self.point
+        self._after_refresh()
 
     def _move_to(self, factor):
         """Go on in the coordinates of another factor."""

@@ -25,6 +25,9 @@ _BATCH_GROWTH = 4
 #: an automatic clip value, in square roots of the scale: gradients of unit curvature start at no more than 1.4
 _CLIP_SHARE = 0.3
 
+#: ... and no smaller than this share of the first gradient
+_LEAST_CLIP = 0.1
+
 #: Adam's epsilon: entries of the gradient below it are not blown up
 _ADAM_FLOOR = 1e-8
 
@@ -386,7 +389,10 @@ class Clip(_FirstOrder):
     def _direction(self, scale, point):
         if self.clip_value != "auto":
             return Clipped(self.clip_value, self.by)
-        return Clipped(_CLIP_SHARE * (np.sqrt(scale) if scale else np.abs(point.slope).max() or 1.0), self.by)
+        largest = np.abs(point.slope).max()
+        # a constant target has a scale of rounding only
+        size = max(np.sqrt(scale), _LEAST_CLIP * largest) if scale else largest
+        return Clipped(_CLIP_SHARE * (size or 1.0), self.by)
 
 
 class MethodRun:
@@ -605,11 +611,11 @@ class _LBFGSRun(MethodRun):
     """One run of `LBFGS`."""
 
     refresh_every = _REFRESH_LBFGS
-    learns_from_steps = True
 
     def __init__(self, spec):
         self.direction, self.rate = LimitedMemory(spec.memory), spec.learning_rate
         self.is_textbook = spec.learning_rate != "auto"
+        self.learns_from_steps = not self.is_textbook
 
     def reset(self):
         """See `MethodRun.reset`."""

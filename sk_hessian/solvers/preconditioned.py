@@ -16,6 +16,7 @@ class Identity:
 
     certifies = False
     curvature = None
+    inflation = np.inf
     is_full = False
 
     def __init__(self, theta):
@@ -40,6 +41,7 @@ class Refined:
 
     def __init__(self, outer, L, theta, certifies):
         self.outer, self.L, self.theta, self.certifies = outer, L, theta, certifies
+        self.inflation = 1.0 if certifies else np.inf
 
     def apply(self, u):
         """P L^-T u."""
@@ -201,7 +203,7 @@ def factor_at(objective, kind, theta, counts, exact=False):
         counts.hessians += sketch.n_rows / objective.n_rows
         factor = sketch.preconditioner(theta, kind, curvature=objective.curvature)
         if not sketch.is_dependent:
-            return factor.uncertified()
+            return factor.uncertified(objective.inflation(factor))
     counts.hessians += 1.0
     factor = objective.preconditioner(theta, kind, curvature=objective.curvature)
     return Identity(theta) if factor is None else factor

@@ -283,3 +283,19 @@ def test_raw_predictions_are_kept_for_their_own_theta_only(rng):
     assert model.sample(np.arange(20)).hessian_matrix(a) == pytest.approx(
         GLMObjective(X[:20], y[:20], BinaryCrossEntropy(), penalty=0.1).hessian_matrix(a)
     )
+
+
+@pytest.mark.parametrize("rare", [False, True])
+def test_a_sketch_is_no_larger_than_it_says(rare, rng):
+    """So that a decrement by its factor, so many times larger, bounds the true one."""
+    X = rng.normal(size=(60_000, 30))
+    if rare:
+        X[:, 0] = rng.random(60_000) < 1e-3
+    y = (X[:, 1] + rng.logistic(size=60_000) > 0).astype(float)
+    model = GLMObjective(X, y, BinaryCrossEntropy(), penalty=1e-6)
+    theta = rng.normal(size=31) * 0.2
+    factor = model.sketch().preconditioner(theta, "full", curvature="observed")
+    inflation = model.inflation(factor)
+    least = np.linalg.eigvalsh(factor.inner.congruence(model._curvature(theta, "observed", factor.columns)))[0]
+    assert 1 / inflation <= least
+    assert inflation <= 40

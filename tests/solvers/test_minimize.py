@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
 from scipy.optimize import rosen, rosen_der, rosen_hess
+from sklearn.datasets import load_digits
 
-from sk_hessian.objectives import BinaryCrossEntropy, FunctionObjective, GLMObjective, SquaredLoss
+from sk_hessian.objectives import BinaryCrossEntropy, FunctionObjective, GLMObjective, SoftmaxCrossEntropy, SquaredLoss
 from sk_hessian.solvers import LBFGS, SGD, SOLVERS, Clip, Momentum, Newton, Result, check_solver, minimize
 from sk_hessian.solvers.result import HISTORY_COLUMNS
 from tests import problems
@@ -249,3 +250,32 @@ def test_known_answers_by_minimize(solver):
     result = minimize(objective, objective.start(), solver, tol=1e-8)
     assert result.status == "optimal"
     np.testing.assert_allclose(problem.X @ (result.x[:-1] - problem.coef[0]), 0, atol=1e-6)
+
+
+def test_negative_curvature_is_no_certificate():
+    """Too many parameters for a matrix, and a saddle's slope so small that conjugate gradients stop at once."""
+
+    def fun(x):
+        a, gradient = x[0], x.copy()
+        gradient[0] = 5e-4 * (a**3 - a)
+        return 0.5 * np.sum(x[1:] ** 2) + 5e-4 * (a**4 / 4 - a**2 / 2), gradient
+
+    start = np.zeros(600)
+    start[0] = 0.3
+    result = minimize(FunctionObjective(fun, jac=True), start, Newton(linear_solver="cg"), max_iter=200)
+    assert result.status != "optimal" or abs(result.x[0]) == pytest.approx(1, abs=1e-2)
+
+
+def test_steps_of_a_certificate_are_iterations_that_a_callback_sees():
+    X, y = load_digits(return_X_y=True)
+    model = GLMObjective(X[:300], y[:300], SoftmaxCrossEntropy(10), penalty=1e-3)
+    seen = []
+    result = minimize(model, model.start(), "lbfgs", tol=0.3, callback=lambda state: seen.append(state.iteration))
+    assert seen == list(range(1, result.nit + 1))
+
+
+def test_a_float_learning_rate_of_lbfgs_is_taken_as_it_is():
+    X, y = load_digits(return_X_y=True)
+    model = GLMObjective(X[:300], y[:300], SoftmaxCrossEntropy(10), penalty=1e-3)
+    result = minimize(model, model.start(), LBFGS(learning_rate=0.5), tol=0.3, max_iter=60)
+    assert set(result.history["step"][1:]) == {0.5}
