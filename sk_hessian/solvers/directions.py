@@ -389,7 +389,7 @@ class Clip(_FirstOrder):
     def _direction(self, scale, point):
         if self.clip_value != "auto":
             return Clipped(self.clip_value, self.by)
-        largest = np.abs(point.slope).max()
+        largest = np.abs(point.slope).max(initial=0.0)
         # a constant target has a scale of rounding only
         size = max(np.sqrt(scale), _LEAST_CLIP * largest) if scale else largest
         return Clipped(_CLIP_SHARE * (size or 1.0), self.by)
