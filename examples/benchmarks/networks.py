@@ -14,12 +14,13 @@ from dataclasses import dataclass
 import measure
 import numpy as np
 from problems import _boston, _concrete
-from sklearn.datasets import load_diabetes, make_friedman1
+from sklearn.datasets import load_diabetes, load_digits, make_friedman1
 from sklearn.model_selection import train_test_split
+from sklearn.neural_network import MLPClassifier as TheirClassifier
 from sklearn.neural_network import MLPRegressor as Theirs
 from sklearn.preprocessing import StandardScaler
 
-from sk_hessian.neural_network import MLPRegressor
+from sk_hessian.neural_network import MLPClassifier, MLPRegressor
 
 ALPHA = 1e-4
 
@@ -37,6 +38,17 @@ PEERS = {
     "adam": {"tol": 1e-7, "n_iter_no_change": 50},
     "sgd": {"tol": 1e-7, "n_iter_no_change": 50, "learning_rate": "adaptive", "learning_rate_init": 0.1},
     "lbfgs": {"tol": 1e-9, "max_fun": 10**6},
+}
+
+#: classifiers of raw digits, one hidden layer of 50 rectifiers: name -> a maker of networks
+DIGITS = {
+    "scikit-learn adam": lambda seed: TheirClassifier((50,), random_state=seed, max_iter=1000),
+    "scikit-learn sgd": lambda seed: TheirClassifier((50,), solver="sgd", random_state=seed, max_iter=1000),
+    "scikit-learn lbfgs": lambda seed: TheirClassifier((50,), solver="lbfgs", random_state=seed, max_iter=1000),
+    "sk_hessian newton, 10": lambda seed: MLPClassifier((50,), solver="newton", random_state=seed, max_iter=10),
+    "sk_hessian sgd, 50": lambda seed: MLPClassifier((50,), solver="sgd", random_state=seed, max_iter=50),
+    "sk_hessian auto, 50": lambda seed: MLPClassifier((50,), random_state=seed, max_iter=50),
+    "sk_hessian auto, early": lambda seed: MLPClassifier((50,), random_state=seed, early_stopping=True),
 }
 
 #: share above scikit-learn's final loss that counts as reached
@@ -66,6 +78,8 @@ def main():
         for hidden in (10, 20):
             if options.only in name and options.hidden in (0, hidden):
                 report(name, hidden, split(*load()), options)
+    if options.only in "digits":
+        report_digits(options.seeds)
 
 
 def arguments():
@@ -95,6 +109,22 @@ def report(name, hidden, data, options):
     for who, trainings in runs.items():
         print(f"  {who:20}" + summary(trainings, best))
     print("  " + verdict(runs), flush=True)
+
+
+def report_digits(seeds):
+    """Test accuracy and seconds of the classifiers, each over the same splits."""
+    X, y = load_digits(return_X_y=True)
+    print(f"digits, {len(y):,} x {X.shape[1]}, raw, 50 relu; median of {seeds} seeds and splits")
+    for who, make in DIGITS.items():
+        trainings = []
+        for seed in range(seeds):
+            X_train, X_test, y_train, y_test = train_test_split(X, y, random_state=seed)
+            start, network = measure.now(), make(seed)
+            with measure.quiet():
+                network.fit(X_train, y_train)
+            trainings.append((network.score(X_test, y_test), measure.now() - start))
+        accuracy, seconds = np.median(trainings, axis=0)
+        print(f"  {who:24}test accuracy {accuracy:.3f}   {seconds:6.3f} s", flush=True)
 
 
 def theirs(solver, shape):
