@@ -381,7 +381,8 @@ class MLPRegressor(RegressorMixin, _Network):
         return prediction[:, 0] if prediction.shape[1] == 1 else prediction
 
     def _score(self, raw, y, weight):
-        return r2_score(y, self._predicted(raw), sample_weight=weight) if np.isfinite(raw).all() else -np.inf
+        prediction = self._predicted(raw)
+        return r2_score(y, prediction, sample_weight=weight) if np.isfinite(prediction).all() else -np.inf
 
     @available_if(_steps_by_minibatches)
     def partial_fit(self, X, y, sample_weight=None):

@@ -12,11 +12,11 @@ class HeldOut:
     Parameters
     ----------
     score : callable
-        ``score(theta) -> float``, more is better.
+        ``score(theta) -> float``, more is better; nan counts as minus infinity.
     tol : float
         A score counts as better only by more than this.
     patience : int
-        Iterations without a better score after which to stop.
+        Iterations without a better score after which to stop, once there was a finite one.
     """
 
     def __init__(self, score, tol, patience):
@@ -27,10 +27,12 @@ class HeldOut:
     def __call__(self, state):
         """Whether to stop."""
         score = self._score(state.x)
+        score = -np.inf if np.isnan(score) else score
         self.scores.append(score)
         if score > self.best_score:
             self.best_score, self.best = score, state.x
-        self._waited = 0 if score > self._mark + self._tol else self._waited + 1
+        is_better = score > self._mark + self._tol
+        self._waited = 0 if is_better or self.best is None else self._waited + 1
         self._mark = max(self._mark, score)
         return self._waited >= self._patience
 
@@ -87,7 +89,8 @@ def split(n_rows, fraction, classes, generator):
     ValueError
         For fewer rows than both parts need.
     """
-    held, needed = int(np.ceil(fraction * n_rows)), 1
+    # the R^2 of a single row is not defined
+    held, needed = int(np.ceil(fraction * n_rows)), 2
     if classes is not None:
         counts = np.bincount(classes)
         needed = np.count_nonzero(counts)

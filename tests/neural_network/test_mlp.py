@@ -1,4 +1,5 @@
 import pickle
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,8 +11,10 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import GridSearchCV
 
 from sk_hessian import _base
+from sk_hessian._validation import check_seed
 from sk_hessian.linear_model import HuberRegressor, LogisticRegression, PoissonRegressor, Ridge
 from sk_hessian.neural_network import MLPClassifier, MLPRegressor
+from sk_hessian.neural_network._stopping import HeldOut, split
 from sk_hessian.objectives import MLPObjective, SquaredLoss
 from sk_hessian.solvers import LBFGS, SGD, SOLVERS, Momentum, Newton, minimize
 
@@ -186,6 +189,38 @@ def test_early_stopping_keeps_the_best_weights_with_every_solver(kind, solver, r
     assert model.loss_ == pytest.approx(model.loss_curve_[best], rel=1e-12)
     again = clone(model).set_params(max_iter=best + 1).fit(X, y)
     np.testing.assert_allclose(again.coefs_[0], model.coefs_[0])
+
+
+@pytest.mark.parametrize("n", [2, 5, 10])
+def test_a_score_needs_two_rows(n, rng):
+    X, y = wave(rng, n)
+    message = f"validation_fraction=0.1 leaves {n - 1} rows to train and 1 to hold out, but each part needs at least 2"
+    with pytest.raises(ValueError, match=message):
+        MLPRegressor(**SMALL, early_stopping=True).fit(X, y)
+    with pytest.raises(ValueError, match=message):
+        MLPClassifier(**SMALL, early_stopping=True).fit(X, np.column_stack([y > 0, y < 1]).astype(int))
+
+
+def test_early_stopping_waits_for_a_first_score():
+    scores = [np.nan, -np.inf, np.nan, 0.5, np.nan, 0.4, 0.3]
+    watch = HeldOut(lambda theta: scores[int(theta[0])], tol=1e-4, patience=2)
+    states = [SimpleNamespace(x=np.array([float(i)])) for i in range(7)]
+    assert [watch(state) for state in states] == [False] * 5 + [True] * 2
+    assert watch.scores == [-np.inf] * 3 + [0.5, -np.inf, 0.4, 0.3]
+    assert (watch.best_score, watch.best[0]) == (0.5, 3)
+
+
+@quiet
+@pytest.mark.parametrize("loss", ["poisson", "gamma"])
+def test_a_held_out_row_whose_prediction_overflows(loss, rng):
+    """The linear predictor of a row far outside is finite, its exponential is not."""
+    X = np.abs(rng.normal(size=(60, 1)))
+    y = np.exp(X[:, 0])
+    held = split(60, 0.1, None, np.random.default_rng(check_seed(0)))[1]
+    X[held[0]] = 1e4
+    model = MLPRegressor(loss, (), early_stopping=True, random_state=0, max_iter=20).fit(X, y)
+    assert np.isfinite(model.loss_)
+    assert -np.inf in model.validation_scores_
 
 
 def test_restarts_keep_the_best(rng):
