@@ -418,7 +418,8 @@ class MLPClassifier(ClassifierMixin, _Network):
     Parameters
     ----------
     hidden_layer_sizes, activation, alpha, solver, tol, max_iter, early_stopping, validation_fraction
-        As in `MLPRegressor`; the held-out rows have their share of every class.
+        As in `MLPRegressor`; the held-out rows have their share of every class as nearly as whole rows allow, a rare
+        one may have none, but the rows to train on have all.
     n_iter_no_change, warm_start, n_init, random_state, verbose
         As in `MLPRegressor`.
     class_weight : dict, "balanced" or None, default=None

@@ -1,4 +1,5 @@
 import pickle
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -221,6 +222,54 @@ def test_a_held_out_row_whose_prediction_overflows(loss, rng):
     model = MLPRegressor(loss, (), early_stopping=True, random_state=0, max_iter=20).fit(X, y)
     assert np.isfinite(model.loss_)
     assert -np.inf in model.validation_scores_
+
+
+@pytest.mark.parametrize("fraction", [0.1, 0.5, 0.6, 0.75, 0.9])
+@pytest.mark.parametrize("counts", [(18, 2), (10, 10), (30, 2, 2), (5, 4, 3)])
+def test_the_rows_to_train_on_have_every_class(counts, fraction):
+    y = np.repeat(np.arange(len(counts)), counts)
+    for seed in range(10):
+        try:
+            train, held = split(len(y), fraction, y, np.random.default_rng(seed))
+        except ValueError as error:
+            assert "early_stopping=True: validation_fraction" in str(error)
+            continue
+        assert set(y[train]) == set(y)
+        np.testing.assert_array_equal(np.sort(np.r_[train, held]), np.arange(len(y)))
+
+
+def test_a_class_that_is_not_trained_on_is_an_error(rng):
+    X, _ = wave(rng, 20)
+    model = MLPClassifier(early_stopping=True, validation_fraction=0.9, random_state=0)
+    with pytest.raises(ValueError, match=r"validation_fraction=0.9 leaves no row of a rare class to train on"):
+        model.fit(X, np.repeat([0, 1], [18, 2]))
+
+
+@pytest.mark.parametrize("status", ["optimal", "saddle", "stalled", "diverged", "stopped", "max_iter"])
+def test_the_verdict_on_the_last_point_is_not_said_of_the_best(status, rng):
+    X, y = wave(rng)
+    model = MLPObjective(X, y, SquaredLoss(), hidden_layer_sizes=(4,), activation="relu")
+    coefs, intercepts, _ = model.unpack(model.start(0))
+    intercepts[0][:2] = -1e3
+    best, last = model.pack(coefs, intercepts), model.start(1)
+    result = minimize(model, last, max_iter=1)
+    result = replace(
+        result, status=status, success=status == "optimal", convergence=replace(result.convergence, status=status)
+    )
+    watch = HeldOut(lambda theta: float(theta is best), tol=1e-4, patience=2)
+    for theta in (last, best, last):
+        watch(SimpleNamespace(x=theta))
+    restored = watch.restored(result, model)
+    assert restored.status == restored.convergence.status == ("max_iter" if status == "max_iter" else "stopped")
+    assert not restored.success
+    assert restored.message == restored.convergence.message
+    assert restored.message.startswith(f"{restored.status}: no better validation score than 1 in the last of 1 iter")
+    assert (f"which ended as {status};" in restored.message) == (status not in ("stopped", "max_iter"))
+    assert restored.message.endswith(DEAD[0])
+    value, gradient = model.value_and_gradient(best)
+    assert restored.fun == restored.convergence.objective == value
+    np.testing.assert_array_equal(restored.jac, gradient)
+    np.testing.assert_array_equal(restored.x, best)
 
 
 def test_restarts_keep_the_best(rng):
