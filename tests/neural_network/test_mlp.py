@@ -357,6 +357,16 @@ def test_a_loss_that_is_not_finite_keeps_the_best_weights(rng):
     assert model.loss_ == min(v for v in model.history_["objective"] if np.isfinite(v))
 
 
+def test_labels_that_are_constant_are_named(rng):
+    X, y = wave(rng)
+    labels = np.column_stack([y > 0, np.ones(150), np.zeros(150)]).astype(int)
+    with pytest.warns(ConvergenceWarning, match="max_iter: .* Label 1 is the same for every row: its bias grows"):
+        model = MLPClassifier(**SMALL, tol=1e-12, max_iter=5).fit(X, labels)
+    assert "Label 2 is the same for every row: its bias grows without end." in model.convergence_.message
+    assert "Label 0" not in model.convergence_.message
+    assert "Label" not in MLPRegressor(**SMALL).fit(X, np.zeros(150)).convergence_.message
+
+
 def test_dead_rectifiers_are_counted(rng):
     X, y = wave(rng)
     model = MLPObjective(X, y, SquaredLoss(), hidden_layer_sizes=(4, 3), activation="relu")
