@@ -99,7 +99,8 @@ class SolvedEstimator(BaseEstimator):
         y : array-like of shape (n_samples,)
             Target, shape (n_samples, n_targets) where several are allowed.
         sample_weight : array-like of shape (n_samples,), optional
-            Non-negative; a row of weight 2 counts like two rows.
+            Non-negative; a row of weight 2 counts like two rows. Where some are zero the other rows of X are copied to
+            memory, even of a memory map.
 
         Returns
         -------

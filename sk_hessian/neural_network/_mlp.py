@@ -173,6 +173,8 @@ class _Network(SolvedEstimator):
     def _partial_fit(self, X, y, sample_weight):
         """One epoch of minibatches from the current weights, in units of all rows seen so far."""
         self._check_all_parameters()
+        if self.early_stopping:
+            raise ValueError("partial_fit does not support early_stopping=True: it holds no rows out")
         is_first = not hasattr(self, "coefs_")
         options = self._target_options()
         X, y, weight = _validation.check_training_data(self, X, y, sample_weight, reset=is_first, **options)
@@ -267,7 +269,7 @@ class MLPRegressor(RegressorMixin, _Network):
         Most outer iterations; epochs for a stochastic solver.
     early_stopping : bool, default=False
         Hold out some rows, stop when their score no longer gets better, and go back to the best weights; with every
-        solver.
+        solver, but not with ``partial_fit``. Both parts of X are copied to memory, even of a memory map.
     validation_fraction : float, default=0.1
         Share of the rows that ``early_stopping`` holds out.
     n_iter_no_change : int, default=10
@@ -381,7 +383,8 @@ class MLPRegressor(RegressorMixin, _Network):
         return prediction[:, 0] if prediction.shape[1] == 1 else prediction
 
     def _score(self, raw, y, weight):
-        return r2_score(y, self._predicted(raw), sample_weight=weight) if np.isfinite(raw).all() else -np.inf
+        prediction = self._predicted(raw)
+        return r2_score(y, prediction, sample_weight=weight) if np.isfinite(prediction).all() else -np.inf
 
     @available_if(_steps_by_minibatches)
     def partial_fit(self, X, y, sample_weight=None):
@@ -417,7 +420,8 @@ class MLPClassifier(ClassifierMixin, _Network):
     Parameters
     ----------
     hidden_layer_sizes, activation, alpha, solver, tol, max_iter, early_stopping, validation_fraction
-        As in `MLPRegressor`; the held-out rows have their share of every class.
+        As in `MLPRegressor`; the held-out rows have their share of every class as nearly as whole rows allow, a rare
+        one may have none, but the rows to train on have all.
     n_iter_no_change, warm_start, n_init, random_state, verbose
         As in `MLPRegressor`.
     class_weight : dict, "balanced" or None, default=None
@@ -486,6 +490,7 @@ class MLPClassifier(ClassifierMixin, _Network):
             y = y.toarray()
         if y.ndim == 2 and y.shape[1] == 1:
             y = column_or_1d(y, warn=True)
+        self._check_same_kind(y)
         if y.ndim == 2:
             return self._encode_labels(y), weight, BinaryCrossEntropy(y.shape[1])
         if hasattr(self, "_known_classes"):
@@ -587,7 +592,15 @@ class MLPClassifier(ClassifierMixin, _Network):
             classes = np.unique(check_array(classes, ensure_2d=False, dtype=None, input_name="classes"))
             if former is not None and not np.array_equal(classes, former):
                 raise ValueError(f"classes={classes} are not those of the former calls, {former}")
+            if len(classes) < 2:
+                raise ValueError(f"classes has only one class, {classes[0]!r}: a classifier needs at least two classes")
         self._known_classes = former if classes is None else classes
+
+    def _check_same_kind(self, y):
+        """Refuse to go on from weights for classes with labels, or the other way round."""
+        if hasattr(self, "_known_classes") and hasattr(self, "coefs_") and self._multilabel != (y.ndim == 2):
+            now, former = ("classes", "several labels") if self._multilabel else ("several labels", "classes")
+            raise ValueError(f"y has {now}, but the former calls had {former}: fit a new estimator")
 
     def _index_of(self, y):
         unknown = np.setdiff1d(y, self._known_classes)

@@ -12,11 +12,11 @@ class HeldOut:
     Parameters
     ----------
     score : callable
-        ``score(theta) -> float``, more is better.
+        ``score(theta) -> float``, more is better; nan counts as minus infinity.
     tol : float
         A score counts as better only by more than this.
     patience : int
-        Iterations without a better score after which to stop.
+        Iterations without a better score after which to stop, once there was a finite one.
     """
 
     def __init__(self, score, tol, patience):
@@ -27,25 +27,31 @@ class HeldOut:
     def __call__(self, state):
         """Whether to stop."""
         score = self._score(state.x)
+        score = -np.inf if np.isnan(score) else score
         self.scores.append(score)
         if score > self.best_score:
             self.best_score, self.best = score, state.x
-        self._waited = 0 if score > self._mark + self._tol else self._waited + 1
+        is_better = score > self._mark + self._tol
+        self._waited = 0 if is_better or self.best is None else self._waited + 1
         self._mark = max(self._mark, score)
         return self._waited >= self._patience
 
     def restored(self, result, objective):
-        """``result`` at the parameters of the best score; "stopped" where those are not the last ones."""
+        """``result`` at the parameters of the best score, if those are not the last ones.
+
+        What the run found of its last point does not hold there: only "max_iter" is kept, all else is "stopped".
+        """
         if self.best is None or np.array_equal(self.best, result.x):
             return result
         value, gradient = objective.value_and_gradient(self.best)
-        status = "stopped" if result.status == "optimal" else result.status
-        text = result.message
-        if status == "stopped":
-            text = (
-                f"stopped: no better validation score than {self.best_score:.6g} in the last of {result.nit} "
-                "iterations; the weights are those of the best one."
-            )
+        status = "max_iter" if result.status == "max_iter" else "stopped"
+        end = "" if result.status in ("max_iter", "stopped") else f", which ended as {result.status}"
+        text = (
+            f"{status}: no better validation score than {self.best_score:.6g} in the last of {result.nit} "
+            f"iterations{end}; the weights are those of the best one."
+        )
+        advice = ["Use a larger max_iter."] if status == "max_iter" else []
+        text = " ".join([text, *advice, *objective.remarks(self.best)])
         verdict = replace(
             result.convergence,
             status=status,
@@ -53,6 +59,7 @@ class HeldOut:
             objective=value,
             decrement=np.nan,
             gradient_norm=float(np.abs(gradient).max()),
+            separation=None,
         )
         return replace(
             result,
@@ -75,7 +82,8 @@ def split(n_rows, fraction, classes, generator):
     fraction : float
         Share to hold out.
     classes : ndarray of shape (n_rows,) or None
-        Classes of which both parts have their share.
+        Classes of which both parts have their share as nearly as whole rows allow: the part to train on has every
+        class, the part that is held out may lack rare ones.
     generator : numpy.random.Generator
 
     Returns
@@ -85,9 +93,10 @@ def split(n_rows, fraction, classes, generator):
     Raises
     ------
     ValueError
-        For fewer rows than both parts need.
+        For fewer rows than both parts need, or a class of which no row is left to train on.
     """
-    held, needed = int(np.ceil(fraction * n_rows)), 1
+    # the R^2 of a single row is not defined
+    held, needed = int(np.ceil(fraction * n_rows)), 2
     if classes is not None:
         counts = np.bincount(classes)
         needed = np.count_nonzero(counts)
@@ -99,4 +108,10 @@ def split(n_rows, fraction, classes, generator):
             f"hold out, but each part needs at least {needed}; change validation_fraction, or pass more rows"
         )
     seed = int(generator.integers(2**31))
-    return train_test_split(np.arange(n_rows), test_size=held, random_state=seed, stratify=classes)
+    train, rest = train_test_split(np.arange(n_rows), test_size=held, random_state=seed, stratify=classes)
+    if classes is not None and len(np.unique(classes[train])) < needed:
+        raise ValueError(
+            f"early_stopping=True: validation_fraction={fraction} leaves no row of a rare class to train on; lower "
+            "validation_fraction, or pass more rows of that class"
+        )
+    return train, rest

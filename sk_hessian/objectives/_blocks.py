@@ -305,7 +305,7 @@ class Rows:
         self.n_rows, self.n_features = X.shape
         self.is_sparse = sp.issparse(X)
 
-    def blocks(self, columns=None, dense=False):
+    def blocks(self, columns=None, dense=False, width=0):
         """Yield ``(block, y, weight)``.
 
         Parameters
@@ -314,8 +314,10 @@ class Rows:
             The coordinates in which the rows will be needed.
         dense : bool
             Whether they will be needed as dense rows even if X is sparse.
+        width : int
+            Further numbers that will be needed for each row.
         """
-        for part in self._parts(columns, dense):
+        for part in self._parts(columns, dense, width):
             yield self._block(part)
 
     def _parts(self, columns=None, dense=False, width=0):
@@ -370,9 +372,9 @@ class Rows:
         parts = (slice(start, start + _TARGET_ROWS) for start in starts)
         return sum(function(self.y[part], self.weight[part]) for part in parts)
 
-    def gather(self, function):
-        """``function(block, y, weight)`` of all blocks, stacked by rows."""
-        return np.concatenate([function(*block) for block in self.blocks()])
+    def gather(self, function, width=0):
+        """``function(block, y, weight)`` of all blocks, stacked by rows; ``width`` as of `reduce`."""
+        return np.concatenate([function(*block) for block in self.blocks(width=width)])
 
     def take(self, rows):
         """The same for some rows, copied."""

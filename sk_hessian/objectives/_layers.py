@@ -257,4 +257,5 @@ def network_predictions(X, layers, activation):
     ndarray of shape (n, k)
     """
     rows = Rows(as_rows(X), np.zeros(X.shape[0]), np.zeros(X.shape[0]))
-    return rows.gather(lambda block, y, weight: Forward(block, layers, activation).raw)
+    width = 2 * sum(len(b) for _, b in layers)
+    return rows.gather(lambda block, y, weight: Forward(block, layers, activation).raw, width)

@@ -20,6 +20,7 @@ from sk_hessian.objectives._blocks import Columns, DenseBlock, Scratch, weighted
 from sk_hessian.objectives._layers import Coordinates, Forward, MLPFactor, Moments, network_predictions
 from sk_hessian.objectives._mean_loss import ROUNDINGS, MeanLossObjective
 from sk_hessian.objectives.activations import ACTIVATIONS
+from sk_hessian.objectives.losses import BinaryCrossEntropy
 
 #: up to so many parameters the Hessian is formed as a matrix
 MAX_DENSE = 2000
@@ -511,7 +512,21 @@ class MLPObjective(MeanLossObjective):
         return theta
 
     def remarks(self, theta):
-        """See `Objective.remarks`: rectifiers that no row reaches, whose weights no gradient moves any more."""
+        """See `Objective.remarks`: labels without an optimum, and rectifiers that no row reaches."""
+        return self._constant_labels() + self._dead_rectifiers(theta)
+
+    def _constant_labels(self):
+        """Labels that all rows or none have: no penalty holds their biases, so that the loss falls for ever."""
+        if not isinstance(self.loss, BinaryCrossEntropy):
+            return []
+        y = self.rows.y.reshape(self.n_rows, -1)
+        return [
+            f"Label {label} is the same for every row: its bias grows without end."
+            for label in np.flatnonzero((y == y[0]).all(axis=0))
+        ]
+
+    def _dead_rectifiers(self, theta):
+        """Hidden units that are zero for every row, whose weights no gradient moves any more."""
         if self.activation is not ACTIVATIONS["relu"] or self.convex:
             return []
         parameters = self._parameters(theta)

@@ -1,4 +1,6 @@
 import pickle
+from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,8 +12,10 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import GridSearchCV
 
 from sk_hessian import _base
+from sk_hessian._validation import check_seed
 from sk_hessian.linear_model import HuberRegressor, LogisticRegression, PoissonRegressor, Ridge
 from sk_hessian.neural_network import MLPClassifier, MLPRegressor
+from sk_hessian.neural_network._stopping import HeldOut, split
 from sk_hessian.objectives import MLPObjective, SquaredLoss
 from sk_hessian.solvers import LBFGS, SGD, SOLVERS, Momentum, Newton, minimize
 
@@ -188,6 +192,82 @@ def test_early_stopping_keeps_the_best_weights_with_every_solver(kind, solver, r
     np.testing.assert_allclose(again.coefs_[0], model.coefs_[0])
 
 
+@pytest.mark.parametrize("n", [2, 5, 10])
+def test_a_score_needs_two_rows(n, rng):
+    X, y = wave(rng, n)
+    message = f"validation_fraction=0.1 leaves {n - 1} rows to train and 1 to hold out, but each part needs at least 2"
+    with pytest.raises(ValueError, match=message):
+        MLPRegressor(**SMALL, early_stopping=True).fit(X, y)
+    with pytest.raises(ValueError, match=message):
+        MLPClassifier(**SMALL, early_stopping=True).fit(X, np.column_stack([y > 0, y < 1]).astype(int))
+
+
+def test_early_stopping_waits_for_a_first_score():
+    scores = [np.nan, -np.inf, np.nan, 0.5, np.nan, 0.4, 0.3]
+    watch = HeldOut(lambda theta: scores[int(theta[0])], tol=1e-4, patience=2)
+    states = [SimpleNamespace(x=np.array([float(i)])) for i in range(7)]
+    assert [watch(state) for state in states] == [False] * 5 + [True] * 2
+    assert watch.scores == [-np.inf] * 3 + [0.5, -np.inf, 0.4, 0.3]
+    assert (watch.best_score, watch.best[0]) == (0.5, 3)
+
+
+@quiet
+@pytest.mark.parametrize("loss", ["poisson", "gamma"])
+def test_a_held_out_row_whose_prediction_overflows(loss, rng):
+    """The linear predictor of a row far outside is finite, its exponential is not."""
+    X = np.abs(rng.normal(size=(60, 1)))
+    y = np.exp(X[:, 0])
+    held = split(60, 0.1, None, np.random.default_rng(check_seed(0)))[1]
+    X[held[0]] = 1e4
+    model = MLPRegressor(loss, (), early_stopping=True, random_state=0, max_iter=20).fit(X, y)
+    assert np.isfinite(model.loss_)
+    assert -np.inf in model.validation_scores_
+
+
+@pytest.mark.parametrize("fraction", [0.1, 0.3, 0.5])
+@pytest.mark.parametrize("counts", [(38, 2), (10, 10), (30, 2, 2), (12, 9, 9)])
+def test_the_rows_to_train_on_have_every_class(counts, fraction):
+    y = np.repeat(np.arange(len(counts)), counts)
+    for seed in range(10):
+        train, held = split(len(y), fraction, y, np.random.default_rng(seed))
+        assert set(y[train]) == set(y)
+        np.testing.assert_array_equal(np.sort(np.r_[train, held]), np.arange(len(y)))
+
+
+def test_a_class_that_is_not_trained_on_is_an_error(rng):
+    X, _ = wave(rng, 20)
+    model = MLPClassifier(early_stopping=True, validation_fraction=0.9, random_state=0)
+    with pytest.raises(ValueError, match=r"validation_fraction=0.9 leaves no row of a rare class to train on"):
+        model.fit(X, np.repeat([0, 1], [18, 2]))
+
+
+@pytest.mark.parametrize("status", ["optimal", "saddle", "stalled", "diverged", "stopped", "max_iter"])
+def test_the_verdict_on_the_last_point_is_not_said_of_the_best(status, rng):
+    X, y = wave(rng)
+    model = MLPObjective(X, y, SquaredLoss(), hidden_layer_sizes=(4,), activation="relu")
+    coefs, intercepts, _ = model.unpack(model.start(0))
+    intercepts[0][:2] = -1e3
+    best, last = model.pack(coefs, intercepts), model.start(1)
+    result = minimize(model, last, max_iter=1)
+    result = replace(
+        result, status=status, success=status == "optimal", convergence=replace(result.convergence, status=status)
+    )
+    watch = HeldOut(lambda theta: float(theta is best), tol=1e-4, patience=2)
+    for theta in (last, best, last):
+        watch(SimpleNamespace(x=theta))
+    restored = watch.restored(result, model)
+    assert restored.status == restored.convergence.status == ("max_iter" if status == "max_iter" else "stopped")
+    assert not restored.success
+    assert restored.message == restored.convergence.message
+    assert restored.message.startswith(f"{restored.status}: no better validation score than 1 in the last of 1 iter")
+    assert (f"which ended as {status};" in restored.message) == (status not in ("stopped", "max_iter"))
+    assert restored.message.endswith(DEAD[0])
+    value, gradient = model.value_and_gradient(best)
+    assert restored.fun == restored.convergence.objective == value
+    np.testing.assert_array_equal(restored.jac, gradient)
+    np.testing.assert_array_equal(restored.x, best)
+
+
 def test_restarts_keep_the_best(rng):
     X, y = wave(rng)
     losses = [MLPRegressor(**SMALL | {"random_state": seed}).fit(X, y).loss_ for seed in range(5)]
@@ -277,6 +357,16 @@ def test_a_loss_that_is_not_finite_keeps_the_best_weights(rng):
     assert model.loss_ == min(v for v in model.history_["objective"] if np.isfinite(v))
 
 
+def test_labels_that_are_constant_are_named(rng):
+    X, y = wave(rng)
+    labels = np.column_stack([y > 0, np.ones(150), np.zeros(150)]).astype(int)
+    with pytest.warns(ConvergenceWarning, match="max_iter: .* Label 1 is the same for every row: its bias grows"):
+        model = MLPClassifier(**SMALL, tol=1e-12, max_iter=5).fit(X, labels)
+    assert "Label 2 is the same for every row: its bias grows without end." in model.convergence_.message
+    assert "Label 0" not in model.convergence_.message
+    assert "Label" not in MLPRegressor(**SMALL).fit(X, np.zeros(150)).convergence_.message
+
+
 def test_dead_rectifiers_are_counted(rng):
     X, y = wave(rng)
     model = MLPObjective(X, y, SquaredLoss(), hidden_layer_sizes=(4, 3), activation="relu")
@@ -350,6 +440,35 @@ def test_partial_fit_of_classes_that_come_later(rng):
         model.partial_fit(X, y, classes=["a", "b"])
     with pytest.raises(ValueError, match="classes must be given in the first call"):
         clone(model).partial_fit(X, y)
+
+
+@pytest.mark.parametrize("kind", [MLPRegressor, MLPClassifier], ids=lambda k: k.__name__)
+def test_parts_are_not_stopped_early(kind, rng):
+    X, y = wave(rng, 20)
+    options = {} if kind is MLPRegressor else {"classes": [0, 1]}
+    with pytest.raises(ValueError, match="partial_fit does not support early_stopping=True"):
+        kind(early_stopping=True).partial_fit(X, (y > 0).astype(int), **options)
+
+
+@pytest.mark.parametrize("begins_with_labels", [True, False])
+def test_parts_do_not_change_between_classes_and_labels(begins_with_labels, rng):
+    X, y = wave(rng, 60)
+    labels, index = np.column_stack([y > 0, X[:, 0] > 0, X[:, 1] > 0]).astype(int), np.arange(60) % 3
+    first, second = (labels, index) if begins_with_labels else (index, labels)
+    model = MLPClassifier(**SMALL).partial_fit(X, first, classes=[0, 1, 2])
+    before = dict(vars(model))
+    now, former = ("classes", "several labels") if begins_with_labels else ("several labels", "classes")
+    with pytest.raises(ValueError, match=f"y has {now}, but the former calls had {former}"):
+        model.partial_fit(X, second)
+    assert vars(model) == before
+    assert model.partial_fit(X, first).n_iter_ == 2
+    assert model.fit(X, second).predict(X).shape == second.shape
+
+
+def test_parts_of_one_class_only(rng):
+    X, _ = wave(rng, 20)
+    with pytest.raises(ValueError, match=r"classes has only one class, .*0.*: a classifier needs at least two classes"):
+        MLPClassifier().partial_fit(X, np.zeros(20, dtype=int), classes=[0])
 
 
 def test_partial_fit_needs_minibatches():

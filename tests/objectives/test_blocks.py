@@ -60,6 +60,16 @@ def test_gather_keeps_the_order(rows, small_blocks, rng):
     np.testing.assert_allclose(rows.gather(lambda block, y, weight: block.product(V)), dense(rows) @ V, rtol=1e-6)
 
 
+def test_what_a_function_needs_for_each_row_makes_blocks_smaller(rows, monkeypatch):
+    monkeypatch.setattr(_blocks, "BLOCK_BYTES", 8 * (P + 16) * 10)
+    monkeypatch.setattr(_blocks, "_SPARSE_BYTES", 8 * (16 + 1) * 10)
+    sizes = []
+    gathered = rows.gather(lambda block, y, weight: sizes.append(len(y)) or y, width=16)
+    assert sizes == [len(y) for _, y, _ in rows.blocks(width=16)] == [10] * 10 + [1]
+    np.testing.assert_array_equal(gathered, rows.y)
+    assert len(list(rows.blocks())) < 11
+
+
 @pytest.mark.parametrize("fit_intercept", [True, False])
 @pytest.mark.parametrize("rank", [None, 3])
 def test_grams_and_squares(rows, small_blocks, fit_intercept, rank, rng):

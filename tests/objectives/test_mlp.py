@@ -11,6 +11,8 @@ from sk_hessian.objectives import (
     SoftmaxCrossEntropy,
     SquaredLoss,
     TweedieLoss,
+    _blocks,
+    _layers,
 )
 from sk_hessian.solvers import minimize
 from tests.objectives.cases import assert_close, container, differences, loss_id, targets
@@ -163,6 +165,24 @@ def test_coordinates_are_invertible_and_standardise(loss, rng):
     sums = (model.rows.X - columns.shift) / columns.scale @ coefs[0] + intercepts[0]
     coefs, intercepts, _ = model.unpack(theta)
     assert_close(sums, model.rows.X @ coefs[0] + intercepts[0], 1e-10)
+
+
+@pytest.mark.parametrize("kind", [np.asarray, sp.csr_array], ids=["dense", "csr"])
+def test_predictions_hold_the_hidden_units_of_a_block_only(kind, rng, monkeypatch):
+    model = MLPObjective(kind(rng.normal(size=(100, 2))), np.zeros(100), SquaredLoss(), hidden_layer_sizes=(50, 30))
+    theta, sizes = model.start(0), []
+    whole = model.raw(theta, model.rows.X)
+
+    class Counted(_layers.Forward):
+        def __init__(self, block, layers, activation):
+            super().__init__(block, layers, activation)
+            sizes.append(len(self.raw))
+
+    monkeypatch.setattr(_layers, "Forward", Counted)
+    for name in ("BLOCK_BYTES", "_SPARSE_BYTES"):
+        monkeypatch.setattr(_blocks, name, 8 * 10 * (2 * (50 + 30 + 1) + 2))
+    assert_close(model.raw(theta, model.rows.X), whole)
+    assert sizes == [10] * 10
 
 
 def test_a_constant_column_keeps_no_weight(rng):
