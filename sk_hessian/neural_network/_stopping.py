@@ -5,6 +5,12 @@ from dataclasses import replace
 import numpy as np
 from sklearn.model_selection import train_test_split
 
+#: what to do about a run that ended so
+_ADVICE = {
+    "max_iter": ["Use a larger max_iter."],
+    "diverged": ['Use learning_rate="auto", or a smaller one.'],
+}
+
 
 class HeldOut:
     """A callback of `minimize` that remembers the parameters of the best validation score.
@@ -39,19 +45,19 @@ class HeldOut:
     def restored(self, result, objective):
         """``result`` at the parameters of the best score, if those are not the last ones.
 
-        What the run found of its last point does not hold there: only "max_iter" is kept, all else is "stopped".
+        What the run found of its last point does not hold there: "max_iter" and "diverged", which are about the run,
+        are kept, all else is "stopped".
         """
         if self.best is None or np.array_equal(self.best, result.x):
             return result
         value, gradient = objective.value_and_gradient(self.best)
-        status = "max_iter" if result.status == "max_iter" else "stopped"
-        end = "" if result.status in ("max_iter", "stopped") else f", which ended as {result.status}"
+        status = result.status if result.status in ("max_iter", "diverged") else "stopped"
+        end = "" if result.status == status else f", which ended as {result.status}"
         text = (
             f"{status}: no better validation score than {self.best_score:.6g} in the last of {result.nit} "
             f"iterations{end}; the weights are those of the best one."
         )
-        advice = ["Use a larger max_iter."] if status == "max_iter" else []
-        text = " ".join([text, *advice, *objective.remarks(self.best)])
+        text = " ".join([text, *_ADVICE.get(status, []), *objective.remarks(self.best)])
         verdict = replace(
             result.convergence,
             status=status,

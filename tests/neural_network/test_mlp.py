@@ -256,11 +256,13 @@ def test_the_verdict_on_the_last_point_is_not_said_of_the_best(status, rng):
     for theta in (last, best, last):
         watch(SimpleNamespace(x=theta))
     restored = watch.restored(result, model)
-    assert restored.status == restored.convergence.status == ("max_iter" if status == "max_iter" else "stopped")
+    assert (
+        restored.status == restored.convergence.status == (status if status in ("max_iter", "diverged") else "stopped")
+    )
     assert not restored.success
     assert restored.message == restored.convergence.message
     assert restored.message.startswith(f"{restored.status}: no better validation score than 1 in the last of 1 iter")
-    assert (f"which ended as {status};" in restored.message) == (status not in ("stopped", "max_iter"))
+    assert (f"which ended as {status};" in restored.message) == (restored.status != status)
     assert restored.message.endswith(DEAD[0])
     value, gradient = model.value_and_gradient(best)
     assert restored.fun == restored.convergence.objective == value
