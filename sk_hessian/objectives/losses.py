@@ -46,7 +46,7 @@ class Loss:
     shift_invariant : bool
         True when adding a constant to all outputs changes nothing.
     is_smooth : bool
-        True when the curvature has no jumps: it changes at most e-fold over a `predictor_unit`.
+        True when the curvature changes at most e-fold over every `predictor_unit`, without jumps or poles.
     """
 
     n_outputs = 1
@@ -405,6 +405,7 @@ class TweedieLoss(Loss):
         self.link = link
         self.canonical = (link == "log" and power == 1) or (link == "identity" and power == 0)
         self.quadratic = link == "identity" and power == 0
+        self.is_smooth = link == "log" or power == 0
         self.convex = power == 0 if link == "identity" else 1 <= power <= 2
         self.convex = self.convex or (link == "identity" and power == 1)
         self.curvature = "observed" if link == "log" and self.convex else "expected"

@@ -15,8 +15,11 @@ from sk_hessian.solvers.linear import conjugate_gradient, lowest_eigenpair
 MOST_CHANGE = 0.1
 
 #: a factor serves at a point to which predictors move by no more than this; less where curvature may jump
-_NEARBY = 0.5
+_NEARBY = 1.0
 _NEARBY_JUMPS = 0.1
+
+#: a bound within this factor of the truth is as good as the truth
+_SLACK = 1.25
 
 #: up to so many parameters an exact factor is cheaper than conjugate gradients
 _SMALL = 200
@@ -80,10 +83,8 @@ def certify(problem, point, known, threshold):
         return _by_eigenvalues(problem, point, threshold)
     for factor in known:
         if factor.inflation < np.inf:
-            certificate = _by_near_factor(problem, point, factor)
-            if factor.certifies and certificate is not None:
-                return certificate
-            if certificate is not None and certificate.decrement <= threshold(certificate.decrement):
+            certificate = _by_near_factor(problem, point, factor, threshold)
+            if certificate is not None:
                 return certificate
     objective, size = problem.objective, problem.factor.shape[1]
     cheap = size <= _SMALL and objective.sketch() is None
@@ -97,19 +98,23 @@ def _changes(problem, point, *directions):
     return problem.objective.predictor_change(point.theta, directions)
 
 
-def _by_near_factor(problem, point, factor):
+def _by_near_factor(problem, point, factor, threshold):
     """From a factor of the exact Hessian, or of one at most ``inflation`` times as large, taken here or near.
 
     Where predictors move by c units curvature changes at most e^c-fold, twice that for a softmax model's outputs, which
-    move against each other; a decrement by a Hessian that is m times too large is at most m times too small.
+    move against each other; a decrement by a Hessian that is m times too large is at most m times too small. None where
+    that is too coarse to tell.
     """
     decrement, step = factor.newton(point.gradient)
-    decrement *= factor.inflation
     if factor.theta is point.theta:
-        return Certificate(decrement, _changes(problem, point, step)[0], step)
-    away, change = _changes(problem, point, point.theta - factor.theta, step)
-    limit = _NEARBY if problem.objective.is_smooth else _NEARBY_JUMPS
-    return Certificate(decrement * np.exp(2 * away), change, step) if away <= limit else None
+        away, change = 0.0, _changes(problem, point, step)[0]
+    else:
+        away, change = _changes(problem, point, point.theta - factor.theta, step)
+    if away > (_NEARBY if problem.objective.is_smooth else _NEARBY_JUMPS):
+        return None
+    slack = factor.inflation * np.exp(2 * away)
+    found = Certificate(decrement * slack, change, step)
+    return found if slack <= _SLACK or found.decrement <= threshold(found.decrement) else None
 
 
 def _by_exact_factor(problem, point):
