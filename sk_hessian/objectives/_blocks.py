@@ -21,6 +21,10 @@ BLOCK_BYTES = 2**20
 #: bytes of what a pass computes for the rows of a sparse block
 _SPARSE_BYTES = 2**26
 
+#: columns of a symmetric product, and numbers computed per row, from which on a second thread pays
+_PRODUCT_COLUMNS = 32
+_WIDE = 256
+
 #: rows of a block of targets
 _TARGET_ROWS = 2**16
 
@@ -350,13 +354,20 @@ class Rows:
             Further numbers that the function needs for each row.
         """
         parts = self._parts(columns, width=width)
-        workers = min(n_threads(self.X.nnz if self.is_sparse else self.X.size), len(parts))
+        workers = min(self._n_threads(columns, width), len(parts))
         if workers == 1:
             return self._combine(function, combine, parts)
         bounds = np.linspace(0, len(parts), workers + 1).astype(int)
         shares = [parts[a:b] for a, b in pairwise(bounds)]
         totals = run([partial(self._combine, function, combine, share) for share in shares])
         return [reduce(combine, terms) for terms in zip(*totals, strict=True)]
+
+    def _n_threads(self, columns, width):
+        """Threads for a pass: what waits for memory has nothing of a second one, products of many columns have."""
+        is_product = columns is not None and self.n_features >= _PRODUCT_COLUMNS
+        if not (is_product or width >= _WIDE):
+            return 1
+        return n_threads(self.X.nnz if self.is_sparse else self.X.size)
 
     def _combine(self, function, combine, parts):
         scratch = Scratch()
