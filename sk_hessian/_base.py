@@ -6,7 +6,7 @@ import warnings
 import numpy as np
 from scipy import sparse
 from scipy.special import log_expit, log_softmax
-from sklearn.base import BaseEstimator
+from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.validation import check_is_fitted, validate_data
 
@@ -55,9 +55,42 @@ def progress_printer(verbose):
     return show
 
 
-def log_probabilities(raw):
-    """Logarithms of the probabilities of classes, (n, n_classes), from log odds (n, 1) or logits (n, n_classes)."""
-    return np.hstack([log_expit(-raw), log_expit(raw)]) if raw.shape[1] == 1 else log_softmax(raw, axis=1)
+def class_indices(raw):
+    """The most probable class of each row, from log odds (n, 1) or logits (n, n_classes)."""
+    return (raw[:, 0] > 0).astype(int) if raw.shape[1] == 1 else raw.argmax(axis=1)
+
+
+class Classifier(ClassifierMixin):
+    """The probabilities of all classifiers, from raw predictions: log odds (n, 1) or logits (n, n_classes)."""
+
+    def predict_proba(self, X):
+        """Probability of each class, or of each label.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_classes)
+        """
+        return np.exp(self.predict_log_proba(X))
+
+    def predict_log_proba(self, X):
+        """Logarithm of the probability of each class, or of each label.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_classes)
+        """
+        return self._log_probabilities(self._raw_prediction(X))
+
+    def _log_probabilities(self, raw):
+        return np.hstack([log_expit(-raw), log_expit(raw)]) if raw.shape[1] == 1 else log_softmax(raw, axis=1)
 
 
 class SolvedEstimator(BaseEstimator):

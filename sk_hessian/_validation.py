@@ -8,7 +8,7 @@ from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import validate_data
 
-from sk_hessian.objectives import HuberLoss
+from sk_hessian.objectives import BinaryCrossEntropy, HuberLoss, SoftmaxCrossEntropy
 
 #: span of integer labels up to which they are counted rather than sorted
 _COUNTED = 10_000
@@ -169,3 +169,10 @@ def check_classes(y, weight, class_weight):
     if not ((weight > 0) & np.isfinite(weight)).all():
         raise ValueError("class_weight must be positive and finite; drop the rows of a class that should not count")
     return classes, index, weight
+
+
+def class_target(index, n_classes):
+    """The target as a loss wants it, and the loss, from the index of each row's class."""
+    if n_classes == 2:
+        return index.astype(float), BinaryCrossEntropy()
+    return index, SoftmaxCrossEntropy(n_classes)

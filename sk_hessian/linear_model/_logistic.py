@@ -2,15 +2,13 @@
 
 import numpy as np
 from scipy import sparse
-from sklearn.base import ClassifierMixin
 from sklearn.utils.validation import check_is_fitted
 
 from sk_hessian import _validation
-from sk_hessian._base import LinearModel, log_probabilities
-from sk_hessian.objectives import BinaryCrossEntropy, SoftmaxCrossEntropy
+from sk_hessian._base import Classifier, LinearModel, class_indices
 
 
-class LogisticRegression(ClassifierMixin, LinearModel):
+class LogisticRegression(Classifier, LinearModel):
     """Logistic regression: minimises C sum_i w_i loss(y_i, x_i) + |coef|^2 / 2.
 
     The loss is the binary cross-entropy for two classes and the softmax cross-entropy for more; the intercept is
@@ -97,9 +95,8 @@ class LogisticRegression(ClassifierMixin, LinearModel):
 
     def _encode(self, y, weight):
         self.classes_, index, weight = _validation.check_classes(y, weight, self.class_weight)
-        if len(self.classes_) == 2:
-            return index.astype(float), weight, BinaryCrossEntropy()
-        return index, weight, SoftmaxCrossEntropy(len(self.classes_))
+        target, loss = _validation.class_target(index, len(self.classes_))
+        return target, weight, loss
 
     def _strength(self, total_weight):
         return 1 / (self.C * total_weight)
@@ -137,34 +134,8 @@ class LogisticRegression(ClassifierMixin, LinearModel):
         -------
         ndarray of shape (n_samples,)
         """
-        raw = self.decision_function(X)
-        return self.classes_[(raw > 0).astype(int) if raw.ndim == 1 else raw.argmax(axis=1)]
-
-    def predict_proba(self, X):
-        """Probability of each class.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-
-        Returns
-        -------
-        ndarray of shape (n_samples, n_classes)
-        """
-        return np.exp(self.predict_log_proba(X))
-
-    def predict_log_proba(self, X):
-        """Logarithm of the probability of each class.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-
-        Returns
-        -------
-        ndarray of shape (n_samples, n_classes)
-        """
-        return log_probabilities(self._raw_prediction(X))
+        indices = class_indices(self._raw_prediction(X))
+        return self.classes_[indices]
 
     def sparsify(self):
         """Store ``coef_`` as a sparse matrix.

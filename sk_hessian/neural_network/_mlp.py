@@ -5,14 +5,14 @@ from numbers import Integral, Real
 import numpy as np
 from scipy import sparse
 from scipy.special import log_expit
-from sklearn.base import ClassifierMixin, RegressorMixin
+from sklearn.base import RegressorMixin
 from sklearn.metrics import accuracy_score, r2_score
 from sklearn.utils import check_array, column_or_1d
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 
 from sk_hessian import _validation
-from sk_hessian._base import SolvedEstimator, log_probabilities, restored_on_failure
+from sk_hessian._base import Classifier, SolvedEstimator, class_indices, restored_on_failure
 from sk_hessian.neural_network._stopping import HeldOut, split
 from sk_hessian.objectives import (
     ACTIVATIONS,
@@ -410,7 +410,7 @@ class MLPRegressor(RegressorMixin, _Network):
         return tags
 
 
-class MLPClassifier(ClassifierMixin, _Network):
+class MLPClassifier(Classifier, _Network):
     """A fully connected network for classification.
 
     Minimises sum_i w_i loss(y_i, f(x_i)) / sum_i w_i + alpha / (2 sum_i w_i) |weights|^2, the biases without penalty.
@@ -498,9 +498,8 @@ class MLPClassifier(ClassifierMixin, _Network):
         else:
             self.classes_, index, weight = _validation.check_classes(y, weight, self.class_weight)
         self._multilabel = False
-        if len(self.classes_) == 2:
-            return index.astype(float), weight, BinaryCrossEntropy()
-        return index, weight, SoftmaxCrossEntropy(len(self.classes_))
+        target, loss = _validation.class_target(index, len(self.classes_))
+        return target, weight, loss
 
     def _encode_labels(self, y):
         check_classification_targets(y)
@@ -522,7 +521,7 @@ class MLPClassifier(ClassifierMixin, _Network):
         """The class of each row, or its labels, from raw predictions."""
         if self._multilabel:
             return (raw > 0).astype(int)
-        return (raw[:, 0] > 0).astype(int) if raw.shape[1] == 1 else raw.argmax(axis=1)
+        return class_indices(raw)
 
     def _predicted(self, raw):
         indices = self._indices(raw)
@@ -531,32 +530,8 @@ class MLPClassifier(ClassifierMixin, _Network):
     def _score(self, raw, y, weight):
         return accuracy_score(y.astype(int), self._indices(raw), sample_weight=weight)
 
-    def predict_proba(self, X):
-        """Probability of each class, or of each label.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-
-        Returns
-        -------
-        ndarray of shape (n_samples, n_classes)
-        """
-        return np.exp(self.predict_log_proba(X))
-
-    def predict_log_proba(self, X):
-        """Logarithm of the probability of each class, or of each label.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-
-        Returns
-        -------
-        ndarray of shape (n_samples, n_classes)
-        """
-        raw = self._raw_prediction(X)
-        return log_expit(raw) if self._multilabel else log_probabilities(raw)
+    def _log_probabilities(self, raw):
+        return log_expit(raw) if self._multilabel else super()._log_probabilities(raw)
 
     # -- fit by parts ---------------------------------------------------------------------------------------------
 

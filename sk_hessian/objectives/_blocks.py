@@ -69,6 +69,16 @@ class Columns:
     basis: np.ndarray | None = None
     metric: np.ndarray | None = None
 
+    @classmethod
+    def raw(cls, n_features, fit_intercept):
+        """The columns as they are."""
+        return cls(np.zeros(n_features), np.ones(n_features), fit_intercept)
+
+    @classmethod
+    def standardising(cls, centre, deviation, ridge, fit_intercept):
+        """Each column centred, in units of its deviation and the root of its penalty together."""
+        return cls(centre, np.where(deviation > 0, np.hypot(deviation, ridge), np.inf), fit_intercept)
+
     @property
     def n_columns(self):
         """Number of coordinates of one output."""

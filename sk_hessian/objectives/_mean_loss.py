@@ -75,6 +75,14 @@ class MeanLossObjective(Objective):
         """The penalty and its gradient."""
         raise NotImplementedError
 
+    def _sum_curvature(self, theta, kind, coordinates):
+        """The Hessian in ``coordinates``, the penalty included; ``kind`` is "expected" where that is exact."""
+        raise NotImplementedError
+
+    def _new_sketch(self):
+        """See `Objective.sketch`; it is kept."""
+        raise NotImplementedError
+
     def start(self):
         """A feasible start."""
         raise NotImplementedError
@@ -97,6 +105,17 @@ class MeanLossObjective(Objective):
             penalty, slope = self._penalty_gradient(theta)
             value = value / self._total + penalty
             return (float(value) if np.isfinite(value) else np.inf), gradient / self._total + slope
+
+    def _curvature(self, theta, kind, coordinates):
+        """The Hessian in ``coordinates``; the latest one is kept, for a factor and Newton's method ask for it."""
+        kind = "expected" if self.is_exact("expected") else kind
+        if self._latest is not None:
+            at, of, within, H = self._latest
+            if of == kind and within is coordinates and np.array_equal(at, theta):
+                return H
+        H = self._sum_curvature(theta, kind, coordinates)
+        self._latest = theta.copy(), kind, coordinates, H
+        return H
 
     @cached_property
     def _column_sizes(self):
@@ -185,6 +204,14 @@ class MeanLossObjective(Objective):
 
         with np.errstate(over="ignore", invalid="ignore"):
             return self.rows.reduce(largest, combine=np.maximum, width=self._width)[0]
+
+    def sketch(self):
+        """See `Objective.sketch`."""
+        return self._sketch
+
+    @cached_property
+    def _sketch(self):
+        return self._new_sketch()
 
     def sample(self, rows):
         """See `Objective.sample`."""

@@ -239,20 +239,6 @@ class GLMObjective(MeanLossObjective):
         H = self._curvature(theta, kind, factor.columns)
         return factor.inner.congruence(H + self._shift_curvature(H, factor.columns))
 
-    def _curvature(self, theta, kind, columns):
-        """The Hessian in the coordinates of ``columns``, shape (n_columns k + constants,) squared.
-
-        The latest one is kept: a factor and Newton's method ask for it at the same point.
-        """
-        kind = "observed" if self.is_exact(kind) else kind
-        if self._latest is not None:
-            at, of, in_columns, H = self._latest
-            if of == kind and in_columns is columns and np.array_equal(at, theta):
-                return H
-        H = self._sum_curvature(theta, kind, columns)
-        self._latest = theta.copy(), kind, columns, H
-        return H
-
     def _wide_grams(self, predict, kind):
         """The blocks of the Hessian from rows that are kept in the coordinates of the basis."""
 
@@ -263,6 +249,7 @@ class GLMObjective(MeanLossObjective):
         return weighted_grams(self._basis_of.rows, pairs, Scratch())
 
     def _sum_curvature(self, theta, kind, columns):
+        """See `MeanLossObjective._sum_curvature`; shape (n_columns k + constants,) squared."""
         predict = self._predictor(theta)
         k, m = self.loss.n_outputs, self.loss.n_outputs + self.loss.n_constants
         upper = _output_pairs(k)
@@ -336,8 +323,7 @@ class GLMObjective(MeanLossObjective):
         """
         centre, deviation = self._moments
         ridge = np.sqrt(self.penalty.mean(axis=1) / self._mean_curvature)
-        scale = np.where(deviation > 0, np.hypot(deviation, ridge), np.inf)
-        return Columns(centre, scale, self.fit_intercept)
+        return Columns.standardising(centre, deviation, ridge, self.fit_intercept)
 
     @property
     def columns(self):
@@ -396,10 +382,6 @@ class GLMObjective(MeanLossObjective):
             raise ValueError(f"precondition={kind!r} is not available for this model; choose from {options}")
         return kind
 
-    def sketch(self):
-        """See `Objective.sketch`: a tenth of the rows, those with rare values among them and weighted for it."""
-        return self._sketch
-
     def _sketch_size(self):
         """Rows of a sketch, or None."""
         n, p = self.n_rows, self.n_features
@@ -409,8 +391,8 @@ class GLMObjective(MeanLossObjective):
             return None
         return size
 
-    @cached_property
-    def _sketch(self):
+    def _new_sketch(self):
+        """A tenth of the rows, those with rare values among them and weighted for it."""
         size = self._sketch_size()
         if size is None:
             return None
@@ -505,7 +487,7 @@ class GLMObjective(MeanLossObjective):
 
     @cached_property
     def _raw_units(self):
-        return Columns(np.zeros(self.n_features), np.ones(self.n_features), self.fit_intercept)
+        return Columns.raw(self.n_features, self.fit_intercept)
 
     def _curvature_diagonal(self, theta, curvature, columns):
         predict = self._predictor(theta)

@@ -255,18 +255,11 @@ class MLPObjective(MeanLossObjective):
             return factor.inner.congruence(self._curvature(theta, kind, factor.coordinates))
         return self._curvature(theta, kind, self._raw_units).copy()
 
-    def _curvature(self, theta, kind, coordinates):
-        """The Hessian in ``coordinates``; the latest one is kept, for a factor and Newton's method ask for it."""
-        kind = "expected" if self.is_exact("expected") else kind
-        if self._latest is not None:
-            at, of, within, H = self._latest
-            if of == kind and within is coordinates and np.array_equal(at, theta):
-                return H
+    def _sum_curvature(self, theta, kind, coordinates):
         H = self._gauss_newton(theta, coordinates) if kind == "expected" else self._exact(theta, coordinates)
         unit = coordinates.unit(self.n_parameters)
         H = unit[:, None] * H * unit
         H.flat[:: len(H) + 1] += self._penalty_diagonal(coordinates)
-        self._latest = theta.copy(), kind, coordinates, H
         return H
 
     def _penalty_diagonal(self, coordinates):
@@ -381,13 +374,11 @@ class MLPObjective(MeanLossObjective):
         """The standardised coordinates; the unit of a constant input is infinite, so that its weights stay zero."""
         centre, deviation, unit = self.moments.centre, self.moments.deviation, self.moments.output_unit
         ridge = np.sqrt(self.penalty / self._mean_curvature) / unit.mean()
-        scale = np.where(deviation > 0, np.hypot(deviation, ridge), np.inf)
-        return Coordinates(Columns(centre, scale, True), self.layers, unit)
+        return Coordinates(Columns.standardising(centre, deviation, ridge, True), self.layers, unit)
 
     @cached_property
     def _raw_units(self):
-        columns = Columns(np.zeros(self.n_features), np.ones(self.n_features), True)
-        return Coordinates(columns, self.layers, np.ones(self.loss.n_outputs))
+        return Coordinates(Columns.raw(self.n_features, True), self.layers, np.ones(self.loss.n_outputs))
 
     @property
     def exact_follows(self):
@@ -468,12 +459,8 @@ class MLPObjective(MeanLossObjective):
 
     # -- what the solvers ask -------------------------------------------------------------------------------------
 
-    def sketch(self):
-        """See `Objective.sketch`: one row of each equal stretch, ten for each parameter, where that saves most."""
-        return self._sketch
-
-    @cached_property
-    def _sketch(self):
+    def _new_sketch(self):
+        """One row of each equal stretch, ten for each parameter, where that saves most."""
         size = max(_SKETCH_PER_PARAMETER * self.n_parameters, _SKETCH_LEAST)
         if size * _SKETCH_SAVES > self.n_rows or not self.forms_hessian():
             return None
