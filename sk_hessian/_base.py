@@ -158,6 +158,41 @@ class SolvedEstimator(BaseEstimator):
         """Validate, minimise, and set the fitted attributes."""
         raise NotImplementedError
 
+    def fitted_objective(self, X, y, sample_weight=None):
+        """The objective on the rows that the estimator was fitted on, and the fitted parameters.
+
+        What `sk_hessian.inspection` looks at; nothing is kept.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        y : array-like of shape (n_samples,) or (n_samples, n_targets)
+        sample_weight : array-like of shape (n_samples,), optional
+            Rows of weight zero are left out.
+
+        Returns
+        -------
+        objective : sk_hessian.objectives.Objective
+        theta : ndarray of shape (n_parameters,)
+
+        Raises
+        ------
+        ValueError, TypeError
+            For bad input, naming the argument.
+        NotFittedError
+        """
+        check_is_fitted(self)
+        objective = self._objective_of(X, y, sample_weight, reset=False)
+        return objective, self._fitted_theta(objective)
+
+    def _objective_of(self, X, y, sample_weight, reset):
+        """The objective on checked rows; ``reset`` for a fit, which learns the features and the classes."""
+        raise NotImplementedError
+
+    def _fitted_theta(self, objective):
+        """The fitted attributes as parameters of an objective."""
+        raise NotImplementedError
+
     def _check_parameters(self):
         """Check the parameters that are not common to all."""
         raise NotImplementedError
@@ -223,30 +258,42 @@ class LinearModel(SolvedEstimator):
 
     def _fit(self, X, y, sample_weight):
         self._check_all_parameters()
-        X, y, weight = _validation.check_training_data(self, X, y, sample_weight, **self._target_options())
-        y, weight, loss = self._encode(y, weight)
-        strength = self._strength(weight.sum())
-        objective = GLMObjective(
+        objective = self._objective_of(X, y, sample_weight, reset=True)
+        result = self._minimize(objective, self._start(objective), _validation.check_seed(self.random_state))
+        self._unpack(objective, *objective.unpack(result.x))
+        self._record(result)
+
+    def _objective_of(self, X, y, sample_weight, reset):
+        options = self._target_options()
+        X, y, weight = _validation.check_training_data(self, X, y, sample_weight, reset=reset, **options)
+        y, weight, loss = self._encode(y, weight, reset)
+        return GLMObjective(
             X,
             y,
             loss,
             sample_weight=weight,
             fit_intercept=bool(self.fit_intercept),
-            penalty=np.outer(self._penalty_weights(X.shape[1]), np.atleast_1d(strength)),
+            penalty=np.outer(self._penalty_weights(X.shape[1]), np.atleast_1d(self._strength(weight.sum()))),
             feature_names=getattr(self, "feature_names_in_", None),
             class_names=getattr(self, "classes_", None),
         )
-        result = self._minimize(objective, self._start(objective), _validation.check_seed(self.random_state))
-        self._unpack(objective, *objective.unpack(result.x))
-        self._record(result)
+
+    def _fitted_theta(self, objective):
+        coef = self.coef_.toarray() if sparse.issparse(self.coef_) else self.coef_
+        k = objective.loss.n_outputs
+        coef, intercept = np.atleast_2d(coef).T, np.broadcast_to(self.intercept_, (k,))
+        if coef.shape != (objective.n_features, k):
+            raise ValueError(f"y has {k} outputs, but the estimator was fitted with {coef.shape[1]}")
+        constants = [np.log(self.scale_)] if objective.loss.n_constants else []
+        return objective.pack(coef, intercept, constants)
 
     # -- what a subclass says -------------------------------------------------------------------------------------
 
     def _target_options(self):
         return {"y_numeric": True}
 
-    def _encode(self, y, weight):
-        """The target as the loss wants it, the weights, and the loss."""
+    def _encode(self, y, weight, reset):
+        """The target as the loss wants it, the weights, and the loss; ``reset`` as of `_objective_of`."""
         raise NotImplementedError
 
     def _strength(self, total_weight):

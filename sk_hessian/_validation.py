@@ -61,15 +61,15 @@ def check_seed(random_state):
     return state.randint(2**32, dtype=np.uint64)
 
 
-def check_training_data(estimator, X, y, sample_weight, **target):
+def check_training_data(estimator, X, y, sample_weight, **options):
     """X, y and weights without the rows of weight zero; y and weights float or as they are, X float and not copied.
 
     Parameters
     ----------
-    target : dict
-        Options of `validate_data` for y.
+    options : dict
+        Options of `validate_data`: for y, and ``reset``.
     """
-    X, y = validate_data(estimator, X, y, accept_sparse="csr", dtype=[np.float64, np.float32], **target)
+    X, y = validate_data(estimator, X, y, accept_sparse="csr", dtype=[np.float64, np.float32], **options)
     weight = check_weight(sample_weight, X)
     if (weight == 0).any():
         keep = weight > 0
@@ -150,20 +150,39 @@ def _classes(y):
     return np.unique(y, return_inverse=True)
 
 
-def check_classes(y, weight, class_weight):
-    """The classes in order, the index of each row's, and the weights times those of the classes.
+def index_of(y, classes):
+    """The index in ``classes`` of each row's.
 
     Raises
     ------
     ValueError
-        For one class only, or a class without weight.
+        For another class.
     """
-    classes, index = _classes(y)
+    unknown = np.setdiff1d(y, classes)
+    if unknown.size:
+        raise ValueError(f"y has the class {unknown.tolist()[0]!r}, which is not among classes={classes}")
+    return np.searchsorted(classes, y)
+
+
+def check_classes(y, weight, class_weight, known=None):
+    """The classes in order, the index of each row's, and the weights times those of the classes.
+
+    Parameters
+    ----------
+    known : ndarray, optional
+        The classes, of which y may lack some.
+
+    Raises
+    ------
+    ValueError
+        For one class only, a class without weight, or one that is not known.
+    """
+    classes, index = _classes(y) if known is None else (known, index_of(y, known))
     if len(classes) < 2:
         raise ValueError(f"y has only one class, {classes[0]!r}: a classifier needs at least two classes")
     if isinstance(class_weight, str) and class_weight == "balanced":
         # a row of weight two counts as two rows here too
-        weight = weight * (weight.sum() / (len(classes) * np.bincount(index, weights=weight)))[index]
+        weight = weight * weight.sum() / (len(classes) * np.bincount(index, weights=weight)[index])
     elif class_weight is not None:
         weight = weight * compute_sample_weight(class_weight, y)
     if not ((weight > 0) & np.isfinite(weight)).all():

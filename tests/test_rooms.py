@@ -66,6 +66,14 @@ ROOMS = {
         "sk_hessian.objectives._orthogonal",
         "sk_hessian.objectives._layers",
     },
+    "inspection/": {
+        "scipy",
+        "matplotlib",
+        "pandas",
+        "sk_hessian.objectives",
+        "sk_hessian.solvers",
+        "sk_hessian.inspection.*",
+    },
     "solvers/": {"scipy.linalg", "scipy.sparse.linalg", "scipy.optimize", "sklearn.base", "sk_hessian.solvers.*"},
 }
 
@@ -161,9 +169,16 @@ def test_the_base_does_warn():
     assert list(calls("_base.py", "warnings.warn"))
 
 
-@pytest.mark.parametrize("package", ["linear_model", "neural_network", "objectives", "solvers"])
+@pytest.mark.parametrize("package", ["inspection", "linear_model", "neural_network", "objectives", "solvers"])
 def test_public_names_exist(package):
     module = __import__(f"sk_hessian.{package}", fromlist=["*"])
     assert sorted(module.__all__) == sorted(set(module.__all__))
     assert all(hasattr(module, name) for name in module.__all__)
     assert all(getattr(module, name).__doc__ for name in module.__all__ if callable(getattr(module, name)))
+
+
+@every_module
+def test_plots_and_tables_are_imported_only_where_they_are_made(module):
+    at_import = [node for node in tree(module).body if isinstance(node, ast.Import | ast.ImportFrom)]
+    names = [node.names[0].name if isinstance(node, ast.Import) else node.module for node in at_import]
+    assert not {name.split(".")[0] for name in names} & {"matplotlib", "pandas"}

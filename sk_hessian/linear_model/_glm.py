@@ -18,7 +18,7 @@ class _TweedieModel(RegressorMixin, LinearModel):
     def _loss(self):
         raise NotImplementedError
 
-    def _encode(self, y, weight):
+    def _encode(self, y, weight, reset):
         loss, y = self._loss(), y.astype(float, copy=False)
         _validation.check_range(loss, y, type(self).__name__)
         return y, weight, loss

@@ -88,7 +88,7 @@ class HuberRegressor(RegressorMixin, LinearModel):
         _validation.check_number(self, "epsilon", 1)
         _validation.check_number(self, "alpha", 0)
 
-    def _encode(self, y, weight):
+    def _encode(self, y, weight, reset):
         y = y.astype(float, copy=False)
         loss = _validation.huber_loss(self.epsilon, y)
         _validation.check_range(loss, y, type(self).__name__)

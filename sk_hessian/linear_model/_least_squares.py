@@ -14,7 +14,7 @@ class _LeastSquares(MultiOutputMixin, RegressorMixin, LinearModel):
     def _target_options(self):
         return {"y_numeric": True, "multi_output": True}
 
-    def _encode(self, y, weight):
+    def _encode(self, y, weight, reset):
         loss, y = SquaredLoss(1 if y.ndim == 1 else y.shape[1]), y.astype(float, copy=False)
         _validation.check_range(loss, y, type(self).__name__)
         return y, weight, loss
@@ -182,7 +182,7 @@ class Ridge(_LeastSquares):
         if np.ndim(self.alpha) == 0:
             _validation.check_number(self, "alpha", 0)
 
-    def _encode(self, y, weight):
+    def _encode(self, y, weight, reset):
         if np.ndim(self.alpha) > 0:
             alpha = np.asarray(self.alpha, dtype=float)
             n_targets = 1 if y.ndim == 1 else y.shape[1]
@@ -193,7 +193,7 @@ class Ridge(_LeastSquares):
                 )
             if not (np.isfinite(alpha) & (alpha >= 0)).all():
                 raise ValueError(f"alpha must be finite and non-negative, got {self.alpha!r}")
-        return super()._encode(y, weight)
+        return super()._encode(y, weight, reset)
 
     def _strength(self, total_weight):
         return np.asarray(self.alpha, dtype=float) / total_weight

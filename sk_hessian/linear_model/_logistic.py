@@ -93,8 +93,9 @@ class LogisticRegression(Classifier, LinearModel):
     def _target_options(self):
         return {}
 
-    def _encode(self, y, weight):
-        self.classes_, index, weight = _validation.check_classes(y, weight, self.class_weight)
+    def _encode(self, y, weight, reset):
+        known = None if reset else self.classes_
+        self.classes_, index, weight = _validation.check_classes(y, weight, self.class_weight, known)
         target, loss = _validation.class_target(index, len(self.classes_))
         return target, weight, loss
 

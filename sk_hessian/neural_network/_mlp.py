@@ -50,8 +50,8 @@ class _Network(SolvedEstimator):
 
     # -- what a subclass says -------------------------------------------------------------------------------------
 
-    def _encode(self, y, weight):
-        """The target as the loss wants it, the weights, and the loss."""
+    def _encode(self, y, weight, reset):
+        """The target as the loss wants it, the weights, and the loss; ``reset`` for a new fit."""
         raise NotImplementedError
 
     def _predicted(self, raw):
@@ -96,8 +96,7 @@ class _Network(SolvedEstimator):
 
     def _fit(self, X, y, sample_weight):
         self._check_all_parameters()
-        X, y, weight = _validation.check_training_data(self, X, y, sample_weight, **self._target_options())
-        y, weight, loss = self._encode(y, weight)
+        X, y, weight, loss = self._checked(X, y, sample_weight, reset=True)
         generator = np.random.default_rng(_validation.check_seed(self.random_state))
         held = None
         if self.early_stopping:
@@ -114,6 +113,23 @@ class _Network(SolvedEstimator):
 
     def _target_options(self):
         return {"multi_output": True}
+
+    def _checked(self, X, y, sample_weight, reset):
+        """X, y and weights as the objective wants them, and the loss."""
+        options = self._target_options()
+        X, y, weight = _validation.check_training_data(self, X, y, sample_weight, reset=reset, **options)
+        return X, *self._encode(y, weight, reset)
+
+    def _objective_of(self, X, y, sample_weight, reset):
+        return self._objective(*self._checked(X, y, sample_weight, reset))
+
+    def _fitted_theta(self, objective):
+        if objective.loss.n_outputs != self.n_outputs_:
+            raise ValueError(
+                f"y has {objective.loss.n_outputs} outputs, but the estimator was fitted with {self.n_outputs_}"
+            )
+        constants = [np.log(self.scale_)] if objective.loss.n_constants else []
+        return objective.pack(self.coefs_, self.intercepts_, constants)
 
     def _objective(self, X, y, weight, loss):
         return MLPObjective(
@@ -176,10 +192,7 @@ class _Network(SolvedEstimator):
         if self.early_stopping:
             raise ValueError("partial_fit does not support early_stopping=True: it holds no rows out")
         is_first = not hasattr(self, "coefs_")
-        options = self._target_options()
-        X, y, weight = _validation.check_training_data(self, X, y, sample_weight, reset=is_first, **options)
-        y, weight, loss = self._encode(y, weight)
-        objective = self._objective(X, y, weight, loss)
+        objective = self._objective_of(X, y, sample_weight, reset=is_first)
         if is_first:
             self._generator = np.random.default_rng(_validation.check_seed(self.random_state))
         if hasattr(self, "_moments"):
@@ -358,7 +371,7 @@ class MLPRegressor(RegressorMixin, _Network):
     def _target_options(self):
         return {"multi_output": True, "y_numeric": True}
 
-    def _encode(self, y, weight):
+    def _encode(self, y, weight, reset):
         y = column_or_1d(y, warn=True) if y.ndim == 2 and y.shape[1] == 1 else y
         y = y.astype(float, copy=False)
         if y.ndim > 1 and self.loss != "squared_error":
@@ -485,18 +498,18 @@ class MLPClassifier(Classifier, _Network):
         self.random_state = random_state
         self.verbose = verbose
 
-    def _encode(self, y, weight):
+    def _encode(self, y, weight, reset):
         if sparse.issparse(y):
             y = y.toarray()
         if y.ndim == 2 and y.shape[1] == 1:
             y = column_or_1d(y, warn=True)
-        self._check_same_kind(y)
+        # in partial_fit the classes are known before there is a fit
+        known = getattr(self, "_known_classes", None if reset else self.classes_)
+        if known is not None:
+            self._check_same_kind(y)
         if y.ndim == 2:
             return self._encode_labels(y), weight, BinaryCrossEntropy(y.shape[1])
-        if hasattr(self, "_known_classes"):
-            self.classes_, index = self._known_classes, self._index_of(y)
-        else:
-            self.classes_, index, weight = _validation.check_classes(y, weight, self.class_weight)
+        self.classes_, index, weight = _validation.check_classes(y, weight, self.class_weight, known)
         self._multilabel = False
         target, loss = _validation.class_target(index, len(self.classes_))
         return target, weight, loss
@@ -573,17 +586,9 @@ class MLPClassifier(Classifier, _Network):
 
     def _check_same_kind(self, y):
         """Refuse to go on from weights for classes with labels, or the other way round."""
-        if hasattr(self, "_known_classes") and hasattr(self, "coefs_") and self._multilabel != (y.ndim == 2):
+        if hasattr(self, "coefs_") and self._multilabel != (y.ndim == 2):
             now, former = ("classes", "several labels") if self._multilabel else ("several labels", "classes")
             raise ValueError(f"y has {now}, but the former calls had {former}: fit a new estimator")
-
-    def _index_of(self, y):
-        unknown = np.setdiff1d(y, self._known_classes)
-        if unknown.size:
-            raise ValueError(
-                f"y has the class {unknown.tolist()[0]!r}, which is not among classes={self._known_classes}"
-            )
-        return np.searchsorted(self._known_classes, y)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

@@ -61,6 +61,11 @@ class MeanLossObjective(Objective):
         self.is_smooth = loss.is_smooth
         self._total = weight.sum()
 
+    @property
+    def total_weight(self):
+        """Sum of the weights: the objective times it is a sum over rows."""
+        return self._total
+
     # -- what a subclass says -------------------------------------------------------------------------------------
 
     def _linearise(self, theta):

@@ -315,6 +315,19 @@ class Objective:
         """
         return []
 
+    def parameter_names(self, n_parameters):
+        """What each parameter is called.
+
+        Parameters
+        ----------
+        n_parameters : int
+
+        Returns
+        -------
+        list of str
+        """
+        return [f"theta[{i}]" for i in range(n_parameters)]
+
     def flat_directions(self):
         """Combinations of parameters that the objective does not depend on, in names; a list of str."""
         return []

@@ -66,6 +66,10 @@ class PointFactor:
         """P'g, shape (r,)."""
         return self.inner.transpose(g)
 
+    def dense(self):
+        """P as a matrix, shape (n_parameters, r)."""
+        return self.inner.dense()
+
     def newton(self, g):
         """Half the squared Newton decrement and the Newton step for a gradient in theta."""
         return self.inner.newton(g)
@@ -93,6 +97,10 @@ class CoordinateFactor(PointFactor):
     def transpose(self, g):
         """P'g, shape (r,)."""
         return self.inner.transpose(self._to_z(g))
+
+    def dense(self):
+        """P as a matrix, shape (n_parameters, r)."""
+        return np.stack([self._from_z(z) for z in self.inner.dense().T], axis=1)
 
     def newton(self, g):
         """See `PointFactor.newton`."""
@@ -286,8 +294,12 @@ class Stacked(Factor):
 
     def congruence(self, H):
         """P'H P."""
-        P = block_diag(*[block.dense() for block in self.blocks])
+        P = self.dense()
         return P.T @ H @ P
+
+    def dense(self):
+        """P as a matrix."""
+        return block_diag(*[block.dense() for block in self.blocks])
 
 
 def inverse_root(values):

@@ -148,6 +148,15 @@ class GLMObjective(MeanLossObjective):
         W = np.vstack([coef, np.reshape(intercept, (1, -1))]) if self.fit_intercept else coef
         return np.concatenate([W.ravel(), np.ravel(constants)])
 
+    def parameter_names(self, n_parameters=None):
+        """See `Objective.parameter_names`: features and the intercept, of several outputs with the output's name."""
+        names = [self.name(j) for j in range(self.n_features)] + ["intercept"] * self.fit_intercept
+        k = self.loss.n_outputs
+        if k > 1:
+            outputs = range(k) if self.class_names is None else self.class_names
+            names = [f"{name} [{output}]" for name in names for output in outputs]
+        return names + list(self.loss.constant_names)
+
     def _raw(self, block, parameters):
         """Raw predictions of the rows of a block, shape (n, outputs + constants)."""
         coef, intercept, constants = parameters

@@ -9,7 +9,7 @@ and list it in `LOSSES`: the tests of every derivative then apply to it.
 """
 
 import numpy as np
-from scipy.special import xlogy
+from scipy.special import gammaln, log_wright_bessel, xlogy
 
 #: changes of a prediction below so many times the floor of the scale are rounding
 _ROUNDING = 100
@@ -47,10 +47,17 @@ class Loss:
         True when adding a constant to all outputs changes nothing.
     is_smooth : bool
         True when the curvature changes at most e-fold over every `predictor_unit`, without jumps or poles.
+    constant_names : sequence of str
+        What the free parameters are called.
+    has_dispersion : bool
+        True when the loss is a negative log-likelihood times a dispersion that the data must tell.
+    has_likelihood : bool
+        True when `log_likelihood` is defined.
     """
 
     n_outputs = 1
     n_constants = 0
+    constant_names = ()
     canonical = True
     convex = True
     curvature = "observed"
@@ -58,6 +65,8 @@ class Loss:
     attains_bound = False
     shift_invariant = False
     is_smooth = True
+    has_dispersion = False
+    has_likelihood = True
 
     def value(self, y, raw):
         """Loss of each row, shape (n,); +inf outside the domain."""
@@ -119,6 +128,23 @@ class Loss:
         """The least loss that any prediction can have, shape (n,)."""
         raise NotImplementedError
 
+    def log_likelihood(self, y, raw, dispersion=1.0):
+        """Logarithm of the density of each row, its constants included, shape (n,).
+
+        Parameters
+        ----------
+        y : ndarray of shape (n,) or (n, k)
+        raw : ndarray of shape (n, m)
+        dispersion : float, or array that broadcasts to (n, n_outputs)
+            What the variance function is multiplied with; of a family whose dispersion is one, what the logarithm is
+            divided by (a quasi-likelihood).
+        """
+        return -self.value(y, raw) / np.ravel(dispersion)
+
+    def pearson(self, y, raw):
+        """Squared residuals over the variance function, shape (n, n_outputs); their mean estimates the dispersion."""
+        raise NotImplementedError
+
     def unit(self, y, weight):
         """A typical size of the loss, for a floor where y does not vary."""
         raise NotImplementedError
@@ -161,10 +187,19 @@ class SquaredLoss(Loss):
 
     quadratic = True
     attains_bound = True
+    has_dispersion = True
     range_text = "finite"
 
     def __init__(self, n_outputs=1):
         self.n_outputs = n_outputs
+
+    def log_likelihood(self, y, raw, dispersion=1.0):
+        """See `Loss.log_likelihood`: normal, the outputs independent."""
+        return -0.5 * (np.log(2 * np.pi * dispersion) + self.pearson(y, raw) / dispersion).sum(axis=1)
+
+    def pearson(self, y, raw):
+        """See `Loss.pearson`."""
+        return self._residual(y, raw) ** 2
 
     def _residual(self, y, raw):
         return raw - y.reshape(raw.shape)
@@ -283,6 +318,10 @@ class BinaryCrossEntropy(Loss):
     def unit(self, y, weight):
         """See `Loss.unit`."""
         return self.n_outputs * np.log(2)
+
+    def pearson(self, y, raw):
+        """See `Loss.pearson`: 1/odds of what happened."""
+        return np.exp((1 - 2 * y.reshape(raw.shape)) * raw)
 
     def recession(self, y, change):
         """See `Loss.recession`."""
@@ -409,6 +448,8 @@ class TweedieLoss(Loss):
         self.convex = power == 0 if link == "identity" else 1 <= power <= 2
         self.convex = self.convex or (link == "identity" and power == 1)
         self.curvature = "observed" if link == "log" and self.convex else "expected"
+        self.has_dispersion = power != 1
+        self.has_likelihood = power <= 2 or power == 3
         self.range_text = "finite" if power == 0 else "non-negative" if power < 2 else "positive"
 
     def _moment(self, raw, exponent):
@@ -497,6 +538,47 @@ class TweedieLoss(Loss):
             return weight @ y**2 / weight.sum()
         return (weight @ np.abs(y) / weight.sum()) ** (2 - self.power)
 
+    def log_likelihood(self, y, raw, dispersion=1.0):
+        """See `Loss.log_likelihood`: normal, Poisson, compound Poisson, Gamma, inverse Gaussian.
+
+        Raises
+        ------
+        ValueError
+            For other powers above 2, whose density has no closed form.
+
+        References
+        ----------
+        .. [1] P. Dunn, G. Smyth, "Series evaluation of Tweedie exponential dispersion model densities", Statistics
+           and Computing 15, 2005. The series is Wright's generalized Bessel function.
+        """
+        if not self.has_likelihood:
+            raise ValueError(f"the Tweedie density of power {self.power} has no closed form")
+        phi = np.broadcast_to(np.ravel(dispersion), len(y))
+        below = (self.value(y, raw) - self.saturated(y)) / phi
+        return self._saturated_density(y, phi) - below
+
+    def _saturated_density(self, y, phi):
+        """Logarithm of the density at the mean y."""
+        p = self.power
+        if p == 0:
+            return -0.5 * np.log(2 * np.pi * phi)
+        if p == 1:
+            return (xlogy(y, y) - y - gammaln(y + 1)) / phi
+        if p == 2:
+            return -np.log(y) - (np.log(phi) + 1) / phi - gammaln(1 / phi)
+        if p == 3:
+            return -0.5 * np.log(2 * np.pi * phi * y**3)
+        shape = (2 - p) / (p - 1)
+        positive = np.where(y > 0, y, 1.0)
+        argument = positive**shape / ((2 - p) * (p - 1) ** shape * phi ** (1 / (p - 1)))
+        series = log_wright_bessel(shape, 0, argument) - np.log(positive) - self.saturated(positive) / phi
+        return np.where(y > 0, series, 0.0)
+
+    def pearson(self, y, raw):
+        """See `Loss.pearson`."""
+        mean = self.inverse_link(raw)
+        return (y[:, None] - mean) ** 2 / mean**self.power
+
     def predictor_unit(self, raw):
         """See `Loss.predictor_unit`."""
         if self.link == "log":
@@ -531,9 +613,11 @@ class HuberLoss(Loss):
     """
 
     n_constants = 1
+    constant_names = ("log(scale)",)
     canonical = False
     attains_bound = True
     is_smooth = False
+    has_likelihood = False
 
     def __init__(self, epsilon=1.35, floor=0.0):
         self.epsilon = epsilon

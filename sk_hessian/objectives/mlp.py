@@ -121,6 +121,15 @@ class MLPObjective(MeanLossObjective):
         parts = [part.ravel() for pair in zip(coefs, intercepts, strict=True) for part in pair]
         return np.concatenate([*parts, np.ravel(constants)])
 
+    def parameter_names(self, n_parameters=None):
+        """See `Objective.parameter_names`: ``W1[x0, 2]`` leads from a feature to a unit, ``b1[2]`` is its bias."""
+        names = []
+        for layer, (_, (rows, columns)) in enumerate(self.layers, start=1):
+            sources = [self.name(j) if layer == 1 else str(j) for j in range(rows - 1)]
+            names += [f"W{layer}[{source}, {unit}]" for source in sources for unit in range(columns)]
+            names += [f"b{layer}[{unit}]" for unit in range(columns)]
+        return names + list(self.loss.constant_names)
+
     def raw(self, theta, X):
         """Raw predictions for the rows of ``X``, shape (n, k)."""
         return network_predictions(X, self._parameters(theta)[0], self.activation)

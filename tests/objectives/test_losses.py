@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from scipy import stats
 from scipy.optimize import minimize_scalar
 
 from sk_hessian.objectives import (
@@ -259,3 +260,56 @@ def test_finite_differences_of_these_tests_are_right():
     assert_close(
         differences(lambda x: np.array([x[0] ** 3, x[0] * x[1]]), np.array([2.0, 3.0])), [[12, 0], [3, 2]], 1e-9
     )
+
+
+#: power -> the distribution with a mean and a dispersion
+DISTRIBUTIONS = {
+    0: lambda mean, phi: stats.norm(mean, np.sqrt(phi)),
+    1: lambda mean, phi: stats.poisson(mean),
+    2: lambda mean, phi: stats.gamma(1 / phi, scale=mean * phi),
+    3: lambda mean, phi: stats.invgauss(mean * phi, scale=1 / phi),
+}
+
+
+@pytest.mark.parametrize("power", DISTRIBUTIONS)
+@pytest.mark.parametrize("link", ["log", "identity"])
+def test_tweedie_likelihoods_are_scipys(power, link, rng):
+    mean, phi = rng.gamma(5, 1, size=N), 1.0 if power == 1 else 0.7
+    distribution = DISTRIBUTIONS[power](mean, phi)
+    y = distribution.rvs(size=N, random_state=rng).astype(float)
+    raw = (np.log(mean) if link == "log" else mean)[:, None]
+    expected = distribution.logpmf(y) if power == 1 else distribution.logpdf(y)
+    np.testing.assert_allclose(TweedieLoss(power, link).log_likelihood(y, raw, phi), expected, rtol=1e-9, atol=1e-11)
+
+
+@pytest.mark.parametrize("power", [1.1, 1.5, 1.9])
+def test_compound_poisson_density_integrates_to_one(power):
+    loss, raw, phi = TweedieLoss(power), np.full((20_000, 1), np.log(2.0)), 0.8
+    y = np.linspace(0, 60, 20_001)[1:] - 60 / 40_000
+    density = np.exp(loss.log_likelihood(y, raw, phi)).sum() * 60 / 20_000
+    nothing = np.exp(loss.log_likelihood(np.zeros(1), raw[:1], phi))[0]
+    assert nothing == pytest.approx(np.exp(-(2.0 ** (2 - power)) / (phi * (2 - power))))
+    assert density + nothing == pytest.approx(1, abs=2e-3)
+
+
+@every_loss
+def test_likelihoods_fall_as_the_loss_grows(loss, rng):
+    if not loss.has_likelihood:
+        return
+    y, raw = targets(loss, N, rng), raw_predictions(loss, N, rng)
+    other = raw_predictions(loss, N, rng)
+    gained = loss.log_likelihood(y, raw, 0.5) - loss.log_likelihood(y, other, 0.5)
+    assert_close(gained, 2 * (loss.value(y, other) - loss.value(y, raw)))
+
+
+@pytest.mark.parametrize("power", [0, 1, 1.5, 2, 3])
+def test_pearson_residuals_estimate_the_dispersion(power, rng):
+    mean, raw = 2.5, np.full((200_000, 1), np.log(2.5))
+    if power == 1.5:
+        counts = rng.poisson(2 * np.sqrt(mean) / 0.5, size=200_000)
+        y = rng.gamma(np.maximum(counts, 1e-9), 0.5 * 0.5 * np.sqrt(mean)) * (counts > 0)
+        phi = 0.5
+    else:
+        phi = 1.0 if power == 1 else 0.5
+        y = DISTRIBUTIONS[power](mean, phi).rvs(size=200_000, random_state=rng).astype(float)
+    assert TweedieLoss(power).pearson(y, raw).mean() == pytest.approx(phi, rel=0.03)

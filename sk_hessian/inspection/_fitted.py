@@ -1,0 +1,123 @@
+"""A fitted estimator with the rows it was fitted on, as all of inspection looks at it."""
+
+from functools import cached_property
+
+import numpy as np
+
+#: decrement on the given rows, in squared tolerances, above which they are not those of the fit
+_SLACK = 100
+
+#: the same as a share of the scale: a fit to a smaller tolerance is not asked for more
+_LEAST_SHARE = 1e-8
+
+
+class Fitted:
+    """An estimator's objective at its fitted parameters.
+
+    Parameters
+    ----------
+    estimator : estimator of sk_hessian
+    X, y, sample_weight
+        The rows that it was fitted on.
+    **fit_data
+        What else the fit was given for each row, such as an offset; None is left out.
+
+    Attributes
+    ----------
+    objective : sk_hessian.objectives.Objective
+    theta : ndarray of shape (n_parameters,)
+
+    Raises
+    ------
+    TypeError
+        For something that is no estimator of sk_hessian.
+    ValueError
+        For bad rows, naming the argument.
+    """
+
+    def __init__(self, estimator, X, y, sample_weight=None, **fit_data):
+        if not hasattr(estimator, "fitted_objective"):
+            raise TypeError(f"estimator must be one of sk_hessian, got {type(estimator).__name__}")
+        self.estimator = estimator
+        fit_data = {name: value for name, value in fit_data.items() if value is not None}
+        self.objective, self.theta = estimator.fitted_objective(X, y, sample_weight, **fit_data)
+
+    @property
+    def name(self):
+        """The class of the estimator."""
+        return type(self.estimator).__name__
+
+    @property
+    def loss(self):
+        """The pointwise loss."""
+        return self.objective.loss
+
+    @cached_property
+    def parameter_names(self):
+        """What each entry of ``theta`` is called, a list of str."""
+        return self.objective.parameter_names(self.theta.size)
+
+    @cached_property
+    def gradient(self):
+        """The gradient of the objective, zero but for the tolerance of the fit."""
+        with np.errstate(over="ignore", invalid="ignore"):
+            return self.objective.value_and_gradient(self.theta)[1]
+
+    def factor(self, curvature=None):
+        """A full factor P of the Hessian, penalty included: P P' is its inverse where the data determine theta.
+
+        Parameters
+        ----------
+        curvature : {"observed", "expected"}, optional
+            By default the kind that the solvers use.
+
+        Returns
+        -------
+        sk_hessian.objectives.factors.PointFactor
+        """
+        return self.objective.preconditioner(self.theta, "full", curvature or self.objective.curvature)
+
+    def root(self, curvature=None):
+        """The factor as a matrix of conventional parameters: R R' is the inverse of the Hessian.
+
+        What the data do not determine has no part in it: the common shift of softmax outputs, dependent columns.
+
+        Returns
+        -------
+        ndarray of shape (n_parameters, r)
+
+        Raises
+        ------
+        ValueError
+            Where the Hessian is singular to working precision along a direction that the columns do determine.
+        """
+        factor = self.factor(curvature)
+        if factor.inner.is_floored:
+            raise ValueError(
+                f"the Hessian of this {self.name} is singular to working precision: some combination of parameters is "
+                "not determined by these rows; look at inspection.flat_directions, or add a penalty"
+            )
+        return np.stack([self.objective.canonical(column) for column in factor.dense().T], axis=1)
+
+    def require_optimum(self, what):
+        """Refuse a fit that is no optimum, or other rows than it was fitted on.
+
+        Parameters
+        ----------
+        what : str
+            What needs the optimum, for the error.
+
+        Raises
+        ------
+        ValueError
+        """
+        verdict = self.estimator.convergence_
+        if verdict.status != "optimal":
+            raise ValueError(f'{what} needs a fit with the verdict "optimal". This one: {verdict.message}')
+        decrement = self.factor().newton(self.gradient)[0]
+        share = max(_SLACK * verdict.tol**2, _LEAST_SHARE)
+        if not decrement <= share * self.objective.scale:
+            raise ValueError(
+                f"{what}: this {self.name} is not at the optimum for these rows (distance about "
+                f"{decrement / self.objective.scale:.2g} of the scale). Pass the X, y and weights of the fit"
+            )
