@@ -2,16 +2,17 @@
 
 import contextlib
 import warnings
+from dataclasses import replace
 
 import numpy as np
 from scipy import sparse
 from scipy.special import log_expit, log_softmax
-from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.base import BaseEstimator, ClassifierMixin, is_classifier
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from sk_hessian import _validation
-from sk_hessian.objectives import GLMObjective
+from sk_hessian.objectives import GLMObjective, parts_of
 from sk_hessian.solvers import check_solver, minimize
 
 #: columns of the history that ``verbose`` prints, with their widths and formats
@@ -122,7 +123,7 @@ class SolvedEstimator(BaseEstimator):
             )
         return super().set_params(**params)
 
-    def fit(self, X, y, sample_weight=None):
+    def fit(self, X, y=None, sample_weight=None):
         """Fit the model.
 
         Parameters
@@ -264,19 +265,33 @@ class LinearModel(SolvedEstimator):
         self._record(result)
 
     def _objective_of(self, X, y, sample_weight, reset):
-        options = self._target_options()
-        X, y, weight = _validation.check_training_data(self, X, y, sample_weight, reset=reset, **options)
-        y, weight, loss = self._encode(y, weight, reset)
+        parts = parts_of(X, y, sample_weight)
+        if parts is None:
+            options = self._target_options()
+            X, y, weight = _validation.check_training_data(self, X, y, sample_weight, reset=reset, **options)
+            y, weight, loss = self._encode(y, weight, reset)
+        else:
+            X, loss = self._parted(parts, reset)
+            y, weight = None, X.targets[1]
         return GLMObjective(
             X,
             y,
             loss,
             sample_weight=weight,
             fit_intercept=bool(self.fit_intercept),
-            penalty=np.outer(self._penalty_weights(X.shape[1]), np.atleast_1d(self._strength(weight.sum()))),
+            penalty=np.outer(self._penalty_weights(self.n_features_in_), np.atleast_1d(self._strength(weight.sum()))),
             feature_names=getattr(self, "feature_names_in_", None),
             class_names=getattr(self, "classes_", None),
         )
+
+    def _parted(self, parts, reset):
+        """Rows that come in parts, checked and encoded, and the loss."""
+        scan = _validation.scan_parts(self, parts, reset, **self._target_options())
+        y, weight, loss = self._encode(*scan.targets, reset)
+        encoder = _validation.PartEncoder(parts.noun, loss, type(self).__name__)
+        if is_classifier(self):
+            encoder = replace(encoder, classes=self.classes_, class_weight=weight / scan.targets[1])
+        return _validation.parted_rows(parts, scan, encoder, (y, weight)), loss
 
     def _fitted_theta(self, objective):
         coef = self.coef_.toarray() if sparse.issparse(self.coef_) else self.coef_

@@ -1,6 +1,7 @@
 """What is minimised: losses, and objectives of one flat parameter vector."""
 
 from sk_hessian.objectives._layers import network_predictions
+from sk_hessian.objectives._parts import Blocks, PartedRows, Parts, Scan, parts_of
 from sk_hessian.objectives.activations import ACTIVATIONS
 from sk_hessian.objectives.contract import Objective
 from sk_hessian.objectives.functions import FunctionObjective, LeastSquaresObjective
@@ -20,6 +21,7 @@ __all__ = [
     "ACTIVATIONS",
     "LOSSES",
     "BinaryCrossEntropy",
+    "Blocks",
     "FunctionObjective",
     "GLMObjective",
     "HuberLoss",
@@ -27,8 +29,12 @@ __all__ = [
     "Loss",
     "MLPObjective",
     "Objective",
+    "PartedRows",
+    "Parts",
+    "Scan",
     "SoftmaxCrossEntropy",
     "SquaredLoss",
     "TweedieLoss",
     "network_predictions",
+    "parts_of",
 ]

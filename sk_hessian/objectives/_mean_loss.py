@@ -5,14 +5,11 @@ from functools import cached_property
 
 import numpy as np
 
-from sk_hessian.objectives._blocks import Rows, as_rows
+from sk_hessian.objectives._blocks import BaseRows, Rows, as_rows
 from sk_hessian.objectives.contract import Objective
 
 #: rounding errors of a sum of n terms, allowing for blocks and for order
 ROUNDINGS = 16
-
-#: rows that tell the size of a loss's derivatives at the null model
-_TYPICAL_ROWS = 1000
 
 #: deviations below cannot be divided by: their inverse, times a coefficient, overflows
 _SMALLEST = 1e-302
@@ -29,7 +26,7 @@ class MeanLossObjective(Objective):
 
     Parameters
     ----------
-    X : ndarray, memmap or sparse matrix of shape (n, p)
+    X : ndarray, memmap or sparse matrix of shape (n, p), or rows that have y and the weights with them
         float32 or float64; never written to.
     y : ndarray of shape (n,) or (n, k)
     loss : Loss
@@ -50,16 +47,12 @@ class MeanLossObjective(Objective):
     _keeping = None
 
     def __init__(self, X, y, loss, sample_weight, feature_names):
-        X, y = as_rows(X), np.asarray(y)
-        weight = np.ones(X.shape[0]) if sample_weight is None else np.asarray(sample_weight, dtype=float)
-        if not 1 / _EXTREME < weight.max() < _EXTREME:
-            weight = weight / weight.max()
-        self.rows = Rows(X, y, weight)
+        self.rows = X if isinstance(X, BaseRows) else _rows(X, y, sample_weight)
         self.loss = loss
-        self.n_rows, self.n_features = X.shape
+        self.n_rows, self.n_features = self.rows.n_rows, self.rows.n_features
         self.feature_names = feature_names
         self.is_smooth = loss.is_smooth
-        self._total = weight.sum()
+        self._total = self.rows.total_weight
 
     @property
     def total_weight(self):
@@ -130,7 +123,7 @@ class MeanLossObjective(Objective):
     @cached_property
     def _null_slope(self):
         """Mean size of the loss's gradient at the null model; some rows are enough."""
-        y = self.rows.y[:_TYPICAL_ROWS]
+        y = self.rows.head[0]
         gradient = self.loss.value_and_gradient(y, np.tile(self._null_raw, (len(y), 1)))[1]
         return np.abs(gradient[:, : self.loss.n_outputs]).mean()
 
@@ -139,7 +132,7 @@ class MeanLossObjective(Objective):
     @cached_property
     def _moments(self):
         centre, deviation = self.rows.moments(self.fit_intercept)
-        prediction = max(1.0, np.abs(self._null_raw).max(), np.abs(self.rows.y).max())
+        prediction = max(1.0, np.abs(self._null_raw).max(), self.rows.largest_target)
         small = np.flatnonzero((deviation > 0) & (deviation < _SMALLEST * prediction))
         if small.size:
             name = self.name(small[0])
@@ -155,7 +148,7 @@ class MeanLossObjective(Objective):
         """Curvature of an output at the null model, a unit for the penalty; some rows are enough."""
         if self.loss.quadratic:
             return 1.0
-        y = self.rows.y[:_TYPICAL_ROWS]
+        y = self.rows.head[0]
         raw = np.tile(self._null_raw, (len(y), 1))
         k = self.loss.n_outputs
         mean = np.einsum("nkk->", self.loss.hessian(y, raw, "expected")[:, :k, :k]) / (len(y) * k)
@@ -165,7 +158,7 @@ class MeanLossObjective(Objective):
 
     @cached_property
     def _null_raw(self):
-        return self.loss.null_raw(self.rows.y, self.rows.weight)
+        return self.loss.null_raw(*self.rows.targets)
 
     @property
     def lower_bound(self):
@@ -185,7 +178,7 @@ class MeanLossObjective(Objective):
     @cached_property
     def resolution(self):
         """See `Objective.resolution`: of squares that of a relative rounding, else a rounding of the loss's unit."""
-        unit, eps = self.loss.unit(self.rows.y, self.rows.weight), np.finfo(float).eps
+        unit, eps = self.loss.unit(*self.rows.targets), np.finfo(float).eps
         return unit * (4 * eps) ** 2 if self.loss.quadratic else unit * eps
 
     @cached_property
@@ -231,3 +224,11 @@ class MeanLossObjective(Objective):
     def name(self, feature):
         """The name of the feature with this index."""
         return f"x{feature}" if self.feature_names is None else str(self.feature_names[feature])
+
+
+def _rows(X, y, sample_weight):
+    X, y = as_rows(X), np.asarray(y)
+    weight = np.ones(X.shape[0]) if sample_weight is None else np.asarray(sample_weight, dtype=float)
+    if not 1 / _EXTREME < weight.max() < _EXTREME:
+        weight = weight / weight.max()
+    return Rows(X, y, weight)

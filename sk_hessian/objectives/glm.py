@@ -14,7 +14,7 @@ import numpy as np
 from scipy.sparse.linalg import LinearOperator
 
 from sk_hessian.objectives import factors
-from sk_hessian.objectives._blocks import Columns, Scratch, weighted_grams
+from sk_hessian.objectives._blocks import Columns, Rows, Scratch, weighted_grams
 from sk_hessian.objectives._mean_loss import ROUNDINGS, MeanLossObjective
 from sk_hessian.objectives._orthogonal import Orthogonal
 from sk_hessian.objectives._programs import find_recession, positive_start
@@ -178,7 +178,7 @@ class GLMObjective(MeanLossObjective):
         """The same, and it keeps them, if they are not too many, once all are there."""
         self._kept, parameters = None, self.unpack(theta)
         width = self.loss.n_outputs + self.loss.n_constants
-        if self.n_rows * width > _MOST_KEPT:
+        if self.n_rows * width > _MOST_KEPT or not self.rows.in_memory:
             return self._predictor(theta)
         kept = np.empty((self.n_rows, width))
         self._keeping = theta.copy(), kept
@@ -341,6 +341,7 @@ class GLMObjective(MeanLossObjective):
 
     def _is_wide(self):
         is_wide = self.n_features > max(self.n_rows, MAX_DENSE_SOFTMAX) and not self.rows.is_sparse
+        is_wide = is_wide and self.rows.in_memory
         return is_wide and (self.penalty > 0).all()
 
     def _is_dense(self):
@@ -405,14 +406,15 @@ class GLMObjective(MeanLossObjective):
         size = self._sketch_size()
         if size is None:
             return None
-        rows, chance = self._draw(size)
+        rare = self.rows.rare_columns()
+        rare = rare[np.isfinite(self._plain_columns.scale[rare])]
+        rows, chance = self.rows.draw(size, self._plain_columns, rare, _SKETCH_SEED)
         sketch = copy.copy(self)
         for name in ("_moments", "_plain_columns", "_sketch"):
             sketch.__dict__.pop(name, None)
-        sketch.rows = self.rows.take(rows)
-        sketch.rows.weight = sketch.rows.weight / chance
+        sketch.rows = Rows(rows.X, rows.y, rows.weight / chance)
         sketch.least_chance = np.min(chance)
-        sketch.n_rows, sketch._total = len(rows), sketch.rows.weight.sum()
+        sketch.n_rows, sketch._total = sketch.rows.n_rows, sketch.rows.total_weight
         sketch._basis_of = sketch._latest = sketch._kept = sketch._shifts = None
         return sketch
 
@@ -422,20 +424,6 @@ class GLMObjective(MeanLossObjective):
         if not np.array_equal(np.isinf(sketch._plain_columns.scale), np.isinf(self._plain_columns.scale)):
             return np.inf
         return max(1.0, self._total / (sketch._total * sketch.least_chance))
-
-    def _draw(self, size):
-        """About ``size`` rows and the chance that each had: one of each equal stretch, or more of the rare ones."""
-        generator = np.random.default_rng(_SKETCH_SEED)
-        rare = self.rows.rare_columns()
-        rare = rare[np.isfinite(self._plain_columns.scale[rare])]
-        weight = self.rows.weight / self._total
-        if not rare.size and np.ptp(weight) == 0:
-            rows = (np.arange(size) + generator.random(size)) * (self.n_rows / size)
-            return rows.astype(np.intp), size / self.n_rows
-        norms = weight * self.rows.norms(self._plain_columns, rare) if rare.size else weight
-        chance = 0.5 * size * (weight + norms / norms.sum())
-        rows = np.flatnonzero(generator.random(self.n_rows) < chance)
-        return rows, np.minimum(chance[rows], 1.0)
 
     def preconditioner(self, theta, kind="auto", curvature="expected"):
         """See `Objective.preconditioner`."""
@@ -550,7 +538,7 @@ class GLMObjective(MeanLossObjective):
     def _null_raw(self):
         if self.fit_intercept:
             return super()._null_raw
-        return np.append(np.zeros(self.loss.n_outputs), self.loss.null_constants(self.rows.y, self.rows.weight))
+        return np.append(np.zeros(self.loss.n_outputs), self.loss.null_constants(*self.rows.targets))
 
     def start(self):
         """A feasible start: the null model, or where that has no intercept and no positive mean, one that has."""
