@@ -51,7 +51,7 @@ class MeanLossObjective(Objective):
         self.loss = loss
         self.n_rows, self.n_features = self.rows.n_rows, self.rows.n_features
         self.feature_names = feature_names
-        self.is_smooth = loss.is_smooth
+        self.is_smooth, self.draws_rows = loss.is_smooth, self.rows.in_memory
         self._total = self.rows.total_weight
 
     @property
