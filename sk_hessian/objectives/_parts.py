@@ -1,8 +1,8 @@
 """Rows that are not all in memory: they come in parts, from an iterator, a file or a cluster.
 
-`PartedRows` offers what `_blocks.Rows` does by one primitive, ``fold``: a function of one part, evaluated on every part,
-and its results combined. Nothing of the length of the data is kept: a part answers with sums, and with some of its rows
-where a sketch is drawn. To add a source of parts, fill in `Parts`; `IteratedParts` is the shortest example.
+`PartedRows` offers what `_blocks.Rows` does by one primitive, ``fold``: a function of one part, evaluated on every
+part, and its results combined. Nothing of the length of the data is kept: a part answers with sums, and with some of its
+rows where a sketch is drawn. To add a source of parts, fill in `Parts`; `Blocks` is the shortest example.
 """
 
 import operator
@@ -127,7 +127,7 @@ class Sliced(Blocks):
             yield self.X[part], self.y[part], weight
 
 
-def parts_of(X, y=None, sample_weight=None):
+def parts_of(X, y=None, sample_weight=None, offset=None):
     """The source of parts that X is, or None where X is an array, a sparse matrix or a data frame in memory.
 
     Parameters
@@ -135,6 +135,8 @@ def parts_of(X, y=None, sample_weight=None):
     X : object
     y, sample_weight : array-like or None
         None for blocks, which have theirs with them.
+    offset : array-like or None
+        Must be None for parts.
 
     Returns
     -------
@@ -144,12 +146,16 @@ def parts_of(X, y=None, sample_weight=None):
     ------
     ValueError
     """
-    if isinstance(X, Parts):
-        if y is not None or sample_weight is not None:
-            raise ValueError("y and sample_weight must be None for blocks: each block has its own, (X, y, weight)")
-        return X
-    is_sliceable = hasattr(X, "chunks") and hasattr(X, "shape") and hasattr(X, "dtype")
-    return Sliced(X, y, sample_weight) if is_sliceable and len(X.shape) == 2 else None
+    is_sliceable = hasattr(X, "chunks") and hasattr(X, "dtype") and len(getattr(X, "shape", ())) == 2
+    if not (isinstance(X, Parts) or is_sliceable):
+        return None
+    if offset is not None:
+        raise ValueError("offset must be None for rows in blocks; of a Poisson model use y / exposure, weighted by it")
+    if is_sliceable:
+        return Sliced(X, y, sample_weight)
+    if y is not None or sample_weight is not None:
+        raise ValueError("y and sample_weight must be None for blocks: each block has its own, (X, y, weight)")
+    return X
 
 
 @dataclass(frozen=True)
@@ -266,7 +272,7 @@ class PartedRows(BaseRows):
     scan : Scan
     """
 
-    in_memory = False
+    in_memory, offset = False, None
 
     def __init__(self, parts, prepare, scan):
         self.parts, self.prepare, self.scan = parts, prepare, scan

@@ -76,7 +76,7 @@ def _is_recession(objective, direction):
     parameters = objective.unpack(direction)
 
     def sides(block, y, weight):
-        margin, fixed = objective.loss.recession(y, objective._raw(block, parameters))
+        margin, fixed = objective.loss.recession(y, objective._change(block, parameters))
         most = margin.max(axis=1, initial=0.0).sum()
         return (np.array([margin.min(initial=np.inf), -np.abs(fixed).max(initial=0.0), most]),)
 

@@ -542,10 +542,10 @@ def _first_batch(batch_size, problem):
     draws = n_rows is not None and problem.objective.draws_rows
     if batch_size is None or (batch_size == "auto" and not draws):
         return None
+    if n_rows is None:
+        raise ValueError(f"batch_size={batch_size} needs an objective that is a sum over rows; use batch_size=None")
     if not draws:
-        raise ValueError(
-            f"batch_size={batch_size} needs an objective that is a sum over rows in memory; use batch_size=None"
-        )
+        raise ValueError(f"batch_size={batch_size} needs rows in memory, and these come in parts; use batch_size=None")
     if batch_size != "auto":
         if batch_size > n_rows:
             raise ValueError(
