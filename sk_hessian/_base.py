@@ -3,6 +3,7 @@
 import contextlib
 import warnings
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 from scipy import sparse
@@ -295,7 +296,12 @@ class LinearModel(SolvedEstimator):
     def _parted(self, parts, reset):
         """Rows that come in parts, checked and encoded, and the loss."""
         scan = _validation.scan_parts(self, parts, reset, **self._target_options())
-        y, weight, loss = self._encode(*scan.targets, reset)
+        try:
+            y, weight, loss = self._encode(*scan.targets, reset)
+        except ValueError:
+            if not is_classifier(self):
+                _validation.name_part(parts, partial(self._encode, reset=reset))
+            raise
         encoder = _validation.PartEncoder(parts.noun, loss, type(self).__name__)
         if is_classifier(self):
             encoder = replace(encoder, classes=self.classes_, class_weight=weight / scan.targets[1])

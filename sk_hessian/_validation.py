@@ -354,12 +354,36 @@ class PartEncoder:
 
     def encode(self, y, weight):
         """Targets and weights of some rows."""
+        if not len(y):
+            return y, weight
         if self.classes is None:
             y = y.astype(float, copy=False)
             check_range(self.loss, y, self.name)
             return y, weight
         index = index_of(y, self.classes)
         return class_target(index, len(self.classes))[0], weight * self.class_weight[index]
+
+
+def name_part(parts, encode):
+    """Raise the error that ``encode(y, weight)`` raises for a part, with the part's name.
+
+    Parameters
+    ----------
+    parts : Parts
+        They have been checked.
+    encode : callable
+    """
+    noun = parts.noun
+
+    def check(index, part):
+        _, y, weight = _part(index, part, noun, _converted)
+        try:
+            if len(y):
+                encode(y, weight)
+        except ValueError as error:
+            raise ValueError(f"{noun} {index}: {error}") from error
+
+    parts.fold(check, None)
 
 
 def parted_rows(parts, scan, encoder, targets):

@@ -1,8 +1,8 @@
 """Rows that are not all in memory: they come in parts, from an iterator, a file or a cluster.
 
 `PartedRows` offers what `_blocks.Rows` does by one primitive, ``fold``: a function of one part, evaluated on every
-part, and its results combined. Nothing of the length of the data is kept: a part answers with sums, and with some of its
-rows where a sketch is drawn. To add a source of parts, fill in `Parts`; `Blocks` is the shortest example.
+part, and its results combined. Nothing of the length of the data is kept: a part answers with sums, and with some of
+its rows where a sketch is drawn. To add a source of parts, fill in `Parts`; `Blocks` is the shortest example.
 """
 
 import operator
@@ -239,25 +239,37 @@ class Scan:
 
 
 def summary(y, weight):
-    """A few targets and weights with the same weighted mean, and the same mean square.
+    """A few targets and weights with the same weighted mean, the same mean square and the same range.
 
-    Distinct values where they are few; else a mean minus and plus a deviation for each of some parts of equal weight.
+    Distinct values where they are few; else two for each of some parts of equal weight.
     """
-    if y.ndim == 1:
-        values, index = np.unique(y, return_inverse=True)
-        if len(values) <= _DISTINCT or y.dtype.kind not in "buif":
-            return values, np.bincount(index, weights=weight)
-    order = np.argsort(y if y.ndim == 1 else y[:, 0], kind="stable")
+    if y.ndim > 1:
+        return _about_the_mean(y.astype(float), weight)
+    values, index = np.unique(y, return_inverse=True)
+    if len(values) <= _DISTINCT or y.dtype.kind not in "buif":
+        return values, np.bincount(index, weights=weight)
+    order = np.argsort(y, kind="stable")
     ends = np.searchsorted(np.cumsum(weight[order]), np.linspace(0, weight.sum(), _DISTINCT // 4 + 1)[1:-1])
-    pairs = [_pair(y[part].astype(float), weight[part]) for part in np.split(order, np.unique(ends)) if len(part)]
+    pairs = [_two(y[part].astype(float), weight[part]) for part in np.split(order, np.unique(ends)) if len(part)]
     return tuple(np.concatenate(arrays) for arrays in zip(*pairs, strict=True))
 
 
-def _pair(y, weight):
-    """Two targets of half the weight each, with the mean and the mean square of all."""
+def _two(y, weight):
+    """Two targets of the same total weight, mean and mean square: the least, and one up to the largest."""
+    total, least = weight.sum(), y.min()
+    above = weight @ (y - least) / total
+    if above == 0:
+        return np.array([least]), np.array([total])
+    variance = weight @ (y - least - above) ** 2 / total
+    share = variance / (variance + above**2)
+    return np.array([least, least + above + variance / above]), total * np.array([share, 1 - share])
+
+
+def _about_the_mean(y, weight):
+    """The means of several targets minus and plus their deviations."""
     total = weight.sum()
     mean = weight @ y / total
-    deviation = np.sqrt(np.maximum(weight @ (y - mean) ** 2 / total, 0))
+    deviation = np.sqrt(weight @ (y - mean) ** 2 / total)
     return np.stack([mean - deviation, mean + deviation]), np.full(2, 0.5 * total)
 
 
