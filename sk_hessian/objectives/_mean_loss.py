@@ -57,6 +57,11 @@ class MeanLossObjective(Objective):
         self.is_smooth, self.draws_rows = loss.is_smooth, self.rows.in_memory
         self._total = self.rows.total_weight
 
+    def __getstate__(self):
+        """Without what can be had again: a function of this objective goes to the parts of its rows."""
+        caches = ("_sketch", "_latest", "_kept", "_keeping")
+        return {name: value for name, value in vars(self).items() if name not in caches}
+
     @property
     def total_weight(self):
         """Sum of the weights: the objective times it is a sum over rows."""

@@ -127,6 +127,11 @@ class Sliced(Blocks):
             yield self.X[part], self.y[part], weight
 
 
+def is_distributed(X):
+    """Whether X is a dask collection."""
+    return hasattr(X, "__dask_graph__") and hasattr(X, "to_delayed")
+
+
 def parts_of(X, y=None, sample_weight=None, offset=None):
     """The source of parts that X is, or None where X is an array, a sparse matrix or a data frame in memory.
 
@@ -147,10 +152,15 @@ def parts_of(X, y=None, sample_weight=None, offset=None):
     ValueError
     """
     is_sliceable = hasattr(X, "chunks") and hasattr(X, "dtype") and len(getattr(X, "shape", ())) == 2
-    if not (isinstance(X, Parts) or is_sliceable):
+    is_dask = is_distributed(X)
+    if not (isinstance(X, Parts) or is_sliceable or is_dask):
         return None
     if offset is not None:
-        raise ValueError("offset must be None for rows in blocks; of a Poisson model use y / exposure, weighted by it")
+        raise ValueError("offset must be None for rows in parts; of a Poisson model use y / exposure, weighted by it")
+    if is_dask:
+        from sk_hessian.objectives._dask import Partitions
+
+        return Partitions(X, y, sample_weight)
     if is_sliceable:
         return Sliced(X, y, sample_weight)
     if y is not None or sample_weight is not None:
