@@ -10,10 +10,11 @@ from scipy import sparse
 from scipy.special import log_expit, log_softmax
 from sklearn.base import BaseEstimator, ClassifierMixin, is_classifier
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils import check_array
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from sk_hessian import _validation
-from sk_hessian.objectives import GLMObjective, parts_of
+from sk_hessian.objectives import GLMObjective, StreamObjective, first_memory, parts_of
 from sk_hessian.solvers import check_solver, minimize
 
 #: columns of the history that ``verbose`` prints, with their widths and formats
@@ -26,6 +27,9 @@ _VERBOSE_COLUMNS = {
     "seconds": (10, ".3f"),
 }
 
+
+#: parameters up to which a stream of rows is remembered by a matrix
+_MOST_REMEMBERED = 1000
 
 #: a warm start's scale is at least this share of the null model's
 _LEAST_WARM_SCALE = 1e-3
@@ -90,6 +94,18 @@ class Classifier(ClassifierMixin):
         ndarray of shape (n_samples, n_classes)
         """
         return self._log_probabilities(self._raw_prediction(X))
+
+    def _set_known_classes(self, classes, former):
+        """All classes of a stream of rows, before the next ones; ``former`` are those of the former calls, or None."""
+        if classes is None and former is None:
+            raise ValueError("classes must be given in the first call of partial_fit")
+        if classes is not None:
+            classes = np.unique(check_array(classes, ensure_2d=False, dtype=None, input_name="classes"))
+            if former is not None and not np.array_equal(classes, former):
+                raise ValueError(f"classes={classes} are not those of the former calls, {former}")
+            if len(classes) < 2:
+                raise ValueError(f"classes has only one class, {classes[0]!r}: a classifier needs at least two classes")
+        self._known_classes = former if classes is None else classes
 
     def _log_probabilities(self, raw):
         return np.hstack([log_expit(-raw), log_expit(raw)]) if raw.shape[1] == 1 else log_softmax(raw, axis=1)
@@ -264,8 +280,15 @@ class SolvedEstimator(BaseEstimator):
 class LinearModel(SolvedEstimator):
     """Fit and raw prediction of all linear models; a subclass says which loss and which penalty."""
 
+    #: whether the penalty stands beside the mean of the losses, so that more rows have more of it
+    _penalty_grows = False
+
+    #: what a stream of rows has taught, see `partial_fit`
+    _memory = None
+
     def _fit(self, X, y, sample_weight, **row_data):
         self._check_all_parameters()
+        self._memory = None
         objective = self._objective_of(X, y, sample_weight, reset=True, **row_data)
         result = self._minimize(objective, self._start(objective), _validation.check_seed(self.random_state))
         self._unpack(objective, *objective.unpack(result.x))
@@ -336,6 +359,68 @@ class LinearModel(SolvedEstimator):
         """Set the fitted attributes from coefficients (p, k), intercepts (k,) and constants of the loss."""
         self.coef_ = np.ascontiguousarray(coef[:, 0])
         self.intercept_ = float(intercept[0])
+
+    # -- streams --------------------------------------------------------------------------------------------------
+
+    def partial_fit(self, X, y, sample_weight=None, *, forgetting=1.0):
+        """Go on with more rows: a step whose end is the optimum for them and what is remembered of those before.
+
+        The rows before are remembered by their summed curvature about the latest coefficients, as a matrix with
+        "newton", "lbfgs" and "auto" and up to 1000 parameters, else as its diagonal. For squared loss the matrix is
+        exact: the result is that of a fit on all rows. ``convergence_`` and ``history_`` are of the latest rows. After
+        ``fit`` a new stream begins.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        y : array-like of shape (n_samples,) or (n_samples, n_targets)
+        sample_weight : array-like of shape (n_samples,), optional
+        forgetting : float, default=1.0
+            What the weight of all rows before is multiplied with, above 0 and at most 1: with 0.99 the latest hundred
+            calls count.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError, TypeError
+            For bad input, naming the argument. The estimator is then as it was before.
+
+        Warns
+        -----
+        ConvergenceWarning
+            Where the step did not end at an optimum.
+        """
+        return self._go_on_and_tell(X, y, sample_weight, forgetting)
+
+    def _go_on_and_tell(self, X, y, sample_weight, forgetting, **row_data):
+        with restored_on_failure(self):
+            self._go_on(X, y, sample_weight, forgetting, **row_data)
+            self._tell(self._advice(), stacklevel=4)
+        return self
+
+    def _go_on(self, X, y, sample_weight, forgetting, **row_data):
+        self._check_all_parameters()
+        forgetting = _validation.check_forgetting(forgetting)
+        memory = self._memory
+        rows = self._objective_of(X, y, sample_weight, reset=memory is None, **row_data)
+        spec = check_solver(self.solver)
+        is_dense = rows.n_parameters <= _MOST_REMEMBERED
+        is_matrix = is_dense and (spec is None or spec.keeps_matrices)
+        if memory is None:
+            memory, self.t_ = first_memory(rows, rows.start(), is_matrix), 0
+        else:
+            memory = memory.faded(forgetting, is_matrix)
+            if not self._penalty_grows:
+                rows.penalty[:] = 0
+        objective = StreamObjective(rows, memory, is_dense)
+        result = self._minimize(objective, memory.centre, _validation.check_seed(self.random_state))
+        self._unpack(rows, *rows.unpack(result.x))
+        self._record(result)
+        self.t_ += rows.n_rows
+        self._memory = objective.remembered(result.x)
 
     # -- start, warnings, prediction ------------------------------------------------------------------------------
 
@@ -416,6 +501,28 @@ class OffsetModel(LinearModel):
 
     def _fit(self, X, y, sample_weight, offset):
         super()._fit(X, y, sample_weight, offset=offset)
+        self.has_offset_ = offset is not None
+
+    def partial_fit(self, X, y, sample_weight=None, offset=None, *, forgetting=1.0):
+        """Go on with more rows; see `LinearRegression.partial_fit`, and `fit` for the offset.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        y : array-like of shape (n_samples,)
+        sample_weight : array-like of shape (n_samples,), optional
+        offset : array-like of shape (n_samples,) or (n_samples, n_classes), optional
+        forgetting : float, default=1.0
+            What the weight of all rows before is multiplied with.
+
+        Returns
+        -------
+        self
+        """
+        return self._go_on_and_tell(X, y, sample_weight, forgetting, offset=offset)
+
+    def _go_on(self, X, y, sample_weight, forgetting, offset):
+        super()._go_on(X, y, sample_weight, forgetting, offset=offset)
         self.has_offset_ = offset is not None
 
     def fitted_objective(self, X, y=None, sample_weight=None, offset=None):

@@ -567,22 +567,10 @@ class MLPClassifier(Classifier, _Network):
         with restored_on_failure(self):
             if self.class_weight is not None:
                 raise ValueError("class_weight must be None for partial_fit, which does not see all rows")
-            self._set_known_classes(classes)
+            self._set_known_classes(classes, getattr(self, "classes_", None))
             self._partial_fit(X, y, sample_weight)
             vars(self).pop("_known_classes", None)
         return self
-
-    def _set_known_classes(self, classes):
-        former = getattr(self, "classes_", None)
-        if classes is None and former is None:
-            raise ValueError("classes must be given in the first call of partial_fit")
-        if classes is not None:
-            classes = np.unique(check_array(classes, ensure_2d=False, dtype=None, input_name="classes"))
-            if former is not None and not np.array_equal(classes, former):
-                raise ValueError(f"classes={classes} are not those of the former calls, {former}")
-            if len(classes) < 2:
-                raise ValueError(f"classes has only one class, {classes[0]!r}: a classifier needs at least two classes")
-        self._known_classes = former if classes is None else classes
 
     def _check_same_kind(self, y):
         """Refuse to go on from weights for classes with labels, or the other way round."""

@@ -16,6 +16,7 @@ from sk_hessian.objectives.losses import (
     TweedieLoss,
 )
 from sk_hessian.objectives.mlp import MLPObjective
+from sk_hessian.objectives.stream import Memory, StreamObjective, first_memory
 
 __all__ = [
     "ACTIVATIONS",
@@ -28,13 +29,16 @@ __all__ = [
     "LeastSquaresObjective",
     "Loss",
     "MLPObjective",
+    "Memory",
     "Objective",
     "PartedRows",
     "Parts",
     "Scan",
     "SoftmaxCrossEntropy",
     "SquaredLoss",
+    "StreamObjective",
     "TweedieLoss",
+    "first_memory",
     "network_predictions",
     "parts_of",
 ]

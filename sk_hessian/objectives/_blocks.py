@@ -168,6 +168,11 @@ class DenseBlock:
         """X @ V."""
         return self.X @ V
 
+    def dense(self, with_ones):
+        """The rows as an array, with a column of ones or without."""
+        X = self.X.toarray() if sp.issparse(self.X) else self.X
+        return np.hstack([X, np.ones((len(X), 1))]) if with_ones else X
+
     def adjoint(self, R):
         """X.T @ R."""
         return self.X.T @ R

@@ -15,7 +15,7 @@ _TINY_SHARE = 1e-6
 _MOST_TERMS = 6
 
 
-def _reduced(rows):
+def triangle(rows):
     """The triangular factor of rows that are more than the columns: the same singular values and right vectors."""
     return qr(rows, mode="r", check_finite=False, overwrite_a=True)[0][: rows.shape[1]]
 
@@ -98,12 +98,12 @@ class Orthogonal:
 
         def stacked(a, b):
             R = np.vstack([a, b])
-            return _reduced(R) if len(R) > 2 * most else R
+            return triangle(R) if len(R) > 2 * most else R
 
         R = objective.rows.reduce(scaled, plain, combine=stacked, width=most)[0]
         if ridge is not None and ridge.any():
             R = np.vstack([R, np.diag(np.sqrt(np.append(ridge, np.zeros(int(plain.fit_intercept)))))])
-        return _reduced(R) if len(R) > most else R
+        return triangle(R) if len(R) > most else R
 
     def null_space(self):
         """Coefficient directions (p, d) in the user's units that leave every prediction as it is.
@@ -125,9 +125,9 @@ class Orthogonal:
         if self._V is None or len(self._V) == self._V.shape[1]:
             return []
         rank = len(self._V)
-        triangle, pivot = qr(self._R, mode="r", pivoting=True, check_finite=False)
+        R, pivot = qr(self._R, mode="r", pivoting=True, check_finite=False)
         kept, dropped = pivot[:rank], pivot[rank:]
-        solution = np.linalg.lstsq(triangle[:rank, :rank], triangle[:rank, rank:], rcond=None)[0]
+        solution = np.linalg.lstsq(R[:rank, :rank], R[:rank, rank:], rcond=None)[0]
         named = [
             self._sentence(kept, combination, column, p)
             for combination, column in zip(solution.T, dropped, strict=True)

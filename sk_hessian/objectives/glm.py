@@ -17,7 +17,7 @@ from scipy.sparse.linalg import LinearOperator
 from sk_hessian.objectives import factors
 from sk_hessian.objectives._blocks import Columns, Rows, Scratch, weighted_grams
 from sk_hessian.objectives._mean_loss import ROUNDINGS, MeanLossObjective
-from sk_hessian.objectives._orthogonal import Orthogonal
+from sk_hessian.objectives._orthogonal import Orthogonal, triangle
 from sk_hessian.objectives._programs import find_recession, positive_start
 
 #: up to so many columns a dense factor is affordable (its memory is 8 r^2 bytes: 72 MB, its cost r^3 / 3)
@@ -300,6 +300,45 @@ class GLMObjective(MeanLossObjective):
         for output in range(k):
             H[output : r * k : k, output : r * k : k] += self._penalty_matrix(columns, output)
         return H
+
+    def curvature_triangle(self, theta, above):
+        """The triangular R with R'R the sum of the rows' expected curvatures, the penalty and ``above'above``.
+
+        By QR decompositions of blocks of rows, which keep the digits that a sum of squares loses.
+
+        Parameters
+        ----------
+        theta : ndarray of shape (n_parameters,)
+        above : ndarray of shape (m, n_parameters)
+
+        Returns
+        -------
+        ndarray of shape (n_parameters, n_parameters)
+        """
+        predict, k, size = self._predictor(theta), self.loss.n_outputs, self.n_parameters
+
+        def roots(block, y, weight):
+            S = self.loss.hessian_root(y, predict(block)) * np.sqrt(weight)[:, None, None]
+            Z = block.dense(self.fit_intercept)
+            weights = np.einsum("nar,nj->nrja", S[:, :k], Z).reshape(-1, self.n_weights)
+            return (np.hstack([weights, S[:, k:].transpose(0, 2, 1).reshape(len(weights), -1)]),)
+
+        def stacked(a, b):
+            return triangle(np.vstack([a, b])) if len(a) + len(b) > 2 * size else np.vstack([a, b])
+
+        with np.errstate(over="ignore", invalid="ignore"):
+            rows = self.rows.reduce(roots, combine=stacked, width=(k + self.loss.n_constants) * size)[0]
+        penalty = np.zeros(size)
+        penalty[: self.penalty.size] = np.sqrt(self.penalty.ravel() * self._total)
+        penalised = np.flatnonzero(penalty)
+        return triangle(np.vstack([above, np.diag(penalty)[penalised], rows]))
+
+    def parameter_units(self):
+        """The root of the curvature that a typical row has along each parameter, shape (n_parameters,)."""
+        size = np.where(self._moments[1] > 0, self._moments[1], np.abs(self._moments[0]))
+        size = np.append(np.where(size > 0, size, 1.0), np.ones(int(self.fit_intercept)))
+        units = np.sqrt(self._mean_curvature) * np.repeat(size, self.loss.n_outputs)
+        return np.append(units, np.ones(self.loss.n_constants))
 
     def _keeps_rows(self, columns):
         """Whether the rows are kept in the coordinates of ``columns``."""
