@@ -19,10 +19,12 @@ ROOMS = {
         "sklearn",
         "scipy.sparse",
         "scipy.special",
+        "sk_hessian._callbacks",
         "sk_hessian._validation",
         "sk_hessian.objectives",
         "sk_hessian.solvers",
     },
+    "_callbacks.py": {"sklearn.callback"},
     "_validation.py": {"sklearn", "scipy.sparse", "sk_hessian.objectives", "sk_hessian.solvers"},
     "linear_model/": {
         "sklearn",

@@ -106,8 +106,8 @@ class LogisticRegression(Classifier, LinearModel):
         self.coef_ = np.ascontiguousarray(coef.T)
         self.intercept_ = intercept.copy()
 
-    def _fit(self, X, y, sample_weight):
-        super()._fit(X, y, sample_weight)
+    def _fit(self, X, y, sample_weight, task):
+        super()._fit(X, y, sample_weight, task)
         self.n_iter_ = np.array([self.n_iter_])
 
     def decision_function(self, X):
