@@ -24,7 +24,7 @@ _VERBOSE_COLUMNS = {
     "gradient_norm": (14, ".3g"),
     "decrement": (11, ".3g"),
     "step": (10, ".3g"),
-    "seconds": (10, ".3f"),
+    "seconds": (12, ".3f"),
 }
 
 
