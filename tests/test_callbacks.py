@@ -142,6 +142,65 @@ def test_the_estimator_of_each_iteration_has_the_objective_of_the_history(kind, 
     np.testing.assert_allclose(seen, model.history_["objective"][1:], rtol=1e-9)
 
 
+class Beginnings(Recorder):
+    """Keeps the estimators of the beginnings of iterations."""
+
+    def on_fit_task_begin(self, estimator, context, *, fitted_estimator=None):
+        if context.task_name == "iteration":
+            self.fitted.append(("iteration", fitted_estimator))
+
+    def on_fit_task_end(self, estimator, context):
+        pass
+
+
+def test_an_iteration_begins_where_the_last_one_ended(rng):
+    model, X, y = problem("softmax", rng)
+    recorder = Beginnings()
+    model.set_params(solver="newton").set_callbacks(recorder).fit(X, y)
+    seen = []
+    for fitted in recorder.iterates():
+        objective, theta = fitted.fitted_objective(X, y)
+        seen.append(objective.value_and_gradient(theta)[0])
+    np.testing.assert_allclose(seen, model.history_["objective"][:-1], rtol=1e-9)
+
+
+def test_a_fit_that_begins_at_the_optimum_has_no_iteration(rng):
+    model, X, y = problem("softmax", rng)
+    recorder = Recorder()
+    model.set_params(solver="newton", warm_start=True, tol=1e-10).fit(X, y).set_callbacks(recorder).fit(X, y)
+    assert len(model.history_["iteration"]) == 1
+    assert recorder.count("begin", "iteration") == 0
+    assert n_iterations(model) == recorder.count("end", "fit") == 1
+
+
+class Clock:
+    """Asks for nothing."""
+
+    def __init__(self):
+        self.ticks = 0
+
+    def setup(self, estimator, context):
+        pass
+
+    def teardown(self, estimator, context):
+        pass
+
+    def on_fit_task_begin(self, estimator, context):
+        pass
+
+    def on_fit_task_end(self, estimator, context):
+        self.ticks += context.task_name == "iteration"
+
+
+@every_kind
+def test_what_no_callback_asks_for_is_not_made(kind, rng, monkeypatch):
+    model, X, y = problem(kind, rng)
+    monkeypatch.setattr(SolvedEstimator, "_attributes_at", lambda *args: pytest.fail("made in vain"))
+    clock = Clock()
+    model.set_callbacks(clock).fit(X, y)
+    assert clock.ticks == n_iterations(model)
+
+
 def test_a_certificates_step_is_a_task():
     """An iteration that the loop takes between two of the solver."""
     X, y = load_digits(return_X_y=True)
