@@ -1,6 +1,7 @@
 """What every estimator does: validate, build the objective, minimise, unpack, warn."""
 
 import contextlib
+import copy
 import warnings
 from dataclasses import replace
 from functools import partial
@@ -14,6 +15,7 @@ from sklearn.utils import check_array
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from sk_hessian import _validation
+from sk_hessian._callbacks import UNTOLD, CallbackSupportMixin, Task, with_callbacks
 from sk_hessian.objectives import GLMObjective, StreamObjective, first_memory, parts_of
 from sk_hessian.solvers import check_solver, minimize
 
@@ -24,7 +26,7 @@ _VERBOSE_COLUMNS = {
     "gradient_norm": (14, ".3g"),
     "decrement": (11, ".3g"),
     "step": (10, ".3g"),
-    "seconds": (10, ".3f"),
+    "seconds": (12, ".3f"),
 }
 
 
@@ -111,8 +113,14 @@ class Classifier(ClassifierMixin):
         return np.hstack([log_expit(-raw), log_expit(raw)]) if raw.shape[1] == 1 else log_softmax(raw, axis=1)
 
 
-class SolvedEstimator(BaseEstimator):
+class SolvedEstimator(CallbackSupportMixin, BaseEstimator):
     """What all estimators share: parameters, a fit that is restored on failure, the run of a solver, warnings."""
+
+    # where the diagram of scikit-learn links to
+    _doc_link_module = "sk_hessian"
+    _doc_link_template = (
+        "https://sk-hessian.readthedocs.io/en/latest/generated/{estimator_module}.{estimator_name}.html"
+    )
 
     def set_params(self, **params):
         """Set parameters, ``solver__option`` those of a solver object.
@@ -171,12 +179,27 @@ class SolvedEstimator(BaseEstimator):
 
     def _fit_and_tell(self, X, y, sample_weight, **row_data):
         with restored_on_failure(self):
-            self._fit(X, y, sample_weight, **row_data)
+            self._check_all_parameters()
+            self._fit_as_task(X, y, sample_weight, **row_data)
             self._tell(self._advice(), stacklevel=4)
         return self
 
-    def _fit(self, X, y, sample_weight):
-        """Validate, minimise, and set the fitted attributes."""
+    @with_callbacks
+    def _fit_as_task(self, X, y, sample_weight, **row_data):
+        task = Task.of_fit(self, X, y, {"sample_weight": sample_weight, **row_data}, self._max_subtasks())
+        self._fit(X, y, sample_weight, task, **row_data)
+        task.end(dict)
+
+    def _max_subtasks(self):
+        """Parts of a fit that callbacks are told of; None for iterations, whose number is not known before."""
+        return
+
+    def _fit(self, X, y, sample_weight, task):
+        """Validate the data, minimise, and set the fitted attributes; ``task`` is what callbacks are told of."""
+        raise NotImplementedError
+
+    def _set_weights(self, objective, theta):
+        """Set the fitted attributes that predictions need."""
         raise NotImplementedError
 
     def fitted_objective(self, X, y=None, sample_weight=None):
@@ -226,14 +249,14 @@ class SolvedEstimator(BaseEstimator):
         self._check_parameters()
         check_solver(self.solver)
 
-    def _minimize(self, objective, start, random_state, watch=None):
-        """The `Result` of the solver; ``watch(state)`` may stop it."""
-        show = progress_printer(self.verbose)
+    def _minimize(self, objective, start, random_state, task, watch=None):
+        """The `Result` of the solver; ``watch(state)`` and the callbacks of ``task`` may stop it."""
+        before, after = task.iterations(partial(self._attributes_at, objective))
+        observers = [see for see in (progress_printer(self.verbose), watch, after) if see is not None]
 
         def callback(state):
-            if show is not None:
-                show(state)
-            return watch is not None and watch(state)
+            answers = [see(state) for see in observers]
+            return any(answers)
 
         # an overflow is a value that is not finite, which the solvers handle; as a warning it would say nothing
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
@@ -243,9 +266,18 @@ class SolvedEstimator(BaseEstimator):
                 self.solver,
                 tol=self.tol,
                 max_iter=self.max_iter,
-                callback=None if show is None and watch is None else callback,
+                callback=callback if observers else None,
+                before=before,
                 random_state=random_state,
             )
+
+    def _attributes_at(self, objective, theta, value):
+        """The fitted attributes that predictions at ``theta`` need, None where the objective is not finite."""
+        if not np.isfinite(value):
+            return None
+        there, here = copy.copy(self), vars(self)
+        there._set_weights(objective, objective.canonical(theta))
+        return {name: value for name, value in vars(there).items() if value is not here.get(name)}
 
     def _former_constants(self, null):
         """The loss's constants of the former fit, for a start; ``null`` are those of the null model."""
@@ -286,13 +318,15 @@ class LinearModel(SolvedEstimator):
     #: what a stream of rows has taught, see `partial_fit`
     _memory = None
 
-    def _fit(self, X, y, sample_weight, **row_data):
-        self._check_all_parameters()
+    def _fit(self, X, y, sample_weight, task, **row_data):
         self._memory = None
         objective = self._objective_of(X, y, sample_weight, reset=True, **row_data)
-        result = self._minimize(objective, self._start(objective), _validation.check_seed(self.random_state))
-        self._unpack(objective, *objective.unpack(result.x))
+        result = self._minimize(objective, self._start(objective), _validation.check_seed(self.random_state), task)
+        self._set_weights(objective, result.x)
         self._record(result)
+
+    def _set_weights(self, objective, theta):
+        self._unpack(objective, *objective.unpack(theta))
 
     def _objective_of(self, X, y, sample_weight, reset, offset=None):
         parts = parts_of(X, y, sample_weight, offset)
@@ -416,8 +450,8 @@ class LinearModel(SolvedEstimator):
             if not self._penalty_grows:
                 rows.penalty[:] = 0
         objective = StreamObjective(rows, memory, is_dense)
-        result = self._minimize(objective, memory.centre, _validation.check_seed(self.random_state))
-        self._unpack(rows, *rows.unpack(result.x))
+        result = self._minimize(objective, memory.centre, _validation.check_seed(self.random_state), UNTOLD)
+        self._set_weights(rows, result.x)
         self._record(result)
         self.t_ += rows.n_rows
         self._memory = objective.remembered(result.x)
@@ -443,7 +477,7 @@ class LinearModel(SolvedEstimator):
     def _advice(self):
         """See `SolvedEstimator._advice`; of flat directions too."""
         verdict, advice = self.convergence_, super()._advice()
-        if advice:
+        if verdict.status != "optimal":
             return advice
         if verdict.flat_directions and self._warns_of_flat_directions():
             return (
@@ -499,9 +533,9 @@ class OffsetModel(LinearModel):
         """
         return self._fit_and_tell(X, y, sample_weight, offset=offset)
 
-    def _fit(self, X, y, sample_weight, offset):
-        super()._fit(X, y, sample_weight, offset=offset)
+    def _fit(self, X, y, sample_weight, task, offset):
         self.has_offset_ = offset is not None
+        super()._fit(X, y, sample_weight, task, offset=offset)
 
     def partial_fit(self, X, y, sample_weight=None, offset=None, *, forgetting=1.0):
         """Go on with more rows; see `LinearRegression.partial_fit`, and `fit` for the offset.
@@ -522,8 +556,8 @@ class OffsetModel(LinearModel):
         return self._go_on_and_tell(X, y, sample_weight, forgetting, offset=offset)
 
     def _go_on(self, X, y, sample_weight, forgetting, offset):
-        super()._go_on(X, y, sample_weight, forgetting, offset=offset)
         self.has_offset_ = offset is not None
+        super()._go_on(X, y, sample_weight, forgetting, offset=offset)
 
     def fitted_objective(self, X, y=None, sample_weight=None, offset=None):
         """The objective on the rows that the estimator was fitted on, and the fitted parameters.

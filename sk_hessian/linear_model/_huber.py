@@ -101,9 +101,9 @@ class HuberRegressor(RegressorMixin, LinearModel):
         super()._unpack(objective, coef, intercept, constants)
         self.scale_ = max(float(np.exp(constants[0])), objective.loss.floor)
 
-    def _fit(self, X, y, sample_weight):
+    def _fit(self, X, y, sample_weight, task):
         vars(self).pop("outliers_", None)
-        super()._fit(X, y, sample_weight)
+        super()._fit(X, y, sample_weight, task)
         if y is None:
             return
         residual = np.abs(check_array(y, ensure_2d=False, dtype=float).ravel() - self._raw_prediction(X))

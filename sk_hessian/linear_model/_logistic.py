@@ -110,8 +110,8 @@ class LogisticRegression(Classifier, OffsetModel):
         self.coef_ = np.ascontiguousarray(coef.T)
         self.intercept_ = intercept.copy()
 
-    def _fit(self, X, y, sample_weight, offset):
-        super()._fit(X, y, sample_weight, offset)
+    def _fit(self, X, y, sample_weight, task, offset):
+        super()._fit(X, y, sample_weight, task, offset)
         self.n_iter_ = np.array([self.n_iter_])
 
     def partial_fit(self, X, y, classes=None, sample_weight=None, offset=None, *, forgetting=1.0):

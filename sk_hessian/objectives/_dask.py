@@ -38,10 +38,9 @@ class Partitions(Parts):
         for name, values in (("y", y), ("sample_weight", sample_weight)):
             if values is not None:
                 columns.append(_row_parts(values, name, X))
-                if len(columns[-1]) != len(columns[0]):
-                    raise ValueError(
-                        f"{name} has {len(columns[-1])} partitions, but X has {len(columns[0])}: repartition one of them"
-                    )
+                many, of_X = len(columns[-1]), len(columns[0])
+                if many != of_X:
+                    raise ValueError(f"{name} has {many} partitions, but X has {of_X}: repartition one of them")
         self.partitions = list(zip(*columns, strict=True))
 
     def fold(self, function, combine):

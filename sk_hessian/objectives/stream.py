@@ -1,12 +1,12 @@
 """An objective on the rows at hand that remembers the rows before as a quadratic.
 
-The sum over all rows so far is approximated by the loss of the latest ones plus the second-order Taylor model of the rest
-about its own optimum,
+The sum over all rows so far is approximated by the loss of the latest ones plus the second-order Taylor model of the
+rest about its own optimum,
 
     sum_i w_i loss_i(theta) + penalty(theta) + 1/2 |R (theta - c)|^2,     R'R the curvature summed so far,
 
 which is recursive least squares for squared loss (exact), and the extended Kalman filter in its implicit form for
-others: a step is a minimum, so it cannot overshoot. R is updated by a QR decomposition, whose columns may be of any size.
+others: a step is a minimum, so it cannot overshoot. R is updated by a QR decomposition; columns may be of any size.
 
 References
 ----------
@@ -21,7 +21,6 @@ from scipy.sparse.linalg import LinearOperator
 
 from sk_hessian.objectives import factors
 from sk_hessian.objectives.contract import Objective
-
 
 #: the information before any row, in rows: half the digits are left for what the rows determine
 _PRIOR = 1e-8

@@ -219,7 +219,7 @@ def test_what_does_not_go_with_blocks_is_an_error():
         Blocks((ROWS, TARGET) for _ in range(2))
     with pytest.raises(ValueError, match="y and sample_weight must be None for blocks"):
         Ridge().fit(bad(), TARGET)
-    with pytest.raises(ValueError, match="offset must be None for rows in blocks"):
+    with pytest.raises(ValueError, match="offset must be None for rows in parts"):
         PoissonRegressor().fit(bad(), offset=TARGET)
     with pytest.raises(ValueError, match="batch_size=2 needs rows in memory"):
         Ridge(solver=SGD(batch_size=2)).fit(bad())
