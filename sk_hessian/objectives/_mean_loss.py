@@ -198,9 +198,8 @@ class MeanLossObjective(Objective):
 
     @cached_property
     def resolution(self):
-        """See `Objective.resolution`: of squares that of a relative rounding, else a rounding of the loss's unit."""
-        unit, eps = self.loss.unit(self.rows.y, self.rows.weight), np.finfo(float).eps
-        return max(unit, self._largest_offset**2) * (4 * eps) ** 2 if self.loss.quadratic else unit * eps
+        """See `Objective.resolution`."""
+        return self.loss.resolution(self.rows.y, self.rows.weight, self.rows.offset)
 
     @cached_property
     def _null_value(self):
