@@ -139,7 +139,7 @@ class Loss:
             slope, step = self._null_step(point, radius)
             new = self.constant_sums(point[0] + step, offset, y, weight)
             if -slope <= _NULL_ROUNDING * max(abs(point[1]), unit):
-                return new[0] if new[1] <= point[1] else point[0]
+                return new[0] if np.isfinite(new[1]) else point[0]
             gain = point[1] - new[1]
             radius = 2 * radius if gain > -slope / 4 else 0.25 * np.abs(step).max()
             point = new if gain > 0 else point
