@@ -100,14 +100,18 @@ def test_statsmodels_coefficients_and_deviance(name, fit_intercept, solver, rng)
 
 
 @every_solver
-def test_exposure_is_a_weight_on_rates(solver, rng):
-    """A count with the log exposure as offset is a rate with the exposure as weight."""
-    X, y, offset = claims("poisson", rng)
-    counts, rates = (PoissonRegressor(alpha=0, tol=1e-9, solver=solver) for _ in range(2))
-    counts.fit(X, y, offset=offset)
-    rates.fit(X, y / np.exp(offset), sample_weight=np.exp(offset))
-    np.testing.assert_allclose(coefficients(counts), coefficients(rates), rtol=1e-7)
-    np.testing.assert_allclose(counts.predict(X, offset), rates.predict(X) * np.exp(offset), rtol=1e-7)
+@pytest.mark.parametrize("power", [0, 1, 1.5, 2, 3])
+def test_exposure_is_a_weight_on_rates(power, solver, rng):
+    """The deviance of y and mean, both times e, is e^(2-p) times theirs: sums are rates that are weighted."""
+    X, y, offset = claims("tweedie" if power < 2 else "gamma", rng)
+    exposure = np.exp(offset)
+    sums, rates = (TweedieRegressor(power=power, link="log", alpha=0, tol=1e-9, solver=solver) for _ in range(2))
+    sums.fit(X, y, offset=offset)
+    rates.fit(X, y / exposure, sample_weight=exposure ** (2 - power))
+    np.testing.assert_allclose(coefficients(sums), coefficients(rates), rtol=1e-6)
+    np.testing.assert_allclose(sums.predict(X, offset), rates.predict(X) * exposure, rtol=1e-6)
+    score = rates.score(X, y / exposure, sample_weight=exposure ** (2 - power))
+    assert sums.score(X, y, offset=offset) == pytest.approx(score, rel=1e-8)
 
 
 @pytest.mark.filterwarnings("ignore:The Identity link function does not respect the domain")
