@@ -57,7 +57,8 @@ class MeanLossObjective(Objective):
         weight = np.ones(X.shape[0]) if sample_weight is None else np.asarray(sample_weight, dtype=float)
         if not 1 / _EXTREME < weight.max() < _EXTREME:
             weight = weight / weight.max()
-        self.rows = Rows(X, y, weight, None if offset is None else np.reshape(offset, (len(y), -1)))
+        offset = None if offset is None else np.asarray(offset, dtype=float).reshape(len(y), -1)
+        self.rows = Rows(X, y, weight, offset)
         self.loss = loss
         self.n_rows, self.n_features = X.shape
         self.feature_names = feature_names
