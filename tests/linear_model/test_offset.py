@@ -364,6 +364,14 @@ def test_a_grid_search_routes_the_offset(name, rng):
         assert scores.min() > 0.1
 
 
+def test_a_named_scorer_knows_no_offset_and_the_model_says_so(rng):
+    X, y, offset = claims("poisson", rng)
+    with sklearn.config_context(enable_metadata_routing=True):
+        model = PoissonRegressor().set_fit_request(offset=True).set_score_request(offset=True)
+        with pytest.warns(UserWarning, match="was fitted with an offset, and is used here without"):
+            cross_val_score(model, X, y, cv=2, params={"offset": offset}, scoring="neg_mean_poisson_deviance")
+
+
 # -- the objective of inspection --------------------------------------------------------------------------------------
 
 
