@@ -667,6 +667,12 @@ class TweedieLoss(Loss):
             above = logsumexp((1 - p) * offset, b=weight)
         return np.array([above - logsumexp((2 - p) * offset, b=weight)])
 
+    def null_deviance(self, y, weight, offset=None):
+        """See `Loss.null_deviance`; none for zeros alone, which means near zero fit."""
+        if not y.any() and (self.link == "log" or offset is None):
+            return 0.0
+        return super().null_deviance(y, weight, offset)
+
     def saturated(self, y):
         """See `Loss.saturated`."""
         p = self.power

@@ -80,6 +80,16 @@ def test_the_score_where_nothing_varies(power, link, value, with_offset, rng):
     assert model.score(X, y, offset=offset) == 0.0
 
 
+@pytest.mark.parametrize(("power", "link"), [(0, "log"), (1, "log"), (1, "identity"), (1.5, "log")])
+@pytest.mark.parametrize("with_offset", [False, True])
+def test_the_score_of_zeros_alone(power, link, with_offset, rng):
+    """The best constant is at the edge: its deviance is zero, which no other prediction reaches."""
+    X, y = rng.normal(size=(50, 2)), rng.poisson(3, size=50) + 1.0
+    offset = rng.uniform(0.1, 1, size=50) if with_offset and link == "log" else None
+    model = costs_model(power, link).fit(X, y, offset=offset)
+    assert model.score(X, np.zeros(50), offset=offset) == 0.0
+
+
 def test_the_score_of_a_variation_that_is_small_beside_the_mean(rng):
     X = rng.normal(size=(100, 2))
     y = 1e6 + 1e-2 * (X[:, 0] + rng.normal(size=100))
