@@ -581,9 +581,12 @@ class OffsetModel(LinearModel):
         Raises
         ------
         ValueError, TypeError
-            For bad input, naming the argument.
+            For bad input, naming the argument; for no offset where the fit had one.
         NotFittedError
         """
+        check_is_fitted(self)
+        if offset is None and self.has_offset_:
+            raise ValueError(f"this {type(self).__name__} was fitted with an offset: pass it as offset")
         return self._objective_and_theta(X, y, sample_weight, offset=offset)
 
     def d2_score(self, X, y, sample_weight=None, offset=None):

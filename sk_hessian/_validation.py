@@ -102,10 +102,14 @@ def check_offset(offset, X):
     """
     if offset is None:
         return None
-    offset = check_array(offset, ensure_2d=False, dtype=np.float64, input_name="offset")
-    if offset.ndim not in (1, 2) or len(offset) != X.shape[0]:
-        raise ValueError(f"offset must have one entry for each of the {X.shape[0]} rows, got shape {offset.shape}")
-    largest = np.abs(offset).max()
+    shape = np.shape(offset)
+    if len(shape) not in (1, 2) or shape[0] != X.shape[0]:
+        raise ValueError(f"offset must have one entry for each of the {X.shape[0]} rows, got shape {shape}")
+    try:
+        offset = check_array(offset, ensure_2d=False, dtype=np.float64, input_name="offset")
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"offset must be an array of finite numbers: {error}") from error
+    largest = np.abs(offset).max(initial=0)
     if largest > _LARGEST_OFFSET:
         raise ValueError(
             f"offset is too large, up to {largest:.3g}: it is added to the linear predictor, on the scale of the link "

@@ -200,9 +200,8 @@ class MeanLossObjective(Objective):
 
     @cached_property
     def resolution(self):
-        """See `Objective.resolution`: of squares that of a relative rounding, else a rounding of the loss's unit."""
-        unit, eps = self.loss.unit(*self.rows.targets), np.finfo(float).eps
-        return max(unit, self._largest_offset**2) * (4 * eps) ** 2 if self.loss.quadratic else unit * eps
+        """See `Objective.resolution`."""
+        return self.loss.resolution(*self.rows.targets, self.rows.offset)
 
     @cached_property
     def _null_value(self):
@@ -254,4 +253,4 @@ def _rows(X, y, sample_weight, offset):
     weight = np.ones(X.shape[0]) if sample_weight is None else np.asarray(sample_weight, dtype=float)
     if not 1 / _EXTREME < weight.max() < _EXTREME:
         weight = weight / weight.max()
-    return Rows(X, y, weight, None if offset is None else np.reshape(offset, (len(y), -1)))
+    return Rows(X, y, weight, None if offset is None else np.asarray(offset, dtype=float).reshape(len(y), -1))

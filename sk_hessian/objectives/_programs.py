@@ -166,26 +166,34 @@ def _receding_classes(objective, direction):
 def positive_start(objective):
     """Coefficients without intercept whose predictions are all positive, about the mean of y on average.
 
+    With an offset beside them they are at least that far from zero, or as far as possible.
+
     Raises
     ------
     ValueError
         Where there are none.
     """
     columns, rows = objective._plain_columns, objective.rows.collected()
-    blocks = rows.blocks(columns, dense=True)
-    Z = np.vstack([block.standardised(columns) for block, _, _ in blocks])
-    z = np.linalg.lstsq(Z, np.ones(len(Z)), rcond=None)[0]
-    if (Z @ z).min() < 1e-3:
-        # the largest t with Z z >= t, entries of z at most one
-        cost = np.append(np.zeros(Z.shape[1]), -1.0)
-        bounds = [(-1, 1)] * Z.shape[1] + [(None, 1)]
-        solution = linprog(cost, A_ub=np.column_stack([-Z, np.ones(len(Z))]), b_ub=np.zeros(len(Z)), bounds=bounds)
-        z = solution.x[:-1]
-        if (Z @ z).min() <= 0:
-            raise ValueError(
-                "link='identity' needs a positive mean for every row, and without an intercept no coefficients give "
-                "one: use fit_intercept=True or link='log'"
-            )
-    y, weight = rows.y, rows.weight
-    z = z * (weight @ y / (weight @ (Z @ z)) or 1.0)
+    Z = np.vstack([block.standardised(columns) for block, _, _ in rows.blocks(columns, dense=True)])
+    mean = rows.weight @ rows.y / rows.weight.sum() or 1.0
+    if rows.offset is not None:
+        z = _largest_margin(Z, rows.offset[:, 0], None, mean)
+    else:
+        z = np.linalg.lstsq(Z, np.ones(len(Z)), rcond=None)[0]
+        if (Z @ z).min() < 1e-3:
+            z = _largest_margin(Z, np.zeros(len(Z)), 1, 1)
+        z = z * (mean / (rows.weight @ (Z @ z) / rows.weight.sum()))
     return columns.to_weights(z[:, None]).ravel()
+
+
+def _largest_margin(Z, offset, bound, most):
+    """z, of entries up to a ``bound``, with Z z + offset >= t for the largest t up to ``most``."""
+    cost = np.append(np.zeros(Z.shape[1]), -1.0)
+    bounds = [(None if bound is None else -bound, bound)] * Z.shape[1] + [(None, most)]
+    solution = linprog(cost, A_ub=np.column_stack([-Z, np.ones(len(Z))]), b_ub=offset, bounds=bounds)
+    if solution.x is None or (Z @ solution.x[:-1] + offset).min() <= 0:
+        raise ValueError(
+            "link='identity' needs a positive mean for every row, and without an intercept no coefficients give "
+            "one: use fit_intercept=True or link='log'"
+        )
+    return solution.x[:-1]

@@ -600,16 +600,22 @@ class GLMObjective(MeanLossObjective):
             Where there is none, or none that does not overflow.
         """
         k = self.loss.n_outputs
-        null = self.pack(np.zeros((self.n_features, k)), self._null_raw[:k], self._null_raw[k:])
         is_null = self.fit_intercept or self.rows.offset is None
-        if np.isfinite(self._null_value if is_null else self.value_and_gradient(null)[0]):
-            return null
+        if np.isfinite(self._null_value) if is_null else self._is_bent_by_offset():
+            return self.pack(np.zeros((self.n_features, k)), self._null_raw[:k], self._null_raw[k:])
         if self.loss.is_smooth:
             raise ValueError(
-                "offset spans so much that predictions overflow at the start: it is added to the linear predictor, on "
-                "the scale of the link (for exposures their logarithm)"
+                "offset is so large that predictions overflow: it is added to the linear predictor, on the scale of "
+                "the link (for exposures their logarithm)"
             )
         return positive_start(self)
+
+    def _is_bent_by_offset(self):
+        """Whether the offset alone is inside the domain, and not so far out that nothing is left of the curvature."""
+        constant = np.append(np.zeros(self.loss.n_outputs), self._null_raw[self.loss.n_outputs :])
+        rows = self.rows
+        _, value, _, hessian = self.loss.constant_sums(constant, rows.offset, rows.y, rows.weight)
+        return np.isfinite(value) and np.trace(hessian) > 0
 
     def diagnose(self, theta, direction):
         """See `Objective.diagnose`: a `Recession` or None."""
