@@ -1,6 +1,17 @@
 """What the Hessian of a fitted estimator knows: read-only functions and displays."""
 
+from sk_hessian.inspection._flat_directions import FlatDirection, flat_directions
 from sk_hessian.inspection._hessian import HessianOperator, hessian
 from sk_hessian.inspection._spectrum import Spectrum, spectrum
+from sk_hessian.inspection._stationary_point import StationaryPoint, stationary_point
 
-__all__ = ["HessianOperator", "Spectrum", "hessian", "spectrum"]
+__all__ = [
+    "FlatDirection",
+    "HessianOperator",
+    "Spectrum",
+    "StationaryPoint",
+    "flat_directions",
+    "hessian",
+    "spectrum",
+    "stationary_point",
+]

@@ -163,7 +163,7 @@ def _checked_point(theta, size):
     return theta
 
 
-def combination(names, vector, most=_MOST_TERMS):
+def combination(names, vector, most=_MOST_TERMS, least=_LEAST_SHARE):
     """The largest entries of a vector in words, such as ``"0.71 age - 0.71 income"``.
 
     Parameters
@@ -171,14 +171,24 @@ def combination(names, vector, most=_MOST_TERMS):
     names : sequence of str
     vector : ndarray of shape (n_parameters,)
     most : int
+    least : float
+        Entries up to this share of the largest are left out.
 
     Returns
     -------
     str
     """
     size = np.abs(vector)
-    order = [i for i in np.argsort(-size, kind="stable") if size[i] > _LEAST_SHARE * size.max()]
-    terms = [f"{'-' if vector[i] < 0 else '+'} {size[i]:.3g} {names[i]}" for i in order[:most]]
-    left = len(order) - most
-    text = " ".join(terms).removeprefix("+ ")
-    return f"{text} and {left} more" if left > 0 else text
+    order = [i for i in np.argsort(-size, kind="stable") if size[i] > least * size.max()]
+    return sentence([names[i] for i in order], vector[order], most)
+
+
+def sentence(names, values, most):
+    """A sum of named terms in words, no more than ``most`` of them, such as ``"x2 - 2 x0 and 3 more"``."""
+    terms = [f"{'-' if value < 0 else '+'} {_factor(value)}{name}" for name, value in zip(names, values, strict=True)]
+    text = " ".join(terms[:most]).removeprefix("+ ")
+    return f"{text} and {len(terms) - most} more" if len(terms) > most else text
+
+
+def _factor(value):
+    return "" if f"{abs(value):.3g}" == "1" else f"{abs(value):.3g} "
