@@ -4,14 +4,17 @@ from sk_hessian.inspection._flat_directions import FlatDirection, flat_direction
 from sk_hessian.inspection._hessian import HessianOperator, hessian
 from sk_hessian.inspection._spectrum import Spectrum, spectrum
 from sk_hessian.inspection._stationary_point import StationaryPoint, stationary_point
+from sk_hessian.inspection._taylor import TaylorModel, taylor_model
 
 __all__ = [
     "FlatDirection",
     "HessianOperator",
     "Spectrum",
     "StationaryPoint",
+    "TaylorModel",
     "flat_directions",
     "hessian",
     "spectrum",
     "stationary_point",
+    "taylor_model",
 ]

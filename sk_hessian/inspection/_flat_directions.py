@@ -98,7 +98,7 @@ def flat_directions(estimator, X, y, *, sample_weight=None, tolerance=1e-6, **fi
     >>> X = np.column_stack([x, x**2, 2 * x + 3])
     >>> for direction in flat_directions(LinearRegression().fit(X, x), X, x):
     ...     print(direction)
-    The objective does not change along x2 - 2 x0 - 3 intercept.
+    The objective does not change along x0 - 0.5 x2 + 1.5 intercept.
     """
     if not 0 < tolerance < 1:
         raise ValueError(f"tolerance must be between 0 and 1, got {tolerance!r}")

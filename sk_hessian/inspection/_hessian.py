@@ -145,21 +145,22 @@ def locate(estimator, X, y, theta, **fit_data):
             raise ValueError(f"{given[0]} belongs to an estimator: an objective has its own rows, pass theta alone")
         if theta is None:
             raise ValueError("theta is needed: an objective has no fitted parameters")
-        return estimator, _checked_point(theta, getattr(estimator, "n_parameters", None))
+        return estimator, check_point(theta, getattr(estimator, "n_parameters", None))
     if (X is None or y is None) and hasattr(estimator, "fitted_objective"):
         raise ValueError("X and y are needed: the rows that the estimator was fitted on")
     fitted = Fitted(estimator, X, y, **fit_data)
     if theta is None:
         return fitted.objective, fitted.theta
-    return fitted.objective, _checked_point(theta, fitted.theta.size)
+    return fitted.objective, check_point(theta, fitted.theta.size)
 
 
-def _checked_point(theta, size):
+def check_point(theta, size, name="theta"):
+    """Parameters or a direction as a float array; ``size`` is None where the objective does not tell it."""
     theta = np.array(theta, dtype=float)
     if theta.ndim != 1 or theta.size == 0 or not np.isfinite(theta).all():
-        raise ValueError(f"theta must be a non-empty 1-D array of finite numbers, got shape {theta.shape}")
+        raise ValueError(f"{name} must be a non-empty 1-D array of finite numbers, got shape {theta.shape}")
     if size is not None and theta.size != size:
-        raise ValueError(f"theta has {theta.size} entries, but the objective has {size} parameters")
+        raise ValueError(f"{name} has {theta.size} entries, but the objective has {size} parameters")
     return theta
 
 

@@ -151,7 +151,7 @@ class _Look:
             self.H = finite(self.units.matrix("observed", without_symmetries=True))
             self.values, self.vectors = np.linalg.eigh(self.H)
         else:
-            self.values, self.vectors = _two_ends(self.units.operator("observed", without_symmetries=True), tolerance)
+            self.values, self.vectors = two_ends(self.units.operator("observed", without_symmetries=True), tolerance)
         self.largest = np.abs(self.values).max()
         negative = _NEGATIVE_OF_NETWORKS if self._is_network() else tolerance
         self.is_negative = self.values < -max(negative, tolerance) * self.largest
@@ -245,7 +245,7 @@ _MESSAGES = {
 }
 
 
-def _two_ends(H, tolerance):
+def two_ends(H, tolerance):
     """The lowest and the highest eigenpair by Lanczos, to ``tolerance`` times the largest."""
     start = np.random.default_rng(0).normal(size=H.shape[0])
     try:
