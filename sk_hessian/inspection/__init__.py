@@ -1,5 +1,6 @@
 """What the Hessian of a fitted estimator knows: read-only functions and displays."""
 
+from sk_hessian.inspection._accuracy import Approximation, HessianAccuracy, hessian_accuracy
 from sk_hessian.inspection._flat_directions import FlatDirection, flat_directions
 from sk_hessian.inspection._hessian import HessianOperator, hessian
 from sk_hessian.inspection._spectrum import Spectrum, spectrum
@@ -7,13 +8,16 @@ from sk_hessian.inspection._stationary_point import StationaryPoint, stationary_
 from sk_hessian.inspection._taylor import TaylorModel, taylor_model
 
 __all__ = [
+    "Approximation",
     "FlatDirection",
+    "HessianAccuracy",
     "HessianOperator",
     "Spectrum",
     "StationaryPoint",
     "TaylorModel",
     "flat_directions",
     "hessian",
+    "hessian_accuracy",
     "spectrum",
     "stationary_point",
     "taylor_model",

@@ -1,5 +1,7 @@
 """An objective near a point in comparable coordinates, in which eigenvalues and their signs mean something."""
 
+import copy
+
 import numpy as np
 from scipy.sparse.linalg import LinearOperator
 
@@ -60,11 +62,29 @@ class Standardised:
         least = 0.0 if is_linear else _FLOOR_OF_NETWORKS * diagonal.mean()
         self._unit = _inverse_root(diagonal, least)
 
+    @property
+    def constant(self):
+        """The coordinates of constant columns, which factors leave out, an array of int."""
+        return np.zeros(0, dtype=int) if self._constants is None else self._constants.own
+
     def to_theta(self, u):
         """T u, shape (n_parameters,)."""
         z = self._unit * u
         theta = z if self._factor is None else self._factor.apply(z)
         return theta if self._constants is None else self._constants.added(theta, z)
+
+    def from_theta(self, D):
+        """T^-1 D for directions (n_parameters, B)."""
+        T = np.stack([self.to_theta(e) for e in np.eye(self.theta.size)], axis=1)
+        # T is a diagonal and a few rows: in units of its diagonal nothing is lost
+        diagonal = np.diag(T)
+        return np.linalg.solve(T / diagonal[:, None], D / diagonal[:, None])
+
+    def seen_by(self, objective):
+        """The same coordinates for another objective, such as one of fewer rows."""
+        seen = copy.copy(self)
+        seen.objective = objective
+        return seen
 
     def transpose(self, g):
         """T'g: a gradient in the coordinates from one in theta."""
