@@ -148,9 +148,9 @@ def hessian_accuracy(
         Of "subsampled" (expected curvature of a random sample of the rows, as of ``Newton(hessian="subsampled")``),
         "diagonal" (of the expected curvature, in standardised units), "kronecker" (features x outputs of a softmax or
         multi-output model, or one per layer of a network [1]_, as preconditioners take it), "gauss-newton" (the
-        expected curvature), "lbfgs" (the matrix of the last pairs of a run of L-BFGS [2]_, started at a random distance of
-        about 0.3 standardised units from the fit and preconditioned by a diagonal) and "exact". By default the first
-        five, but for what the model does not have.
+        expected curvature), "lbfgs" (the matrix of the last pairs of a run of L-BFGS [2]_, started about 0.3
+        standardised units from the fit and preconditioned by a diagonal) and "exact". By default the first five, but
+        for what the model does not have.
     share : float, default=0.1
         Share of the rows of "subsampled".
     memory : int, default=10

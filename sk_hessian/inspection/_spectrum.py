@@ -60,7 +60,7 @@ class Spectrum:
     n_products : int
         Products with the matrix that were used; zero where it was formed.
     eigenvectors : ndarray of shape (size, n_values) or None
-        One column for each value, where asked for.
+        One column for each value, in the coordinates of ``units``, where asked for.
     parameter_names : list of str or None
         What the rows of the matrix belong to, where that is known.
     """
