@@ -25,6 +25,9 @@ _DISPLACEMENTS = 200
 #: displacement of the start of the run of L-BFGS from the fit, in standardised units
 _DISTANCE = 0.3
 
+#: its most iterations
+_MOST_ITERATIONS = 200
+
 _COLUMNS = ("spectral_error", "lowest", "highest", "condition_number", "decrement_share")
 
 
@@ -301,7 +304,7 @@ class _Source:
         )
         solver = LBFGS(memory=self._memory, subsample=None, precondition="diagonal")
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-            minimize(objective, start, solver, callback=lambda state: points.append(state.x.copy()))
+            minimize(objective, start, solver, max_iter=_MOST_ITERATIONS, callback=lambda s: points.append(s.x.copy()))
             slopes = [self.units.transpose(objective.value_and_gradient(x)[1]) for x in [start, *points]]
         steps = self.units.from_theta(np.diff([start, *points], axis=0).T).T
         pairs = list(zip(steps, np.diff(slopes, axis=0), strict=True))
