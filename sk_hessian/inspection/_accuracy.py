@@ -118,7 +118,8 @@ class HessianAccuracy:
         shares = [self[kind].decrement_share for kind in kinds]
         bars = ax.barh(kinds, shares)
         ax.bar_label(bars, [f"condition {self[kind].condition_number:.3g}" for kind in kinds], padding=3)
-        ax.set_xlim(0, 1.35)
+        ax.set_xlim(0, 1.35)  # room for the labels
+        ax.set_xticks(np.linspace(0, 1, 6))
         ax.set_xlabel("share of the Newton decrement that a step captures")
         ax.set_ylabel("approximation of the Hessian")
         ax.invert_yaxis()

@@ -63,8 +63,9 @@ def flat_directions(estimator, X, y, *, sample_weight=None, tolerance=1e-6, **fi
     rows, and combinations that are determined weakly. What a penalty alone determines is weak, not flat. The common
     shift of softmax outputs is a symmetry of the model, and not listed.
 
-    Directions that are flat to rounding are given as one leading parameter each and what makes up for it; weak ones
-    are eigenvectors, the flattest first.
+    Directions that are flat to rounding (curvature below 1e-12 of the largest, so columns that differ by less than a
+    millionth) are given as one leading parameter each and what makes up for it; weak ones are eigenvectors, the
+    flattest first.
 
     Parameters
     ----------

@@ -30,7 +30,8 @@ class StationaryPoint:
     ----------
     kind : {"minimum", "saddle", "maximum", "degenerate", "none"}
         "none" where the gradient is not small. "degenerate" where an eigenvalue is zero within the tolerance, so that
-        second derivatives do not decide (or, for a convex objective, where the minimum is not unique).
+        second derivatives do not decide (or, for a convex objective, where the minimum is not unique), and where no
+        evaluation confirms negative curvature.
     message : str
         The same in a sentence.
     decrement : float
@@ -179,7 +180,7 @@ class _Look:
     def verdict(self, tol, infinite):
         """A `StationaryPoint`; ``infinite`` says why the optimum is at infinity, if it is."""
         step, decrease = self._downhill() if self.is_negative.any() else (None, 0.0)
-        kind = "none" if infinite or self.decrement > tol**2 else self._kind()
+        kind = "none" if infinite or self.decrement > tol**2 else self._kind(step is not None)
         flat = () if kind == "none" or not self.is_exact else self._flat_names()
         lowest = float(self.values[0] / (self.largest or 1.0))
         name = combination(self.objective.parameter_names(self.theta.size), self._leading(self.vectors[:, 0]))
@@ -197,11 +198,12 @@ class _Look:
             **found,
         )
 
-    def _kind(self):
+    def _kind(self, has_step):
+        """The kind of a stationary point; negative curvature that no evaluation confirms decides nothing."""
         is_positive = ~(self.is_negative | self.is_flat)
-        if self.is_negative.any() and is_positive.any():
+        if self.is_negative.any() and is_positive.any() and has_step:
             return "saddle"
-        if self.is_flat.any():
+        if self.is_flat.any() or (self.is_negative.any() and not has_step):
             return "degenerate"
         return "maximum" if self.is_negative.any() else "minimum"
 
@@ -240,8 +242,8 @@ _MESSAGES = {
     "maximum": "A maximum: every direction has negative curvature.",
     "saddle": "A saddle: {n} of the eigenvalues are negative, the lowest is {lowest:.2g} of the largest, along "
     "{direction_name}; a step along it gains {decrease:.3g}.",
-    "degenerate": "Degenerate: the lowest eigenvalue is {lowest:.2g} of the largest, along {direction_name}, and some "
-    "are zero within the tolerance, so that second derivatives do not decide.",
+    "degenerate": "Degenerate: the lowest eigenvalue is {lowest:.2g} of the largest, along {direction_name}: "
+    "second derivatives do not decide.",
 }
 
 

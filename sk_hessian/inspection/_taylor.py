@@ -11,7 +11,7 @@ from sk_hessian.inspection._hessian import KINDS, HessianOperator, check_kind, c
 from sk_hessian.inspection._spectrum import MAX_DENSE
 from sk_hessian.inspection._standardised import Standardised, accuracy
 from sk_hessian.inspection._stationary_point import two_ends
-from sk_hessian.objectives import Objective
+from sk_hessian.objectives import FunctionObjective, Objective
 
 #: lengths that a search for the radius tries, in doublings of the direction, and its bisections
 _SHORTEST, _FIRST, _LONGEST, _BISECTIONS = -50, -10, 30, 40
@@ -214,6 +214,8 @@ def taylor_model(estimator, X=None, y=None, *, theta=None, sample_weight=None, k
     """
     check_kind(kind)
     objective, theta0 = locate(estimator, X, y, theta, sample_weight=sample_weight, **fit_data)
+    if kind != "observed" and type(objective) is FunctionObjective:
+        raise ValueError(f'kind={kind!r} needs a model or residuals; for a function use kind="observed"')
     with np.errstate(all="ignore"):
         value, gradient = objective.value_and_gradient(theta0)
     if not (np.isfinite(value) and np.isfinite(gradient).all()):

@@ -92,6 +92,16 @@ def test_kronecker_of_softmax_is_between_the_diagonal_and_the_whole(rng, iris):
     assert found.n_left_out == 1
 
 
+def test_kronecker_without_a_penalty_leaves_all_common_shifts_out(rng):
+    X = raw_table(rng)
+    y = target("softmax", X, rng)
+    found = hessian_accuracy(LogisticRegression(C=np.inf).fit(X, y), X, y, ["kronecker", "gauss-newton"])
+    assert found.n_left_out == 5
+    assert 0 < found["kronecker"].lowest < 1 < found["kronecker"].highest
+    assert 0.5 < found["kronecker"].decrement_share < 1
+    assert found["kronecker"].spectral_error < 1
+
+
 def test_kronecker_with_constant_columns(iris):
     X, y = iris
     with_constant = np.column_stack([X, np.full(150, 3.0)])

@@ -1,12 +1,13 @@
 import numpy as np
 import pytest
+import statsmodels.api as sm
 from scipy.sparse.linalg import LinearOperator
 from sklearn.linear_model import Ridge as TheirRidge
 
 from sk_hessian.inspection import HessianOperator, hessian
 from sk_hessian.inspection._fitted import Fitted
 from sk_hessian.inspection._standardised import Standardised
-from sk_hessian.linear_model import LogisticRegression, PoissonRegressor, Ridge
+from sk_hessian.linear_model import GammaRegressor, LogisticRegression, PoissonRegressor, Ridge
 from sk_hessian.neural_network import MLPClassifier, MLPRegressor
 from tests.estimators import ESTIMATORS, convergence_warnings, raw_table, target
 
@@ -139,6 +140,28 @@ def test_the_common_shift_of_softmax_gets_curvature_only_where_asked(model, iris
     assert np.linalg.matrix_rank(bent - plain, tol=1e-9) == n_shifts
     operator = units.operator("expected", without_symmetries=True)
     np.testing.assert_allclose(operator @ np.eye(len(bent)), bent, atol=1e-9)
+
+
+def test_times_the_total_weight_it_is_that_of_the_log_likelihood(rng):
+    """statsmodels' Hessians, of a unit dispersion; its constant comes first."""
+    X = rng.normal(size=(80, 2))
+    order = [2, 0, 1]
+    weight = rng.integers(1, 4, size=80).astype(float)
+    design = sm.add_constant(X)
+    y = (X[:, 0] + rng.logistic(size=80) > 0).astype(float)
+    model = LogisticRegression(C=np.inf, tol=1e-9).fit(X, y, weight)
+    H = hessian(model, X, y, sample_weight=weight)
+    peer = sm.GLM(y, design, sm.families.Binomial(), freq_weights=weight)
+    theta = np.append(model.intercept_, model.coef_)
+    np.testing.assert_allclose(-H.total_weight * H.toarray()[np.ix_(order, order)], peer.hessian(theta), rtol=1e-9)
+    y = rng.gamma(3, np.exp(X[:, 0]) / 3)
+    model = GammaRegressor(alpha=0, tol=1e-9).fit(X, y, weight)
+    peer = sm.GLM(y, design, sm.families.Gamma(sm.families.links.Log()), freq_weights=weight)
+    theta = np.append(model.intercept_, model.coef_)
+    for kind in ("observed", "expected"):
+        H = hessian(model, X, y, sample_weight=weight, kind=kind)
+        expected = peer.hessian(theta, scale=1, observed=kind == "observed")
+        np.testing.assert_allclose(-H.total_weight * H.toarray()[np.ix_(order, order)], expected, rtol=1e-9)
 
 
 def test_bad_arguments_are_named(rng):

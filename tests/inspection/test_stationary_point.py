@@ -78,6 +78,12 @@ def test_a_monkey_saddle_is_degenerate():
     assert "second derivatives do not decide" in str(found)
 
 
+def test_negative_curvature_that_no_step_confirms_is_no_saddle():
+    wrong = FunctionObjective(lambda x: x @ x, jac=lambda x: 2 * x, hess=lambda x: np.diag([2.0, -2.0]))
+    found = stationary_point(wrong, theta=[0.0, 0.0])
+    assert (found.kind, found.n_negative, found.step, found.decrease) == ("degenerate", 1, None, 0.0)
+
+
 def test_a_point_that_is_not_stationary():
     found = stationary_point(FunctionObjective(rosen, jac=rosen_der), theta=[-1.0, 2.0])
     assert found.kind == "none"
@@ -198,6 +204,24 @@ def test_many_parameters_by_products(rng):
     X, y = rng.normal(size=(30, p)), rng.normal(size=30) > 0
     assert stationary_point(LogisticRegression().fit(X, y), X, y).kind == "minimum"
     assert stationary_point(LinearRegression().fit(X, rng.normal(size=30)), X, y * 1.0).kind == "none"
+
+
+def test_a_large_network_by_products_agrees_with_its_matrix(rng, monkeypatch):
+    X = rng.normal(size=(60, 3))
+    y = np.sin(X[:, 0]) + 0.1 * rng.normal(size=60)
+    model = MLPRegressor(hidden_layer_sizes=(4,), activation="tanh", alpha=0.1, random_state=0).fit(X, y)
+    dense = stationary_point(model, X, y)
+    start = model.fitted_objective(X, y)[0].start(0)
+    dense_start = stationary_point(model, X, y, theta=start)
+    monkeypatch.setattr("sk_hessian.inspection._stationary_point.MAX_DENSE", 5)
+    products = stationary_point(model, X, y)
+    assert not products.is_exact
+    assert (products.kind, products.lowest) == (dense.kind, pytest.approx(dense.lowest, rel=1e-3))
+    products = stationary_point(model, X, y, theta=start)
+    assert (products.kind, products.n_negative) == ("none", 1)
+    assert dense_start.n_negative >= 1
+    assert products.lowest == pytest.approx(dense_start.lowest, rel=1e-3)
+    assert products.decrease == pytest.approx(dense_start.decrease, rel=1e-3)
 
 
 # -- flat directions ---------------------------------------------------------------------------------------------------

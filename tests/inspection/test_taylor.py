@@ -163,5 +163,7 @@ def test_bad_arguments_are_named(rng):
         taylor.radius(0)
     with pytest.raises(ValueError, match="not finite at this point"):
         taylor_model(FunctionObjective(lambda x: np.log(x[0])), theta=[0.0])
-    with pytest.raises(ValueError, match='hessian="gauss-newton" needs a model of residuals'):
+    with pytest.raises(
+        ValueError, match="kind='expected' needs a model or residuals; for a function use kind=\"observed\""
+    ):
         taylor_model(ROSEN, theta=[1.0, 1.0], kind="expected")
