@@ -147,6 +147,18 @@ def test_many_parameters_by_products(rng):
     np.testing.assert_allclose(taylor.minimiser, best, atol=1e-6 * np.abs(best).max())
 
 
+def test_functions_of_many_parameters(rng):
+    def model_of(d):
+        bowl = FunctionObjective(lambda x: 0.5 * d @ x**2, jac=lambda x: d * x, hessp=lambda x, v: d * v)
+        return taylor_model(bowl, theta=np.ones(d.size))
+
+    curvature = rng.uniform(1, 3, size=1100)
+    np.testing.assert_allclose(model_of(curvature).minimiser, 0, atol=1e-8)
+    assert model_of(np.append(curvature, -0.1)).minimiser is None
+    with pytest.raises(ValueError, match="conjugate gradients did not find the Newton step of 1100 parameters"):
+        _ = model_of(np.append(1e12, np.geomspace(1e-3, 1e8, 1099))).minimiser
+
+
 def test_bad_arguments_are_named(rng):
     X, y = rng.normal(size=(30, 2)), rng.poisson(1, size=30)
     model = PoissonRegressor().fit(X, y)
