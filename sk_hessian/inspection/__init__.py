@@ -1,3 +1,24 @@
 """What the Hessian of a fitted estimator knows: read-only functions and displays."""
 
-__all__ = []
+from sk_hessian.inspection._accuracy import Approximation, HessianAccuracy, hessian_accuracy
+from sk_hessian.inspection._flat_directions import FlatDirection, flat_directions
+from sk_hessian.inspection._hessian import HessianOperator, hessian
+from sk_hessian.inspection._spectrum import Spectrum, spectrum
+from sk_hessian.inspection._stationary_point import StationaryPoint, stationary_point
+from sk_hessian.inspection._taylor import TaylorModel, taylor_model
+
+__all__ = [
+    "Approximation",
+    "FlatDirection",
+    "HessianAccuracy",
+    "HessianOperator",
+    "Spectrum",
+    "StationaryPoint",
+    "TaylorModel",
+    "flat_directions",
+    "hessian",
+    "hessian_accuracy",
+    "spectrum",
+    "stationary_point",
+    "taylor_model",
+]
