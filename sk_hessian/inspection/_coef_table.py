@@ -142,7 +142,7 @@ class CoefTable:
 
 def _text(value):
     """A number, or one for each target, as text."""
-    return value if isinstance(value, str) else ", ".join(f"{number:.6g}" for number in np.atleast_1d(value))
+    return value if isinstance(value, str) else ", ".join(f"{number:.8g}" for number in np.atleast_1d(value))
 
 
 def coef_table(
@@ -168,7 +168,7 @@ def coef_table(
       frequency and its square otherwise: White's HC0, under a penalty about the penalised population parameters.
     - ``"laplace"``: phi (H + P)^-1 / W, the posterior's covariance where the penalty is the prior
       N(0, phi / (W penalty)).
-    - ``"auto"``: expected where that exists, else the sandwich.
+    - ``"auto"``: expected where that exists, else observed (a loss with parameters of its own), else the sandwich.
 
     Parameters
     ----------
@@ -250,7 +250,10 @@ def _check_options(cov, weights, level):
 
 
 def _require_determined(fitted):
-    flat = fitted.objective.flat_directions()
+    """Refuse what has no errors: directions that the data leave open, and solutions at the edge of the model."""
+    edge, flat = fitted.objective.remarks(fitted.theta), fitted.objective.flat_directions()
+    if edge:
+        raise ValueError(f"coef_table: there are no standard errors for this {fitted.name}. {' '.join(edge)}")
     if flat:
         raise ValueError(
             f"coef_table: the data do not determine every coefficient of this {fitted.name}: {'; '.join(flat)}. "
@@ -286,7 +289,7 @@ def _chosen(cov, fitted, groups):
         return KINDS[name].refuse(fitted.loss, penalised, reweighted)
 
     if cov == "auto":
-        return "sandwich" if refusal("expected") else "expected"
+        return next(name for name in ("expected", "observed", "sandwich") if not refusal(name))
     reason = refusal(cov)
     if reason:
         raise ValueError(f"coef_table: cov={cov!r} {reason}")

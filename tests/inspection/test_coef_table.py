@@ -1,4 +1,5 @@
 import dataclasses
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -9,6 +10,7 @@ from sklearn.datasets import load_iris
 from statsmodels.genmod import families
 
 from sk_hessian.inspection import coef_table
+from sk_hessian.inspection._covariance import KINDS
 from sk_hessian.inspection._fitted import Fitted
 from sk_hessian.linear_model import (
     GammaRegressor,
@@ -42,6 +44,9 @@ GLMS = {
 
 every_glm = pytest.mark.parametrize("name", GLMS)
 every_estimator = pytest.mark.parametrize("name", ESTIMATORS)
+every_fit = pytest.mark.parametrize(
+    ("name", "penalised"), [(name, True) for name in ESTIMATORS] + [(name, False) for name in UNPENALISED]
+)
 
 
 def table_of(rng, n=150):
@@ -258,11 +263,8 @@ def identified(covariance, name):
     return P @ covariance @ P
 
 
-@every_estimator
-@pytest.mark.parametrize("penalised", [True, False])
+@every_fit
 def test_the_sandwich_is_its_formula(name, penalised, rng):
-    if not penalised and name not in UNPENALISED:
-        pytest.skip("no unpenalised version")
     model, X, y, weight, inverse, scores = pieces(name, rng, penalised)
     groups = rng.integers(0, 11, size=len(y))
     sums = np.stack([weight[groups == g] @ scores[groups == g] for g in range(11)])
@@ -431,11 +433,8 @@ def covs(name, penalised):
     return COVS[penalised and name != "LinearRegression"]
 
 
-@every_estimator
-@pytest.mark.parametrize("penalised", [True, False])
+@every_fit
 def test_frequencies_are_repeated_rows_and_forms_do_not_matter(name, penalised, rng):
-    if not penalised and name not in UNPENALISED:
-        pytest.skip("no unpenalised version")
     X = table_of(rng)
     y, weight, groups = target(name, X, rng), rng.integers(0, 4, size=150), np.arange(150) % 9
     model = (ESTIMATORS if penalised else UNPENALISED)[name]
@@ -581,7 +580,7 @@ def test_coefficients_that_are_not_determined_are_named(rng):
     model, _ = convergence_warnings(lambda: fit(PoissonRegressor(alpha=0), X, y))
     with pytest.raises(ValueError, match=r"do not determine every coefficient of this PoissonRegressor: .*x4 = 3"):
         coef_table(model, X, y)
-    with pytest.raises(ValueError, match="x1 = - x3 [+] 2 x0; x4 = 3. Drop these columns"):
+    with pytest.raises(ValueError, match=r"x1 = - x3 \+ 2 x0; x4 = 3\. Drop these columns"):
         coef_table(model, X, y)
     table = coef_table(fit(PoissonRegressor(alpha=0.1), X, y), X, y, cov="laplace")
     assert (table.std_error > 0).all()
@@ -652,8 +651,82 @@ def test_few_rows_of_several_groups(rng):
         coef_table(model, X, y, cov_groups=[0, 1])
 
 
+def test_frequencies_that_sum_to_few_rows_are_pointed_out(rng):
+    X, y, _, _ = data("LinearRegression", rng)
+    weight = np.full(150, 0.01)
+    model = fit(LinearRegression(), X, y, weight)
+    with pytest.raises(ValueError, match=r"1.5 rows \(frequencies count as rows; weights='analytic' would not\)"):
+        coef_table(model, X, y, sample_weight=weight)
+    analytic = coef_table(model, X, y, sample_weight=weight, weights="analytic")
+    np.testing.assert_allclose(analytic.std_error, coef_table(model, X, y).std_error, rtol=1e-7)
+
+
+def test_a_solution_at_the_edge_of_its_model_has_no_errors(rng):
+    X = rng.normal(size=(60, 2))
+    y = X @ [1.0, 2.0]
+    model = HuberRegressor(alpha=0).fit(X, y)
+    with pytest.raises(ValueError, match=r"no standard errors for this HuberRegressor\. The fit is perfect"):
+        coef_table(model, X, y)
+
+
+def test_an_offset_that_the_model_does_not_take_is_named(rng):
+    X, y, _, _ = data("LinearRegression", rng)
+    with pytest.raises(TypeError, match="offset is not taken by LinearRegression: leave it out"):
+        coef_table(fit(LinearRegression(), X, y), X, y, offset=np.zeros(150))
+
+
+def test_parameters_of_the_loss_have_no_expected_information():
+    """Of them the expected curvature is only a bound."""
+    loss = SimpleNamespace(has_likelihood=True, has_dispersion=False, n_constants=1)
+    assert "no closed form for this loss's own parameters" in KINDS["expected"].refuse(loss, False, False)
+    assert KINDS["observed"].refuse(loss, False, False) is None
+
+
 def test_networks_are_refused(rng):
     X = rng.normal(size=(40, 2))
     model = MLPRegressor(hidden_layer_sizes=(2,), activation="tanh", alpha=1.0, random_state=0).fit(X, X[:, 0])
     with pytest.raises(TypeError, match=r"coef_table is for linear models, not for MLPRegressor.*laplace"):
         coef_table(model, X, X[:, 0])
+
+
+# -- coverage ---------------------------------------------------------------------------------------------------------
+
+
+def within(table, beta):
+    return np.mean((table.lower[:3] <= beta) & (beta <= table.upper[:3]))
+
+
+@pytest.mark.parametrize("name", ["Ridge", "LogisticRegression", "PoissonRegressor"])
+def test_intervals_under_a_penalty_cover_what_they_are_about(name, rng):
+    """HC0 is asymptotic: of 1,500 data sets of counts its coverage is 0.942 with 300 rows and 0.946 with 1,000.
+
+    Of 200 data sets of 3 slopes the share has a deviation of 0.009: 0.93 to 0.97 is within about two of them.
+    """
+    n, beta = 600, np.array([0.8, -0.6, 0.4]) / (2 if name == "PoissonRegressor" else 1)
+    models = {
+        "Ridge": (lambda share: Ridge(60.0 * share), 1 / 60),
+        "LogisticRegression": (lambda share: LogisticRegression(C=0.05 / share), 0.05),
+        "PoissonRegressor": (lambda share: PoissonRegressor(alpha=0.1), 1 / (0.1 * n)),
+    }
+    new, prior = models[name]
+
+    def draw(X, beta):
+        eta = X @ beta + 0.3
+        if name == "Ridge":
+            return eta + rng.normal(size=len(X))
+        return rng.poisson(np.exp(eta)) if name == "PoissonRegressor" else (rng.logistic(size=len(X)) < eta).astype(int)
+
+    X = rng.normal(size=(200_000, 3))
+    population = np.ravel(new(len(X) / n).fit(X, draw(X, beta)).coef_)
+    shares = []
+    for _ in range(200):
+        X, drawn = rng.normal(size=(n, 3)), np.sqrt(prior) * rng.normal(size=3)
+        y, of_prior = draw(X, beta), draw(X, drawn)
+        robust = coef_table(new(1.0).fit(X, y), X, y, cov="sandwich")
+        posterior = coef_table(new(1.0).fit(X, of_prior), X, of_prior, cov="laplace")
+        shares.append([within(robust, population), within(posterior, drawn), within(robust, beta)])
+    sandwich, laplace, true = np.mean(shares, axis=0)
+    assert 0.93 <= sandwich <= 0.97
+    assert 0.93 <= laplace <= 0.97
+    # the shrinkage is not in the intervals: they are not about the parameters that made the data
+    assert true < 0.92
