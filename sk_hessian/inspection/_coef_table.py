@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from html import escape
 from numbers import Real
+from textwrap import fill
 
 import numpy as np
 from scipy.stats import t as student
@@ -21,6 +22,9 @@ _COLUMNS = {
     "lower": ".6g",
     "upper": ".6g",
 }
+
+#: characters of a line of the header
+_LINE = 88
 
 #: lines of the header -> attribute
 _HEADER = {
@@ -126,10 +130,12 @@ class CoefTable:
         """The header and the table, as a statistics package prints them."""
         header, rows = self._header(), self._rows()
         widest = max(len(caption) for caption, _ in header)
+        indent = " " * (widest + 2)
+        lines = [fill(text, _LINE, initial_indent=f"{c:{widest}}  ", subsequent_indent=indent) for c, text in header]
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
         aligned = [[text.rjust(width) for text, width in zip(row, widths, strict=True)] for row in rows]
-        table = ["  ".join([row[0].ljust(widths[0]), *aligned[i][1:]]) for i, row in enumerate(rows)]
-        return "\n".join([f"{caption:{widest}}  {text}" for caption, text in header] + ["", *table])
+        table = ["  ".join([row[0].ljust(widths[0]), *right[1:]]) for row, right in zip(rows, aligned, strict=True)]
+        return "\n".join([*lines, "-" * len(table[0]), *table])
 
     def _repr_html_(self):
         header = [f"<tr><th>{caption}</th><td>{escape(text)}</td></tr>" for caption, text in self._header()]

@@ -528,15 +528,17 @@ def test_the_level_is_that_of_the_intervals(rng):
 def test_what_is_printed(rng):
     X, y, _, _ = data("PoissonRegressor", rng)
     text = str(coef_table(fit(PoissonRegressor(alpha=0.1), X, y), X, y))
-    header, rows = text.split("\n\n")
-    said = dict(line.split("  ", 1) for line in header.splitlines())
+    lines = text.splitlines()
+    rule = next(i for i, line in enumerate(lines) if set(line) == {"-"})
+    said = dict(line.split("  ", 1) for line in lines[:rule])
     assert said["model"].strip() == "PoissonRegressor"
     assert said["verdict"].strip() == "optimal"
     assert said["covariance"].strip() == "sandwich, normal"
-    assert "penalised population parameters" in said["about"]
+    assert said["about"].strip().startswith("the penalised population parameters")
+    assert max(map(len, lines[:rule])) <= 88
     for caption in ("rows", "log-likelihood", "deviance", "dispersion", "AIC", "BIC"):
         assert float(said[caption])
-    lines = rows.splitlines()
+    lines = lines[rule + 1 :]
     assert lines[0].split() == ["estimate", "std.", "error", "z", "p", "2.5%", "97.5%"]
     assert [line.split()[0] for line in lines[1:]] == ["x0", "x1", "x2", "intercept"]
     assert len(set(map(len, lines))) == 1
