@@ -238,6 +238,8 @@ def coef_table(
             f"coef_table is for linear models, not for {fitted.name}: single weights of a network are not identified. "
             "Use inspection.laplace for the uncertainty of its predictions"
         )
+    if not fitted.objective.rows.in_memory:
+        raise ValueError("X must be in memory for coef_table: an array, a memory map, a data frame or a sparse matrix")
     fitted.require_optimum("coef_table")
     _require_determined(fitted)
     row_weights = RowWeights.of(fitted.objective, sample_weight, weights)

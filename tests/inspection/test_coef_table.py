@@ -22,6 +22,7 @@ from sk_hessian.linear_model import (
     TweedieRegressor,
 )
 from sk_hessian.neural_network import MLPRegressor
+from sk_hessian.objectives import Blocks
 from tests.estimators import ESTIMATORS, UNPENALISED, convergence_warnings, target
 
 TOL = 1e-9
@@ -232,8 +233,10 @@ def test_an_offset_is_that_of_statsmodels(rng):
     model = fit(PoissonRegressor(alpha=0), X, y, offset=np.log(exposure))
     table = coef_table(model, X, y, offset=np.log(exposure))
     assert_same_table(table, glm("PoissonRegressor", X, y, offset=np.log(exposure)))
-    with pytest.raises(ValueError, match="not at the optimum for these rows"):
+    with pytest.raises(ValueError, match="was fitted with an offset: pass it as offset"):
         coef_table(model, X, y)
+    with pytest.raises(ValueError, match="not at the optimum for these rows"):
+        coef_table(model, X, y, offset=exposure)
 
 
 # -- against the formulas ---------------------------------------------------------------------------------------------
@@ -684,6 +687,21 @@ def test_parameters_of_the_loss_have_no_expected_information():
     loss = SimpleNamespace(has_likelihood=True, has_dispersion=False, n_constants=1)
     assert "no closed form for this loss's own parameters" in KINDS["expected"].refuse(loss, False, False)
     assert KINDS["observed"].refuse(loss, False, False) is None
+
+
+def test_rows_in_parts_are_refused(rng):
+    X, y, _, _ = data("LinearRegression", rng)
+    blocks = Blocks([(X[:70], y[:70]), (X[70:], y[70:])])
+    with pytest.raises(ValueError, match="X must be in memory for coef_table"):
+        coef_table(LinearRegression().fit(blocks), blocks, None)
+
+
+def test_a_memory_map_is_a_table_in_memory(rng, tmp_path):
+    X, y, _, _ = data("PoissonRegressor", rng)
+    np.save(tmp_path / "X.npy", X)
+    mapped = np.load(tmp_path / "X.npy", mmap_mode="r")
+    model = fit(PoissonRegressor(alpha=0.1), X, y)
+    assert_equal_tables(coef_table(model, mapped, y), coef_table(model, X, y), rtol=1e-12)
 
 
 def test_networks_are_refused(rng):
