@@ -415,8 +415,6 @@ def test_a_tweedie_power_without_a_density_has_errors_but_no_likelihood(rng):
 
 # -- metamorphic ------------------------------------------------------------------------------------------------------
 
-COVS = {True: ("sandwich", "laplace"), False: ("expected", "observed", "sandwich")}
-
 #: numbers and arrays that must not depend on how the same rows are given
 _FIGURES = ("estimate", "std_error", "statistic", "p_value", "lower", "upper", "covariance", "df", "n_samples")
 _FIGURES += ("effective_df", "df_resid", "dispersion", "log_likelihood", "deviance", "aic", "bic")
@@ -432,10 +430,10 @@ def assert_equal_tables(a, b, names=_FIGURES, rtol=1e-6):
         np.testing.assert_allclose(left, right, rtol=rtol, atol=rtol * size, err_msg=name)
 
 
-def covs(name, penalised):
-    if name == "HuberRegressor":
-        return ("sandwich",)
-    return COVS[penalised and name != "LinearRegression"]
+def covs(model, X, y):
+    """The covariances that a fit of this model has."""
+    objective = model.fitted_objective(X, y)[0]
+    return [cov for cov, kind in KINDS.items() if not kind.refuse(objective.loss, objective.penalty.any(), False)]
 
 
 @every_fit
@@ -450,7 +448,7 @@ def test_frequencies_are_repeated_rows_and_forms_do_not_matter(name, penalised, 
         "sparse": (sp.csr_array(X), y, weight, groups),
         "permuted": (X[order], y[order], weight[order], groups[order]),
     }
-    for cov in (*covs(name, penalised), "groups"):
+    for cov in (*covs(fit(model, X, y), X, y), "groups"):
 
         def table(X, y, weight, groups, cov=cov):
             chosen = {"cov_groups": groups} if cov == "groups" else {"cov": cov}
