@@ -181,7 +181,7 @@ def coef_table(
     estimator : fitted linear model of sk_hessian
         With the verdict ``optimal``.
     X, y
-        The rows that it was fitted on.
+        The rows that it was fitted on, in memory (or X a memory map).
     sample_weight, offset : array-like of shape (n_samples,), optional
         Those of the fit.
     cov : {"auto", "expected", "observed", "sandwich", "laplace"}
