@@ -228,8 +228,8 @@ def coef_table(
     >>> from sk_hessian.linear_model import LinearRegression
     >>> X, y = load_diabetes(return_X_y=True, scaled=False)
     >>> table = coef_table(LinearRegression().fit(X, y), X, y)
-    >>> table.names[2], table.std_error[2].round(4), table.df
-    ('x2', np.float64(0.7171), 431.0)
+    >>> table.names[2], round(float(table.std_error[2]), 4), table.df
+    ('x2', 0.7171, 431.0)
     """
     _check_options(cov, weights, level)
     fitted = Fitted(estimator, X, y, sample_weight, offset=offset)
