@@ -1,6 +1,7 @@
 """What the Hessian of a fitted estimator knows: read-only functions and displays."""
 
 from sk_hessian.inspection._accuracy import Approximation, HessianAccuracy, hessian_accuracy
+from sk_hessian.inspection._coef_table import CoefTable, coef_table
 from sk_hessian.inspection._flat_directions import FlatDirection, flat_directions
 from sk_hessian.inspection._hessian import HessianOperator, hessian
 from sk_hessian.inspection._spectrum import Spectrum, spectrum
@@ -9,12 +10,14 @@ from sk_hessian.inspection._taylor import TaylorModel, taylor_model
 
 __all__ = [
     "Approximation",
+    "CoefTable",
     "FlatDirection",
     "HessianAccuracy",
     "HessianOperator",
     "Spectrum",
     "StationaryPoint",
     "TaylorModel",
+    "coef_table",
     "flat_directions",
     "hessian",
     "hessian_accuracy",

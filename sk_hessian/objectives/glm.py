@@ -259,47 +259,130 @@ class GLMObjective(MeanLossObjective):
         H = self._curvature(theta, kind, factor.columns)
         return factor.inner.congruence(H + self._shift_curvature(H, factor.columns))
 
-    def _wide_grams(self, predict, kind):
-        """The blocks of the Hessian from rows that are kept in the coordinates of the basis."""
-
-        def bent(block, y, weight):
-            return self.loss.hessian(y, predict(block), kind) * weight[:, None, None]
-
-        pairs = self.rows.gather(bent)[:, *_output_pairs(self.loss.n_outputs)]
+    def _wide_grams(self, matrices):
+        """The blocks of the sum from rows that are kept in the coordinates of the basis."""
+        pairs = self.rows.gather(matrices)[:, *_output_pairs(self.loss.n_outputs)]
         return weighted_grams(self._basis_of.rows, pairs, Scratch())
 
     def _sum_curvature(self, theta, kind, columns):
         """See `MeanLossObjective._sum_curvature`; shape (n_columns k + constants,) squared."""
         predict = self._predictor(theta)
+
+        def bent(block, y, weight):
+            return self.loss.hessian(y, predict(block), kind) * weight[:, None, None]
+
+        k, size = self.loss.n_outputs, columns.n_columns * self.loss.n_outputs
+        H = self._sum_products(bent, columns) / self._total
+        for output in range(k):
+            H[output:size:k, output:size:k] += self._penalty_matrix(columns, output)
+        return H
+
+    def _sum_products(self, matrices, columns):
+        """Sum over the rows z of (z (x) I) M (z (x) I)', with the symmetric ``matrices(block, y, weight)`` M of each.
+
+        Those are (n, m, m): what belongs to the outputs is taken with the rows in the coordinates ``columns``, what
+        belongs to the loss's constants with a one. Shape (n_columns k + constants,) squared.
+        """
         k, m = self.loss.n_outputs, self.loss.n_outputs + self.loss.n_constants
         upper = _output_pairs(k)
 
         def terms(block, y, weight):
-            bent = self.loss.hessian(y, predict(block), kind) * weight[:, None, None]
-            grams = block.grams(bent[:, upper[0], upper[1]], columns)
+            M = matrices(block, y, weight)
+            grams = block.grams(M[:, upper[0], upper[1]], columns)
             if m == k:
                 return (grams,)
-            cross = bent[:, :k, k:].reshape(len(bent), -1)
+            cross = M[:, :k, k:].reshape(len(M), -1)
             ones = [cross.sum(axis=0)[None, :]] if self.fit_intercept else []
-            return grams, columns.transpose(np.vstack([block.adjoint(cross), *ones])), bent[:, k:, k:].sum(axis=0)
+            return grams, columns.transpose(np.vstack([block.adjoint(cross), *ones])), M[:, k:, k:].sum(axis=0)
 
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
             if self._keeps_rows(columns):
-                grams, rest = self._wide_grams(predict, kind), []
+                grams, rest = self._wide_grams(matrices), []
             else:
                 grams, *rest = self.rows.reduce(terms, columns, width=m**2)
         r = columns.n_columns
-        H = np.empty((r, k, r, k))
+        total = np.empty((r, k, r, k))
         for gram, a, b in zip(grams, *upper, strict=True):
-            H[:, a, :, b] = H[:, b, :, a] = gram
-        H = H.reshape(r * k, r * k)
+            total[:, a, :, b] = total[:, b, :, a] = gram
+        total = total.reshape(r * k, r * k)
         if rest:
             cross = rest[0].reshape(r * k, m - k)
-            H = np.block([[H, cross], [cross.T, rest[1]]])
-        H /= self._total
-        for output in range(k):
-            H[output : r * k : k, output : r * k : k] += self._penalty_matrix(columns, output)
-        return H
+            total = np.block([[total, cross], [cross.T, rest[1]]])
+        return total
+
+    # -- the terms of single rows ---------------------------------------------------------------------------------
+
+    def raw_predictions(self, theta):
+        """Raw predictions of all rows, the loss's constants beside them.
+
+        Parameters
+        ----------
+        theta : ndarray of shape (n_parameters,)
+
+        Returns
+        -------
+        ndarray of shape (n_rows, n_outputs + n_constants)
+        """
+        predict = self._predictor(theta)
+        return self.rows.gather(lambda block, y, weight: predict(block))
+
+    def score_sums(self, theta, factor, weight, groups):
+        """Sums within groups of the gradients of the rows' terms, loss and penalty, in the coordinates of a factor.
+
+        Parameters
+        ----------
+        theta : ndarray of shape (n_parameters,)
+        factor : GLMFactor
+        weight : ndarray of shape (n_rows,)
+            What each row's gradient is multiplied with.
+        groups : ndarray of shape (n_rows,) of int
+            The group of each row, from 0 on.
+
+        Returns
+        -------
+        ndarray of shape (n_groups, r)
+        """
+        predict, k = self._predictor(theta), self.loss.n_outputs
+        columns, constants = factor.columns, self.loss.n_constants
+        sums = np.zeros((groups.max() + 1, columns.n_columns * k + constants))
+        for block, y, _ in self.rows.blocks(columns, dense=True, width=sums.shape[1]):
+            slope = self.loss.value_and_gradient(y, predict(block))[1] * weight[block.part, None]
+            Z = block.standardised(columns)
+            scores = np.hstack([(Z[:, :, None] * slope[:, None, :k]).reshape(len(Z), -1), slope[:, k:]])
+            order = np.argsort(groups[block.part], kind="stable")
+            present, first = np.unique(groups[block.part][order], return_index=True)
+            sums[present] += np.add.reduceat(scores[order], first, axis=0)
+        penalty = factor.transpose(self._penalty_gradient(theta)[1])
+        sums = np.stack([factor.inner.transpose(row) for row in sums])
+        return sums + np.bincount(groups, weight)[:, None] * penalty
+
+    def score_moment(self, theta, factor, weight):
+        """Second moment of the gradients of the rows' terms, loss and penalty, in the coordinates of a factor.
+
+        Parameters
+        ----------
+        theta : ndarray of shape (n_parameters,)
+        factor : GLMFactor
+        weight : ndarray of shape (n_rows,)
+            What the outer product of each row's gradient is multiplied with.
+
+        Returns
+        -------
+        ndarray of shape (r, r)
+        """
+        predict = self._predictor(theta)
+
+        def outer(block, y, _):
+            slope = self.loss.value_and_gradient(y, predict(block))[1]
+            return slope[:, :, None] * (slope * weight[block.part, None])[:, None, :]
+
+        moment = factor.inner.congruence(self._sum_products(outer, factor.columns))
+        if not self.penalty.any():
+            return moment
+        shift = factor.transpose(self._penalty_gradient(theta)[1])
+        mean = self.score_sums(theta, factor, weight, np.zeros(self.n_rows, dtype=np.intp))[0]
+        cross = np.outer(mean, shift)
+        return moment + cross + cross.T - weight.sum() * np.outer(shift, shift)
 
     def curvature_triangle(self, theta, above):
         """The triangular R with R'R the sum of the rows' expected curvatures, the penalty and ``above'above``.
@@ -505,7 +588,8 @@ class GLMObjective(MeanLossObjective):
     def _shift_projection(self, columns):
         k = self.loss.n_outputs
         values, vectors = np.linalg.eigh(self._penalty_matrix(columns, 0))
-        free = vectors[:, values <= np.finfo(float).eps * max(values.max(), np.finfo(float).tiny)]
+        noise = ROUNDINGS * len(values) * np.finfo(float).eps
+        free = vectors[:, values <= noise * max(values.max(), np.finfo(float).tiny)]
         return np.kron(free @ free.T, np.full((k, k), 1 / k))
 
     def _diagonal(self, theta, curvature, columns):
