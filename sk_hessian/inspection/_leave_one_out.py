@@ -18,9 +18,6 @@ _MOST_LEVERAGE = 0.9
 #: the same for a squared loss, whose Newton step is exact but for the digits that 1 - leverage loses
 _MOST_EXACT_LEVERAGE = 1 - 1e-6
 
-#: tolerance of a fit that is made anew
-_REFIT_TOL = 1e-6
-
 
 @dataclass(frozen=True, repr=False)
 class LeaveOneOut:
@@ -269,7 +266,7 @@ class _HeldOut:
             value, output = np.argwhere(counts == 1)[0]
             index = output if self.loss.n_outputs > 1 else value
             raise ValueError(
-                f"y: the class {self.fitted.estimator.classes_[index]!r} has a row without which no model can be "
+                f"y: the class {self.fitted.estimator.classes_.tolist()[index]!r} has a row without which no model can be "
                 "fitted: drop it, or merge the class with another"
             )
 
@@ -277,8 +274,8 @@ class _HeldOut:
         """Raw predictions of each row without it, shape (n, m)."""
         fitted, k = self.fitted, self.loss.n_outputs
         factor = fitted.exact_factor("observed")
-        # what the tolerance of the fit has left, so that the formula is exact
-        theta = fitted.theta + factor.newton(fitted.gradient)[1] if self.is_exact else fitted.theta
+        # without what the tolerance of the fit has left the formula is exact for a squared loss
+        theta = fitted.theta + factor.newton(fitted.gradient)[1]
 
         def terms(terms):
             removal = Removal(terms, k)
@@ -297,7 +294,7 @@ class _HeldOut:
         """The raw prediction of a row by the optimum of the others, shape (m,)."""
         rest = self.objective.without(row)
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-            result = minimize(rest, theta, tol=_REFIT_TOL)
+            result = minimize(rest, theta, tol=self.fitted.estimator.tol)
         if result.status != "optimal":
             raise ValueError(
                 f"X: a row of leverage near one cannot be left out, for the others have no optimum: {result.message}"
@@ -379,7 +376,8 @@ class _Path:
         for i in np.argsort(alphas if self.parameter == "C" else -alphas, kind="stable"):
             fitted = self.at(alphas[i])
             with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-                result = minimize(fitted.objective, fitted.theta if theta is None else theta, tol=_REFIT_TOL)
+                start = fitted.theta if theta is None else theta
+                result = minimize(fitted.objective, start, tol=self.estimator.tol)
             if result.status != "optimal":
                 raise ValueError(f"alphas: {self.parameter}={alphas[i]:.6g} has no optimum: {result.message}")
             theta = fitted.theta = result.x
