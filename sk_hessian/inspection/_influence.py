@@ -51,8 +51,8 @@ class Influence:
 
     Notes
     -----
-    Where a row's leverage is one the others do not determine the parameters: its residual, changes and ``dfbetas`` are
-    nan, and Cook's distance is inf.
+    Where the largest eigenvalue of a row's hat block (its leverage, for one predictor) is one or more, the others do
+    not determine the parameters: its residual, changes and ``dfbetas`` are nan, and Cook's distance is inf.
     """
 
     leverage: np.ndarray
@@ -96,7 +96,9 @@ class Influence:
         return np.argsort(-self.cooks_distance, kind="stable")[:n_rows]
 
     def __str__(self):
-        lines = [f"{'row':>8}{'leverage':>12}{'residual':>12}{'Cook':>12}   largest change, in standard errors"]
+        lines = [
+            f"{'row':>8}{'leverage':>12}{'residual':>12}{'Cook':>12}   largest change without it, in standard errors"
+        ]
         for row in self.most_influential():
             values = self.leverage[row], self.residual[row], self.cooks_distance[row]
             lines.append(f"{row:>8}" + "".join(f"{value:>12.4g}" for value in values) + f"   {self._largest(row)}")
@@ -182,7 +184,8 @@ def influence(
         raise ValueError(f"y has {loss.n_outputs} targets, each with a variance of its own: fit and pass one at a time")
     fitted.require_optimum("influence")
     test = None if X_test is None else Fitted(estimator, X_test, y_test, offset=offset_test).objective
-    return _Rows(fitted, curvature or loss.curvature, test).influence(kept_rows(sample_weight, fitted.objective.n_rows))
+    kind = curvature or ("observed" if loss.convex else "expected")
+    return _Rows(fitted, kind, test).influence(kept_rows(sample_weight, fitted.objective.n_rows))
 
 
 class _Rows:
@@ -199,7 +202,8 @@ class _Rows:
     def __init__(self, fitted, kind, test):
         self.fitted, self.kind = fitted, kind
         self.objective, self.loss, self.theta = fitted.objective, fitted.loss, fitted.theta
-        self.factor, self.root = fitted.exact_factor(kind), fitted.root(kind)
+        self.factor = fitted.exact_factor(kind)
+        self.root = fitted.conventional(self.factor)
         self.test = None if test is None else self._test_derivatives(test)
         self.spread = None if self.loss.has_likelihood else self._gradient_spread()
 
@@ -293,9 +297,9 @@ class _Rows:
 
         def squares(terms):
             effects = terms.share[:, None] * np.einsum("nmr,nm->nr", terms.along, terms.slope)
-            return ((effects.T @ effects)[None],)
+            return (effects.T @ effects,)
 
-        total = self.objective.gather_terms(self.theta, self.factor, squares, self.kind)[0].sum(axis=0)
+        total = self.objective.reduce_terms(self.theta, self.factor, squares, self.kind)[0]
         values, vectors = eigh(total, driver="evd")
         varies = values > len(values) * np.finfo(float).eps * values[-1]
         return values[varies], vectors[:, varies]
@@ -311,9 +315,9 @@ class _Rows:
         def derivatives(terms):
             bent = (terms.bend @ terms.along).reshape(-1, terms.along.shape[2])
             slope = np.einsum("nmr,nm->r", terms.along, terms.slope)
-            return slope[None] / test.n_rows, (terms.along.reshape(bent.shape).T @ bent)[None] / test.n_rows
+            return slope / test.n_rows, terms.along.reshape(bent.shape).T @ bent / test.n_rows
 
-        return [part.sum(axis=0) for part in test.gather_terms(self.theta, self.factor, derivatives, self.kind)]
+        return test.reduce_terms(self.theta, self.factor, derivatives, self.kind)
 
     def _test_change(self, steps):
         slope, bend = self.test
@@ -321,7 +325,7 @@ class _Rows:
 
 
 def _scaled_changes(change, leverage, residual, error, ratio):
-    """dfbetas and dffits; ``ratio`` is the deviation by the other rows over that by all."""
+    """The columns of dfbetas, and dffits; ``ratio`` is the deviation by the other rows over that by all."""
     determined = np.where(error > 0, error, 1.0)
     with np.errstate(invalid="ignore", divide="ignore"):
         dfbetas = -change / determined / ratio[:, None]

@@ -32,7 +32,8 @@ class LeaveOneOut:
     score : float
         R^2, D^2 of a GLM, accuracy of a classifier, or what ``scoring`` returns.
     loss : float
-        Weighted mean loss of the held-out rows, in the units of the objective.
+        Weighted mean loss of the held-out rows, in the units of the objective; inf where the fit to the others predicts
+        a row outside the domain of the loss.
     refitted : ndarray of shape (n,) of bool
         Rows for which the model was fitted anew without them.
     n_refitted : int
@@ -258,24 +259,23 @@ class _HeldOut:
             raise ValueError("X must have at least two rows of positive weight to leave one out")
         if not self.is_classifier:
             return
-        indicators = self.y.reshape(len(self.y), -1)
-        if isinstance(self.loss, SoftmaxCrossEntropy):
-            indicators = indicators == np.arange(self.loss.n_outputs)
-        counts = np.stack([(indicators == 0).sum(axis=0), (indicators == 1).sum(axis=0)])
-        if (counts == 1).any():
-            value, output = np.argwhere(counts == 1)[0]
-            index = output if self.loss.n_outputs > 1 else value
+        classes = self.fitted.estimator.classes_.tolist()
+        if self.loss.n_outputs == 1 or isinstance(self.loss, SoftmaxCrossEntropy):
+            counts = np.bincount(self.y.astype(np.intp), minlength=len(classes))
+            rare = [f"the class {classes[i]!r} has" for i in np.flatnonzero(counts == 1)]
+        else:
+            counts = np.minimum(self.y.sum(axis=0), (1 - self.y).sum(axis=0))
+            rare = [f"a value of label {i} has" for i in np.flatnonzero(counts == 1)]
+        if rare:
             raise ValueError(
-                f"y: the class {self.fitted.estimator.classes_.tolist()[index]!r} has a row without which no model can be "
-                "fitted: drop it, or merge the class with another"
+                f"y: {rare[0]} one row, without which nothing can be fitted to it: drop the row, or merge the class"
             )
 
     def raw_without_each(self):
         """Raw predictions of each row without it, shape (n, m)."""
         fitted, k = self.fitted, self.loss.n_outputs
         factor = fitted.exact_factor("observed")
-        # without what the tolerance of the fit has left the formula is exact for a squared loss
-        theta = fitted.theta + factor.newton(fitted.gradient)[1]
+        theta = _polished(self.objective, fitted.theta, factor)
 
         def terms(terms):
             removal = Removal(terms, k)
@@ -297,9 +297,12 @@ class _HeldOut:
             result = minimize(rest, theta, tol=self.fitted.estimator.tol)
         if result.status != "optimal":
             raise ValueError(
-                f"X: a row of leverage near one cannot be left out, for the others have no optimum: {result.message}"
+                f"row {np.flatnonzero(self.kept)[row]} cannot be left out, for no optimum of the others was found: "
+                f"{result.message}"
             )
-        return self.objective.sample(np.array([row])).raw_predictions(result.x)[0]
+        factor = rest.curvature_factor(result.x, "observed")
+        theta = result.x if factor.inner.is_floored else _polished(rest, result.x, factor)
+        return self.objective.sample(np.array([row])).raw_predictions(theta)[0]
 
     def outputs(self, raw):
         """Raw predictions without the loss's constants, as the user has the targets."""
@@ -335,6 +338,17 @@ class _HeldOut:
         if isinstance(self.loss, SoftmaxCrossEntropy):
             return raw.argmax(axis=1) == self.y
         return ((raw > 0) == self.y.reshape(raw.shape)).all(axis=1)
+
+
+def _polished(objective, theta, factor):
+    """An optimum without what the tolerance of the fit has left, by one Newton step.
+
+    A row that is left out may be predicted along directions that hardly count for the others, so that their objective
+    alone leaves its prediction few digits.
+    """
+    theta = factor.restrict(theta)
+    gradient = objective.value_and_gradient(theta)[1]
+    return objective.canonical(theta + factor.newton(gradient)[1])
 
 
 def _explained(left, whole):
