@@ -18,6 +18,9 @@ _MOST_LEVERAGE = 0.9
 #: the same for a squared loss, whose Newton step is exact but for the digits that 1 - leverage loses
 _MOST_EXACT_LEVERAGE = 1 - 1e-6
 
+#: Newton steps at the end of a fit; the second one takes back the rounding of an ill-conditioned first
+_POLISHING_STEPS = 2
+
 
 @dataclass(frozen=True, repr=False)
 class LeaveOneOut:
@@ -341,14 +344,16 @@ class _HeldOut:
 
 
 def _polished(objective, theta, factor):
-    """An optimum without what the tolerance of the fit has left, by one Newton step.
+    """An optimum without what the tolerance of the fit has left, by Newton steps with one factor.
 
     A row that is left out may be predicted along directions that hardly count for the others, so that their objective
     alone leaves its prediction few digits.
     """
     theta = factor.restrict(theta)
-    gradient = objective.value_and_gradient(theta)[1]
-    return objective.canonical(theta + factor.newton(gradient)[1])
+    for _ in range(_POLISHING_STEPS):
+        gradient = objective.value_and_gradient(theta)[1]
+        theta = theta + factor.newton(gradient)[1]
+    return objective.canonical(theta)
 
 
 def _explained(left, whole):
