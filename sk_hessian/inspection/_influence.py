@@ -170,7 +170,7 @@ def influence(
     >>> X, y = [[0.0], [1.0], [2.0], [3.0], [10.0]], [0.1, 0.9, 2.1, 2.9, 5.0]
     >>> rows = influence(LinearRegression().fit(X, y), X, y)
     >>> rows.leverage.round(3), int(rows.most_influential()[0])
-    (array([0.367, 0.282, 0.227, 0.202, 0.922]), 4)
+    (array([0.363, 0.277, 0.223, 0.201, 0.936]), 4)
     """
     if curvature not in (None, "observed", "expected"):
         raise ValueError(f'curvature must be "observed", "expected" or None, got {curvature!r}')
