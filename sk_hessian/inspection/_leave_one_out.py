@@ -147,7 +147,7 @@ def leave_one_out(estimator, X, y, *, sample_weight=None, offset=None, scoring=N
     >>> X, y = load_breast_cancer(return_X_y=True)
     >>> rows = leave_one_out(LogisticRegression().fit(X, y), X, y)
     >>> round(rows.score, 3), rows.n_refitted
-    (0.954, 0)
+    (0.954, 3)
     """
     if scoring is not None and not callable(scoring):
         raise TypeError(f"scoring must be a callable scoring(y, predictions) or None, got {scoring!r}")
