@@ -62,6 +62,11 @@ class Removal:
         return self.terms.share[:, None] * np.einsum("nmr,nm->nr", self.terms.along, self.slope)
 
     @property
+    def pull(self):
+        """How far each row moves its own raw predictions, to first order in its weight, shape (n, m)."""
+        return np.einsum("nab,nb->na", self.reach, self.terms.slope)
+
+    @property
     def raw(self):
         """The raw predictions of each row without it, shape (n, m)."""
         return self.terms.raw + np.einsum("nab,nb->na", self.reach, self.slope)
