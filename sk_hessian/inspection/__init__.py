@@ -4,6 +4,8 @@ from sk_hessian.inspection._accuracy import Approximation, HessianAccuracy, hess
 from sk_hessian.inspection._coef_table import CoefTable, coef_table
 from sk_hessian.inspection._flat_directions import FlatDirection, flat_directions
 from sk_hessian.inspection._hessian import HessianOperator, hessian
+from sk_hessian.inspection._influence import Influence, influence
+from sk_hessian.inspection._leave_one_out import LeaveOneOut, LeaveOneOutPath, leave_one_out, leave_one_out_path
 from sk_hessian.inspection._spectrum import Spectrum, spectrum
 from sk_hessian.inspection._stationary_point import StationaryPoint, stationary_point
 from sk_hessian.inspection._taylor import TaylorModel, taylor_model
@@ -14,6 +16,9 @@ __all__ = [
     "FlatDirection",
     "HessianAccuracy",
     "HessianOperator",
+    "Influence",
+    "LeaveOneOut",
+    "LeaveOneOutPath",
     "Spectrum",
     "StationaryPoint",
     "TaylorModel",
@@ -21,6 +26,9 @@ __all__ = [
     "flat_directions",
     "hessian",
     "hessian_accuracy",
+    "influence",
+    "leave_one_out",
+    "leave_one_out_path",
     "spectrum",
     "stationary_point",
     "taylor_model",

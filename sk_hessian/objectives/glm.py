@@ -222,6 +222,26 @@ class GLMObjective(MeanLossObjective):
         predict, changes = self._predictor(theta), [self.unpack(direction) for direction in directions]
         return lambda block: (predict(block), [self._change(block, change) for change in changes])
 
+    def _moved_along(self, theta, factor):
+        predict, root, k = self._predictor(theta), factor.inner.dense(), self.loss.n_outputs
+        n_z, r = factor.columns.n_columns * k, root.shape[1]
+        weights = root[:n_z].reshape(-1, k * r)
+
+        def moved(block):
+            raw = predict(block)
+            along = np.empty((len(raw), raw.shape[1], r))
+            along[:, :k] = (block.standardised(factor.columns) @ weights).reshape(-1, k, r)
+            along[:, k:] = root[n_z:]
+            return raw, along
+
+        return moved
+
+    def without(self, row):
+        """See `MeanLossObjective.without`; the columns' dependence may be another."""
+        rest = super().without(row)
+        rest._basis_of = rest._shifts = None
+        return rest
+
     def noise(self, theta, value):
         """See `Objective.noise`: of the sum, and of raw predictions that are sums of large terms."""
         coef, intercept, _ = self.unpack(theta)
@@ -443,6 +463,20 @@ class GLMObjective(MeanLossObjective):
         varies = np.isfinite(columns.scale)
         share = penalty[varies].sum() / self.penalty[varies].min(axis=1).sum()
         return self._mean_curvature * share * self._basis_of.ridge
+
+    def penalty_within(self, factor):
+        """The penalty of the first output as a matrix, in the coordinates in which a factor took the curvature.
+
+        Parameters
+        ----------
+        factor : GLMFactor
+            Of this objective.
+
+        Returns
+        -------
+        ndarray of shape (n_columns, n_columns)
+        """
+        return self._penalty_matrix(factor.columns, 0)
 
     def _new_penalty_matrix(self, columns, penalty):
         strength = self._strengths(columns, penalty)
