@@ -1,3 +1,5 @@
 """What the Hessian of a fitted estimator knows: read-only functions and displays."""
 
-__all__ = []
+from sk_hessian.inspection._displays._convergence import ConvergenceDisplay
+
+__all__ = ["ConvergenceDisplay"]

@@ -1,0 +1,1 @@
+"""Displays of fitted estimators, in scikit-learn's form: computed once, plotted as often as wanted."""

@@ -1,0 +1,73 @@
+"""What the displays share: matplotlib, axes, colours and short labels."""
+
+import numpy as np
+
+#: colours that the colour-blind tell apart (M. Okabe, K. Ito, "Color universal design", 2008), the darkest first
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+
+
+def pyplot(display):
+    """The module `matplotlib.pyplot`.
+
+    Parameters
+    ----------
+    display : str
+        Who asks, for the error.
+
+    Raises
+    ------
+    ImportError
+        Where matplotlib is not installed.
+    """
+    try:
+        import matplotlib.pyplot as plt
+    except ImportError as error:
+        raise ImportError(f"{display} needs matplotlib: pip install sk-hessian[plot]") from error
+    return plt
+
+
+def axes(display, ax):
+    """The given axes, or those of a new figure whose layout leaves room for all labels.
+
+    Parameters
+    ----------
+    display : str
+    ax : matplotlib.axes.Axes or None
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+    """
+    plt = pyplot(display)
+    return plt.subplots(layout="constrained")[1] if ax is None else ax
+
+
+def check_choice(argument, value, choices):
+    """Refuse what is not one of the choices.
+
+    Raises
+    ------
+    ValueError
+        Naming the argument and the choices.
+    """
+    if not (isinstance(value, str) and value in choices):
+        raise ValueError(f"{argument} must be one of {tuple(choices)}, got {value!r}")
+
+
+def combination(names, weights, most=3):
+    """The leading terms of a combination of parameters, such as ``"+0.8 x0 -0.6 x3"``.
+
+    Parameters
+    ----------
+    names : sequence of str
+    weights : ndarray of shape (n,)
+    most : int
+
+    Returns
+    -------
+    str
+    """
+    largest = np.argsort(-np.abs(weights), kind="stable")[:most]
+    terms = [f"{weights[i]:+.2g} {names[i]}" for i in largest if abs(weights[i]) > 0.01]
+    rest = " ..." if np.count_nonzero(np.abs(weights) > 0.01) > len(terms) else ""
+    return " ".join(terms).replace("-", "\N{MINUS SIGN}") + rest
