@@ -2,4 +2,6 @@
 
 from sk_hessian.inspection._displays._convergence import ConvergenceDisplay
 
-__all__ = ["ConvergenceDisplay"]
+from sk_hessian.inspection._displays._loss_surface import LossSurfaceDisplay
+
+__all__ = ["ConvergenceDisplay", "LossSurfaceDisplay"]

@@ -5,6 +5,12 @@ import numpy as np
 #: colours that the colour-blind tell apart (M. Okabe, K. Ito, "Color universal design", 2008), the darkest first
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 
+#: length of a label, in characters, that an axis has room for
+_MOST_CHARACTERS = 44
+
+#: parameters whose share in a combination is less beside the largest are not named
+_SMALL_SHARE = 0.05
+
 
 def pyplot(display):
     """The module `matplotlib.pyplot`.
@@ -54,20 +60,24 @@ def check_choice(argument, value, choices):
         raise ValueError(f"{argument} must be one of {tuple(choices)}, got {value!r}")
 
 
-def combination(names, weights, most=3):
-    """The leading terms of a combination of parameters, such as ``"+0.8 x0 -0.6 x3"``.
+def combination(names, weights):
+    """The leading terms of a combination of parameters, such as ``"+0.8 x0 -0.6 x3"``, as many as an axis has room for.
 
     Parameters
     ----------
     names : sequence of str
     weights : ndarray of shape (n,)
-    most : int
 
     Returns
     -------
     str
     """
-    largest = np.argsort(-np.abs(weights), kind="stable")[:most]
-    terms = [f"{weights[i]:+.2g} {names[i]}" for i in largest if abs(weights[i]) > 0.01]
-    rest = " ..." if np.count_nonzero(np.abs(weights) > 0.01) > len(terms) else ""
-    return " ".join(terms).replace("-", "\N{MINUS SIGN}") + rest
+    order = np.argsort(-np.abs(weights), kind="stable")
+    order = order[np.abs(weights[order]) > _SMALL_SHARE * np.abs(weights).max()]
+    text = ""
+    for i in order:
+        term = f"{weights[i]:+.2g} {names[i]}".replace("-", "\N{MINUS SIGN}", 1)
+        if text and len(text) + len(term) > _MOST_CHARACTERS:
+            return f"{text} ..."
+        text = f"{text} {term}".strip()
+    return text
