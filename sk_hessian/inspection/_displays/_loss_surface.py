@@ -17,7 +17,7 @@ _MOST_DENSE = 1000
 #: a direction is worth a picture where the objective rises by this share of its scale before it leaves its Taylor model
 _VISIBLE = 0.05
 
-#: the axes end where along one of them the objective's departure from its Taylor model is this share of what the model rises
+#: the axes end where along one of them the objective departs from its Taylor model by this share of the model's rise
 _DEPARTURE = 0.5
 
 #: the least rise of the model at the end of an axis, as a share of the objective's scale
@@ -165,7 +165,7 @@ class LossSurfaceDisplay:
         return self
 
     def _levels(self):
-        """Values of the contours, the same for both: those that the model has in the plane, and as many below the fit."""
+        """Values of the contours, the same for both: those of the model in the plane, and as many below the fit."""
         above, below = self.taylor.max() - self.at_fit, self.at_fit - min(self.taylor.min(), self.objective.min())
         steps = max(above, below) * (np.arange(1, _N_LEVELS + 1) / _N_LEVELS) ** 2
         return np.concatenate([-steps[steps < below][::-1], steps])
@@ -209,7 +209,7 @@ class _Plane:
         V = np.asarray(directions, dtype=float)
         if V.shape != (2, self.theta.size) or not np.isfinite(V).all():
             raise ValueError(
-                f"directions must be two integers, or finite vectors of shape (2, {self.theta.size}), got {directions!r}"
+                f"directions must be two integers or finite vectors of shape (2, {self.theta.size}), got {directions!r}"
             )
         E = lstsq(self.P, V.T)[0]
         if np.linalg.matrix_rank(E) < 2:
@@ -287,7 +287,7 @@ class _Plane:
             return [(-s, s) for s in _checked_span(span)]
         corners = np.zeros((1, 2)) if points is None else np.vstack([points, np.zeros(2)])
         low, high = _MARGIN * corners.min(axis=0), _MARGIN * corners.max(axis=0)
-        return [(min(-s, l), max(s, h)) for s, l, h in zip(self._spans(), low, high, strict=True)]
+        return [(min(-span, a), max(span, b)) for span, a, b in zip(self._spans(), low, high, strict=True)]
 
     def _spans(self):
         """How far to follow the objective and its model, to the same rise, for them to differ visibly along an axis."""
