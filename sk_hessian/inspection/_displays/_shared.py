@@ -32,20 +32,27 @@ def pyplot(display):
     return plt
 
 
-def axes(display, ax):
+def axes(display, ax, height=None):
     """The given axes, or those of a new figure whose layout leaves room for all labels.
 
     Parameters
     ----------
     display : str
     ax : matplotlib.axes.Axes or None
+    height : float, optional
+        Of a new figure, in inches.
 
     Returns
     -------
     matplotlib.axes.Axes
     """
     plt = pyplot(display)
-    return plt.subplots(layout="constrained")[1] if ax is None else ax
+    if ax is not None:
+        return ax
+    figure, ax = plt.subplots(layout="constrained")
+    if height is not None:
+        figure.set_figheight(height)
+    return ax
 
 
 def check_choice(argument, value, choices):
