@@ -1,6 +1,20 @@
 """What the Hessian of a fitted estimator knows: read-only functions and displays."""
 
-from sk_hessian.inspection._displays._convergence import ConvergenceDisplay
-from sk_hessian.inspection._displays._loss_surface import LossSurfaceDisplay
+from sk_hessian.inspection._coef_table import CoefTable, coef_table
+from sk_hessian.inspection._displays import (
+    CoefficientDisplay,
+    ConvergenceDisplay,
+    HessianSpectrumDisplay,
+    InfluenceDisplay,
+    LossSurfaceDisplay,
+)
 
-__all__ = ["ConvergenceDisplay", "LossSurfaceDisplay"]
+__all__ = [
+    "CoefTable",
+    "CoefficientDisplay",
+    "ConvergenceDisplay",
+    "HessianSpectrumDisplay",
+    "InfluenceDisplay",
+    "LossSurfaceDisplay",
+    "coef_table",
+]

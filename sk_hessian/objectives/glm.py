@@ -4,7 +4,8 @@ The objective is the weighted mean of a pointwise loss plus half the weighted sq
 
     F(theta) = sum_i w_i loss(y_i, raw_i) / sum_i w_i + 1/2 sum_jk penalty_jk W_jk^2,     raw = [X, 1] W,
 
-with theta the coefficients and intercepts W (q, k) stored by rows, followed by the loss's own constants.
+with theta the coefficients and intercepts W (q, k) stored by rows, followed by the loss's own constants. An offset, one
+number for each row and output, is added to raw.
 """
 
 import copy
@@ -109,6 +110,8 @@ class GLMObjective(MeanLossObjective):
     fit_intercept : bool
     penalty : array-like that broadcasts to (p, k)
         L2 strengths; where they differ by output, the product of a feature's and an output's strength.
+    offset : ndarray of shape (n,) or (n, k), optional
+        What is added to the raw predictions.
     feature_names, class_names : sequence of str, optional
         For messages.
     """
@@ -122,10 +125,11 @@ class GLMObjective(MeanLossObjective):
         sample_weight=None,
         fit_intercept=True,
         penalty=0.0,
+        offset=None,
         feature_names=None,
         class_names=None,
     ):
-        super().__init__(X, y, loss, sample_weight, feature_names)
+        super().__init__(X, y, loss, sample_weight, feature_names, offset)
         self.fit_intercept = fit_intercept
         self.n_weights = (self.n_features + fit_intercept) * loss.n_outputs
         self.n_parameters = self.n_weights + loss.n_constants
@@ -159,6 +163,13 @@ class GLMObjective(MeanLossObjective):
 
     def _raw(self, block, parameters):
         """Raw predictions of the rows of a block, shape (n, outputs + constants)."""
+        raw = self._change(block, parameters)
+        if self.rows.offset is not None:
+            raw[:, : self.loss.n_outputs] += self.rows.offset[block.part]
+        return raw
+
+    def _change(self, block, parameters):
+        """The same without the offset: what raw predictions change by when the parameters change by these."""
         coef, intercept, constants = parameters
         raw = block.product(coef) if coef.any() else np.zeros((block.X.shape[0], self.loss.n_outputs))
         raw += intercept
@@ -209,12 +220,12 @@ class GLMObjective(MeanLossObjective):
 
     def _moved(self, theta, directions):
         predict, changes = self._predictor(theta), [self.unpack(direction) for direction in directions]
-        return lambda block: (predict(block), [self._raw(block, change) for change in changes])
+        return lambda block: (predict(block), [self._change(block, change) for change in changes])
 
     def noise(self, theta, value):
         """See `Objective.noise`: of the sum, and of raw predictions that are sums of large terms."""
         coef, intercept, _ = self.unpack(theta)
-        terms = self._column_sizes @ np.abs(coef) + np.abs(intercept)
+        terms = self._column_sizes @ np.abs(coef) + np.abs(intercept) + self._largest_offset
         return ROUNDINGS * np.finfo(float).eps * (abs(value) + terms.max() * self._null_slope)
 
     # -- curvature ------------------------------------------------------------------------------------------------
@@ -227,7 +238,7 @@ class GLMObjective(MeanLossObjective):
             change = self.unpack(np.ravel(v))
 
             def terms(block, y, weight):
-                bent = self.loss.hessian_product(y, predict(block), self._raw(block, change), kind)
+                bent = self.loss.hessian_product(y, predict(block), self._change(block, change), kind)
                 return (self._adjoint(block, bent * weight[:, None]),)
 
             with np.errstate(over="ignore", invalid="ignore"):
@@ -248,47 +259,130 @@ class GLMObjective(MeanLossObjective):
         H = self._curvature(theta, kind, factor.columns)
         return factor.inner.congruence(H + self._shift_curvature(H, factor.columns))
 
-    def _wide_grams(self, predict, kind):
-        """The blocks of the Hessian from rows that are kept in the coordinates of the basis."""
-
-        def bent(block, y, weight):
-            return self.loss.hessian(y, predict(block), kind) * weight[:, None, None]
-
-        pairs = self.rows.gather(bent)[:, *_output_pairs(self.loss.n_outputs)]
+    def _wide_grams(self, matrices):
+        """The blocks of the sum from rows that are kept in the coordinates of the basis."""
+        pairs = self.rows.gather(matrices)[:, *_output_pairs(self.loss.n_outputs)]
         return weighted_grams(self._basis_of.rows, pairs, Scratch())
 
     def _sum_curvature(self, theta, kind, columns):
         """See `MeanLossObjective._sum_curvature`; shape (n_columns k + constants,) squared."""
         predict = self._predictor(theta)
+
+        def bent(block, y, weight):
+            return self.loss.hessian(y, predict(block), kind) * weight[:, None, None]
+
+        k, size = self.loss.n_outputs, columns.n_columns * self.loss.n_outputs
+        H = self._sum_products(bent, columns) / self._total
+        for output in range(k):
+            H[output:size:k, output:size:k] += self._penalty_matrix(columns, output)
+        return H
+
+    def _sum_products(self, matrices, columns):
+        """Sum over the rows z of (z (x) I) M (z (x) I)', with the symmetric ``matrices(block, y, weight)`` M of each.
+
+        Those are (n, m, m): what belongs to the outputs is taken with the rows in the coordinates ``columns``, what
+        belongs to the loss's constants with a one. Shape (n_columns k + constants,) squared.
+        """
         k, m = self.loss.n_outputs, self.loss.n_outputs + self.loss.n_constants
         upper = _output_pairs(k)
 
         def terms(block, y, weight):
-            bent = self.loss.hessian(y, predict(block), kind) * weight[:, None, None]
-            grams = block.grams(bent[:, upper[0], upper[1]], columns)
+            M = matrices(block, y, weight)
+            grams = block.grams(M[:, upper[0], upper[1]], columns)
             if m == k:
                 return (grams,)
-            cross = bent[:, :k, k:].reshape(len(bent), -1)
+            cross = M[:, :k, k:].reshape(len(M), -1)
             ones = [cross.sum(axis=0)[None, :]] if self.fit_intercept else []
-            return grams, columns.transpose(np.vstack([block.adjoint(cross), *ones])), bent[:, k:, k:].sum(axis=0)
+            return grams, columns.transpose(np.vstack([block.adjoint(cross), *ones])), M[:, k:, k:].sum(axis=0)
 
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
             if self._keeps_rows(columns):
-                grams, rest = self._wide_grams(predict, kind), []
+                grams, rest = self._wide_grams(matrices), []
             else:
                 grams, *rest = self.rows.reduce(terms, columns, width=m**2)
         r = columns.n_columns
-        H = np.empty((r, k, r, k))
+        total = np.empty((r, k, r, k))
         for gram, a, b in zip(grams, *upper, strict=True):
-            H[:, a, :, b] = H[:, b, :, a] = gram
-        H = H.reshape(r * k, r * k)
+            total[:, a, :, b] = total[:, b, :, a] = gram
+        total = total.reshape(r * k, r * k)
         if rest:
             cross = rest[0].reshape(r * k, m - k)
-            H = np.block([[H, cross], [cross.T, rest[1]]])
-        H /= self._total
-        for output in range(k):
-            H[output : r * k : k, output : r * k : k] += self._penalty_matrix(columns, output)
-        return H
+            total = np.block([[total, cross], [cross.T, rest[1]]])
+        return total
+
+    # -- the terms of single rows ---------------------------------------------------------------------------------
+
+    def raw_predictions(self, theta):
+        """Raw predictions of all rows, the loss's constants beside them.
+
+        Parameters
+        ----------
+        theta : ndarray of shape (n_parameters,)
+
+        Returns
+        -------
+        ndarray of shape (n_rows, n_outputs + n_constants)
+        """
+        predict = self._predictor(theta)
+        return self.rows.gather(lambda block, y, weight: predict(block))
+
+    def score_sums(self, theta, factor, weight, groups):
+        """Sums within groups of the gradients of the rows' terms, loss and penalty, in the coordinates of a factor.
+
+        Parameters
+        ----------
+        theta : ndarray of shape (n_parameters,)
+        factor : GLMFactor
+        weight : ndarray of shape (n_rows,)
+            What each row's gradient is multiplied with.
+        groups : ndarray of shape (n_rows,) of int
+            The group of each row, from 0 on.
+
+        Returns
+        -------
+        ndarray of shape (n_groups, r)
+        """
+        predict, k = self._predictor(theta), self.loss.n_outputs
+        columns, constants = factor.columns, self.loss.n_constants
+        sums = np.zeros((groups.max() + 1, columns.n_columns * k + constants))
+        for block, y, _ in self.rows.blocks(columns, dense=True, width=sums.shape[1]):
+            slope = self.loss.value_and_gradient(y, predict(block))[1] * weight[block.part, None]
+            Z = block.standardised(columns)
+            scores = np.hstack([(Z[:, :, None] * slope[:, None, :k]).reshape(len(Z), -1), slope[:, k:]])
+            order = np.argsort(groups[block.part], kind="stable")
+            present, first = np.unique(groups[block.part][order], return_index=True)
+            sums[present] += np.add.reduceat(scores[order], first, axis=0)
+        penalty = factor.transpose(self._penalty_gradient(theta)[1])
+        sums = np.stack([factor.inner.transpose(row) for row in sums])
+        return sums + np.bincount(groups, weight)[:, None] * penalty
+
+    def score_moment(self, theta, factor, weight):
+        """Second moment of the gradients of the rows' terms, loss and penalty, in the coordinates of a factor.
+
+        Parameters
+        ----------
+        theta : ndarray of shape (n_parameters,)
+        factor : GLMFactor
+        weight : ndarray of shape (n_rows,)
+            What the outer product of each row's gradient is multiplied with.
+
+        Returns
+        -------
+        ndarray of shape (r, r)
+        """
+        predict = self._predictor(theta)
+
+        def outer(block, y, _):
+            slope = self.loss.value_and_gradient(y, predict(block))[1]
+            return slope[:, :, None] * (slope * weight[block.part, None])[:, None, :]
+
+        moment = factor.inner.congruence(self._sum_products(outer, factor.columns))
+        if not self.penalty.any():
+            return moment
+        shift = factor.transpose(self._penalty_gradient(theta)[1])
+        mean = self.score_sums(theta, factor, weight, np.zeros(self.n_rows, dtype=np.intp))[0]
+        cross = np.outer(mean, shift)
+        return moment + cross + cross.T - weight.sum() * np.outer(shift, shift)
 
     def _keeps_rows(self, columns):
         """Whether the rows are kept in the coordinates of ``columns``."""
@@ -548,16 +642,30 @@ class GLMObjective(MeanLossObjective):
 
     @cached_property
     def _null_raw(self):
-        if self.fit_intercept:
+        # the offset alone may be off by any factor: without an intercept too a constant beside it gives the scale
+        if self.fit_intercept or self.rows.offset is not None:
             return super()._null_raw
         return np.append(np.zeros(self.loss.n_outputs), self.loss.null_constants(self.rows.y, self.rows.weight))
 
     def start(self):
-        """A feasible start: the null model, or where that has no intercept and no positive mean, one that has."""
+        """A feasible start: the null model, or where that has no intercept and no positive mean, one that has.
+
+        Raises
+        ------
+        ValueError
+            Where there is none, or none that does not overflow.
+        """
         k = self.loss.n_outputs
-        if not np.isfinite(self._null_value):
-            return positive_start(self)
-        return self.pack(np.zeros((self.n_features, k)), self._null_raw[:k], self._null_raw[k:])
+        null = self.pack(np.zeros((self.n_features, k)), self._null_raw[:k], self._null_raw[k:])
+        is_null = self.fit_intercept or self.rows.offset is None
+        if np.isfinite(self._null_value if is_null else self.value_and_gradient(null)[0]):
+            return null
+        if self.loss.is_smooth:
+            raise ValueError(
+                "offset spans so much that predictions overflow at the start: it is added to the linear predictor, on "
+                "the scale of the link (for exposures their logarithm)"
+            )
+        return positive_start(self)
 
     def diagnose(self, theta, direction):
         """See `Objective.diagnose`: a `Recession` or None."""
