@@ -8,13 +8,16 @@ from sk_hessian.inspection._displays import (
     InfluenceDisplay,
     LossSurfaceDisplay,
 )
+from sk_hessian.inspection._influence import Influence, influence
 
 __all__ = [
     "CoefTable",
     "CoefficientDisplay",
     "ConvergenceDisplay",
     "HessianSpectrumDisplay",
+    "Influence",
     "InfluenceDisplay",
     "LossSurfaceDisplay",
     "coef_table",
+    "influence",
 ]

@@ -64,7 +64,7 @@ class Fitted:
             return self.objective.value_and_gradient(self.theta)[1]
 
     def factor(self, curvature=None):
-        """A full factor P of the Hessian, penalty included: P P' is its inverse where the data determine theta.
+        """A factor P of the whole Hessian, penalty included: P P' is its inverse where the data determine theta.
 
         Parameters
         ----------
@@ -75,7 +75,31 @@ class Fitted:
         -------
         sk_hessian.objectives.factors.PointFactor
         """
-        return self.objective.preconditioner(self.theta, "full", curvature or self.objective.curvature)
+        return self.objective.curvature_factor(self.theta, curvature or self.objective.curvature)
+
+    def exact_factor(self, curvature=None):
+        """The same factor, where the data and the penalty determine every direction that the columns do.
+
+        Parameters
+        ----------
+        curvature : {"observed", "expected"}, optional
+
+        Returns
+        -------
+        sk_hessian.objectives.factors.PointFactor
+
+        Raises
+        ------
+        ValueError
+            Where the Hessian is singular to working precision along a direction that the columns do determine.
+        """
+        factor = self.factor(curvature)
+        if factor.inner.is_floored:
+            raise ValueError(
+                f"the Hessian of this {self.name} is singular to working precision: some combination of parameters is "
+                "not determined by these rows; look at inspection.flat_directions, or add a penalty"
+            )
+        return factor
 
     def root(self, curvature=None):
         """The factor as a matrix of conventional parameters: R R' is the inverse of the Hessian.
@@ -91,12 +115,7 @@ class Fitted:
         ValueError
             Where the Hessian is singular to working precision along a direction that the columns do determine.
         """
-        factor = self.factor(curvature)
-        if factor.inner.is_floored:
-            raise ValueError(
-                f"the Hessian of this {self.name} is singular to working precision: some combination of parameters is "
-                "not determined by these rows; look at inspection.flat_directions, or add a penalty"
-            )
+        factor = self.exact_factor(curvature)
         return np.stack([self.objective.canonical(column) for column in factor.dense().T], axis=1)
 
     def require_optimum(self, what):
@@ -114,7 +133,9 @@ class Fitted:
         verdict = self.estimator.convergence_
         if verdict.status != "optimal":
             raise ValueError(f'{what} needs a fit with the verdict "optimal". This one: {verdict.message}')
-        decrement = self.factor().newton(self.gradient)[0]
+        # of a network the damped factor: along what is flat a gradient of rounding counts for nothing
+        preconditioner = self.objective.preconditioner(self.theta, "full", self.objective.curvature)
+        decrement = preconditioner.newton(self.gradient)[0]
         share = max(_SLACK * verdict.tol**2, _LEAST_SHARE)
         if not decrement <= share * self.objective.scale:
             raise ValueError(

@@ -1,6 +1,7 @@
 """What all models have in common whose objective is a weighted mean of a pointwise loss, plus a penalty."""
 
 import copy
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
@@ -23,6 +24,33 @@ _LARGEST = 1e140
 
 #: weights beyond this, or below its inverse, are taken relative to the largest
 _EXTREME = 1e100
+
+
+@dataclass(frozen=True)
+class RowTerms:
+    """What some rows add to an objective at a point, and how their raw predictions move with it.
+
+    Attributes
+    ----------
+    y : ndarray of shape (n,) or (n, k)
+    share : ndarray of shape (n,)
+        Weights over the total weight.
+    raw : ndarray of shape (n, m)
+        Raw predictions, the loss's constants included.
+    slope : ndarray of shape (n, m)
+        Gradients of the loss in them.
+    bend : ndarray of shape (n, m, m)
+        Its second derivatives.
+    along : ndarray of shape (n, m, r)
+        First-order changes of the raw predictions along the columns of a factor.
+    """
+
+    y: np.ndarray
+    share: np.ndarray
+    raw: np.ndarray
+    slope: np.ndarray
+    bend: np.ndarray
+    along: np.ndarray
 
 
 class MeanLossObjective(Objective):
@@ -77,6 +105,10 @@ class MeanLossObjective(Objective):
 
     def _moved(self, theta, directions):
         """A function from a block to its raw predictions, and a list of their first-order changes."""
+        raise NotImplementedError
+
+    def _moved_along(self, theta, factor):
+        """A function from a block to its raw predictions, and their changes along the columns of P, (n, m, r)."""
         raise NotImplementedError
 
     def _penalty_gradient(self, theta):
@@ -136,6 +168,83 @@ class MeanLossObjective(Objective):
         y, raw = self.rows.y[:_TYPICAL_ROWS], self._null_predictions(slice(_TYPICAL_ROWS))
         gradient = self.loss.value_and_gradient(y, raw)[1]
         return np.abs(gradient[:, : self.loss.n_outputs]).mean()
+
+    # -- single rows ----------------------------------------------------------------------------------------------
+
+    def curvature_factor(self, theta, kind):
+        """A factor P of the whole Hessian, undamped: P P' is its inverse where the data determine theta.
+
+        Parameters
+        ----------
+        theta : ndarray of shape (n_parameters,)
+        kind : {"observed", "expected"}
+
+        Returns
+        -------
+        factors.PointFactor
+        """
+        return self.preconditioner(theta, "full", kind)
+
+    def raw_predictions(self, theta):
+        """Raw predictions of all rows, the loss's constants beside them.
+
+        Parameters
+        ----------
+        theta : ndarray of shape (n_parameters,)
+
+        Returns
+        -------
+        ndarray of shape (n_rows, n_outputs + n_constants)
+        """
+        linearised = self._linearise(theta)
+        return self.rows.gather(lambda block, y, weight: linearised(block)[0], self._width)
+
+    def gather_terms(self, theta, factor, function, kind="observed"):
+        """``function(terms)`` of all rows, block by block.
+
+        Parameters
+        ----------
+        theta : ndarray of shape (n_parameters,)
+        factor : factors.PointFactor
+            Along whose columns the raw predictions move; of an objective with the same columns.
+        function : callable
+            From `RowTerms` to a tuple of arrays whose first axis is that of the rows.
+        kind : {"observed", "expected"}
+            Of the second derivatives.
+
+        Returns
+        -------
+        list of ndarray
+            The arrays of all blocks, one after the other.
+        """
+        moved, m = self._moved_along(theta, factor), self.loss.n_outputs + self.loss.n_constants
+        width = self._width + self.n_features + factor.shape[0] + 2 * m * factor.shape[1]
+
+        def terms(block, y, weight):
+            raw, along = moved(block)
+            slope = self.loss.value_and_gradient(y, raw)[1]
+            return function(RowTerms(y, weight / self._total, raw, slope, self.loss.hessian(y, raw, kind), along))
+
+        parts = [terms(*block) for block in self.rows.blocks(width=width)]
+        return [np.concatenate(arrays) for arrays in zip(*parts, strict=True)]
+
+    def without(self, row):
+        """The same objective without one row, its penalty as strong beside the sum over the other rows.
+
+        Parameters
+        ----------
+        row : int
+
+        Returns
+        -------
+        Objective
+        """
+        rest = self.sample(np.delete(np.arange(self.n_rows), row))
+        for name in [name for name in vars(rest) if isinstance(getattr(type(rest), name, None), cached_property)]:
+            del rest.__dict__[name]
+        rest._total = rest.rows.weight.sum()
+        rest.penalty = self.penalty * (self._total / rest._total)
+        return rest
 
     # -- units ----------------------------------------------------------------------------------------------------
 

@@ -222,6 +222,26 @@ class GLMObjective(MeanLossObjective):
         predict, changes = self._predictor(theta), [self.unpack(direction) for direction in directions]
         return lambda block: (predict(block), [self._change(block, change) for change in changes])
 
+    def _moved_along(self, theta, factor):
+        predict, root, k = self._predictor(theta), factor.inner.dense(), self.loss.n_outputs
+        n_z, r = factor.columns.n_columns * k, root.shape[1]
+        weights = root[:n_z].reshape(-1, k * r)
+
+        def moved(block):
+            raw = predict(block)
+            along = np.empty((len(raw), raw.shape[1], r))
+            along[:, :k] = (block.standardised(factor.columns) @ weights).reshape(-1, k, r)
+            along[:, k:] = root[n_z:]
+            return raw, along
+
+        return moved
+
+    def without(self, row):
+        """See `MeanLossObjective.without`; the columns' dependence may be another."""
+        rest = super().without(row)
+        rest._basis_of = rest._shifts = None
+        return rest
+
     def noise(self, theta, value):
         """See `Objective.noise`: of the sum, and of raw predictions that are sums of large terms."""
         coef, intercept, _ = self.unpack(theta)

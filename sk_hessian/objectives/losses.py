@@ -508,6 +508,11 @@ class SoftmaxCrossEntropy(Loss):
         """See `Loss.unit`."""
         return np.log(self.n_outputs)
 
+    def pearson(self, y, raw):
+        """See `Loss.pearson`: of the indicators of the classes; 1/odds of the own class when added up."""
+        probability, slope = self.inverse_link(raw), self.value_and_gradient(y, raw)[1]
+        return np.where(slope < 0, slope**2 / probability, probability)
+
     def recession(self, y, change):
         """See `Loss.recession`: the own class must gain on every other."""
         rows, y = np.arange(len(change)), y.astype(np.intp)
@@ -756,6 +761,11 @@ class HuberLoss(Loss):
     def inverse_link(self, raw):
         """See `Loss.inverse_link`."""
         return raw[:, :1]
+
+    def pearson(self, y, raw):
+        """See `Loss.pearson`: squared residuals in units of the scale."""
+        sigma, _, _, residual = self._parts(y, raw)
+        return _column((residual / sigma) ** 2)
 
     def null_raw(self, y, weight):
         """See `Loss.null_raw`: the weighted median, and 1.4826 times the weighted median distance from it."""

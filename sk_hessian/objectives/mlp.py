@@ -258,6 +258,38 @@ class MLPObjective(MeanLossObjective):
 
         return moved
 
+    def _moved_along(self, theta, factor):
+        coordinates, k = factor.coordinates, self.loss.n_outputs
+        parameters = self._parameters(coordinates.standardised(theta))
+        root = coordinates.unit(self.n_parameters)[:, None] * factor.inner.dense()
+
+        def moved(block):
+            forward, raw = self._forward(_inputs(block, coordinates), parameters)
+            along, jacobian = np.empty((*raw.shape, root.shape[1])), np.zeros((len(raw), self._n_weights))
+            for output in range(k):
+                forward.jacobian(np.tile(np.eye(k)[output], (len(raw), 1)), jacobian)
+                along[:, output] = jacobian @ root[: self._n_weights]
+            along[:, k:] = root[self._n_weights :]
+            return raw, along
+
+        return moved
+
+    def curvature_factor(self, theta, kind):
+        """See `MeanLossObjective.curvature_factor`.
+
+        Raises
+        ------
+        ValueError
+            For so many parameters that the matrix is not affordable.
+        """
+        if self.n_parameters > MAX_DENSE:
+            raise ValueError(
+                f"the Hessian of a network of {self.n_parameters} parameters is not formed: {MAX_DENSE} are the most; "
+                "use smaller hidden_layer_sizes"
+            )
+        inner = factors.semidefinite_root(self._curvature(theta, kind, self.coordinates))
+        return MLPFactor(self.coordinates, inner, theta, None if inner.is_floored else kind, self.is_exact(kind))
+
     def hessian_matrix(self, theta, kind="observed", factor=None):
         """See `Objective.hessian_matrix`."""
         if factor is not None:
