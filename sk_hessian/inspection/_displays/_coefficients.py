@@ -5,7 +5,9 @@ from itertools import cycle
 
 import numpy as np
 
+from sk_hessian.inspection._coef_table import coef_table
 from sk_hessian.inspection._displays._shared import COLOURS, axes, pyplot
+from sk_hessian.inspection._fitted import Fitted
 
 #: so many features are shown at the most, unless told otherwise
 _MOST_FEATURES = 40
@@ -61,6 +63,47 @@ class CoefficientDisplay:
         self.deviation = None if deviation is None else np.asarray(deviation, dtype=float)
         if features is None and outputs is not None:
             raise ValueError("outputs needs features: the names of the columns")
+
+    @classmethod
+    def from_estimator(
+        cls, estimator, X, y, *, sample_weight=None, offset=None, cov="auto", level=0.95, standardise=False, **kwargs
+    ):
+        """Compute the intervals of a fitted linear model and plot them, the intercepts left out.
+
+        For other options of `coef_table`, pass a table to the class.
+
+        Parameters
+        ----------
+        estimator : fitted linear model of sk_hessian
+        X, y, sample_weight, offset, cov, level
+            See `sk_hessian.inspection.coef_table`.
+        standardise : bool, default=False
+            Multiply coefficients and intervals by the (weighted) standard deviation of their column, of many rows of a
+            sample of them, so that columns of different units can be compared. The deviation is taken as known.
+        **kwargs : dict
+            For `plot`: ``ax``, ``name``, ``sort`` and more.
+
+        Returns
+        -------
+        CoefficientDisplay
+
+        Raises
+        ------
+        TypeError, ValueError
+            As `coef_table`.
+        """
+        pyplot(cls.__name__)
+        table = coef_table(estimator, X, y, sample_weight=sample_weight, offset=offset, cov=cov, level=level)
+        objective = Fitted(estimator, X, y, sample_weight, offset=offset).objective
+        k = objective.loss.n_outputs
+        outputs = range(k) if objective.class_names is None else objective.class_names
+        display = cls(
+            table,
+            features=[objective.name(j) for j in range(objective.n_features)],
+            outputs=list(outputs) if k > 1 else None,
+            deviation=objective.rows.moments(True)[1] if standardise else None,
+        )
+        return display.plot(**kwargs)
 
     def plot(self, ax=None, *, name=None, sort=False, most=_MOST_FEATURES, **kwargs):
         """Plot the coefficients.

@@ -3,6 +3,7 @@
 import numpy as np
 
 from sk_hessian.inspection._displays._shared import COLOURS, axes, pyplot
+from sk_hessian.inspection._influence import influence
 
 #: area of the bubble of the largest Cook's distance, and of the least that can be seen, in square points
 _LARGEST_AREA, _LEAST_AREA = 400.0, 4.0
@@ -54,6 +55,39 @@ class InfluenceDisplay:
     def __init__(self, influence, *, labels=None):
         self.influence = influence
         self.labels = np.arange(len(influence.leverage)) if labels is None else labels
+        if len(self.labels) != len(influence.leverage):
+            raise ValueError(f"labels must be one for each of {len(influence.leverage)} rows, got {len(self.labels)}")
+
+    @classmethod
+    def from_estimator(
+        cls, estimator, X, y, *, sample_weight=None, offset=None, curvature=None, labels=None, ax=None, **kwargs
+    ):
+        """Compute the influence of the rows of a fit and plot it.
+
+        Parameters
+        ----------
+        estimator : fitted estimator of sk_hessian
+        X, y, sample_weight, offset, curvature
+            See `sk_hessian.inspection.influence`.
+        labels : sequence of shape (n_samples,), optional
+            What the rows are called; by default the index of a data frame, else their numbers.
+        ax, **kwargs
+            See `plot`.
+
+        Returns
+        -------
+        InfluenceDisplay
+
+        Raises
+        ------
+        TypeError, ValueError
+            As `influence`.
+        """
+        pyplot(cls.__name__)
+        rows = influence(estimator, X, y, sample_weight=sample_weight, offset=offset, curvature=curvature)
+        if labels is None and hasattr(X, "iloc"):
+            labels = list(X.index)
+        return cls(rows, labels=labels).plot(ax, **kwargs)
 
     def plot(self, ax=None, *, name=None, n_labels=5, **kwargs):
         """Plot the rows.
@@ -75,8 +109,8 @@ class InfluenceDisplay:
 
         Notes
         -----
-        A row without which the parameters are not determined has no residual: it is not drawn, and the label of the axis
-        says how many there are.
+        A row without which the parameters are not determined has no residual: it is not drawn, and the axis says how
+        many there are.
         """
         leverage, residual, cook = (
             np.asarray(getattr(self.influence, field), dtype=float)
@@ -97,8 +131,10 @@ class InfluenceDisplay:
             ax.set_xlabel(f"leverage ({(~is_drawn).sum()} rows without a residual are not drawn)")
         order = np.argsort(np.where(is_drawn, -cook, np.inf), kind="stable")
         rows = order[: min(n_labels, is_drawn.sum())]
-        self.text_ = [_annotate(ax, f"{self.labels[i]}", (leverage[i], residual[i])) for i in rows]
-        _place(ax, self.text_, np.sqrt(areas[rows] / np.pi))
+        radii = np.sqrt(areas / np.pi)
+        self.text_ = [_annotate(ax, f"{self.labels[i]}", (leverage[i], residual[i]), radii[i]) for i in rows]
+        points = np.column_stack([leverage, residual])[is_drawn]
+        _place(ax, self.text_, radii[rows], points, radii[is_drawn])
         return self
 
     def _draw_lines(self, leverage):
@@ -107,49 +143,43 @@ class InfluenceDisplay:
         self.ax_.axvline(2 * leverage.mean(), linestyle="--", label="twice the mean leverage", **grey)
 
 
-def _annotate(ax, label, point):
-    arrow = {"arrowstyle": "-", "color": "0.5", "shrinkA": 0, "shrinkB": 0}
-    return ax.annotate(
-        label, point, (0, 0), textcoords="offset points", ha="center", va="center", arrowprops=arrow, zorder=3
-    )
+def _annotate(ax, label, point, radius):
+    arrow = {"arrowstyle": "-", "color": "0.5", "shrinkA": 0, "shrinkB": radius}
+    centred = {"ha": "center", "va": "center", "textcoords": "offset points", "zorder": 3}
+    return ax.annotate(label, point, (0, 0), arrowprops=arrow, **centred)
 
 
-def _place(ax, texts, radii):
-    """Move labels to the nearest places beside their bubbles where they cover no other label and no labelled bubble."""
+def _place(ax, texts, radii, points, all_radii):
+    """Move labels to places beside their bubbles, the nearest that cover least of other labels and of all bubbles."""
     figure = ax.figure.canvas.figure
     # the layout decides how far the rows are apart
     figure.draw_without_rendering()
-    pixels, frame = figure.dpi / 72, ax.get_window_extent()
-    centres = ax.transData.transform([text.xy for text in texts]) if texts else []
-    taken = [_box(centre, np.full(2, radius * pixels)) for centre, radius in zip(centres, radii, strict=True)]
-    for text, centre, radius in zip(texts, centres, radii, strict=True):
-        extent = text.get_window_extent()
+    pixels, frame = figure.dpi / 72, ax.get_window_extent().extents
+    taken = _boxes(ax.transData.transform(points), (all_radii * pixels)[:, None])
+    for text, radius in zip(texts, radii, strict=True):
+        centre, extent = ax.transData.transform(text.xy), text.get_window_extent()
         half = np.array([extent.width, extent.height]) / 2 + pixels
-        places = [centre + step for step in _steps(half, radius * pixels, pixels)]
-        inside = [place for place in places if _contains(frame, _box(place, half))] or places
-        clashes = [sum(_overlap(_box(place, half), box) for box in taken) for place in inside]
-        place = inside[int(np.argmin(clashes))]
-        text.set_position((place - centre) / pixels)
-        taken.append(_box(place, half))
+        places = centre + _steps(half, radius * pixels, pixels)
+        boxes = _boxes(places, half)
+        is_inside = (boxes[:, :2] >= frame[:2]).all(axis=1) & (boxes[:, 2:] <= frame[2:]).all(axis=1)
+        clash = np.array([_overlap(box, taken) for box in boxes])
+        best = np.argmin(np.where(is_inside, clash, np.inf))
+        text.set_position((places[best] - centre) / pixels)
+        taken = np.vstack([taken, boxes[best]])
 
 
 def _steps(half, radius, pixels):
-    """From the centre of a bubble to the centres of a label of this half size, the nearest first."""
-    for gap in _GAPS:
-        for angle in _ANGLES:
-            direction = np.array([np.cos(angle), np.sin(angle)]).round(12)
-            yield direction * (radius + gap * pixels) + np.sign(direction) * half
+    """From the centre of a bubble to the centres of a label of this half size, the nearest first; shape (n, 2)."""
+    directions = np.column_stack([np.cos(_ANGLES), np.sin(_ANGLES)]).round(12)
+    return np.vstack([directions * (radius + gap * pixels) + np.sign(directions) * half for gap in _GAPS])
 
 
-def _box(centre, half):
-    return np.concatenate([centre - half, centre + half])
+def _boxes(centres, halves):
+    """Left, bottom, right and top; shape (n, 4)."""
+    return np.hstack([centres - halves, centres + halves])
 
 
-def _overlap(a, b):
-    """The area that two boxes (left, bottom, right, top) share."""
-    sides = np.minimum(a[2:], b[2:]) - np.maximum(a[:2], b[:2])
-    return float(np.prod(np.maximum(sides, 0)))
-
-
-def _contains(frame, box):
-    return frame.x0 <= box[0] and frame.y0 <= box[1] and box[2] <= frame.x1 and box[3] <= frame.y1
+def _overlap(box, boxes):
+    """The area that a box shares with others."""
+    sides = np.minimum(box[2:], boxes[:, 2:]) - np.maximum(box[:2], boxes[:, :2])
+    return np.prod(np.maximum(sides, 0), axis=1).sum()
