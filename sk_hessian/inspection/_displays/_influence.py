@@ -165,6 +165,8 @@ def _place(ax, texts, radii, points, all_radii):
         clash = np.array([_overlap(box, taken) for box in boxes])
         best = np.argmin(np.where(is_inside, clash, np.inf))
         text.set_position((places[best] - centre) / pixels)
+        # a short line beside a number would look like its sign
+        text.arrow_patch.set_visible(bool(best >= len(_ANGLES)))
         taken = np.vstack([taken, boxes[best]])
 
 

@@ -3,11 +3,13 @@
 import numpy as np
 
 from sk_hessian.inspection._displays._shared import COLOURS, axes, check_choice, pyplot
+from sk_hessian.inspection._spectrum import spectrum
 
 #: a density below this share of its largest value is not drawn
 _LEAST_DENSITY = 1e-6
 
-_KINDS = ("auto", "eigenvalues", "density")
+#: what can be shown
+_SHOWN = ("auto", "eigenvalues", "density")
 
 
 class HessianSpectrumDisplay:
@@ -18,16 +20,15 @@ class HessianSpectrumDisplay:
 
     Parameters
     ----------
-    spectrum : object
-        What `sk_hessian.inspection.spectrum` returns: ``values``, ascending, and ``density``, a pair of arrays (grid,
-        density) or None.
+    spectrum : Spectrum
+        What `sk_hessian.inspection.spectrum` returns.
 
     Attributes
     ----------
     ax_, figure_
         Axes and figure of the latest plot.
     lines_ : list of matplotlib.lines.Line2D
-        Positive eigenvalues, and negative ones if there are any; or the density.
+        Positive eigenvalues, and negative ones if there are any; or the density and the known eigenvalues.
 
     Examples
     --------
@@ -41,7 +42,39 @@ class HessianSpectrumDisplay:
     def __init__(self, spectrum):
         self.spectrum = spectrum
 
-    def plot(self, ax=None, *, name=None, kind="auto", **kwargs):
+    @classmethod
+    def from_estimator(
+        cls, estimator, X, y, *, sample_weight=None, offset=None, kind="observed", units="raw", ax=None, **kwargs
+    ):
+        """Compute the spectrum of a fitted estimator's Hessian and plot it.
+
+        For a Hessian of your own, or other options, pass a spectrum to the class.
+
+        Parameters
+        ----------
+        estimator : fitted estimator of sk_hessian
+        X, y, sample_weight, offset
+            The rows that it was fitted on.
+        kind : {"observed", "expected", "gauss-newton"}
+        units : {"raw", "standardised"}
+            See `sk_hessian.inspection.spectrum`.
+        ax, **kwargs
+            See `plot`.
+
+        Returns
+        -------
+        HessianSpectrumDisplay
+
+        Raises
+        ------
+        TypeError, ValueError
+            As `spectrum`.
+        """
+        pyplot(cls.__name__)
+        found = spectrum(estimator, X, y, sample_weight=sample_weight, kind=kind, units=units, offset=offset)
+        return cls(found).plot(ax, **kwargs)
+
+    def plot(self, ax=None, *, name=None, show="auto", **kwargs):
         """Plot the eigenvalues or their density.
 
         Parameters
@@ -50,9 +83,9 @@ class HessianSpectrumDisplay:
             By default those of a new figure.
         name : str, optional
             Title.
-        kind : {"auto", "eigenvalues", "density"}
-            "auto" is the density where there is one. Eigenvalues that are not above the rounding error of the largest
-            are drawn there, with a line.
+        show : {"auto", "eigenvalues", "density"}
+            "auto" is the eigenvalues where all are known, else the density. What is zero to working precision is drawn
+            at the rounding error of the largest, with a line there.
         **kwargs : dict
             For `matplotlib.axes.Axes.plot`.
 
@@ -63,12 +96,10 @@ class HessianSpectrumDisplay:
         Raises
         ------
         ValueError
-            For an unknown kind, or one that the spectrum does not have.
+            For an unknown ``show``.
         """
-        check_choice("kind", kind, _KINDS)
-        is_density = kind == "density" or (kind == "auto" and self.spectrum.density is not None)
-        if is_density and self.spectrum.density is None:
-            raise ValueError('kind="density": this spectrum has eigenvalues only; use kind="eigenvalues"')
+        check_choice("show", show, _SHOWN)
+        is_density = show == "density" or (show == "auto" and not self.spectrum.is_exact)
         self.ax_ = axes(type(self).__name__, ax)
         self.figure_ = self.ax_.figure
         self.lines_ = self._draw_density(kwargs) if is_density else self._draw_values(kwargs)
@@ -77,29 +108,34 @@ class HessianSpectrumDisplay:
         return self
 
     def _draw_values(self, style):
-        values, ax = np.asarray(self.spectrum.values)[::-1], self.ax_
-        if not values.size:
-            raise ValueError('kind="eigenvalues": this spectrum has a density only; use kind="density"')
-        ranks, sizes = np.arange(1, len(values) + 1), np.abs(values)
-        rounding = len(values) * np.finfo(float).eps * sizes.max()
-        is_lost, is_negative = sizes <= rounding, values < -rounding
-        style = {"linestyle": "none", **style}
+        ax, rounding, values = self.ax_, self.spectrum.rounding, np.asarray(self.spectrum.values)[::-1]
+        ranks = np.arange(1, len(values) + 1)
+        if not self.spectrum.is_exact:
+            # those in the middle are not known
+            ranks[len(values) // 2 :] += self.spectrum.size - len(values)
+        is_lost, is_negative = np.abs(values) <= rounding, values < -rounding
+        style = {"linestyle": "none", "markersize": 5, **style}
         positive = np.where(is_lost, rounding, np.where(is_negative, np.nan, values))
         lines = ax.plot(ranks, positive, **{"marker": "o", "color": COLOURS[0], "label": "positive", **style})
         if is_negative.any():
             negative = np.where(is_negative, -values, np.nan)
-            lines += ax.plot(ranks, negative, **{"marker": "v", "color": COLOURS[1], **style, "label": "negative"})
+            lines += ax.plot(ranks, negative, **{"marker": "v", "color": COLOURS[1], "label": "negative", **style})
         if is_lost.any():
-            ax.axhline(rounding, color="0.5", linestyle=":", linewidth=1, label="rounding error: no curvature")
-        ax.set(xlabel="eigenvalue, the largest first", ylabel="size of the eigenvalue", yscale="log")
+            ax.axhline(rounding, color="0.5", linestyle=":", linewidth=1, label="zero to working precision")
+        ax.set(xlabel="eigenvalues, the largest first", ylabel=f"size, {self.spectrum.units} units", yscale="log")
         ax.locator_params(axis="x", integer=True)
-        if is_negative.any() or is_lost.any():
-            ax.legend()
+        ax.legend(title=f"condition number {self.spectrum.condition_number:.3g}")
         return lines
 
     def _draw_density(self, style):
         grid, density = self.spectrum.density
-        shown = np.where(density > _LEAST_DENSITY * np.max(density), density, np.nan)
-        lines = self.ax_.plot(grid, shown, **{"color": COLOURS[0], **style})
-        self.ax_.set(xlabel="eigenvalue", ylabel="spectral density", yscale="log")
+        least = _LEAST_DENSITY * np.max(density)
+        shown, values = np.where(density > least, density, np.nan), self.spectrum.values
+        lines = self.ax_.plot(grid, shown, **{"color": COLOURS[0], "label": "density, smoothed", **style})
+        ticks = {"linestyle": "none", "marker": "|", "markersize": 12, "color": COLOURS[1]}
+        label = "all eigenvalues" if self.spectrum.is_exact else "known eigenvalues"
+        lines += self.ax_.plot(values, np.full(len(values), least), label=label, **ticks)
+        xlabel = f"eigenvalue, {self.spectrum.units} units"
+        self.ax_.set(xlabel=xlabel, ylabel="share of the eigenvalues per unit", yscale="log")
+        self.ax_.legend()
         return lines
