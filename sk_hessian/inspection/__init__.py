@@ -8,16 +8,22 @@ from sk_hessian.inspection._displays import (
     InfluenceDisplay,
     LossSurfaceDisplay,
 )
+from sk_hessian.inspection._hessian import HessianOperator, hessian
 from sk_hessian.inspection._influence import Influence, influence
+from sk_hessian.inspection._spectrum import Spectrum, spectrum
 
 __all__ = [
     "CoefTable",
     "CoefficientDisplay",
     "ConvergenceDisplay",
+    "HessianOperator",
     "HessianSpectrumDisplay",
     "Influence",
     "InfluenceDisplay",
     "LossSurfaceDisplay",
+    "Spectrum",
     "coef_table",
+    "hessian",
     "influence",
+    "spectrum",
 ]

@@ -3,16 +3,13 @@
 from numbers import Integral, Real
 
 import numpy as np
-from scipy.linalg import eigh, lstsq
-from scipy.sparse.linalg import LinearOperator, eigsh
 
-from sk_hessian.inspection._displays._shared import COLOURS, axes, combination, pyplot
+from sk_hessian.inspection._displays._shared import COLOURS, axes, direction, pyplot
 from sk_hessian.inspection._fitted import Fitted
+from sk_hessian.inspection._spectrum import spectrum
+from sk_hessian.inspection._standardised import Standardised
 from sk_hessian.objectives import MLPObjective
 from sk_hessian.solvers import minimize
-
-#: up to so many parameters the Hessian is formed and the plane is that of its extremal eigenvectors
-_MOST_DENSE = 1000
 
 #: a direction is worth a picture where the objective rises by this share of its scale before it leaves its Taylor model
 _VISIBLE = 0.05
@@ -36,10 +33,10 @@ _N_LEVELS = 8
 class LossSurfaceDisplay:
     """The objective over a plane through a fit, its second-order Taylor model, and the way of the solver.
 
-    The plane is theta = fit + a v + b w. By default v and w are eigenvectors of the exact Hessian in the coordinates
-    of the standardised columns, so that it does not depend on their units: those of the largest eigenvalue, and of
-    the smallest (most negative) along which predictions change and the objective rises or falls by a twentieth of its
-    scale before it leaves the model. Lengths a, b are in these coordinates.
+    The plane is theta = fit + a v + b w. By default v and w are eigenvectors of the exact Hessian in standardised
+    coordinates (see `sk_hessian.inspection.spectrum`), so that units do not matter: those of the largest eigenvalue,
+    and of the smallest (most negative) along which predictions change and the objective rises or falls by a twentieth
+    of its scale before it leaves the model. Lengths a, b are in these coordinates.
 
     Parameters
     ----------
@@ -52,7 +49,8 @@ class LossSurfaceDisplay:
     at_fit : float
         The objective at the fit.
     path : ndarray of shape (n_iter + 1, 2) or None
-        The iterates, projected orthogonally in the coordinates of the standardised columns.
+        The iterates, each at the nearest point of the plane in the norm of the Hessian: orthogonally projected in the
+        standardised coordinates.
     labels : sequence of two str
         The directions in words.
     solver : str or None
@@ -94,9 +92,8 @@ class LossSurfaceDisplay:
         X, y, sample_weight
             The rows that it was fitted on.
         directions : pair of int or array-like of shape (2, n_parameters), optional
-            Which eigenvectors, counted from the smallest eigenvalue (-1 is the largest), or two vectors in the user's
-            parameters (see the objective's ``parameter_names``). Beyond 1000 parameters the default is the two
-            eigenvalues of largest size, and pairs of int are not available.
+            Which eigenvectors of ``spectrum(estimator, X, y, units="standardised")``, 0 being that of the smallest
+            eigenvalue and -1 of the largest; or two vectors in the user's parameters, as `hessian` orders them.
         span : float or pair of float, optional
             How far the plane reaches on each side of the fit. By default as far as the Taylor model and the objective
             need to differ visibly, and it rises by the same along both axes, at the most by the null model's loss; and
@@ -107,7 +104,7 @@ class LossSurfaceDisplay:
             Whether to run the estimator's solver again, from the start of the fit, for its path. A network needs an
             integer ``random_state`` for this.
         **kwargs : dict
-            For `plot`: ``ax``, ``name`` and more.
+            For `plot`: ``ax``, ``name`` and more; and ``offset``, where the fit had one.
 
         Returns
         -------
@@ -116,20 +113,20 @@ class LossSurfaceDisplay:
         Raises
         ------
         TypeError, ValueError
-            For bad arguments, a direction along which the objective is flat and no ``span``, or a run that does not end
-            at the fit.
+            For bad arguments, a direction along which the objective is flat, or a run that does not end at the fit.
         """
         pyplot(cls.__name__)
         n_grid = _checked_grid(n_grid)
-        fitted = Fitted(estimator, X, y, sample_weight)
+        fit_data = {"sample_weight": sample_weight, "offset": kwargs.pop("offset", None)}
+        fitted = Fitted(estimator, X, y, **fit_data)
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-            plane = _Plane(fitted, directions)
+            plane = _Plane(fitted, X, y, directions, fit_data)
             points = plane.project(_run(fitted, plane)) if path else None
             a, b = (np.linspace(*ends, n_grid) for ends in plane.ends(span, points))
             values = np.array([[plane.value(i, j) for i in a] for j in b])
             taylor = plane.taylor(a[None, :], b[:, None])
         solver = type(estimator.solver_).__name__.lower() if path else None
-        display = cls(a, b, values, taylor, plane.at_fit, path=points, labels=plane.labels(), solver=solver)
+        display = cls(a, b, values, taylor, plane.at_fit, path=points, labels=plane.labels, solver=solver)
         return display.plot(**kwargs)
 
     def plot(self, ax=None, *, name=None, colorbar=True, **kwargs):
@@ -190,52 +187,40 @@ _KINDS = (("-", "objective"), ("--", "Taylor model"))
 class _Plane:
     """Two directions through a fit, with the value, gradient and Hessian of the objective there."""
 
-    def __init__(self, fitted, directions):
+    def __init__(self, fitted, X, y, directions, fit_data):
         self.fitted, self.objective, self.theta = fitted, fitted.objective, fitted.theta
-        #: theta = P u in the coordinates of the standardised columns
-        self.P = self.objective.preconditioner(self.theta, "units").dense()
-        self.eigenvalues = None
         self.at_fit, gradient = self.objective.value_and_gradient(self.theta)
-        self.E = self._chosen(directions)
-        self.V = self.P @ self.E
-        self.hessian = self.objective.hessian(self.theta)
-        self.H = self.V.T @ np.stack([self.hessian @ v for v in self.V.T], axis=1)
-        self.slope = self.V.T @ gradient
-
-    def _chosen(self, directions):
-        """The directions in the coordinates u, shape (r, 2)."""
         if directions is None or _is_pair_of_int(directions):
-            return self._eigenvectors(directions)
-        V = np.asarray(directions, dtype=float)
-        if V.shape != (2, self.theta.size) or not np.isfinite(V).all():
-            raise ValueError(
-                f"directions must be two integers or finite vectors of shape (2, {self.theta.size}), got {directions!r}"
-            )
-        E = lstsq(self.P, V.T)[0]
-        if np.linalg.matrix_rank(E) < 2:
-            raise ValueError("directions must be two that differ, and that move the predictions")
-        return E
+            found = spectrum(fitted.estimator, X, y, units="standardised", eigenvectors=True, **fit_data)
+            self.V, self.labels = self._eigenvectors(found, directions)
+        else:
+            self.V = _checked_vectors(directions, self.theta.size)
+            names = [direction(fitted.parameter_names, v) for v in self.V.T]
+            self.labels = [f"first direction\n{names[0]}", f"second direction\n{names[1]}"]
+        self.hessian = self.objective.hessian(self.theta)
+        self.HV = self.hessian.matmat(self.V)
+        self.H, self.slope = self.V.T @ self.HV, self.V.T @ gradient
+        # relative to what the parameters would have one by one
+        size = self.objective.hessian_diagonal(self.theta, "expected") @ self.V**2
+        if not (np.abs(self.H.diagonal()) > self.theta.size * np.finfo(float).eps * size).all():
+            raise ValueError("directions: the objective does not depend on one of them")
 
-    def _eigenvectors(self, pair):
-        r = self.P.shape[1]
-        if r < 2:
+    def _eigenvectors(self, found, pair):
+        """Two eigenvectors as changes of theta, shape (n_parameters, 2), and their names."""
+        coordinates, values = Standardised(self.objective, self.theta), found.values
+        vectors = _positive(found.eigenvectors)
+        if len(values) < 2:
             raise ValueError("a surface needs at least two parameters")
-        if r > _MOST_DENSE:
-            if pair is not None:
-                raise ValueError(f"directions: eigenvectors by number need at most {_MOST_DENSE} parameters, not {r}")
-            self.eigenvalues, vectors = self._largest(r)
-            return vectors
-        H = self.objective.hessian_matrix(self.theta, factor=self.objective.preconditioner(self.theta, "units"))
-        values, vectors = eigh(H)
-        pair = self._extremal(values, vectors) if pair is None else _checked_pair(pair, r)
-        self.eigenvalues = values[pair]
-        return vectors[:, pair]
-
-    def _extremal(self, values, vectors):
-        """The largest eigenvalue, and the smallest that can be seen, else the second largest."""
-        last = len(values) - 1
-        seen = (i for i in range(last) if self._is_visible(values[i], self.P @ vectors[:, i]))
-        return [last, next(seen, last - 1)]
+        if pair is None:
+            last = len(values) - 1
+            seen = (i for i in range(last) if self._is_visible(values[i], coordinates.to_theta(vectors[:, i])))
+            pair = [last, next(seen, last - 1)]
+        pair = _checked_pair(pair, len(values))
+        labels = [
+            f"eigenvector of eigenvalue {values[i]:.2g}\n{direction(self.fitted.parameter_names, vectors[:, i])}"
+            for i in pair
+        ]
+        return np.column_stack([coordinates.to_theta(vectors[:, i]) for i in pair]), labels
 
     def _is_visible(self, curvature, v):
         """Whether predictions depend on a direction, and the objective follows its model to a visible rise."""
@@ -250,22 +235,6 @@ class _Plane:
         values = [self.objective.value_and_gradient(theta)[0] for theta in (self.theta - step, self.theta + step)]
         return np.abs(np.array(values) - self.at_fit - rise).max() <= _DEPARTURE * abs(rise)
 
-    def _largest(self, r):
-        hessian = self.objective.hessian(self.theta)
-        product = LinearOperator((r, r), matvec=lambda u: self.P.T @ (hessian @ (self.P @ np.ravel(u))), dtype=float)
-        values, vectors = eigsh(product, k=2, which="LM", v0=np.random.default_rng(0).normal(size=r))
-        order = np.argsort(-values)
-        return values[order], vectors[:, order]
-
-    def labels(self):
-        """The two directions in words, with the parameters that lead."""
-        heads = ["first direction", "second direction"]
-        if self.eigenvalues is not None:
-            heads = [f"eigenvector of eigenvalue {value:.2g}" for value in self.eigenvalues]
-        names = self.fitted.parameter_names
-        unit = self.E / np.linalg.norm(self.E, axis=0)
-        return [f"{head}\n{combination(names, e)}" for head, e in zip(heads, unit.T, strict=True)]
-
     def value(self, a, b):
         """The objective at a point of the plane."""
         return self.objective.value_and_gradient(self.theta + self.V @ [a, b])[0]
@@ -277,9 +246,8 @@ class _Plane:
         return self.at_fit + self.slope[0] * a + self.slope[1] * b + 0.5 * square
 
     def project(self, thetas):
-        """The nearest points of the plane, in the coordinates u; shape (n, 2)."""
-        moved = lstsq(self.P, (thetas - self.theta).T)[0]
-        return lstsq(self.E, moved)[0].T
+        """The nearest points of the plane in the norm of the Hessian, shape (n, 2)."""
+        return np.linalg.solve(self.H, self.HV.T @ (thetas - self.theta).T).T
 
     def ends(self, span, points):
         """The ends of both axes."""
@@ -292,8 +260,6 @@ class _Plane:
     def _spans(self):
         """How far to follow the objective and its model, to the same rise, for them to differ visibly along an axis."""
         curvature = np.abs(self.H.diagonal())
-        if not (curvature > 0).all():
-            raise ValueError(f"directions: the objective is flat along one of the two ({curvature}); pass span")
         rise = _LEAST_RISE * self.objective.scale
         while rise < self.objective.scale:
             lengths = np.sqrt(2 * rise / curvature)
@@ -337,14 +303,30 @@ def _run(fitted, plane):
     return np.array([objective.canonical(theta) for theta in [*iterates[:-1], result.x]])
 
 
+def _positive(vectors):
+    """Of each column and its negative the one whose largest entry is positive."""
+    largest = np.abs(vectors).argmax(axis=0)
+    return vectors * np.sign(vectors[largest, np.arange(vectors.shape[1])])
+
+
 def _is_pair_of_int(directions):
     return np.ndim(directions) == 1 and len(directions) == 2 and all(isinstance(i, Integral) for i in directions)
 
 
-def _checked_pair(pair, r):
-    if not all(-r <= i < r for i in pair) or pair[0] % r == pair[1] % r:
-        raise ValueError(f"directions must be two different eigenvectors out of {r}, got {tuple(pair)}")
+def _checked_pair(pair, n):
+    if not all(-n <= i < n for i in pair) or pair[0] % n == pair[1] % n:
+        raise ValueError(f"directions must be two different eigenvectors out of {n}, got {tuple(pair)}")
     return [int(i) for i in pair]
+
+
+def _checked_vectors(directions, size):
+    V = np.asarray(directions, dtype=float).T
+    if V.shape != (size, 2) or not np.isfinite(V).all() or np.linalg.matrix_rank(V / np.abs(V).max()) < 2:
+        raise ValueError(
+            f"directions must be two integers, or two different vectors of finite numbers of shape (2, {size}), "
+            f"got {directions!r}"
+        )
+    return V
 
 
 def _checked_span(span):

@@ -1,15 +1,12 @@
 """What the displays share: matplotlib, axes, colours and short labels."""
 
-import numpy as np
+from sk_hessian.inspection._hessian import combination
 
 #: colours that the colour-blind tell apart (M. Okabe, K. Ito, "Color universal design", 2008), the darkest first
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 
 #: length of a label, in characters, that an axis has room for
 _MOST_CHARACTERS = 44
-
-#: parameters whose share in a combination is less beside the largest are not named
-_SMALL_SHARE = 0.05
 
 
 def pyplot(display):
@@ -67,24 +64,17 @@ def check_choice(argument, value, choices):
         raise ValueError(f"{argument} must be one of {tuple(choices)}, got {value!r}")
 
 
-def combination(names, weights):
-    """The leading terms of a combination of parameters, such as ``"+0.8 x0 -0.6 x3"``, as many as an axis has room for.
+def direction(names, vector):
+    """A vector of parameters in words, such as ``"0.8 x0 - 0.6 x3"``, as many terms as an axis has room for.
 
     Parameters
     ----------
     names : sequence of str
-    weights : ndarray of shape (n,)
+    vector : ndarray of shape (n,)
 
     Returns
     -------
     str
     """
-    order = np.argsort(-np.abs(weights), kind="stable")
-    order = order[np.abs(weights[order]) > _SMALL_SHARE * np.abs(weights).max()]
-    text = ""
-    for i in order:
-        term = f"{weights[i]:+.2g} {names[i]}".replace("-", "\N{MINUS SIGN}", 1)
-        if text and len(text) + len(term) > _MOST_CHARACTERS:
-            return f"{text} ..."
-        text = f"{text} {term}".strip()
-    return text
+    texts = [combination(names, vector, most) for most in (4, 3, 2, 1)]
+    return next((text for text in texts if len(text) <= _MOST_CHARACTERS), texts[-1])
