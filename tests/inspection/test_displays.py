@@ -1,6 +1,5 @@
-import builtins
+import sys
 from dataclasses import replace
-from types import SimpleNamespace
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
@@ -17,9 +16,10 @@ from sk_hessian.inspection import (
     LossSurfaceDisplay,
     coef_table,
     influence,
+    spectrum,
 )
 from sk_hessian.inspection._displays._influence import _boxes, _overlap
-from sk_hessian.linear_model import LinearRegression, LogisticRegression, PoissonRegressor, Ridge
+from sk_hessian.linear_model import LinearRegression, LogisticRegression, PoissonRegressor, Ridge, TweedieRegressor
 from sk_hessian.neural_network import MLPClassifier, MLPRegressor
 from tests.estimators import convergence_warnings
 
@@ -202,7 +202,7 @@ def test_bad_arguments_of_convergence(binary, diabetes, runs):
     show = ConvergenceDisplay.from_estimator
     with pytest.raises(ValueError, match=r"x must be one of \('iteration', 'passes', 'seconds'\), got 'epoch'"):
         show(newton, x="epoch")
-    with pytest.raises(ValueError, match="y must be one of .*, got 'loss'"):
+    with pytest.raises(ValueError, match=r"y must be one of .*, got 'loss'"):
         show(newton, y="loss")
     with pytest.raises(TypeError, match="estimators must be of sk_hessian, got LinearRegression"):
         show(TheirLinearRegression().fit(*diabetes))
@@ -375,3 +375,305 @@ def test_bad_arguments_of_influence(diabetes, linear):
         InfluenceDisplay.from_estimator(linear, *diabetes, labels=["a", "b"])
     with pytest.raises(ValueError, match="curvature must be"):
         InfluenceDisplay.from_estimator(linear, *diabetes, curvature="none")
+
+
+# -- spectrum ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("units", ["raw", "standardised"])
+def test_eigenvalues_fall_along_the_ranks(diabetes, linear, units):
+    display = draw(HessianSpectrumDisplay.from_estimator(linear, *diabetes, units=units, name="diabetes"))
+    values = spectrum(linear, *diabetes, units=units).values
+    (line,) = display.lines_
+    np.testing.assert_array_equal(line.get_xdata(), np.arange(1, 12))
+    np.testing.assert_allclose(line.get_ydata(), values[::-1])
+    assert display.ax_.get_yscale() == "log"
+    assert display.ax_.get_ylabel() == f"size of the eigenvalue, {units} units"
+    assert display.ax_.get_title() == "diabetes"
+    title = display.ax_.get_legend().get_title().get_text()
+    assert title == f"condition number {values[-1] / values[0]:.3g}"
+
+
+def test_negative_and_zero_eigenvalues_are_marked():
+    H = np.diag([-4.0, 0.0, 1e-3, 2.0])
+    display = draw(HessianSpectrumDisplay(spectrum(H)).plot())
+    positive, negative = display.lines_
+    rounding = display.spectrum.rounding
+    np.testing.assert_array_equal(positive.get_ydata(), [2.0, 1e-3, rounding, np.nan])
+    np.testing.assert_array_equal(negative.get_ydata(), [np.nan, np.nan, np.nan, 4.0])
+    assert legend(display) == ["positive", "negative", "zero to working precision"]
+    assert positive.get_marker() != negative.get_marker()
+
+
+def test_a_large_spectrum_is_a_density(rng):
+    H = np.diag(np.concatenate([rng.uniform(1, 2, size=1200), [30.0]]))
+    found = spectrum(H)
+    display = draw(HessianSpectrumDisplay(found).plot())
+    line, known = display.lines_
+    np.testing.assert_array_equal(line.get_xdata(), found.density[0])
+    drawn = np.isfinite(line.get_ydata())
+    np.testing.assert_array_equal(line.get_ydata()[drawn], found.density[1][drawn])
+    assert drawn[found.density[1] > 1e-3 * found.density[1].max()].all()
+    np.testing.assert_array_equal(known.get_xdata(), found.values)
+    assert legend(display) == ["density, smoothed", "known eigenvalues"]
+    ranks = draw(display.plot(show="eigenvalues")).lines_[0].get_xdata()
+    np.testing.assert_array_equal(ranks, [1, 2, 3, 4, 5, 6, 1196, 1197, 1198, 1199, 1200, 1201])
+
+
+def test_a_small_spectrum_can_be_a_density_too(diabetes, linear):
+    display = draw(HessianSpectrumDisplay.from_estimator(linear, *diabetes, show="density", units="standardised"))
+    assert legend(display) == ["density, smoothed", "all eigenvalues"]
+
+
+def test_bad_arguments_of_the_spectrum(diabetes, linear):
+    with pytest.raises(ValueError, match=r"show must be one of \('auto', 'eigenvalues', 'density'\), got 'all'"):
+        HessianSpectrumDisplay.from_estimator(linear, *diabetes, show="all")
+    with pytest.raises(ValueError, match="units='log' is unknown"):
+        HessianSpectrumDisplay.from_estimator(linear, *diabetes, units="log")
+
+
+# -- loss surface -----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def surface(binary):
+    model = LogisticRegression(C=10, tol=1e-6).fit(*binary)
+    return model, LossSurfaceDisplay.from_estimator(model, *binary, n_grid=21)
+
+
+def small_network(random_state=0, **options):
+    X = np.random.default_rng(3).normal(size=(80, 2))
+    y = (X[:, 0] * X[:, 1] > 0).astype(int)
+    options = {"hidden_layer_sizes": (2,), "activation": "tanh", "alpha": 0.5} | options
+    return MLPClassifier(random_state=random_state, **options), X, y
+
+
+def test_the_surface_is_the_objective_in_the_plane_of_two_parameters(binary):
+    model = LogisticRegression(C=10, tol=1e-6).fit(*binary)
+    pair = np.eye(5)[[3, 4]]
+    display = draw(LossSurfaceDisplay.from_estimator(model, *binary, directions=pair, span=(0.5, 2.0), n_grid=5))
+    objective, theta = model.fitted_objective(*binary)
+    np.testing.assert_allclose(display.a, [-0.5, -0.25, 0, 0.25, 0.5], atol=1e-15)
+    np.testing.assert_allclose(display.b, [-2, -1, 0, 1, 2], atol=1e-15)
+    H = objective.hessian_matrix(theta)[3:, 3:]
+    for j, b in enumerate(display.b):
+        for i, a in enumerate(display.a):
+            value = objective.value_and_gradient(theta + a * pair[0] + b * pair[1])[0]
+            assert display.objective[j, i] == pytest.approx(value, rel=1e-12)
+            square = 0.5 * np.array([a, b]) @ H @ [a, b]
+            assert display.taylor[j, i] - display.at_fit == pytest.approx(square, rel=1e-6, abs=1e-9)
+    assert display.labels == ["first direction\n1 petal width (cm)", "second direction\n1 intercept"]
+
+
+def test_the_plane_is_that_of_extremal_eigenvectors(binary, surface):
+    model, display = surface
+    found = spectrum(model, *binary, units="standardised", eigenvectors=True)
+    largest = f"eigenvector of eigenvalue {found.values[-1]:.2g}\n"
+    smallest = f"eigenvector of eigenvalue {found.values[0]:.2g}\n"
+    assert display.ax_.get_xlabel().startswith(largest)
+    assert display.ax_.get_ylabel().startswith(smallest)
+    # along an axis the model is half the eigenvalue times the squared length
+    rise = display.taylor - display.at_fit
+    expected = 0.5 * (found.values[-1] * display.a[None, :] ** 2 + found.values[0] * display.b[:, None] ** 2)
+    np.testing.assert_allclose(rise, expected, rtol=1e-4, atol=1e-6)
+    other = LossSurfaceDisplay.from_estimator(model, *binary, directions=(-1, 0), n_grid=21)
+    np.testing.assert_allclose(other.objective, display.objective)
+    third = LossSurfaceDisplay.from_estimator(model, *binary, directions=(1, 2), n_grid=3)
+    assert third.labels[1].startswith(f"eigenvector of eigenvalue {found.values[2]:.2g}\n")
+
+
+def test_objective_and_model_agree_near_the_fit_and_differ_at_the_ends(surface):
+    display = surface[1]
+    rise, model = display.objective - display.at_fit, display.taylor - display.at_fit
+    centre = np.abs(display.b).argmin(), np.abs(display.a).argmin()
+    near = (slice(centre[0] - 1, centre[0] + 2), slice(centre[1] - 1, centre[1] + 2))
+    assert np.abs(rise[near] - model[near]).max() < 0.15 * model[near].max()
+    assert np.abs(rise - model).max() > 0.5 * model[0, centre[1]]
+
+
+def test_the_path_is_that_of_the_fit(surface):
+    model, display = surface
+    display.plot()
+    assert len(display.path) == model.n_iter_ + 1
+    np.testing.assert_allclose(display.path[-1], 0, atol=1e-6)
+    path, start, fit = display.lines_
+    np.testing.assert_array_equal(path.get_xydata(), display.path)
+    np.testing.assert_array_equal(start.get_xydata(), display.path[:1])
+    np.testing.assert_array_equal(fit.get_xydata(), [[0, 0]])
+    assert legend(display) == [
+        "objective",
+        "Taylor model",
+        f"newton, {len(display.path) - 1} iterations",
+        "start",
+        "fit",
+    ]
+    assert display.a[0] <= display.path[:, 0].min()
+    assert display.path[:, 1].max() <= display.b[-1]
+    draw(display)
+
+
+def test_the_path_of_least_squares_is_projected_along_conjugate_directions(diabetes):
+    X, y = diabetes
+    model = Ridge(solver="lbfgs").fit(X, y)
+    display = LossSurfaceDisplay.from_estimator(model, X, y, n_grid=5)
+    # the objective is its Taylor model: what the path falls in the plane is part of what it falls altogether
+    fall = model.history_["objective"][0] - model.history_["objective"][-1]
+    values = spectrum(model, X, y, units="standardised").values
+    inside = 0.5 * np.array([values[-1], values[0]]) @ display.path[0] ** 2
+    assert 0 < inside < fall
+    np.testing.assert_allclose(display.objective, display.taylor, rtol=1e-9)
+
+
+def test_units_of_columns_do_not_change_the_surface(binary, surface):
+    X, y = binary
+    scaled = X * [1e-3, 1, 1e4, 50] + [0, 100, 0, -3]
+    models = [LogisticRegression(C=np.inf, tol=1e-8).fit(table, y) for table in (X, scaled)]
+    first, second = (
+        LossSurfaceDisplay.from_estimator(model, table, y, n_grid=5, path=False)
+        for model, table in zip(models, (X, scaled), strict=True)
+    )
+    np.testing.assert_allclose(first.a, second.a, rtol=1e-4)
+    np.testing.assert_allclose(first.objective, second.objective, rtol=1e-4)
+    assert first.path is None
+    assert [line.get_label() for line in first.lines_] == ["fit"]
+
+
+def test_networks_have_surfaces_and_paths():
+    model, X, y = small_network()
+    model.fit(X, y)
+    display = draw(LossSurfaceDisplay.from_estimator(model, X, y, n_grid=11))
+    assert len(display.path) == model.n_iter_ + 1
+    np.testing.assert_allclose(display.path[-1], 0, atol=1e-9)
+    assert np.isfinite(display.objective).all()
+
+
+def test_the_common_shift_of_softmax_outputs_is_no_direction(flowers, softmax):
+    display = LossSurfaceDisplay.from_estimator(softmax, *flowers, n_grid=5)
+    for label in display.labels:
+        assert not {"[setosa]", "[versicolor]", "[virginica]"} <= set(label.split())
+    with pytest.raises(ValueError, match="the objective does not depend on one of them"):
+        LossSurfaceDisplay.from_estimator(softmax, *flowers, directions=[np.eye(15)[0], np.repeat([0, 1], [12, 3])])
+
+
+def test_outside_of_the_domain_nothing_is_drawn(rng):
+    X = rng.uniform(1, 2, size=(60, 1))
+    y = rng.poisson(3 * X[:, 0]) + 1.0
+    model = TweedieRegressor(power=1, link="identity", alpha=0).fit(X, y)
+    display = draw(LossSurfaceDisplay.from_estimator(model, X, y, span=50, directions=np.eye(2), n_grid=7, path=False))
+    assert np.isinf(display.objective).any()
+    assert np.isfinite(display.objective).any()
+
+
+def test_an_offset_belongs_to_the_surface(rng):
+    X, offset = rng.normal(size=(80, 2)), rng.normal(size=80)
+    y = rng.poisson(np.exp(0.3 * X[:, 0] + offset)).astype(float)
+    model = PoissonRegressor(alpha=0).fit(X, y, offset=offset)
+    display = LossSurfaceDisplay.from_estimator(model, X, y, offset=offset, n_grid=3)
+    assert display.at_fit == pytest.approx(model.convergence_.objective)
+
+
+def test_a_path_that_does_not_end_at_the_fit_is_refused(binary, surface):
+    X, y = binary
+    message = "path: the run of the solver on these rows does not end at the fit"
+    with pytest.raises(ValueError, match=message):
+        LossSurfaceDisplay.from_estimator(surface[0], X, ~y)
+    model, X, y = small_network(random_state=None, n_init=4)
+    model.fit(X, y)
+    with pytest.raises(ValueError, match=message):
+        LossSurfaceDisplay.from_estimator(model, X, y, n_grid=3)
+    display = LossSurfaceDisplay.from_estimator(model, X, y, n_grid=3, path=False)
+    assert legend(display) == ["objective", "Taylor model", "fit"]
+
+
+def test_bad_arguments_of_the_surface(binary, surface):
+    def show(**options):
+        return LossSurfaceDisplay.from_estimator(surface[0], *binary, path=False, **options)
+
+    for n_grid in (2, 4.5, True, "many"):
+        with pytest.raises(ValueError, match="n_grid must be an integer of at least 3"):
+            show(n_grid=n_grid)
+    for span in (0, -1, np.inf, (1, 2, 3), "wide"):
+        with pytest.raises(ValueError, match="span must be a positive number or two"):
+            show(span=span, n_grid=3)
+    for pair in [(0, 5), (0, 0), (-6, 1)]:
+        with pytest.raises(ValueError, match="directions must be two different eigenvectors out of 5"):
+            show(directions=pair, n_grid=3)
+    for vectors in [np.eye(4)[:2], np.ones((2, 5)), [1.5, 2], "path", [[np.nan] * 5] * 2, np.zeros((2, 5))]:
+        with pytest.raises(ValueError, match="directions must be two integers, or two different vectors"):
+            show(directions=vectors, n_grid=3)
+    with pytest.raises(TypeError, match="estimator must be one of sk_hessian"):
+        LossSurfaceDisplay.from_estimator(TheirLinearRegression(), *binary)
+    model = LogisticRegression(fit_intercept=False).fit(binary[0].iloc[:, :1], binary[1])
+    with pytest.raises(ValueError, match="a surface needs at least two parameters"):
+        LossSurfaceDisplay.from_estimator(model, binary[0].iloc[:, :1], binary[1])
+
+
+# -- all --------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def displays(diabetes, linear, runs, surface):
+    return {
+        "ConvergenceDisplay": ConvergenceDisplay.from_estimator(runs),
+        "CoefficientDisplay": CoefficientDisplay.from_estimator(linear, *diabetes),
+        "InfluenceDisplay": InfluenceDisplay.from_estimator(linear, *diabetes),
+        "HessianSpectrumDisplay": HessianSpectrumDisplay.from_estimator(linear, *diabetes),
+        "LossSurfaceDisplay": surface[1],
+    }
+
+
+every_display = pytest.mark.parametrize(
+    "name",
+    ["CoefficientDisplay", "ConvergenceDisplay", "HessianSpectrumDisplay", "InfluenceDisplay", "LossSurfaceDisplay"],
+)
+
+
+@every_display
+def test_a_display_is_plotted_again_and_on_given_axes(name, displays):
+    display = displays[name]
+    first = display.plot().ax_
+    assert display.plot() is display
+    assert display.ax_ is not first
+    assert display.figure_ is display.ax_.figure
+    n_axes = len(draw(display).figure_.axes)
+    assert n_axes == (2 if name == "LossSurfaceDisplay" else 1)
+    figure, (left, right) = plt.subplots(ncols=2, figsize=(12, 6), layout="constrained")
+    display.plot(right, name="a title of its own")
+    assert display.ax_ is right
+    assert display.figure_ is figure
+    assert not left.has_data()
+    legend = right.get_legend()
+    titles = {right.get_title(), legend and legend.get_title().get_text()}
+    assert "a title of its own" in titles
+    draw(display)
+
+
+@every_display
+def test_a_display_works_in_a_subfigure(name, displays):
+    figure = plt.figure(figsize=(12, 7), layout="constrained")
+    axes = figure.subfigures(1, 2)[0].subplots()
+    displays[name].plot(axes)
+    figure.canvas.draw()
+    assert axes.has_data()
+
+
+def test_styles_are_passed_on(displays):
+    assert displays["ConvergenceDisplay"].plot(linestyle="--").lines_[0].get_linestyle() == "--"
+    assert displays["CoefficientDisplay"].plot(marker="s").lines_[0].get_marker() == "s"
+    assert displays["HessianSpectrumDisplay"].plot(color="red").lines_[0].get_color() == "red"
+    assert displays["InfluenceDisplay"].plot(alpha=0.25).points_.get_alpha() == 0.25
+    assert displays["LossSurfaceDisplay"].plot(cmap="magma", colorbar=False).contours_.get_cmap().name == "magma"
+    assert len(displays["LossSurfaceDisplay"].figure_.axes) == 1
+    black = displays["LossSurfaceDisplay"].plot(colors="black", levels=[0.01, 0.1])
+    np.testing.assert_array_equal(draw(black).contours_.levels, [0.01, 0.1])
+
+
+@every_display
+def test_without_matplotlib_the_error_says_what_to_install(name, displays, monkeypatch, diabetes, linear):
+    monkeypatch.setitem(sys.modules, "matplotlib.pyplot", None)
+    display = displays[name]
+    with pytest.raises(ImportError, match=rf"{name} needs matplotlib: pip install sk-hessian\[plot\]"):
+        display.plot()
+    data = () if name == "ConvergenceDisplay" else diabetes
+    with pytest.raises(ImportError, match=rf"{name} needs matplotlib: pip install sk-hessian\[plot\]"):
+        type(display).from_estimator(linear, *data)

@@ -2,11 +2,12 @@
 
 import textwrap
 from itertools import cycle
+from numbers import Integral
 
 import numpy as np
 
 from sk_hessian.inspection._coef_table import coef_table
-from sk_hessian.inspection._displays._shared import COLOURS, axes, pyplot
+from sk_hessian.inspection._displays._shared import COLOURS, axes, line_style, pyplot
 from sk_hessian.inspection._fitted import Fitted
 
 #: so many features are shown at the most, unless told otherwise
@@ -132,10 +133,10 @@ class CoefficientDisplay:
         ValueError
             For ``most`` below 1.
         """
-        if not most >= 1:
+        if isinstance(most, bool) or not isinstance(most, Integral) or most < 1:
             raise ValueError(f"most must be an integer of at least 1, got {most!r}")
         estimate, lower, upper = (self._grid(field) for field in ("estimate", "lower", "upper"))
-        self.shown_ = self._chosen(sort, int(most), estimate)
+        self.shown_ = self._chosen(sort, most, estimate)
         n, k = len(self.shown_), estimate.shape[1]
         height = max(4.8, _FRAME + n * (_ROW + _OUTPUT * (k - 1)))
         self.ax_ = ax = axes(type(self).__name__, ax, height)
@@ -145,7 +146,8 @@ class CoefficientDisplay:
         for output, shift, colour in zip(range(k), shifts, cycle(COLOURS), strict=False):
             at, rows = np.arange(n) + shift, self.shown_
             label = None if self.outputs is None else str(self.outputs[output])
-            style = {"marker": "o", "markersize": 5, "linestyle": "none", "color": colour, "label": label, **kwargs}
+            style = {"marker": "o", "markersize": 5, "linestyle": "none", "color": colour, "label": label}
+            style = line_style(style, kwargs)
             self.lines_ += ax.plot(estimate[rows, output], at, **style)
             self.intervals_.append(ax.hlines(at, lower[rows, output], upper[rows, output], color=style["color"]))
         self._draw_frame(name)

@@ -4,7 +4,7 @@ from itertools import cycle
 
 import numpy as np
 
-from sk_hessian.inspection._displays._shared import COLOURS, axes, check_choice, pyplot
+from sk_hessian.inspection._displays._shared import COLOURS, axes, check_choice, line_style, pyplot
 
 #: what a curve may run along -> the label of the axis
 _X_LABELS = {"iteration": "iteration", "passes": "passes over the data", "seconds": "seconds"}
@@ -154,7 +154,7 @@ class ConvergenceDisplay:
         curves = {label: self.curve(label, x, y) for label in self.histories}
         floor = self._floor(curves, y)
         self.lines_ = [
-            self._draw(label, along, np.maximum(height, floor), {"color": colour, **kwargs})
+            self._draw(label, along, np.maximum(height, floor), line_style({"color": colour}, kwargs))
             for (label, (along, height)), colour in zip(curves.items(), cycle(COLOURS), strict=False)
         ]
         self._draw_levels(curves, y, floor)

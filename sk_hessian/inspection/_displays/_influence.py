@@ -1,5 +1,7 @@
 """Which rows a fit hangs on."""
 
+from numbers import Integral
+
 import numpy as np
 
 from sk_hessian.inspection._displays._shared import COLOURS, axes, pyplot
@@ -107,11 +109,18 @@ class InfluenceDisplay:
         -------
         InfluenceDisplay
 
+        Raises
+        ------
+        ValueError
+            For a bad ``n_labels``.
+
         Notes
         -----
         A row without which the parameters are not determined has no residual: it is not drawn, and the axis says how
         many there are.
         """
+        if isinstance(n_labels, bool) or not isinstance(n_labels, Integral) or n_labels < 0:
+            raise ValueError(f"n_labels must be an integer of at least 0, got {n_labels!r}")
         leverage, residual, cook = (
             np.asarray(getattr(self.influence, field), dtype=float)
             for field in ("leverage", "residual", "cooks_distance")
@@ -121,7 +130,9 @@ class InfluenceDisplay:
         is_drawn = np.isfinite(residual) & np.isfinite(cook)
         largest = cook[is_drawn].max(initial=0.0) or 1.0
         areas = np.where(is_drawn, np.maximum(_LARGEST_AREA * cook / largest, _LEAST_AREA), 0.0)
-        style = {"color": COLOURS[0], "alpha": 0.5, "linewidths": 0, "label": "area: Cook's distance", **kwargs}
+        style = {"alpha": 0.5, "linewidths": 0, "label": "area: Cook's distance", **kwargs}
+        if "c" not in style:
+            style.setdefault("color", COLOURS[0])
         self.points_ = ax.scatter(leverage, np.where(is_drawn, residual, np.nan), s=areas, **style)
         self._draw_lines(leverage)
         ax.set(xlabel="leverage", ylabel="standardised residual")

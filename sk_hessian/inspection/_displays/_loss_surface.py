@@ -1,6 +1,6 @@
 """The objective around a fit, in a plane, and the way of the solver there."""
 
-from numbers import Integral, Real
+from numbers import Integral
 
 import numpy as np
 
@@ -12,7 +12,7 @@ from sk_hessian.objectives import MLPObjective
 from sk_hessian.solvers import minimize
 
 #: a direction is worth a picture where the objective rises by this share of its scale before it leaves its Taylor model
-_VISIBLE = 0.05
+_VISIBLE = 0.02
 
 #: the axes end where along one of them the objective departs from its Taylor model by this share of the model's rise
 _DEPARTURE = 0.5
@@ -29,13 +29,16 @@ _ELSEWHERE = 1e-3
 #: contour lines; their values are those of circles of equally spaced radii around a quadratic minimum
 _N_LEVELS = 8
 
+#: how much of the colours before the first contour is left out, beside what is used
+_PALE = 0.35
+
 
 class LossSurfaceDisplay:
     """The objective over a plane through a fit, its second-order Taylor model, and the way of the solver.
 
     The plane is theta = fit + a v + b w. By default v and w are eigenvectors of the exact Hessian in standardised
     coordinates (see `sk_hessian.inspection.spectrum`), so that units do not matter: those of the largest eigenvalue,
-    and of the smallest (most negative) along which predictions change and the objective rises or falls by a twentieth
+    and of the smallest (most negative) along which predictions change and the objective rises or falls by a fiftieth
     of its scale before it leaves the model. Lengths a, b are in these coordinates.
 
     Parameters
@@ -116,7 +119,7 @@ class LossSurfaceDisplay:
             For bad arguments, a direction along which the objective is flat, or a run that does not end at the fit.
         """
         pyplot(cls.__name__)
-        n_grid = _checked_grid(n_grid)
+        _check_grid(n_grid)
         fit_data = {"sample_weight": sample_weight, "offset": kwargs.pop("offset", None)}
         fitted = Fitted(estimator, X, y, **fit_data)
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
@@ -141,7 +144,7 @@ class LossSurfaceDisplay:
         colorbar : bool, default=True
             Whether to add a colour bar.
         **kwargs : dict
-            For `matplotlib.axes.Axes.contour`, of both.
+            For `matplotlib.axes.Axes.contour`, of both; not ``linestyles``, which tell them apart.
 
         Returns
         -------
@@ -149,10 +152,10 @@ class LossSurfaceDisplay:
         """
         self.ax_ = ax = axes(type(self).__name__, ax)
         self.figure_ = ax.figure
-        style = {"levels": self._levels(), "cmap": "viridis_r", **kwargs}
+        style = self._style(kwargs)
         above = np.ma.masked_invalid(self.objective) - self.at_fit
-        self.contours_ = ax.contour(self.a, self.b, above, **style)
-        self.taylor_contours_ = ax.contour(self.a, self.b, self.taylor - self.at_fit, linestyles="dashed", **style)
+        self.contours_ = ax.contour(self.a, self.b, above, **style, linestyles="solid")
+        self.taylor_contours_ = ax.contour(self.a, self.b, self.taylor - self.at_fit, **style, linestyles="dashed")
         self.lines_ = self._draw_path()
         handles = [ax.plot([], [], color="0.4", linestyle=style, label=label)[0] for style, label in _KINDS]
         ax.set(xlabel=self.labels[0], ylabel=self.labels[1], xlim=self.a[[0, -1]], ylim=self.b[[0, -1]])
@@ -160,6 +163,14 @@ class LossSurfaceDisplay:
         if colorbar:
             self.figure_.colorbar(self.contours_, ax=ax, format="%.4g", label=f"objective above {self.at_fit:.4g}")
         return self
+
+    def _style(self, given):
+        """Levels and colours of the contours; the palest colours would not be seen."""
+        levels = self._levels()
+        if {"colors", "norm"} & given.keys():
+            return {"levels": levels, **given}
+        lowest = levels[0] - _PALE * (levels[-1] - levels[0])
+        return {"levels": levels, "cmap": "viridis_r", "vmin": lowest, **given}
 
     def _levels(self):
         """Values of the contours, the same for both: those of the model in the plane, and as many below the fit."""
@@ -320,8 +331,8 @@ def _checked_pair(pair, n):
 
 
 def _checked_vectors(directions, size):
-    V = np.asarray(directions, dtype=float).T
-    if V.shape != (size, 2) or not np.isfinite(V).all() or np.linalg.matrix_rank(V / np.abs(V).max()) < 2:
+    V = _finite(directions).T
+    if V.shape != (size, 2) or np.linalg.matrix_rank(V / (np.abs(V).max() or 1.0)) < 2:
         raise ValueError(
             f"directions must be two integers, or two different vectors of finite numbers of shape (2, {size}), "
             f"got {directions!r}"
@@ -330,13 +341,21 @@ def _checked_vectors(directions, size):
 
 
 def _checked_span(span):
-    spans = np.broadcast_to(np.asarray(span, dtype=float), (2,)) if np.size(span) in (1, 2) else np.zeros(2)
-    if not (np.isfinite(spans).all() and (spans > 0).all()):
+    spans = _finite(span)
+    if spans.shape not in ((), (2,)) or not (spans > 0).all():
         raise ValueError(f"span must be a positive number or two, got {span!r}")
-    return spans
+    return np.broadcast_to(spans, 2)
 
 
-def _checked_grid(n_grid):
-    if isinstance(n_grid, bool) or not isinstance(n_grid, Integral | Real) or n_grid != int(n_grid) or n_grid < 3:
+def _finite(values):
+    """An array of finite numbers, or an empty one where that is none."""
+    try:
+        values = np.asarray(values, dtype=float)
+    except (TypeError, ValueError):
+        return np.zeros(0)
+    return values if np.isfinite(values).all() else np.zeros(0)
+
+
+def _check_grid(n_grid):
+    if isinstance(n_grid, bool) or not isinstance(n_grid, Integral) or n_grid < 3:
         raise ValueError(f"n_grid must be an integer of at least 3, got {n_grid!r}")
-    return int(n_grid)

@@ -52,6 +52,23 @@ def axes(display, ax, height=None):
     return ax
 
 
+def line_style(defaults, given):
+    """Options of lines: the defaults, and what a user gave, by whatever alias.
+
+    Parameters
+    ----------
+    defaults, given : dict
+
+    Returns
+    -------
+    dict
+    """
+    from matplotlib.cbook import normalize_kwargs
+    from matplotlib.lines import Line2D
+
+    return defaults | normalize_kwargs(given, Line2D)
+
+
 def check_choice(argument, value, choices):
     """Refuse what is not one of the choices.
 

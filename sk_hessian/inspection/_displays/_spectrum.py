@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from sk_hessian.inspection._displays._shared import COLOURS, axes, check_choice, pyplot
+from sk_hessian.inspection._displays._shared import COLOURS, axes, check_choice, line_style, pyplot
 from sk_hessian.inspection._spectrum import spectrum
 
 #: a density below this share of its largest value is not drawn
@@ -108,13 +108,14 @@ class HessianSpectrumDisplay:
         return self
 
     def _draw_values(self, style):
-        ax, rounding, values = self.ax_, self.spectrum.rounding, np.asarray(self.spectrum.values)[::-1]
+        ax, values = self.ax_, np.asarray(self.spectrum.values)[::-1]
+        rounding = max(self.spectrum.rounding, np.finfo(float).tiny)
         ranks = np.arange(1, len(values) + 1)
         if not self.spectrum.is_exact:
             # those in the middle are not known
             ranks[len(values) // 2 :] += self.spectrum.size - len(values)
         is_lost, is_negative = np.abs(values) <= rounding, values < -rounding
-        style = {"linestyle": "none", "markersize": 5, **style}
+        style = line_style({"linestyle": "none", "markersize": 5}, style)
         positive = np.where(is_lost, rounding, np.where(is_negative, np.nan, values))
         lines = ax.plot(ranks, positive, **{"marker": "o", "color": COLOURS[0], "label": "positive", **style})
         if is_negative.any():
@@ -122,16 +123,18 @@ class HessianSpectrumDisplay:
             lines += ax.plot(ranks, negative, **{"marker": "v", "color": COLOURS[1], "label": "negative", **style})
         if is_lost.any():
             ax.axhline(rounding, color="0.5", linestyle=":", linewidth=1, label="zero to working precision")
-        ax.set(xlabel="eigenvalues, the largest first", ylabel=f"size, {self.spectrum.units} units", yscale="log")
+        ylabel = f"size of the eigenvalue, {self.spectrum.units} units"
+        ax.set(xlabel="rank, the largest eigenvalue first", ylabel=ylabel, yscale="log")
         ax.locator_params(axis="x", integer=True)
-        ax.legend(title=f"condition number {self.spectrum.condition_number:.3g}")
+        condition = self.spectrum.condition_number
+        ax.legend(title=f"condition number {'unknown' if np.isnan(condition) else format(condition, '.3g')}")
         return lines
 
     def _draw_density(self, style):
         grid, density = self.spectrum.density
         least = _LEAST_DENSITY * np.max(density)
         shown, values = np.where(density > least, density, np.nan), self.spectrum.values
-        lines = self.ax_.plot(grid, shown, **{"color": COLOURS[0], "label": "density, smoothed", **style})
+        lines = self.ax_.plot(grid, shown, **line_style({"color": COLOURS[0], "label": "density, smoothed"}, style))
         ticks = {"linestyle": "none", "marker": "|", "markersize": 12, "color": COLOURS[1]}
         label = "all eigenvalues" if self.spectrum.is_exact else "known eigenvalues"
         lines += self.ax_.plot(values, np.full(len(values), least), label=label, **ticks)
