@@ -21,6 +21,7 @@ from sk_hessian.inspection import (
 from sk_hessian.inspection._displays._influence import _boxes, _overlap
 from sk_hessian.linear_model import LinearRegression, LogisticRegression, PoissonRegressor, Ridge, TweedieRegressor
 from sk_hessian.neural_network import MLPClassifier, MLPRegressor
+from sk_hessian.solvers import SGD
 from tests.estimators import convergence_warnings
 
 mpl.use("Agg")
@@ -293,6 +294,16 @@ def test_of_many_coefficients_the_clearest_are_shown(rng):
     assert display.figure_.get_figheight() > 9
 
 
+def test_several_targets_have_colours(rng):
+    X = rng.normal(size=(60, 3))
+    y = X @ rng.normal(size=(3, 2)) + rng.normal(size=(60, 2))
+    model = LinearRegression().fit(X, y)
+    display = draw(CoefficientDisplay.from_estimator(model, X, y))
+    assert legend(display) == ["0", "1"]
+    for line, coef in zip(display.lines_, model.coef_, strict=True):
+        np.testing.assert_allclose(line.get_xdata(), coef)
+
+
 def test_a_whole_table_shows_the_intercept_too(diabetes, linear):
     table = coef_table(linear, *diabetes)
     display = draw(CoefficientDisplay(table).plot())
@@ -302,8 +313,9 @@ def test_a_whole_table_shows_the_intercept_too(diabetes, linear):
 
 def test_bad_arguments_of_coefficients(diabetes, linear, rng):
     table = coef_table(linear, *diabetes)
-    with pytest.raises(ValueError, match="most must be an integer of at least 1, got 0"):
-        CoefficientDisplay(table).plot(most=0)
+    for most in (0, 2.5, True):
+        with pytest.raises(ValueError, match=f"most must be an integer of at least 1, got {most}"):
+            CoefficientDisplay(table).plot(most=most)
     with pytest.raises(ValueError, match="outputs needs features"):
         CoefficientDisplay(table, outputs=["a", "b"])
     with pytest.raises(ValueError, match="level"):
@@ -371,6 +383,9 @@ def test_a_row_that_alone_determines_a_parameter_is_left_out(rng):
 
 
 def test_bad_arguments_of_influence(diabetes, linear):
+    for n_labels in (-1, 1.5, True):
+        with pytest.raises(ValueError, match="n_labels must be an integer of at least 0"):
+            InfluenceDisplay.from_estimator(linear, *diabetes, n_labels=n_labels)
     with pytest.raises(ValueError, match="labels must be one for each of 442 rows, got 2"):
         InfluenceDisplay.from_estimator(linear, *diabetes, labels=["a", "b"])
     with pytest.raises(ValueError, match="curvature must be"):
@@ -503,13 +518,27 @@ def test_the_path_is_that_of_the_fit(surface):
     assert legend(display) == [
         "objective",
         "Taylor model",
-        f"newton, {len(display.path) - 1} iterations",
+        "path of newton",
         "start",
         "fit",
     ]
     assert display.a[0] <= display.path[:, 0].min()
     assert display.path[:, 1].max() <= display.b[-1]
     draw(display)
+
+
+def test_a_path_goes_back_to_the_best_iterate(binary):
+    solver = SGD(learning_rate=3.0, batch_size=None, precondition=None)
+    model, warned = convergence_warnings(lambda: LogisticRegression(solver=solver, max_iter=4, C=10).fit(*binary))
+    assert warned
+    objective = model.history_["objective"]
+    best = objective.argmin()
+    assert best < len(objective) - 1
+    display = LossSurfaceDisplay.from_estimator(model, *binary, n_grid=3)
+    assert len(display.path) == len(objective) + 1
+    np.testing.assert_allclose(display.path[-1], 0, atol=1e-9)
+    np.testing.assert_allclose(display.path[best], 0, atol=1e-9)
+    assert np.abs(display.path[-2]).max() > 1e-3
 
 
 def test_the_path_of_least_squares_is_projected_along_conjugate_directions(diabetes):
@@ -555,13 +584,28 @@ def test_the_common_shift_of_softmax_outputs_is_no_direction(flowers, softmax):
         LossSurfaceDisplay.from_estimator(softmax, *flowers, directions=[np.eye(15)[0], np.repeat([0, 1], [12, 3])])
 
 
-def test_outside_of_the_domain_nothing_is_drawn(rng):
+def test_outside_of_the_domain_nothing_is_drawn(rng, displays):
     X = rng.uniform(1, 2, size=(60, 1))
     y = rng.poisson(3 * X[:, 0]) + 1.0
     model = TweedieRegressor(power=1, link="identity", alpha=0).fit(X, y)
     display = draw(LossSurfaceDisplay.from_estimator(model, X, y, span=50, directions=np.eye(2), n_grid=7, path=False))
     assert np.isinf(display.objective).any()
     assert np.isfinite(display.objective).any()
+    assert legend(display) == ["objective", "Taylor model", "outside the domain", "fit"]
+    assert "outside the domain" not in legend(displays["LossSurfaceDisplay"])
+
+
+def test_around_a_saddle_there_are_contours_below_the_fit():
+    model, X, y = small_network(max_iter=1)
+    _, messages = convergence_warnings(lambda: model.fit(X, y))
+    assert messages
+    values = spectrum(model, X, y, units="standardised").values
+    assert values[0] < -1e-3
+    display = draw(LossSurfaceDisplay.from_estimator(model, X, y, directions=(-1, 0), n_grid=21, path=False))
+    levels = display.contours_.levels
+    assert levels[0] < 0 < levels[-1]
+    assert (np.diff(levels) > 0).all()
+    assert (display.taylor - display.at_fit).min() < levels[0]
 
 
 def test_an_offset_belongs_to_the_surface(rng):
@@ -648,6 +692,17 @@ def test_a_display_is_plotted_again_and_on_given_axes(name, displays):
     draw(display)
 
 
+def test_from_estimator_takes_axes(diabetes, linear, runs):
+    figure, axes = plt.subplots(3, 2, figsize=(13, 15), layout="constrained")
+    first, *rest = axes.ravel()
+    shown = [ConvergenceDisplay.from_estimator(runs, ax=first)]
+    classes = [CoefficientDisplay, InfluenceDisplay, HessianSpectrumDisplay, LossSurfaceDisplay]
+    shown += [cls.from_estimator(linear, *diabetes, ax=ax) for cls, ax in zip(classes, rest, strict=False)]
+    assert [display.ax_ for display in shown] == axes.ravel()[:5].tolist()
+    assert {display.figure_ for display in shown} == {figure}
+    draw(shown[0])
+
+
 @every_display
 def test_a_display_works_in_a_subfigure(name, displays):
     figure = plt.figure(figsize=(12, 7), layout="constrained")
@@ -658,10 +713,12 @@ def test_a_display_works_in_a_subfigure(name, displays):
 
 
 def test_styles_are_passed_on(displays):
-    assert displays["ConvergenceDisplay"].plot(linestyle="--").lines_[0].get_linestyle() == "--"
+    assert displays["ConvergenceDisplay"].plot(ls="--").lines_[0].get_linestyle() == "--"
     assert displays["CoefficientDisplay"].plot(marker="s").lines_[0].get_marker() == "s"
-    assert displays["HessianSpectrumDisplay"].plot(color="red").lines_[0].get_color() == "red"
+    assert displays["HessianSpectrumDisplay"].plot(c="red").lines_[0].get_color() == "red"
     assert displays["InfluenceDisplay"].plot(alpha=0.25).points_.get_alpha() == 0.25
+    coloured = displays["InfluenceDisplay"].plot(c=np.arange(442)).points_
+    np.testing.assert_array_equal(coloured.get_array(), np.arange(442))
     assert displays["LossSurfaceDisplay"].plot(cmap="magma", colorbar=False).contours_.get_cmap().name == "magma"
     assert len(displays["LossSurfaceDisplay"].figure_.axes) == 1
     black = displays["LossSurfaceDisplay"].plot(colors="black", levels=[0.01, 0.1])

@@ -55,7 +55,7 @@ class CoefficientDisplay:
     >>> from sk_hessian.inspection import CoefficientDisplay
     >>> from sk_hessian.linear_model import LinearRegression
     >>> X, y = load_diabetes(return_X_y=True, as_frame=True)
-    >>> display = CoefficientDisplay.from_estimator(LinearRegression().fit(X, y), X, y)  # doctest: +SKIP
+    >>> display = CoefficientDisplay.from_estimator(LinearRegression().fit(X, y), X, y)
     """
 
     def __init__(self, table, *, features=None, outputs=None, deviation=None):

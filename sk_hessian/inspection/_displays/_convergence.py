@@ -4,7 +4,7 @@ from itertools import cycle
 
 import numpy as np
 
-from sk_hessian.inspection._displays._shared import COLOURS, axes, check_choice, line_style, pyplot
+from sk_hessian.inspection._displays._shared import COLOURS, axes, check_choice, count_along_x, line_style, pyplot
 
 #: what a curve may run along -> the label of the axis
 _X_LABELS = {"iteration": "iteration", "passes": "passes over the data", "seconds": "seconds"}
@@ -15,6 +15,8 @@ _Y_LABELS = {
     "decrement": "half squared Newton decrement (estimate)",
     "gradient_norm": "largest absolute entry of the gradient",
 }
+
+_LINE_STYLES = ("-", "--", "-.", ":")
 
 #: scales of the same objective differ by less than this share, even where X is in single precision
 _SAME_SCALE = 1e-5
@@ -56,7 +58,7 @@ class ConvergenceDisplay:
     >>> from sk_hessian.linear_model import LogisticRegression
     >>> X, y = load_breast_cancer(return_X_y=True)
     >>> models = [LogisticRegression(solver=solver).fit(X, y) for solver in ("newton", "lbfgs")]
-    >>> display = ConvergenceDisplay.from_estimator(models, x="passes")  # doctest: +SKIP
+    >>> display = ConvergenceDisplay.from_estimator(models, x="passes")
     """
 
     def __init__(self, histories, verdicts):
@@ -153,9 +155,11 @@ class ConvergenceDisplay:
         self.figure_ = ax.figure
         curves = {label: self.curve(label, x, y) for label in self.histories}
         floor = self._floor(curves, y)
+        # where curves cover each other the lower one shows between the dashes
+        styles = ({"color": c, "linestyle": s} for c, s in zip(cycle(COLOURS), cycle(_LINE_STYLES), strict=False))
         self.lines_ = [
-            self._draw(label, along, np.maximum(height, floor), line_style({"color": colour}, kwargs))
-            for (label, (along, height)), colour in zip(curves.items(), cycle(COLOURS), strict=False)
+            self._draw(label, along, np.maximum(height, floor), line_style(style, kwargs))
+            for (label, (along, height)), style in zip(curves.items(), styles, strict=False)
         ]
         self._draw_levels(curves, y, floor)
         ax.set(xlabel=_X_LABELS[x], ylabel=_Y_LABELS[y], yscale="log")
@@ -206,7 +210,7 @@ class ConvergenceDisplay:
             self.ax_.set_xscale("symlog", linthresh=1)
             self.ax_.set_xlim(0, 1.5 * max(ends))
         elif x == "iteration":
-            self.ax_.locator_params(axis="x", integer=True)
+            count_along_x(self.ax_)
 
 
 def _labelled(estimators, labels):

@@ -51,7 +51,7 @@ class InfluenceDisplay:
     >>> from sk_hessian.inspection import InfluenceDisplay
     >>> from sk_hessian.linear_model import LinearRegression
     >>> X, y = load_diabetes(return_X_y=True)
-    >>> display = InfluenceDisplay.from_estimator(LinearRegression().fit(X, y), X, y)  # doctest: +SKIP
+    >>> display = InfluenceDisplay.from_estimator(LinearRegression().fit(X, y), X, y)
     """
 
     def __init__(self, influence, *, labels=None):

@@ -51,7 +51,7 @@ class LossSurfaceDisplay:
         The model: value, gradient and exact Hessian at the fit.
     at_fit : float
         The objective at the fit.
-    path : ndarray of shape (n_iter + 1, 2) or None
+    path : ndarray of shape (n_points, 2) or None
         The iterates, each at the nearest point of the plane in the norm of the Hessian: orthogonally projected in the
         standardised coordinates.
     labels : sequence of two str
@@ -76,7 +76,7 @@ class LossSurfaceDisplay:
     >>> from sk_hessian.inspection import LossSurfaceDisplay
     >>> from sk_hessian.linear_model import LogisticRegression
     >>> X, y = load_breast_cancer(return_X_y=True)
-    >>> display = LossSurfaceDisplay.from_estimator(LogisticRegression().fit(X, y), X, y)  # doctest: +SKIP
+    >>> display = LossSurfaceDisplay.from_estimator(LogisticRegression().fit(X, y), X, y)
     """
 
     def __init__(self, a, b, objective, taylor, at_fit, *, path=None, labels=("a", "b"), solver=None):
@@ -96,7 +96,8 @@ class LossSurfaceDisplay:
             The rows that it was fitted on.
         directions : pair of int or array-like of shape (2, n_parameters), optional
             Which eigenvectors of ``spectrum(estimator, X, y, units="standardised")``, 0 being that of the smallest
-            eigenvalue and -1 of the largest; or two vectors in the user's parameters, as `hessian` orders them.
+            eigenvalue and -1 of the largest (beyond 1000 parameters out of the few at both ends that are known); or two
+            vectors in the user's parameters, as `hessian` orders them.
         span : float or pair of float, optional
             How far the plane reaches on each side of the fit. By default as far as the Taylor model and the objective
             need to differ visibly, and it rises by the same along both axes, at the most by the null model's loss; and
@@ -120,6 +121,7 @@ class LossSurfaceDisplay:
         """
         pyplot(cls.__name__)
         _check_grid(n_grid)
+        span = None if span is None else _checked_span(span)
         fit_data = {"sample_weight": sample_weight, "offset": kwargs.pop("offset", None)}
         fitted = Fitted(estimator, X, y, **fit_data)
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
@@ -158,6 +160,10 @@ class LossSurfaceDisplay:
         self.taylor_contours_ = ax.contour(self.a, self.b, self.taylor - self.at_fit, **style, linestyles="dashed")
         self.lines_ = self._draw_path()
         handles = [ax.plot([], [], color="0.4", linestyle=style, label=label)[0] for style, label in _KINDS]
+        outside = np.isinf(self.objective)
+        if outside.any():
+            ax.contourf(self.a, self.b, outside, levels=[0.5, 1.5], colors=_OUTSIDE)
+            handles += ax.fill([], [], color=_OUTSIDE, label="outside the domain")
         ax.set(xlabel=self.labels[0], ylabel=self.labels[1], xlim=self.a[[0, -1]], ylim=self.b[[0, -1]])
         ax.legend(handles=handles + self.lines_, title=name, loc="lower center", bbox_to_anchor=(0.5, 1.01), ncols=3)
         if colorbar:
@@ -181,15 +187,16 @@ class LossSurfaceDisplay:
     def _draw_path(self):
         lines = []
         if self.path is not None:
-            steps = len(self.path) - 1
-            label = f"{self.solver}, {steps} iteration{'s' * (steps != 1)}"
+            label = "path" if self.solver is None else f"path of {self.solver}"
+            square = {"marker": "s", "linestyle": "none", "label": "start", "zorder": 3}
             lines += self.ax_.plot(*self.path.T, color="black", marker=".", linewidth=1, label=label)
-            lines += self.ax_.plot(
-                *self.path[0], color=COLOURS[1], marker="s", linestyle="none", label="start", zorder=3
-            )
+            lines += self.ax_.plot(*self.path[0], color=COLOURS[1], **square)
         star = {"marker": "*", "markersize": 12, "linestyle": "none", "label": "fit", "zorder": 3}
         return lines + self.ax_.plot(0, 0, color=COLOURS[1], **star)
 
+
+#: colour of what is outside the domain
+_OUTSIDE = "0.9"
 
 #: style and label of the contours
 _KINDS = (("-", "objective"), ("--", "Taylor model"))
@@ -261,9 +268,9 @@ class _Plane:
         return np.linalg.solve(self.H, self.HV.T @ (thetas - self.theta).T).T
 
     def ends(self, span, points):
-        """The ends of both axes."""
+        """The ends of both axes; ``span`` is a pair or None."""
         if span is not None:
-            return [(-s, s) for s in _checked_span(span)]
+            return [(-end, end) for end in span]
         corners = np.zeros((1, 2)) if points is None else np.vstack([points, np.zeros(2)])
         low, high = _MARGIN * corners.min(axis=0), _MARGIN * corners.max(axis=0)
         return [(min(-span, a), max(span, b)) for span, a, b in zip(self._spans(), low, high, strict=True)]
@@ -287,7 +294,7 @@ class _Plane:
 
 
 def _run(fitted, plane):
-    """The iterates of the fit, by running it again, shape (n_iter + 1, n_parameters)."""
+    """The iterates of the fit, by running it again, shape (n_points, n_parameters)."""
     estimator, objective, generator = fitted.estimator, fitted.objective, None
     if isinstance(estimator.random_state, Integral):
         # the first draw of scikit-learn's random state is the seed of a fit
@@ -311,7 +318,9 @@ def _run(fitted, plane):
             "of a network give random_state an integer and fit it from one start without early stopping, or pass "
             "path=False"
         )
-    return np.array([objective.canonical(theta) for theta in [*iterates[:-1], result.x]])
+    path = np.array([objective.canonical(theta) for theta in iterates])
+    # a run that ends without an optimum goes back to its best iterate
+    return path if np.array_equal(path[-1], result.x) else np.vstack([path, result.x])
 
 
 def _positive(vectors):

@@ -81,6 +81,12 @@ def check_choice(argument, value, choices):
         raise ValueError(f"{argument} must be one of {tuple(choices)}, got {value!r}")
 
 
+def count_along_x(ax):
+    """Ticks at whole numbers only, unless the axis has a scale of the user's."""
+    if ax.get_xscale() == "linear":
+        ax.locator_params(axis="x", integer=True)
+
+
 def direction(names, vector):
     """A vector of parameters in words, such as ``"0.8 x0 - 0.6 x3"``, as many terms as an axis has room for.
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from sk_hessian.inspection._displays._shared import COLOURS, axes, check_choice, line_style, pyplot
+from sk_hessian.inspection._displays._shared import COLOURS, axes, check_choice, count_along_x, line_style, pyplot
 from sk_hessian.inspection._spectrum import spectrum
 
 #: a density below this share of its largest value is not drawn
@@ -36,7 +36,7 @@ class HessianSpectrumDisplay:
     >>> from sk_hessian.inspection import HessianSpectrumDisplay
     >>> from sk_hessian.linear_model import LogisticRegression
     >>> X, y = load_breast_cancer(return_X_y=True)
-    >>> display = HessianSpectrumDisplay.from_estimator(LogisticRegression().fit(X, y), X, y)  # doctest: +SKIP
+    >>> display = HessianSpectrumDisplay.from_estimator(LogisticRegression().fit(X, y), X, y)
     """
 
     def __init__(self, spectrum):
@@ -125,7 +125,7 @@ class HessianSpectrumDisplay:
             ax.axhline(rounding, color="0.5", linestyle=":", linewidth=1, label="zero to working precision")
         ylabel = f"size of the eigenvalue, {self.spectrum.units} units"
         ax.set(xlabel="rank, the largest eigenvalue first", ylabel=ylabel, yscale="log")
-        ax.locator_params(axis="x", integer=True)
+        count_along_x(ax)
         condition = self.spectrum.condition_number
         ax.legend(title=f"condition number {'unknown' if np.isnan(condition) else format(condition, '.3g')}")
         return lines
