@@ -10,6 +10,7 @@ from sk_hessian.inspection._displays import (
 )
 from sk_hessian.inspection._hessian import HessianOperator, hessian
 from sk_hessian.inspection._influence import Influence, influence
+from sk_hessian.inspection._leave_one_out import LeaveOneOut, LeaveOneOutPath, leave_one_out, leave_one_out_path
 from sk_hessian.inspection._spectrum import Spectrum, spectrum
 
 __all__ = [
@@ -20,10 +21,14 @@ __all__ = [
     "HessianSpectrumDisplay",
     "Influence",
     "InfluenceDisplay",
+    "LeaveOneOut",
+    "LeaveOneOutPath",
     "LossSurfaceDisplay",
     "Spectrum",
     "coef_table",
     "hessian",
     "influence",
+    "leave_one_out",
+    "leave_one_out_path",
     "spectrum",
 ]

@@ -115,7 +115,19 @@ class Fitted:
         ValueError
             Where the Hessian is singular to working precision along a direction that the columns do determine.
         """
-        factor = self.exact_factor(curvature)
+        return self.conventional(self.exact_factor(curvature))
+
+    def conventional(self, factor):
+        """A factor as a matrix of conventional parameters, see `root`.
+
+        Parameters
+        ----------
+        factor : sk_hessian.objectives.factors.PointFactor
+
+        Returns
+        -------
+        ndarray of shape (n_parameters, r)
+        """
         return np.stack([self.objective.canonical(column) for column in factor.dense().T], axis=1)
 
     def require_optimum(self, what):

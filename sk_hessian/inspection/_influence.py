@@ -14,6 +14,9 @@ _MOST_SHOWN = 5
 #: a remainder below this share of the weights is rounding
 _LEAST_FREEDOM = 1e-10
 
+#: a standard error below this share of what the Hessian alone gives is rounding
+_ROUNDING = 1e-8
+
 
 @dataclass(frozen=True, repr=False)
 class Influence:
@@ -29,13 +32,15 @@ class Influence:
         sign.
     cooks_distance : ndarray of shape (n,)
     dfbetas : ndarray of shape (n, n_parameters)
-        Parameters with the row less those without it, in standard errors; for the squared loss that of the other rows.
+        Parameters with the row less those without it, in standard errors; for least squares without a penalty by the
+        residual variance of the other rows.
     dffits : ndarray of shape (n,) or None
         The same for the row's own predictor; None where a row has several, or where the loss has no likelihood.
     parameter_change : ndarray of shape (n, n_parameters)
         Parameters without the row less those with it, by one Newton step.
     test_loss_change : ndarray of shape (n,) or None
-        Change of the mean loss of the test rows when a row is left out, to first order: positive where the row helps.
+        Change of the mean loss of the test rows when a row is left out, to second order in ``parameter_change``:
+        positive where the row helps.
     standard_error : ndarray of shape (n_parameters,)
         The unit of ``dfbetas``.
     dispersion : float
@@ -46,8 +51,8 @@ class Influence:
 
     Notes
     -----
-    Where a row's leverage is one the others do not determine the parameters: its residual, changes and ``dfbetas`` are
-    nan, and Cook's distance is inf.
+    Where the largest eigenvalue of a row's hat block (its leverage, for one predictor) is one or more, the others do
+    not determine the parameters: its residual, changes and ``dfbetas`` are nan, and Cook's distance is inf.
     """
 
     leverage: np.ndarray
@@ -91,7 +96,9 @@ class Influence:
         return np.argsort(-self.cooks_distance, kind="stable")[:n_rows]
 
     def __str__(self):
-        lines = [f"{'row':>8}{'leverage':>12}{'residual':>12}{'Cook':>12}   largest change, in standard errors"]
+        lines = [
+            f"{'row':>8}{'leverage':>12}{'residual':>12}{'Cook':>12}   largest change without it, in standard errors"
+        ]
         for row in self.most_influential():
             values = self.leverage[row], self.residual[row], self.cooks_distance[row]
             lines.append(f"{row:>8}" + "".join(f"{value:>12.4g}" for value in values) + f"   {self._largest(row)}")
@@ -163,7 +170,7 @@ def influence(
     >>> X, y = [[0.0], [1.0], [2.0], [3.0], [10.0]], [0.1, 0.9, 2.1, 2.9, 5.0]
     >>> rows = influence(LinearRegression().fit(X, y), X, y)
     >>> rows.leverage.round(3), int(rows.most_influential()[0])
-    (array([0.367, 0.282, 0.227, 0.202, 0.922]), 4)
+    (array([0.363, 0.277, 0.223, 0.201, 0.936]), 4)
     """
     if curvature not in (None, "observed", "expected"):
         raise ValueError(f'curvature must be "observed", "expected" or None, got {curvature!r}')
@@ -177,7 +184,8 @@ def influence(
         raise ValueError(f"y has {loss.n_outputs} targets, each with a variance of its own: fit and pass one at a time")
     fitted.require_optimum("influence")
     test = None if X_test is None else Fitted(estimator, X_test, y_test, offset=offset_test).objective
-    return _Rows(fitted, curvature or loss.curvature, test).influence(kept_rows(sample_weight, fitted.objective.n_rows))
+    kind = curvature or ("observed" if loss.convex else "expected")
+    return _Rows(fitted, kind, test).influence(kept_rows(sample_weight, fitted.objective.n_rows))
 
 
 class _Rows:
@@ -194,8 +202,9 @@ class _Rows:
     def __init__(self, fitted, kind, test):
         self.fitted, self.kind = fitted, kind
         self.objective, self.loss, self.theta = fitted.objective, fitted.loss, fitted.theta
-        self.factor, self.root = fitted.exact_factor(kind), fitted.root(kind)
-        self.test_slope = None if test is None else self._test_slope(test)
+        self.factor = fitted.exact_factor(kind)
+        self.root = fitted.conventional(self.factor)
+        self.test = None if test is None else self._test_derivatives(test)
         self.spread = None if self.loss.has_likelihood else self._gradient_spread()
 
     def influence(self, kept):
@@ -216,7 +225,7 @@ class _Rows:
             dfbetas=spread(dfbetas, kept),
             dffits=spread(dffits, kept) if self.spread is None and self.loss.n_outputs == 1 else None,
             parameter_change=spread(change, kept),
-            test_loss_change=None if self.test_slope is None else spread(test, kept),
+            test_loss_change=None if self.test is None else spread(test, kept),
             standard_error=error,
             dispersion=float(dispersion),
             n_effective_parameters=float(n_effective),
@@ -233,7 +242,7 @@ class _Rows:
         sign = np.sign(pearson[:, 0]) if k == 1 else np.ones(len(steps))
         studentised = np.einsum("nk,nk->n", pearson, apart)
         cook = np.einsum("nk,nkl,nl->n", apart, hat, apart) if self.spread is None else self._distance(steps)
-        test = np.zeros(len(steps)) if self.test_slope is None else steps @ self.test_slope
+        test = np.zeros(len(steps)) if self.test is None else self._test_change(steps)
         return removal.leverage, squares.sum(axis=1), studentised, sign, cook, steps @ self.root.T, test
 
     def _hat(self, terms, removal):
@@ -248,7 +257,7 @@ class _Rows:
     def _dispersions(self, chi, studentised, n_effective):
         """The dispersion, and that of the other rows for each row: one and ones for a family that has none.
 
-        Only for the squared loss that of the others has a closed form; for other losses it is the same for all.
+        Only for least squares without a penalty that of the others has a closed form; else it is the same for all.
         """
         if not self.loss.has_dispersion:
             return 1.0, np.ones(len(chi))
@@ -262,7 +271,7 @@ class _Rows:
         if total <= 2 * weight.sum() * self.objective.resolution:
             raise ValueError("the fit is perfect: residuals that are rounding have no influence to tell")
         dispersion = total / freedom
-        if not self.loss.quadratic:
+        if not self.loss.quadratic or np.any(self.objective.penalty):
             return dispersion, np.full(len(chi), dispersion)
         left = freedom - weight
         enough = left > _LEAST_FREEDOM * weight.sum()
@@ -271,10 +280,12 @@ class _Rows:
 
     def _standard_error(self, dispersion):
         """Of each parameter: by the Hessian, or of a loss without a likelihood by the rows' gradients as well."""
+        by_hessian = np.sqrt(dispersion / self.objective.total_weight) * np.linalg.norm(self.root, axis=1)
         if self.spread is None:
-            return np.sqrt(dispersion / self.objective.total_weight * np.einsum("pr,pr->p", self.root, self.root))
+            return by_hessian
         values, vectors = self.spread
-        return np.sqrt((self.root @ vectors) ** 2 @ values)
+        error = np.sqrt((self.root @ vectors) ** 2 @ values)
+        return np.where(error > _ROUNDING * by_hessian, error, 0.0)
 
     def _gradient_spread(self):
         """Eigenpairs of the covariance of the factor's coordinates, the sum of the rows' squared first-order effects.
@@ -286,32 +297,35 @@ class _Rows:
 
         def squares(terms):
             effects = terms.share[:, None] * np.einsum("nmr,nm->nr", terms.along, terms.slope)
-            return ((effects.T @ effects)[None],)
+            return (effects.T @ effects,)
 
-        total = self.objective.gather_terms(self.theta, self.factor, squares, self.kind)[0].sum(axis=0)
+        total = self.objective.reduce_terms(self.theta, self.factor, squares, self.kind)[0]
         values, vectors = eigh(total, driver="evd")
-        if not values[0] > len(values) * np.finfo(float).eps * values[-1]:
-            raise ValueError(
-                "the rows' gradients do not vary along every parameter, so that they give no standard errors: "
-                "the fit is perfect, or there are too few rows"
-            )
-        return values, vectors
+        varies = values > len(values) * np.finfo(float).eps * values[-1]
+        return values[varies], vectors[:, varies]
 
     def _distance(self, steps):
+        """The squared length of steps in units of their covariance, where that is not zero."""
         values, vectors = self.spread
         return (steps @ vectors) ** 2 @ (1 / values)
 
-    def _test_slope(self, test):
-        """The gradient of the mean loss of the test rows, in the factor's coordinates."""
+    def _test_derivatives(self, test):
+        """Gradient and (Gauss-Newton) Hessian of the mean loss of the test rows, in the factor's coordinates."""
 
-        def slopes(terms):
-            return (np.einsum("nmr,nm->r", terms.along, terms.slope)[None] / test.n_rows,)
+        def derivatives(terms):
+            bent = (terms.bend @ terms.along).reshape(-1, terms.along.shape[2])
+            slope = np.einsum("nmr,nm->r", terms.along, terms.slope)
+            return slope / test.n_rows, terms.along.reshape(bent.shape).T @ bent / test.n_rows
 
-        return test.gather_terms(self.theta, self.factor, slopes, self.kind)[0].sum(axis=0)
+        return test.reduce_terms(self.theta, self.factor, derivatives, self.kind)
+
+    def _test_change(self, steps):
+        slope, bend = self.test
+        return steps @ slope + 0.5 * np.einsum("nr,nr->n", steps @ bend, steps)
 
 
 def _scaled_changes(change, leverage, residual, error, ratio):
-    """dfbetas and dffits; ``ratio`` is the deviation by the other rows over that by all."""
+    """The columns of dfbetas, and dffits; ``ratio`` is the deviation by the other rows over that by all."""
     determined = np.where(error > 0, error, 1.0)
     with np.errstate(invalid="ignore", divide="ignore"):
         dfbetas = -change / determined / ratio[:, None]

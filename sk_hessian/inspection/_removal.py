@@ -16,8 +16,8 @@ class Removal:
 
         (A - w J'B J)^-1 w J' l' = A^-1 J' w (I - B M)^-1 l',     M = w J A^-1 J'.
 
-    Everything is in the coordinates of a factor P of the Hessian, A^-1 = P P' / W: no matrix is inverted but the I - B M
-    of a row, as large as a row has raw predictions.
+    Everything is in the coordinates of a factor P of the Hessian, A^-1 = P P' / W: no matrix is inverted but I - B M of
+    a row, as large as a row has raw predictions.
 
     Parameters
     ----------
@@ -75,6 +75,8 @@ def kept_rows(sample_weight, n_kept):
 
 def spread(values, kept, fill=0.0):
     """``values`` of the kept rows among all rows, ``fill`` elsewhere."""
+    if kept.all():
+        return values
     out = np.full((len(kept), *values.shape[1:]), fill)
     out[kept] = values
     return out

@@ -215,16 +215,37 @@ class MeanLossObjective(Objective):
         list of ndarray
             The arrays of all blocks, one after the other.
         """
+        terms, width = self._terms_along(theta, factor, kind)
+        parts = [function(terms(*block)) for block in self.rows.blocks(width=width)]
+        return [np.concatenate(arrays) for arrays in zip(*parts, strict=True)]
+
+    def reduce_terms(self, theta, factor, function, kind="observed"):
+        """The sum over all rows of ``function(terms)``, a tuple of arrays; otherwise as `gather_terms`.
+
+        Parameters
+        ----------
+        theta : ndarray of shape (n_parameters,)
+        factor : factors.PointFactor
+        function : callable
+        kind : {"observed", "expected"}
+
+        Returns
+        -------
+        list of ndarray
+        """
+        terms, width = self._terms_along(theta, factor, kind)
+        return self.rows.reduce(lambda block, y, weight: function(terms(block, y, weight)), width=width)
+
+    def _terms_along(self, theta, factor, kind):
+        """A function from a block, its targets and weights to `RowTerms`, and the numbers that it needs for a row."""
         moved, m = self._moved_along(theta, factor), self.loss.n_outputs + self.loss.n_constants
-        width = self._width + self.n_features + factor.shape[0] + 2 * m * factor.shape[1]
 
         def terms(block, y, weight):
             raw, along = moved(block)
             slope = self.loss.value_and_gradient(y, raw)[1]
-            return function(RowTerms(y, weight / self._total, raw, slope, self.loss.hessian(y, raw, kind), along))
+            return RowTerms(y, weight / self._total, raw, slope, self.loss.hessian(y, raw, kind), along)
 
-        parts = [terms(*block) for block in self.rows.blocks(width=width)]
-        return [np.concatenate(arrays) for arrays in zip(*parts, strict=True)]
+        return terms, self._width + self.n_features + factor.shape[0] + 2 * m * factor.shape[1]
 
     def without(self, row):
         """The same objective without one row, its penalty as strong beside the sum over the other rows.

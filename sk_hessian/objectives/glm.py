@@ -464,6 +464,20 @@ class GLMObjective(MeanLossObjective):
         share = penalty[varies].sum() / self.penalty[varies].min(axis=1).sum()
         return self._mean_curvature * share * self._basis_of.ridge
 
+    def penalty_within(self, factor):
+        """The penalty of the first output as a matrix, in the coordinates in which a factor took the curvature.
+
+        Parameters
+        ----------
+        factor : GLMFactor
+            Of this objective.
+
+        Returns
+        -------
+        ndarray of shape (n_columns, n_columns)
+        """
+        return self._penalty_matrix(factor.columns, 0)
+
     def _new_penalty_matrix(self, columns, penalty):
         strength = self._strengths(columns, penalty)
         return np.diag(strength) if columns.basis is None else (columns.basis.T * strength) @ columns.basis

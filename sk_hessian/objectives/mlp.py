@@ -287,8 +287,32 @@ class MLPObjective(MeanLossObjective):
                 f"the Hessian of a network of {self.n_parameters} parameters is not formed: {MAX_DENSE} are the most; "
                 "use smaller hidden_layer_sizes"
             )
-        inner = factors.semidefinite_root(self._curvature(theta, kind, self.coordinates))
+        H = self._curvature(theta, kind, self.coordinates)
+        inner = factors.semidefinite_root(H + self._shift_curvature(H))
         return MLPFactor(self.coordinates, inner, theta, None if inner.is_floored else kind, self.is_exact(kind))
+
+    def _free_outputs(self):
+        """The rows of the last layer [W; b] that have no penalty."""
+        rows = np.ones(self.layers[-1][1][0], dtype=bool)
+        rows[:-1] = self.penalty == 0
+        return rows
+
+    def _shift_curvature(self, H):
+        """Curvature along the common shifts of all outputs that neither loss nor penalty sees."""
+        shift = np.zeros_like(H)
+        if self.loss.shift_invariant:
+            (part, (_, k)), free = self.layers[-1], self._free_outputs()
+            shift[part, part] = np.diag(H).mean() * np.kron(np.diag(free), np.full((k, k), 1 / k))
+        return shift
+
+    def canonical(self, theta):
+        """See `Objective.canonical`: what shifts all outputs of a softmax model alike is zero."""
+        if not self.loss.shift_invariant:
+            return theta
+        theta, (part, shape), free = theta.copy(), self.layers[-1], self._free_outputs()
+        last = theta[part].reshape(shape)
+        last[free] -= last[free].mean(axis=1, keepdims=True)
+        return theta
 
     def hessian_matrix(self, theta, kind="observed", factor=None):
         """See `Objective.hessian_matrix`."""
