@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from html import escape
 from numbers import Real
+from textwrap import fill
 
 import numpy as np
 from scipy.stats import t as student
@@ -21,6 +22,9 @@ _COLUMNS = {
     "lower": ".6g",
     "upper": ".6g",
 }
+
+#: characters of a line of the header
+_LINE = 88
 
 #: lines of the header -> attribute
 _HEADER = {
@@ -126,10 +130,12 @@ class CoefTable:
         """The header and the table, as a statistics package prints them."""
         header, rows = self._header(), self._rows()
         widest = max(len(caption) for caption, _ in header)
+        indent = " " * (widest + 2)
+        lines = [fill(text, _LINE, initial_indent=f"{c:{widest}}  ", subsequent_indent=indent) for c, text in header]
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
         aligned = [[text.rjust(width) for text, width in zip(row, widths, strict=True)] for row in rows]
-        table = ["  ".join([row[0].ljust(widths[0]), *aligned[i][1:]]) for i, row in enumerate(rows)]
-        return "\n".join([f"{caption:{widest}}  {text}" for caption, text in header] + ["", *table])
+        table = ["  ".join([row[0].ljust(widths[0]), *right[1:]]) for row, right in zip(rows, aligned, strict=True)]
+        return "\n".join([*lines, "-" * len(table[0]), *table])
 
     def _repr_html_(self):
         header = [f"<tr><th>{caption}</th><td>{escape(text)}</td></tr>" for caption, text in self._header()]
@@ -142,7 +148,7 @@ class CoefTable:
 
 def _text(value):
     """A number, or one for each target, as text."""
-    return value if isinstance(value, str) else ", ".join(f"{number:.6g}" for number in np.atleast_1d(value))
+    return value if isinstance(value, str) else ", ".join(f"{number:.8g}" for number in np.atleast_1d(value))
 
 
 def coef_table(
@@ -168,7 +174,7 @@ def coef_table(
       frequency and its square otherwise: White's HC0, under a penalty about the penalised population parameters.
     - ``"laplace"``: phi (H + P)^-1 / W, the posterior's covariance where the penalty is the prior
       N(0, phi / (W penalty)).
-    - ``"auto"``: expected where that exists, else the sandwich.
+    - ``"auto"``: expected where that exists, else observed (a loss with parameters of its own), else the sandwich.
 
     Parameters
     ----------
@@ -250,7 +256,10 @@ def _check_options(cov, weights, level):
 
 
 def _require_determined(fitted):
-    flat = fitted.objective.flat_directions()
+    """Refuse what has no errors: directions that the data leave open, and solutions at the edge of the model."""
+    edge, flat = fitted.objective.remarks(fitted.theta), fitted.objective.flat_directions()
+    if edge:
+        raise ValueError(f"coef_table: there are no standard errors for this {fitted.name}. {' '.join(edge)}")
     if flat:
         raise ValueError(
             f"coef_table: the data do not determine every coefficient of this {fitted.name}: {'; '.join(flat)}. "
@@ -286,7 +295,7 @@ def _chosen(cov, fitted, groups):
         return KINDS[name].refuse(fitted.loss, penalised, reweighted)
 
     if cov == "auto":
-        return "sandwich" if refusal("expected") else "expected"
+        return next(name for name in ("expected", "observed", "sandwich") if not refusal(name))
     reason = refusal(cov)
     if reason:
         raise ValueError(f"coef_table: cov={cov!r} {reason}")

@@ -144,7 +144,14 @@ def _refuse_without_likelihood(loss, reweighted):
     return None
 
 
-def _refuse_model_based(loss, penalised, reweighted):
+def _refuse_expected(loss, penalised, reweighted):
+    reason = _refuse_observed(loss, penalised, reweighted)
+    if reason is None and loss.n_constants:
+        return "has no closed form for this loss's own parameters: use cov='observed'"
+    return reason
+
+
+def _refuse_observed(loss, penalised, reweighted):
     if penalised:
         return (
             "is for maximum likelihood: under a penalty the inverse information is not the variance of the estimate, "
@@ -179,8 +186,8 @@ _LAPLACE_TARGET = {
 
 #: cov -> what it is
 KINDS = {
-    "expected": Kind("expected", Curvature.model_based, _refuse_model_based, True, _MODEL_TARGET),
-    "observed": Kind("observed", Curvature.model_based, _refuse_model_based, True, _MODEL_TARGET),
+    "expected": Kind("expected", Curvature.model_based, _refuse_expected, True, _MODEL_TARGET),
+    "observed": Kind("observed", Curvature.model_based, _refuse_observed, True, _MODEL_TARGET),
     "sandwich": Kind("observed", Curvature.sandwich, _refuse_nothing, False, _SANDWICH_TARGET),
     "laplace": Kind("observed", Curvature.posterior, _refuse_laplace, False, _LAPLACE_TARGET),
 }

@@ -1,6 +1,7 @@
 """A fitted estimator with the rows it was fitted on, as all of inspection looks at it."""
 
 from functools import cached_property
+from inspect import signature
 
 import numpy as np
 
@@ -30,7 +31,7 @@ class Fitted:
     Raises
     ------
     TypeError
-        For something that is no estimator of sk_hessian.
+        For something that is no estimator of sk_hessian, and for data that its fit does not take.
     ValueError
         For bad rows, naming the argument.
     """
@@ -40,6 +41,8 @@ class Fitted:
             raise TypeError(f"estimator must be one of sk_hessian, got {type(estimator).__name__}")
         self.estimator = estimator
         fit_data = {name: value for name, value in fit_data.items() if value is not None}
+        for name in fit_data.keys() - signature(estimator.fitted_objective).parameters:
+            raise TypeError(f"{name} is not taken by {self.name}: leave it out")
         self.objective, self.theta = estimator.fitted_objective(X, y, sample_weight, **fit_data)
 
     @property

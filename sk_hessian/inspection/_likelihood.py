@@ -104,9 +104,10 @@ class Likelihood:
             return np.ones(1)
         n, df = self._weights.n_samples, self.effective_df.max()
         if n - df <= len(self._y) * np.finfo(float).eps * n:
+            hint = " (frequencies count as rows; weights='analytic' would not)" if n < len(self._y) else ""
             raise ValueError(
-                f"coef_table: {n:.10g} rows for {df:.10g} effective parameters leave none to estimate the dispersion: "
-                "more rows are needed, or a penalty"
+                f"coef_table: {n:.10g} rows{hint} for {df:.10g} effective parameters leave none to estimate the "
+                "dispersion: more rows are needed, or a penalty"
             )
         if (self._pearson <= self._fitted.objective.resolution * self._weights.likelihood.sum()).any():
             raise ValueError("coef_table: the fit is perfect: the residuals, and with them all errors, are rounding")

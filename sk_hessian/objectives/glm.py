@@ -622,7 +622,8 @@ class GLMObjective(MeanLossObjective):
     def _shift_projection(self, columns):
         k = self.loss.n_outputs
         values, vectors = np.linalg.eigh(self._penalty_matrix(columns, 0))
-        free = vectors[:, values <= np.finfo(float).eps * max(values.max(), np.finfo(float).tiny)]
+        noise = ROUNDINGS * len(values) * np.finfo(float).eps
+        free = vectors[:, values <= noise * max(values.max(), np.finfo(float).tiny)]
         return np.kron(free @ free.T, np.full((k, k), 1 / k))
 
     def _diagonal(self, theta, curvature, columns):
