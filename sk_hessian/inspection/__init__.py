@@ -1,5 +1,6 @@
 """What the Hessian of a fitted estimator knows: read-only functions and displays."""
 
+from sk_hessian.inspection._accuracy import Approximation, HessianAccuracy, hessian_accuracy
 from sk_hessian.inspection._coef_table import CoefTable, coef_table
 from sk_hessian.inspection._displays import (
     CoefficientDisplay,
@@ -8,15 +9,21 @@ from sk_hessian.inspection._displays import (
     InfluenceDisplay,
     LossSurfaceDisplay,
 )
+from sk_hessian.inspection._flat_directions import FlatDirection, flat_directions
 from sk_hessian.inspection._hessian import HessianOperator, hessian
 from sk_hessian.inspection._influence import Influence, influence
 from sk_hessian.inspection._leave_one_out import LeaveOneOut, LeaveOneOutPath, leave_one_out, leave_one_out_path
 from sk_hessian.inspection._spectrum import Spectrum, spectrum
+from sk_hessian.inspection._stationary_point import StationaryPoint, stationary_point
+from sk_hessian.inspection._taylor import TaylorModel, taylor_model
 
 __all__ = [
+    "Approximation",
     "CoefTable",
     "CoefficientDisplay",
     "ConvergenceDisplay",
+    "FlatDirection",
+    "HessianAccuracy",
     "HessianOperator",
     "HessianSpectrumDisplay",
     "Influence",
@@ -25,10 +32,16 @@ __all__ = [
     "LeaveOneOutPath",
     "LossSurfaceDisplay",
     "Spectrum",
+    "StationaryPoint",
+    "TaylorModel",
     "coef_table",
+    "flat_directions",
     "hessian",
+    "hessian_accuracy",
     "influence",
     "leave_one_out",
     "leave_one_out_path",
     "spectrum",
+    "stationary_point",
+    "taylor_model",
 ]

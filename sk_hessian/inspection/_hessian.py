@@ -145,25 +145,26 @@ def locate(estimator, X, y, theta, **fit_data):
             raise ValueError(f"{given[0]} belongs to an estimator: an objective has its own rows, pass theta alone")
         if theta is None:
             raise ValueError("theta is needed: an objective has no fitted parameters")
-        return estimator, _checked_point(theta, getattr(estimator, "n_parameters", None))
+        return estimator, check_point(theta, getattr(estimator, "n_parameters", None))
     if (X is None or y is None) and hasattr(estimator, "fitted_objective"):
         raise ValueError("X and y are needed: the rows that the estimator was fitted on")
     fitted = Fitted(estimator, X, y, **fit_data)
     if theta is None:
         return fitted.objective, fitted.theta
-    return fitted.objective, _checked_point(theta, fitted.theta.size)
+    return fitted.objective, check_point(theta, fitted.theta.size)
 
 
-def _checked_point(theta, size):
+def check_point(theta, size, name="theta"):
+    """Parameters or a direction as a float array; ``size`` is None where the objective does not tell it."""
     theta = np.array(theta, dtype=float)
     if theta.ndim != 1 or theta.size == 0 or not np.isfinite(theta).all():
-        raise ValueError(f"theta must be a non-empty 1-D array of finite numbers, got shape {theta.shape}")
+        raise ValueError(f"{name} must be a non-empty 1-D array of finite numbers, got shape {theta.shape}")
     if size is not None and theta.size != size:
-        raise ValueError(f"theta has {theta.size} entries, but the objective has {size} parameters")
+        raise ValueError(f"{name} has {theta.size} entries, but the objective has {size} parameters")
     return theta
 
 
-def combination(names, vector, most=_MOST_TERMS):
+def combination(names, vector, most=_MOST_TERMS, least=_LEAST_SHARE):
     """The largest entries of a vector in words, such as ``"0.71 age - 0.71 income"``.
 
     Parameters
@@ -171,14 +172,24 @@ def combination(names, vector, most=_MOST_TERMS):
     names : sequence of str
     vector : ndarray of shape (n_parameters,)
     most : int
+    least : float
+        Entries up to this share of the largest are left out.
 
     Returns
     -------
     str
     """
     size = np.abs(vector)
-    order = [i for i in np.argsort(-size, kind="stable") if size[i] > _LEAST_SHARE * size.max()]
-    terms = [f"{'-' if vector[i] < 0 else '+'} {size[i]:.3g} {names[i]}" for i in order[:most]]
-    left = len(order) - most
-    text = " ".join(terms).removeprefix("+ ")
-    return f"{text} and {left} more" if left > 0 else text
+    order = [i for i in np.argsort(-size, kind="stable") if size[i] > least * size.max()]
+    return sentence([names[i] for i in order], vector[order], most)
+
+
+def sentence(names, values, most):
+    """A sum of named terms in words, no more than ``most`` of them, such as ``"x2 - 2 x0 and 3 more"``."""
+    terms = [f"{'-' if value < 0 else '+'} {_factor(value)}{name}" for name, value in zip(names, values, strict=True)]
+    text = " ".join(terms[:most]).removeprefix("+ ")
+    return f"{text} and {len(terms) - most} more" if len(terms) > most else text
+
+
+def _factor(value):
+    return "" if f"{abs(value):.3g}" == "1" else f"{abs(value):.3g} "

@@ -1,12 +1,22 @@
 """An objective near a point in comparable coordinates, in which eigenvalues and their signs mean something."""
 
+import copy
+
 import numpy as np
 from scipy.sparse.linalg import LinearOperator
 
-from sk_hessian.objectives import GLMObjective, MLPObjective
+from sk_hessian.objectives import FunctionObjective, GLMObjective, MLPObjective
 
-#: share of the largest curvature below which a coordinate has none, such as the weights of a unit that is always zero
+#: share of the largest curvature below which a coordinate has none
 _NOTHING = np.finfo(float).eps ** 2
+
+#: share of the mean curvature below which a network's coordinate is left as large: the Gauss-Newton matrix may vanish
+#: where the Hessian does not, at units that hardly reach the outputs
+_FLOOR_OF_NETWORKS = 1e-4
+
+#: the same of the largest for functions, and the share of the largest eigenvalue up to which one is then zero: their
+#: product is the accuracy of exact second derivatives, of differences of gradients, and of differences of values twice
+_EXACT, _BY_GRADIENTS, _BY_VALUES = (1e-8, 1e-8), (1e-3, 1e-7), (1e-2, 1e-3)
 
 
 class Standardised:
@@ -14,8 +24,9 @@ class Standardised:
 
     For models each column is centred (the intercept is that of a mean row) and every coordinate is in the unit in
     which its expected curvature, penalty included, is one: T'HT has the unit diagonal of a correlation matrix, but for
-    what observed and expected curvature differ by. For other functions a coordinate is in the unit of its own
-    curvature; of many parameters, whose Hessian is not formed, it is the parameter itself. Eigenvalues change with T,
+    what observed and expected curvature differ by, and for units of a network that hardly reach its outputs. For other
+    functions a coordinate is in the unit of its own curvature, down to the accuracy of their differences; of many
+    parameters, whose Hessian is not formed, it is the parameter itself. Eigenvalues change with T,
     their signs do not, for T is regular (Sylvester's law of inertia). Centred sums keep the digits that tell
     dependence from near dependence, which raw ones would lose.
 
@@ -32,7 +43,8 @@ class Standardised:
         if isinstance(objective, GLMObjective | MLPObjective):
             self._standardise()
         elif objective.forms_hessian(theta.size):
-            self._factor = objective.preconditioner(theta, "diagonal", objective.curvature)
+            size = np.abs(objective.hessian_diagonal(theta))
+            self._unit = _inverse_root(size, floor=accuracy(objective)[0] * size.max())
 
     def _standardise(self):
         objective = self.objective
@@ -47,13 +59,32 @@ class Standardised:
             diagonal[self._constants.own] = self._constants.penalty
         if objective.loss.shift_invariant:
             self._shifts = _Shifts(objective, diagonal.mean())
-        self._unit = 1 / np.sqrt(np.where(diagonal > _NOTHING * diagonal.max(initial=0.0), diagonal, 1.0))
+        least = 0.0 if is_linear else _FLOOR_OF_NETWORKS * diagonal.mean()
+        self._unit = _inverse_root(diagonal, least)
+
+    @property
+    def constant(self):
+        """The coordinates of constant columns, which factors leave out, an array of int."""
+        return np.zeros(0, dtype=int) if self._constants is None else self._constants.own
 
     def to_theta(self, u):
         """T u, shape (n_parameters,)."""
         z = self._unit * u
         theta = z if self._factor is None else self._factor.apply(z)
         return theta if self._constants is None else self._constants.added(theta, z)
+
+    def from_theta(self, D):
+        """T^-1 D for directions (n_parameters, B)."""
+        T = np.stack([self.to_theta(e) for e in np.eye(self.theta.size)], axis=1)
+        # T is a diagonal and a few rows: in units of its diagonal nothing is lost
+        diagonal = np.diag(T)
+        return np.linalg.solve(T / diagonal[:, None], D / diagonal[:, None])
+
+    def seen_by(self, objective):
+        """The same coordinates for another objective, such as one of fewer rows."""
+        seen = copy.copy(self)
+        seen.objective = objective
+        return seen
 
     def transpose(self, g):
         """T'g: a gradient in the coordinates from one in theta."""
@@ -87,6 +118,24 @@ class Standardised:
             return bent + self._unit * self._shifts.product(self._unit * u) if bends_shifts else bent
 
         return LinearOperator((self.theta.size,) * 2, matvec=product, rmatvec=product, dtype=float)
+
+
+def accuracy(objective):
+    """The share of the largest curvature that a coordinate has at least, and up to which an eigenvalue is zero.
+
+    Returns
+    -------
+    floor, zero : float
+    """
+    if not isinstance(objective, FunctionObjective) or objective.hess is not None or objective.hessp is not None:
+        return _EXACT
+    return _BY_VALUES if objective.jac is None else _BY_GRADIENTS
+
+
+def _inverse_root(diagonal, floor):
+    """1 / sqrt of a diagonal that is at least ``floor``; 1 where it is nothing."""
+    diagonal = np.maximum(diagonal, floor)
+    return 1 / np.sqrt(np.where(diagonal > _NOTHING * diagonal.max(initial=0.0), diagonal, 1.0))
 
 
 class _ConstantColumns:
