@@ -477,7 +477,7 @@ def test_the_surface_is_the_objective_in_the_plane_of_two_parameters(binary):
             assert display.objective[j, i] == pytest.approx(value, rel=1e-12)
             square = 0.5 * np.array([a, b]) @ H @ [a, b]
             assert display.taylor[j, i] - display.at_fit == pytest.approx(square, rel=1e-6, abs=1e-9)
-    assert display.labels == ["first direction\n1 petal width (cm)", "second direction\n1 intercept"]
+    assert display.labels == ["first direction\npetal width (cm)", "second direction\nintercept"]
 
 
 def test_the_plane_is_that_of_extremal_eigenvectors(binary, surface):

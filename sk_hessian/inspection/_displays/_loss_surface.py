@@ -8,6 +8,7 @@ from sk_hessian.inspection._displays._shared import COLOURS, axes, direction, py
 from sk_hessian.inspection._fitted import Fitted
 from sk_hessian.inspection._spectrum import spectrum
 from sk_hessian.inspection._standardised import Standardised
+from sk_hessian.inspection._taylor import taylor_model
 from sk_hessian.objectives import MLPObjective
 from sk_hessian.solvers import minimize
 
@@ -123,15 +124,14 @@ class LossSurfaceDisplay:
         _check_grid(n_grid)
         span = None if span is None else _checked_span(span)
         fit_data = {"sample_weight": sample_weight, "offset": kwargs.pop("offset", None)}
-        fitted = Fitted(estimator, X, y, **fit_data)
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-            plane = _Plane(fitted, X, y, directions, fit_data)
-            points = plane.project(_run(fitted, plane)) if path else None
+            plane = _Plane(estimator, X, y, directions, fit_data)
+            points = plane.project(_run(estimator, plane.model)) if path else None
             a, b = (np.linspace(*ends, n_grid) for ends in plane.ends(span, points))
             values = np.array([[plane.value(i, j) for i in a] for j in b])
             taylor = plane.taylor(a[None, :], b[:, None])
         solver = type(estimator.solver_).__name__.lower() if path else None
-        display = cls(a, b, values, taylor, plane.at_fit, path=points, labels=plane.labels, solver=solver)
+        display = cls(a, b, values, taylor, plane.model.value, path=points, labels=plane.labels, solver=solver)
         return display.plot(**kwargs)
 
     def plot(self, ax=None, *, name=None, colorbar=True, **kwargs):
@@ -203,21 +203,21 @@ _KINDS = (("-", "objective"), ("--", "Taylor model"))
 
 
 class _Plane:
-    """Two directions through a fit, with the value, gradient and Hessian of the objective there."""
+    """Two directions through a fit, with the gradient and the Hessian of the objective along them."""
 
-    def __init__(self, fitted, X, y, directions, fit_data):
-        self.fitted, self.objective, self.theta = fitted, fitted.objective, fitted.theta
-        self.at_fit, gradient = self.objective.value_and_gradient(self.theta)
+    def __init__(self, estimator, X, y, directions, fit_data):
+        fitted = Fitted(estimator, X, y, **fit_data)
+        self.model = taylor_model(fitted.objective, theta=fitted.theta)
+        self.objective, self.theta = fitted.objective, fitted.theta
         if directions is None or _is_pair_of_int(directions):
-            found = spectrum(fitted.estimator, X, y, units="standardised", eigenvectors=True, **fit_data)
+            found = spectrum(estimator, X, y, units="standardised", eigenvectors=True, **fit_data)
             self.V, self.labels = self._eigenvectors(found, directions)
         else:
             self.V = _checked_vectors(directions, self.theta.size)
-            names = [direction(fitted.parameter_names, v) for v in self.V.T]
+            names = [direction(self.model.parameter_names, v) for v in self.V.T]
             self.labels = [f"first direction\n{names[0]}", f"second direction\n{names[1]}"]
-        self.hessian = self.objective.hessian(self.theta)
-        self.HV = self.hessian.matmat(self.V)
-        self.H, self.slope = self.V.T @ self.HV, self.V.T @ gradient
+        self.HV = self.model.hessian @ self.V
+        self.H, self.slope = self.V.T @ self.HV, self.V.T @ self.model.gradient
         # relative to what the parameters would have one by one
         size = self.objective.hessian_diagonal(self.theta, "expected") @ self.V**2
         if not (np.abs(self.H.diagonal()) > self.theta.size * np.finfo(float).eps * size).all():
@@ -235,7 +235,7 @@ class _Plane:
             pair = [last, next(seen, last - 1)]
         pair = _checked_pair(pair, len(values))
         labels = [
-            f"eigenvector of eigenvalue {values[i]:.2g}\n{direction(self.fitted.parameter_names, vectors[:, i])}"
+            f"eigenvector of eigenvalue {values[i]:.2g}\n{direction(self.model.parameter_names, vectors[:, i])}"
             for i in pair
         ]
         return np.column_stack([coordinates.to_theta(vectors[:, i]) for i in pair]), labels
@@ -251,7 +251,7 @@ class _Plane:
     def _follows(self, step, rise):
         """Whether the objective rises on both sides nearly as a quadratic does."""
         values = [self.objective.value_and_gradient(theta)[0] for theta in (self.theta - step, self.theta + step)]
-        return np.abs(np.array(values) - self.at_fit - rise).max() <= _DEPARTURE * abs(rise)
+        return np.abs(np.array(values) - self.model.value - rise).max() <= _DEPARTURE * abs(rise)
 
     def value(self, a, b):
         """The objective at a point of the plane."""
@@ -261,7 +261,7 @@ class _Plane:
         """The Taylor model at points of the plane."""
         H = self.H
         square = H[0, 0] * a**2 + 2 * H[0, 1] * a * b + H[1, 1] * b**2
-        return self.at_fit + self.slope[0] * a + self.slope[1] * b + 0.5 * square
+        return self.model.value + self.slope[0] * a + self.slope[1] * b + 0.5 * square
 
     def project(self, thetas):
         """The nearest points of the plane in the norm of the Hessian, shape (n, 2)."""
@@ -293,9 +293,9 @@ class _Plane:
         return max(abs(self.value(*point) - self.taylor(*point)) for point in points)
 
 
-def _run(fitted, plane):
+def _run(estimator, model):
     """The iterates of the fit, by running it again, shape (n_points, n_parameters)."""
-    estimator, objective, generator = fitted.estimator, fitted.objective, None
+    objective, generator = model.objective, None
     if isinstance(estimator.random_state, Integral):
         # the first draw of scikit-learn's random state is the seed of a fit
         seed = np.random.RandomState(estimator.random_state).randint(2**32, dtype=np.uint64)
@@ -311,8 +311,8 @@ def _run(fitted, plane):
         callback=lambda state: iterates.append(state.x),
         random_state=generator,
     )
-    missed = result.x - fitted.theta
-    if not 0.5 * abs(missed @ (plane.hessian @ missed)) <= _ELSEWHERE * objective.scale:
+    missed = result.x - model.theta0
+    if not 0.5 * abs(missed @ (model.hessian @ missed)) <= _ELSEWHERE * objective.scale:
         raise ValueError(
             "path: the run of the solver on these rows does not end at the fit. Pass the rows and weights of the fit, "
             "of a network give random_state an integer and fit it from one start without early stopping, or pass "
