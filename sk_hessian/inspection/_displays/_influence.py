@@ -7,8 +7,11 @@ import numpy as np
 from sk_hessian.inspection._displays._shared import COLOURS, axes, pyplot
 from sk_hessian.inspection._influence import influence
 
-#: area of the bubble of the largest Cook's distance, and of the least that can be seen, in square points
-_LARGEST_AREA, _LEAST_AREA = 400.0, 4.0
+#: area of the bubble of the largest Cook's distance in square points, and as a share of it the least that can be seen
+_LARGEST_AREA, _LEAST_SHARE = 400.0, 0.01
+
+#: of more rows bubbles are smaller, by the root of how many more
+_MANY_ROWS = 500
 
 #: where a label may be beside its bubble, in the order in which places are tried
 _ANGLES = np.deg2rad([45, 135, -45, -135, 0, 180, 90, -90])
@@ -128,8 +131,9 @@ class InfluenceDisplay:
         self.ax_ = ax = axes(type(self).__name__, ax)
         self.figure_ = ax.figure
         is_drawn = np.isfinite(residual) & np.isfinite(cook)
-        largest = cook[is_drawn].max(initial=0.0) or 1.0
-        areas = np.where(is_drawn, np.maximum(_LARGEST_AREA * cook / largest, _LEAST_AREA), 0.0)
+        share = cook / (cook[is_drawn].max(initial=0.0) or 1.0)
+        largest = _LARGEST_AREA / np.sqrt(max(1.0, len(cook) / _MANY_ROWS))
+        areas = np.where(is_drawn, largest * np.maximum(share, _LEAST_SHARE), 0.0)
         style = {"alpha": 0.5, "linewidths": 0, "label": "area: Cook's distance", **kwargs}
         if "c" not in style:
             style.setdefault("color", COLOURS[0])
