@@ -108,7 +108,8 @@ def test_the_gap_is_to_the_best_run_less_its_certificate(runs):
         floor = np.finfo(float).eps * display.optimum
         np.testing.assert_allclose(line.get_ydata(), np.maximum(history["objective"] - display.optimum, floor))
     assert legend(display)[:4] == ["newton", "lbfgs", "clip", "tolerance"]
-    assert display.ax_.get_xlabel() == "passes over the data"
+    labels = display.ax_.get_xlabel(), display.ax_.get_ylabel()
+    assert labels == ("passes over the data", "objective above the optimum")
 
 
 def test_the_optimum_is_that_of_a_much_tighter_run(binary, runs):
@@ -160,6 +161,7 @@ def test_a_run_that_left_all_bounds_is_drawn_as_far_as_it_is_finite(runs):
     assert legend(display)[0] == "a (diverged)"
     assert display.lines_[0].get_markevery() == [len(objective) - 2]
     assert display.optimum == verdict.objective
+    assert display.ax_.get_ylabel() == "objective above the least of these runs"
 
 
 def test_labels_tell_runs_apart(binary, diabetes, runs):

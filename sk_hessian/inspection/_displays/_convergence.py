@@ -16,6 +16,9 @@ _Y_LABELS = {
     "gradient_norm": "largest absolute entry of the gradient",
 }
 
+#: the same of a gap where no run is known to have come near an optimum
+_RELATIVE_LABEL = "objective above the least of these runs"
+
 _LINE_STYLES = ("-", "--", "-.", ":")
 
 #: scales of the same objective differ by less than this share, even where X is in single precision
@@ -98,9 +101,16 @@ class ConvergenceDisplay:
     @property
     def optimum(self):
         """See the class."""
-        verdict = min(self.verdicts.values(), key=lambda verdict: verdict.objective)
-        certified = verdict.status == "optimal" and np.isfinite(verdict.decrement)
-        return verdict.objective - (verdict.decrement if certified else 0.0)
+        verdict = self._best
+        return verdict.objective - (verdict.decrement if self._is_certified() else 0.0)
+
+    @property
+    def _best(self):
+        return min(self.verdicts.values(), key=lambda verdict: verdict.objective)
+
+    def _is_certified(self):
+        """Whether the best run is known to be near an optimum."""
+        return self._best.status == "optimal" and np.isfinite(self._best.decrement)
 
     def curve(self, label, x="iteration", y="objective_gap"):
         """The data of one curve, before the floor.
@@ -162,7 +172,8 @@ class ConvergenceDisplay:
             for (label, (along, height)), style in zip(curves.items(), styles, strict=False)
         ]
         self._draw_levels(curves, y, floor)
-        ax.set(xlabel=_X_LABELS[x], ylabel=_Y_LABELS[y], yscale="log")
+        is_relative = y == "objective_gap" and not self._is_certified()
+        ax.set(xlabel=_X_LABELS[x], ylabel=_RELATIVE_LABEL if is_relative else _Y_LABELS[y], yscale="log")
         self._scale_x(curves, x)
         ax.legend(title=name)
         return self
