@@ -6,7 +6,8 @@ from sklearn.metrics import accuracy_score
 from sklearn.utils.validation import check_is_fitted
 
 from sk_hessian import _validation
-from sk_hessian._base import Classifier, OffsetModel, class_indices, restored_on_failure
+from sk_hessian._base import Classifier, class_indices, restored_on_failure
+from sk_hessian.linear_model._linear_model import OffsetModel
 
 
 class LogisticRegression(Classifier, OffsetModel):
