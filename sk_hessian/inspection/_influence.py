@@ -6,7 +6,7 @@ import numpy as np
 from scipy.linalg import eigh
 
 from sk_hessian.inspection._fitted import Fitted
-from sk_hessian.inspection._removal import Removal, kept_rows, spread
+from sk_hessian.inspection._removal import Removal, kept_rows, rows_in_memory, spread
 
 #: rows that a printed table lists
 _MOST_SHOWN = 5
@@ -179,13 +179,21 @@ def influence(
     if X_test is None and offset_test is not None:
         raise ValueError("offset_test needs X_test and y_test")
     fitted = Fitted(estimator, X, y, sample_weight, offset=offset)
+    rows_in_memory(fitted.objective)
     loss = fitted.loss
     if loss.has_dispersion and loss.n_outputs > 1:
         raise ValueError(f"y has {loss.n_outputs} targets, each with a variance of its own: fit and pass one at a time")
     fitted.require_optimum("influence")
-    test = None if X_test is None else Fitted(estimator, X_test, y_test, offset=offset_test).objective
+    test = None if X_test is None else _test_objective(estimator, X_test, y_test, offset_test)
     kind = curvature or ("observed" if loss.convex else "expected")
     return _Rows(fitted, kind, test).influence(kept_rows(sample_weight, fitted.objective.n_rows))
+
+
+def _test_objective(estimator, X_test, y_test, offset_test):
+    try:
+        return Fitted(estimator, X_test, y_test, offset=offset_test).objective
+    except ValueError as error:
+        raise ValueError(f"X_test, y_test: {error}") from error
 
 
 class _Rows:

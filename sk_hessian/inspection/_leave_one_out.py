@@ -8,7 +8,7 @@ import numpy as np
 from scipy.linalg import eigh
 
 from sk_hessian.inspection._fitted import Fitted
-from sk_hessian.inspection._removal import Removal, kept_rows, spread
+from sk_hessian.inspection._removal import Removal, kept_rows, rows_in_memory, spread
 from sk_hessian.objectives import BinaryCrossEntropy, GLMObjective, SoftmaxCrossEntropy, TweedieLoss
 from sk_hessian.solvers import minimize
 
@@ -17,6 +17,9 @@ _MOST_LEVERAGE = 0.9
 
 #: the same for a squared loss, whose Newton step is exact but for the digits that 1 - leverage loses
 _MOST_EXACT_LEVERAGE = 1 - 1e-6
+
+#: the same for how far a step moves the row's own prediction, in units over which the curvature changes e-fold
+_MOST_MOVE = 1.0
 
 #: Newton steps at the end of a fit; the second one takes back the rounding of an ill-conditioned first
 _POLISHING_STEPS = 2
@@ -102,9 +105,10 @@ def leave_one_out(estimator, X, y, *, sample_weight=None, offset=None, scoring=N
     """Approximate leave-one-out predictions, from one factor of the Hessian and one pass over the rows.
 
     Each row's raw prediction moves by one Newton step in the row's own curvature. For a squared loss that is exact
-    (PRESS [1]_, [2]_); for other losses it is the approximation of [3]_. Rows whose leverage is above 0.9, or whose
-    step leaves the domain of the loss, are left out in earnest and the model is fitted to the others. The total
-    penalty is held fixed: that of the objective times the sum of the weights.
+    (PRESS [1]_, [2]_); for other losses it is the approximation of [3]_. Rows whose leverage is above 0.9, and rows
+    whose step leaves the domain of the loss or moves their own prediction so far that the curvature changes e-fold, are
+    left out in earnest and the model is fitted to the others. The total penalty is held fixed: that of the objective
+    times the sum of the weights.
 
     Parameters
     ----------
@@ -143,7 +147,7 @@ def leave_one_out(estimator, X, y, *, sample_weight=None, offset=None, scoring=N
     >>> X, y = load_breast_cancer(return_X_y=True)
     >>> rows = leave_one_out(LogisticRegression().fit(X, y), X, y)
     >>> round(rows.score, 3), rows.n_refitted
-    (0.954, 0)
+    (0.954, 3)
     """
     if scoring is not None and not callable(scoring):
         raise TypeError(f"scoring must be a callable scoring(y, predictions) or None, got {scoring!r}")
@@ -247,7 +251,7 @@ class _HeldOut:
 
     def __init__(self, fitted, sample_weight):
         self.objective, self.loss, self.fitted = fitted.objective, fitted.loss, fitted
-        self.y = self.objective.rows.y
+        self.y = rows_in_memory(self.objective).y
         self.kept = kept_rows(sample_weight, self.objective.n_rows)
         self.weight = np.ones(self.objective.n_rows)
         if np.ndim(sample_weight) > 0:
@@ -282,13 +286,14 @@ class _HeldOut:
 
         def terms(terms):
             removal = Removal(terms, k)
-            return removal.raw, removal.largest
+            moves = np.abs(self.loss.without_shift(removal.raw - terms.raw)) / self.loss.predictor_unit(terms.raw)
+            return removal.raw, removal.largest, moves.max(axis=1)
 
-        raw, largest = self.objective.gather_terms(theta, factor, terms)
+        raw, largest, moves = self.objective.gather_terms(theta, factor, terms)
         with np.errstate(over="ignore", invalid="ignore"):
             outside = ~np.isfinite(self.loss.value(self.y, raw))
         most = _MOST_EXACT_LEVERAGE if self.is_exact else _MOST_LEVERAGE
-        self.refitted = outside | (largest > most)
+        self.refitted = outside | (largest > most) | (moves > _MOST_MOVE)
         for row in np.flatnonzero(self.refitted):
             raw[row] = self.refit(theta, row)
         return raw
@@ -328,10 +333,7 @@ class _HeldOut:
         if self.is_classifier:
             return float(self.weight @ self._is_right(raw) / self.weight.sum())
         if isinstance(self.loss, TweedieLoss) and isinstance(self.objective, GLMObjective):
-            null = np.tile(self.loss.null_raw(self.y, self.weight), (len(self.y), 1))
-            best = self.loss.saturated(self.y)
-            left, whole = (self.weight @ (self.loss.value(self.y, z) - best) for z in (raw, null))
-            return float(_explained(left, whole))
+            return self.loss.explained(self.y, raw, self.weight, self.objective.rows.offset)
         y = self.y.reshape(len(self.y), -1)
         residual = y - self.loss.inverse_link(raw)
         centred = y - self.weight @ y / self.weight.sum()
@@ -419,11 +421,7 @@ class _Path:
         fitted.theta = objective.start()
         factor = fitted.exact_factor("observed")
         shares, Q = eigh(factor.inner.congruence(objective.penalty_within(factor)), driver="evd")
-        rounding = len(shares) * np.finfo(float).eps
-        shares = np.where(shares > rounding, np.minimum(shares, 1.0), 0.0)[:, None]
-        bends = 1 - shares + alphas / typical * shares
-        least = np.where(alphas > 0, 0.0, rounding)
-        inverse = np.where(bends > least, 1 / np.where(bends > least, bends, 1.0), 0.0)
+        inverse = _inverse_bends(shares[:, None], alphas / typical)
         moves = -inverse * (Q.T @ factor.transpose(fitted.gradient))[:, None]
 
         def terms(terms):
@@ -440,3 +438,12 @@ class _Path:
         held_out = _HeldOut(fitted, self.sample_weight)
         columns = raw.T[:, :, None]
         return np.array([held_out.loss_of(z) for z in columns]), np.array([held_out.score(z) for z in columns])
+
+
+def _inverse_bends(shares, ratios):
+    """1 / (1 - share + ratio share), and zero where that is rounding: there is no penalty, and nothing in the data."""
+    rounding = len(shares) * np.finfo(float).eps
+    shares = np.where(shares > rounding, np.minimum(shares, 1.0), 0.0)
+    bends = 1 - shares + ratios * shares
+    bends[(bends <= rounding) & (ratios == 0)] = np.inf
+    return 1 / bends

@@ -67,6 +67,21 @@ class Removal:
         return self.terms.raw + np.einsum("nab,nb->na", self.reach, self.slope)
 
 
+def rows_in_memory(objective):
+    """The rows of an objective.
+
+    Raises
+    ------
+    ValueError
+        For rows that come in parts.
+    """
+    if not objective.rows.in_memory:
+        raise ValueError(
+            "X must be in memory or memory-mapped, for there is a result for each row; pass some of the parts"
+        )
+    return objective.rows
+
+
 def kept_rows(sample_weight, n_kept):
     """Which rows of the user the objective has: those of weight zero are left out, shape (n_rows,) of bool."""
     weight = np.asarray(1.0 if sample_weight is None else sample_weight, dtype=float)

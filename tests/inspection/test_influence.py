@@ -16,6 +16,7 @@ from sk_hessian.linear_model import (
     TweedieRegressor,
 )
 from sk_hessian.neural_network import MLPClassifier, MLPRegressor
+from sk_hessian.objectives import Blocks
 from tests.estimators import UNPENALISED, convergence_warnings, target
 
 LOG = sm.families.links.Log()
@@ -243,6 +244,22 @@ def test_the_change_of_a_test_loss(name, model, error, rng):
     assert (changes < 0).any()
 
 
+def test_an_offset_is_part_of_the_predictor(rng):
+    X, y = table("Poisson", rng, 90)
+    offset = rng.normal(size=90)
+    model = PoissonRegressor(alpha=0, tol=1e-10).fit(X[:60], y[:60], offset=offset[:60])
+    test = {"X_test": X[60:], "y_test": y[60:], "offset_test": offset[60:]}
+    ours = influence(model, X[:60], y[:60], offset=offset[:60], **test)
+    fit = sm.GLM(y[:60], with_constant(X[:60]), family=sm.families.Poisson(), offset=offset[:60]).fit(tol=1e-14)
+    theirs = fit.get_influence()
+    assert_close(ours.cooks_distance, theirs.cooks_distance[0])
+    assert_close(ours.dfbetas, theirs.dfbetas)
+    mean = model.predict(X[60:], offset=offset[60:])
+    change = ours.parameter_change @ with_constant(X[60:]).T
+    expected = (change * (mean - y[60:]) + 0.5 * change**2 * mean).mean(axis=1)
+    assert_close(ours.test_loss_change, expected)
+
+
 # -- units, containers, weights ---------------------------------------------------------------------------------------
 
 
@@ -394,6 +411,10 @@ def test_bad_arguments_are_named(rng):
         influence(model, X, y, X_test=X)
     with pytest.raises(ValueError, match="offset_test needs X_test"):
         influence(model, X, y, offset_test=y)
+    with pytest.raises(ValueError, match="X_test, y_test: X has 2 features"):
+        influence(model, X, y, X_test=X[:, :2], y_test=y)
+    with pytest.raises(ValueError, match="X must be in memory or memory-mapped"):
+        influence(model, Blocks([(X, y)]), None)
     with pytest.raises(ValueError, match="not at the optimum for these rows"):
         influence(model, X, y[::-1])
     Y = np.stack([y, y**2], axis=1)

@@ -357,3 +357,15 @@ def test_pearson_residuals_estimate_the_dispersion(power, rng):
         phi = 1.0 if power == 1 else 0.5
         y = DISTRIBUTIONS[power](mean, phi).rvs(size=200_000, random_state=rng).astype(float)
     assert TweedieLoss(power).pearson(y, raw).mean() == pytest.approx(phi, rel=0.03)
+
+
+def test_pearson_residuals_of_classes_and_of_a_robust_loss(rng):
+    loss, raw = SoftmaxCrossEntropy(3), 3 * rng.normal(size=(20, 3))
+    y, probability = targets(loss, 20, rng), loss.inverse_link(raw)
+    expected = ((y[:, None] == np.arange(3)) - probability) ** 2 / probability
+    np.testing.assert_allclose(loss.pearson(y, raw), expected)
+    # the own class is all but certain: its complement keeps its digits
+    certain = loss.pearson(np.array([0]), np.array([[50.0, 0.0, 0.0]]))
+    np.testing.assert_allclose(certain[0], [4 * np.exp(-100), np.exp(-50), np.exp(-50)], rtol=1e-12)
+    raw = np.array([[1.0, np.log(2.0)], [4.0, np.log(2.0)]])
+    np.testing.assert_allclose(HuberLoss().pearson(np.array([3.0, -4.0]), raw), [[1.0], [16.0]])
