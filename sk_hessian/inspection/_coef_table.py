@@ -181,7 +181,7 @@ def coef_table(
     estimator : fitted linear model of sk_hessian
         With the verdict ``optimal``.
     X, y
-        The rows that it was fitted on.
+        The rows that it was fitted on, in memory (or X a memory map).
     sample_weight, offset : array-like of shape (n_samples,), optional
         Those of the fit.
     cov : {"auto", "expected", "observed", "sandwich", "laplace"}
@@ -238,6 +238,8 @@ def coef_table(
             f"coef_table is for linear models, not for {fitted.name}: single weights of a network are not identified. "
             "Use inspection.laplace for the uncertainty of its predictions"
         )
+    if not fitted.objective.rows.in_memory:
+        raise ValueError("X must be in memory for coef_table: an array, a memory map, a data frame or a sparse matrix")
     fitted.require_optimum("coef_table")
     _require_determined(fitted)
     row_weights = RowWeights.of(fitted.objective, sample_weight, weights)

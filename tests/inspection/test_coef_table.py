@@ -22,6 +22,7 @@ from sk_hessian.linear_model import (
     TweedieRegressor,
 )
 from sk_hessian.neural_network import MLPRegressor
+from sk_hessian.objectives import Blocks
 from tests.estimators import ESTIMATORS, UNPENALISED, convergence_warnings, target
 
 TOL = 1e-9
@@ -232,8 +233,10 @@ def test_an_offset_is_that_of_statsmodels(rng):
     model = fit(PoissonRegressor(alpha=0), X, y, offset=np.log(exposure))
     table = coef_table(model, X, y, offset=np.log(exposure))
     assert_same_table(table, glm("PoissonRegressor", X, y, offset=np.log(exposure)))
-    with pytest.raises(ValueError, match="not at the optimum for these rows"):
+    with pytest.raises(ValueError, match="was fitted with an offset: pass it as offset"):
         coef_table(model, X, y)
+    with pytest.raises(ValueError, match="not at the optimum for these rows"):
+        coef_table(model, X, y, offset=exposure)
 
 
 # -- against the formulas ---------------------------------------------------------------------------------------------
@@ -412,8 +415,6 @@ def test_a_tweedie_power_without_a_density_has_errors_but_no_likelihood(rng):
 
 # -- metamorphic ------------------------------------------------------------------------------------------------------
 
-COVS = {True: ("sandwich", "laplace"), False: ("expected", "observed", "sandwich")}
-
 #: numbers and arrays that must not depend on how the same rows are given
 _FIGURES = ("estimate", "std_error", "statistic", "p_value", "lower", "upper", "covariance", "df", "n_samples")
 _FIGURES += ("effective_df", "df_resid", "dispersion", "log_likelihood", "deviance", "aic", "bic")
@@ -429,10 +430,10 @@ def assert_equal_tables(a, b, names=_FIGURES, rtol=1e-6):
         np.testing.assert_allclose(left, right, rtol=rtol, atol=rtol * size, err_msg=name)
 
 
-def covs(name, penalised):
-    if name == "HuberRegressor":
-        return ("sandwich",)
-    return COVS[penalised and name != "LinearRegression"]
+def covs(model, X, y):
+    """The covariances that a fit of this model has."""
+    objective = model.fitted_objective(X, y)[0]
+    return [cov for cov, kind in KINDS.items() if not kind.refuse(objective.loss, objective.penalty.any(), False)]
 
 
 @every_fit
@@ -447,7 +448,7 @@ def test_frequencies_are_repeated_rows_and_forms_do_not_matter(name, penalised, 
         "sparse": (sp.csr_array(X), y, weight, groups),
         "permuted": (X[order], y[order], weight[order], groups[order]),
     }
-    for cov in (*covs(name, penalised), "groups"):
+    for cov in (*covs(fit(model, X, y), X, y), "groups"):
 
         def table(X, y, weight, groups, cov=cov):
             chosen = {"cov_groups": groups} if cov == "groups" else {"cov": cov}
@@ -684,6 +685,21 @@ def test_parameters_of_the_loss_have_no_expected_information():
     loss = SimpleNamespace(has_likelihood=True, has_dispersion=False, n_constants=1)
     assert "no closed form for this loss's own parameters" in KINDS["expected"].refuse(loss, False, False)
     assert KINDS["observed"].refuse(loss, False, False) is None
+
+
+def test_rows_in_parts_are_refused(rng):
+    X, y, _, _ = data("LinearRegression", rng)
+    blocks = Blocks([(X[:70], y[:70]), (X[70:], y[70:])])
+    with pytest.raises(ValueError, match="X must be in memory for coef_table"):
+        coef_table(LinearRegression().fit(blocks), blocks, None)
+
+
+def test_a_memory_map_is_a_table_in_memory(rng, tmp_path):
+    X, y, _, _ = data("PoissonRegressor", rng)
+    np.save(tmp_path / "X.npy", X)
+    mapped = np.load(tmp_path / "X.npy", mmap_mode="r")
+    model = fit(PoissonRegressor(alpha=0.1), X, y)
+    assert_equal_tables(coef_table(model, mapped, y), coef_table(model, X, y), rtol=1e-12)
 
 
 def test_networks_are_refused(rng):
