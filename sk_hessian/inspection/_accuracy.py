@@ -25,6 +25,9 @@ _DISPLACEMENTS = 200
 #: displacement of the start of the run of L-BFGS from the fit, in standardised units
 _DISTANCE = 0.3
 
+#: its most iterations
+_MOST_ITERATIONS = 200
+
 _COLUMNS = ("spectral_error", "lowest", "highest", "condition_number", "decrement_share")
 
 
@@ -148,9 +151,9 @@ def hessian_accuracy(
         Of "subsampled" (expected curvature of a random sample of the rows, as of ``Newton(hessian="subsampled")``),
         "diagonal" (of the expected curvature, in standardised units), "kronecker" (features x outputs of a softmax or
         multi-output model, or one per layer of a network [1]_, as preconditioners take it), "gauss-newton" (the
-        expected curvature), "lbfgs" (the matrix of the last pairs of a run of L-BFGS [2]_, started at a random distance of
-        about 0.3 standardised units from the fit and preconditioned by a diagonal) and "exact". By default the first
-        five, but for what the model does not have.
+        expected curvature), "lbfgs" (the matrix of the last pairs of a run of L-BFGS [2]_, started about 0.3
+        standardised units from the fit and preconditioned by a diagonal) and "exact". By default the first five, but
+        for what the model does not have.
     share : float, default=0.1
         Share of the rows of "subsampled".
     memory : int, default=10
@@ -301,7 +304,7 @@ class _Source:
         )
         solver = LBFGS(memory=self._memory, subsample=None, precondition="diagonal")
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-            minimize(objective, start, solver, callback=lambda state: points.append(state.x.copy()))
+            minimize(objective, start, solver, max_iter=_MOST_ITERATIONS, callback=lambda s: points.append(s.x.copy()))
             slopes = [self.units.transpose(objective.value_and_gradient(x)[1]) for x in [start, *points]]
         steps = self.units.from_theta(np.diff([start, *points], axis=0).T).T
         pairs = list(zip(steps, np.diff(slopes, axis=0), strict=True))

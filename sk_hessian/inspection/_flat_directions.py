@@ -16,7 +16,7 @@ _ROUNDING = 1e-12
 _TINY = 1e-6
 
 #: parameters up to which all eigenvectors are affordable
-MAX_DENSE = 3000
+MAX_DENSE = 2000
 
 #: terms that a sentence lists
 _MOST_TERMS = 6
@@ -84,7 +84,7 @@ def flat_directions(estimator, X, y, *, sample_weight=None, tolerance=1e-6, **fi
     Raises
     ------
     ValueError, TypeError
-        For bad rows, a tolerance outside (0, 1), more than 3000 parameters, and a Hessian that is not finite.
+        For bad rows, a tolerance outside (0, 1), more than 2000 parameters, and a Hessian that is not finite.
 
     References
     ----------

@@ -60,7 +60,7 @@ class Spectrum:
     n_products : int
         Products with the matrix that were used; zero where it was formed.
     eigenvectors : ndarray of shape (size, n_values) or None
-        One column for each value, where asked for.
+        One column for each value, in the coordinates of ``units``, where asked for.
     parameter_names : list of str or None
         What the rows of the matrix belong to, where that is known.
     """
@@ -267,7 +267,7 @@ def _of_estimator(fitted, kind, units):
 def _of_matrix(H, units):
     names = getattr(H, "parameter_names", None)
     if not (sparse.issparse(H) or isinstance(H, LinearOperator)):
-        H = np.asarray(H, dtype=float)
+        H = _as_array(H)
     if H.ndim != 2 or H.shape[0] != H.shape[1] or H.shape[0] == 0:
         raise ValueError(f"the matrix must be square and not empty, got shape {H.shape}")
     operator = _Counted(aslinearoperator(H))
@@ -282,6 +282,16 @@ def _of_matrix(H, units):
             return operator.matmat(np.eye(H.shape[0]))
 
     return _Source(operator, toarray, names) if units == "raw" else _unit_diagonal(H, operator, toarray, names)
+
+
+def _as_array(H):
+    try:
+        return np.asarray(H, dtype=float)
+    except (TypeError, ValueError):
+        raise TypeError(
+            "estimator must be a fitted one of sk_hessian, a square matrix of numbers or a LinearOperator, "
+            f"got {type(H).__name__}"
+        ) from None
 
 
 def _unit_diagonal(H, operator, toarray, names):
@@ -446,14 +456,16 @@ def _tridiagonal(operator, start, n_steps):
     for j in range(n_steps):
         bent = operator.matvec(basis[j])
         alphas.append(basis[j] @ bent)
+        if j + 1 == n_steps:
+            break
         for _ in range(2):
             bent = bent - basis[: j + 1].T @ (basis[: j + 1] @ bent)
         beta = np.linalg.norm(bent)
-        if j + 1 == n_steps or beta <= np.finfo(float).eps * start.size * max(map(abs, alphas + betas)):
-            return np.array(alphas), np.array(betas)
+        if beta <= np.finfo(float).eps * start.size * max(map(abs, alphas + betas)):
+            break
         betas.append(beta)
         basis[j + 1] = bent / beta
-    raise AssertionError("unreachable: the last step returns")
+    return np.array(alphas), np.array(betas)
 
 
 def _smoothed(nodes, weights):

@@ -35,7 +35,7 @@ class StationaryPoint:
         The same in a sentence.
     decrement : float
         Half the squared gradient over the curvature, the size of what a Newton step would gain, as a share of the
-        objective's scale.
+        objective's scale; over one, the unit of the coordinates, along flat directions and beyond 1000 parameters.
     n_negative : int
         Directions of negative curvature; at least so many where ``is_exact`` is false.
     n_flat : int

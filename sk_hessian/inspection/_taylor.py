@@ -6,8 +6,9 @@ from functools import cached_property
 import numpy as np
 from scipy.sparse.linalg import cg
 
-from sk_hessian.inspection._flat_directions import MAX_DENSE, finite
+from sk_hessian.inspection._flat_directions import finite
 from sk_hessian.inspection._hessian import KINDS, HessianOperator, check_kind, check_point, locate
+from sk_hessian.inspection._spectrum import MAX_DENSE
 from sk_hessian.inspection._standardised import Standardised, accuracy
 from sk_hessian.inspection._stationary_point import two_ends
 from sk_hessian.objectives import Objective
@@ -111,9 +112,10 @@ class TaylorModel:
         """
         units = Standardised(self.objective, self.theta0)
         kind, slope = KINDS[self.hessian.kind], units.transpose(self.gradient)
-        zero = accuracy(self.objective)[1]
-        solve = _by_eigenvalues if self.theta0.size <= MAX_DENSE else _by_products
-        step = solve(units, kind, slope, zero)
+        if self.theta0.size <= MAX_DENSE:
+            step = _by_eigenvalues(units, kind, slope, self.objective.noise(self.theta0, self.value))
+        else:
+            step = _by_products(units, kind, slope)
         return None if step is None else self.theta0 - units.to_theta(step)
 
     def radius(self, tolerance=0.1, direction=None):
@@ -220,22 +222,27 @@ def taylor_model(estimator, X=None, y=None, *, theta=None, sample_weight=None, k
     return TaylorModel(theta0, value, gradient, H, objective, H.parameter_names)
 
 
-def _by_eigenvalues(units, kind, slope, zero):
-    """H^-1 slope in standardised units, without flat directions; None where the model has no minimum."""
+def _by_eigenvalues(units, kind, slope, noise):
+    """H^-1 slope in standardised units, without flat directions; None where the model has no minimum.
+
+    Along flat directions a slope is rounding that would not change the value beyond its ``noise`` if they were curved.
+    """
     values, vectors = np.linalg.eigh(finite(units.matrix(kind, without_symmetries=True)))
     largest = np.abs(values).max()
     along = vectors.T @ slope
     # a small eigenvalue is no rounding where the columns are centred: only what is zero or negative is not divided by
     is_flat = values <= len(values) * np.finfo(float).eps * largest
-    if values[0] < -zero * largest or np.linalg.norm(along[is_flat]) > _ALONG_FLAT * np.linalg.norm(along):
+    rounding = max(_ALONG_FLAT * np.linalg.norm(along), np.sqrt(2 * noise * largest))
+    if values[0] < -accuracy(units.objective)[1] * largest or np.linalg.norm(along[is_flat]) > rounding:
         return None
     return vectors @ np.where(is_flat, 0.0, along / np.where(is_flat, 1.0, values))
 
 
-def _by_products(units, kind, slope, zero):
+def _by_products(units, kind, slope):
     """The same by conjugate gradients."""
     H = units.operator(kind, without_symmetries=True)
     if not (units.objective.convex or kind == "expected"):
+        zero = accuracy(units.objective)[1]
         values = two_ends(H, zero)[0]
         if values[0] < -zero * np.abs(values).max():
             return None

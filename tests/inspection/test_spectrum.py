@@ -1,3 +1,5 @@
+import tracemalloc
+
 import numpy as np
 import pytest
 from scipy import sparse
@@ -139,6 +141,7 @@ def test_twenty_thousand_parameters_in_products_alone(rng):
     y = rng.random(60) > 0.5
     model = LogisticRegression(C=1.0, fit_intercept=False).fit(X, y)
     calls = []
+    tracemalloc.start()
     H = hessian(model, X, y)
     counted = LinearOperator(H.shape, matvec=lambda v: (calls.append(1), H.matvec(v))[1], dtype=float)
     found = spectrum(counted, k=2)
@@ -152,9 +155,15 @@ def test_twenty_thousand_parameters_in_products_alone(rng):
     assert abs(found.trace - trace) < 4 * found.trace_error + 1e-9 * trace
     # two more products check the symmetry
     assert found.n_products == len(calls) < 700
-    same = spectrum(model, X, y)
-    assert not same.is_exact
-    assert len(same.values) == 12
+    standardised = spectrum(LogisticRegression(C=1.0).fit(X, y), X, y, units="standardised", k=2)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 1e8  # 3.2e9 bytes are p x p numbers
+    # unit diagonal: the intercept and the penalised columns
+    assert abs(standardised.trace - 20_001) < 4 * standardised.trace_error
+    assert 0 < standardised.values[0] < 1 < standardised.values[-1]
+    default = spectrum(sparse.diags_array(np.arange(1.0, 1102)))
+    assert (default.is_exact, len(default.values)) == (False, 12)
 
 
 def test_directions_are_named(rng):
@@ -200,9 +209,27 @@ def test_bad_arguments_are_named(rng):
         spectrum(np.triu(np.ones((4, 4))))
     with pytest.raises(ValueError, match="must be finite"):
         spectrum(np.full((2, 2), np.nan))
+    with pytest.raises(TypeError, match="estimator must be a fitted one of sk_hessian, a square matrix of numbers"):
+        spectrum(object())
     identity = LinearOperator((1500, 1500), matvec=lambda v: v, dtype=float)
     with pytest.raises(ValueError, match=r'units="standardised" needs the diagonal'):
         spectrum(identity, units="standardised")
+
+
+@pytest.mark.parametrize("matrix", [np.zeros((3, 3)), np.eye(1), sparse.csr_array((2, 2))])
+def test_trivial_matrices(matrix):
+    found = spectrum(matrix)
+    np.testing.assert_array_equal(found.values, matrix.diagonal())
+    assert np.isfinite(found.density).all()
+    assert found.n_flat == (matrix.diagonal() == 0).sum()
+
+
+def test_the_density_of_a_low_rank_operator_ends_early(rng):
+    values = np.append(np.zeros(1198), [1.0, 2.0])
+    found = spectrum(sparse.diags_array(values), k=2)
+    grid, density = found.density
+    assert np.trapezoid(density, grid) == pytest.approx(1, abs=1e-3)
+    np.testing.assert_allclose(found.values[-2:], [1, 2])
 
 
 def test_a_lower_end_that_lanczos_does_not_resolve_is_left_out():

@@ -184,7 +184,7 @@ def test_the_bias_of_a_unit_that_the_penalty_has_switched_off_is_flat(rng):
 
 
 def test_many_parameters_by_products(rng):
-    p = 1500
+    p = 1100
     curvature = rng.uniform(1, 3, size=p)
     objective = quadratic(curvature, jac=True, hessp=True)
     found = stationary_point(objective, theta=np.zeros(p))

@@ -107,6 +107,14 @@ def test_flat_directions_leave_the_newton_point_where_it_is(rng):
     assert np.abs(taylor.minimiser).max() < 10
 
 
+def test_the_minimiser_at_a_degenerate_fit_is_the_fit(rng):
+    y = rng.normal(size=30)
+    X = np.ones((30, 1))
+    model = LinearRegression().fit(X, y)
+    taylor = taylor_model(model, X, y)
+    np.testing.assert_allclose(taylor.minimiser, taylor.theta0, atol=1e-12)
+
+
 def test_softmax_has_a_newton_point(iris):
     X, y = iris
     model = LogisticRegression().fit(X, y)
