@@ -129,10 +129,12 @@ def test_a_run_at_the_optimum_is_drawn_at_the_rounding_error(diabetes):
 
 def test_zeros_are_drawn_at_the_least_other_value(runs):
     model = runs["newton"]
-    history = model.history_ | {"decrement": np.append(model.history_["decrement"][:-1], 0.0)}
+    decrement = np.concatenate([[np.nan], model.history_["decrement"][1:-1], [0.0]])
+    history = model.history_ | {"decrement": decrement}
     display = draw(ConvergenceDisplay({"a": history}, {"a": model.convergence_}).plot(y="decrement"))
     drawn = display.lines_[0].get_ydata()
-    assert drawn[-1] == history["decrement"][:-1].min()
+    np.testing.assert_array_equal(drawn[:-1], decrement[:-1])
+    assert drawn[-1] == decrement[1:-1].min()
     assert legend(display) == ["a", "tolerance", "zero"]
 
 
@@ -162,6 +164,20 @@ def test_a_run_that_left_all_bounds_is_drawn_as_far_as_it_is_finite(runs):
     assert display.lines_[0].get_markevery() == [len(objective) - 2]
     assert display.optimum == verdict.objective
     assert display.ax_.get_ylabel() == "objective above the least of these runs"
+
+
+def test_without_an_optimum_the_gap_is_to_the_best_run(binary):
+    runs, _ = convergence_warnings(
+        lambda: [LogisticRegression(C=10, solver=name, max_iter=2).fit(*binary) for name in ("newton", "clip")]
+    )
+    display = draw(ConvergenceDisplay.from_estimator(runs))
+    assert display.ax_.get_ylabel() == "objective above the least of these runs"
+    assert legend(display) == ["newton (max_iter)", "clip (max_iter)"]
+    least = min(model.convergence_.objective for model in runs)
+    for line, model in zip(display.lines_, runs, strict=True):
+        gap = model.history_["objective"] - least
+        np.testing.assert_array_equal(line.get_ydata(), np.where(gap > 0, gap, np.nan))
+    assert sum(np.isnan(line.get_ydata()).sum() for line in display.lines_) == 1
 
 
 def test_labels_tell_runs_apart(binary, diabetes, runs):

@@ -141,7 +141,8 @@ class ConvergenceDisplay:
             the rows and the certificate at the end are not in the history, but in ``convergence_.passes``.
         y : {"objective_gap", "decrement", "gradient_norm"}
             "objective_gap": the objective less ``optimum``. What is not above its rounding error is drawn at the
-            rounding error, with a line there.
+            rounding error, with a line there. Where the best run is not "optimal" the gap is to the least objective,
+            the label says so, and that point is not drawn.
             "decrement": the solver's own estimate of the gap, from its latest factor; not the certificate.
         name : str, optional
             Title of the legend.
@@ -164,15 +165,17 @@ class ConvergenceDisplay:
         self.ax_ = ax = axes(type(self).__name__, ax)
         self.figure_ = ax.figure
         curves = {label: self.curve(label, x, y) for label in self.histories}
-        floor = self._floor(curves, y)
+        floor, is_relative = self._floor(curves, y), y == "objective_gap" and not self._is_certified()
+        # a gap to the best run says nothing about how near to the optimum that run is
+        lowest = np.nan if is_relative else floor
         # where curves cover each other the lower one shows between the dashes
         styles = ({"color": c, "linestyle": s} for c, s in zip(cycle(COLOURS), cycle(_LINE_STYLES), strict=False))
         self.lines_ = [
-            self._draw(label, along, np.maximum(height, floor), line_style(style, kwargs))
+            self._draw(label, along, np.where(height <= floor, lowest, height), line_style(style, kwargs))
             for (label, (along, height)), style in zip(curves.items(), styles, strict=False)
         ]
-        self._draw_levels(curves, y, floor)
-        is_relative = y == "objective_gap" and not self._is_certified()
+        if not is_relative:
+            self._draw_levels(curves, y, floor)
         ax.set(xlabel=_X_LABELS[x], ylabel=_RELATIVE_LABEL if is_relative else _Y_LABELS[y], yscale="log")
         self._scale_x(curves, x)
         ax.legend(title=name)

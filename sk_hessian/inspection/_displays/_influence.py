@@ -180,8 +180,9 @@ def _place(ax, texts, radii, points, all_radii):
         clash = np.array([_overlap(box, taken) for box in boxes])
         best = np.argmin(np.where(is_inside, clash, np.inf))
         text.set_position((places[best] - centre) / pixels)
-        # a short line beside a number would look like its sign
-        text.arrow_patch.set_visible(bool(best >= len(_ANGLES)))
+        # a short level line beside a number would look like its sign
+        is_level = np.sin(_ANGLES[best % len(_ANGLES)]).round(12) == 0
+        text.arrow_patch.set_visible(bool(best >= len(_ANGLES) or not is_level))
         taken = np.vstack([taken, boxes[best]])
 
 
