@@ -2,6 +2,13 @@
 
 from sk_hessian.inspection._accuracy import Approximation, HessianAccuracy, hessian_accuracy
 from sk_hessian.inspection._coef_table import CoefTable, coef_table
+from sk_hessian.inspection._displays import (
+    CoefficientDisplay,
+    ConvergenceDisplay,
+    HessianSpectrumDisplay,
+    InfluenceDisplay,
+    LossSurfaceDisplay,
+)
 from sk_hessian.inspection._flat_directions import FlatDirection, flat_directions
 from sk_hessian.inspection._hessian import HessianOperator, hessian
 from sk_hessian.inspection._influence import Influence, influence
@@ -13,12 +20,17 @@ from sk_hessian.inspection._taylor import TaylorModel, taylor_model
 __all__ = [
     "Approximation",
     "CoefTable",
+    "CoefficientDisplay",
+    "ConvergenceDisplay",
     "FlatDirection",
     "HessianAccuracy",
     "HessianOperator",
+    "HessianSpectrumDisplay",
     "Influence",
+    "InfluenceDisplay",
     "LeaveOneOut",
     "LeaveOneOutPath",
+    "LossSurfaceDisplay",
     "Spectrum",
     "StationaryPoint",
     "TaylorModel",
