@@ -284,8 +284,7 @@ class LinearModel(SolvedEstimator):
         coef, intercept = np.atleast_2d(coef).T, np.broadcast_to(self.intercept_, (k,))
         if coef.shape != (objective.n_features, k):
             raise ValueError(f"y has {k} outputs, but the estimator was fitted with {coef.shape[1]}")
-        constants = [np.log(self.scale_)] if objective.loss.n_constants else []
-        return objective.pack(coef, intercept, constants)
+        return objective.pack(coef, intercept, self._fitted_constants())
 
     # -- what a subclass says -------------------------------------------------------------------------------------
 
@@ -307,6 +306,10 @@ class LinearModel(SolvedEstimator):
         """Set the fitted attributes from coefficients (p, k), intercepts (k,) and constants of the loss."""
         self.coef_ = np.ascontiguousarray(coef[:, 0])
         self.intercept_ = float(intercept[0])
+
+    def _fitted_constants(self):
+        """The loss's constants as they were fitted."""
+        return []
 
     # -- start, warnings, prediction ------------------------------------------------------------------------------
 

@@ -16,12 +16,17 @@ class _TweedieModel(RegressorMixin, LinearModel):
         _validation.check_number(self, "alpha", 0)
 
     def _loss(self):
+        """The loss of a prediction."""
         raise NotImplementedError
 
+    def _training_loss(self, y, weight):
+        """The loss of a fit to checked targets."""
+        return self._loss()
+
     def _encode(self, y, weight, reset):
-        loss, y = self._loss(), y.astype(float, copy=False)
-        _validation.check_range(loss, y, type(self).__name__)
-        return y, weight, loss
+        y = y.astype(float, copy=False)
+        _validation.check_range(self._loss(), y, type(self).__name__)
+        return y, weight, self._training_loss(y, weight)
 
     def _strength(self, total_weight):
         return self.alpha
