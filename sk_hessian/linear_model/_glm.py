@@ -43,7 +43,7 @@ class _TweedieModel(RegressorMixin, LinearModel):
         ndarray of shape (n_samples,)
         """
         raw = self._raw_prediction(X)
-        return self._loss().inverse_link(raw)
+        return self._loss().inverse_link(raw[:, None])[:, 0]
 
     def score(self, X, y, sample_weight=None):
         """D^2, the share of the deviance explained: 1 - deviance(model) / deviance(mean).

@@ -795,8 +795,8 @@ class NegativeBinomialLoss(Loss):
 
     def _best_constants(self, y, weight, raw):
         """The c that fits a common mean, by bisection of the slope in a on the logarithm; 0 without overdispersion."""
-        if not self.n_constants:
-            return np.zeros(0)
+        if not (self.n_constants and y.any()):
+            return np.zeros(self.n_constants)
         y, index = np.unique(y, return_inverse=True)
         weight = np.bincount(index, weights=weight)
 
