@@ -149,9 +149,12 @@ class SolvedEstimator(BaseEstimator):
         ConvergenceWarning
             Where ``convergence_.status`` is not "optimal".
         """
+        return self._fit_and_tell(X, y, sample_weight)
+
+    def _fit_and_tell(self, X, y, sample_weight, **row_data):
         with restored_on_failure(self):
-            self._fit(X, y, sample_weight)
-            self._tell(self._advice())
+            self._fit(X, y, sample_weight, **row_data)
+            self._tell(self._advice(), stacklevel=4)
         return self
 
     def _fit(self, X, y, sample_weight):
@@ -181,8 +184,11 @@ class SolvedEstimator(BaseEstimator):
             For bad input, naming the argument.
         NotFittedError
         """
+        return self._objective_and_theta(X, y, sample_weight)
+
+    def _objective_and_theta(self, X, y, sample_weight, **row_data):
         check_is_fitted(self)
-        objective = self._objective_of(X, y, sample_weight, reset=False)
+        objective = self._objective_of(X, y, sample_weight, reset=False, **row_data)
         return objective, self._fitted_theta(objective)
 
     def _objective_of(self, X, y, sample_weight, reset):
@@ -238,9 +244,9 @@ class SolvedEstimator(BaseEstimator):
         verdict = self.convergence_
         return "" if verdict.status in ("optimal", "stopped") else verdict.message
 
-    def _tell(self, advice):
+    def _tell(self, advice, stacklevel=3):
         if advice:
-            warnings.warn(f"{type(self).__name__}: {advice}", ConvergenceWarning, stacklevel=3)
+            warnings.warn(f"{type(self).__name__}: {advice}", ConvergenceWarning, stacklevel=stacklevel)
 
     def _checked_rows(self, X):
         """X for a prediction, an array or a CSR matrix."""
@@ -256,17 +262,18 @@ class SolvedEstimator(BaseEstimator):
 class LinearModel(SolvedEstimator):
     """Fit and raw prediction of all linear models; a subclass says which loss and which penalty."""
 
-    def _fit(self, X, y, sample_weight):
+    def _fit(self, X, y, sample_weight, **row_data):
         self._check_all_parameters()
-        objective = self._objective_of(X, y, sample_weight, reset=True)
+        objective = self._objective_of(X, y, sample_weight, reset=True, **row_data)
         result = self._minimize(objective, self._start(objective), _validation.check_seed(self.random_state))
         self._unpack(objective, *objective.unpack(result.x))
         self._record(result)
 
-    def _objective_of(self, X, y, sample_weight, reset):
-        options = self._target_options()
-        X, y, weight = _validation.check_training_data(self, X, y, sample_weight, reset=reset, **options)
+    def _objective_of(self, X, y, sample_weight, reset, offset=None):
+        options = {"reset": reset, "offset": offset, **self._target_options()}
+        X, y, weight, offset = _validation.check_training_data(self, X, y, sample_weight, **options)
         y, weight, loss = self._encode(y, weight, reset)
+        _validation.check_offset_outputs(offset, loss.n_outputs)
         return GLMObjective(
             X,
             y,
@@ -274,6 +281,7 @@ class LinearModel(SolvedEstimator):
             sample_weight=weight,
             fit_intercept=bool(self.fit_intercept),
             penalty=np.outer(self._penalty_weights(X.shape[1]), np.atleast_1d(self._strength(weight.sum()))),
+            offset=offset,
             feature_names=getattr(self, "feature_names_in_", None),
             class_names=getattr(self, "classes_", None),
         )
@@ -346,5 +354,128 @@ class LinearModel(SolvedEstimator):
 
     def _raw_prediction(self, X):
         """Linear predictor, shape (n,) or (n, k)."""
-        raw = self._checked_rows(X) @ self.coef_.T
+        return self._linear_predictor(self._checked_rows(X))
+
+    def _linear_predictor(self, X):
+        raw = X @ self.coef_.T
         return (raw.toarray() if sparse.issparse(raw) else raw) + self.intercept_
+
+
+class OffsetModel(LinearModel):
+    """Linear models whose fit, predictions and scores take an offset, a known part of the linear predictor."""
+
+    def fit(self, X, y, sample_weight=None, offset=None):
+        """Fit the model.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            float32 and float64 are used as they are, other types converted; a memory map is read in blocks.
+        y : array-like of shape (n_samples,)
+            Target.
+        sample_weight : array-like of shape (n_samples,), optional
+            Non-negative; a row of weight 2 counts like two rows. Where some are zero the other rows of X are copied to
+            memory, even of a memory map.
+        offset : array-like of shape (n_samples,) or (n_samples, n_classes), optional
+            Added to the linear predictor X @ coef + intercept, so on the scale of the link: of exposures, with a log
+            link, the logarithm. A column for each class where they are more than two.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError, TypeError
+            For bad input, naming the argument. The estimator is then as it was before.
+
+        Warns
+        -----
+        ConvergenceWarning
+            Where ``convergence_.status`` is not "optimal".
+        """
+        return self._fit_and_tell(X, y, sample_weight, offset=offset)
+
+    def _fit(self, X, y, sample_weight, offset):
+        super()._fit(X, y, sample_weight, offset=offset)
+        self.has_offset_ = offset is not None
+
+    def fitted_objective(self, X, y, sample_weight=None, offset=None):
+        """The objective on the rows that the estimator was fitted on, and the fitted parameters.
+
+        What `sk_hessian.inspection` looks at; nothing is kept.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        y : array-like of shape (n_samples,)
+        sample_weight : array-like of shape (n_samples,), optional
+            Rows of weight zero are left out.
+        offset : array-like of shape (n_samples,) or (n_samples, n_classes), optional
+            As of `fit`.
+
+        Returns
+        -------
+        objective : sk_hessian.objectives.Objective
+        theta : ndarray of shape (n_parameters,)
+
+        Raises
+        ------
+        ValueError, TypeError
+            For bad input, naming the argument.
+        NotFittedError
+        """
+        return self._objective_and_theta(X, y, sample_weight, offset=offset)
+
+    def d2_score(self, X, y, sample_weight=None, offset=None):
+        """D^2, the share of the deviance explained: 1 - deviance(model) / deviance(best constant).
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        y : array-like of shape (n_samples,)
+        sample_weight : array-like of shape (n_samples,), optional
+            Rows of weight zero are left out.
+        offset : array-like of shape (n_samples,) or (n_samples, n_classes), optional
+            As of `fit`; the constant of least deviance beside it is what the model is compared with.
+
+        Returns
+        -------
+        float
+            At most 1. Where no model can improve on the constant: 1.0 for a model as good, else 0.0.
+
+        Raises
+        ------
+        ValueError, TypeError
+            For bad input, naming the argument.
+        """
+        check_is_fitted(self)
+        options = {"reset": False, "offset": offset, **self._target_options()}
+        X, y, weight, offset = _validation.check_training_data(self, X, y, sample_weight, **options)
+        y, _, loss = self._encode(y, weight, reset=False)
+        loss = self._loss_of_predictions(loss)
+        raw = self._beside(self._linear_predictor(X), offset).reshape(len(y), -1)
+        return loss.explained(y, raw, weight, offset)
+
+    def _loss_of_predictions(self, loss):
+        """The loss as a function of predictions alone, from that of the fit."""
+        return loss
+
+    def _raw_prediction(self, X, offset=None):
+        """See `LinearModel._raw_prediction`; plus the offset."""
+        X = self._checked_rows(X)
+        return self._beside(self._linear_predictor(X), _validation.check_offset(offset, X))
+
+    def _beside(self, raw, offset):
+        """Raw predictions plus an offset; a warning where there is none but the fit had one."""
+        if offset is not None:
+            _validation.check_offset_outputs(offset, 1 if raw.ndim == 1 else raw.shape[1])
+            return raw + offset.reshape(raw.shape)
+        if self.has_offset_:
+            warnings.warn(
+                f"{type(self).__name__} was fitted with an offset, and is used here without: predictions are those for "
+                "offset=0. Pass offset, or zeros if that is meant",
+                UserWarning,
+                stacklevel=4,
+            )
+        return raw

@@ -13,6 +13,9 @@ from sk_hessian.objectives import BinaryCrossEntropy, HuberLoss, SoftmaxCrossEnt
 #: span of integer labels up to which they are counted rather than sorted
 _COUNTED = 10_000
 
+#: offsets beyond are no linear predictor's: their squares, times those of y, overflow
+_LARGEST_OFFSET = 1e100
+
 #: Huber's sigma stays at so many roundings of y's spread, as in scikit-learn
 _ROUNDINGS = 10
 
@@ -61,20 +64,62 @@ def check_seed(random_state):
     return state.randint(2**32, dtype=np.uint64)
 
 
-def check_training_data(estimator, X, y, sample_weight, **options):
-    """X, y and weights without the rows of weight zero; y and weights float or as they are, X float and not copied.
+def check_training_data(estimator, X, y, sample_weight, *, offset=None, **options):
+    """X, y, weights and offset without the rows of weight zero; X float and not copied, y float or as it is.
 
     Parameters
     ----------
+    offset : array-like, optional
+        None stays None.
     options : dict
         Options of `validate_data`: for y, and ``reset``.
     """
     X, y = validate_data(estimator, X, y, accept_sparse="csr", dtype=[np.float64, np.float32], **options)
-    weight = check_weight(sample_weight, X)
+    weight, offset = check_weight(sample_weight, X), check_offset(offset, X)
     if (weight == 0).any():
         keep = weight > 0
         X, y, weight = X[keep], y[keep], weight[keep]
-    return X, y, weight
+        offset = None if offset is None else offset[keep]
+    return X, y, weight, offset
+
+
+def check_offset(offset, X):
+    """``offset`` as a float array of shape (n,) or (n, k), None for None.
+
+    Raises
+    ------
+    ValueError
+        For another shape, nan or infinity.
+    """
+    if offset is None:
+        return None
+    offset = check_array(offset, ensure_2d=False, dtype=np.float64, input_name="offset")
+    if offset.ndim not in (1, 2) or len(offset) != X.shape[0]:
+        raise ValueError(f"offset must have one entry for each of the {X.shape[0]} rows, got shape {offset.shape}")
+    largest = np.abs(offset).max()
+    if largest > _LARGEST_OFFSET:
+        raise ValueError(
+            f"offset is too large, up to {largest:.3g}: it is added to the linear predictor, on the scale of the link "
+            "(for exposures their logarithm)"
+        )
+    return offset
+
+
+def check_offset_outputs(offset, n_outputs):
+    """Refuse an ``offset`` that does not fit so many raw predictions for each row.
+
+    Raises
+    ------
+    ValueError
+    """
+    if offset is None or offset.shape[1:] == ((n_outputs,) if n_outputs > 1 else ()):
+        return
+    if n_outputs == 1:
+        raise ValueError(f"offset must be 1-D, one number for each row, got shape {offset.shape}")
+    shape = (len(offset), n_outputs)
+    what = f"got shape {offset.shape}"
+    what = "one number for each row would move all classes alike, and change nothing" if offset.ndim == 1 else what
+    raise ValueError(f"offset must have a column for each class, shape {shape}: {what}")
 
 
 def check_weight(sample_weight, X):

@@ -2,14 +2,13 @@
 
 import numpy as np
 from sklearn.base import RegressorMixin
-from sklearn.utils import check_array, check_consistent_length
 
 from sk_hessian import _validation
-from sk_hessian._base import LinearModel
+from sk_hessian._base import OffsetModel
 from sk_hessian.objectives import TweedieLoss
 
 
-class _TweedieModel(RegressorMixin, LinearModel):
+class _TweedieModel(RegressorMixin, OffsetModel):
     """What the GLMs share; a subclass says which loss."""
 
     def _check_parameters(self):
@@ -31,44 +30,40 @@ class _TweedieModel(RegressorMixin, LinearModel):
     def _strength(self, total_weight):
         return self.alpha
 
-    def predict(self, X):
+    def predict(self, X, offset=None):
         """Predict the mean of the target.
 
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        offset : array-like of shape (n_samples,), optional
+            As of `fit`; without one the means are those for offset 0, for example of one unit of exposure.
 
         Returns
         -------
         ndarray of shape (n_samples,)
+
+        Warns
+        -----
+        UserWarning
+            Without an offset where the fit had one.
         """
-        raw = self._raw_prediction(X)
+        raw = self._raw_prediction(X, offset)
         return self._loss().inverse_link(raw[:, None])[:, 0]
 
-    def score(self, X, y, sample_weight=None):
-        """D^2, the share of the deviance explained: 1 - deviance(model) / deviance(mean).
+    def score(self, X, y, sample_weight=None, offset=None):
+        """`d2_score`.
 
         Parameters
         ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-        y : array-like of shape (n_samples,)
-        sample_weight : array-like of shape (n_samples,), optional
+        X, y, sample_weight, offset
+            As of `d2_score`.
 
         Returns
         -------
         float
         """
-        raw = self._raw_prediction(X)
-        y = check_array(y, ensure_2d=False, dtype=float, input_name="y")
-        check_consistent_length(raw, y)
-        loss, weight = self._loss(), _validation.check_weight(sample_weight, raw[:, None])
-        _validation.check_range(loss, y, type(self).__name__)
-        saturated = loss.saturated(y)
-        constant = np.tile(loss.null_raw(y, weight), (len(y), 1))
-        with np.errstate(over="ignore"):
-            model = weight @ (loss.value(y, raw[:, None]) - saturated)
-            null = weight @ (loss.value(y, constant) - saturated)
-        return float(1 - model / null)
+        return self.d2_score(X, y, sample_weight, offset)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
@@ -110,6 +105,8 @@ class PoissonRegressor(_TweedieModel):
         The verdict: status, decrement, passes over X, flat directions, separation.
     history_ : dict of str to ndarray
         One row per iteration.
+    has_offset_ : bool
+        Whether the fit had an offset: predictions then warn where they have none.
     n_features_in_, feature_names_in_
         As in scikit-learn.
 
@@ -176,7 +173,7 @@ class TweedieRegressor(_TweedieModel):
 
     Attributes
     ----------
-    coef_, intercept_, n_iter_, solver_, convergence_, history_, n_features_in_, feature_names_in_
+    coef_, intercept_, n_iter_, solver_, convergence_, history_, has_offset_, n_features_in_, feature_names_in_
         As in `PoissonRegressor`.
 
     Examples

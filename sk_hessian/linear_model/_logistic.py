@@ -2,13 +2,14 @@
 
 import numpy as np
 from scipy import sparse
+from sklearn.metrics import accuracy_score
 from sklearn.utils.validation import check_is_fitted
 
 from sk_hessian import _validation
-from sk_hessian._base import Classifier, LinearModel, class_indices
+from sk_hessian._base import Classifier, OffsetModel, class_indices
 
 
-class LogisticRegression(Classifier, LinearModel):
+class LogisticRegression(Classifier, OffsetModel):
     """Logistic regression: minimises C sum_i w_i loss(y_i, x_i) + |coef|^2 / 2.
 
     The loss is the binary cross-entropy for two classes and the softmax cross-entropy for more; the intercept is
@@ -49,6 +50,8 @@ class LogisticRegression(Classifier, LinearModel):
         The verdict: status, decrement, passes over X, flat directions, separation.
     history_ : dict of str to ndarray
         One row per iteration.
+    has_offset_ : bool
+        Whether the fit had an offset: predictions then warn where they have none.
     n_features_in_, feature_names_in_
         As in scikit-learn.
 
@@ -106,37 +109,93 @@ class LogisticRegression(Classifier, LinearModel):
         self.coef_ = np.ascontiguousarray(coef.T)
         self.intercept_ = intercept.copy()
 
-    def _fit(self, X, y, sample_weight):
-        super()._fit(X, y, sample_weight)
+    def _fit(self, X, y, sample_weight, offset):
+        super()._fit(X, y, sample_weight, offset)
         self.n_iter_ = np.array([self.n_iter_])
 
-    def decision_function(self, X):
+    def decision_function(self, X, offset=None):
         """Linear predictor: the log odds, or the logits of the classes.
 
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        offset : array-like of shape (n_samples,) or (n_samples, n_classes), optional
+            As of `fit`.
 
         Returns
         -------
         ndarray of shape (n_samples,) or (n_samples, n_classes)
+
+        Warns
+        -----
+        UserWarning
+            Without an offset where the fit had one; so do all predictions.
         """
-        raw = self._raw_prediction(X)
+        raw = self._raw_prediction(X, offset)
         return raw[:, 0] if raw.shape[1] == 1 else raw
 
-    def predict(self, X):
+    def predict_proba(self, X, offset=None):
+        """Probability of each class.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        offset : array-like of shape (n_samples,) or (n_samples, n_classes), optional
+            As of `fit`.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_classes)
+        """
+        return np.exp(self.predict_log_proba(X, offset))
+
+    def predict_log_proba(self, X, offset=None):
+        """Logarithm of the probability of each class.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        offset : array-like of shape (n_samples,) or (n_samples, n_classes), optional
+            As of `fit`.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_classes)
+        """
+        return self._log_probabilities(self._raw_prediction(X, offset))
+
+    def predict(self, X, offset=None):
         """The most probable class.
 
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        offset : array-like of shape (n_samples,) or (n_samples, n_classes), optional
+            As of `fit`.
 
         Returns
         -------
         ndarray of shape (n_samples,)
         """
-        indices = class_indices(self._raw_prediction(X))
+        indices = class_indices(self._raw_prediction(X, offset))
         return self.classes_[indices]
+
+    def score(self, X, y, sample_weight=None, offset=None):
+        """Share of the rows whose class is predicted.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        y : array-like of shape (n_samples,)
+        sample_weight : array-like of shape (n_samples,), optional
+        offset : array-like of shape (n_samples,) or (n_samples, n_classes), optional
+            As of `fit`.
+
+        Returns
+        -------
+        float
+        """
+        return accuracy_score(y, self.predict(X, offset), sample_weight=sample_weight)
 
     def sparsify(self):
         """Store ``coef_`` as a sparse matrix.

@@ -48,7 +48,7 @@ class NegativeBinomialRegressor(_TweedieModel):
     theta_ : float
         As given, or as estimated: inf where the counts are not overdispersed, which ``convergence_.message`` says.
     n_iter_ : int
-    solver_, convergence_, history_
+    solver_, convergence_, history_, has_offset_
         As in `PoissonRegressor`.
     n_features_in_, feature_names_in_
         As in scikit-learn.
@@ -103,6 +103,9 @@ class NegativeBinomialRegressor(_TweedieModel):
             return NegativeBinomialLoss(float(self.theta))
         mean = weight @ y / weight.sum()
         return NegativeBinomialLoss(floor=_NO_SPREAD / np.sqrt(mean if mean > 0 else 1.0))
+
+    def _loss_of_predictions(self, loss):
+        return self._loss()
 
     def _start(self, objective):
         start = super()._start(objective)

@@ -117,7 +117,7 @@ class _Network(SolvedEstimator):
     def _checked(self, X, y, sample_weight, reset):
         """X, y and weights as the objective wants them, and the loss."""
         options = self._target_options()
-        X, y, weight = _validation.check_training_data(self, X, y, sample_weight, reset=reset, **options)
+        X, y, weight, _ = _validation.check_training_data(self, X, y, sample_weight, reset=reset, **options)
         return X, *self._encode(y, weight, reset)
 
     def _objective_of(self, X, y, sample_weight, reset):

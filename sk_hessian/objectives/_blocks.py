@@ -312,10 +312,12 @@ class Rows:
         Any float dtype; blocks are handed out as float64.
     y : ndarray of shape (n,) or (n, k)
     weight : ndarray of shape (n,)
+    offset : ndarray of shape (n, n_outputs), optional
+        What is added to the raw predictions; None for nothing.
     """
 
-    def __init__(self, X, y, weight):
-        self.X, self.y, self.weight = X, y, weight
+    def __init__(self, X, y, weight, offset=None):
+        self.X, self.y, self.weight, self.offset = X, y, weight, offset
         self.n_rows, self.n_features = X.shape
         self.is_sparse = sp.issparse(X)
 
@@ -388,10 +390,10 @@ class Rows:
         return total
 
     def reduce_targets(self, function):
-        """Sum of ``function(y, weight)`` over blocks of rows whose X is not needed."""
+        """Sum of ``function(y, weight, part)`` over blocks of rows, the slices ``part``, whose X is not needed."""
         starts = range(0, self.n_rows, _TARGET_ROWS)
         parts = (slice(start, start + _TARGET_ROWS) for start in starts)
-        return sum(function(self.y[part], self.weight[part]) for part in parts)
+        return sum(function(self.y[part], self.weight[part], part) for part in parts)
 
     def gather(self, function, width=0):
         """``function(block, y, weight)`` of all blocks, stacked by rows; ``width`` as of `reduce`."""
@@ -399,7 +401,8 @@ class Rows:
 
     def take(self, rows):
         """The same for some rows, copied."""
-        return Rows(self.X[rows], self.y[rows], self.weight[rows])
+        offset = None if self.offset is None else self.offset[rows]
+        return Rows(self.X[rows], self.y[rows], self.weight[rows], offset)
 
     def rare_columns(self):
         """Columns so much of whose variance is in few rows that a uniform sample would misjudge it."""

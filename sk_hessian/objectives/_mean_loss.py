@@ -7,6 +7,7 @@ import numpy as np
 
 from sk_hessian.objectives._blocks import Rows, as_rows
 from sk_hessian.objectives.contract import Objective
+from sk_hessian.objectives.losses import constant_predictions
 
 #: rounding errors of a sum of n terms, allowing for blocks and for order
 ROUNDINGS = 16
@@ -36,6 +37,8 @@ class MeanLossObjective(Objective):
     sample_weight : ndarray of shape (n,) or None
         Positive weights.
     feature_names : sequence of str or None
+    offset : ndarray of shape (n,) or (n, n_outputs), optional
+        What is added to the raw predictions.
     """
 
     fit_intercept = True
@@ -49,12 +52,12 @@ class MeanLossObjective(Objective):
     #: what `_kept` will be when the pass is over: a pass that is interrupted leaves nothing
     _keeping = None
 
-    def __init__(self, X, y, loss, sample_weight, feature_names):
+    def __init__(self, X, y, loss, sample_weight, feature_names, offset=None):
         X, y = as_rows(X), np.asarray(y)
         weight = np.ones(X.shape[0]) if sample_weight is None else np.asarray(sample_weight, dtype=float)
         if not 1 / _EXTREME < weight.max() < _EXTREME:
             weight = weight / weight.max()
-        self.rows = Rows(X, y, weight)
+        self.rows = Rows(X, y, weight, None if offset is None else np.reshape(offset, (len(y), -1)))
         self.loss = loss
         self.n_rows, self.n_features = X.shape
         self.feature_names = feature_names
@@ -130,8 +133,8 @@ class MeanLossObjective(Objective):
     @cached_property
     def _null_slope(self):
         """Mean size of the loss's gradient at the null model; some rows are enough."""
-        y = self.rows.y[:_TYPICAL_ROWS]
-        gradient = self.loss.value_and_gradient(y, np.tile(self._null_raw, (len(y), 1)))[1]
+        y, raw = self.rows.y[:_TYPICAL_ROWS], self._null_predictions(slice(_TYPICAL_ROWS))
+        gradient = self.loss.value_and_gradient(y, raw)[1]
         return np.abs(gradient[:, : self.loss.n_outputs]).mean()
 
     # -- units ----------------------------------------------------------------------------------------------------
@@ -139,7 +142,7 @@ class MeanLossObjective(Objective):
     @cached_property
     def _moments(self):
         centre, deviation = self.rows.moments(self.fit_intercept)
-        prediction = max(1.0, np.abs(self._null_raw).max(), np.abs(self.rows.y).max())
+        prediction = max(1.0, np.abs(self._null_raw).max(), np.abs(self.rows.y).max(), self._largest_offset)
         small = np.flatnonzero((deviation > 0) & (deviation < _SMALLEST * prediction))
         if small.size:
             name = self.name(small[0])
@@ -155,8 +158,7 @@ class MeanLossObjective(Objective):
         """Curvature of an output at the null model, a unit for the penalty; some rows are enough."""
         if self.loss.quadratic:
             return 1.0
-        y = self.rows.y[:_TYPICAL_ROWS]
-        raw = np.tile(self._null_raw, (len(y), 1))
+        y, raw = self.rows.y[:_TYPICAL_ROWS], self._null_predictions(slice(_TYPICAL_ROWS))
         k = self.loss.n_outputs
         mean = np.einsum("nkk->", self.loss.hessian(y, raw, "expected")[:, :k, :k]) / (len(y) * k)
         return mean if mean > 0 else 1.0
@@ -165,7 +167,19 @@ class MeanLossObjective(Objective):
 
     @cached_property
     def _null_raw(self):
-        return self.loss.null_raw(self.rows.y, self.rows.weight)
+        rows = self.rows
+        if rows.offset is None:
+            return self.loss.null_raw(rows.y, rows.weight)
+        return self.loss.null_beside(rows.offset, rows.y, rows.weight)
+
+    def _null_predictions(self, part):
+        """Raw predictions of the null model for the rows of the slice ``part``."""
+        offset = None if self.rows.offset is None else self.rows.offset[part]
+        return constant_predictions(self._null_raw, len(self.rows.y[part]), offset)
+
+    @cached_property
+    def _largest_offset(self):
+        return 0.0 if self.rows.offset is None else np.abs(self.rows.offset).max()
 
     @property
     def lower_bound(self):
@@ -174,7 +188,7 @@ class MeanLossObjective(Objective):
 
     @cached_property
     def _saturated_value(self):
-        return self.rows.reduce_targets(lambda y, weight: weight @ self.loss.saturated(y)) / self._total
+        return self.rows.reduce_targets(lambda y, weight, part: weight @ self.loss.saturated(y)) / self._total
 
     @cached_property
     def scale(self):
@@ -186,12 +200,12 @@ class MeanLossObjective(Objective):
     def resolution(self):
         """See `Objective.resolution`: of squares that of a relative rounding, else a rounding of the loss's unit."""
         unit, eps = self.loss.unit(self.rows.y, self.rows.weight), np.finfo(float).eps
-        return unit * (4 * eps) ** 2 if self.loss.quadratic else unit * eps
+        return max(unit, self._largest_offset**2) * (4 * eps) ** 2 if self.loss.quadratic else unit * eps
 
     @cached_property
     def _null_value(self):
-        def total(y, weight):
-            return weight @ self.loss.value(y, np.tile(self._null_raw, (len(y), 1)))
+        def total(y, weight, part):
+            return weight @ self.loss.value(y, self._null_predictions(part))
 
         with np.errstate(over="ignore", invalid="ignore"):
             return self.rows.reduce_targets(total) / self._total

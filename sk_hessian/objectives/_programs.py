@@ -76,7 +76,7 @@ def _is_recession(objective, direction):
     parameters = objective.unpack(direction)
 
     def sides(block, y, weight):
-        margin, fixed = objective.loss.recession(y, objective._raw(block, parameters))
+        margin, fixed = objective.loss.recession(y, objective._change(block, parameters))
         return np.column_stack(
             [
                 margin.min(axis=1, initial=np.inf),

@@ -4,7 +4,8 @@ The objective is the weighted mean of a pointwise loss plus half the weighted sq
 
     F(theta) = sum_i w_i loss(y_i, raw_i) / sum_i w_i + 1/2 sum_jk penalty_jk W_jk^2,     raw = [X, 1] W,
 
-with theta the coefficients and intercepts W (q, k) stored by rows, followed by the loss's own constants.
+with theta the coefficients and intercepts W (q, k) stored by rows, followed by the loss's own constants. An offset, one
+number for each row and output, is added to raw.
 """
 
 import copy
@@ -109,6 +110,8 @@ class GLMObjective(MeanLossObjective):
     fit_intercept : bool
     penalty : array-like that broadcasts to (p, k)
         L2 strengths; where they differ by output, the product of a feature's and an output's strength.
+    offset : ndarray of shape (n,) or (n, k), optional
+        What is added to the raw predictions.
     feature_names, class_names : sequence of str, optional
         For messages.
     """
@@ -122,10 +125,11 @@ class GLMObjective(MeanLossObjective):
         sample_weight=None,
         fit_intercept=True,
         penalty=0.0,
+        offset=None,
         feature_names=None,
         class_names=None,
     ):
-        super().__init__(X, y, loss, sample_weight, feature_names)
+        super().__init__(X, y, loss, sample_weight, feature_names, offset)
         self.fit_intercept = fit_intercept
         self.n_weights = (self.n_features + fit_intercept) * loss.n_outputs
         self.n_parameters = self.n_weights + loss.n_constants
@@ -159,6 +163,13 @@ class GLMObjective(MeanLossObjective):
 
     def _raw(self, block, parameters):
         """Raw predictions of the rows of a block, shape (n, outputs + constants)."""
+        raw = self._change(block, parameters)
+        if self.rows.offset is not None:
+            raw[:, : self.loss.n_outputs] += self.rows.offset[block.part]
+        return raw
+
+    def _change(self, block, parameters):
+        """The same without the offset: what raw predictions change by when the parameters change by these."""
         coef, intercept, constants = parameters
         raw = block.product(coef) if coef.any() else np.zeros((block.X.shape[0], self.loss.n_outputs))
         raw += intercept
@@ -209,12 +220,12 @@ class GLMObjective(MeanLossObjective):
 
     def _moved(self, theta, directions):
         predict, changes = self._predictor(theta), [self.unpack(direction) for direction in directions]
-        return lambda block: (predict(block), [self._raw(block, change) for change in changes])
+        return lambda block: (predict(block), [self._change(block, change) for change in changes])
 
     def noise(self, theta, value):
         """See `Objective.noise`: of the sum, and of raw predictions that are sums of large terms."""
         coef, intercept, _ = self.unpack(theta)
-        terms = self._column_sizes @ np.abs(coef) + np.abs(intercept)
+        terms = self._column_sizes @ np.abs(coef) + np.abs(intercept) + self._largest_offset
         return ROUNDINGS * np.finfo(float).eps * (abs(value) + terms.max() * self._null_slope)
 
     # -- curvature ------------------------------------------------------------------------------------------------
@@ -227,7 +238,7 @@ class GLMObjective(MeanLossObjective):
             change = self.unpack(np.ravel(v))
 
             def terms(block, y, weight):
-                bent = self.loss.hessian_product(y, predict(block), self._raw(block, change), kind)
+                bent = self.loss.hessian_product(y, predict(block), self._change(block, change), kind)
                 return (self._adjoint(block, bent * weight[:, None]),)
 
             with np.errstate(over="ignore", invalid="ignore"):
@@ -548,16 +559,30 @@ class GLMObjective(MeanLossObjective):
 
     @cached_property
     def _null_raw(self):
-        if self.fit_intercept:
+        # the offset alone may be off by any factor: without an intercept too a constant beside it gives the scale
+        if self.fit_intercept or self.rows.offset is not None:
             return super()._null_raw
         return np.append(np.zeros(self.loss.n_outputs), self.loss.null_constants(self.rows.y, self.rows.weight))
 
     def start(self):
-        """A feasible start: the null model, or where that has no intercept and no positive mean, one that has."""
+        """A feasible start: the null model, or where that has no intercept and no positive mean, one that has.
+
+        Raises
+        ------
+        ValueError
+            Where there is none, or none that does not overflow.
+        """
         k = self.loss.n_outputs
-        if not np.isfinite(self._null_value):
-            return positive_start(self)
-        return self.pack(np.zeros((self.n_features, k)), self._null_raw[:k], self._null_raw[k:])
+        null = self.pack(np.zeros((self.n_features, k)), self._null_raw[:k], self._null_raw[k:])
+        is_null = self.fit_intercept or self.rows.offset is None
+        if np.isfinite(self._null_value if is_null else self.value_and_gradient(null)[0]):
+            return null
+        if self.loss.is_smooth:
+            raise ValueError(
+                "offset spans so much that predictions overflow at the start: it is added to the linear predictor, on "
+                "the scale of the link (for exposures their logarithm)"
+            )
+        return positive_start(self)
 
     def diagnose(self, theta, direction):
         """See `Objective.diagnose`: a `Recession` or None."""

@@ -9,7 +9,7 @@ and list it in `LOSSES`: the tests of every derivative then apply to it.
 """
 
 import numpy as np
-from scipy.special import digamma, gammaln, log_wright_bessel, polygamma, xlogy
+from scipy.special import digamma, gammaln, log_wright_bessel, logsumexp, polygamma, xlogy
 
 #: changes of a prediction below so many times the floor of the scale are rounding
 _ROUNDING = 100
@@ -19,6 +19,11 @@ _PERFECT = 1e7
 
 #: share of a class that has no row, in a sample or so far
 _ABSENT = 1e-3
+
+#: steps to the best constant beside an offset, the share of the loss below which one is the last, and rows at a time
+_MOST_NULL_STEPS = 200
+_NULL_ROUNDING = 1e-13
+_NULL_ROWS = 2**16
 
 #: a correction of the MAD that makes it estimate the standard deviation of a normal sample, 1 / Phi^-1(3/4)
 _MAD_TO_SIGMA = 1.4826022185056018
@@ -132,6 +137,55 @@ class Loss:
         """The constant raw prediction of least weighted loss, shape (m,)."""
         raise NotImplementedError
 
+    def null_beside(self, offset, y, weight):
+        """The constant raw prediction of least weighted loss beside an offset (n, n_outputs), shape (m,).
+
+        Newton's method with the expected curvature; no step is longer, along an eigenvector, than a radius that adapts.
+        """
+        point, radius = self._start_beside(offset, y, weight), 1.0
+        unit = self.unit(y, weight) * weight.sum()
+        for _ in range(_MOST_NULL_STEPS):
+            slope, step = self._null_step(point, radius)
+            new = self._null_point(point[0] + step, offset, y, weight)
+            if -slope <= _NULL_ROUNDING * max(abs(point[1]), unit):
+                return new[0] if new[1] <= point[1] else point[0]
+            gain = point[1] - new[1]
+            radius = 2 * radius if gain > -slope / 4 else 0.25 * np.abs(step).max()
+            point = new if gain > 0 else point
+        return point[0]
+
+    def _start_beside(self, offset, y, weight):
+        """The null model moved by the offset's least, mean or largest value, whichever is best: one is feasible."""
+        plain = self.null_raw(y, weight)
+        starts = []
+        for shift in (offset.min(axis=0), weight @ offset / weight.sum(), offset.max(axis=0)):
+            constant = plain.copy()
+            constant[: self.n_outputs] -= shift
+            starts.append(self._null_point(constant, offset, y, weight))
+        return min(starts, key=lambda point: point[1] if np.isfinite(point[1]) else np.inf)
+
+    def _null_step(self, point, radius):
+        """A step that is Newton's along each eigenvector, up to the radius; and the slope along it."""
+        gradient = self.without_shift(point[2][None, :])[0]
+        values, vectors = np.linalg.eigh(point[3])
+        along = vectors.T @ gradient
+        floor = max(np.finfo(float).eps * values.max(), np.finfo(float).tiny)
+        with np.errstate(over="ignore"):
+            step = vectors @ np.clip(-along / np.maximum(values, floor), -radius, radius)
+        return gradient @ step, step
+
+    def _null_point(self, constant, offset, y, weight):
+        """A constant, and beside the offset its weighted loss, gradient (m,) and expected Hessian (m, m)."""
+        sums = []
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+            for start in range(0, len(y), _NULL_ROWS):
+                part = slice(start, start + _NULL_ROWS)
+                raw = constant_predictions(constant, len(y[part]), offset[part])
+                value, gradient = self.value_and_gradient(y[part], raw)
+                hessian = self.total_hessian(y[part], raw, weight[part])[0]
+                sums.append((weight[part] @ value, weight[part] @ gradient, hessian))
+        return constant, *(sum(parts) for parts in zip(*sums, strict=True))
+
     def null_constants(self, residual, weight):
         """The constants that fit residuals, shape (n_constants,)."""
         return np.zeros(0)
@@ -139,6 +193,38 @@ class Loss:
     def saturated(self, y):
         """The least loss that any prediction can have, shape (n,)."""
         raise NotImplementedError
+
+    def explained(self, y, raw, weight, offset=None):
+        """D^2: the share of the deviance of the best constant, beside an offset, that raw predictions explain.
+
+        Parameters
+        ----------
+        y : ndarray of shape (n,) or (n, k)
+        raw : ndarray of shape (n, m)
+            The offset included.
+        weight : ndarray of shape (n,)
+        offset : ndarray of shape (n,) or (n, n_outputs), optional
+
+        Returns
+        -------
+        float
+            1.0 or 0.0, for predictions as good or not, where the constant's deviance is rounding.
+        """
+        saturated = self.saturated(y)
+        with np.errstate(over="ignore"):
+            value = self.value(y, raw)
+            model = weight @ (value - saturated)
+            null = self.null_deviance(y, weight, offset)
+        return float(1 - model / null)
+
+    def null_deviance(self, y, weight, offset=None):
+        """The weighted loss of the best constant, beside an offset, above the saturated one."""
+        if offset is None:
+            constant = self.null_raw(y, weight)
+        else:
+            offset = offset.reshape(len(y), -1)
+            constant = self.null_beside(offset, y, weight)
+        return weight @ (self.value(y, constant_predictions(constant, len(y), offset)) - self.saturated(y))
 
     def log_likelihood(self, y, raw, dispersion=1.0):
         """Logarithm of the density of each row, its constants included, shape (n,).
@@ -192,6 +278,14 @@ def _column(values):
 
 def _as_hessian(values):
     return values[:, None, None]
+
+
+def constant_predictions(constant, n_rows, offset=None):
+    """Raw predictions (n_rows, m) of a constant (m,), with an offset (n_rows, n_outputs) added."""
+    raw = np.tile(constant, (n_rows, 1))
+    if offset is not None:
+        raw[:, : offset.shape[1]] += offset
+    return raw
 
 
 class SquaredLoss(Loss):
@@ -532,6 +626,16 @@ class TweedieLoss(Loss):
         if self.link == "identity":
             return np.array([mean if mean > 0 or self.power == 0 else 1.0])
         return np.array([np.log(mean) if mean > 0 else 0.0])
+
+    def null_beside(self, offset, y, weight):
+        """See `Loss.null_beside`; closed for the log link, exp(constant) = sum w y m^(1-p) / sum w m^(2-p)."""
+        if self.link == "identity":
+            return super().null_beside(offset, y, weight)
+        offset, p = offset[:, 0], self.power
+        above, sign = logsumexp((1 - p) * offset, b=weight * y, return_sign=True)
+        if sign <= 0:
+            above = logsumexp((1 - p) * offset, b=weight)
+        return np.array([above - logsumexp((2 - p) * offset, b=weight)])
 
     def saturated(self, y):
         """See `Loss.saturated`."""
