@@ -844,7 +844,8 @@ class NegativeBinomialLoss(Loss):
         """mu, a, 1 / (1 + a mu), v and c."""
         c = raw[:, 1] if self.theta is None else np.full(len(raw), self.theta**-0.5)
         mu, a = np.exp(raw[:, 0]), c**2
-        return mu, a, 1 / (1 + a * mu), 1 / (np.exp(-raw[:, 0]) + a), c
+        rest = 1 / (1 + a * mu)
+        return mu, a, rest, mu * rest, c
 
     def value_and_gradient(self, y, raw):
         """See `Loss.value_and_gradient`."""
