@@ -274,7 +274,7 @@ class LinearModel(SolvedEstimator):
         X, y, weight, offset = _validation.check_training_data(self, X, y, sample_weight, **options)
         y, weight, loss = self._encode(y, weight, reset)
         _validation.check_offset_outputs(offset, loss.n_outputs)
-        return GLMObjective(
+        return self._objective_class()(
             X,
             y,
             loss,
@@ -295,6 +295,9 @@ class LinearModel(SolvedEstimator):
         return objective.pack(coef, intercept, self._fitted_constants())
 
     # -- what a subclass says -------------------------------------------------------------------------------------
+
+    def _objective_class(self):
+        return GLMObjective
 
     def _target_options(self):
         return {"y_numeric": True}

@@ -5,6 +5,7 @@ from sk_hessian.objectives.activations import ACTIVATIONS
 from sk_hessian.objectives.contract import Objective
 from sk_hessian.objectives.functions import FunctionObjective, LeastSquaresObjective
 from sk_hessian.objectives.glm import GLMObjective
+from sk_hessian.objectives.jeffreys import JeffreysObjective
 from sk_hessian.objectives.losses import (
     LOSSES,
     BinaryCrossEntropy,
@@ -24,6 +25,7 @@ __all__ = [
     "FunctionObjective",
     "GLMObjective",
     "HuberLoss",
+    "JeffreysObjective",
     "LeastSquaresObjective",
     "Loss",
     "MLPObjective",

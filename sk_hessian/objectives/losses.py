@@ -864,7 +864,7 @@ class NegativeBinomialLoss(Loss):
         The expected curvature along c is a lower bound of Fisher's information, which has no closed form: what
         (y - mu)^2 tells of a. It is exact as a vanishes.
         """
-        mu, a, rest, v, c = self._parts(raw)
+        _, a, rest, v, c = self._parts(raw)
         if not self.n_constants:
             return _as_hessian(v if kind == "expected" else (y * a * v + v) * rest)
         hessian = np.zeros((len(y), 2, 2))
@@ -907,7 +907,7 @@ class NegativeBinomialLoss(Loss):
 
         def slope(c):
             """That of the loss in c, over 2 c."""
-            mu, a, rest, v, _ = self._parts(np.tile([raw, c], (len(y), 1)))
+            _, a, rest, v, _ = self._parts(np.tile([raw, c], (len(y), 1)))
             return weight @ (y * v - v**2 * _tail(a * v, rest, 2) - _log_rising(y, a, 1)[1])
 
         low, high = _LEAST_SPREAD / np.sqrt(np.exp(raw)), 1.0
