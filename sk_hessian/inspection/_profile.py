@@ -99,7 +99,7 @@ def profile_intervals(estimator, X, y, *, sample_weight=None, offset=None, level
     >>> model = LogisticRegression(C=np.inf, jeffreys=True).fit(X, y)
     >>> found = profile_intervals(model, X, y)
     >>> found.names, found.lower.round(2), found.upper.round(2)
-    (['x0', 'intercept'], array([ 0.24, -1.83]), array([7.97, 0.82]))
+    (['x0', 'intercept'], array([ 0.44, -1.91]), array([8.01, 0.87]))
     """
     if isinstance(level, bool) or not isinstance(level, Real) or not 0 < level < 1:
         raise ValueError(f"level must be a number between 0 and 1, got {level!r}")
@@ -141,9 +141,7 @@ def _check_likelihood(fitted):
 def _check_columns(fitted):
     flat = fitted.objective.flat_directions()
     if flat:
-        raise ValueError(
-            f"profile_intervals needs columns that determine every coefficient, but {'; '.join(flat)}: drop these columns"
-        )
+        raise ValueError(f"profile_intervals needs independent columns, but {'; '.join(flat)}: drop such columns")
 
 
 class _Profile:
@@ -190,7 +188,7 @@ class _Profile:
         self._known[t] = result.x, result.fun
 
     def root(self, t):
-        """The signed root of twice the loss of log-likelihood at ``t``: about t itself, times the root of the weight."""
+        """The signed root of twice the loss of log-likelihood at ``t``: about t times the root of the total weight."""
         while t not in self._known:
             near = min(self._known, key=lambda known: abs(known - t))
             stride = self._stride(near)
