@@ -12,12 +12,19 @@ from sk_hessian.inspection._fitted import Fitted
 from sk_hessian.objectives import FunctionObjective
 from sk_hessian.solvers import Newton, minimize
 
-#: tolerance of the fits with one parameter held, beside what they gain, and of the limits, in standard errors
-_TOL = 1e-7
+#: tolerance of the fits with one parameter held: twice the log-likelihood is known to its square, or to a share of the
+#: mean's rounding
+_TOL = 1e-5
+_LEAST_SCALE = 2e-4
+
+#: relative tolerance of the limits' distances from the estimate
 _LIMIT_TOL = 1e-9
 
 #: a held parameter goes to its value from the estimate in steps of first so many standard errors, then doubled
 _STRIDE = 4.0
+
+#: share of such a step from which on the likelihood counts as zero
+_LEAST_SHARE = 1e-3
 
 #: doublings after which a limit is taken to be infinite
 _MOST_DOUBLINGS = 20
@@ -173,26 +180,51 @@ class _Profile:
         H = self._objective.hessian_matrix(self._theta(t, w), factor=self._factor)
         return self._complement.T @ H @ self._complement
 
+    def _nearest(self, t):
+        """The held values that were fitted, the nearest first."""
+        return sorted(self._known, key=lambda known: abs(known - t))
+
+    def _start(self, t):
+        """Where the fit at t begins: on the line through the two nearest fits."""
+        near, *others = self._nearest(t)[:2]
+        w = self._known[near][0]
+        if not others:
+            return w
+        return w + (self._known[others[0]][0] - w) * (t - near) / (others[0] - near)
+
     def _fit(self, t):
-        """Fit w with the parameter held at t, from the nearest fit."""
-        start = self._known[min(self._known, key=lambda known: abs(known - t))][0]
+        """Fit w with the parameter held at t; whether it was possible from the former fits."""
+        start = self._start(t)
+        value = self._value_and_gradient(t, start)[0]
+        if not np.isfinite(value):
+            return False
         if not start.size:
-            self._known[t] = start, self._value_and_gradient(t, start)[0]
-            return
+            self._known[t] = start, value
+            return True
         objective = FunctionObjective(
             lambda w: self._value_and_gradient(t, w), jac=True, hess=lambda w: self._hessian(t, w)
         )
+        best = self._known[0.0][1]
+        objective.scale = max(0.5 / self._objective.total_weight, _LEAST_SCALE * abs(best))
         result = minimize(objective, start, Newton(), tol=_TOL)
         if result.status not in ("optimal", "stalled"):
             raise ValueError(f"profile_intervals: the fit with {self._name} held at a value failed. {result.message}")
         self._known[t] = result.x, result.fun
+        return True
 
     def root(self, t):
-        """The signed root of twice the loss of log-likelihood at ``t``: about t times the root of the total weight."""
+        """The signed root of twice the loss of log-likelihood at ``t``: about t times the root of the total weight.
+
+        Infinite where the likelihood is zero to rounding.
+        """
+        share = 1.0
         while t not in self._known:
-            near = min(self._known, key=lambda known: abs(known - t))
-            stride = self._stride(near)
-            self._fit(t if abs(t - near) <= stride else near + np.copysign(stride, t - near))
+            near = self._nearest(t)[0]
+            stride = share * self._stride(near)
+            fitted = self._fit(t if abs(t - near) <= stride else near + np.copysign(stride, t - near))
+            share = 1.0 if fitted else share / 2
+            if share < _LEAST_SHARE:
+                return np.copysign(np.inf, t)
         lost = self._known[t][1] - self._known[0.0][1]
         return np.copysign(np.sqrt(2 * self._objective.total_weight * max(lost, 0.0)), t)
 

@@ -163,10 +163,19 @@ def test_a_hypothesis_far_away_has_a_finite_statistic(rng):
     assert (found.p_value == 0).all()
 
 
+@pytest.mark.parametrize("far", [1e2, 1e4, 1e6])
+def test_an_intercept_far_from_zero_is_tested_without_overflow(far, rng):
+    """The column's mean is so many deviations away: without an intercept there is no room for a slope either."""
+    X, y = classes(rng, 60)
+    X = X[:, :1] + far
+    found = profile_intervals(firth().fit(X, y), X, y)
+    assert found.p_value[1] == pytest.approx(found.p_value[0], rel=0.5)
+
+
 def test_coverage_of_a_design_that_is_often_separated_is_about_its_level(rng):
     X = np.repeat([[0.0], [1.0]], 15, axis=0)
     truth, covered = 1.8, []
-    for _ in range(60):
+    for _ in range(40):
         y = (rng.uniform(size=30) < 1 / (1 + np.exp(-(-2.5 + truth * X[:, 0])))).astype(int)
         if np.ptp(y):
             found = profile_intervals(firth().fit(X, y), X, y)
