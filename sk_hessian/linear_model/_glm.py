@@ -27,6 +27,8 @@ class _TweedieModel(RegressorMixin, OffsetModel):
         _validation.check_range(self._loss(), y, type(self).__name__)
         return y, weight, self._training_loss(y, weight)
 
+    _penalty_grows = True
+
     def _strength(self, total_weight):
         return self.alpha
 
@@ -74,6 +76,9 @@ class _TweedieModel(RegressorMixin, OffsetModel):
 class PoissonRegressor(_TweedieModel):
     """Poisson regression with a log link: minimises the mean half deviance plus alpha |coef|^2 / 2.
 
+    ``fit``, ``predict`` and ``score`` take an ``offset``: the logarithm of each row's exposure, for counts in unequal
+    times or areas.
+
     Parameters
     ----------
     alpha : float, default=1.0
@@ -116,6 +121,14 @@ class PoissonRegressor(_TweedieModel):
     >>> model = PoissonRegressor(alpha=0.0).fit([[1.0], [2.0], [3.0], [4.0]], [1, 2, 4, 8])
     >>> model.coef_.round(4), model.convergence_.status
     (array([0.6931]), 'optimal')
+
+    Ten counts in two hours and nine in three, as rates per hour:
+
+    >>> import numpy as np
+    >>> X, hours = [[0.0], [1.0]], np.array([2.0, 3.0])
+    >>> model = PoissonRegressor(alpha=0.0).fit(X, [10, 9], offset=np.log(hours))
+    >>> model.predict(X, offset=np.zeros(2)).round(4)
+    array([5., 3.])
     """
 
     def __init__(
@@ -157,6 +170,8 @@ class GammaRegressor(PoissonRegressor):
 
 class TweedieRegressor(_TweedieModel):
     """Regression with a Tweedie deviance: minimises its mean half plus alpha |coef|^2 / 2.
+
+    ``fit``, ``predict`` and ``score`` take an ``offset``, on the scale of the link.
 
     Parameters
     ----------

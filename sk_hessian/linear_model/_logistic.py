@@ -6,7 +6,7 @@ from sklearn.metrics import accuracy_score
 from sklearn.utils.validation import check_is_fitted
 
 from sk_hessian import _validation
-from sk_hessian._base import Classifier, OffsetModel, class_indices
+from sk_hessian._base import Classifier, OffsetModel, class_indices, restored_on_failure
 from sk_hessian.objectives import JeffreysObjective
 from sk_hessian.solvers import LBFGS, Newton, check_solver
 
@@ -15,7 +15,7 @@ class LogisticRegression(Classifier, OffsetModel):
     """Logistic regression: minimises C sum_i w_i loss(y_i, x_i) + |coef|^2 / 2.
 
     The loss is the binary cross-entropy for two classes and the softmax cross-entropy for more; the intercept is
-    never penalised.
+    never penalised. ``fit``, predictions and scores take an ``offset``, on the scale of the log odds, or of the logits.
 
     Parameters
     ----------
@@ -126,7 +126,8 @@ class LogisticRegression(Classifier, OffsetModel):
         return {}
 
     def _encode(self, y, weight, reset):
-        known = None if reset else self.classes_
+        # in partial_fit the classes are known before there is a fit
+        known = getattr(self, "_known_classes", None if reset else self.classes_)
         self.classes_, index, weight = _validation.check_classes(y, weight, self.class_weight, known)
         if self.jeffreys and len(self.classes_) > 2:
             raise ValueError(f"jeffreys=True is for two classes, but y has {len(self.classes_)}: {self.classes_}")
@@ -140,8 +141,41 @@ class LogisticRegression(Classifier, OffsetModel):
         self.coef_ = np.ascontiguousarray(coef.T)
         self.intercept_ = intercept.copy()
 
-    def _fit(self, X, y, sample_weight, offset):
-        super()._fit(X, y, sample_weight, offset)
+    def _fit(self, X, y, sample_weight, task, offset):
+        super()._fit(X, y, sample_weight, task, offset)
+        self.n_iter_ = np.array([self.n_iter_])
+
+    def partial_fit(self, X, y, classes=None, sample_weight=None, offset=None, *, forgetting=1.0):
+        """Go on with more rows; see `LinearRegression.partial_fit`.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        y : array-like of shape (n_samples,)
+        classes : array-like of shape (n_classes,), optional
+            All classes; needed in the first call, for y may not have them all.
+        sample_weight : array-like of shape (n_samples,), optional
+        offset : array-like of shape (n_samples,) or (n_samples, n_classes), optional
+        forgetting : float, default=1.0
+            What the weight of all rows before is multiplied with.
+
+        Returns
+        -------
+        self
+        """
+        with restored_on_failure(self):
+            if self.jeffreys:
+                raise ValueError("jeffreys=True needs all rows at once, for the prior is no sum over rows: use fit")
+            if isinstance(self.class_weight, str):
+                raise ValueError('class_weight="balanced" needs all rows: give partial_fit a dict of weights, or None')
+            self._set_known_classes(classes, None if self._memory is None else self.classes_)
+            self._go_on(X, y, sample_weight, forgetting, offset)
+            del self._known_classes
+            self._tell(self._advice())
+        return self
+
+    def _go_on(self, X, y, sample_weight, forgetting, offset):
+        super()._go_on(X, y, sample_weight, forgetting, offset)
         self.n_iter_ = np.array([self.n_iter_])
 
     def decision_function(self, X, offset=None):

@@ -107,6 +107,14 @@ class NegativeBinomialRegressor(_TweedieModel):
     def _loss_of_predictions(self, loss):
         return self._loss()
 
+    def _go_on(self, X, y, sample_weight, forgetting, offset):
+        if self.theta is None:
+            raise ValueError(
+                "partial_fit needs theta, a positive number: what is remembered of former rows is a quadratic, which "
+                "the likelihood in theta is not"
+            )
+        super()._go_on(X, y, sample_weight, forgetting, offset)
+
     def _start(self, objective):
         start = super()._start(objective)
         if objective.loss.n_constants and abs(start[-1]) <= objective.loss.floor:

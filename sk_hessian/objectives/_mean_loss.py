@@ -5,15 +5,12 @@ from functools import cached_property
 
 import numpy as np
 
-from sk_hessian.objectives._blocks import Rows, as_rows
+from sk_hessian.objectives._blocks import BaseRows, Rows, as_rows
 from sk_hessian.objectives.contract import Objective
 from sk_hessian.objectives.losses import constant_predictions
 
 #: rounding errors of a sum of n terms, allowing for blocks and for order
 ROUNDINGS = 16
-
-#: rows that tell the size of a loss's derivatives at the null model
-_TYPICAL_ROWS = 1000
 
 #: deviations below cannot be divided by: their inverse, times a coefficient, overflows
 _SMALLEST = 1e-302
@@ -30,7 +27,7 @@ class MeanLossObjective(Objective):
 
     Parameters
     ----------
-    X : ndarray, memmap or sparse matrix of shape (n, p)
+    X : ndarray, memmap or sparse matrix of shape (n, p), or rows that have y and the weights with them
         float32 or float64; never written to.
     y : ndarray of shape (n,) or (n, k)
     loss : Loss
@@ -53,16 +50,17 @@ class MeanLossObjective(Objective):
     _keeping = None
 
     def __init__(self, X, y, loss, sample_weight, feature_names, offset=None):
-        X, y = as_rows(X), np.asarray(y)
-        weight = np.ones(X.shape[0]) if sample_weight is None else np.asarray(sample_weight, dtype=float)
-        if not 1 / _EXTREME < weight.max() < _EXTREME:
-            weight = weight / weight.max()
-        self.rows = Rows(X, y, weight, None if offset is None else np.reshape(offset, (len(y), -1)))
+        self.rows = X if isinstance(X, BaseRows) else _rows(X, y, sample_weight, offset)
         self.loss = loss
-        self.n_rows, self.n_features = X.shape
+        self.n_rows, self.n_features = self.rows.n_rows, self.rows.n_features
         self.feature_names = feature_names
-        self.is_smooth = loss.is_smooth
-        self._total = weight.sum()
+        self.is_smooth, self.draws_rows = loss.is_smooth, self.rows.in_memory
+        self._total = self.rows.total_weight
+
+    def __getstate__(self):
+        """Without what can be had again: a function of this objective goes to the parts of its rows."""
+        caches = ("_sketch", "_latest", "_kept", "_keeping")
+        return {name: value for name, value in vars(self).items() if name not in caches}
 
     @property
     def total_weight(self):
@@ -133,7 +131,7 @@ class MeanLossObjective(Objective):
     @cached_property
     def _null_slope(self):
         """Mean size of the loss's gradient at the null model; some rows are enough."""
-        y, raw = self.rows.y[:_TYPICAL_ROWS], self._null_predictions(slice(_TYPICAL_ROWS))
+        y, raw = self._null_at_head()
         gradient = self.loss.value_and_gradient(y, raw)[1]
         return np.abs(gradient[:, : self.loss.n_outputs]).mean()
 
@@ -142,7 +140,7 @@ class MeanLossObjective(Objective):
     @cached_property
     def _moments(self):
         centre, deviation = self.rows.moments(self.fit_intercept)
-        prediction = max(1.0, np.abs(self._null_raw).max(), np.abs(self.rows.y).max(), self._largest_offset)
+        prediction = max(1.0, np.abs(self._null_raw).max(), self.rows.largest_target, self._largest_offset)
         small = np.flatnonzero((deviation > 0) & (deviation < _SMALLEST * prediction))
         if small.size:
             name = self.name(small[0])
@@ -158,7 +156,7 @@ class MeanLossObjective(Objective):
         """Curvature of an output at the null model, a unit for the penalty; some rows are enough."""
         if self.loss.quadratic:
             return 1.0
-        y, raw = self.rows.y[:_TYPICAL_ROWS], self._null_predictions(slice(_TYPICAL_ROWS))
+        y, raw = self._null_at_head()
         k = self.loss.n_outputs
         mean = np.einsum("nkk->", self.loss.hessian(y, raw, "expected")[:, :k, :k]) / (len(y) * k)
         return mean if mean > 0 else 1.0
@@ -167,15 +165,19 @@ class MeanLossObjective(Objective):
 
     @cached_property
     def _null_raw(self):
-        rows = self.rows
-        if rows.offset is None:
-            return self.loss.null_raw(rows.y, rows.weight)
-        return self.loss.null_beside(rows.offset, rows.y, rows.weight)
+        if self.rows.offset is None:
+            return self.loss.null_raw(*self.rows.targets)
+        return self.loss.null_beside(self.rows.offset, *self.rows.targets)
 
-    def _null_predictions(self, part):
-        """Raw predictions of the null model for the rows of the slice ``part``."""
+    def _null_predictions(self, y, part):
+        """Raw predictions of the null model for targets y, the rows of the slice ``part``."""
         offset = None if self.rows.offset is None else self.rows.offset[part]
-        return constant_predictions(self._null_raw, len(self.rows.y[part]), offset)
+        return constant_predictions(self._null_raw, len(y), offset)
+
+    def _null_at_head(self):
+        """Some targets, and the raw predictions of the null model for them."""
+        y = self.rows.head[0]
+        return y, self._null_predictions(y, slice(len(y)))
 
     @cached_property
     def _largest_offset(self):
@@ -198,14 +200,13 @@ class MeanLossObjective(Objective):
 
     @cached_property
     def resolution(self):
-        """See `Objective.resolution`: of squares that of a relative rounding, else a rounding of the loss's unit."""
-        unit, eps = self.loss.unit(self.rows.y, self.rows.weight), np.finfo(float).eps
-        return max(unit, self._largest_offset**2) * (4 * eps) ** 2 if self.loss.quadratic else unit * eps
+        """See `Objective.resolution`."""
+        return self.loss.resolution(*self.rows.targets, self.rows.offset)
 
     @cached_property
     def _null_value(self):
         def total(y, weight, part):
-            return weight @ self.loss.value(y, self._null_predictions(part))
+            return weight @ self.loss.value(y, self._null_predictions(y, part))
 
         with np.errstate(over="ignore", invalid="ignore"):
             return self.rows.reduce_targets(total) / self._total
@@ -245,3 +246,11 @@ class MeanLossObjective(Objective):
     def name(self, feature):
         """The name of the feature with this index."""
         return f"x{feature}" if self.feature_names is None else str(self.feature_names[feature])
+
+
+def _rows(X, y, sample_weight, offset):
+    X, y = as_rows(X), np.asarray(y)
+    weight = np.ones(X.shape[0]) if sample_weight is None else np.asarray(sample_weight, dtype=float)
+    if not 1 / _EXTREME < weight.max() < _EXTREME:
+        weight = weight / weight.max()
+    return Rows(X, y, weight, None if offset is None else np.asarray(offset, dtype=float).reshape(len(y), -1))

@@ -15,9 +15,9 @@ import numpy as np
 from scipy.sparse.linalg import LinearOperator
 
 from sk_hessian.objectives import factors
-from sk_hessian.objectives._blocks import Columns, Scratch, weighted_grams
+from sk_hessian.objectives._blocks import Columns, Rows, Scratch, weighted_grams
 from sk_hessian.objectives._mean_loss import ROUNDINGS, MeanLossObjective
-from sk_hessian.objectives._orthogonal import Orthogonal
+from sk_hessian.objectives._orthogonal import Orthogonal, triangle
 from sk_hessian.objectives._programs import find_recession, positive_start
 
 #: up to so many columns a dense factor is affordable (its memory is 8 r^2 bytes: 72 MB, its cost r^3 / 3)
@@ -189,7 +189,7 @@ class GLMObjective(MeanLossObjective):
         """The same, and it keeps them, if they are not too many, once all are there."""
         self._kept, parameters = None, self.unpack(theta)
         width = self.loss.n_outputs + self.loss.n_constants
-        if self.n_rows * width > _MOST_KEPT:
+        if self.n_rows * width > _MOST_KEPT or not self.rows.in_memory:
             return self._predictor(theta)
         kept = np.empty((self.n_rows, width))
         self._keeping = theta.copy(), kept
@@ -301,6 +301,45 @@ class GLMObjective(MeanLossObjective):
             H[output : r * k : k, output : r * k : k] += self._penalty_matrix(columns, output)
         return H
 
+    def curvature_triangle(self, theta, above):
+        """The triangular R with R'R the sum of the rows' expected curvatures, the penalty and ``above'above``.
+
+        By QR decompositions of blocks of rows, which keep the digits that a sum of squares loses.
+
+        Parameters
+        ----------
+        theta : ndarray of shape (n_parameters,)
+        above : ndarray of shape (m, n_parameters)
+
+        Returns
+        -------
+        ndarray of shape (n_parameters, n_parameters)
+        """
+        predict, k, size = self._predictor(theta), self.loss.n_outputs, self.n_parameters
+
+        def roots(block, y, weight):
+            S = self.loss.hessian_root(y, predict(block)) * np.sqrt(weight)[:, None, None]
+            Z = block.dense(self.fit_intercept)
+            weights = np.einsum("nar,nj->nrja", S[:, :k], Z).reshape(-1, self.n_weights)
+            return (np.hstack([weights, S[:, k:].transpose(0, 2, 1).reshape(len(weights), -1)]),)
+
+        def stacked(a, b):
+            return triangle(np.vstack([a, b])) if len(a) + len(b) > 2 * size else np.vstack([a, b])
+
+        with np.errstate(over="ignore", invalid="ignore"):
+            rows = self.rows.reduce(roots, combine=stacked, width=(k + self.loss.n_constants) * size)[0]
+        penalty = np.zeros(size)
+        penalty[: self.penalty.size] = np.sqrt(self.penalty.ravel() * self._total)
+        penalised = np.flatnonzero(penalty)
+        return triangle(np.vstack([above, np.diag(penalty)[penalised], rows]))
+
+    def parameter_units(self):
+        """The root of the curvature that a typical row has along each parameter, shape (n_parameters,)."""
+        size = np.where(self._moments[1] > 0, self._moments[1], np.abs(self._moments[0]))
+        size = np.append(np.where(size > 0, size, 1.0), np.ones(int(self.fit_intercept)))
+        units = np.sqrt(self._mean_curvature) * np.repeat(size, self.loss.n_outputs)
+        return np.append(units, np.ones(self.loss.n_constants))
+
     def _keeps_rows(self, columns):
         """Whether the rows are kept in the coordinates of ``columns``."""
         kept = self._basis_of and self._basis_of.columns is columns and self._basis_of.rows is not None
@@ -352,6 +391,7 @@ class GLMObjective(MeanLossObjective):
 
     def _is_wide(self):
         is_wide = self.n_features > max(self.n_rows, MAX_DENSE_SOFTMAX) and not self.rows.is_sparse
+        is_wide = is_wide and self.rows.in_memory
         return is_wide and (self.penalty > 0).all()
 
     def _is_dense(self):
@@ -416,14 +456,15 @@ class GLMObjective(MeanLossObjective):
         size = self._sketch_size()
         if size is None:
             return None
-        rows, chance = self._draw(size)
+        rare = self.rows.rare_columns()
+        rare = rare[np.isfinite(self._plain_columns.scale[rare])]
+        rows, chance = self.rows.draw(size, self._plain_columns, rare, _SKETCH_SEED)
         sketch = copy.copy(self)
         for name in ("_moments", "_plain_columns", "_sketch"):
             sketch.__dict__.pop(name, None)
-        sketch.rows = self.rows.take(rows)
-        sketch.rows.weight = sketch.rows.weight / chance
+        sketch.rows = Rows(rows.X, rows.y, rows.weight / chance, rows.offset)
         sketch.least_chance = np.min(chance)
-        sketch.n_rows, sketch._total = len(rows), sketch.rows.weight.sum()
+        sketch.n_rows, sketch._total = sketch.rows.n_rows, sketch.rows.total_weight
         sketch._basis_of = sketch._latest = sketch._kept = sketch._shifts = None
         return sketch
 
@@ -433,20 +474,6 @@ class GLMObjective(MeanLossObjective):
         if not np.array_equal(np.isinf(sketch._plain_columns.scale), np.isinf(self._plain_columns.scale)):
             return np.inf
         return max(1.0, self._total / (sketch._total * sketch.least_chance))
-
-    def _draw(self, size):
-        """About ``size`` rows and the chance that each had: one of each equal stretch, or more of the rare ones."""
-        generator = np.random.default_rng(_SKETCH_SEED)
-        rare = self.rows.rare_columns()
-        rare = rare[np.isfinite(self._plain_columns.scale[rare])]
-        weight = self.rows.weight / self._total
-        if not rare.size and np.ptp(weight) == 0:
-            rows = (np.arange(size) + generator.random(size)) * (self.n_rows / size)
-            return rows.astype(np.intp), size / self.n_rows
-        norms = weight * self.rows.norms(self._plain_columns, rare) if rare.size else weight
-        chance = 0.5 * size * (weight + norms / norms.sum())
-        rows = np.flatnonzero(generator.random(self.n_rows) < chance)
-        return rows, np.minimum(chance[rows], 1.0)
 
     def preconditioner(self, theta, kind="auto", curvature="expected"):
         """See `Objective.preconditioner`."""
@@ -562,7 +589,7 @@ class GLMObjective(MeanLossObjective):
         # the offset alone may be off by any factor: without an intercept too a constant beside it gives the scale
         if self.fit_intercept or self.rows.offset is not None:
             return super()._null_raw
-        return np.append(np.zeros(self.loss.n_outputs), self.loss.null_constants(self.rows.y, self.rows.weight))
+        return np.append(np.zeros(self.loss.n_outputs), self.loss.null_constants(*self.rows.targets))
 
     def start(self):
         """A feasible start: the null model, or where that has no intercept and no positive mean, one that has.
@@ -573,16 +600,22 @@ class GLMObjective(MeanLossObjective):
             Where there is none, or none that does not overflow.
         """
         k = self.loss.n_outputs
-        null = self.pack(np.zeros((self.n_features, k)), self._null_raw[:k], self._null_raw[k:])
         is_null = self.fit_intercept or self.rows.offset is None
-        if np.isfinite(self._null_value if is_null else self.value_and_gradient(null)[0]):
-            return null
+        if np.isfinite(self._null_value) if is_null else self._is_bent_by_offset():
+            return self.pack(np.zeros((self.n_features, k)), self._null_raw[:k], self._null_raw[k:])
         if self.loss.is_smooth:
             raise ValueError(
-                "offset spans so much that predictions overflow at the start: it is added to the linear predictor, on "
-                "the scale of the link (for exposures their logarithm)"
+                "offset is so large that predictions overflow: it is added to the linear predictor, on the scale of "
+                "the link (for exposures their logarithm)"
             )
         return positive_start(self)
+
+    def _is_bent_by_offset(self):
+        """Whether the offset alone is inside the domain, and not so far out that nothing is left of the curvature."""
+        constant = np.append(np.zeros(self.loss.n_outputs), self._null_raw[self.loss.n_outputs :])
+        rows = self.rows
+        _, value, _, hessian = self.loss.constant_sums(constant, rows.offset, rows.y, rows.weight)
+        return np.isfinite(value) and np.trace(hessian) > 0
 
     def diagnose(self, theta, direction):
         """See `Objective.diagnose`: a `Recession` or None."""

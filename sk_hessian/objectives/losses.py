@@ -9,7 +9,7 @@ and list it in `LOSSES`: the tests of every derivative then apply to it.
 """
 
 import numpy as np
-from scipy.special import digamma, gammaln, log_wright_bessel, logsumexp, polygamma, xlogy
+from scipy.special import digamma, entr, gammaln, log_wright_bessel, logsumexp, polygamma, xlogy
 
 #: changes of a prediction below so many times the floor of the scale are rounding
 _ROUNDING = 100
@@ -24,6 +24,9 @@ _ABSENT = 1e-3
 _MOST_NULL_STEPS = 200
 _NULL_ROUNDING = 1e-13
 _NULL_ROWS = 2**16
+
+#: roundings of its largest term that a sum of deviances may have
+_SUM_ROUNDINGS = 16
 
 #: a correction of the MAD that makes it estimate the standard deviation of a normal sample, 1 / Phi^-1(3/4)
 _MAD_TO_SIGMA = 1.4826022185056018
@@ -146,9 +149,9 @@ class Loss:
         unit = self.unit(y, weight) * weight.sum()
         for _ in range(_MOST_NULL_STEPS):
             slope, step = self._null_step(point, radius)
-            new = self._null_point(point[0] + step, offset, y, weight)
+            new = self.constant_sums(point[0] + step, offset, y, weight)
             if -slope <= _NULL_ROUNDING * max(abs(point[1]), unit):
-                return new[0] if new[1] <= point[1] else point[0]
+                return new[0] if np.isfinite(new[1]) else point[0]
             gain = point[1] - new[1]
             radius = 2 * radius if gain > -slope / 4 else 0.25 * np.abs(step).max()
             point = new if gain > 0 else point
@@ -161,7 +164,7 @@ class Loss:
         for shift in (offset.min(axis=0), weight @ offset / weight.sum(), offset.max(axis=0)):
             constant = plain.copy()
             constant[: self.n_outputs] -= shift
-            starts.append(self._null_point(constant, offset, y, weight))
+            starts.append(self.constant_sums(constant, offset, y, weight))
         return min(starts, key=lambda point: point[1] if np.isfinite(point[1]) else np.inf)
 
     def _null_step(self, point, radius):
@@ -174,7 +177,7 @@ class Loss:
             step = vectors @ np.clip(-along / np.maximum(values, floor), -radius, radius)
         return gradient @ step, step
 
-    def _null_point(self, constant, offset, y, weight):
+    def constant_sums(self, constant, offset, y, weight):
         """A constant, and beside the offset its weighted loss, gradient (m,) and expected Hessian (m, m)."""
         sums = []
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
@@ -208,13 +211,24 @@ class Loss:
         Returns
         -------
         float
-            1.0 or 0.0, for predictions as good or not, where the constant's deviance is rounding.
+            1.0 or 0.0, for predictions as good or not, where the constant's deviance is rounding; -inf where the loss
+            of a prediction is infinite.
+
+        Raises
+        ------
+        ValueError
+            Where the best constant's deviance overflows.
         """
         saturated = self.saturated(y)
-        with np.errstate(over="ignore"):
-            value = self.value(y, raw)
-            model = weight @ (value - saturated)
+        with np.errstate(over="ignore", invalid="ignore"):
+            model = weight @ (self.value(y, raw) - saturated)
             null = self.null_deviance(y, weight, offset)
+        if not np.isfinite(null):
+            raise ValueError("y or offset is so large that the deviance of the best constant overflows")
+        rounding = _SUM_ROUNDINGS * (np.finfo(float).eps * (weight @ np.abs(saturated)))
+        rounding += _SUM_ROUNDINGS * weight.sum() * self.resolution(y, weight, offset)
+        if null <= rounding:
+            return float(model <= rounding)
         return float(1 - model / null)
 
     def null_deviance(self, y, weight, offset=None):
@@ -225,6 +239,14 @@ class Loss:
             offset = offset.reshape(len(y), -1)
             constant = self.null_beside(offset, y, weight)
         return weight @ (self.value(y, constant_predictions(constant, len(y), offset)) - self.saturated(y))
+
+    def resolution(self, y, weight, offset=None):
+        """What rounding alone makes of the mean loss: of squares, if not beside an offset, that of a relative one."""
+        unit, eps = self.unit(y, weight), np.finfo(float).eps
+        if not self.quadratic:
+            return unit * eps
+        least = unit * (4 * eps) ** 2
+        return least if offset is None else max(least, np.abs(offset).max() ** 2 * eps)
 
     def log_likelihood(self, y, raw, dispersion=1.0):
         """Logarithm of the density of each row, its constants included, shape (n,).
@@ -417,6 +439,13 @@ class BinaryCrossEntropy(Loss):
         varies = (ones > 0) & (zeros > 0)
         return np.log(np.where(varies, ones, 1.0) / np.where(varies, zeros, 1.0))
 
+    def null_deviance(self, y, weight, offset=None):
+        """See `Loss.null_deviance`; without offset the entropy of each label, zero where all rows have it or none."""
+        if offset is not None:
+            return super().null_deviance(y, weight, offset)
+        ones, total = weight @ y.reshape(len(y), -1), weight.sum()
+        return total * (entr(ones / total) + entr(1 - ones / total)).sum()
+
     def saturated(self, y):
         """See `Loss.saturated`."""
         return np.zeros(len(y))
@@ -512,6 +541,13 @@ class SoftmaxCrossEntropy(Loss):
         raw = np.log(np.where(counts > 0, counts / counts.sum(), _ABSENT))
         return raw - raw.mean()
 
+    def null_deviance(self, y, weight, offset=None):
+        """See `Loss.null_deviance`; without offset the entropy of the classes."""
+        if offset is not None:
+            return super().null_deviance(y, weight, offset)
+        counts = np.bincount(y.astype(np.intp), weights=weight)
+        return counts.sum() * entr(counts / counts.sum()).sum()
+
     def saturated(self, y):
         """See `Loss.saturated`."""
         return np.zeros(len(y))
@@ -532,6 +568,7 @@ class TweedieLoss(Loss):
     """Half the Tweedie deviance without its constant, log or identity link.
 
     With mean mu: mu^(2-p)/(2-p) - y mu^(1-p)/(1-p), and the limits mu - y log mu at p = 1, log mu + y/mu at p = 2.
+    At p = 0 with its constant, (mu - y)^2 / 2: a difference of large squares would lose the digits of y.
 
     Parameters
     ----------
@@ -571,6 +608,8 @@ class TweedieLoss(Loss):
 
     def _value(self, y, raw):
         p = self.power
+        if p == 0:
+            return 0.5 * (raw - y) ** 2
         first = np.log(raw) if p == 2 else self._moment(raw, 2 - p) / (2 - p)
         second = np.log(raw) if p == 1 else self._moment(raw, 1 - p) / (1 - p)
         return first - y * second
@@ -591,6 +630,9 @@ class TweedieLoss(Loss):
     def _of_log_mean(self, y, raw):
         """Value and gradient share their two powers of the mean."""
         p = self.power
+        if p == 0:
+            mean = np.exp(raw)
+            return 0.5 * (mean - y) ** 2, _column((mean - y) * mean)
         first, second = self._moment(raw, 2 - p), y if p == 1 else y * self._moment(raw, 1 - p)
         value = (raw if p == 2 else first / (2 - p)) - (y * raw if p == 1 else second / (1 - p))
         return value, _column(first - second)
@@ -637,6 +679,12 @@ class TweedieLoss(Loss):
             above = logsumexp((1 - p) * offset, b=weight)
         return np.array([above - logsumexp((2 - p) * offset, b=weight)])
 
+    def null_deviance(self, y, weight, offset=None):
+        """See `Loss.null_deviance`; none for zeros alone, which means near zero fit."""
+        if not y.any() and (self.link == "log" or offset is None):
+            return 0.0
+        return super().null_deviance(y, weight, offset)
+
     def saturated(self, y):
         """See `Loss.saturated`."""
         p = self.power
@@ -645,7 +693,7 @@ class TweedieLoss(Loss):
         if p == 2:
             return np.log(y) + 1
         if p == 0:
-            return -0.5 * (y if self.link == "identity" else np.maximum(y, 0)) ** 2
+            return np.zeros(len(y)) if self.link == "identity" else 0.5 * np.minimum(y, 0) ** 2
         return y ** (2 - p) / ((2 - p) * (p - 1))
 
     def unit(self, y, weight):
@@ -919,6 +967,10 @@ class NegativeBinomialLoss(Loss):
             middle = np.sqrt(low * high)
             low, high = (middle, high) if slope(middle) < 0 else (low, middle)
         return np.array([high])
+
+    def null_deviance(self, y, weight, offset=None):
+        """See `Loss.null_deviance`; none for zeros alone, which means near zero fit."""
+        return super().null_deviance(y, weight, offset) if y.any() else 0.0
 
     def saturated(self, y):
         """See `Loss.saturated`: at the mean y, and without overdispersion where theta is estimated."""
