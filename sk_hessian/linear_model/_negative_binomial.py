@@ -1,6 +1,7 @@
 """Counts that vary more than Poisson's."""
 
 import numpy as np
+from sklearn.utils.metaestimators import available_if
 
 from sk_hessian import _validation
 from sk_hessian.linear_model._glm import _TweedieModel
@@ -11,6 +12,12 @@ _NO_SPREAD = 1e-3
 
 #: theta^(-1/2) of a start that would be at the saddle of no overdispersion, as a share of the Poisson spread
 _FIRST_SPREAD = 0.1
+
+
+def _has_theta(estimator):
+    if estimator.theta is None:
+        raise AttributeError("partial_fit needs theta, a positive number: estimated, it depends on all rows at once")
+    return True
 
 
 class NegativeBinomialRegressor(_TweedieModel):
@@ -107,13 +114,25 @@ class NegativeBinomialRegressor(_TweedieModel):
     def _loss_of_predictions(self, loss):
         return self._loss()
 
-    def _go_on(self, X, y, sample_weight, forgetting, offset):
-        if self.theta is None:
-            raise ValueError(
-                "partial_fit needs theta, a positive number: what is remembered of former rows is a quadratic, which "
-                "the likelihood in theta is not"
-            )
-        super()._go_on(X, y, sample_weight, forgetting, offset)
+    @available_if(_has_theta)
+    def partial_fit(self, X, y, sample_weight=None, offset=None, *, forgetting=1.0):
+        """Go on with more rows, where ``theta`` is given; see `PoissonRegressor.partial_fit`.
+
+        What is remembered of former rows is a quadratic, which the likelihood in theta is not.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        y : array-like of shape (n_samples,)
+        sample_weight, offset : array-like of shape (n_samples,), optional
+        forgetting : float, default=1.0
+            What the weight of all rows before is multiplied with.
+
+        Returns
+        -------
+        self
+        """
+        return super().partial_fit(X, y, sample_weight, offset, forgetting=forgetting)
 
     def _start(self, objective):
         start = super()._start(objective)

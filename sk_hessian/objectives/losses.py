@@ -143,7 +143,8 @@ class Loss:
     def null_beside(self, offset, y, weight):
         """The constant raw prediction of least weighted loss beside an offset (n, n_outputs), shape (m,).
 
-        Newton's method with the expected curvature; no step is longer, along an eigenvector, than a radius that adapts.
+        Newton's method, by default with the expected curvature; no step is longer, along an eigenvector, than a radius
+        that adapts.
         """
         point, radius = self._start_beside(offset, y, weight), 1.0
         unit = self.unit(y, weight) * weight.sum()
@@ -178,16 +179,20 @@ class Loss:
         return gradient @ step, step
 
     def constant_sums(self, constant, offset, y, weight):
-        """A constant, and beside the offset its weighted loss, gradient (m,) and expected Hessian (m, m)."""
+        """A constant, and beside the offset its weighted loss, gradient (m,) and Hessian (m, m)."""
         sums = []
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
             for start in range(0, len(y), _NULL_ROWS):
                 part = slice(start, start + _NULL_ROWS)
                 raw = constant_predictions(constant, len(y[part]), offset[part])
                 value, gradient = self.value_and_gradient(y[part], raw)
-                hessian = self.total_hessian(y[part], raw, weight[part])[0]
+                hessian = self._constant_hessian(y[part], raw, weight[part])
                 sums.append((weight[part] @ value, weight[part] @ gradient, hessian))
         return constant, *(sum(parts) for parts in zip(*sums, strict=True))
+
+    def _constant_hessian(self, y, raw, weight):
+        """The curvature that finds the best constant: the expected one."""
+        return self.total_hessian(y, raw, weight)[0]
 
     def null_constants(self, residual, weight):
         """The constants that fit residuals, shape (n_constants,)."""
@@ -941,6 +946,10 @@ class NegativeBinomialLoss(Loss):
         mean = weight @ y / weight.sum()
         raw = np.log(mean) if mean > 0 else 0.0
         return np.append(raw, self._best_constants(y, weight, raw))
+
+    def _constant_hessian(self, y, raw, weight):
+        """See `Loss._constant_hessian`: the observed one, for the expected is a coarse bound along c."""
+        return np.einsum("n,nkl->kl", weight, self.hessian(y, raw, "observed"))
 
     def null_constants(self, residual, weight):
         """See `Loss.null_constants`: for counts of mean one."""

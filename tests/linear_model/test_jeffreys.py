@@ -9,6 +9,7 @@ from scipy.special import expit, logit
 
 from sk_hessian.inspection._fitted import Fitted
 from sk_hessian.linear_model import LogisticRegression
+from sk_hessian.objectives import Blocks
 from sk_hessian.solvers import LBFGS, SGD, Newton
 from tests.estimators import convergence_warnings, raw_table
 
@@ -156,6 +157,12 @@ def test_containers_agree(rows, rng):
     np.testing.assert_allclose(firth().fit(rows(X), y).coef_, firth().fit(X, y).coef_, rtol=1e-5)
 
 
+def test_blocks_of_rows_have_the_same_optimum(rng):
+    X, y = raw_rows(rng)
+    blocks = Blocks([(X[i : i + 30], y[i : i + 30]) for i in range(0, len(y), 30)])
+    np.testing.assert_allclose(firth().fit(blocks).coef_, firth().fit(X, y).coef_, rtol=1e-7)
+
+
 def test_offset_is_added_to_the_linear_predictor(rng):
     X, y = raw_rows(rng)
     offset = 0.7 * (X[:, 1] - X[:, 1].mean()) / X[:, 1].std()
@@ -247,6 +254,11 @@ def test_more_than_two_classes_are_refused(iris):
 def test_jeffreys_is_true_or_false(jeffreys, rng):
     with pytest.raises(TypeError, match="jeffreys must be True or False"):
         firth(jeffreys=jeffreys).fit(*raw_rows(rng))
+
+
+def test_a_stream_is_refused(rng):
+    with pytest.raises(ValueError, match="jeffreys=True needs all rows at once"):
+        firth().partial_fit(*raw_rows(rng), classes=[0, 1])
 
 
 def test_a_run_that_is_too_short_says_so(rng):

@@ -7,6 +7,7 @@ import statsmodels.api as sm
 
 from sk_hessian.inspection._fitted import Fitted
 from sk_hessian.linear_model import NegativeBinomialRegressor, PoissonRegressor
+from sk_hessian.objectives import Blocks
 from tests.estimators import ALL_SOLVERS, convergence_warnings
 
 every_solver = pytest.mark.parametrize("solver", ALL_SOLVERS)
@@ -122,6 +123,37 @@ def test_offset_is_the_logarithm_of_an_exposure(scale, rng):
     fit = sm.NegativeBinomial(y, Z, offset=np.log(exposure)).fit(start * 1.01, disp=0, method="newton", tol=1e-13)
     np.testing.assert_allclose(model.coef_ * X.std(axis=0), fit.params[1:-1], rtol=1e-6)
     assert 1 / model.theta_ == pytest.approx(fit.params[-1], rel=1e-6)
+
+
+def test_offset_without_an_intercept(rng):
+    X, y = visits(rng, 400)
+    X = (X - X.mean(axis=0)) / X.std(axis=0)
+    offset = 1 + 0.3 * rng.normal(size=len(y))
+    model = NegativeBinomialRegressor(fit_intercept=False, **TIGHT).fit(X, y, offset=offset)
+    start = np.append(model.coef_, 1 / model.theta_) * 1.01
+    fit = sm.NegativeBinomial(y, X, offset=offset).fit(start, disp=0, method="newton", tol=1e-13)
+    np.testing.assert_allclose(model.coef_, fit.params[:-1], rtol=1e-6)
+    assert 1 / model.theta_ == pytest.approx(fit.params[-1], rel=1e-6)
+
+
+def test_blocks_of_rows_have_the_same_optimum(rng):
+    X, y = visits(rng)
+    blocks = Blocks([(X[i : i + 130], y[i : i + 130]) for i in range(0, len(y), 130)])
+    ours, whole = NegativeBinomialRegressor(**TIGHT).fit(blocks), NegativeBinomialRegressor(**TIGHT).fit(X, y)
+    np.testing.assert_allclose(ours.coef_, whole.coef_, rtol=1e-8)
+    assert ours.theta_ == pytest.approx(whole.theta_, rel=1e-8)
+
+
+def test_a_stream_needs_a_given_theta(rng):
+    X, y = visits(rng, 900)
+    X = (X - X.mean(axis=0)) / X.std(axis=0)
+    model = NegativeBinomialRegressor(theta=1.5, alpha=0.0)
+    for start in range(0, 900, 100):
+        model.partial_fit(X[start : start + 100], y[start : start + 100])
+    np.testing.assert_allclose(model.coef_, model.__class__(theta=1.5, alpha=0.0).fit(X, y).coef_, atol=0.03)
+    with pytest.raises(AttributeError, match="has no attribute 'partial_fit'") as caught:
+        NegativeBinomialRegressor().partial_fit(X, y)
+    assert "needs theta" in str(caught.value.__cause__)
 
 
 # -- no overdispersion -------------------------------------------------------------------------------------------------
