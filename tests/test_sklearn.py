@@ -28,6 +28,7 @@ OPTIONS = {"HuberRegressor": {"alpha": 1e-2}}
 
 #: the checks compare fits of different rows at rtol 1e-7: the tolerance is tight, and the batches are full
 TIGHT = [kind(solver=solver, tol=1e-8, **OPTIONS.get(kind.__name__, {})) for kind in KINDS for solver in SOLVER_SPECS]
+TIGHT += [LogisticRegression(C=np.inf, jeffreys=True, solver=solver, tol=1e-8) for solver in ("newton", "lbfgs")]
 MINIBATCH = [kind(solver=SGD(batch_size=8), random_state=0, max_iter=20) for kind in KINDS]
 EQUIVALENCE = dict.fromkeys(
     ("check_sample_weight_equivalence_on_dense_data", "check_sample_weight_equivalence_on_sparse_data"),

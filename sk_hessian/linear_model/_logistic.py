@@ -3,12 +3,19 @@
 import numpy as np
 from scipy import sparse
 from sklearn.metrics import accuracy_score
+from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 from sk_hessian import _validation
 from sk_hessian._base import Classifier, OffsetModel, class_indices, restored_on_failure
 from sk_hessian.objectives import JeffreysObjective
 from sk_hessian.solvers import LBFGS, Newton, check_solver
+
+
+def _is_sum_over_rows(estimator):
+    if estimator.jeffreys:
+        raise AttributeError("partial_fit needs jeffreys=False: the prior is that of all rows at once")
+    return True
 
 
 class LogisticRegression(Classifier, OffsetModel):
@@ -130,7 +137,10 @@ class LogisticRegression(Classifier, OffsetModel):
         known = getattr(self, "_known_classes", None if reset else self.classes_)
         self.classes_, index, weight = _validation.check_classes(y, weight, self.class_weight, known)
         if self.jeffreys and len(self.classes_) > 2:
-            raise ValueError(f"jeffreys=True is for two classes, but y has {len(self.classes_)}: {self.classes_}")
+            raise ValueError(
+                "Only binary classification is supported with jeffreys=True, "
+                f"but y has {len(self.classes_)} classes: {self.classes_}"
+            )
         target, loss = _validation.class_target(index, len(self.classes_))
         return target, weight, loss
 
@@ -145,6 +155,7 @@ class LogisticRegression(Classifier, OffsetModel):
         super()._fit(X, y, sample_weight, task, offset)
         self.n_iter_ = np.array([self.n_iter_])
 
+    @available_if(_is_sum_over_rows)
     def partial_fit(self, X, y, classes=None, sample_weight=None, offset=None, *, forgetting=1.0):
         """Go on with more rows; see `LinearRegression.partial_fit`.
 
@@ -164,8 +175,6 @@ class LogisticRegression(Classifier, OffsetModel):
         self
         """
         with restored_on_failure(self):
-            if self.jeffreys:
-                raise ValueError("jeffreys=True needs all rows at once, for the prior is no sum over rows: use fit")
             if isinstance(self.class_weight, str):
                 raise ValueError('class_weight="balanced" needs all rows: give partial_fit a dict of weights, or None')
             self._set_known_classes(classes, None if self._memory is None else self.classes_)
@@ -261,6 +270,11 @@ class LogisticRegression(Classifier, OffsetModel):
         float
         """
         return accuracy_score(y, self.predict(X, offset), sample_weight=sample_weight)
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.classifier_tags.multi_class = not self.jeffreys
+        return tags
 
     def sparsify(self):
         """Store ``coef_`` as a sparse matrix.
