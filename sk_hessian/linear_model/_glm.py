@@ -4,7 +4,7 @@ import numpy as np
 from sklearn.base import RegressorMixin
 
 from sk_hessian import _validation
-from sk_hessian._base import OffsetModel
+from sk_hessian.linear_model._linear_model import OffsetModel
 from sk_hessian.objectives import TweedieLoss
 
 

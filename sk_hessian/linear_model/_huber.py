@@ -5,7 +5,7 @@ from sklearn.base import RegressorMixin
 from sklearn.utils import check_array
 
 from sk_hessian import _validation
-from sk_hessian._base import LinearModel
+from sk_hessian.linear_model._linear_model import LinearModel
 
 
 class HuberRegressor(RegressorMixin, LinearModel):

@@ -7,7 +7,8 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 from sk_hessian import _validation
-from sk_hessian._base import Classifier, OffsetModel, class_indices, restored_on_failure
+from sk_hessian._base import Classifier, class_indices, restored_on_failure
+from sk_hessian.linear_model._linear_model import OffsetModel
 from sk_hessian.objectives import JeffreysObjective
 from sk_hessian.solvers import LBFGS, Newton, check_solver
 
