@@ -13,6 +13,7 @@ from sk_hessian.inspection._flat_directions import FlatDirection, flat_direction
 from sk_hessian.inspection._hessian import HessianOperator, hessian
 from sk_hessian.inspection._influence import Influence, influence
 from sk_hessian.inspection._leave_one_out import LeaveOneOut, LeaveOneOutPath, leave_one_out, leave_one_out_path
+from sk_hessian.inspection._profile import ProfileIntervals, profile_intervals
 from sk_hessian.inspection._spectrum import Spectrum, spectrum
 from sk_hessian.inspection._stationary_point import StationaryPoint, stationary_point
 from sk_hessian.inspection._taylor import TaylorModel, taylor_model
@@ -31,6 +32,7 @@ __all__ = [
     "LeaveOneOut",
     "LeaveOneOutPath",
     "LossSurfaceDisplay",
+    "ProfileIntervals",
     "Spectrum",
     "StationaryPoint",
     "TaylorModel",
@@ -41,6 +43,7 @@ __all__ = [
     "influence",
     "leave_one_out",
     "leave_one_out_path",
+    "profile_intervals",
     "spectrum",
     "stationary_point",
     "taylor_model",

@@ -730,10 +730,10 @@ class GLMObjective(MeanLossObjective):
 
     def _is_bent_by_offset(self):
         """Whether the offset alone is inside the domain, and not so far out that nothing is left of the curvature."""
-        constant = np.append(np.zeros(self.loss.n_outputs), self._null_raw[self.loss.n_outputs :])
-        rows = self.rows
+        k, rows = self.loss.n_outputs, self.rows
+        constant = np.append(np.zeros(k), self._null_raw[k:])
         _, value, _, hessian = self.loss.constant_sums(constant, rows.offset, rows.y, rows.weight)
-        return np.isfinite(value) and np.trace(hessian) > 0
+        return np.isfinite(value) and np.trace(hessian[:k, :k]) > 0
 
     def diagnose(self, theta, direction):
         """See `Objective.diagnose`: a `Recession` or None."""

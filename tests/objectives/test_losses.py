@@ -11,6 +11,7 @@ from sk_hessian.objectives import (
     SquaredLoss,
     TweedieLoss,
 )
+from sk_hessian.objectives.losses import constant_predictions
 from tests.objectives.cases import IDS, assert_close, differences, raw_predictions, targets
 
 every_loss = pytest.mark.parametrize("loss", LOSSES, ids=IDS)
@@ -108,11 +109,11 @@ def test_null_beside_is_the_best_constant_beside_an_offset(loss, size, rng):
     if getattr(loss, "link", None) == "identity":
         y = np.abs(y) + 4  # inside the domain: at its edge the gradient does not vanish
     constant = loss.null_beside(offset, y, weight)
-    value, gradient = loss.value_and_gradient(y, constant + offset)
+    value, gradient = loss.value_and_gradient(y, constant_predictions(constant, N, offset))
     np.testing.assert_allclose(weight @ gradient, 0, atol=1e-7 * weight.sum())
     for _ in range(20):
-        near = constant + 1e-3 * rng.normal(size=loss.n_outputs)
-        assert weight @ loss.value(y, near + offset) >= weight @ value * (1 - 1e-14)
+        near = constant + 1e-3 * rng.normal(size=len(constant))
+        assert weight @ loss.value(y, constant_predictions(near, N, offset)) >= weight @ value * (1 - 1e-14)
 
 
 @every_loss
