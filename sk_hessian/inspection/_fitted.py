@@ -114,7 +114,9 @@ class Fitted:
         verdict = self.estimator.convergence_
         if verdict.status != "optimal":
             raise ValueError(f'{what} needs a fit with the verdict "optimal". This one: {verdict.message}')
-        decrement = self.factor().newton(self.gradient)[0]
+        kind = "full" if self.objective.can_factor(self.theta.size) else "auto"
+        factor = self.objective.preconditioner(self.theta, kind, self.objective.curvature)
+        decrement = factor.newton(self.gradient)[0]
         share = max(_SLACK * verdict.tol**2, _LEAST_SHARE)
         if not decrement <= share * self.objective.scale:
             raise ValueError(

@@ -65,6 +65,56 @@ class Coordinates:
         return theta
 
 
+class Identified(Coordinates):
+    """theta = T z for the parameters that a loss and a penalty determine, none of them left out.
+
+    As `Coordinates`, but a constant input has the unit of its penalty, and the last layer's outputs count in a basis of
+    the changes that the loss sees: of a softmax model those that sum to zero.
+
+    Parameters
+    ----------
+    columns, layers, output_unit
+        As of `Coordinates`; all units are finite.
+    contrasts : ndarray of shape (k, r)
+        That basis, orthonormal.
+    """
+
+    def __init__(self, columns, layers, output_unit, contrasts):
+        super().__init__(columns, layers, output_unit)
+        self.contrasts = contrasts
+        rows, _ = self._last_shape
+        start = self._last.start
+        #: the shapes of the layers in z, and where they are
+        self.shapes = [*(shape for _, shape in layers[:-1]), (rows, contrasts.shape[1])]
+        self.parts = [part for part, _ in layers[:-1]] + [slice(start, start + rows * contrasts.shape[1])]
+        self.size = self.parts[-1].stop
+
+    def reduced(self, J):
+        """Derivatives in z (..., size) from those in the coordinates with all outputs (..., n_parameters)."""
+        last = J[..., self._last].reshape(*J.shape[:-1], *self._last_shape) @ self.contrasts
+        return np.concatenate([J[..., : self._last.start], last.reshape(*J.shape[:-1], -1)], axis=-1)
+
+    def expanded(self, z):
+        """The change of theta for a change of z."""
+        last = z[self.parts[-1]].reshape(self.shapes[-1]) @ self.contrasts.T
+        return self.to_theta(np.concatenate([z[: self._last.start], last.ravel()]))
+
+    def of_rows(self, values):
+        """What all outputs of a parameter share, shape (size,), from (n_parameters,)."""
+        last = values[self._last].reshape(self._last_shape)
+        if last.shape[1] != self.shapes[-1][1]:
+            last = np.repeat(last[:, :1], self.shapes[-1][1], axis=1)
+        return np.concatenate([values[: self._last.start], last.ravel()])
+
+    @cached_property
+    def units(self):
+        """The diagonal of T, whose product is its determinant, shape (size,)."""
+        units = self.unit(self._last.stop)
+        inputs = units[self._first].reshape(self._first_shape)
+        inputs[: len(self.columns.scale)] /= self.columns.scale[:, None]
+        return self.of_rows(units)
+
+
 @dataclass(frozen=True)
 class Moments:
     """What coordinates are made of, of all rows seen so far.

@@ -15,7 +15,7 @@ _TINY_SHARE = 1e-6
 _MOST_TERMS = 6
 
 
-def _reduced(rows):
+def triangle(rows):
     """The triangular factor of rows that are more than the columns: the same singular values and right vectors."""
     return qr(rows, mode="r", check_finite=False, overwrite_a=True)[0][: rows.shape[1]]
 
@@ -96,9 +96,9 @@ class Orthogonal:
         for block, _, weight in objective.rows.blocks(plain, dense=True):
             parts.append(block.standardised(plain) * unit * np.sqrt(weight / total)[:, None])
             if sum(map(len, parts)) > 2 * most:
-                parts = [_reduced(np.vstack(parts))]
+                parts = [triangle(np.vstack(parts))]
         R = np.vstack(parts)
-        return _reduced(R) if len(R) > most else R
+        return triangle(R) if len(R) > most else R
 
     def null_space(self):
         """Coefficient directions (p, d) in the user's units that leave every prediction as it is.
