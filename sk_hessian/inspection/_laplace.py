@@ -115,6 +115,13 @@ class LaplacePosterior:
     effective_df : float
         Parameters that the rows rather than the prior determine: the trace of the posterior covariance times the
         curvature of the likelihood.
+    n_penalised : int
+        Parameters with a prior.
+    gamma : float
+        Those of them that the rows determine, MacKay's gamma.
+    fixed_point : float
+        What MacKay's update, gamma over the penalty's share of the log posterior, would multiply the penalty by. One
+        where the evidence is largest: for squared errors, and for other losses nearly.
     """
 
     def __init__(self, estimator, model, structure, dispersion, source, features):
@@ -123,6 +130,10 @@ class LaplacePosterior:
         self.structure, self.curvature = structure, model.curvature
         self.dispersion, self.dispersion_source, self.effective_df = dispersion, source, model.effective_df
         self._share = dispersion / model.objective.total_weight
+        self.n_penalised = int(model.n_penalised)
+        self.gamma = float(np.clip(self.n_penalised - model.precision.shrinkage, 0, None))
+        squares = 2 * model.penalty_value / self._share
+        self.fixed_point = float(self.gamma / squares) if squares > 0 else np.inf
 
     def __repr__(self):
         return (
@@ -309,24 +320,28 @@ class _Model:
             found = minimize_scalar(lambda log: -self.log_evidence(np.exp(log)), bounds=bounds, method="bounded")
             return float(np.exp(found.x))
         # the evidence is that of sums of squares: -m/2 log(phi) - S / phi but for a constant
-        rows, flat = self.objective.rows, (self._penalty == 0).sum()
-        loss = self.objective.loss
+        rows, loss = self.objective.rows, self.objective.loss
         half = rows.weight @ (loss.value(rows.y, self._raw) - loss.saturated(rows.y))
-        half += self.objective.total_weight * self._penalty_value
-        left = self._residual_weight[0] - flat
+        half += self.objective.total_weight * self.penalty_value
+        left = self._residual_weight[0] - (self._penalty.size - self.n_penalised)
         if not (half > 0 and left > 0):
             raise ValueError("dispersion: the fit is perfect, so that the evidence has no maximum; give a number")
         return float(2 * half / left)
 
     @property
-    def _penalty_value(self):
+    def n_penalised(self):
+        return (self._penalty > 0).sum()
+
+    @property
+    def penalty_value(self):
+        """The penalty at the fit."""
         return 0.5 * (self.objective.penalties @ self.theta**2)
 
     def log_evidence(self, dispersion):
         """See `LaplacePosterior.log_evidence`."""
         objective, rows = self.objective, self.objective.rows
         share, has_prior = objective.total_weight / dispersion, self._penalty > 0
-        joint = rows.weight @ objective.loss.log_likelihood(rows.y, self._raw, dispersion) - share * self._penalty_value
+        joint = rows.weight @ objective.loss.log_likelihood(rows.y, self._raw, dispersion) - share * self.penalty_value
         prior = 0.5 * np.log(share * self._penalty[has_prior]).sum()
         flat = np.log(np.sqrt(2 * np.pi) * objective.identified.units[~has_prior]).sum()
         log_det = self.precision.log_det + has_prior.size * np.log(share)
