@@ -55,7 +55,7 @@ class TunedPenalty:
     path: dict = field(repr=False)
 
 
-def tune_alpha(estimator, X, y, *, sample_weight=None, structure="auto", dispersion="evidence"):
+def tune_alpha(estimator, X, y, *, sample_weight=None, structure="auto", dispersion="evidence", hidden_biases="flat"):
     """The strength of the penalty with the largest evidence, by refits from the best one so far.
 
     A walk in log(strength), its first steps those of MacKay's fixed point (strength times the determined penalised
@@ -74,6 +74,8 @@ def tune_alpha(estimator, X, y, *, sample_weight=None, structure="auto", dispers
         As of `laplace`. The evidence of a last layer alone says nothing of the penalty of the others.
     dispersion : float, "evidence" or None, default="evidence"
         As of `laplace`, taken anew for every fit.
+    hidden_biases : {"flat", "fixed"}, default="flat"
+        As of `laplace`; "fixed" where the search ends because a hidden unit is switched off.
 
     Returns
     -------
@@ -99,7 +101,11 @@ def tune_alpha(estimator, X, y, *, sample_weight=None, structure="auto", dispers
     >>> tuned.status, round(tuned.value, 3), tuned.estimator.alpha == tuned.value
     ('optimal', 0.038, True)
     """
-    search = _Search(estimator, structure, dispersion, (X, y, sample_weight))
+    search = _Search(
+        estimator,
+        (X, y, sample_weight),
+        {"structure": structure, "dispersion": dispersion, "hidden_biases": hidden_biases},
+    )
     start = search.start()
     search(start)
     low, high, status = _bracket(search, start)
@@ -111,8 +117,8 @@ def tune_alpha(estimator, X, y, *, sample_weight=None, structure="auto", dispers
 class _Search:
     """Minus the evidence as a function of log(strength), with its refits."""
 
-    def __init__(self, estimator, structure, dispersion, data):
-        if structure == "last_layer":
+    def __init__(self, estimator, data, options):
+        if options["structure"] == "last_layer":
             raise ValueError(
                 'structure="last_layer" has no evidence for the penalty of the other layers: use "full", "kronecker" '
                 'or "diagonal"'
@@ -125,7 +131,7 @@ class _Search:
         if not isinstance(value, Real):
             raise ValueError(f"{self._name} must be one number, got {value!r}: one strength is tuned for all targets")
         self._fresh = type(estimator)(**copy.deepcopy(parameters))
-        self._data, self._options = data, {"structure": structure, "dispersion": dispersion}
+        self._data, self._options = data, options
         self._seen, self._records, self._failure = {}, [], ""
         self.best = None
 

@@ -22,7 +22,7 @@ _DISPERSION_RANGE = 5.0
 _LEAST_LEFT = 1e-9
 
 
-def laplace(estimator, X, y, *, sample_weight=None, structure="auto", dispersion=None):
+def laplace(estimator, X, y, *, sample_weight=None, structure="auto", dispersion=None, hidden_biases="flat"):
     """The Laplace approximation of the posterior of a fitted estimator with an L2 penalty.
 
     The objective times W / dispersion (W the total weight) is a negative log posterior: the penalty is a normal prior
@@ -45,6 +45,11 @@ def laplace(estimator, X, y, *, sample_weight=None, structure="auto", dispersion
     dispersion : float, "evidence" or None, default=None
         Of losses that have one (the noise variance for squared errors; one for all outputs). None: squared Pearson
         residuals over the weight less the effective degrees of freedom. "evidence": the most evident one.
+    hidden_biases : {"flat", "fixed"}, default="flat"
+        Of networks, whose biases have no penalty. "flat": the posterior is also of the biases of hidden layers, with a
+        flat prior; a unit without effect then has none, and the evidence grows without bound as the penalty switches a
+        unit off. "fixed": they are taken as known (in the first layer each unit's sum at the mean row, so that the
+        zeros of the inputs do not matter), which is always proper.
 
     Returns
     -------
@@ -80,6 +85,7 @@ def laplace(estimator, X, y, *, sample_weight=None, structure="auto", dispersion
     """
     fitted = Fitted(estimator, X, y, sample_weight)
     _check_model(fitted)
+    fitted.objective.integrates_hidden_biases = _integrates_hidden_biases(fitted, hidden_biases)
     structure = _resolve(fitted.objective, structure)
     _require_optimum(fitted)
     objective, theta, names = fitted.objective, fitted.theta, fitted.parameter_names
@@ -359,6 +365,14 @@ def _check_model(fitted):
         )
 
 
+def _integrates_hidden_biases(fitted, hidden_biases):
+    if hidden_biases not in ("flat", "fixed"):
+        raise ValueError(f'hidden_biases must be "flat" or "fixed", got {hidden_biases!r}')
+    if hidden_biases == "fixed" and not isinstance(fitted.objective, MLPObjective):
+        raise ValueError(f'hidden_biases="fixed" is for networks: this {fitted.name} has no hidden layers')
+    return hidden_biases == "flat"
+
+
 def _require_optimum(fitted):
     what = "A Laplace approximation"
     if isinstance(fitted.objective, MLPObjective) and fitted.estimator.convergence_.status != "optimal":
@@ -408,7 +422,8 @@ def _model(objective, theta, names, structure):
     except UndeterminedError as error:
         name = names[int(at.of_rows(np.arange(theta.size))[error.index])]
         advice = (
-            'fewer units, or structure="last_layer" (biases have no penalty)'
+            'hidden_biases="fixed" (they have no penalty, and of a unit without effect nothing else determines them), '
+            'structure="last_layer", or fewer units'
             if isinstance(objective, MLPObjective)
             else "drop a column, or give it a penalty"
         )

@@ -179,10 +179,10 @@ def full(objective, theta, kind, penalty):
 def diagonal(objective, theta, kind, penalty):
     """That of each parameter by itself; of a softmax model's outputs given that they sum to zero; as `full`."""
     at, basis = objective.identified, objective.identified.contrasts
-    values = objective.identified_diagonal(theta, kind)
-    blocks = [values[part, None, None] for part in at.parts[:-1]]
-    last = values[at.parts[-1].start :].reshape(at.shapes[-1][0], -1)
-    return _by_layer(OutputBlocks, [(block,) for block in (*blocks, _between_outputs(last, basis))], at.parts, penalty)
+    *hidden, last = at.layers_of(objective.identified_diagonal(theta, kind))
+    blocks = [part[:, None, None] for part in hidden]
+    blocks.append(_between_outputs(last.reshape(at.shapes[-1][0], -1), basis))
+    return _by_layer(OutputBlocks, [(block,) for block in blocks], at.parts, penalty)
 
 
 def _between_outputs(values, basis):

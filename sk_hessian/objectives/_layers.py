@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 
 import numpy as np
 
@@ -77,34 +78,48 @@ class Identified(Coordinates):
         As of `Coordinates`; all units are finite.
     contrasts : ndarray of shape (k, r)
         That basis, orthonormal.
+    hidden_biases : bool
+        Whether the biases of hidden layers are among the coordinates.
     """
 
-    def __init__(self, columns, layers, output_unit, contrasts):
+    def __init__(self, columns, layers, output_unit, contrasts, hidden_biases=True):
         super().__init__(columns, layers, output_unit)
         self.contrasts = contrasts
-        rows, _ = self._last_shape
-        start = self._last.start
-        #: the shapes of the layers in z, and where they are
-        self.shapes = [*(shape for _, shape in layers[:-1]), (rows, contrasts.shape[1])]
-        self.parts = [part for part, _ in layers[:-1]] + [slice(start, start + rows * contrasts.shape[1])]
+        hidden = [(part, (rows - (not hidden_biases), width)) for part, (rows, width) in layers[:-1]]
+        self.shapes = [*(shape for _, shape in hidden), (self._last_shape[0], contrasts.shape[1])]
+        ends = np.cumsum([0] + [rows * width for rows, width in self.shapes])
+        #: where the layers are in z
+        self.parts = [slice(a, b) for a, b in pairwise(ends.tolist())]
         self.size = self.parts[-1].stop
+        #: where the hidden layers of z are in theta
+        kept = [np.arange(part.start, part.start + rows * width) for part, (rows, width) in hidden]
+        self._hidden = np.concatenate([np.arange(0), *kept])
+
+    def layers_of(self, values):
+        """The parts of (..., n_parameters) in each layer of z, of the last one with all outputs."""
+        hidden = values[..., self._hidden]
+        return [hidden[..., part] for part in self.parts[:-1]] + [values[..., self._last]]
 
     def reduced(self, J):
         """Derivatives in z (..., size) from those in the coordinates with all outputs (..., n_parameters)."""
-        last = J[..., self._last].reshape(*J.shape[:-1], *self._last_shape) @ self.contrasts
-        return np.concatenate([J[..., : self._last.start], last.reshape(*J.shape[:-1], -1)], axis=-1)
+        *hidden, last = self.layers_of(J)
+        last = last.reshape(*J.shape[:-1], *self._last_shape) @ self.contrasts
+        return np.concatenate([*hidden, last.reshape(*J.shape[:-1], -1)], axis=-1)
 
     def expanded(self, z):
         """The change of theta for a change of z."""
-        last = z[self.parts[-1]].reshape(self.shapes[-1]) @ self.contrasts.T
-        return self.to_theta(np.concatenate([z[: self._last.start], last.ravel()]))
+        theta = np.zeros(self._last.stop)
+        theta[self._hidden] = z[: self.parts[-1].start]
+        theta[self._last] = (z[self.parts[-1]].reshape(self.shapes[-1]) @ self.contrasts.T).ravel()
+        return self.to_theta(theta)
 
     def of_rows(self, values):
         """What all outputs of a parameter share, shape (size,), from (n_parameters,)."""
-        last = values[self._last].reshape(self._last_shape)
+        *hidden, last = self.layers_of(values)
+        last = last.reshape(self._last_shape)
         if last.shape[1] != self.shapes[-1][1]:
             last = np.repeat(last[:, :1], self.shapes[-1][1], axis=1)
-        return np.concatenate([values[: self._last.start], last.ravel()])
+        return np.concatenate([*hidden, last.ravel()])
 
     @cached_property
     def units(self):

@@ -42,6 +42,9 @@ class MeanLossObjective(Objective):
 
     fit_intercept = True
 
+    #: whether posteriors are also of the biases of hidden layers, which have no penalty; else they stay as they are
+    integrates_hidden_biases = True
+
     #: numbers per row that a pass needs beside those of X
     _width = 0
 
@@ -212,7 +215,8 @@ class MeanLossObjective(Objective):
                 f"X: column {self.name(np.flatnonzero(scale == 0)[0])} is constant and has no penalty, so that nothing "
                 "determines its coefficient: drop it"
             )
-        return Identified(Columns(centre, scale, self.fit_intercept), layers, output_unit, self.loss.contrasts())
+        columns = Columns(centre, scale, self.fit_intercept)
+        return Identified(columns, layers, output_unit, self.loss.contrasts(), self.integrates_hidden_biases)
 
     def _rows_of(self, X):
         return self.rows if X is None else Rows(as_rows(X), np.zeros(X.shape[0]), np.zeros(X.shape[0]))

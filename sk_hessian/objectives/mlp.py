@@ -475,10 +475,11 @@ class MLPObjective(MeanLossObjective):
 
     @cached_property
     def identified(self):
-        """The coordinates of the posterior, `Identified`."""
-        unit = self.moments.output_unit
-        ridge = np.sqrt(self.penalty / self._mean_curvature) / unit.mean()
-        return self._identify((self.moments.centre, self.moments.deviation), ridge, self.layers, unit)
+        """The coordinates of the posterior, `Identified`; one unit for all outputs, whose penalty is then the same."""
+        unit = self.moments.output_unit.mean()
+        ridge = np.sqrt(self.penalty / self._mean_curvature) / unit
+        moments = self.moments.centre, self.moments.deviation
+        return self._identify(moments, ridge, self.layers, np.full(self.loss.n_outputs, unit))
 
     def jacobians(self, theta, X=None):
         """See `MeanLossObjective.jacobians`."""
@@ -500,7 +501,8 @@ class MLPObjective(MeanLossObjective):
         inputs, outputs, _ = self._second_moments(theta, self.identified)
         basis = self.identified.contrasts
         outputs[-1] = basis.T @ outputs[-1] @ basis
-        return list(zip(inputs, outputs, strict=True))
+        sizes = [rows for rows, _ in self.identified.shapes]
+        return [(A[:rows, :rows], G) for A, G, rows in zip(inputs, outputs, sizes, strict=True)]
 
     def features(self, theta, X=None):
         """What the last layer sees: the last hidden units of the rows, or of others; shape (n, width)."""
