@@ -55,7 +55,7 @@ class TunedPenalty:
     path: dict = field(repr=False)
 
 
-def tune_alpha(estimator, X, y, *, sample_weight=None, structure="auto", dispersion="evidence", hidden_biases="flat"):
+def tune_alpha(estimator, X, y, *, sample_weight=None, structure="auto", dispersion="evidence", hidden_biases="fixed"):
     """The strength of the penalty with the largest evidence, by refits from the best one so far.
 
     A walk in log(strength), its first steps those of MacKay's fixed point (strength times the determined penalised
@@ -74,8 +74,9 @@ def tune_alpha(estimator, X, y, *, sample_weight=None, structure="auto", dispers
         As of `laplace`. The evidence of a last layer alone says nothing of the penalty of the others.
     dispersion : float, "evidence" or None, default="evidence"
         As of `laplace`, taken anew for every fit.
-    hidden_biases : {"flat", "fixed"}, default="flat"
-        As of `laplace`; "fixed" where the search ends because a hidden unit is switched off.
+    hidden_biases : {"fixed", "flat"}, default="fixed"
+        As of `laplace`. With a flat prior the evidence of a network grows without bound where the penalty is about to
+        switch a unit off, and there the search ends ("limited").
 
     Returns
     -------
@@ -99,7 +100,7 @@ def tune_alpha(estimator, X, y, *, sample_weight=None, structure="auto", dispers
     >>> X, y = load_diabetes(return_X_y=True)
     >>> tuned = tune_alpha(Ridge(), X, y)
     >>> tuned.status, round(tuned.value, 3), tuned.estimator.alpha == tuned.value
-    ('optimal', 0.038, True)
+    ('optimal', 0.034, True)
     """
     search = _Search(
         estimator,

@@ -49,7 +49,7 @@ def laplace(estimator, X, y, *, sample_weight=None, structure="auto", dispersion
         Of networks, whose biases have no penalty. "flat": the posterior is also of the biases of hidden layers, with a
         flat prior; a unit without effect then has none, and the evidence grows without bound as the penalty switches a
         unit off. "fixed": they are taken as known (in the first layer each unit's sum at the mean row, so that the
-        zeros of the inputs do not matter), which is always proper.
+        zeros of the inputs do not matter), which is always proper. Without hidden layers both are the same.
 
     Returns
     -------
@@ -81,11 +81,13 @@ def laplace(estimator, X, y, *, sample_weight=None, structure="auto", dispersion
     >>> posterior = laplace(Ridge(alpha=0.1).fit(X, y), X, y)
     >>> mean, std = posterior.predict(X[:2])
     >>> mean.round(), std.round(1)
-    (array([202.,  72.]), array([6.7, 6.5]))
+    (array([200.,  73.]), array([6.6, 7. ]))
     """
     fitted = Fitted(estimator, X, y, sample_weight)
     _check_model(fitted)
-    fitted.objective.integrates_hidden_biases = _integrates_hidden_biases(fitted, hidden_biases)
+    if hidden_biases not in ("flat", "fixed"):
+        raise ValueError(f'hidden_biases must be "flat" or "fixed", got {hidden_biases!r}')
+    fitted.objective.integrates_hidden_biases = hidden_biases == "flat"
     structure = _resolve(fitted.objective, structure)
     _require_optimum(fitted)
     objective, theta, names = fitted.objective, fitted.theta, fitted.parameter_names
@@ -365,14 +367,6 @@ def _check_model(fitted):
         )
 
 
-def _integrates_hidden_biases(fitted, hidden_biases):
-    if hidden_biases not in ("flat", "fixed"):
-        raise ValueError(f'hidden_biases must be "flat" or "fixed", got {hidden_biases!r}')
-    if hidden_biases == "fixed" and not isinstance(fitted.objective, MLPObjective):
-        raise ValueError(f'hidden_biases="fixed" is for networks: this {fitted.name} has no hidden layers')
-    return hidden_biases == "flat"
-
-
 def _require_optimum(fitted):
     what = "A Laplace approximation"
     if isinstance(fitted.objective, MLPObjective) and fitted.estimator.convergence_.status != "optimal":
@@ -383,7 +377,9 @@ def _require_optimum(fitted):
     fitted.require_optimum(what)
     flat = fitted.objective.flat_directions()
     if flat:
-        raise ValueError(f"nothing determines some coefficients: {'; '.join(flat)}. Drop these columns or penalise them")
+        raise ValueError(
+            f"nothing determines some coefficients: {'; '.join(flat)}. Drop these columns or penalise them"
+        )
 
 
 def _resolve(objective, structure):
