@@ -12,7 +12,10 @@ from sk_hessian.inspection._laplace import LaplacePosterior, laplace
 #: least and largest step of a walk in log(strength)
 _STEPS = np.log(2), np.log(1e3)
 
-#: most refits of a walk
+#: how much longer each step of a walk is than the one before, at least
+_GROWTH = 1.5
+
+#: most refits of a walk, which is then far beyond any penalty of use
 _MOST_STEPS = 25
 
 #: accuracy in log(strength)
@@ -129,8 +132,10 @@ class _Search:
         if self._name is None:
             raise ValueError(f"estimator must be one of sk_hessian with a penalty alpha or C, got {estimator!r}")
         value = parameters[self._name]
-        if not isinstance(value, Real):
-            raise ValueError(f"{self._name} must be one number, got {value!r}: one strength is tuned for all targets")
+        if isinstance(value, bool) or not isinstance(value, Real) or not value >= 0:
+            raise ValueError(
+                f"{self._name} must be one number of at least 0, got {value!r}: one strength is tuned for all targets"
+            )
         self._fresh = type(estimator)(**copy.deepcopy(parameters))
         self._data, self._options = data, options
         self._seen, self._records, self._failure = {}, [], ""
@@ -235,5 +240,5 @@ def _walk(search, at, direction, length):
         left = posterior.gamma if direction > 0 else posterior.n_penalised - posterior.gamma
         if left < _NOTHING_LEFT * posterior.n_penalised:
             break
-        at, length = end, max(_step(search), length)
+        at, length = end, min(max(_step(search), _GROWTH * length), _STEPS[1])
     return end, "at_infinity" if direction > 0 else "at_zero"

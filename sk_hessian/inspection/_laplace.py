@@ -1,7 +1,7 @@
 """The Laplace approximation: a normal posterior of the parameters, predictions with it, and the evidence."""
 
 from functools import cached_property
-from numbers import Real
+from numbers import Integral, Real
 
 import numpy as np
 from scipy.optimize import minimize_scalar
@@ -252,9 +252,16 @@ class LaplacePosterior:
         -------
         ndarray of shape (n, n_parameters)
             In the order of ``parameter_names``; those of softmax outputs differ from the fit by what sums to zero.
+
+        Raises
+        ------
+        ValueError
+            For a bad ``n`` or ``random_state``.
         """
+        if isinstance(n, bool) or not isinstance(n, Integral) or n < 1:
+            raise ValueError(f"n must be an integer of at least 1, got {n!r}")
         at = self._model.objective.identified
-        draws = np.random.default_rng(random_state).standard_normal((at.size, n))
+        draws = _generator(random_state).standard_normal((at.size, int(n)))
         changes = self._model.precision.colour(draws) * np.sqrt(self._share)
         return self.mean + np.stack([at.expanded(change) for change in changes.T])
 
@@ -444,6 +451,13 @@ def _dispersion(model, dispersion):
     if not (is_number and 0 < dispersion < np.inf):
         raise ValueError(f'dispersion must be a positive number, "evidence" or None, got {dispersion!r}')
     return float(dispersion), "given"
+
+
+def _generator(random_state):
+    try:
+        return np.random.default_rng(random_state)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"random_state must be an integer, a Generator or None, got {random_state!r}") from error
 
 
 def _probit_shrinkage(variance):

@@ -162,8 +162,9 @@ def test_what_cannot_be_tuned_is_refused(centred_diabetes):
     for model in (LinearRegression(), BayesianRidge()):
         with pytest.raises(ValueError, match="estimator must be one of sk_hessian with a penalty alpha or C"):
             tune_alpha(model, X, y)
-    with pytest.raises(ValueError, match="one strength is tuned for all targets"):
-        tune_alpha(Ridge(alpha=[1.0, 2.0]), X, np.column_stack([y, y]))
+    for alpha in ([1.0, 2.0], -1.0, True, np.nan):
+        with pytest.raises(ValueError, match="alpha must be one number of at least 0"):
+            tune_alpha(Ridge(alpha=alpha), X, np.column_stack([y, y]))
     with pytest.raises(ValueError, match="Huber's loss has no likelihood"):
         tune_alpha(HuberRegressor(), X, y)
     with pytest.raises(ValueError, match='structure="last_layer" has no evidence'):

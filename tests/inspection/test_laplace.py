@@ -636,6 +636,12 @@ def test_bad_arguments_are_named(rng, iris):
         posterior.predict(X, of="latent")
     with pytest.raises(ValueError, match="Ridge is no classifier"):
         posterior.predict_proba(X)
+    for n in (0, -1, 2.5, True):
+        with pytest.raises(ValueError, match="n must be an integer of at least 1"):
+            posterior.samples(n)
+    for seed in ("x", -1):
+        with pytest.raises(ValueError, match="random_state must be an integer, a Generator or None"):
+            posterior.samples(2, seed)
     with pytest.raises(ValueError, match="X has 2 features"):
         posterior.predict(X[:, :2])
     X, y = iris
