@@ -38,7 +38,7 @@ class TunedPenalty:
     status : {"optimal", "at_infinity", "at_zero", "limited"}
         "optimal" for a maximum between lower evidence on both sides. "at_infinity" and "at_zero": the evidence grew
         with (or against) the penalty until that left nothing of the parameters, or nothing of itself. "limited":
-        fits beyond ``value`` have no posterior, see the message.
+        some fits near ``value`` have no posterior, see the message.
     message : str
     estimator : estimator
         A fitted clone with ``value``.
@@ -58,13 +58,14 @@ class TunedPenalty:
     path: dict = field(repr=False)
 
 
-def tune_alpha(estimator, X, y, *, sample_weight=None, structure="auto", dispersion="evidence", hidden_biases="fixed"):
+def tune_alpha(estimator, X, y, *, sample_weight=None, structure="auto", dispersion="evidence"):
     """The strength of the penalty with the largest evidence, by refits from the best one so far.
 
     A walk in log(strength), its first steps those of MacKay's fixed point (strength times the determined penalised
     parameters over the penalty's share of the log posterior), brackets a maximum, and a bounded search refines it. For
     squared errors this is empirical Bayes for ridge regression; for a network it chooses the weight decay without
-    held-out rows. The maximum is the local one on the way from the estimator's own strength.
+    held-out rows, the biases of hidden layers taken as known: with a flat prior the evidence has no bound where the
+    penalty is about to switch a unit off. The maximum is the local one on the way from the estimator's own strength.
 
     Parameters
     ----------
@@ -77,9 +78,6 @@ def tune_alpha(estimator, X, y, *, sample_weight=None, structure="auto", dispers
         As of `laplace`. The evidence of a last layer alone says nothing of the penalty of the others.
     dispersion : float, "evidence" or None, default="evidence"
         As of `laplace`, taken anew for every fit.
-    hidden_biases : {"fixed", "flat"}, default="fixed"
-        As of `laplace`. With a flat prior the evidence of a network grows without bound where the penalty is about to
-        switch a unit off, and there the search ends ("limited").
 
     Returns
     -------
@@ -105,16 +103,14 @@ def tune_alpha(estimator, X, y, *, sample_weight=None, structure="auto", dispers
     >>> tuned.status, round(tuned.value, 3), tuned.estimator.alpha == tuned.value
     ('optimal', 0.034, True)
     """
-    search = _Search(
-        estimator,
-        (X, y, sample_weight),
-        {"structure": structure, "dispersion": dispersion, "hidden_biases": hidden_biases},
-    )
+    options = {"structure": structure, "dispersion": dispersion, "hidden_biases": "fixed"}
+    search = _Search(estimator, (X, y, sample_weight), options)
     start = search.start()
     search(start)
     low, high, status = _bracket(search, start)
     if status == "optimal":
-        minimize_scalar(search, bounds=(low, high), method="bounded", options={"xatol": _ACCURACY})
+        minimize_scalar(search.finite, bounds=(low, high), method="bounded", options={"xatol": _ACCURACY})
+        status = "limited" if search.failed_between(low, high) else "optimal"
     return search.result(status)
 
 
@@ -159,6 +155,15 @@ class _Search:
             self._seen[log_strength] = self._evaluate(log_strength)
         return self._seen[log_strength]
 
+    def finite(self, log_strength):
+        """The same, and for a fit without a posterior no better than the worst of the others."""
+        value = self(log_strength)
+        return max(other for other in self._seen.values() if other < np.inf) if value == np.inf else value
+
+    def failed_between(self, low, high):
+        """Whether a fit of these strengths has no posterior."""
+        return any(value == np.inf for at, value in self._seen.items() if low < at < high)
+
     def _evaluate(self, log_strength):
         X, y, weight = self._data
         value = self._value(log_strength)
@@ -202,7 +207,7 @@ _MESSAGES = {
     "({name}={value:.4g}): no sign that they do.",
     "at_zero": "The evidence grows as the penalty falls, until it is nothing beside the rows ({name}={value:.4g}): "
     "it does not choose one.",
-    "limited": "The best of what has a posterior is {name}={value:.4g}; beyond there is none: {failure}",
+    "limited": "The best of what has a posterior is {name}={value:.4g}; near it there is none: {failure}",
 }
 
 

@@ -11,7 +11,7 @@ from sk_hessian.inspection._fitted import Fitted
 from sk_hessian.inspection._precision import STRUCTURES, UndeterminedError
 from sk_hessian.objectives import GLMObjective, HuberLoss, MLPObjective, SquaredLoss, TweedieLoss
 
-#: parameters up to which "auto" is the full structure, and up to which a matrix of them is formed at all
+#: parameters up to which "auto" prefers full to kronecker, and up to which a matrix of them is formed at all
 _MOST_AUTO = 1000
 _MOST_FULL = 3000
 
@@ -41,7 +41,7 @@ def laplace(estimator, X, y, *, sample_weight=None, structure="auto", dispersion
         "full": all parameters together, at most 3000. "kronecker": one Kronecker product A (x) G for each layer of a
         network, or for a softmax model; layers are independent. "diagonal": each parameter by itself, in centred and
         scaled coordinates, so that units do not matter. "last_layer": the last layer of a network in full, the others
-        fixed. "auto": full for at most 1000 parameters, else kronecker where it exists, else diagonal.
+        fixed. "auto": full; for more than 1000 parameters kronecker, where there is none for more than 3000 diagonal.
     dispersion : float, "evidence" or None, default=None
         Of losses that have one (the noise variance for squared errors; one for all outputs). None: squared Pearson
         residuals over the weight less the effective degrees of freedom. "evidence": the most evident one.
@@ -106,6 +106,8 @@ def laplace(estimator, X, y, *, sample_weight=None, structure="auto", dispersion
 
 class LaplacePosterior:
     """What `laplace` returns: a normal posterior of the parameters.
+
+    It keeps the rows of the fit, not a copy of them, for the evidence.
 
     Attributes
     ----------
@@ -299,13 +301,12 @@ class LaplacePosterior:
 class _Model:
     """A posterior but for its dispersion."""
 
-    def __init__(self, objective, theta, names, precision):
-        self.objective, self.theta, self.names, self.precision = objective, theta, names, precision
+    def __init__(self, objective, theta, names, penalty, precision):
+        self.objective, self.theta, self.names = objective, theta, names
+        self._penalty, self.precision = penalty, precision
         self.curvature = "gauss-newton" if isinstance(objective, MLPObjective) else objective.curvature
         self._raw = objective.predictions(theta)
-        at = objective.identified
-        self._penalty = at.of_rows(objective.penalties) * at.units**2
-        self.effective_df = at.size - precision.shrinkage
+        self.effective_df = penalty.size - precision.shrinkage
 
     @property
     def _residual_weight(self):
@@ -345,6 +346,7 @@ class _Model:
 
     @property
     def n_penalised(self):
+        """Parameters with a prior."""
         return (self._penalty > 0).sum()
 
     @property
@@ -397,7 +399,9 @@ def _resolve(objective, structure):
         raise ValueError(f"structure={structure!r} is not available for this model: choose from {known}")
     size = objective.identified.size
     if structure == "auto":
-        return "full" if size <= _MOST_AUTO else "kronecker" if has_kronecker else "diagonal"
+        if has_kronecker:
+            return "full" if size <= _MOST_AUTO else "kronecker"
+        return "full" if size <= _MOST_FULL else "diagonal"
     if structure == "full" and size > _MOST_FULL:
         raise ValueError(
             f'structure="full" is for at most {_MOST_FULL} parameters, these are {size}: choose another of {known}'
@@ -418,7 +422,7 @@ def _last_layer(network, theta, names):
 def _model(objective, theta, names, structure):
     at = objective.identified
     kind = "expected" if isinstance(objective, MLPObjective) else objective.curvature
-    penalty = at.of_rows(objective.penalties) * at.units**2
+    penalty = objective.identified_penalties
     build = STRUCTURES["full" if structure == "last_layer" else structure]
     try:
         precision = build(objective, theta, kind, penalty)
@@ -434,7 +438,7 @@ def _model(objective, theta, names, structure):
             f"the posterior is improper: neither the rows nor the penalty determine {name}, given the others; use "
             f"{advice}"
         ) from error
-    return _Model(objective, theta, names, precision)
+    return _Model(objective, theta, names, penalty, precision)
 
 
 def _dispersion(model, dispersion):

@@ -173,6 +173,11 @@ class MeanLossObjective(Objective):
         """The penalty of each parameter, shape (n_parameters,)."""
         raise NotImplementedError
 
+    @property
+    def identified_penalties(self):
+        """The penalty of each of the `identified` coordinates."""
+        return self.identified.of_rows(self.penalties) * self.identified.units**2
+
     def jacobians(self, theta, X=None):
         """Raw predictions and their derivatives in `identified` coordinates, block by block.
 
@@ -242,7 +247,7 @@ class MeanLossObjective(Objective):
         -------
         ndarray of shape (size, size)
         """
-        penalty = self.identified.of_rows(self.penalties) * self.identified.units**2
+        penalty = self.identified_penalties
         rows = [np.diag(np.sqrt(penalty))]
         for raw, J, y, weight in self.jacobians(theta):
             root = self._curvature_root(y, raw, kind) * np.sqrt(weight / self._total)[:, None, None]

@@ -5,7 +5,7 @@ import pytest
 from sklearn.datasets import load_breast_cancer, load_diabetes
 from sklearn.linear_model import BayesianRidge
 
-from sk_hessian.inspection import laplace, tune_alpha
+from sk_hessian.inspection import _evidence, laplace, tune_alpha
 from sk_hessian.linear_model import (
     GammaRegressor,
     HuberRegressor,
@@ -133,14 +133,29 @@ def test_weight_decay_of_networks(structure, iris):
     assert tuned.estimator.score(X, y) > 0.95
 
 
-def test_a_unit_that_is_switched_off_ends_the_search_with_flat_biases(iris):
-    X, y = iris
-    model = MLPClassifier(hidden_layer_sizes=(3,), activation="tanh", alpha=1.0, random_state=0)
-    tuned = tune_alpha(model, X, y, hidden_biases="flat")
+@pytest.mark.parametrize("refused", [(0.0, 0.5), (0.03, 0.05)])
+def test_fits_without_a_posterior_near_the_best_are_told(refused, centred_diabetes, monkeypatch):
+    def laplace_elsewhere(estimator, *data, **options):
+        if refused[0] < estimator.alpha < refused[1]:
+            raise ValueError("no posterior here")
+        return laplace(estimator, *data, **options)
+
+    monkeypatch.setattr(_evidence, "laplace", laplace_elsewhere)
+    tuned = tune_alpha(Ridge(alpha=10.0), *centred_diabetes)
     assert tuned.status == "limited"
-    assert "the posterior is improper" in tuned.message
+    assert "near it there is none: alpha=" in tuned.message
+    assert tuned.message.endswith("no posterior here")
     assert np.isnan(tuned.path["log_evidence"]).any()
-    assert tune_alpha(model, X, y).status == "optimal"
+    assert tuned.posterior.log_evidence == np.nanmax(tuned.path["log_evidence"])
+    assert not refused[0] < tuned.value < refused[1]
+
+
+def test_units_that_the_penalty_switches_off_do_not_matter(iris):
+    X, y = iris
+    network = MLPClassifier(hidden_layer_sizes=(3,), activation="tanh", random_state=0)
+    tuned = [tune_alpha(network.set_params(alpha=alpha), X, y) for alpha in (0.2, 1.0)]
+    assert [t.status for t in tuned] == ["optimal", "optimal"]
+    assert tuned[0].value == pytest.approx(tuned[1].value, rel=0.5)
 
 
 def test_the_estimator_is_not_modified_and_the_best_fit_is_complete(centred_diabetes):

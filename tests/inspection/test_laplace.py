@@ -675,3 +675,12 @@ def test_large_models(rng):
         laplace(model, X, y, structure="full")
     with pytest.raises(ValueError, match="a covariance of 3201 parameters is too large"):
         posterior.covariance()
+
+
+def test_auto_is_full_unless_that_is_large(rng):
+    X = rng.normal(size=(40, 1001))
+    y = np.digitize(X[:, 0], [-0.5, 0.5])
+    softmax_model = LogisticRegression(C=0.01).fit(X, y)
+    assert laplace(softmax_model, X, y).structure == "kronecker"
+    assert laplace(softmax_model.fit(X[:, :20], y), X[:, :20], y).structure == "full"
+    assert laplace(Ridge(alpha=10.0).fit(X, y), X, y).structure == "full"
