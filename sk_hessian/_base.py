@@ -1,17 +1,22 @@
 """What every estimator does: validate, build the objective, minimise, unpack, warn."""
 
 import contextlib
+import copy
 import warnings
+from dataclasses import replace
+from functools import partial
 
 import numpy as np
 from scipy import sparse
 from scipy.special import log_expit, log_softmax
-from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.base import BaseEstimator, ClassifierMixin, is_classifier
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils import check_array
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from sk_hessian import _validation
-from sk_hessian.objectives import GLMObjective
+from sk_hessian._callbacks import UNTOLD, CallbackSupportMixin, Task, with_callbacks
+from sk_hessian.objectives import GLMObjective, StreamObjective, first_memory, parts_of
 from sk_hessian.solvers import check_solver, minimize
 
 #: columns of the history that ``verbose`` prints, with their widths and formats
@@ -21,9 +26,12 @@ _VERBOSE_COLUMNS = {
     "gradient_norm": (14, ".3g"),
     "decrement": (11, ".3g"),
     "step": (10, ".3g"),
-    "seconds": (10, ".3f"),
+    "seconds": (12, ".3f"),
 }
 
+
+#: parameters up to which a stream of rows is remembered by a matrix
+_MOST_REMEMBERED = 1000
 
 #: a warm start's scale is at least this share of the null model's
 _LEAST_WARM_SCALE = 1e-3
@@ -89,12 +97,30 @@ class Classifier(ClassifierMixin):
         """
         return self._log_probabilities(self._raw_prediction(X))
 
+    def _set_known_classes(self, classes, former):
+        """All classes of a stream of rows, before the next ones; ``former`` are those of the former calls, or None."""
+        if classes is None and former is None:
+            raise ValueError("classes must be given in the first call of partial_fit")
+        if classes is not None:
+            classes = np.unique(check_array(classes, ensure_2d=False, dtype=None, input_name="classes"))
+            if former is not None and not np.array_equal(classes, former):
+                raise ValueError(f"classes={classes} are not those of the former calls, {former}")
+            if len(classes) < 2:
+                raise ValueError(f"classes has only one class, {classes[0]!r}: a classifier needs at least two classes")
+        self._known_classes = former if classes is None else classes
+
     def _log_probabilities(self, raw):
         return np.hstack([log_expit(-raw), log_expit(raw)]) if raw.shape[1] == 1 else log_softmax(raw, axis=1)
 
 
-class SolvedEstimator(BaseEstimator):
+class SolvedEstimator(CallbackSupportMixin, BaseEstimator):
     """What all estimators share: parameters, a fit that is restored on failure, the run of a solver, warnings."""
+
+    # where the diagram of scikit-learn links to
+    _doc_link_module = "sk_hessian"
+    _doc_link_template = (
+        "https://sk-hessian.readthedocs.io/en/latest/generated/{estimator_module}.{estimator_name}.html"
+    )
 
     def set_params(self, **params):
         """Set parameters, ``solver__option`` those of a solver object.
@@ -122,7 +148,7 @@ class SolvedEstimator(BaseEstimator):
             )
         return super().set_params(**params)
 
-    def fit(self, X, y, sample_weight=None):
+    def fit(self, X, y=None, sample_weight=None):
         """Fit the model.
 
         Parameters
@@ -149,16 +175,34 @@ class SolvedEstimator(BaseEstimator):
         ConvergenceWarning
             Where ``convergence_.status`` is not "optimal".
         """
+        return self._fit_and_tell(X, y, sample_weight)
+
+    def _fit_and_tell(self, X, y, sample_weight, **row_data):
         with restored_on_failure(self):
-            self._fit(X, y, sample_weight)
-            self._tell(self._advice())
+            self._check_all_parameters()
+            self._fit_as_task(X, y, sample_weight, **row_data)
+            self._tell(self._advice(), stacklevel=4)
         return self
 
-    def _fit(self, X, y, sample_weight):
-        """Validate, minimise, and set the fitted attributes."""
+    @with_callbacks
+    def _fit_as_task(self, X, y, sample_weight, **row_data):
+        task = Task.of_fit(self, X, y, {"sample_weight": sample_weight, **row_data}, self._max_subtasks())
+        self._fit(X, y, sample_weight, task, **row_data)
+        task.end(dict)
+
+    def _max_subtasks(self):
+        """Parts of a fit that callbacks are told of; None for iterations, whose number is not known before."""
+        return
+
+    def _fit(self, X, y, sample_weight, task):
+        """Validate the data, minimise, and set the fitted attributes; ``task`` is what callbacks are told of."""
         raise NotImplementedError
 
-    def fitted_objective(self, X, y, sample_weight=None):
+    def _set_weights(self, objective, theta):
+        """Set the fitted attributes that predictions need."""
+        raise NotImplementedError
+
+    def fitted_objective(self, X, y=None, sample_weight=None):
         """The objective on the rows that the estimator was fitted on, and the fitted parameters.
 
         What `sk_hessian.inspection` looks at; nothing is kept.
@@ -181,8 +225,11 @@ class SolvedEstimator(BaseEstimator):
             For bad input, naming the argument.
         NotFittedError
         """
+        return self._objective_and_theta(X, y, sample_weight)
+
+    def _objective_and_theta(self, X, y, sample_weight, **row_data):
         check_is_fitted(self)
-        objective = self._objective_of(X, y, sample_weight, reset=False)
+        objective = self._objective_of(X, y, sample_weight, reset=False, **row_data)
         return objective, self._fitted_theta(objective)
 
     def _objective_of(self, X, y, sample_weight, reset):
@@ -202,14 +249,14 @@ class SolvedEstimator(BaseEstimator):
         self._check_parameters()
         check_solver(self.solver)
 
-    def _minimize(self, objective, start, random_state, watch=None):
-        """The `Result` of the solver; ``watch(state)`` may stop it."""
-        show = progress_printer(self.verbose)
+    def _minimize(self, objective, start, random_state, task, watch=None):
+        """The `Result` of the solver; ``watch(state)`` and the callbacks of ``task`` may stop it."""
+        before, after = task.iterations(partial(self._attributes_at, objective))
+        observers = [see for see in (progress_printer(self.verbose), watch, after) if see is not None]
 
         def callback(state):
-            if show is not None:
-                show(state)
-            return watch is not None and watch(state)
+            answers = [see(state) for see in observers]
+            return any(answers)
 
         # an overflow is a value that is not finite, which the solvers handle; as a warning it would say nothing
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
@@ -219,9 +266,18 @@ class SolvedEstimator(BaseEstimator):
                 self.solver,
                 tol=self.tol,
                 max_iter=self.max_iter,
-                callback=None if show is None and watch is None else callback,
+                callback=callback if observers else None,
+                before=before,
                 random_state=random_state,
             )
+
+    def _attributes_at(self, objective, theta, value):
+        """The fitted attributes that predictions at ``theta`` need, None where the objective is not finite."""
+        if not np.isfinite(value):
+            return None
+        there, here = copy.copy(self), vars(self)
+        there._set_weights(objective, objective.canonical(theta))
+        return {name: value for name, value in vars(there).items() if value is not here.get(name)}
 
     def _former_constants(self, null):
         """The loss's constants of the former fit, for a start; ``null`` are those of the null model."""
@@ -238,9 +294,9 @@ class SolvedEstimator(BaseEstimator):
         verdict = self.convergence_
         return "" if verdict.status in ("optimal", "stopped") else verdict.message
 
-    def _tell(self, advice):
+    def _tell(self, advice, stacklevel=3):
         if advice:
-            warnings.warn(f"{type(self).__name__}: {advice}", ConvergenceWarning, stacklevel=3)
+            warnings.warn(f"{type(self).__name__}: {advice}", ConvergenceWarning, stacklevel=stacklevel)
 
     def _checked_rows(self, X):
         """X for a prediction, an array or a CSR matrix."""
@@ -256,27 +312,57 @@ class SolvedEstimator(BaseEstimator):
 class LinearModel(SolvedEstimator):
     """Fit and raw prediction of all linear models; a subclass says which loss and which penalty."""
 
-    def _fit(self, X, y, sample_weight):
-        self._check_all_parameters()
-        objective = self._objective_of(X, y, sample_weight, reset=True)
-        result = self._minimize(objective, self._start(objective), _validation.check_seed(self.random_state))
-        self._unpack(objective, *objective.unpack(result.x))
+    #: whether the penalty stands beside the mean of the losses, so that more rows have more of it
+    _penalty_grows = False
+
+    #: what a stream of rows has taught, see `partial_fit`
+    _memory = None
+
+    def _fit(self, X, y, sample_weight, task, **row_data):
+        self._memory = None
+        objective = self._objective_of(X, y, sample_weight, reset=True, **row_data)
+        result = self._minimize(objective, self._start(objective), _validation.check_seed(self.random_state), task)
+        self._set_weights(objective, result.x)
         self._record(result)
 
-    def _objective_of(self, X, y, sample_weight, reset):
-        options = self._target_options()
-        X, y, weight = _validation.check_training_data(self, X, y, sample_weight, reset=reset, **options)
-        y, weight, loss = self._encode(y, weight, reset)
+    def _set_weights(self, objective, theta):
+        self._unpack(objective, *objective.unpack(theta))
+
+    def _objective_of(self, X, y, sample_weight, reset, offset=None):
+        parts = parts_of(X, y, sample_weight, offset)
+        if parts is None:
+            options = {"reset": reset, "offset": offset, **self._target_options()}
+            X, y, weight, offset = _validation.check_training_data(self, X, y, sample_weight, **options)
+            y, weight, loss = self._encode(y, weight, reset)
+            _validation.check_offset_outputs(offset, loss.n_outputs)
+        else:
+            X, loss = self._parted(parts, reset)
+            y, weight = None, X.targets[1]
         return GLMObjective(
             X,
             y,
             loss,
             sample_weight=weight,
             fit_intercept=bool(self.fit_intercept),
-            penalty=np.outer(self._penalty_weights(X.shape[1]), np.atleast_1d(self._strength(weight.sum()))),
+            penalty=np.outer(self._penalty_weights(self.n_features_in_), np.atleast_1d(self._strength(weight.sum()))),
+            offset=offset,
             feature_names=getattr(self, "feature_names_in_", None),
             class_names=getattr(self, "classes_", None),
         )
+
+    def _parted(self, parts, reset):
+        """Rows that come in parts, checked and encoded, and the loss."""
+        scan = _validation.scan_parts(self, parts, reset, **self._target_options())
+        try:
+            y, weight, loss = self._encode(*scan.targets, reset)
+        except ValueError:
+            if not is_classifier(self):
+                _validation.name_part(parts, partial(self._encode, reset=reset))
+            raise
+        encoder = _validation.PartEncoder(parts.noun, loss, type(self).__name__)
+        if is_classifier(self):
+            encoder = replace(encoder, classes=self.classes_, class_weight=weight / scan.targets[1])
+        return _validation.parted_rows(parts, scan, encoder, (y, weight)), loss
 
     def _fitted_theta(self, objective):
         coef = self.coef_.toarray() if sparse.issparse(self.coef_) else self.coef_
@@ -308,6 +394,68 @@ class LinearModel(SolvedEstimator):
         self.coef_ = np.ascontiguousarray(coef[:, 0])
         self.intercept_ = float(intercept[0])
 
+    # -- streams --------------------------------------------------------------------------------------------------
+
+    def partial_fit(self, X, y, sample_weight=None, *, forgetting=1.0):
+        """Go on with more rows: a step whose end is the optimum for them and what is remembered of those before.
+
+        The rows before are remembered by their summed curvature about the latest coefficients, as a matrix with
+        "newton", "lbfgs" and "auto" and up to 1000 parameters, else as its diagonal. For squared loss the matrix is
+        exact: the result is that of a fit on all rows. ``convergence_`` and ``history_`` are of the latest rows. After
+        ``fit`` a new stream begins.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        y : array-like of shape (n_samples,) or (n_samples, n_targets)
+        sample_weight : array-like of shape (n_samples,), optional
+        forgetting : float, default=1.0
+            What the weight of all rows before is multiplied with, above 0 and at most 1: with 0.99 the latest hundred
+            calls count.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError, TypeError
+            For bad input, naming the argument. The estimator is then as it was before.
+
+        Warns
+        -----
+        ConvergenceWarning
+            Where the step did not end at an optimum.
+        """
+        return self._go_on_and_tell(X, y, sample_weight, forgetting)
+
+    def _go_on_and_tell(self, X, y, sample_weight, forgetting, **row_data):
+        with restored_on_failure(self):
+            self._go_on(X, y, sample_weight, forgetting, **row_data)
+            self._tell(self._advice(), stacklevel=4)
+        return self
+
+    def _go_on(self, X, y, sample_weight, forgetting, **row_data):
+        self._check_all_parameters()
+        forgetting = _validation.check_forgetting(forgetting)
+        memory = self._memory
+        rows = self._objective_of(X, y, sample_weight, reset=memory is None, **row_data)
+        spec = check_solver(self.solver)
+        is_dense = rows.n_parameters <= _MOST_REMEMBERED
+        is_matrix = is_dense and (spec is None or spec.keeps_matrices)
+        if memory is None:
+            memory, self.t_ = first_memory(rows, rows.start(), is_matrix), 0
+        else:
+            memory = memory.faded(forgetting, is_matrix)
+            if not self._penalty_grows:
+                rows.penalty[:] = 0
+        objective = StreamObjective(rows, memory, is_dense)
+        result = self._minimize(objective, memory.centre, _validation.check_seed(self.random_state), UNTOLD)
+        self._set_weights(rows, result.x)
+        self._record(result)
+        self.t_ += rows.n_rows
+        self._memory = objective.remembered(result.x)
+
     # -- start, warnings, prediction ------------------------------------------------------------------------------
 
     def _start(self, objective):
@@ -329,7 +477,7 @@ class LinearModel(SolvedEstimator):
     def _advice(self):
         """See `SolvedEstimator._advice`; of flat directions too."""
         verdict, advice = self.convergence_, super()._advice()
-        if advice:
+        if verdict.status != "optimal":
             return advice
         if verdict.flat_directions and self._warns_of_flat_directions():
             return (
@@ -343,5 +491,148 @@ class LinearModel(SolvedEstimator):
 
     def _raw_prediction(self, X):
         """Linear predictor, shape (n,) or (n, k)."""
-        raw = self._checked_rows(X) @ self.coef_.T
+        return self._linear_predictor(self._checked_rows(X))
+
+    def _linear_predictor(self, X):
+        raw = X @ self.coef_.T
         return (raw.toarray() if sparse.issparse(raw) else raw) + self.intercept_
+
+
+class OffsetModel(LinearModel):
+    """Linear models whose fit, predictions and scores take an offset, a known part of the linear predictor."""
+
+    def fit(self, X, y=None, sample_weight=None, offset=None):
+        """Fit the model.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            float32 and float64 are used as they are, other types converted; a memory map is read in blocks.
+        y : array-like of shape (n_samples,)
+            Target.
+        sample_weight : array-like of shape (n_samples,), optional
+            Non-negative; a row of weight 2 counts like two rows. Where some are zero the other rows of X are copied to
+            memory, even of a memory map.
+        offset : array-like of shape (n_samples,) or (n_samples, n_classes), optional
+            Added to the linear predictor X @ coef + intercept, so on the scale of the link: of exposures, with a log
+            link, the logarithm. A column for each class where they are more than two.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError, TypeError
+            For bad input, naming the argument. The estimator is then as it was before.
+
+        Warns
+        -----
+        ConvergenceWarning
+            Where ``convergence_.status`` is not "optimal".
+        """
+        return self._fit_and_tell(X, y, sample_weight, offset=offset)
+
+    def _fit(self, X, y, sample_weight, task, offset):
+        self.has_offset_ = offset is not None
+        super()._fit(X, y, sample_weight, task, offset=offset)
+
+    def partial_fit(self, X, y, sample_weight=None, offset=None, *, forgetting=1.0):
+        """Go on with more rows; see `LinearRegression.partial_fit`, and `fit` for the offset.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        y : array-like of shape (n_samples,)
+        sample_weight : array-like of shape (n_samples,), optional
+        offset : array-like of shape (n_samples,) or (n_samples, n_classes), optional
+        forgetting : float, default=1.0
+            What the weight of all rows before is multiplied with.
+
+        Returns
+        -------
+        self
+        """
+        return self._go_on_and_tell(X, y, sample_weight, forgetting, offset=offset)
+
+    def _go_on(self, X, y, sample_weight, forgetting, offset):
+        self.has_offset_ = offset is not None
+        super()._go_on(X, y, sample_weight, forgetting, offset=offset)
+
+    def fitted_objective(self, X, y=None, sample_weight=None, offset=None):
+        """The objective on the rows that the estimator was fitted on, and the fitted parameters.
+
+        What `sk_hessian.inspection` looks at; nothing is kept.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        y : array-like of shape (n_samples,)
+        sample_weight : array-like of shape (n_samples,), optional
+            Rows of weight zero are left out.
+        offset : array-like of shape (n_samples,) or (n_samples, n_classes), optional
+            As of `fit`.
+
+        Returns
+        -------
+        objective : sk_hessian.objectives.Objective
+        theta : ndarray of shape (n_parameters,)
+
+        Raises
+        ------
+        ValueError, TypeError
+            For bad input, naming the argument; for no offset where the fit had one.
+        NotFittedError
+        """
+        check_is_fitted(self)
+        if offset is None and self.has_offset_:
+            raise ValueError(f"this {type(self).__name__} was fitted with an offset: pass it as offset")
+        return self._objective_and_theta(X, y, sample_weight, offset=offset)
+
+    def d2_score(self, X, y, sample_weight=None, offset=None):
+        """D^2, the share of the deviance explained: 1 - deviance(model) / deviance(best constant).
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        y : array-like of shape (n_samples,)
+        sample_weight : array-like of shape (n_samples,), optional
+            Rows of weight zero are left out.
+        offset : array-like of shape (n_samples,) or (n_samples, n_classes), optional
+            As of `fit`; the constant of least deviance beside it is what the model is compared with.
+
+        Returns
+        -------
+        float
+            At most 1. Where no model can improve on the constant: 1.0 for a model as good, else 0.0.
+
+        Raises
+        ------
+        ValueError, TypeError
+            For bad input, naming the argument.
+        """
+        check_is_fitted(self)
+        options = {"reset": False, "offset": offset, **self._target_options()}
+        X, y, weight, offset = _validation.check_training_data(self, X, y, sample_weight, **options)
+        y, _, loss = self._encode(y, weight, reset=False)
+        raw = self._beside(self._linear_predictor(X), offset).reshape(len(y), -1)
+        return loss.explained(y, raw, weight, offset)
+
+    def _raw_prediction(self, X, offset=None):
+        """See `LinearModel._raw_prediction`; plus the offset."""
+        X = self._checked_rows(X)
+        return self._beside(self._linear_predictor(X), _validation.check_offset(offset, X))
+
+    def _beside(self, raw, offset):
+        """Raw predictions plus an offset; a warning where there is none but the fit had one."""
+        if offset is not None:
+            _validation.check_offset_outputs(offset, 1 if raw.ndim == 1 else raw.shape[1])
+            return raw + offset.reshape(raw.shape)
+        if self.has_offset_:
+            warnings.warn(
+                f"{type(self).__name__} was fitted with an offset, and is used here without: predictions are those for "
+                "offset=0. Pass offset, or zeros if that is meant",
+                UserWarning,
+                stacklevel=4,
+            )
+        return raw

@@ -1,17 +1,22 @@
 """Checks of parameters, targets and weights, by scikit-learn's public API; every error names the argument."""
 
+from dataclasses import dataclass, replace
+from functools import partial
 from numbers import Integral, Real
 
 import numpy as np
-from sklearn.utils import check_array, check_consistent_length, check_random_state
+from sklearn.utils import check_array, check_consistent_length, check_random_state, check_X_y
 from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import validate_data
 
-from sk_hessian.objectives import BinaryCrossEntropy, HuberLoss, SoftmaxCrossEntropy
+from sk_hessian.objectives import BinaryCrossEntropy, HuberLoss, Loss, PartedRows, Scan, SoftmaxCrossEntropy
 
 #: span of integer labels up to which they are counted rather than sorted
 _COUNTED = 10_000
+
+#: offsets beyond are no linear predictor's: their squares, times those of y, overflow
+_LARGEST_OFFSET = 1e100
 
 #: Huber's sigma stays at so many roundings of y's spread, as in scikit-learn
 _ROUNDINGS = 10
@@ -35,6 +40,13 @@ def check_count(estimator, name):
     if isinstance(value, bool) or not isinstance(value, Integral) or value < 1:
         raise ValueError(f"{name} must be an integer of at least 1, got {value!r}")
     return int(value)
+
+
+def check_forgetting(forgetting):
+    """The weight of former rows as a float in (0, 1]."""
+    if isinstance(forgetting, bool) or not isinstance(forgetting, Real) or not 0 < forgetting <= 1:
+        raise ValueError(f"forgetting must be a number above 0 and at most 1, got {forgetting!r}")
+    return float(forgetting)
 
 
 def check_common(estimator):
@@ -61,20 +73,66 @@ def check_seed(random_state):
     return state.randint(2**32, dtype=np.uint64)
 
 
-def check_training_data(estimator, X, y, sample_weight, **options):
-    """X, y and weights without the rows of weight zero; y and weights float or as they are, X float and not copied.
+def check_training_data(estimator, X, y, sample_weight, *, offset=None, **options):
+    """X, y, weights and offset without the rows of weight zero; X float and not copied, y float or as it is.
 
     Parameters
     ----------
+    offset : array-like, optional
+        None stays None.
     options : dict
         Options of `validate_data`: for y, and ``reset``.
     """
     X, y = validate_data(estimator, X, y, accept_sparse="csr", dtype=[np.float64, np.float32], **options)
-    weight = check_weight(sample_weight, X)
+    weight, offset = check_weight(sample_weight, X), check_offset(offset, X)
     if (weight == 0).any():
         keep = weight > 0
         X, y, weight = X[keep], y[keep], weight[keep]
-    return X, y, weight
+        offset = None if offset is None else offset[keep]
+    return X, y, weight, offset
+
+
+def check_offset(offset, X):
+    """``offset`` as a float array of shape (n,) or (n, k), None for None.
+
+    Raises
+    ------
+    ValueError
+        For another shape, nan or infinity.
+    """
+    if offset is None:
+        return None
+    shape = np.shape(offset)
+    if len(shape) not in (1, 2) or shape[0] != X.shape[0]:
+        raise ValueError(f"offset must have one entry for each of the {X.shape[0]} rows, got shape {shape}")
+    try:
+        offset = check_array(offset, ensure_2d=False, dtype=np.float64, input_name="offset")
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"offset must be an array of finite numbers: {error}") from error
+    largest = np.abs(offset).max(initial=0)
+    if largest > _LARGEST_OFFSET:
+        raise ValueError(
+            f"offset is too large, up to {largest:.3g}: it is added to the linear predictor, on the scale of the link "
+            "(for exposures their logarithm)"
+        )
+    return offset
+
+
+def check_offset_outputs(offset, n_outputs):
+    """Refuse an ``offset`` that does not fit so many raw predictions for each row.
+
+    Raises
+    ------
+    ValueError
+    """
+    if offset is None or offset.shape[1:] == ((n_outputs,) if n_outputs > 1 else ()):
+        return
+    if n_outputs == 1:
+        raise ValueError(f"offset must be 1-D, one number for each row, got shape {offset.shape}")
+    shape = (len(offset), n_outputs)
+    what = f"got shape {offset.shape}"
+    what = "one number for each row would move all classes alike, and change nothing" if offset.ndim == 1 else what
+    raise ValueError(f"offset must have a column for each class, shape {shape}: {what}")
 
 
 def check_weight(sample_weight, X):
@@ -195,3 +253,168 @@ def class_target(index, n_classes):
     if n_classes == 2:
         return index.astype(float), BinaryCrossEntropy()
     return index, SoftmaxCrossEntropy(n_classes)
+
+
+# -- rows that come in parts -----------------------------------------------------------------------------------------
+
+#: options of `validate_data` that `check_X_y` has too
+_OF_TARGETS = ("multi_output", "y_numeric")
+
+
+def _part(index, part, noun, check):
+    """One part as X, y and weights by ``check(X, y)``; an error says which part."""
+    if not isinstance(part, (tuple, list)) or len(part) not in (2, 3):
+        raise ValueError(f"{noun} {index} must be (X, y) or (X, y, sample_weight), got {type(part).__name__}")
+    X, y, *weight = part
+    try:
+        X, y = check(X, y)
+        weight = np.ones(X.shape[0]) if not weight or weight[0] is None else _weight_of_part(weight[0], X)
+    except (ValueError, TypeError) as error:
+        raise type(error)(f"{noun} {index}: {error}") from error
+    keep = weight > 0
+    return (X, y, weight) if keep.all() else (X[keep], y[keep], weight[keep])
+
+
+def _weight_of_part(weight, X):
+    """A part may have weights of zero only, or no row."""
+    return check_weight(weight, X) if X.shape[0] and np.any(weight) else np.zeros(X.shape[0])
+
+
+def _checked(X, y, **options):
+    """X and y by scikit-learn's checks, of which a part may have no row."""
+    if len(y) == 0:
+        return _converted(X, y)
+    return check_X_y(X, y, accept_sparse="csr", dtype=[np.float64, np.float32], **options)
+
+
+def _converted(X, y):
+    """X and y that have been checked before."""
+    options = {"accept_sparse": "csr", "dtype": [np.float64, np.float32], "ensure_min_samples": 0}
+    return check_array(X, ensure_all_finite=False, **options), np.asarray(y)
+
+
+def scan_parts(estimator, parts, reset, **options):
+    """Check every part once, and the estimator's features.
+
+    Parameters
+    ----------
+    parts : Parts
+    reset : bool
+        Whether to learn the features, as of `validate_data`.
+    options : dict
+        Options of `validate_data` for y.
+
+    Returns
+    -------
+    Scan
+
+    Raises
+    ------
+    ValueError, TypeError
+        For bad input, naming the part.
+    """
+    noun = parts.noun
+    check = partial(_checked, **{name: options[name] for name in _OF_TARGETS if name in options})
+
+    def scan(index, part):
+        found = Scan.of(index, *_part(index, part, noun, check))
+        return found and (found, part[0][:0] if hasattr(part[0], "columns") else None)
+
+    def merge(a, b):
+        if _columns(a[1]) != _columns(b[1]):
+            raise ValueError(f"X: {noun}s {min(a[0].sizes)} and {min(b[0].sizes)} do not have the same columns")
+        return a[0].merged(b[0], noun), a[1]
+
+    found = parts.fold(scan, merge)
+    if found is None:
+        raise ValueError(f"X has no rows: every {noun} is empty, or has weights of zero only")
+    scanned, example = found
+    example = np.empty((0, scanned.n_features)) if example is None else example
+    validate_data(estimator, example, skip_check_array=True, reset=reset)
+    return scanned
+
+
+def _columns(example):
+    return None if example is None else list(example.columns)
+
+
+@dataclass(frozen=True)
+class PartEncoder:
+    """From a part that has been checked to X, y and weights as an objective wants them.
+
+    Attributes
+    ----------
+    noun : str
+        What a part is called.
+    loss : Loss
+    name : str
+        Of the estimator, for errors.
+    classes, class_weight : ndarray or None
+        The classes in order, and what the weights of each are multiplied with.
+    """
+
+    noun: str
+    loss: Loss
+    name: str
+    classes: np.ndarray | None = None
+    class_weight: np.ndarray | None = None
+
+    def __call__(self, index, part):
+        X, y, weight = _part(index, part, self.noun, _converted)
+        return X, *self.encode(y, weight)
+
+    def encode(self, y, weight):
+        """Targets and weights of some rows."""
+        if not len(y):
+            return y, weight
+        if self.classes is None:
+            y = y.astype(float, copy=False)
+            check_range(self.loss, y, self.name)
+            return y, weight
+        index = index_of(y, self.classes)
+        return class_target(index, len(self.classes))[0], weight * self.class_weight[index]
+
+
+def name_part(parts, encode):
+    """Raise the error that ``encode(y, weight)`` raises for a part, with the part's name.
+
+    Parameters
+    ----------
+    parts : Parts
+        They have been checked.
+    encode : callable
+    """
+    noun = parts.noun
+
+    def check(index, part):
+        _, y, weight = _part(index, part, noun, _converted)
+        try:
+            if len(y):
+                encode(y, weight)
+        except ValueError as error:
+            raise ValueError(f"{noun} {index}: {error}") from error
+
+    parts.fold(check, None)
+
+
+def parted_rows(parts, scan, encoder, targets):
+    """The rows of parts, with their targets as an objective wants them.
+
+    Parameters
+    ----------
+    parts : Parts
+    scan : Scan
+    encoder : PartEncoder
+    targets : tuple of ndarray
+        The scan's targets and weights, encoded.
+
+    Returns
+    -------
+    PartedRows
+    """
+    heads = encoder.encode(*scan.head)
+    weight = targets[1]
+    varies = encoder.classes is not None and np.ptp(encoder.class_weight) > 0
+    least = -np.inf if varies else scan.least_weight
+    scan = replace(scan, targets=targets, head=heads, total=weight.sum(), least_weight=least)
+    return PartedRows(parts, encoder, scan)

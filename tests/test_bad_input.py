@@ -42,6 +42,76 @@ def refused(model, error, message, X, y, **fit):
         np.testing.assert_array_equal(array, copy)
 
 
+# -- offset -----------------------------------------------------------------------------------------------------------
+
+WITH_OFFSET = [name for name in ESTIMATORS if hasattr(ESTIMATORS[name], "d2_score")]
+
+
+def offset_for(name):
+    return np.zeros((N, 3)) if name == "softmax" else np.zeros(N)
+
+
+@pytest.mark.parametrize("name", WITH_OFFSET)
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        (np.nan, "offset contains NaN"),
+        (np.inf, "offset contains infinity"),
+        (1e200, "offset is too large, up to 1e\\+200"),
+    ],
+)
+def test_an_offset_that_is_not_finite(name, value, message, rng):
+    X, y = data(name, rng)
+    offset = offset_for(name)
+    fitted = clone(ESTIMATORS[name]).fit(X, y)
+    offset[3] = value
+    refused(clone(ESTIMATORS[name]), ValueError, message, X, y, offset=offset)
+    for call in (fitted.predict, lambda X, offset: fitted.score(X, y, offset=offset)):
+        with pytest.raises(ValueError, match=message):
+            call(X, offset=offset)
+
+
+@pytest.mark.parametrize("name", WITH_OFFSET)
+@pytest.mark.parametrize("kind", ["short", "scalar", "wide", "other", "text", "three", "sparse"])
+def test_an_offset_of_the_wrong_shape(name, kind, rng):
+    X, y = data(name, rng)
+    fitted = clone(ESTIMATORS[name]).fit(X, y)
+    offset = {
+        "short": offset_for(name)[1:],
+        "scalar": 0.5,
+        "wide": np.zeros((N, 4)),
+        "other": np.zeros(N) if name == "softmax" else np.zeros((N, 3)),
+        "text": np.array(["a"] * N),
+        "three": np.zeros((N, 1, 1)),
+        "sparse": sp.csr_array(np.zeros((N, 3))),
+    }[kind]
+    message = "^offset must be an array of finite numbers: could" if kind == "text" else "^offset must"
+    refused(clone(ESTIMATORS[name]), ValueError, message, X, y, offset=offset)
+    for method in ("predict", "score", "d2_score", "fitted_objective"):
+        arguments = (X,) if method == "predict" else (X, y)
+        with pytest.raises(ValueError, match=message):
+            getattr(fitted, method)(*arguments, offset=offset)
+
+
+def test_one_offset_for_all_classes_is_said_to_change_nothing(rng):
+    X, y = data("softmax", rng)
+    message = r"offset must have a column for each class, shape \(40, 3\): one number for each row would move all"
+    refused(LogisticRegression(), ValueError, message, X, y, offset=np.zeros(N))
+
+
+@pytest.mark.parametrize("name", WITH_OFFSET)
+def test_an_offset_is_not_written_to(name, rng):
+    X, y = data(name, rng)
+    offset = rng.uniform(0.1, 1, size=offset_for(name).shape)
+    copy = offset.copy()
+    offset.flags.writeable = False
+    model = clone(ESTIMATORS[name]).fit(X, y, offset=offset)
+    model.predict(X, offset=offset), model.d2_score(X, y, offset=offset)
+    np.testing.assert_array_equal(offset, copy)
+    frame = pd.DataFrame(offset) if offset.ndim == 2 else pd.Series(offset)
+    np.testing.assert_array_equal(model.fit(X, y, offset=frame).predict(X, frame), model.predict(X, offset))
+
+
 # -- X --------------------------------------------------------------------------------------------------------------
 
 

@@ -19,10 +19,12 @@ ROOMS = {
         "sklearn",
         "scipy.sparse",
         "scipy.special",
+        "sk_hessian._callbacks",
         "sk_hessian._validation",
         "sk_hessian.objectives",
         "sk_hessian.solvers",
     },
+    "_callbacks.py": {"sklearn.callback"},
     "_validation.py": {"sklearn", "scipy.sparse", "sk_hessian.objectives", "sk_hessian.solvers"},
     "linear_model/": {
         "sklearn",
@@ -51,6 +53,8 @@ ROOMS = {
     "objectives/factors.py": {"scipy.special", "scipy.linalg"},
     "objectives/_blocks.py": {"scipy.sparse", "sk_hessian.objectives._threads"},
     "objectives/_threads.py": {"threadpoolctl"},
+    "objectives/_parts.py": {"sk_hessian.objectives._blocks", "sk_hessian.objectives._dask"},
+    "objectives/_dask.py": {"dask", "sk_hessian.objectives._parts"},
     "objectives/_programs.py": {"scipy.optimize", "scipy.sparse"},
     "objectives/_orthogonal.py": {"scipy.linalg", "sk_hessian.objectives._blocks"},
     "objectives/_layers.py": {"sk_hessian.objectives.factors", "sk_hessian.objectives._blocks"},
@@ -181,4 +185,4 @@ def test_public_names_exist(package):
 def test_plots_and_tables_are_imported_only_where_they_are_made(module):
     at_import = [node for node in tree(module).body if isinstance(node, ast.Import | ast.ImportFrom)]
     names = [node.names[0].name if isinstance(node, ast.Import) else node.module for node in at_import]
-    assert not {name.split(".")[0] for name in names} & {"matplotlib", "pandas"}
+    assert not {name.split(".")[0] for name in names} & {"dask", "matplotlib", "pandas"}

@@ -223,16 +223,6 @@ def test_warm_start_with_other_data_says_so(rng):
         model.fit(rng.normal(size=(20, 4)), np.arange(20))
 
 
-@pytest.mark.parametrize("solver", SOLVERS)
-@pytest.mark.parametrize("verbose", [0, 1, 2, True])
-def test_verbose_prints_aligned_lines(solver, verbose, rng, capsys):
-    X = raw_table(rng)
-    model = PoissonRegressor(solver=solver, verbose=verbose, random_state=0).fit(X, target("PoissonRegressor", X, rng))
-    lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == (1 + sum(i == 1 or i % verbose == 0 for i in range(1, model.n_iter_ + 1)) if verbose else 0)
-    assert len({len(line) for line in lines}) <= 1
-
-
 @pytest.mark.parametrize("solver", ["auto", *SOLVERS])
 def test_the_chosen_solver_and_the_history_are_shown(solver, rng):
     X = raw_table(rng)

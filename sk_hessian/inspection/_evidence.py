@@ -58,7 +58,7 @@ class TunedPenalty:
     path: dict = field(repr=False)
 
 
-def tune_alpha(estimator, X, y, *, sample_weight=None, structure="auto", dispersion="evidence"):
+def tune_alpha(estimator, X, y, *, sample_weight=None, offset=None, structure="auto", dispersion="evidence"):
     """The strength of the penalty with the largest evidence, by refits from the best one so far.
 
     A walk in log(strength), its first steps those of MacKay's fixed point (strength times the determined penalised
@@ -74,6 +74,8 @@ def tune_alpha(estimator, X, y, *, sample_weight=None, structure="auto", dispers
     X : {array-like, sparse matrix} of shape (n_samples, n_features)
     y : array-like of shape (n_samples,) or (n_samples, n_outputs)
     sample_weight : array-like of shape (n_samples,), optional
+    offset : array-like of shape (n_samples,) or (n_samples, n_classes), optional
+        As of the estimator's ``fit``.
     structure : {"auto", "full", "kronecker", "diagonal"}, default="auto"
         As of `laplace`. The evidence of a last layer alone says nothing of the penalty of the others.
     dispersion : float, "evidence" or None, default="evidence"
@@ -104,7 +106,8 @@ def tune_alpha(estimator, X, y, *, sample_weight=None, structure="auto", dispers
     ('optimal', 0.034, True)
     """
     options = {"structure": structure, "dispersion": dispersion, "hidden_biases": "fixed"}
-    search = _Search(estimator, (X, y, sample_weight), options)
+    row_data = {"sample_weight": sample_weight} | ({} if offset is None else {"offset": offset})
+    search = _Search(estimator, (X, y, row_data), options)
     start = search.start()
     search(start)
     low, high, status = _bracket(search, start)
@@ -165,13 +168,13 @@ class _Search:
         return any(value == np.inf for at, value in self._seen.items() if low < at < high)
 
     def _evaluate(self, log_strength):
-        X, y, weight = self._data
+        X, y, row_data = self._data
         value = self._value(log_strength)
         fit = copy.deepcopy(self._fresh if self.best is None else self.best.estimator)
-        fit.set_params(**{self._name: value, "warm_start": self.best is not None}).fit(X, y, sample_weight=weight)
+        fit.set_params(**{self._name: value, "warm_start": self.best is not None}).fit(X, y, **row_data)
         fit.set_params(warm_start=self._fresh.warm_start)
         try:
-            posterior = laplace(fit, X, y, sample_weight=weight, **self._options)
+            posterior = laplace(fit, X, y, **row_data, **self._options)
             evidence = posterior.log_evidence
         except ValueError as error:
             if self.best is None:

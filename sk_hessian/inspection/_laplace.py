@@ -1,5 +1,6 @@
 """The Laplace approximation: a normal posterior of the parameters, predictions with it, and the evidence."""
 
+import copy
 from functools import cached_property
 from numbers import Integral, Real
 
@@ -22,7 +23,9 @@ _DISPERSION_RANGE = 5.0
 _LEAST_LEFT = 1e-9
 
 
-def laplace(estimator, X, y, *, sample_weight=None, structure="auto", dispersion=None, hidden_biases="flat"):
+def laplace(
+    estimator, X, y, *, sample_weight=None, offset=None, structure="auto", dispersion=None, hidden_biases="flat"
+):
     """The Laplace approximation of the posterior of a fitted estimator with an L2 penalty.
 
     The objective times W / dispersion (W the total weight) is a negative log posterior: the penalty is a normal prior
@@ -36,7 +39,8 @@ def laplace(estimator, X, y, *, sample_weight=None, structure="auto", dispersion
     X : {array-like, sparse matrix} of shape (n_samples, n_features)
     y : array-like of shape (n_samples,) or (n_samples, n_outputs)
     sample_weight : array-like of shape (n_samples,), optional
-        The rows and weights of the fit. A row of weight 2 counts like two rows.
+    offset : array-like of shape (n_samples,) or (n_samples, n_classes), optional
+        The rows, weights and offset of the fit, in memory. A row of weight 2 counts like two rows.
     structure : {"auto", "full", "kronecker", "diagonal", "last_layer"}, default="auto"
         "full": all parameters together, at most 3000. "kronecker": one Kronecker product A (x) G for each layer of a
         network, or for a softmax model; layers are independent. "diagonal": each parameter by itself, in centred and
@@ -83,7 +87,7 @@ def laplace(estimator, X, y, *, sample_weight=None, structure="auto", dispersion
     >>> mean.round(), std.round(1)
     (array([200.,  73.]), array([6.6, 7. ]))
     """
-    fitted = Fitted(estimator, X, y, sample_weight)
+    fitted = Fitted(estimator, X, y, sample_weight, **_row_data(estimator, offset))
     _check_model(fitted)
     if hidden_biases not in ("flat", "fixed"):
         raise ValueError(f'hidden_biases must be "flat" or "fixed", got {hidden_biases!r}')
@@ -135,7 +139,8 @@ class LaplacePosterior:
     """
 
     def __init__(self, estimator, model, structure, dispersion, source, features):
-        self._estimator, self._model, self._features = estimator, model, features
+        # a later fit gives the estimator new attributes, not this copy
+        self._estimator, self._model, self._features = copy.copy(estimator), model, features
         self.mean, self.parameter_names = model.theta, model.names
         self.structure, self.curvature = structure, model.curvature
         self.dispersion, self.dispersion_source, self.effective_df = dispersion, source, model.effective_df
@@ -172,7 +177,7 @@ class LaplacePosterior:
         """
         return self._model.log_evidence(self.dispersion)
 
-    def predict(self, X, of="link"):
+    def predict(self, X, of="link", offset=None):
         """Predictive mean and standard deviation.
 
         Parameters
@@ -182,6 +187,8 @@ class LaplacePosterior:
             "link": of the raw prediction, before the inverse link (log odds, log means; of a softmax model logits that
             sum to zero), for networks linearised at the fit. "mean": of the mean of y, where the link is a logarithm
             by the log-normal distribution. "observation": of a new y of weight one, the noise included.
+        offset : array-like of shape (n_samples,) or (n_samples, n_classes), optional
+            As of the estimator's predictions.
 
         Returns
         -------
@@ -197,7 +204,7 @@ class LaplacePosterior:
         loss = self._model.objective.loss
         if of != "link" and not isinstance(loss, (SquaredLoss, TweedieLoss)):
             raise ValueError(f'of={of!r} is for regression: the mean of a class is its predict_proba; use of="link"')
-        mean, covariance = self._raw_moments(X)
+        mean, covariance = self._raw_moments(X, offset)
         variance = np.einsum("nkk->nk", covariance)
         if of != "link":
             mean, variance, noise = loss.response_moments(mean, variance, self.dispersion)
@@ -205,7 +212,7 @@ class LaplacePosterior:
         std = np.sqrt(variance)
         return (mean[:, 0], std[:, 0]) if mean.shape[1] == 1 else (mean, std)
 
-    def predict_proba(self, X):
+    def predict_proba(self, X, offset=None):
         """Probabilities, averaged over the posterior by the probit approximation.
 
         For two classes expit(m / sqrt(1 + pi s^2 / 8)) with m and s the mean and deviation of the log odds (MacKay
@@ -216,6 +223,8 @@ class LaplacePosterior:
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        offset : array-like of shape (n_samples,) or (n_samples, n_classes), optional
+            As of the estimator's predictions.
 
         Returns
         -------
@@ -236,7 +245,7 @@ class LaplacePosterior:
         loss = self._model.objective.loss
         if isinstance(loss, (SquaredLoss, TweedieLoss)):
             raise ValueError(f"{type(self._estimator).__name__} is no classifier: use predict")
-        mean, covariance = self._raw_moments(X)
+        mean, covariance = self._raw_moments(X, offset)
         if loss.shift_invariant:
             return _softmax_mean(mean, covariance)
         ones = expit(mean * _probit_shrinkage(np.einsum("nkk->nk", covariance)))
@@ -286,16 +295,16 @@ class LaplacePosterior:
         root = np.stack([at.expanded(column) for column in roots.T], axis=1)
         return root @ root.T
 
-    def _raw_moments(self, X):
+    def _raw_moments(self, X, offset):
         """Mean (n, k) and covariance (n, k, k) of the raw predictions."""
+        model, covariances = self._model, []
+        raw = self._estimator._raw_prediction(X, **_row_data(self._estimator, offset))
+        raw = raw.reshape(len(raw), -1)
         X = self._estimator._checked_rows(X)
-        X = X if self._features is None else self._features(X)
-        model, means, covariances = self._model, [], []
-        for raw, J, _, _ in model.objective.jacobians(model.theta, X):
+        for _, J, _, _ in model.objective.jacobians(model.theta, X if self._features is None else self._features(X)):
             root = model.precision.whiten(J)
-            means.append(model.objective.loss.without_shift(raw))
             covariances.append(self._share * (root @ root.transpose(0, 2, 1)))
-        return np.concatenate(means), np.concatenate(covariances)
+        return model.objective.loss.without_shift(raw), np.concatenate(covariances)
 
 
 class _Model:
@@ -365,8 +374,19 @@ class _Model:
         return float(joint + prior + flat - 0.5 * log_det)
 
 
+def _row_data(estimator, offset):
+    """The offset as an argument of the methods that take one."""
+    if offset is None:
+        return {}
+    if not hasattr(estimator, "has_offset_"):
+        raise ValueError(f"offset must be None: {type(estimator).__name__} has none")
+    return {"offset": offset}
+
+
 def _check_model(fitted):
     """Refuse what has no posterior."""
+    if not fitted.objective.rows.in_memory:
+        raise ValueError("X must be in memory, an array, a data frame or a sparse matrix: a posterior needs its rows")
     if isinstance(fitted.loss, HuberLoss):
         raise ValueError("Huber's loss has no likelihood, so that there is no posterior: use squared errors")
     if not fitted.objective.penalties.any():

@@ -173,7 +173,7 @@ def full(objective, theta, kind, penalty):
     penalty : ndarray of shape (d,)
         In `identified` coordinates.
     """
-    return Full(objective.curvature_triangle(theta, kind), penalty)
+    return Full(objective.identified_triangle(theta, kind), penalty)
 
 
 def diagonal(objective, theta, kind, penalty):

@@ -2,14 +2,13 @@
 
 import numpy as np
 from sklearn.base import RegressorMixin
-from sklearn.utils import check_array, check_consistent_length
 
 from sk_hessian import _validation
-from sk_hessian._base import LinearModel
+from sk_hessian._base import OffsetModel
 from sk_hessian.objectives import TweedieLoss
 
 
-class _TweedieModel(RegressorMixin, LinearModel):
+class _TweedieModel(RegressorMixin, OffsetModel):
     """What the GLMs share; a subclass says which loss."""
 
     def _check_parameters(self):
@@ -23,47 +22,45 @@ class _TweedieModel(RegressorMixin, LinearModel):
         _validation.check_range(loss, y, type(self).__name__)
         return y, weight, loss
 
+    _penalty_grows = True
+
     def _strength(self, total_weight):
         return self.alpha
 
-    def predict(self, X):
+    def predict(self, X, offset=None):
         """Predict the mean of the target.
 
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        offset : array-like of shape (n_samples,), optional
+            As of `fit`; without one the means are those for offset 0, for example of one unit of exposure.
 
         Returns
         -------
         ndarray of shape (n_samples,)
+
+        Warns
+        -----
+        UserWarning
+            Without an offset where the fit had one.
         """
-        raw = self._raw_prediction(X)
+        raw = self._raw_prediction(X, offset)
         return self._loss().inverse_link(raw)
 
-    def score(self, X, y, sample_weight=None):
-        """D^2, the share of the deviance explained: 1 - deviance(model) / deviance(mean).
+    def score(self, X, y, sample_weight=None, offset=None):
+        """`d2_score`.
 
         Parameters
         ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-        y : array-like of shape (n_samples,)
-        sample_weight : array-like of shape (n_samples,), optional
+        X, y, sample_weight, offset
+            As of `d2_score`.
 
         Returns
         -------
         float
         """
-        raw = self._raw_prediction(X)
-        y = check_array(y, ensure_2d=False, dtype=float, input_name="y")
-        check_consistent_length(raw, y)
-        loss, weight = self._loss(), _validation.check_weight(sample_weight, raw[:, None])
-        _validation.check_range(loss, y, type(self).__name__)
-        saturated = loss.saturated(y)
-        constant = np.tile(loss.null_raw(y, weight), (len(y), 1))
-        with np.errstate(over="ignore"):
-            model = weight @ (loss.value(y, raw[:, None]) - saturated)
-            null = weight @ (loss.value(y, constant) - saturated)
-        return float(1 - model / null)
+        return self.d2_score(X, y, sample_weight, offset)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
@@ -73,6 +70,9 @@ class _TweedieModel(RegressorMixin, LinearModel):
 
 class PoissonRegressor(_TweedieModel):
     """Poisson regression with a log link: minimises the mean half deviance plus alpha |coef|^2 / 2.
+
+    ``fit``, ``predict`` and ``score`` take an ``offset``: the logarithm of each row's exposure, for counts in unequal
+    times or areas.
 
     Parameters
     ----------
@@ -105,6 +105,8 @@ class PoissonRegressor(_TweedieModel):
         The verdict: status, decrement, passes over X, flat directions, separation.
     history_ : dict of str to ndarray
         One row per iteration.
+    has_offset_ : bool
+        Whether the fit had an offset: predictions then warn where they have none.
     n_features_in_, feature_names_in_
         As in scikit-learn.
 
@@ -114,6 +116,14 @@ class PoissonRegressor(_TweedieModel):
     >>> model = PoissonRegressor(alpha=0.0).fit([[1.0], [2.0], [3.0], [4.0]], [1, 2, 4, 8])
     >>> model.coef_.round(4), model.convergence_.status
     (array([0.6931]), 'optimal')
+
+    Ten counts in two hours and nine in three, as rates per hour:
+
+    >>> import numpy as np
+    >>> X, hours = [[0.0], [1.0]], np.array([2.0, 3.0])
+    >>> model = PoissonRegressor(alpha=0.0).fit(X, [10, 9], offset=np.log(hours))
+    >>> model.predict(X, offset=np.zeros(2)).round(4)
+    array([5., 3.])
     """
 
     def __init__(
@@ -156,6 +166,8 @@ class GammaRegressor(PoissonRegressor):
 class TweedieRegressor(_TweedieModel):
     """Regression with a Tweedie deviance: minimises its mean half plus alpha |coef|^2 / 2.
 
+    ``fit``, ``predict`` and ``score`` take an ``offset``, on the scale of the link.
+
     Parameters
     ----------
     power : float, default=0.0
@@ -171,7 +183,7 @@ class TweedieRegressor(_TweedieModel):
 
     Attributes
     ----------
-    coef_, intercept_, n_iter_, solver_, convergence_, history_, n_features_in_, feature_names_in_
+    coef_, intercept_, n_iter_, solver_, convergence_, history_, has_offset_, n_features_in_, feature_names_in_
         As in `PoissonRegressor`.
 
     Examples

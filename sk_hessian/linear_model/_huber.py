@@ -43,7 +43,7 @@ class HuberRegressor(RegressorMixin, LinearModel):
     scale_ : float
         sigma.
     outliers_ : ndarray of shape (n_samples,) of bool
-        Which rows have a residual beyond ``epsilon * scale_``.
+        Which rows have a residual beyond ``epsilon * scale_``; not there where the rows came in blocks.
     n_iter_ : int
     solver_, convergence_, history_
         As in `LinearRegression`.
@@ -101,8 +101,11 @@ class HuberRegressor(RegressorMixin, LinearModel):
         super()._unpack(objective, coef, intercept, constants)
         self.scale_ = max(float(np.exp(constants[0])), objective.loss.floor)
 
-    def _fit(self, X, y, sample_weight):
-        super()._fit(X, y, sample_weight)
+    def _fit(self, X, y, sample_weight, task):
+        vars(self).pop("outliers_", None)
+        super()._fit(X, y, sample_weight, task)
+        if y is None:
+            return
         residual = np.abs(check_array(y, ensure_2d=False, dtype=float).ravel() - self._raw_prediction(X))
         self.outliers_ = residual > self.epsilon * self.scale_
 

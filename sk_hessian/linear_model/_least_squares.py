@@ -20,7 +20,7 @@ class _LeastSquares(MultiOutputMixin, RegressorMixin, LinearModel):
         return y, weight, loss
 
     def _unpack(self, objective, coef, intercept, constants):
-        single = objective.rows.y.ndim == 1
+        single = objective.rows.targets[0].ndim == 1
         self.coef_ = np.ascontiguousarray(coef[:, 0] if single else coef.T)
         self.intercept_ = float(intercept[0]) if single or not self.fit_intercept else intercept.copy()
 

@@ -2,17 +2,18 @@
 
 import numpy as np
 from scipy import sparse
+from sklearn.metrics import accuracy_score
 from sklearn.utils.validation import check_is_fitted
 
 from sk_hessian import _validation
-from sk_hessian._base import Classifier, LinearModel, class_indices
+from sk_hessian._base import Classifier, OffsetModel, class_indices, restored_on_failure
 
 
-class LogisticRegression(Classifier, LinearModel):
+class LogisticRegression(Classifier, OffsetModel):
     """Logistic regression: minimises C sum_i w_i loss(y_i, x_i) + |coef|^2 / 2.
 
     The loss is the binary cross-entropy for two classes and the softmax cross-entropy for more; the intercept is
-    never penalised.
+    never penalised. ``fit``, predictions and scores take an ``offset``, on the scale of the log odds, or of the logits.
 
     Parameters
     ----------
@@ -49,6 +50,8 @@ class LogisticRegression(Classifier, LinearModel):
         The verdict: status, decrement, passes over X, flat directions, separation.
     history_ : dict of str to ndarray
         One row per iteration.
+    has_offset_ : bool
+        Whether the fit had an offset: predictions then warn where they have none.
     n_features_in_, feature_names_in_
         As in scikit-learn.
 
@@ -94,7 +97,8 @@ class LogisticRegression(Classifier, LinearModel):
         return {}
 
     def _encode(self, y, weight, reset):
-        known = None if reset else self.classes_
+        # in partial_fit the classes are known before there is a fit
+        known = getattr(self, "_known_classes", None if reset else self.classes_)
         self.classes_, index, weight = _validation.check_classes(y, weight, self.class_weight, known)
         target, loss = _validation.class_target(index, len(self.classes_))
         return target, weight, loss
@@ -106,37 +110,124 @@ class LogisticRegression(Classifier, LinearModel):
         self.coef_ = np.ascontiguousarray(coef.T)
         self.intercept_ = intercept.copy()
 
-    def _fit(self, X, y, sample_weight):
-        super()._fit(X, y, sample_weight)
+    def _fit(self, X, y, sample_weight, task, offset):
+        super()._fit(X, y, sample_weight, task, offset)
         self.n_iter_ = np.array([self.n_iter_])
 
-    def decision_function(self, X):
+    def partial_fit(self, X, y, classes=None, sample_weight=None, offset=None, *, forgetting=1.0):
+        """Go on with more rows; see `LinearRegression.partial_fit`.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        y : array-like of shape (n_samples,)
+        classes : array-like of shape (n_classes,), optional
+            All classes; needed in the first call, for y may not have them all.
+        sample_weight : array-like of shape (n_samples,), optional
+        offset : array-like of shape (n_samples,) or (n_samples, n_classes), optional
+        forgetting : float, default=1.0
+            What the weight of all rows before is multiplied with.
+
+        Returns
+        -------
+        self
+        """
+        with restored_on_failure(self):
+            if isinstance(self.class_weight, str):
+                raise ValueError('class_weight="balanced" needs all rows: give partial_fit a dict of weights, or None')
+            self._set_known_classes(classes, None if self._memory is None else self.classes_)
+            self._go_on(X, y, sample_weight, forgetting, offset)
+            del self._known_classes
+            self._tell(self._advice())
+        return self
+
+    def _go_on(self, X, y, sample_weight, forgetting, offset):
+        super()._go_on(X, y, sample_weight, forgetting, offset)
+        self.n_iter_ = np.array([self.n_iter_])
+
+    def decision_function(self, X, offset=None):
         """Linear predictor: the log odds, or the logits of the classes.
 
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        offset : array-like of shape (n_samples,) or (n_samples, n_classes), optional
+            As of `fit`.
 
         Returns
         -------
         ndarray of shape (n_samples,) or (n_samples, n_classes)
+
+        Warns
+        -----
+        UserWarning
+            Without an offset where the fit had one; so do all predictions.
         """
-        raw = self._raw_prediction(X)
+        raw = self._raw_prediction(X, offset)
         return raw[:, 0] if raw.shape[1] == 1 else raw
 
-    def predict(self, X):
+    def predict_proba(self, X, offset=None):
+        """Probability of each class.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        offset : array-like of shape (n_samples,) or (n_samples, n_classes), optional
+            As of `fit`.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_classes)
+        """
+        return np.exp(self.predict_log_proba(X, offset))
+
+    def predict_log_proba(self, X, offset=None):
+        """Logarithm of the probability of each class.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        offset : array-like of shape (n_samples,) or (n_samples, n_classes), optional
+            As of `fit`.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_classes)
+        """
+        return self._log_probabilities(self._raw_prediction(X, offset))
+
+    def predict(self, X, offset=None):
         """The most probable class.
 
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        offset : array-like of shape (n_samples,) or (n_samples, n_classes), optional
+            As of `fit`.
 
         Returns
         -------
         ndarray of shape (n_samples,)
         """
-        indices = class_indices(self._raw_prediction(X))
+        indices = class_indices(self._raw_prediction(X, offset))
         return self.classes_[indices]
+
+    def score(self, X, y, sample_weight=None, offset=None):
+        """Share of the rows whose class is predicted.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        y : array-like of shape (n_samples,)
+        sample_weight : array-like of shape (n_samples,), optional
+        offset : array-like of shape (n_samples,) or (n_samples, n_classes), optional
+            As of `fit`.
+
+        Returns
+        -------
+        float
+        """
+        return accuracy_score(y, self.predict(X, offset), sample_weight=sample_weight)
 
     def sparsify(self):
         """Store ``coef_`` as a sparse matrix.

@@ -1,5 +1,6 @@
 """Fully connected networks."""
 
+from functools import partial
 from numbers import Integral, Real
 
 import numpy as np
@@ -7,7 +8,7 @@ from scipy import sparse
 from scipy.special import log_expit
 from sklearn.base import RegressorMixin
 from sklearn.metrics import accuracy_score, r2_score
-from sklearn.utils import check_array, column_or_1d
+from sklearn.utils import column_or_1d
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 
@@ -94,8 +95,10 @@ class _Network(SolvedEstimator):
 
     # -- fit ------------------------------------------------------------------------------------------------------
 
-    def _fit(self, X, y, sample_weight):
-        self._check_all_parameters()
+    def _max_subtasks(self):
+        return self.n_init if self.n_init > 1 else None
+
+    def _fit(self, X, y, sample_weight, task):
         X, y, weight, loss = self._checked(X, y, sample_weight, reset=True)
         generator = np.random.default_rng(_validation.check_seed(self.random_state))
         held = None
@@ -104,8 +107,7 @@ class _Network(SolvedEstimator):
             held = X[rest], y[rest], weight[rest]
             X, y, weight = X[train], y[train], weight[train]
         objective = self._objective(X, y, weight, loss)
-        runs = [self._run(objective, start, held, generator) for start in self._starts(objective, generator)]
-        result, watch = max(runs, key=lambda run: run[1].best_score if run[1] else -run[0].fun)
+        result, watch = self._best_run(objective, held, generator, task)
         self._set_weights(objective, result.x)
         self._record(result)
         self._set_curves(result, watch, len(y))
@@ -117,7 +119,7 @@ class _Network(SolvedEstimator):
     def _checked(self, X, y, sample_weight, reset):
         """X, y and weights as the objective wants them, and the loss."""
         options = self._target_options()
-        X, y, weight = _validation.check_training_data(self, X, y, sample_weight, reset=reset, **options)
+        X, y, weight, _ = _validation.check_training_data(self, X, y, sample_weight, reset=reset, **options)
         return X, *self._encode(y, weight, reset)
 
     def _objective_of(self, X, y, sample_weight, reset):
@@ -161,13 +163,24 @@ class _Network(SolvedEstimator):
         constants = self._former_constants(objective.unpack(objective.start(0))[2])
         return objective.pack(self.coefs_, self.intercepts_, constants)
 
-    def _run(self, objective, start, held, generator):
+    def _best_run(self, objective, held, generator, task):
+        """The best of the runs from all starts, as of `_run`; with several starts each is a task."""
+        runs = []
+        for start in self._starts(objective, generator):
+            of_start = task.subtask("start", max_subtasks=None) if self.n_init > 1 else task
+            runs.append(self._run(objective, start, held, generator, of_start))
+            result = runs[-1][0]
+            if self.n_init > 1 and of_start.end(partial(self._attributes_at, objective, result.x, result.fun)):
+                break
+        return max(runs, key=lambda run: run[1].best_score if run[1] else -run[0].fun)
+
+    def _run(self, objective, start, held, generator, task):
         """A result, at the best weights by the rows ``held`` out, and what watched them."""
         if held is None:
-            return self._minimize(objective, start, generator), None
+            return self._minimize(objective, start, generator, task), None
         X, y, weight = held
         watch = HeldOut(lambda theta: self._score(objective.raw(theta, X), y, weight), self.tol, self.n_iter_no_change)
-        return watch.restored(self._minimize(objective, start, generator, watch), objective), watch
+        return watch.restored(self._minimize(objective, start, generator, task, watch), objective), watch
 
     def _set_weights(self, objective, theta):
         coefs, intercepts, constants = objective.unpack(theta)
@@ -567,22 +580,10 @@ class MLPClassifier(Classifier, _Network):
         with restored_on_failure(self):
             if self.class_weight is not None:
                 raise ValueError("class_weight must be None for partial_fit, which does not see all rows")
-            self._set_known_classes(classes)
+            self._set_known_classes(classes, getattr(self, "classes_", None))
             self._partial_fit(X, y, sample_weight)
             vars(self).pop("_known_classes", None)
         return self
-
-    def _set_known_classes(self, classes):
-        former = getattr(self, "classes_", None)
-        if classes is None and former is None:
-            raise ValueError("classes must be given in the first call of partial_fit")
-        if classes is not None:
-            classes = np.unique(check_array(classes, ensure_2d=False, dtype=None, input_name="classes"))
-            if former is not None and not np.array_equal(classes, former):
-                raise ValueError(f"classes={classes} are not those of the former calls, {former}")
-            if len(classes) < 2:
-                raise ValueError(f"classes has only one class, {classes[0]!r}: a classifier needs at least two classes")
-        self._known_classes = former if classes is None else classes
 
     def _check_same_kind(self, y):
         """Refuse to go on from weights for classes with labels, or the other way round."""

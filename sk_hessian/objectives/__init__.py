@@ -1,6 +1,7 @@
 """What is minimised: losses, and objectives of one flat parameter vector."""
 
 from sk_hessian.objectives._layers import network_predictions
+from sk_hessian.objectives._parts import Blocks, PartedRows, Parts, Scan, parts_of
 from sk_hessian.objectives.activations import ACTIVATIONS
 from sk_hessian.objectives.contract import Objective
 from sk_hessian.objectives.functions import FunctionObjective, LeastSquaresObjective
@@ -15,20 +16,29 @@ from sk_hessian.objectives.losses import (
     TweedieLoss,
 )
 from sk_hessian.objectives.mlp import MLPObjective
+from sk_hessian.objectives.stream import Memory, StreamObjective, first_memory
 
 __all__ = [
     "ACTIVATIONS",
     "LOSSES",
     "BinaryCrossEntropy",
+    "Blocks",
     "FunctionObjective",
     "GLMObjective",
     "HuberLoss",
     "LeastSquaresObjective",
     "Loss",
     "MLPObjective",
+    "Memory",
     "Objective",
+    "PartedRows",
+    "Parts",
+    "Scan",
     "SoftmaxCrossEntropy",
     "SquaredLoss",
+    "StreamObjective",
     "TweedieLoss",
+    "first_memory",
     "network_predictions",
+    "parts_of",
 ]

@@ -25,6 +25,9 @@ _SPARSE_BYTES = 2**26
 _PRODUCT_COLUMNS = 32
 _WIDE = 256
 
+#: targets that tell the size of a loss's derivatives
+_HEAD = 1000
+
 #: rows of a block of targets
 _TARGET_ROWS = 2**16
 
@@ -165,6 +168,11 @@ class DenseBlock:
         """X @ V."""
         return self.X @ V
 
+    def dense(self, with_ones):
+        """The rows as an array, with a column of ones or without."""
+        X = self.X.toarray() if sp.issparse(self.X) else self.X
+        return np.hstack([X, np.ones((len(X), 1))]) if with_ones else X
+
     def adjoint(self, R):
         """X.T @ R."""
         return self.X.T @ R
@@ -303,7 +311,102 @@ def as_rows(X):
     return X
 
 
-class Rows:
+class BaseRows:
+    """What all rows offer, wherever they are: moments of the columns, and what tells which rows a sample needs.
+
+    Attributes
+    ----------
+    n_rows, n_features : int
+    is_sparse : bool
+    total_weight : float
+    targets : tuple of ndarray
+        Targets and weights that stand for all: their weighted means are those of all rows.
+    head : tuple of ndarray
+        Some targets and weights.
+    largest_target : float
+    """
+
+    def rare_columns(self):
+        """Columns so much of whose variance is in few rows that a uniform sample would misjudge it."""
+        if self.is_sparse:
+            return np.arange(self.n_features)
+        sample = self._unit_sample.X
+        centred = sample - sample.mean(axis=0)
+        squares = centred * centred
+        second, fourth = squares.mean(axis=0), (squares * squares).mean(axis=0)
+        return np.flatnonzero(fourth >= _RARE * second**2)
+
+    @cached_property
+    def _unit_sample(self):
+        rows = np.random.default_rng(0).choice(self.n_rows, min(_MOMENT_ROWS, self.n_rows), replace=False)
+        return self.take(np.sort(rows))
+
+    def moments(self, fit_intercept):
+        """Weighted mean and standard deviation of each column; a constant column deviates by exactly zero.
+
+        Sums are taken about the mean of the first block, so that a large mean costs no digits (Chan, Golub &
+        LeVeque, "Algorithms for computing the sample variance", 1983). Columns whose squares leave the
+        floating-point range are measured again in units of their largest deviation.
+
+        Returns
+        -------
+        centre, deviation : ndarray of shape (p,)
+            Without an intercept the centre is zero and the deviation the root mean square. Of many dense rows a
+            sample serves, for these are only units, but for the columns that do not vary in it.
+        """
+        if self.is_sparse or self.n_rows <= 2 * _MOMENT_ROWS:
+            return self._exact_moments(fit_intercept)
+        centre, deviation = self._unit_sample._exact_moments(fit_intercept)
+        rare = np.flatnonzero(deviation == 0)
+        if rare.size:
+            centre[rare], deviation[rare] = self._exact_moments(fit_intercept, rare)
+        return centre, deviation
+
+    def _exact_moments(self, fit_intercept, which=None):
+        which = np.arange(self.n_features) if which is None else which
+        shift = np.zeros(len(which))
+        if fit_intercept and not self.is_sparse:
+            shift = self._first_mean()[which]
+        unit = np.ones(len(which))
+        mean, square, largest = self._deviations(which, shift, unit)
+        odd = (largest > 0) & ~((square > _SMALLEST_SQUARE) & (square < 1 / _SMALLEST_SQUARE))
+        if odd.any():
+            unit = np.where(odd, largest, 1.0)
+            mean, square, _ = self._deviations(which, shift, unit)
+        if not fit_intercept:
+            return shift, np.sqrt(square) * unit
+        centre = shift + mean * unit
+        deviation = np.sqrt(np.maximum(square - mean**2, 0)) * unit
+        # sparse sums are about zero, so the variance is a difference of squares and keeps half the digits
+        noise = _ROUNDINGS * np.finfo(float).eps
+        noise = np.sqrt(noise) if self.is_sparse else noise
+        return centre, np.where(deviation <= noise * np.abs(centre), 0.0, deviation)
+
+    def _deviations(self, which, shift, unit):
+        """Weighted means of (X - shift) / unit and of its square, and the largest |X - shift|, for some columns."""
+        takes_all = len(which) == self.n_features
+
+        def sums(block, y, weight):
+            block = block if takes_all else block.take_columns(which)
+            first, second, peak = block.deviations(weight, shift, unit)
+            return (np.stack([first, second, np.full(len(first), weight.sum()), peak]),)
+
+        with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+            first, second, total, peak = self.reduce(sums, combine=_sums_and_peak)[0]
+            return first / total, second / total, peak
+
+    def _stratified(self, size, seed):
+        """One row of each of ``size`` equal stretches."""
+        generator = np.random.default_rng(seed)
+        return ((np.arange(size) + generator.random(size)) * (self.n_rows / size)).astype(np.intp)
+
+
+def _sums_and_peak(a, b):
+    """Sums of all rows but the last, of that the maximum."""
+    return np.vstack([a[:-1] + b[:-1], np.maximum(a[-1], b[-1])])
+
+
+class Rows(BaseRows):
     """X, y and weights, read in blocks.
 
     Parameters
@@ -312,12 +415,37 @@ class Rows:
         Any float dtype; blocks are handed out as float64.
     y : ndarray of shape (n,) or (n, k)
     weight : ndarray of shape (n,)
+    offset : ndarray of shape (n, n_outputs), optional
+        What is added to the raw predictions; None for nothing.
     """
 
-    def __init__(self, X, y, weight):
-        self.X, self.y, self.weight = X, y, weight
+    #: whether rows can be had one by one, and arrays of their number
+    in_memory = True
+
+    def __init__(self, X, y, weight, offset=None):
+        self.X, self.y, self.weight, self.offset = X, y, weight, offset
         self.n_rows, self.n_features = X.shape
         self.is_sparse = sp.issparse(X)
+
+    @cached_property
+    def total_weight(self):
+        """Sum of the weights."""
+        return self.weight.sum()
+
+    @property
+    def targets(self):
+        """See `BaseRows`: all of them."""
+        return self.y, self.weight
+
+    @property
+    def head(self):
+        """See `BaseRows`."""
+        return self.y[:_HEAD], self.weight[:_HEAD]
+
+    @property
+    def largest_target(self):
+        """Largest absolute target."""
+        return np.abs(self.y).max()
 
     def blocks(self, columns=None, dense=False, width=0):
         """Yield ``(block, y, weight)``.
@@ -388,10 +516,10 @@ class Rows:
         return total
 
     def reduce_targets(self, function):
-        """Sum of ``function(y, weight)`` over blocks of rows whose X is not needed."""
+        """Sum of ``function(y, weight, part)`` over blocks of rows, the slices ``part``, whose X is not needed."""
         starts = range(0, self.n_rows, _TARGET_ROWS)
         parts = (slice(start, start + _TARGET_ROWS) for start in starts)
-        return sum(function(self.y[part], self.weight[part]) for part in parts)
+        return sum(function(self.y[part], self.weight[part], part) for part in parts)
 
     def gather(self, function, width=0):
         """``function(block, y, weight)`` of all blocks, stacked by rows; ``width`` as of `reduce`."""
@@ -399,17 +527,17 @@ class Rows:
 
     def take(self, rows):
         """The same for some rows, copied."""
-        return Rows(self.X[rows], self.y[rows], self.weight[rows])
+        offset = None if self.offset is None else self.offset[rows]
+        return Rows(self.X[rows], self.y[rows], self.weight[rows], offset)
 
-    def rare_columns(self):
-        """Columns so much of whose variance is in few rows that a uniform sample would misjudge it."""
-        if self.is_sparse:
-            return np.arange(self.n_features)
-        sample = self._unit_sample.X
-        centred = sample - sample.mean(axis=0)
-        squares = centred * centred
-        second, fourth = squares.mean(axis=0), (squares * squares).mean(axis=0)
-        return np.flatnonzero(fourth >= _RARE * second**2)
+    def collected(self):
+        """All rows in memory."""
+        return self
+
+    def _first_mean(self):
+        """The mean of some rows."""
+        block, _, weight = next(self.blocks())
+        return weight @ block.X / weight.sum()
 
     def norms(self, columns, which):
         """Squared norm of each row over some standardised columns, but for rounding."""
@@ -418,63 +546,41 @@ class Rows:
         norms = self.gather(lambda block, y, weight: block.norms(columns.shift, inverse))
         return np.maximum(norms, 0)
 
-    @cached_property
-    def _unit_sample(self):
-        rows = np.random.default_rng(0).choice(self.n_rows, min(_MOMENT_ROWS, self.n_rows), replace=False)
-        return self.take(np.sort(rows))
+    def draw(self, size, columns, rare, seed):
+        """About ``size`` rows and the chance that each had: one of each equal stretch, or more of the rare ones.
 
-    def moments(self, fit_intercept):
-        """Weighted mean and standard deviation of each column; a constant column deviates by exactly zero.
-
-        Sums are taken about the mean of the first block, so that a large mean costs no digits (Chan, Golub &
-        LeVeque, "Algorithms for computing the sample variance", 1983). Columns whose squares leave the
-        floating-point range are measured again in units of their largest deviation.
+        Parameters
+        ----------
+        size : int
+        columns : Columns
+        rare : ndarray of int
+            Columns whose variance is in few rows.
+        seed : int
 
         Returns
         -------
-        centre, deviation : ndarray of shape (p,)
-            Without an intercept the centre is zero and the deviation the root mean square. Of many dense rows a
-            sample serves, for these are only units, but for the columns that do not vary in it.
+        rows : Rows
+        chance : ndarray
         """
-        if self.is_sparse or self.n_rows <= 2 * _MOMENT_ROWS:
-            return self._exact_moments(fit_intercept)
-        centre, deviation = self._unit_sample._exact_moments(fit_intercept)
-        rare = np.flatnonzero(deviation == 0)
-        if rare.size:
-            centre[rare], deviation[rare] = self._exact_moments(fit_intercept, rare)
-        return centre, deviation
+        if not rare.size and np.ptp(self.weight) == 0:
+            rows = self._stratified(size, seed)
+            return self.take(rows), np.full(len(rows), size / self.n_rows)
+        norms = self.weighted_norms(columns, rare)
+        chance = self.chances(size, norms, norms.sum(), self.total_weight)
+        rows = np.flatnonzero(np.random.default_rng(seed).random(self.n_rows) < chance)
+        return self.take(rows), np.minimum(chance[rows], 1.0)
 
-    def _exact_moments(self, fit_intercept, which=None):
-        which = np.arange(self.n_features) if which is None else which
-        shift = np.zeros(len(which))
-        if fit_intercept and not self.is_sparse:
-            block, _, weight = next(self.blocks())
-            shift = (weight @ block.X / weight.sum())[which]
-        unit = np.ones(len(which))
-        mean, square, largest = self._deviations(which, shift, unit)
-        odd = (largest > 0) & ~((square > _SMALLEST_SQUARE) & (square < 1 / _SMALLEST_SQUARE))
-        if odd.any():
-            unit = np.where(odd, largest, 1.0)
-            mean, square, _ = self._deviations(which, shift, unit)
-        if not fit_intercept:
-            return shift, np.sqrt(square) * unit
-        centre = shift + mean * unit
-        deviation = np.sqrt(np.maximum(square - mean**2, 0)) * unit
-        # sparse sums are about zero, so the variance is a difference of squares and keeps half the digits
-        noise = _ROUNDINGS * np.finfo(float).eps
-        noise = np.sqrt(noise) if self.is_sparse else noise
-        return centre, np.where(deviation <= noise * np.abs(centre), 0.0, deviation)
+    def weighted_norms(self, columns, rare):
+        """Weight of each row times its squared norm over the ``rare`` columns; the weight where there are none."""
+        return self.weight * self.norms(columns, rare) if rare.size else self.weight
 
-    def _deviations(self, which, shift, unit):
-        """Weighted means of (X - shift) / unit and of its square, and the largest |X - shift|, for some columns."""
-        peaks, takes_all = [], len(which) == self.n_features
+    def chances(self, size, norms, total_norm, total_weight):
+        """The chance of each row: half by its weight, half by its norm."""
+        return 0.5 * size * (self.weight / total_weight + norms / total_norm)
 
-        def sums(block, y, weight):
-            block = block if takes_all else block.take_columns(which)
-            first, second, peak = block.deviations(weight, shift, unit)
-            peaks.append(peak)
-            return first, second, weight.sum()
 
-        with np.errstate(over="ignore", under="ignore", invalid="ignore"):
-            first, second, total = self.reduce(sums)
-            return first / total, second / total, np.max(peaks, axis=0)
+def stacked(many):
+    """The rows of several `Rows`, one after the other."""
+    X = [rows.X for rows in many]
+    X = sp.vstack(X, format="csr") if sp.issparse(X[0]) else np.concatenate(X)
+    return Rows(X, np.concatenate([rows.y for rows in many]), np.concatenate([rows.weight for rows in many]))

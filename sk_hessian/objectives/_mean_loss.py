@@ -5,16 +5,14 @@ from functools import cached_property
 
 import numpy as np
 
-from sk_hessian.objectives._blocks import Columns, Rows, as_rows
+from sk_hessian.objectives._blocks import BaseRows, Columns, Rows, as_rows
 from sk_hessian.objectives._layers import Identified
 from sk_hessian.objectives._orthogonal import triangle
 from sk_hessian.objectives.contract import Objective
+from sk_hessian.objectives.losses import constant_predictions
 
 #: rounding errors of a sum of n terms, allowing for blocks and for order
 ROUNDINGS = 16
-
-#: rows that tell the size of a loss's derivatives at the null model
-_TYPICAL_ROWS = 1000
 
 #: deviations below cannot be divided by: their inverse, times a coefficient, overflows
 _SMALLEST = 1e-302
@@ -31,13 +29,15 @@ class MeanLossObjective(Objective):
 
     Parameters
     ----------
-    X : ndarray, memmap or sparse matrix of shape (n, p)
+    X : ndarray, memmap or sparse matrix of shape (n, p), or rows that have y and the weights with them
         float32 or float64; never written to.
     y : ndarray of shape (n,) or (n, k)
     loss : Loss
     sample_weight : ndarray of shape (n,) or None
         Positive weights.
     feature_names : sequence of str or None
+    offset : ndarray of shape (n,) or (n, n_outputs), optional
+        What is added to the raw predictions.
     """
 
     fit_intercept = True
@@ -54,17 +54,18 @@ class MeanLossObjective(Objective):
     #: what `_kept` will be when the pass is over: a pass that is interrupted leaves nothing
     _keeping = None
 
-    def __init__(self, X, y, loss, sample_weight, feature_names):
-        X, y = as_rows(X), np.asarray(y)
-        weight = np.ones(X.shape[0]) if sample_weight is None else np.asarray(sample_weight, dtype=float)
-        if not 1 / _EXTREME < weight.max() < _EXTREME:
-            weight = weight / weight.max()
-        self.rows = Rows(X, y, weight)
+    def __init__(self, X, y, loss, sample_weight, feature_names, offset=None):
+        self.rows = X if isinstance(X, BaseRows) else _rows(X, y, sample_weight, offset)
         self.loss = loss
-        self.n_rows, self.n_features = X.shape
+        self.n_rows, self.n_features = self.rows.n_rows, self.rows.n_features
         self.feature_names = feature_names
-        self.is_smooth = loss.is_smooth
-        self._total = weight.sum()
+        self.is_smooth, self.draws_rows = loss.is_smooth, self.rows.in_memory
+        self._total = self.rows.total_weight
+
+    def __getstate__(self):
+        """Without what can be had again: a function of this objective goes to the parts of its rows."""
+        caches = ("_sketch", "_latest", "_kept", "_keeping")
+        return {name: value for name, value in vars(self).items() if name not in caches}
 
     @property
     def total_weight(self):
@@ -135,8 +136,8 @@ class MeanLossObjective(Objective):
     @cached_property
     def _null_slope(self):
         """Mean size of the loss's gradient at the null model; some rows are enough."""
-        y = self.rows.y[:_TYPICAL_ROWS]
-        gradient = self.loss.value_and_gradient(y, np.tile(self._null_raw, (len(y), 1)))[1]
+        y, raw = self._null_at_head()
+        gradient = self.loss.value_and_gradient(y, raw)[1]
         return np.abs(gradient[:, : self.loss.n_outputs]).mean()
 
     # -- units ----------------------------------------------------------------------------------------------------
@@ -144,7 +145,7 @@ class MeanLossObjective(Objective):
     @cached_property
     def _moments(self):
         centre, deviation = self.rows.moments(self.fit_intercept)
-        prediction = max(1.0, np.abs(self._null_raw).max(), np.abs(self.rows.y).max())
+        prediction = max(1.0, np.abs(self._null_raw).max(), self.rows.largest_target, self._largest_offset)
         small = np.flatnonzero((deviation > 0) & (deviation < _SMALLEST * prediction))
         if small.size:
             name = self.name(small[0])
@@ -160,8 +161,7 @@ class MeanLossObjective(Objective):
         """Curvature of an output at the null model, a unit for the penalty; some rows are enough."""
         if self.loss.quadratic:
             return 1.0
-        y = self.rows.y[:_TYPICAL_ROWS]
-        raw = np.tile(self._null_raw, (len(y), 1))
+        y, raw = self._null_at_head()
         k = self.loss.n_outputs
         mean = np.einsum("nkk->", self.loss.hessian(y, raw, "expected")[:, :k, :k]) / (len(y) * k)
         return mean if mean > 0 else 1.0
@@ -185,7 +185,7 @@ class MeanLossObjective(Objective):
         ----------
         theta : ndarray of shape (n_parameters,)
         X : ndarray or CSR matrix of shape (n, p), optional
-            Other rows than those of the objective.
+            Other rows than those of the objective, without an offset.
 
         Yields
         ------
@@ -231,7 +231,7 @@ class MeanLossObjective(Objective):
         linearised = self._linearise(theta)
         return self.rows.gather(lambda block, y, weight: linearised(block)[0], self._width)
 
-    def curvature_triangle(self, theta, kind):
+    def identified_triangle(self, theta, kind):
         """R with R'R the Hessian in `identified` coordinates, the penalty included; upper triangular.
 
         By orthogonal transformations of the rows, not from the normal equations: a direction that the penalty alone
@@ -265,7 +265,23 @@ class MeanLossObjective(Objective):
 
     @cached_property
     def _null_raw(self):
-        return self.loss.null_raw(self.rows.y, self.rows.weight)
+        if self.rows.offset is None:
+            return self.loss.null_raw(*self.rows.targets)
+        return self.loss.null_beside(self.rows.offset, *self.rows.targets)
+
+    def _null_predictions(self, y, part):
+        """Raw predictions of the null model for targets y, the rows of the slice ``part``."""
+        offset = None if self.rows.offset is None else self.rows.offset[part]
+        return constant_predictions(self._null_raw, len(y), offset)
+
+    def _null_at_head(self):
+        """Some targets, and the raw predictions of the null model for them."""
+        y = self.rows.head[0]
+        return y, self._null_predictions(y, slice(len(y)))
+
+    @cached_property
+    def _largest_offset(self):
+        return 0.0 if self.rows.offset is None else np.abs(self.rows.offset).max()
 
     @property
     def lower_bound(self):
@@ -274,7 +290,7 @@ class MeanLossObjective(Objective):
 
     @cached_property
     def _saturated_value(self):
-        return self.rows.reduce_targets(lambda y, weight: weight @ self.loss.saturated(y)) / self._total
+        return self.rows.reduce_targets(lambda y, weight, part: weight @ self.loss.saturated(y)) / self._total
 
     @cached_property
     def scale(self):
@@ -284,14 +300,13 @@ class MeanLossObjective(Objective):
 
     @cached_property
     def resolution(self):
-        """See `Objective.resolution`: of squares that of a relative rounding, else a rounding of the loss's unit."""
-        unit, eps = self.loss.unit(self.rows.y, self.rows.weight), np.finfo(float).eps
-        return unit * (4 * eps) ** 2 if self.loss.quadratic else unit * eps
+        """See `Objective.resolution`."""
+        return self.loss.resolution(*self.rows.targets, self.rows.offset)
 
     @cached_property
     def _null_value(self):
-        def total(y, weight):
-            return weight @ self.loss.value(y, np.tile(self._null_raw, (len(y), 1)))
+        def total(y, weight, part):
+            return weight @ self.loss.value(y, self._null_predictions(y, part))
 
         with np.errstate(over="ignore", invalid="ignore"):
             return self.rows.reduce_targets(total) / self._total
@@ -331,3 +346,11 @@ class MeanLossObjective(Objective):
     def name(self, feature):
         """The name of the feature with this index."""
         return f"x{feature}" if self.feature_names is None else str(self.feature_names[feature])
+
+
+def _rows(X, y, sample_weight, offset):
+    X, y = as_rows(X), np.asarray(y)
+    weight = np.ones(X.shape[0]) if sample_weight is None else np.asarray(sample_weight, dtype=float)
+    if not 1 / _EXTREME < weight.max() < _EXTREME:
+        weight = weight / weight.max()
+    return Rows(X, y, weight, None if offset is None else np.asarray(offset, dtype=float).reshape(len(y), -1))

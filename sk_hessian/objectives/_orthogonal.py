@@ -70,8 +70,10 @@ class Orthogonal:
         metric = np.divide(1.0, unit**2, out=np.zeros_like(unit), where=unit > 0) if spanned else None
         self.columns = Columns(plain.shift, plain.scale, plain.fit_intercept, basis, metric)
         #: the rows in these coordinates, where they are few
-        weight = objective.rows.weight / objective.rows.weight.sum()
-        self.rows = U[:, keep] * (singular[keep] / root) / np.sqrt(weight)[:, None] if wide else None
+        self.rows = None
+        if wide:
+            weight = objective.rows.weight / objective.rows.total_weight
+            self.rows = U[:, keep] * (singular[keep] / root) / np.sqrt(weight)[:, None]
         self.penalties = {}
 
     def _shortest(self, basis):
@@ -89,15 +91,18 @@ class Orthogonal:
 
     def _triangle(self, objective, plain, unit, ridge):
         """The rows, or where they are more than the columns their triangular factor, with a ridge as further rows."""
-        total = objective.rows.weight.sum()
-        most, parts = len(unit), []
+        total, most = objective.rows.total_weight, len(unit)
+
+        def scaled(block, y, weight):
+            return (block.standardised(plain) * unit * np.sqrt(weight / total)[:, None],)
+
+        def stacked(a, b):
+            R = np.vstack([a, b])
+            return triangle(R) if len(R) > 2 * most else R
+
+        R = objective.rows.reduce(scaled, plain, combine=stacked, width=most)[0]
         if ridge is not None and ridge.any():
-            parts.append(np.diag(np.sqrt(np.append(ridge, np.zeros(int(plain.fit_intercept))))))
-        for block, _, weight in objective.rows.blocks(plain, dense=True):
-            parts.append(block.standardised(plain) * unit * np.sqrt(weight / total)[:, None])
-            if sum(map(len, parts)) > 2 * most:
-                parts = [triangle(np.vstack(parts))]
-        R = np.vstack(parts)
+            R = np.vstack([R, np.diag(np.sqrt(np.append(ridge, np.zeros(int(plain.fit_intercept)))))])
         return triangle(R) if len(R) > most else R
 
     def null_space(self):
@@ -120,9 +125,9 @@ class Orthogonal:
         if self._V is None or len(self._V) == self._V.shape[1]:
             return []
         rank = len(self._V)
-        triangle, pivot = qr(self._R, mode="r", pivoting=True, check_finite=False)
+        R, pivot = qr(self._R, mode="r", pivoting=True, check_finite=False)
         kept, dropped = pivot[:rank], pivot[rank:]
-        solution = np.linalg.lstsq(triangle[:rank, :rank], triangle[:rank, rank:], rcond=None)[0]
+        solution = np.linalg.lstsq(R[:rank, :rank], R[:rank, rank:], rcond=None)[0]
         named = [
             self._sentence(kept, combination, column, p)
             for combination, column in zip(solution.T, dropped, strict=True)

@@ -67,7 +67,7 @@ def find_recession(objective, theta, direction):
 
 def _may_recede(objective):
     """Whether any row can fall for ever at all."""
-    loss, y = objective.loss, objective.rows.y
+    loss, y = objective.loss, objective.rows.head[0]
     change = np.ones((len(y), loss.n_outputs + loss.n_constants))
     return loss.recession(y, change)[0].shape[1] > 0
 
@@ -76,23 +76,23 @@ def _is_recession(objective, direction):
     parameters = objective.unpack(direction)
 
     def sides(block, y, weight):
-        margin, fixed = objective.loss.recession(y, objective._raw(block, parameters))
-        return np.column_stack(
-            [
-                margin.min(axis=1, initial=np.inf),
-                margin.max(axis=1, initial=0.0),
-                np.abs(fixed).max(axis=1, initial=0.0),
-            ]
-        )
+        margin, fixed = objective.loss.recession(y, objective._change(block, parameters))
+        most = margin.max(axis=1, initial=0.0).sum()
+        return (np.array([margin.min(initial=np.inf), -np.abs(fixed).max(initial=0.0), most]),)
 
-    least, most, moved = objective.rows.gather(sides).T
-    size = most.mean()
-    return size > 0 and least.min() >= -1e-12 * size and moved.max() <= 1e-12 * size
+    least, moved, most = objective.rows.reduce(sides, combine=_least_and_sum)[0]
+    size = most / objective.n_rows
+    return size > 0 and least >= -1e-12 * size and -moved <= 1e-12 * size
+
+
+def _least_and_sum(a, b):
+    """The least of all but the last entry, of that the sum."""
+    return np.append(np.minimum(a[:-1], b[:-1]), a[-1] + b[-1])
 
 
 def _by_program(objective, free):
     """Minimise the L1 norm of d over margins >= 0, fixed = 0, mean margin = 1; None when infeasible."""
-    columns, loss, rows = objective._plain_columns, objective.loss, objective.rows
+    columns, loss, rows = objective._plain_columns, objective.loss, objective.rows.collected()
     Z = np.vstack([block.standardised(columns) for block, _, _ in rows.blocks(columns, dense=True)])
     free = np.concatenate([free, np.ones(int(objective.fit_intercept), dtype=bool)])
     Z = Z[:, free]
@@ -166,26 +166,34 @@ def _receding_classes(objective, direction):
 def positive_start(objective):
     """Coefficients without intercept whose predictions are all positive, about the mean of y on average.
 
+    With an offset beside them they are at least that far from zero, or as far as possible.
+
     Raises
     ------
     ValueError
         Where there are none.
     """
-    columns = objective._plain_columns
-    blocks = objective.rows.blocks(columns, dense=True)
-    Z = np.vstack([block.standardised(columns) for block, _, _ in blocks])
-    z = np.linalg.lstsq(Z, np.ones(len(Z)), rcond=None)[0]
-    if (Z @ z).min() < 1e-3:
-        # the largest t with Z z >= t, entries of z at most one
-        cost = np.append(np.zeros(Z.shape[1]), -1.0)
-        bounds = [(-1, 1)] * Z.shape[1] + [(None, 1)]
-        solution = linprog(cost, A_ub=np.column_stack([-Z, np.ones(len(Z))]), b_ub=np.zeros(len(Z)), bounds=bounds)
-        z = solution.x[:-1]
-        if (Z @ z).min() <= 0:
-            raise ValueError(
-                "link='identity' needs a positive mean for every row, and without an intercept no coefficients give "
-                "one: use fit_intercept=True or link='log'"
-            )
-    y, weight = objective.rows.y, objective.rows.weight
-    z = z * (weight @ y / (weight @ (Z @ z)) or 1.0)
+    columns, rows = objective._plain_columns, objective.rows.collected()
+    Z = np.vstack([block.standardised(columns) for block, _, _ in rows.blocks(columns, dense=True)])
+    mean = rows.weight @ rows.y / rows.weight.sum() or 1.0
+    if rows.offset is not None:
+        z = _largest_margin(Z, rows.offset[:, 0], None, mean)
+    else:
+        z = np.linalg.lstsq(Z, np.ones(len(Z)), rcond=None)[0]
+        if (Z @ z).min() < 1e-3:
+            z = _largest_margin(Z, np.zeros(len(Z)), 1, 1)
+        z = z * (mean / (rows.weight @ (Z @ z) / rows.weight.sum()))
     return columns.to_weights(z[:, None]).ravel()
+
+
+def _largest_margin(Z, offset, bound, most):
+    """z, of entries up to a ``bound``, with Z z + offset >= t for the largest t up to ``most``."""
+    cost = np.append(np.zeros(Z.shape[1]), -1.0)
+    bounds = [(None if bound is None else -bound, bound)] * Z.shape[1] + [(None, most)]
+    solution = linprog(cost, A_ub=np.column_stack([-Z, np.ones(len(Z))]), b_ub=offset, bounds=bounds)
+    if solution.x is None or (Z @ solution.x[:-1] + offset).min() <= 0:
+        raise ValueError(
+            "link='identity' needs a positive mean for every row, and without an intercept no coefficients give "
+            "one: use fit_intercept=True or link='log'"
+        )
+    return solution.x[:-1]

@@ -27,6 +27,8 @@ class Objective:
         The kind of preconditioner in whose coordinates Newton's method damps a Hessian that may be indefinite.
     exact_is_dear : bool
         Whether exact curvature may cost as much as a run, so that a run far from an optimum ends without it.
+    draws_rows : bool
+        Whether some rows can be had for much less than a pass, so that minibatches make sense.
     is_smooth : bool
         Whether curvature changes at most e-fold where no linear predictor moves by more than a unit.
     exact_follows : bool
@@ -43,6 +45,7 @@ class Objective:
     exact_is_dear = False
     exact_follows = False
     is_smooth = True
+    draws_rows = True
 
     def value_and_gradient(self, theta):
         """The objective and its gradient.

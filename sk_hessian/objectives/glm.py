@@ -4,7 +4,8 @@ The objective is the weighted mean of a pointwise loss plus half the weighted sq
 
     F(theta) = sum_i w_i loss(y_i, raw_i) / sum_i w_i + 1/2 sum_jk penalty_jk W_jk^2,     raw = [X, 1] W,
 
-with theta the coefficients and intercepts W (q, k) stored by rows, followed by the loss's own constants.
+with theta the coefficients and intercepts W (q, k) stored by rows, followed by the loss's own constants. An offset, one
+number for each row and output, is added to raw.
 """
 
 import copy
@@ -14,9 +15,9 @@ import numpy as np
 from scipy.sparse.linalg import LinearOperator
 
 from sk_hessian.objectives import factors
-from sk_hessian.objectives._blocks import Columns, Scratch, weighted_grams
+from sk_hessian.objectives._blocks import Columns, Rows, Scratch, weighted_grams
 from sk_hessian.objectives._mean_loss import ROUNDINGS, MeanLossObjective
-from sk_hessian.objectives._orthogonal import Orthogonal
+from sk_hessian.objectives._orthogonal import Orthogonal, triangle
 from sk_hessian.objectives._programs import find_recession, positive_start
 
 #: up to so many columns a dense factor is affordable (its memory is 8 r^2 bytes: 72 MB, its cost r^3 / 3)
@@ -109,6 +110,8 @@ class GLMObjective(MeanLossObjective):
     fit_intercept : bool
     penalty : array-like that broadcasts to (p, k)
         L2 strengths; where they differ by output, the product of a feature's and an output's strength.
+    offset : ndarray of shape (n,) or (n, k), optional
+        What is added to the raw predictions.
     feature_names, class_names : sequence of str, optional
         For messages.
     """
@@ -122,10 +125,11 @@ class GLMObjective(MeanLossObjective):
         sample_weight=None,
         fit_intercept=True,
         penalty=0.0,
+        offset=None,
         feature_names=None,
         class_names=None,
     ):
-        super().__init__(X, y, loss, sample_weight, feature_names)
+        super().__init__(X, y, loss, sample_weight, feature_names, offset)
         self.fit_intercept = fit_intercept
         self.n_weights = (self.n_features + fit_intercept) * loss.n_outputs
         self.n_parameters = self.n_weights + loss.n_constants
@@ -159,6 +163,13 @@ class GLMObjective(MeanLossObjective):
 
     def _raw(self, block, parameters):
         """Raw predictions of the rows of a block, shape (n, outputs + constants)."""
+        raw = self._change(block, parameters)
+        if self.rows.offset is not None:
+            raw[:, : self.loss.n_outputs] += self.rows.offset[block.part]
+        return raw
+
+    def _change(self, block, parameters):
+        """The same without the offset: what raw predictions change by when the parameters change by these."""
         coef, intercept, constants = parameters
         raw = block.product(coef) if coef.any() else np.zeros((block.X.shape[0], self.loss.n_outputs))
         raw += intercept
@@ -178,7 +189,7 @@ class GLMObjective(MeanLossObjective):
         """The same, and it keeps them, if they are not too many, once all are there."""
         self._kept, parameters = None, self.unpack(theta)
         width = self.loss.n_outputs + self.loss.n_constants
-        if self.n_rows * width > _MOST_KEPT:
+        if self.n_rows * width > _MOST_KEPT or not self.rows.in_memory:
             return self._predictor(theta)
         kept = np.empty((self.n_rows, width))
         self._keeping = theta.copy(), kept
@@ -209,12 +220,12 @@ class GLMObjective(MeanLossObjective):
 
     def _moved(self, theta, directions):
         predict, changes = self._predictor(theta), [self.unpack(direction) for direction in directions]
-        return lambda block: (predict(block), [self._raw(block, change) for change in changes])
+        return lambda block: (predict(block), [self._change(block, change) for change in changes])
 
     def noise(self, theta, value):
         """See `Objective.noise`: of the sum, and of raw predictions that are sums of large terms."""
         coef, intercept, _ = self.unpack(theta)
-        terms = self._column_sizes @ np.abs(coef) + np.abs(intercept)
+        terms = self._column_sizes @ np.abs(coef) + np.abs(intercept) + self._largest_offset
         return ROUNDINGS * np.finfo(float).eps * (abs(value) + terms.max() * self._null_slope)
 
     # -- curvature ------------------------------------------------------------------------------------------------
@@ -227,7 +238,7 @@ class GLMObjective(MeanLossObjective):
             change = self.unpack(np.ravel(v))
 
             def terms(block, y, weight):
-                bent = self.loss.hessian_product(y, predict(block), self._raw(block, change), kind)
+                bent = self.loss.hessian_product(y, predict(block), self._change(block, change), kind)
                 return (self._adjoint(block, bent * weight[:, None]),)
 
             with np.errstate(over="ignore", invalid="ignore"):
@@ -290,6 +301,45 @@ class GLMObjective(MeanLossObjective):
             H[output : r * k : k, output : r * k : k] += self._penalty_matrix(columns, output)
         return H
 
+    def curvature_triangle(self, theta, above):
+        """The triangular R with R'R the sum of the rows' expected curvatures, the penalty and ``above'above``.
+
+        By QR decompositions of blocks of rows, which keep the digits that a sum of squares loses.
+
+        Parameters
+        ----------
+        theta : ndarray of shape (n_parameters,)
+        above : ndarray of shape (m, n_parameters)
+
+        Returns
+        -------
+        ndarray of shape (n_parameters, n_parameters)
+        """
+        predict, k, size = self._predictor(theta), self.loss.n_outputs, self.n_parameters
+
+        def roots(block, y, weight):
+            S = self.loss.hessian_root(y, predict(block)) * np.sqrt(weight)[:, None, None]
+            Z = block.dense(self.fit_intercept)
+            weights = np.einsum("nar,nj->nrja", S[:, :k], Z).reshape(-1, self.n_weights)
+            return (np.hstack([weights, S[:, k:].transpose(0, 2, 1).reshape(len(weights), -1)]),)
+
+        def stacked(a, b):
+            return triangle(np.vstack([a, b])) if len(a) + len(b) > 2 * size else np.vstack([a, b])
+
+        with np.errstate(over="ignore", invalid="ignore"):
+            rows = self.rows.reduce(roots, combine=stacked, width=(k + self.loss.n_constants) * size)[0]
+        penalty = np.zeros(size)
+        penalty[: self.penalty.size] = np.sqrt(self.penalty.ravel() * self._total)
+        penalised = np.flatnonzero(penalty)
+        return triangle(np.vstack([above, np.diag(penalty)[penalised], rows]))
+
+    def parameter_units(self):
+        """The root of the curvature that a typical row has along each parameter, shape (n_parameters,)."""
+        size = np.where(self._moments[1] > 0, self._moments[1], np.abs(self._moments[0]))
+        size = np.append(np.where(size > 0, size, 1.0), np.ones(int(self.fit_intercept)))
+        units = np.sqrt(self._mean_curvature) * np.repeat(size, self.loss.n_outputs)
+        return np.append(units, np.ones(self.loss.n_constants))
+
     def _keeps_rows(self, columns):
         """Whether the rows are kept in the coordinates of ``columns``."""
         kept = self._basis_of and self._basis_of.columns is columns and self._basis_of.rows is not None
@@ -341,6 +391,7 @@ class GLMObjective(MeanLossObjective):
 
     def _is_wide(self):
         is_wide = self.n_features > max(self.n_rows, MAX_DENSE_SOFTMAX) and not self.rows.is_sparse
+        is_wide = is_wide and self.rows.in_memory
         return is_wide and (self.penalty > 0).all()
 
     def _is_dense(self):
@@ -405,14 +456,15 @@ class GLMObjective(MeanLossObjective):
         size = self._sketch_size()
         if size is None:
             return None
-        rows, chance = self._draw(size)
+        rare = self.rows.rare_columns()
+        rare = rare[np.isfinite(self._plain_columns.scale[rare])]
+        rows, chance = self.rows.draw(size, self._plain_columns, rare, _SKETCH_SEED)
         sketch = copy.copy(self)
         for name in ("_moments", "_plain_columns", "_sketch"):
             sketch.__dict__.pop(name, None)
-        sketch.rows = self.rows.take(rows)
-        sketch.rows.weight = sketch.rows.weight / chance
+        sketch.rows = Rows(rows.X, rows.y, rows.weight / chance, rows.offset)
         sketch.least_chance = np.min(chance)
-        sketch.n_rows, sketch._total = len(rows), sketch.rows.weight.sum()
+        sketch.n_rows, sketch._total = sketch.rows.n_rows, sketch.rows.total_weight
         sketch._basis_of = sketch._latest = sketch._kept = sketch._shifts = None
         return sketch
 
@@ -422,20 +474,6 @@ class GLMObjective(MeanLossObjective):
         if not np.array_equal(np.isinf(sketch._plain_columns.scale), np.isinf(self._plain_columns.scale)):
             return np.inf
         return max(1.0, self._total / (sketch._total * sketch.least_chance))
-
-    def _draw(self, size):
-        """About ``size`` rows and the chance that each had: one of each equal stretch, or more of the rare ones."""
-        generator = np.random.default_rng(_SKETCH_SEED)
-        rare = self.rows.rare_columns()
-        rare = rare[np.isfinite(self._plain_columns.scale[rare])]
-        weight = self.rows.weight / self._total
-        if not rare.size and np.ptp(weight) == 0:
-            rows = (np.arange(size) + generator.random(size)) * (self.n_rows / size)
-            return rows.astype(np.intp), size / self.n_rows
-        norms = weight * self.rows.norms(self._plain_columns, rare) if rare.size else weight
-        chance = 0.5 * size * (weight + norms / norms.sum())
-        rows = np.flatnonzero(generator.random(self.n_rows) < chance)
-        return rows, np.minimum(chance[rows], 1.0)
 
     def preconditioner(self, theta, kind="auto", curvature="expected"):
         """See `Objective.preconditioner`."""
@@ -567,11 +605,11 @@ class GLMObjective(MeanLossObjective):
     def jacobians(self, theta, X=None):
         """See `MeanLossObjective.jacobians`."""
         parameters, columns, basis = self.unpack(theta), self.identified.columns, self.identified.contrasts
-        rows = self._rows_of(X)
+        rows, predict = self._rows_of(X), self._raw if X is None else self._change
         for block, y, weight in rows.blocks(columns, dense=True, width=self.identified.size * len(basis)):
             Z = block.standardised(columns)
             J = Z[:, None, :, None] * basis[None, :, None, :]
-            yield self._raw(block, parameters), J.reshape(*J.shape[:2], -1), y, weight
+            yield predict(block, parameters), J.reshape(*J.shape[:2], -1), y, weight
 
     def identified_diagonal(self, theta, kind):
         """The diagonal of the Hessian in `identified` coordinates with all outputs, shape (n_parameters,)."""
@@ -587,16 +625,36 @@ class GLMObjective(MeanLossObjective):
 
     @cached_property
     def _null_raw(self):
-        if self.fit_intercept:
+        # the offset alone may be off by any factor: without an intercept too a constant beside it gives the scale
+        if self.fit_intercept or self.rows.offset is not None:
             return super()._null_raw
-        return np.append(np.zeros(self.loss.n_outputs), self.loss.null_constants(self.rows.y, self.rows.weight))
+        return np.append(np.zeros(self.loss.n_outputs), self.loss.null_constants(*self.rows.targets))
 
     def start(self):
-        """A feasible start: the null model, or where that has no intercept and no positive mean, one that has."""
+        """A feasible start: the null model, or where that has no intercept and no positive mean, one that has.
+
+        Raises
+        ------
+        ValueError
+            Where there is none, or none that does not overflow.
+        """
         k = self.loss.n_outputs
-        if not np.isfinite(self._null_value):
-            return positive_start(self)
-        return self.pack(np.zeros((self.n_features, k)), self._null_raw[:k], self._null_raw[k:])
+        is_null = self.fit_intercept or self.rows.offset is None
+        if np.isfinite(self._null_value) if is_null else self._is_bent_by_offset():
+            return self.pack(np.zeros((self.n_features, k)), self._null_raw[:k], self._null_raw[k:])
+        if self.loss.is_smooth:
+            raise ValueError(
+                "offset is so large that predictions overflow: it is added to the linear predictor, on the scale of "
+                "the link (for exposures their logarithm)"
+            )
+        return positive_start(self)
+
+    def _is_bent_by_offset(self):
+        """Whether the offset alone is inside the domain, and not so far out that nothing is left of the curvature."""
+        constant = np.append(np.zeros(self.loss.n_outputs), self._null_raw[self.loss.n_outputs :])
+        rows = self.rows
+        _, value, _, hessian = self.loss.constant_sums(constant, rows.offset, rows.y, rows.weight)
+        return np.isfinite(value) and np.trace(hessian) > 0
 
     def diagnose(self, theta, direction):
         """See `Objective.diagnose`: a `Recession` or None."""

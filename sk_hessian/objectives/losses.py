@@ -10,7 +10,7 @@ and list it in `LOSSES`: the tests of every derivative then apply to it.
 
 import numpy as np
 from scipy.linalg import helmert
-from scipy.special import gammaln, log_wright_bessel, xlogy
+from scipy.special import entr, gammaln, log_wright_bessel, logsumexp, xlogy
 
 #: changes of a prediction below so many times the floor of the scale are rounding
 _ROUNDING = 100
@@ -20,6 +20,14 @@ _PERFECT = 1e7
 
 #: share of a class that has no row, in a sample or so far
 _ABSENT = 1e-3
+
+#: steps to the best constant beside an offset, the share of the loss below which one is the last, and rows at a time
+_MOST_NULL_STEPS = 200
+_NULL_ROUNDING = 1e-13
+_NULL_ROWS = 2**16
+
+#: roundings of its largest term that a sum of deviances may have
+_SUM_ROUNDINGS = 16
 
 #: a correction of the MAD that makes it estimate the standard deviation of a normal sample, 1 / Phi^-1(3/4)
 _MAD_TO_SIGMA = 1.4826022185056018
@@ -121,6 +129,55 @@ class Loss:
         """The constant raw prediction of least weighted loss, shape (m,)."""
         raise NotImplementedError
 
+    def null_beside(self, offset, y, weight):
+        """The constant raw prediction of least weighted loss beside an offset (n, n_outputs), shape (m,).
+
+        Newton's method with the expected curvature; no step is longer, along an eigenvector, than a radius that adapts.
+        """
+        point, radius = self._start_beside(offset, y, weight), 1.0
+        unit = self.unit(y, weight) * weight.sum()
+        for _ in range(_MOST_NULL_STEPS):
+            slope, step = self._null_step(point, radius)
+            new = self.constant_sums(point[0] + step, offset, y, weight)
+            if -slope <= _NULL_ROUNDING * max(abs(point[1]), unit):
+                return new[0] if np.isfinite(new[1]) else point[0]
+            gain = point[1] - new[1]
+            radius = 2 * radius if gain > -slope / 4 else 0.25 * np.abs(step).max()
+            point = new if gain > 0 else point
+        return point[0]
+
+    def _start_beside(self, offset, y, weight):
+        """The null model moved by the offset's least, mean or largest value, whichever is best: one is feasible."""
+        plain = self.null_raw(y, weight)
+        starts = []
+        for shift in (offset.min(axis=0), weight @ offset / weight.sum(), offset.max(axis=0)):
+            constant = plain.copy()
+            constant[: self.n_outputs] -= shift
+            starts.append(self.constant_sums(constant, offset, y, weight))
+        return min(starts, key=lambda point: point[1] if np.isfinite(point[1]) else np.inf)
+
+    def _null_step(self, point, radius):
+        """A step that is Newton's along each eigenvector, up to the radius; and the slope along it."""
+        gradient = self.without_shift(point[2][None, :])[0]
+        values, vectors = np.linalg.eigh(point[3])
+        along = vectors.T @ gradient
+        floor = max(np.finfo(float).eps * values.max(), np.finfo(float).tiny)
+        with np.errstate(over="ignore"):
+            step = vectors @ np.clip(-along / np.maximum(values, floor), -radius, radius)
+        return gradient @ step, step
+
+    def constant_sums(self, constant, offset, y, weight):
+        """A constant, and beside the offset its weighted loss, gradient (m,) and expected Hessian (m, m)."""
+        sums = []
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+            for start in range(0, len(y), _NULL_ROWS):
+                part = slice(start, start + _NULL_ROWS)
+                raw = constant_predictions(constant, len(y[part]), offset[part])
+                value, gradient = self.value_and_gradient(y[part], raw)
+                hessian = self.total_hessian(y[part], raw, weight[part])[0]
+                sums.append((weight[part] @ value, weight[part] @ gradient, hessian))
+        return constant, *(sum(parts) for parts in zip(*sums, strict=True))
+
     def null_constants(self, residual, weight):
         """The constants that fit residuals, shape (n_constants,)."""
         return np.zeros(0)
@@ -128,6 +185,57 @@ class Loss:
     def saturated(self, y):
         """The least loss that any prediction can have, shape (n,)."""
         raise NotImplementedError
+
+    def explained(self, y, raw, weight, offset=None):
+        """D^2: the share of the deviance of the best constant, beside an offset, that raw predictions explain.
+
+        Parameters
+        ----------
+        y : ndarray of shape (n,) or (n, k)
+        raw : ndarray of shape (n, m)
+            The offset included.
+        weight : ndarray of shape (n,)
+        offset : ndarray of shape (n,) or (n, n_outputs), optional
+
+        Returns
+        -------
+        float
+            1.0 or 0.0, for predictions as good or not, where the constant's deviance is rounding; -inf where the loss
+            of a prediction is infinite.
+
+        Raises
+        ------
+        ValueError
+            Where the best constant's deviance overflows.
+        """
+        saturated = self.saturated(y)
+        with np.errstate(over="ignore", invalid="ignore"):
+            model = weight @ (self.value(y, raw) - saturated)
+            null = self.null_deviance(y, weight, offset)
+        if not np.isfinite(null):
+            raise ValueError("y or offset is so large that the deviance of the best constant overflows")
+        rounding = _SUM_ROUNDINGS * (np.finfo(float).eps * (weight @ np.abs(saturated)))
+        rounding += _SUM_ROUNDINGS * weight.sum() * self.resolution(y, weight, offset)
+        if null <= rounding:
+            return float(model <= rounding)
+        return float(1 - model / null)
+
+    def null_deviance(self, y, weight, offset=None):
+        """The weighted loss of the best constant, beside an offset, above the saturated one."""
+        if offset is None:
+            constant = self.null_raw(y, weight)
+        else:
+            offset = offset.reshape(len(y), -1)
+            constant = self.null_beside(offset, y, weight)
+        return weight @ (self.value(y, constant_predictions(constant, len(y), offset)) - self.saturated(y))
+
+    def resolution(self, y, weight, offset=None):
+        """What rounding alone makes of the mean loss: of squares, if not beside an offset, that of a relative one."""
+        unit, eps = self.unit(y, weight), np.finfo(float).eps
+        if not self.quadratic:
+            return unit * eps
+        least = unit * (4 * eps) ** 2
+        return least if offset is None else max(least, np.abs(offset).max() ** 2 * eps)
 
     def log_likelihood(self, y, raw, dispersion=1.0):
         """Logarithm of the density of each row, its constants included, shape (n,).
@@ -205,6 +313,14 @@ def _column(values):
 
 def _as_hessian(values):
     return values[:, None, None]
+
+
+def constant_predictions(constant, n_rows, offset=None):
+    """Raw predictions (n_rows, m) of a constant (m,), with an offset (n_rows, n_outputs) added."""
+    raw = np.tile(constant, (n_rows, 1))
+    if offset is not None:
+        raw[:, : offset.shape[1]] += offset
+    return raw
 
 
 class SquaredLoss(Loss):
@@ -340,6 +456,13 @@ class BinaryCrossEntropy(Loss):
         varies = (ones > 0) & (zeros > 0)
         return np.log(np.where(varies, ones, 1.0) / np.where(varies, zeros, 1.0))
 
+    def null_deviance(self, y, weight, offset=None):
+        """See `Loss.null_deviance`; without offset the entropy of each label, zero where all rows have it or none."""
+        if offset is not None:
+            return super().null_deviance(y, weight, offset)
+        ones, total = weight @ y.reshape(len(y), -1), weight.sum()
+        return total * (entr(ones / total) + entr(1 - ones / total)).sum()
+
     def saturated(self, y):
         """See `Loss.saturated`."""
         return np.zeros(len(y))
@@ -435,6 +558,13 @@ class SoftmaxCrossEntropy(Loss):
         raw = np.log(np.where(counts > 0, counts / counts.sum(), _ABSENT))
         return raw - raw.mean()
 
+    def null_deviance(self, y, weight, offset=None):
+        """See `Loss.null_deviance`; without offset the entropy of the classes."""
+        if offset is not None:
+            return super().null_deviance(y, weight, offset)
+        counts = np.bincount(y.astype(np.intp), weights=weight)
+        return counts.sum() * entr(counts / counts.sum()).sum()
+
     def saturated(self, y):
         """See `Loss.saturated`."""
         return np.zeros(len(y))
@@ -455,6 +585,7 @@ class TweedieLoss(Loss):
     """Half the Tweedie deviance without its constant, log or identity link.
 
     With mean mu: mu^(2-p)/(2-p) - y mu^(1-p)/(1-p), and the limits mu - y log mu at p = 1, log mu + y/mu at p = 2.
+    At p = 0 with its constant, (mu - y)^2 / 2: a difference of large squares would lose the digits of y.
 
     Parameters
     ----------
@@ -494,6 +625,8 @@ class TweedieLoss(Loss):
 
     def _value(self, y, raw):
         p = self.power
+        if p == 0:
+            return 0.5 * (raw - y) ** 2
         first = np.log(raw) if p == 2 else self._moment(raw, 2 - p) / (2 - p)
         second = np.log(raw) if p == 1 else self._moment(raw, 1 - p) / (1 - p)
         return first - y * second
@@ -514,6 +647,9 @@ class TweedieLoss(Loss):
     def _of_log_mean(self, y, raw):
         """Value and gradient share their two powers of the mean."""
         p = self.power
+        if p == 0:
+            mean = np.exp(raw)
+            return 0.5 * (mean - y) ** 2, _column((mean - y) * mean)
         first, second = self._moment(raw, 2 - p), y if p == 1 else y * self._moment(raw, 1 - p)
         value = (raw if p == 2 else first / (2 - p)) - (y * raw if p == 1 else second / (1 - p))
         return value, _column(first - second)
@@ -550,6 +686,22 @@ class TweedieLoss(Loss):
             return np.array([mean if mean > 0 or self.power == 0 else 1.0])
         return np.array([np.log(mean) if mean > 0 else 0.0])
 
+    def null_beside(self, offset, y, weight):
+        """See `Loss.null_beside`; closed for the log link, exp(constant) = sum w y m^(1-p) / sum w m^(2-p)."""
+        if self.link == "identity":
+            return super().null_beside(offset, y, weight)
+        offset, p = offset[:, 0], self.power
+        above, sign = logsumexp((1 - p) * offset, b=weight * y, return_sign=True)
+        if sign <= 0:
+            above = logsumexp((1 - p) * offset, b=weight)
+        return np.array([above - logsumexp((2 - p) * offset, b=weight)])
+
+    def null_deviance(self, y, weight, offset=None):
+        """See `Loss.null_deviance`; none for zeros alone, which means near zero fit."""
+        if not y.any() and (self.link == "log" or offset is None):
+            return 0.0
+        return super().null_deviance(y, weight, offset)
+
     def saturated(self, y):
         """See `Loss.saturated`."""
         p = self.power
@@ -558,7 +710,7 @@ class TweedieLoss(Loss):
         if p == 2:
             return np.log(y) + 1
         if p == 0:
-            return -0.5 * (y if self.link == "identity" else np.maximum(y, 0)) ** 2
+            return np.zeros(len(y)) if self.link == "identity" else 0.5 * np.minimum(y, 0) ** 2
         return y ** (2 - p) / ((2 - p) * (p - 1))
 
     def unit(self, y, weight):

@@ -81,7 +81,7 @@ def choose(objective, n_parameters):
     return Newton() if small and objective.forms_hessian(n_parameters) else LBFGS()
 
 
-def minimize(objective, x0, solver="auto", *, tol=1e-4, max_iter=1000, callback=None, random_state=None):
+def minimize(objective, x0, solver="auto", *, tol=1e-4, max_iter=1000, callback=None, before=None, random_state=None):
     """Minimise an objective.
 
     Parameters
@@ -98,6 +98,8 @@ def minimize(objective, x0, solver="auto", *, tol=1e-4, max_iter=1000, callback=
         Most outer iterations; epochs for a stochastic solver.
     callback : callable, optional
         ``callback(state)`` after each iteration, see `State`; a true answer stops the run.
+    before : callable, optional
+        ``before(state)`` before each iteration, with the state that it starts from.
     random_state : int, Generator or None
         For minibatches; the deterministic solvers use none.
 
@@ -122,10 +124,11 @@ def minimize(objective, x0, solver="auto", *, tol=1e-4, max_iter=1000, callback=
     expected = getattr(objective, "n_parameters", x0.size)
     if x0.size != expected:
         raise ValueError(f"x0 has {x0.size} entries, but the objective has {expected} parameters")
-    if callback is not None and not callable(callback):
-        raise TypeError(f"callback must be callable, got {callback!r}")
+    for name, function in (("callback", callback), ("before", before)):
+        if function is not None and not callable(function):
+            raise TypeError(f"{name} must be callable, got {function!r}")
     spec = choose(objective, x0.size) if spec is None else spec
-    return Run(objective, x0, spec, tol, random_state).go(max_iter, callback)
+    return Run(objective, x0, spec, tol, random_state).go(max_iter, callback, before)
 
 
 def _check_numbers(x0, tol, max_iter):

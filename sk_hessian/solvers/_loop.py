@@ -47,13 +47,14 @@ _ESCAPES = 2.0 ** -np.arange(30)
 
 @dataclass(frozen=True)
 class State:
-    """What a callback sees after each iteration.
+    """What a callback sees before or after an iteration.
 
     Attributes
     ----------
     x : ndarray
         Parameters.
     iteration : int
+        Iterations so far.
     record : dict
         The row of the history.
     """
@@ -117,14 +118,14 @@ class Run:
             tol, iterations = self.tol, _WARM_UP_OF_NETWORKS
         run = Run(sketch, plain.origin, _WARM_UP if sketch.convex else self.spec, tol)
         run.diagnoses = False
-        theta = run.go(iterations, None).x
+        theta = run.go(iterations).x
         self.counts.others += run.counts.passes * sketch.n_rows / self.objective.n_rows
         warm = plain.evaluate(theta - plain.origin)
         return warm if warm.value < run.first_value else None
 
-    def go(self, max_iter, callback):
+    def go(self, max_iter, callback=None, before=None):
         """Iterate until a verdict; returns the `Result`."""
-        self.max_iter, self.callback = max_iter, callback
+        self.max_iter, self.callback, self.before = max_iter, callback, before
         self._record(0.0, 0.0)
         status = self._verdict() if self._starts_at_optimum() else None
         while status is None:
@@ -145,7 +146,12 @@ class Run:
 
     def _advance(self):
         """One outer iteration; whether it got anywhere."""
+        self._announce()
         return self._arrive(self.method.advance(self.problem, self.point))
+
+    def _announce(self):
+        if self.before is not None:
+            self.before(self._state())
 
     def _arrive(self, step):
         """Go on from where a step ended; whether that is anywhere new."""
@@ -159,8 +165,7 @@ class Run:
             self.gained, self.best_decrement = self.iteration, min(self.best_decrement, estimate)
         self._record(step.size, step.damping)
         if self.callback is not None:
-            state = State(self.point.theta.copy(), self.iteration, self._latest())
-            self.told_to_stop = bool(self.callback(state)) or self.told_to_stop
+            self.told_to_stop = bool(self.callback(self._state())) or self.told_to_stop
         if step.moved:
             self._refresh_if_slow()
         return step.moved
@@ -184,6 +189,7 @@ class Run:
             return
         end = self.problem.evaluate(self.point.u + move)
         if end.value < self.point.value - self.point.noise:
+            self._announce()
             self.method.learn(self.point, end)
             self._arrive(Step(end, 1.0))
 
@@ -366,8 +372,8 @@ class Run:
         for name, value in row.items():
             self.history[name].append(value)
 
-    def _latest(self):
-        return {name: column[-1] for name, column in self.history.items()}
+    def _state(self):
+        return State(self.point.theta.copy(), self.iteration, {name: rows[-1] for name, rows in self.history.items()})
 
     def _result(self, status):
         point = self.best if status in ("diverged", "max_iter", "stalled", "stopped") else self.point

@@ -56,6 +56,9 @@ class Solver(BaseEstimator):
     #: whether a run takes exact factors rather than those of a sketch
     exact_factors = False
 
+    #: whether a stream of rows should be remembered by a matrix of curvature
+    keeps_matrices = True
+
     def factor_kind(self, objective, n_parameters):
         """The preconditioner to ask an objective for."""
         return self.precondition
@@ -246,6 +249,8 @@ class LimitedMemory:
 
 class _FirstOrder(Solver):
     """Options and run of `SGD`, `Momentum` and `Clip`."""
+
+    keeps_matrices = False
 
     def _options(self):
         return super()._options() | {
@@ -539,10 +544,13 @@ def _first_step(problem, direction):
 def _first_batch(batch_size, problem):
     """Rows of the first minibatch, None for all."""
     n_rows = problem.objective.n_rows
-    if batch_size is None or (batch_size == "auto" and n_rows is None):
+    draws = n_rows is not None and problem.objective.draws_rows
+    if batch_size is None or (batch_size == "auto" and not draws):
         return None
     if n_rows is None:
         raise ValueError(f"batch_size={batch_size} needs an objective that is a sum over rows; use batch_size=None")
+    if not draws:
+        raise ValueError(f"batch_size={batch_size} needs rows in memory, and these come in parts; use batch_size=None")
     if batch_size != "auto":
         if batch_size > n_rows:
             raise ValueError(

@@ -81,6 +81,17 @@ def test_weights_are_repeated_rows(centred_diabetes, rng):
     assert weighted.posterior.log_evidence == pytest.approx(repeated.posterior.log_evidence, rel=1e-9)
 
 
+def test_an_offset_goes_to_every_fit(rng):
+    X, shift = rng.normal(size=(80, 3)), rng.normal(size=80)
+    y = rng.poisson(np.exp(X[:, 0] + shift))
+    tuned = tune_alpha(PoissonRegressor(), X, y, offset=shift)
+    moved = tune_alpha(PoissonRegressor(), X, y, offset=shift + 1)
+    assert tuned.status == moved.status == "optimal"
+    assert tuned.value == pytest.approx(moved.value, rel=1e-2)
+    assert tuned.estimator.intercept_ == pytest.approx(moved.estimator.intercept_ + 1, abs=1e-3)
+    assert tune_alpha(PoissonRegressor(), X, y).posterior.log_evidence < tuned.posterior.log_evidence - 5
+
+
 def test_a_dispersion_may_be_given(centred_diabetes):
     X, y = centred_diabetes
     tuned = tune_alpha(Ridge(), X, y, dispersion=3000.0)

@@ -25,6 +25,7 @@ from sk_hessian.linear_model import (
     TweedieRegressor,
 )
 from sk_hessian.neural_network import MLPClassifier, MLPRegressor
+from sk_hessian.objectives import Blocks
 from tests.estimators import ESTIMATORS, convergence_warnings, raw_table, target
 
 PENALISED = [name for name in ESTIMATORS if name not in ("LinearRegression", "HuberRegressor")]
@@ -276,6 +277,57 @@ def test_raw_columns_and_weights_as_repeated_rows(name, rng):
     np.testing.assert_allclose(weighted.predict(X)[1], repeated.predict(X)[1], rtol=1e-5)
     assert weighted.log_evidence == pytest.approx(repeated.log_evidence, rel=1e-7)
     assert weighted.dispersion == pytest.approx(repeated.dispersion, rel=1e-6)
+
+
+@pytest.mark.parametrize("structure", ["full", "diagonal"])
+def test_an_offset_of_a_constant_moves_the_intercept(structure, rng, iris):
+    X = rng.normal(size=(60, 2))
+    shift, new = rng.normal(size=60), X[:5]
+    y = rng.poisson(np.exp(X[:, 0] / 2 + shift))
+    model = PoissonRegressor(alpha=0.1, tol=1e-8).fit(X, y, offset=shift)
+    posterior = laplace(model, X, y, offset=shift, structure=structure)
+    moved = PoissonRegressor(alpha=0.1, tol=1e-8).fit(X, y, offset=shift + 2)
+    same = laplace(moved, X, y, offset=shift + 2, structure=structure)
+    assert same.log_evidence == pytest.approx(posterior.log_evidence, rel=1e-8)
+    mean, std = posterior.predict(new, of="mean", offset=np.full(5, 1.0))
+    np.testing.assert_allclose(same.predict(new, of="mean", offset=np.full(5, 3.0)), [mean, std], rtol=1e-6)
+    np.testing.assert_allclose(posterior.predict(new, of="mean", offset=np.full(5, 2.0))[0], np.e * mean, rtol=1e-9)
+    np.testing.assert_allclose(posterior.predict(X, offset=shift)[0], np.log(model.predict(X, offset=shift)))
+    X, y = iris
+    offset = rng.normal(size=(150, 3))
+    classifier = LogisticRegression().fit(X, y, offset=offset)
+    averaged = laplace(classifier, X, y, offset=offset, structure=structure).predict_proba(X, offset=offset)
+    plain = classifier.predict_proba(X, offset=offset)
+    assert np.abs(averaged - plain).max() < 0.2
+    assert (averaged.argmax(axis=1) == plain.argmax(axis=1)).mean() > 0.9
+
+
+def test_an_offset_that_is_missing_or_in_vain_is_told(rng):
+    X, y = table(rng)
+    with pytest.raises(ValueError, match="offset must be None: Ridge has none"):
+        laplace(Ridge().fit(X, y), X, y, offset=y)
+    with pytest.raises(ValueError, match="offset must be None: Ridge has none"):
+        laplace(Ridge().fit(X, y), X, y).predict(X, offset=y)
+    counts = rng.poisson(1.0, size=40)
+    model = PoissonRegressor().fit(X, counts, offset=y / 100)
+    with pytest.raises(ValueError, match="fitted with an offset: pass it as offset"):
+        laplace(model, X, counts)
+
+
+def test_rows_in_parts_are_refused(rng):
+    X, y = table(rng)
+    blocks = Blocks(lambda: iter([(X[:20], y[:20], None), (X[20:], y[20:], None)]))
+    with pytest.raises(ValueError, match="X must be in memory"):
+        laplace(Ridge().fit(X, y), blocks, None)
+
+
+def test_a_later_fit_leaves_the_posterior_alone(rng):
+    X, y = table(rng)
+    model = Ridge().fit(X, y)
+    posterior = laplace(model, X, y)
+    before = posterior.predict(X)
+    model.fit(X, -y)
+    np.testing.assert_array_equal(posterior.predict(X), before)
 
 
 @pytest.mark.parametrize("name", PENALISED)

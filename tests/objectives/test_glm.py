@@ -67,6 +67,40 @@ class TestDerivatives:
         assert_close(model.hessian_diagonal(theta, "observed", factor=factor), np.diag(expected), digits)
 
 
+@pytest.mark.parametrize("loss", [x for x in LOSSES if not x.n_constants], ids=[i for i in IDS if "Huber" not in i])
+@every_container
+@with_and_without_intercept
+def test_an_offset_of_columns_is_a_shift_of_the_coefficients(loss, kind, intercept, rng):
+    plain, theta, X = objective(loss, kind, intercept, rng)
+    c = 0.1 * rng.uniform(size=(4, loss.n_outputs))
+    rows = plain.rows
+    model = GLMObjective(
+        rows.X, rows.y, loss, sample_weight=rows.weight, fit_intercept=intercept, offset=(X @ c).squeeze()
+    )
+    plain.penalty[:] = 0
+    shift = plain.pack(c, np.zeros(loss.n_outputs))
+    v = rng.normal(size=theta.size)
+    for got, expected in zip(model.value_and_gradient(theta), plain.value_and_gradient(theta + shift), strict=True):
+        assert_close(got, expected, 1e-12)
+    for curvature in ("observed", "expected"):
+        matrix = plain.hessian_matrix(theta + shift, curvature)
+        assert_close(model.hessian_matrix(theta, curvature), matrix, 1e-12)
+        assert_close(model.hessian(theta, curvature) @ v, matrix @ v, 1e-11)
+        assert_close(model.hessian_diagonal(theta, curvature), np.diag(matrix), 1e-12)
+    np.testing.assert_allclose(
+        model.predictor_change(theta, [v]), plain.predictor_change(theta + shift, [v]), rtol=1e-12
+    )
+
+
+def test_samples_carry_the_offset(rng):
+    loss = TweedieLoss(1)
+    X, y, offset = rng.normal(size=(30, 2)), rng.poisson(2, size=30), rng.normal(size=30)
+    model, theta, rows = GLMObjective(X, y, loss, offset=offset), np.array([0.3, -0.2, 0.1]), np.array([3, 8, 20])
+    some = GLMObjective(X[rows], y[rows], loss, offset=offset[rows])
+    for got, expected in zip(model.sample(rows).value_and_gradient(theta), some.value_and_gradient(theta), strict=True):
+        np.testing.assert_allclose(got, expected, rtol=1e-14)
+
+
 def dense_hessian(model, loss, X, theta, kind):
     """The Hessian from its definition, row by row."""
     coef, intercept, constants = model.unpack(theta)

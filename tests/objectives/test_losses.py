@@ -99,6 +99,50 @@ def test_null_raw_is_the_best_constant(loss, rng):
 
 
 @every_loss
+@pytest.mark.parametrize("size", [0.3, 3.0])
+def test_null_beside_is_the_best_constant_beside_an_offset(loss, size, rng):
+    if isinstance(loss, HuberLoss):
+        return
+    y, weight = targets(loss, N, rng), rng.uniform(0.1, 2, size=N)
+    offset = size * rng.uniform(size=(N, loss.n_outputs))
+    if getattr(loss, "link", None) == "identity":
+        y = np.abs(y) + 4  # inside the domain: at its edge the gradient does not vanish
+    constant = loss.null_beside(offset, y, weight)
+    value, gradient = loss.value_and_gradient(y, constant + offset)
+    np.testing.assert_allclose(weight @ gradient, 0, atol=1e-7 * weight.sum())
+    for _ in range(20):
+        near = constant + 1e-3 * rng.normal(size=loss.n_outputs)
+        assert weight @ loss.value(y, near + offset) >= weight @ value * (1 - 1e-14)
+
+
+@every_loss
+def test_null_beside_an_offset_of_zeros_is_the_null_model(loss, rng):
+    if isinstance(loss, HuberLoss):
+        return
+    y, weight = targets(loss, N, rng), rng.uniform(0.1, 2, size=N)
+    constant = loss.null_beside(np.zeros((N, loss.n_outputs)), y, weight)
+    np.testing.assert_allclose(constant, loss.null_raw(y, weight), rtol=1e-6, atol=1e-7)
+
+
+def test_null_beside_an_offset_may_be_at_the_edge_of_the_domain():
+    """Identity link: the count of zero wants a mean of zero, the others push the constant up by less."""
+    loss, y, weight = TweedieLoss(1, "identity"), np.array([0.0, 3.0, 3.0]), np.array([10.0, 1.0, 1.0])
+    constant = loss.null_beside(np.array([[0.0], [5.0], [5.0]]), y, weight)
+    assert 0 < constant[0] < 1e-6
+
+
+@pytest.mark.parametrize("loss", [BinaryCrossEntropy(), SoftmaxCrossEntropy(3)], ids=["binary", "softmax"])
+@pytest.mark.parametrize("size", [1e2, 1e3, 1e4])
+def test_null_beside_a_huge_offset(loss, size, rng):
+    """Kinks far apart: the loss of a constant is all but piecewise linear."""
+    y, weight = targets(loss, N, rng), rng.uniform(0.1, 2, size=N)
+    offset = size * rng.normal(size=(N, loss.n_outputs))
+    constant = loss.null_beside(offset, y, weight)
+    gradient = weight @ loss.value_and_gradient(y, constant + offset)[1]
+    np.testing.assert_allclose(gradient, 0, atol=1e-6 * weight.sum())
+
+
+@every_loss
 def test_no_prediction_beats_the_saturated_value(loss, rng):
     y, raw = targets(loss, N, rng), raw_predictions(loss, N, rng)
     assert (loss.value(y, raw) >= loss.saturated(y) - 1e-12).all()

@@ -219,9 +219,22 @@ def test_a_bad_number_of_iterations(max_iter):
         minimize(ROSEN, [0.0, 0.0], max_iter=max_iter)
 
 
-def test_a_bad_callback():
-    with pytest.raises(TypeError, match="callback must be callable, got 'print'"):
-        minimize(ROSEN, [0.0, 0.0], callback="print")
+@pytest.mark.parametrize("name", ["callback", "before"])
+def test_a_bad_callback(name):
+    with pytest.raises(TypeError, match=f"{name} must be callable, got 'print'"):
+        minimize(ROSEN, [0.0, 0.0], **{name: "print"})
+
+
+@every_solver
+def test_before_an_iteration_the_state_is_that_of_the_last_one(solver):
+    before, after = [], []
+    result = minimize(
+        ROSEN, [-1.2, 1.0], solver, max_iter=5, before=before.append, callback=lambda state: after.append(state)
+    )
+    assert [state.iteration for state in before] == list(range(result.nit))
+    np.testing.assert_array_equal(before[0].x, [-1.2, 1.0])
+    assert before[0].record["objective"] == result.history["objective"][0]
+    assert [state.record for state in before[1:]] == [state.record for state in after[:-1]]
 
 
 def test_an_exception_of_the_objective_is_passed_on():
@@ -269,9 +282,17 @@ def test_negative_curvature_is_no_certificate():
 def test_steps_of_a_certificate_are_iterations_that_a_callback_sees():
     X, y = load_digits(return_X_y=True)
     model = GLMObjective(X[:300], y[:300], SoftmaxCrossEntropy(10), penalty=1e-3)
-    seen = []
-    result = minimize(model, model.start(), "lbfgs", tol=0.3, callback=lambda state: seen.append(state.iteration))
+    begun, seen = [], []
+    result = minimize(
+        model,
+        model.start(),
+        "lbfgs",
+        tol=0.3,
+        before=lambda state: begun.append(state.iteration),
+        callback=lambda state: seen.append(state.iteration),
+    )
     assert seen == list(range(1, result.nit + 1))
+    assert begun == list(range(result.nit))
 
 
 def test_a_float_learning_rate_of_lbfgs_is_taken_as_it_is():

@@ -1,0 +1,106 @@
+"""scikit-learn's callbacks, where it has them (1.9 and later): a fit, its starts and its iterations as tasks."""
+
+from functools import partial
+from numbers import Real
+
+try:
+    from sklearn.callback import CallbackSupportMixin, with_callbacks
+except ImportError:
+
+    class CallbackSupportMixin:
+        """Nothing: this scikit-learn knows no callbacks."""
+
+    def with_callbacks(method):
+        """``method`` itself: there is nothing to tear down."""
+        return method
+
+
+class Task:
+    """A task of a fit, told to the estimator's callbacks: the fit itself, one of its starts, or an iteration.
+
+    Without callbacks there is no context and nobody is told: every method then costs next to nothing.
+
+    Parameters
+    ----------
+    context : sklearn.callback.CallbackContext or None
+    told : dict
+        What callbacks may ask for in every task: the estimator, X, y and metadata.
+    """
+
+    def __init__(self, context, told):
+        self._context, self._told = context, told
+
+    @classmethod
+    def of_fit(cls, estimator, X, y, row_data, max_subtasks):
+        """The task of a fit, begun; within a method decorated by `with_callbacks`.
+
+        Parameters
+        ----------
+        row_data : dict
+            What else the fit was given for each row, or None: weights, an offset.
+        max_subtasks : int or None
+            None where the number is not known before.
+        """
+        if not getattr(estimator, "_skl_callbacks", None):
+            return cls(None, {})
+        # one weight for all rows changes no score, and scorers want one for each row
+        plain = (name for name, value in row_data.items() if value is None or isinstance(value, Real))
+        metadata = {name: row_data[name] for name in row_data.keys() - set(plain)} or None
+        context = estimator._init_callback_context(max_subtasks=max_subtasks)
+        return cls(context, {"estimator": estimator, "X": X, "y": y, "metadata": metadata})._begin()
+
+    def _begin(self, attributes=None):
+        self._context.call_on_fit_task_begin(**self._told, reconstruction_attributes=attributes)
+        return self
+
+    def subtask(self, name, max_subtasks=0, attributes=None):
+        """A part of this task, begun; ``attributes()`` as of `end`."""
+        if self._context is None:
+            return self
+        context = self._context.subcontext(task_name=name, max_subtasks=max_subtasks)
+        return Task(context, self._told)._begin(attributes)
+
+    def end(self, attributes):
+        """Say that the task has ended; whether a callback asks to stop.
+
+        Parameters
+        ----------
+        attributes : callable
+            ``attributes()`` are the fitted attributes that predictions need, dict, or None if there are none. It is
+            called only for callbacks that want a fitted estimator.
+        """
+        if self._context is None:
+            return False
+        return self._context.call_on_fit_task_end(**self._told, reconstruction_attributes=attributes)
+
+    def iterations(self, attributes):
+        """What `minimize` is to call before and after each iteration to make it a subtask, None without callbacks.
+
+        Parameters
+        ----------
+        attributes : callable
+            ``attributes(theta, value)`` for parameters and the objective there, as of `end`.
+
+        Returns
+        -------
+        before, after : callable or None
+        """
+        if self._context is None:
+            return None, None
+        latest = None
+
+        def attributes_at(state):
+            return partial(attributes, state.x, state.record["objective"])
+
+        def before(state):
+            nonlocal latest
+            latest = self.subtask("iteration", attributes=attributes_at(state))
+
+        def after(state):
+            return latest.end(attributes_at(state))
+
+        return before, after
+
+
+#: a task of which nobody is told
+UNTOLD = Task(None, {})
