@@ -10,7 +10,7 @@ from scipy.special import expit, logsumexp
 
 from sk_hessian.inspection._fitted import Fitted
 from sk_hessian.inspection._precision import STRUCTURES, UndeterminedError
-from sk_hessian.objectives import GLMObjective, HuberLoss, MLPObjective, SquaredLoss, TweedieLoss
+from sk_hessian.objectives import GLMObjective, HuberLoss, MLPObjective
 
 #: parameters up to which "auto" prefers full to kronecker, and up to which a matrix of them is formed at all
 _MOST_AUTO = 1000
@@ -202,7 +202,7 @@ class LaplacePosterior:
         if of not in ("link", "mean", "observation"):
             raise ValueError(f'of must be "link", "mean" or "observation", got {of!r}')
         loss = self._model.objective.loss
-        if of != "link" and not isinstance(loss, (SquaredLoss, TweedieLoss)):
+        if of != "link" and self._is_classifier:
             raise ValueError(f'of={of!r} is for regression: the mean of a class is its predict_proba; use of="link"')
         mean, covariance = self._raw_moments(X, offset)
         variance = np.einsum("nkk->nk", covariance)
@@ -243,7 +243,7 @@ class LaplacePosterior:
            uncertainty estimation", arXiv:2006.07584, 2020.
         """
         loss = self._model.objective.loss
-        if isinstance(loss, (SquaredLoss, TweedieLoss)):
+        if not self._is_classifier:
             raise ValueError(f"{type(self._estimator).__name__} is no classifier: use predict")
         mean, covariance = self._raw_moments(X, offset)
         if loss.shift_invariant:
@@ -294,6 +294,10 @@ class LaplacePosterior:
         roots = self._model.precision.colour(np.eye(at.size)) * np.sqrt(self._share)
         root = np.stack([at.expanded(column) for column in roots.T], axis=1)
         return root @ root.T
+
+    @property
+    def _is_classifier(self):
+        return hasattr(self._estimator, "classes_")
 
     def _raw_moments(self, X, offset):
         """Mean (n, k) and covariance (n, k, k) of the raw predictions."""
@@ -389,6 +393,10 @@ def _check_model(fitted):
         raise ValueError("X must be in memory, an array, a data frame or a sparse matrix: a posterior needs its rows")
     if isinstance(fitted.loss, HuberLoss):
         raise ValueError("Huber's loss has no likelihood, so that there is no posterior: use squared errors")
+    if fitted.loss.n_constants:
+        raise ValueError(
+            f"this {fitted.name} estimates {', '.join(fitted.loss.constant_names)} along, which has no prior: give it"
+        )
     if not fitted.objective.penalties.any():
         raise ValueError(
             f"this {fitted.name} has no penalty, so that there is no prior: fit one with a penalty (Ridge instead of "

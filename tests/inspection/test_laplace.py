@@ -25,7 +25,7 @@ from sk_hessian.linear_model import (
     TweedieRegressor,
 )
 from sk_hessian.neural_network import MLPClassifier, MLPRegressor
-from sk_hessian.objectives import Blocks
+from sk_hessian.objectives import Blocks, SquaredLoss
 from tests.estimators import ESTIMATORS, convergence_warnings, raw_table, target
 
 PENALISED = [name for name in ESTIMATORS if name not in ("LinearRegression", "HuberRegressor")]
@@ -648,6 +648,16 @@ def test_what_has_no_posterior_is_refused(rng):
     posterior = laplace(model, X, np.exp(y / 10))
     with pytest.raises(ValueError, match=r"density of power 2\.5 has no closed form"):
         posterior.log_evidence  # noqa: B018
+
+
+def test_constants_of_a_loss_are_refused(rng, monkeypatch):
+    X, y = table(rng)
+    model = Ridge().fit(X, y)
+    monkeypatch.setattr(SquaredLoss, "n_constants", 1)
+    monkeypatch.setattr(SquaredLoss, "constant_names", ("log(scale)",))
+    monkeypatch.setattr(model, "scale_", 1.0, raising=False)
+    with pytest.raises(ValueError, match=r"this Ridge estimates log\(scale\) along, which has no prior: give it"):
+        laplace(model, X, y)
 
 
 def test_fits_that_are_not_optimal_are_refused(rng):
