@@ -9,9 +9,11 @@ from sk_hessian.inspection._displays import (
     InfluenceDisplay,
     LossSurfaceDisplay,
 )
+from sk_hessian.inspection._evidence import TunedPenalty, tune_alpha
 from sk_hessian.inspection._flat_directions import FlatDirection, flat_directions
 from sk_hessian.inspection._hessian import HessianOperator, hessian
 from sk_hessian.inspection._influence import Influence, influence
+from sk_hessian.inspection._laplace import LaplacePosterior, laplace
 from sk_hessian.inspection._leave_one_out import LeaveOneOut, LeaveOneOutPath, leave_one_out, leave_one_out_path
 from sk_hessian.inspection._profile import ProfileIntervals, profile_intervals
 from sk_hessian.inspection._spectrum import Spectrum, spectrum
@@ -29,6 +31,7 @@ __all__ = [
     "HessianSpectrumDisplay",
     "Influence",
     "InfluenceDisplay",
+    "LaplacePosterior",
     "LeaveOneOut",
     "LeaveOneOutPath",
     "LossSurfaceDisplay",
@@ -36,15 +39,18 @@ __all__ = [
     "Spectrum",
     "StationaryPoint",
     "TaylorModel",
+    "TunedPenalty",
     "coef_table",
     "flat_directions",
     "hessian",
     "hessian_accuracy",
     "influence",
+    "laplace",
     "leave_one_out",
     "leave_one_out_path",
     "profile_intervals",
     "spectrum",
     "stationary_point",
     "taylor_model",
+    "tune_alpha",
 ]

@@ -149,8 +149,9 @@ class Fitted:
         if verdict.status != "optimal":
             raise ValueError(f'{what} needs a fit with the verdict "optimal". This one: {verdict.message}')
         # of a network the damped factor: along what is flat a gradient of rounding counts for nothing
-        preconditioner = self.objective.preconditioner(self.theta, "full", self.objective.curvature)
-        decrement = preconditioner.newton(self.gradient)[0]
+        kind = "full" if self.objective.can_factor(self.theta.size) else "auto"
+        factor = self.objective.preconditioner(self.theta, kind, self.objective.curvature)
+        decrement = factor.newton(self.gradient)[0]
         share = max(_SLACK * verdict.tol**2, _LEAST_SHARE)
         if not decrement <= share * self.objective.scale:
             raise ValueError(

@@ -6,7 +6,9 @@ from functools import cached_property
 
 import numpy as np
 
-from sk_hessian.objectives._blocks import BaseRows, Rows, as_rows
+from sk_hessian.objectives._blocks import BaseRows, Columns, Rows, as_rows
+from sk_hessian.objectives._layers import Identified
+from sk_hessian.objectives._orthogonal import triangle
 from sk_hessian.objectives.contract import Objective
 from sk_hessian.objectives.losses import constant_predictions
 
@@ -67,6 +69,9 @@ class MeanLossObjective(Objective):
     """
 
     fit_intercept = True
+
+    #: whether posteriors are also of the biases of hidden layers, which have no penalty; else they stay as they are
+    integrates_hidden_biases = True
 
     #: numbers per row that a pass needs beside those of X
     _width = 0
@@ -290,6 +295,101 @@ class MeanLossObjective(Objective):
         k = self.loss.n_outputs
         mean = np.einsum("nkk->", self.loss.hessian(y, raw, "expected")[:, :k, :k]) / (len(y) * k)
         return mean if mean > 0 else 1.0
+
+    # -- the model linearised at a point, for posteriors ------------------------------------------------------------
+
+    @property
+    def penalties(self):
+        """The penalty of each parameter, shape (n_parameters,)."""
+        raise NotImplementedError
+
+    @property
+    def identified_penalties(self):
+        """The penalty of each of the `identified` coordinates."""
+        return self.identified.of_rows(self.penalties) * self.identified.units**2
+
+    def jacobians(self, theta, X=None):
+        """Raw predictions and their derivatives in `identified` coordinates, block by block.
+
+        Parameters
+        ----------
+        theta : ndarray of shape (n_parameters,)
+        X : ndarray or CSR matrix of shape (n, p), optional
+            Other rows than those of the objective, without an offset.
+
+        Yields
+        ------
+        raw : ndarray of shape (b, k)
+        J : ndarray of shape (b, k, size)
+        y, weight : ndarray of shape (b,) or (b, k), and (b,)
+            Zero for other rows.
+        """
+        raise NotImplementedError
+
+    def layer_moments(self, theta):
+        """A and G of each layer, whose Kronecker product approximates the layer's Hessian without the penalty.
+
+        In `identified` coordinates.
+
+        Parameters
+        ----------
+        theta : ndarray of shape (n_parameters,)
+
+        Returns
+        -------
+        list of (ndarray of shape (q, q), ndarray of shape (r, r))
+        """
+        raise NotImplementedError
+
+    def _identify(self, moments, ridge, layers, output_unit):
+        """The `Identified` coordinates; ``ridge`` is the penalty's root, a unit where a column has none."""
+        centre, deviation = moments
+        scale = np.hypot(deviation, ridge)
+        if not scale.all():
+            raise ValueError(
+                f"X: column {self.name(np.flatnonzero(scale == 0)[0])} is constant and has no penalty, so that nothing "
+                "determines its coefficient: drop it"
+            )
+        columns = Columns(centre, scale, self.fit_intercept)
+        return Identified(columns, layers, output_unit, self.loss.contrasts(), self.integrates_hidden_biases)
+
+    def _rows_of(self, X):
+        return self.rows if X is None else Rows(as_rows(X), np.zeros(X.shape[0]), np.zeros(X.shape[0]))
+
+    def predictions(self, theta):
+        """Raw predictions of the rows, shape (n, k)."""
+        linearised = self._linearise(theta)
+        return self.rows.gather(lambda block, y, weight: linearised(block)[0], self._width)
+
+    def identified_triangle(self, theta, kind):
+        """R with R'R the Hessian in `identified` coordinates, the penalty included; upper triangular.
+
+        By orthogonal transformations of the rows, not from the normal equations: a direction that the penalty alone
+        determines keeps its digits.
+
+        Parameters
+        ----------
+        theta : ndarray of shape (n_parameters,)
+        kind : {"observed", "expected"}
+            For a network "expected", Gauss-Newton; "observed" where it is not negative.
+
+        Returns
+        -------
+        ndarray of shape (size, size)
+        """
+        penalty = self.identified_penalties
+        rows = [np.diag(np.sqrt(penalty))]
+        for raw, J, y, weight in self.jacobians(theta):
+            root = self._curvature_root(y, raw, kind) * np.sqrt(weight / self._total)[:, None, None]
+            rows.append((root.transpose(0, 2, 1) @ J).reshape(-1, J.shape[2]))
+            if sum(map(len, rows)) > 3 * len(penalty):
+                rows = [triangle(np.vstack(rows))]
+        return triangle(np.vstack(rows))
+
+    def _curvature_root(self, y, raw, kind):
+        if kind == "expected" or self.is_exact("expected"):
+            return self.loss.hessian_root(y, raw)
+        return np.sqrt(np.maximum(self.loss.hessian(y, raw, kind), 0))
 
     # -- what the solvers ask -------------------------------------------------------------------------------------
 

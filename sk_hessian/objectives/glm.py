@@ -332,20 +332,6 @@ class GLMObjective(MeanLossObjective):
 
     # -- the terms of single rows ---------------------------------------------------------------------------------
 
-    def raw_predictions(self, theta):
-        """Raw predictions of all rows, the loss's constants beside them.
-
-        Parameters
-        ----------
-        theta : ndarray of shape (n_parameters,)
-
-        Returns
-        -------
-        ndarray of shape (n_rows, n_outputs + n_constants)
-        """
-        predict = self._predictor(theta)
-        return self.rows.gather(lambda block, y, weight: predict(block))
-
     def score_sums(self, theta, factor, weight, groups):
         """Sums within groups of the gradients of the rows' terms, loss and penalty, in the coordinates of a factor.
 
@@ -672,6 +658,13 @@ class GLMObjective(MeanLossObjective):
         return np.concatenate([diagonal.ravel(), constants / self._total])
 
     def _kronecker(self, theta, columns):
+        A, C = self._kronecker_moments(theta, columns)
+        strengths = self.penalty.mean(axis=0)
+        base = self.penalty.mean(axis=1) / (strengths.mean() or 1.0)
+        return factors.Kronecker(A, C, self._new_penalty_matrix(columns, base), strengths)
+
+    def _kronecker_moments(self, theta, columns):
+        """Second moments of the features, weighted by their rows' curvature, and the mean curvature of the outputs."""
         predict = self._predictor(theta)
 
         def terms(block, y, weight):
@@ -682,10 +675,7 @@ class GLMObjective(MeanLossObjective):
 
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
             C, A = self.rows.reduce(terms, columns, width=self.loss.n_outputs)
-        A, C = A / (self._total if self.loss.quadratic else np.trace(C)), C / self._total
-        strengths = self.penalty.mean(axis=0)
-        base = self.penalty.mean(axis=1) / (strengths.mean() or 1.0)
-        return factors.Kronecker(A, C, self._new_penalty_matrix(columns, base), strengths)
+        return A / (self._total if self.loss.quadratic else np.trace(C)), C / self._total
 
     def _orthogonalise_if_needed(self, theta, curvature):
         """Decide once, by the curvature or by the columns' second moments, whether columns are nearly dependent."""
@@ -699,6 +689,41 @@ class GLMObjective(MeanLossObjective):
             gram = gram / self._total + self._penalty_matrix(plain, 0) / self._mean_curvature
             is_dependent = factors.is_near_dependent(gram)
         self._basis_of = Orthogonal(self) if is_dependent else False
+
+    # -- the model linearised at a point, for posteriors ----------------------------------------------------------
+
+    @property
+    def penalties(self):
+        """See `MeanLossObjective.penalties`."""
+        penalties = np.zeros(self.n_parameters)
+        penalties[: self.penalty.size] = self.penalty.ravel()
+        return penalties
+
+    @cached_property
+    def identified(self):
+        """The coordinates of the posterior, `Identified`."""
+        ridge, k = np.sqrt(self.penalty.mean(axis=1) / self._mean_curvature), self.loss.n_outputs
+        layers = [(slice(0, self.n_weights), (self.n_weights // k, k))]
+        return self._identify(self._moments, ridge, layers, np.ones(k))
+
+    def jacobians(self, theta, X=None):
+        """See `MeanLossObjective.jacobians`."""
+        parameters, columns, basis = self.unpack(theta), self.identified.columns, self.identified.contrasts
+        rows, predict = self._rows_of(X), self._raw if X is None else self._change
+        for block, y, weight in rows.blocks(columns, dense=True, width=self.identified.size * len(basis)):
+            Z = block.standardised(columns)
+            J = Z[:, None, :, None] * basis[None, :, None, :]
+            yield predict(block, parameters), J.reshape(*J.shape[:2], -1), y, weight
+
+    def identified_diagonal(self, theta, kind):
+        """The diagonal of the Hessian in `identified` coordinates with all outputs, shape (n_parameters,)."""
+        return self._curvature_diagonal(theta, kind, self.identified.columns)
+
+    def layer_moments(self, theta):
+        """See `MeanLossObjective.layer_moments`."""
+        A, C = self._kronecker_moments(theta, self.identified.columns)
+        basis = self.identified.contrasts
+        return [(A, basis.T @ C @ basis)]
 
     # -- what the solvers ask -------------------------------------------------------------------------------------
 

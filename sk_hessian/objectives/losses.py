@@ -9,6 +9,7 @@ and list it in `LOSSES`: the tests of every derivative then apply to it.
 """
 
 import numpy as np
+from scipy.linalg import helmert
 from scipy.special import digamma, entr, gammaln, log_wright_bessel, logsumexp, polygamma, xlogy
 
 #: changes of a prediction below so many times the floor of the scale are rounding
@@ -294,6 +295,30 @@ class Loss:
         """A change of raw predictions without what the loss does not see: a common shift of all outputs."""
         return change - change.mean(axis=1, keepdims=True) if self.shift_invariant else change
 
+    def contrasts(self):
+        """An orthonormal basis of the changes of outputs that the loss sees, shape (n_outputs, r)."""
+        return helmert(self.n_outputs).T if self.shift_invariant else np.eye(self.n_outputs)
+
+    def response_moments(self, raw, variance, dispersion):
+        """Moments of the target for normal raw predictions, each of shape (n, n_outputs).
+
+        Parameters
+        ----------
+        raw, variance : ndarray of shape (n, n_outputs)
+            Mean and variance of the raw prediction.
+        dispersion : float
+
+        Returns
+        -------
+        mean : ndarray
+            Expectation of the target's mean, the inverse link of the raw prediction.
+        spread : ndarray
+            Variance of that mean.
+        noise : ndarray
+            Expectation of the target's variance about it.
+        """
+        raise NotImplementedError
+
     def remarks(self, constants):
         """Sentences on the fitted ``constants`` that a user should know."""
         return []
@@ -362,6 +387,10 @@ class SquaredLoss(Loss):
     def inverse_link(self, raw):
         """See `Loss.inverse_link`."""
         return raw
+
+    def response_moments(self, raw, variance, dispersion):
+        """See `Loss.response_moments`."""
+        return raw, variance, np.full_like(raw, dispersion)
 
     def in_range(self, y):
         """See `Loss.in_range`."""
@@ -752,6 +781,15 @@ class TweedieLoss(Loss):
         """See `Loss.pearson`."""
         mean = self.inverse_link(raw)
         return (y[:, None] - mean) ** 2 / mean**self.power
+
+    def response_moments(self, raw, variance, dispersion):
+        """See `Loss.response_moments`: log-normal; for the identity link to second order (exact for powers 0 to 3)."""
+        p = self.power
+        if self.link == "log":
+            mean = np.exp(raw + variance / 2)
+            return mean, mean**2 * np.expm1(variance), dispersion * np.exp(p * raw + p**2 * variance / 2)
+        curved = 1 + (p * (p - 1) / 2 * variance / raw**2 if p else 0.0)
+        return raw, variance, dispersion * self._moment(raw, p) * curved
 
     def predictor_unit(self, raw):
         """See `Loss.predictor_unit`."""

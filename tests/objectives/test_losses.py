@@ -370,3 +370,26 @@ def test_pearson_residuals_of_classes_and_of_a_robust_loss(rng):
     np.testing.assert_allclose(certain[0], [4 * np.exp(-100), np.exp(-50), np.exp(-50)], rtol=1e-12)
     raw = np.array([[1.0, np.log(2.0)], [4.0, np.log(2.0)]])
     np.testing.assert_allclose(HuberLoss().pearson(np.array([3.0, -4.0]), raw), [[1.0], [16.0]])
+
+
+@pytest.mark.parametrize("loss", LOSSES, ids=repr)
+def test_contrasts_span_what_the_loss_sees(loss):
+    basis = loss.contrasts()
+    np.testing.assert_allclose(basis.T @ basis, np.eye(basis.shape[1]), atol=1e-12)
+    np.testing.assert_allclose(basis @ basis.T, loss.without_shift(np.eye(loss.n_outputs)), atol=1e-12)
+
+
+@pytest.mark.parametrize("power", [0, 1, 1.5, 2, 3])
+@pytest.mark.parametrize("link", ["log", "identity"])
+def test_moments_of_the_target_for_normal_raw_predictions(power, link):
+    loss = TweedieLoss(power, link)
+    raw, variance = np.array([[1.0], [2.0]]), np.array([[0.01], [0.02]])
+    nodes, weights = np.polynomial.hermite_e.hermegauss(20)  # all raw predictions are positive
+    weights = weights / weights.sum()
+    mu = loss.inverse_link(raw + np.sqrt(variance) * nodes)
+    mean = mu @ weights
+    expected = mean, (mu - mean[:, None]) ** 2 @ weights, 0.3 * mu**power @ weights
+    for ours, theirs in zip(loss.response_moments(raw, variance, 0.3), expected, strict=True):
+        # the variance function of power 1.5 under the identity link is expanded to second order
+        rtol = 1e-5 if power == 1.5 and link == "identity" else 1e-9
+        np.testing.assert_allclose(ours[:, 0], theirs, rtol=rtol)
