@@ -44,7 +44,7 @@ def check_count(estimator, name):
 
 def check_forgetting(forgetting):
     """The weight of former rows as a float in (0, 1]."""
-    if isinstance(forgetting, bool) or not isinstance(forgetting, Real) or not 0 < forgetting <= 1:
+    if isinstance(forgetting, bool) or not isinstance(forgetting, Real) or not 0 < float(forgetting) <= 1:
         raise ValueError(f"forgetting must be a number above 0 and at most 1, got {forgetting!r}")
     return float(forgetting)
 

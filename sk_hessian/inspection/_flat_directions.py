@@ -1,8 +1,10 @@
 """Combinations of parameters that the rows do not determine, or hardly."""
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.linalg import qr
 
 from sk_hessian.inspection._fitted import Fitted
@@ -43,7 +45,7 @@ class FlatDirection:
     vector: np.ndarray = field(repr=False)
 
     @property
-    def combination(self):
+    def combination(self) -> str:
         """The direction in words, such as ``"x2 - 2 x0 - 3 intercept"``."""
         return sentence(self.coefficients, self.coefficients.values(), _MOST_TERMS)
 
@@ -55,7 +57,15 @@ class FlatDirection:
         )
 
 
-def flat_directions(estimator, X, y, *, sample_weight=None, tolerance=1e-6, **fit_data):
+def flat_directions(
+    estimator: Any,
+    X: Any,
+    y: ArrayLike | None,
+    *,
+    sample_weight: ArrayLike | None = None,
+    tolerance: float = 1e-6,
+    **fit_data: ArrayLike | None,
+) -> list[FlatDirection]:
     """Combinations of parameters that the rows, and the penalty, do not determine, or hardly.
 
     From the (near-)null space of the Hessian at the fit, L2 penalty included, with centred columns and unit diagonal:

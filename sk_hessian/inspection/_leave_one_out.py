@@ -1,10 +1,13 @@
 """Predictions of each row by the fit without it, from one factor of the Hessian."""
 
 import copy
+from collections.abc import Callable
 from dataclasses import dataclass
 from numbers import Real
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.linalg import eigh
 
 from sk_hessian.inspection._fitted import Fitted
@@ -83,12 +86,12 @@ class LeaveOneOutPath:
     score: np.ndarray
 
     @property
-    def best_index(self):
+    def best_index(self) -> int:
         """Index of the least loss."""
         return int(np.argmin(self.loss))
 
     @property
-    def best(self):
+    def best(self) -> float:
         """The value of least loss."""
         return float(self.alphas[self.best_index])
 
@@ -102,7 +105,16 @@ class LeaveOneOutPath:
     __repr__ = __str__
 
 
-def leave_one_out(estimator, X, y, *, sample_weight=None, offset=None, scoring=None, refit_above=None):
+def leave_one_out(
+    estimator: Any,
+    X: Any,
+    y: ArrayLike | None,
+    *,
+    sample_weight: ArrayLike | None = None,
+    offset: ArrayLike | None = None,
+    scoring: Callable | None = None,
+    refit_above: float | None = None,
+) -> LeaveOneOut:
     """Approximate leave-one-out predictions, from one factor of the Hessian and one pass over the rows.
 
     Each row's raw prediction moves by one Newton step in the row's own curvature. For a squared loss that is exact
@@ -177,7 +189,15 @@ def leave_one_out(estimator, X, y, *, sample_weight=None, offset=None, scoring=N
     )
 
 
-def leave_one_out_path(estimator, X, y, alphas, *, sample_weight=None, offset=None):
+def leave_one_out_path(
+    estimator: Any,
+    X: Any,
+    y: ArrayLike | None,
+    alphas: ArrayLike,
+    *,
+    sample_weight: ArrayLike | None = None,
+    offset: ArrayLike | None = None,
+) -> LeaveOneOutPath:
     """Leave-one-out loss and score for several strengths of the penalty.
 
     For a squared loss of one target from one eigendecomposition for all of them; else the model is fitted anew for each

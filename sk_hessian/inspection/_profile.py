@@ -2,8 +2,10 @@
 
 from dataclasses import dataclass
 from numbers import Real
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.linalg import null_space
 from scipy.optimize import brentq
 from scipy.stats import chi2
@@ -60,7 +62,15 @@ class ProfileIntervals:
     level: float
 
 
-def profile_intervals(estimator, X, y, *, sample_weight=None, offset=None, level=0.95):
+def profile_intervals(
+    estimator: Any,
+    X: Any,
+    y: ArrayLike | None,
+    *,
+    sample_weight: ArrayLike | None = None,
+    offset: ArrayLike | None = None,
+    level: float = 0.95,
+) -> ProfileIntervals:
     """Intervals and tests by the profile of the likelihood, of Jeffreys' prior times it where that was fitted.
 
     For each parameter the others are fitted again with it held at a value: the interval is the values at which twice
@@ -108,7 +118,7 @@ def profile_intervals(estimator, X, y, *, sample_weight=None, offset=None, level
     >>> found.names, found.lower.round(2), found.upper.round(2)
     (['x0', 'intercept'], array([ 0.44, -1.91]), array([8.01, 0.87]))
     """
-    if isinstance(level, bool) or not isinstance(level, Real) or not 0 < level < 1:
+    if isinstance(level, bool) or not isinstance(level, Real) or not 0 < float(level) < 1:
         raise ValueError(f"level must be a number between 0 and 1, got {level!r}")
     fitted = Fitted(estimator, X, y, sample_weight, offset=offset)
     _check_likelihood(fitted)

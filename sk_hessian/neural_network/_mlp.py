@@ -77,7 +77,7 @@ class _Network(SolvedEstimator):
         for name in ("n_iter_no_change", "n_init"):
             _validation.check_count(self, name)
         fraction = self.validation_fraction
-        if isinstance(fraction, bool) or not isinstance(fraction, Real) or not 0 < fraction < 1:
+        if isinstance(fraction, bool) or not isinstance(fraction, Real) or not 0 < float(fraction) < 1:
             raise ValueError(f"validation_fraction must be a number between 0 and 1, got {fraction!r}")
 
     def _hidden_sizes(self):

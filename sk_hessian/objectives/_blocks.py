@@ -9,6 +9,7 @@ import operator
 from dataclasses import dataclass
 from functools import cached_property, partial, reduce
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
@@ -325,6 +326,13 @@ class BaseRows:
         Some targets and weights.
     largest_target : float
     """
+
+    n_rows: int
+    n_features: int
+    is_sparse: bool
+    total_weight: float
+    take: Any
+    reduce: Any
 
     def rare_columns(self):
         """Columns so much of whose variance is in few rows that a uniform sample would misjudge it."""

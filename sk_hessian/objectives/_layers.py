@@ -243,7 +243,7 @@ class Forward:
 
         ``changes`` holds one pair for each layer, of weights (fan_in, B, fan_out) and of biases (B, fan_out).
         """
-        moved = []
+        moved: list[np.ndarray] = []
         for inputs, (dW, db), (W, _) in zip(self.inputs, changes, self._layers, strict=True):
             fan_in, n_changes, fan_out = dW.shape
             change = inputs.product(dW.reshape(fan_in, -1)).reshape(-1, n_changes, fan_out)

@@ -3,6 +3,7 @@
 import copy
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
@@ -73,14 +74,20 @@ class MeanLossObjective(Objective):
     #: whether posteriors are also of the biases of hidden layers, which have no penalty; else they stay as they are
     integrates_hidden_biases = True
 
+    n_rows: int
+    rows: Any
+    penalty: Any
+    identified: Any
+
     #: numbers per row that a pass needs beside those of X
     _width = 0
 
     #: the matrix of curvature that was summed last, and the raw predictions of the latest gradient, with their points
-    _latest = _kept = None
+    _latest: Any = None
+    _kept: Any = None
 
     #: what `_kept` will be when the pass is over: a pass that is interrupted leaves nothing
-    _keeping = None
+    _keeping: Any = None
 
     def __init__(self, X, y, loss, sample_weight, feature_names, offset=None):
         self.rows = X if isinstance(X, BaseRows) else _rows(X, y, sample_weight, offset)

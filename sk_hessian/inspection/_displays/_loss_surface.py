@@ -1,8 +1,10 @@
 """The objective around a fit, in a plane, and the way of the solver there."""
 
 from numbers import Integral
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from sk_hessian.inspection._displays._shared import COLOURS, axes, direction, pyplot
 from sk_hessian.inspection._fitted import Fitted
@@ -86,8 +88,18 @@ class LossSurfaceDisplay:
 
     @classmethod
     def from_estimator(
-        cls, estimator, X, y, *, sample_weight=None, directions=None, span=None, n_grid=41, path=True, **kwargs
-    ):
+        cls,
+        estimator: Any,
+        X: Any,
+        y: ArrayLike | None,
+        *,
+        sample_weight: ArrayLike | None = None,
+        directions: Any = None,
+        span: Any = None,
+        n_grid: int = 41,
+        path: bool = True,
+        **kwargs: Any,
+    ) -> "LossSurfaceDisplay":
         """Compute and plot the surface around a fitted estimator.
 
         Parameters
@@ -134,7 +146,9 @@ class LossSurfaceDisplay:
         display = cls(a, b, values, taylor, plane.model.value, path=points, labels=plane.labels, solver=solver)
         return display.plot(**kwargs)
 
-    def plot(self, ax=None, *, name=None, colorbar=True, **kwargs):
+    def plot(
+        self, ax: Any = None, *, name: str | None = None, colorbar: bool = True, **kwargs: Any
+    ) -> "LossSurfaceDisplay":
         """Plot the contours and the path.
 
         Parameters
