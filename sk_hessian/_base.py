@@ -4,6 +4,7 @@ import contextlib
 import copy
 import warnings
 from functools import partial
+from typing import Any
 
 import numpy as np
 from scipy.special import log_expit, log_softmax
@@ -64,6 +65,8 @@ def class_indices(raw):
 
 class Classifier(ClassifierMixin):
     """The probabilities of all classifiers, from raw predictions: log odds (n, 1) or logits (n, n_classes)."""
+
+    classes_: Any
 
     def predict_proba(self, X):
         """Probability of each class, or of each label.

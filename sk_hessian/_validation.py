@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 from functools import partial
 from numbers import Integral, Real
+from typing import Any
 
 import numpy as np
 from sklearn.utils import check_array, check_consistent_length, check_random_state, check_X_y
@@ -28,10 +29,11 @@ def check_number(estimator, name, low, *, strict=False, infinite=False):
     text = f"{name} must be a number {'>' if strict else '>='} {low}, got {value!r}"
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, Real):
         raise TypeError(text)
-    inside = value > low if strict else value >= low
-    if not inside or not (infinite or np.isfinite(value)):
+    number = float(value)
+    inside = number > low if strict else number >= low
+    if not inside or not (infinite or np.isfinite(number)):
         raise ValueError(text)
-    return float(value)
+    return number
 
 
 def check_count(estimator, name):
@@ -265,10 +267,10 @@ def _part(index, part, noun, check):
     """One part as X, y and weights by ``check(X, y)``; an error says which part."""
     if not isinstance(part, (tuple, list)) or len(part) not in (2, 3):
         raise ValueError(f"{noun} {index} must be (X, y) or (X, y, sample_weight), got {type(part).__name__}")
-    X, y, *weight = part
+    X, y, *given = part
     try:
         X, y = check(X, y)
-        weight = np.ones(X.shape[0]) if not weight or weight[0] is None else _weight_of_part(weight[0], X)
+        weight = np.ones(X.shape[0]) if not given or given[0] is None else _weight_of_part(given[0], X)
     except (ValueError, TypeError) as error:
         raise type(error)(f"{noun} {index}: {error}") from error
     keep = weight > 0
@@ -356,8 +358,8 @@ class PartEncoder:
     noun: str
     loss: Loss
     name: str
-    classes: np.ndarray | None = None
-    class_weight: np.ndarray | None = None
+    classes: Any = None
+    class_weight: Any = None
 
     def __call__(self, index, part):
         X, y, weight = _part(index, part, self.noun, _converted)

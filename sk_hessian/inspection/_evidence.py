@@ -138,8 +138,8 @@ class _Search:
                 'or "diagonal"'
             )
         parameters = estimator.get_params(deep=False) if hasattr(estimator, "fitted_objective") else {}
-        self._name = next((name for name in ("alpha", "C") if name in parameters), None)
-        if self._name is None:
+        self._name = next((name for name in ("alpha", "C") if name in parameters), "")
+        if not self._name:
             raise ValueError(f"estimator must be one of sk_hessian with a penalty alpha or C, got {estimator!r}")
         value = parameters[self._name]
         if isinstance(value, bool) or not isinstance(value, Real) or not float(value) >= 0:

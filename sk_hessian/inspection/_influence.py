@@ -214,8 +214,8 @@ class _Rows:
         self.objective, self.loss, self.theta = fitted.objective, fitted.loss, fitted.theta
         self.factor = fitted.exact_factor(kind)
         self.root = fitted.conventional(self.factor)
-        self.test = None if test is None else self._test_derivatives(test)
-        self.spread = None if self.loss.has_likelihood else self._gradient_spread()
+        self.test: Any = None if test is None else self._test_derivatives(test)
+        self.spread: Any = None if self.loss.has_likelihood else self._gradient_spread()
 
     def influence(self, kept):
         """The `Influence` of all rows, of which the objective has the ``kept`` ones."""

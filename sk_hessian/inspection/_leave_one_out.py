@@ -237,10 +237,10 @@ def leave_one_out_path(
     parameter = "C" if hasattr(estimator, "C") else "alpha"
     if not hasattr(estimator, parameter):
         raise ValueError(f"{type(estimator).__name__} has no penalty whose strength could vary: use Ridge")
-    alphas = _checked_strengths(alphas, parameter)
+    strengths = _checked_strengths(alphas, parameter)
     path = _Path(estimator, parameter, X, y, sample_weight, {"offset": offset})
-    losses, scores = path.in_one_go(alphas) if path.is_exact(alphas) else path.one_by_one(alphas)
-    return LeaveOneOutPath(parameter, alphas, losses, scores)
+    losses, scores = path.in_one_go(strengths) if path.is_exact(strengths) else path.one_by_one(strengths)
+    return LeaveOneOutPath(parameter, strengths, losses, scores)
 
 
 def _checked_strengths(alphas, parameter):

@@ -262,8 +262,8 @@ def _of_estimator(fitted, kind, units):
     if units == "raw":
         H = HessianOperator(objective, theta, kind)
         return _Source(_Counted(H), H.toarray, H.parameter_names)
-    H = Standardised(objective, theta)
-    return _Source(_Counted(H.operator(KINDS[kind])), lambda: H.matrix(KINDS[kind]), fitted.parameter_names)
+    unit = Standardised(objective, theta)
+    return _Source(_Counted(unit.operator(KINDS[kind])), lambda: unit.matrix(KINDS[kind]), fitted.parameter_names)
 
 
 def _of_matrix(H, units):
@@ -454,7 +454,8 @@ def _tridiagonal(operator, start, n_steps):
     """Diagonal and off-diagonal of Lanczos' matrix, its basis orthogonalised in full twice (Golub & Van Loan, 10.3)."""
     basis = np.empty((n_steps, start.size))
     basis[0] = start / np.linalg.norm(start)
-    alphas, betas = [], []
+    alphas: list[np.floating] = []
+    betas: list[np.floating] = []
     for j in range(n_steps):
         bent = operator.matvec(basis[j])
         alphas.append(basis[j] @ bent)

@@ -105,7 +105,7 @@ class HuberRegressor(RegressorMixin, LinearModel):
         return [np.log(self.scale_)]
 
     def _fit(self, X, y, sample_weight, task):
-        vars(self).pop("outliers_", None)
+        self.__dict__.pop("outliers_", None)
         super()._fit(X, y, sample_weight, task)
         if y is None:
             return

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import numpy as np
 from scipy import sparse
@@ -24,7 +25,9 @@ class LinearModel(SolvedEstimator):
     _penalty_grows = False
 
     #: what a stream of rows has taught, see `partial_fit`
-    _memory = None
+    _memory: Any = None
+
+    coef_: Any
 
     def _fit(self, X, y, sample_weight, task, **row_data):
         self._memory = None
@@ -62,7 +65,7 @@ class LinearModel(SolvedEstimator):
         """Rows that come in parts, checked and encoded, and the loss."""
         scan = _validation.scan_parts(self, parts, reset, **self._target_options())
         try:
-            y, weight, loss = self._encode(*scan.targets, reset)
+            y, weight, loss = self._encode(*scan.targets, reset=reset)
         except ValueError:
             if not is_classifier(self):
                 _validation.name_part(parts, partial(self._encode, reset=reset))

@@ -84,7 +84,7 @@ class _Network(SolvedEstimator):
         sizes = self.hidden_layer_sizes
         sizes = (sizes,) if isinstance(sizes, Integral) else sizes
         good = isinstance(sizes, (tuple, list, np.ndarray)) and all(
-            isinstance(size, Integral) and not isinstance(size, bool) and size > 0 for size in sizes
+            isinstance(size, Integral) and not isinstance(size, bool) and int(size) > 0 for size in sizes
         )
         if not good:
             raise ValueError(
@@ -582,7 +582,7 @@ class MLPClassifier(Classifier, _Network):
                 raise ValueError("class_weight must be None for partial_fit, which does not see all rows")
             self._set_known_classes(classes, getattr(self, "classes_", None))
             self._partial_fit(X, y, sample_weight)
-            vars(self).pop("_known_classes", None)
+            self.__dict__.pop("_known_classes", None)
         return self
 
     def _check_same_kind(self, y):

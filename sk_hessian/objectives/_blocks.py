@@ -70,8 +70,8 @@ class Columns:
     shift: np.ndarray
     scale: np.ndarray
     fit_intercept: bool
-    basis: np.ndarray | None = None
-    metric: np.ndarray | None = None
+    basis: Any = None
+    metric: Any = None
 
     @classmethod
     def raw(cls, n_features, fit_intercept):
@@ -333,6 +333,7 @@ class BaseRows:
     total_weight: float
     take: Any
     reduce: Any
+    _first_mean: Any
 
     def rare_columns(self):
         """Columns so much of whose variance is in few rows that a uniform sample would misjudge it."""
@@ -589,6 +590,6 @@ class Rows(BaseRows):
 
 def stacked(many):
     """The rows of several `Rows`, one after the other."""
-    X = [rows.X for rows in many]
-    X = sp.vstack(X, format="csr") if sp.issparse(X[0]) else np.concatenate(X)
+    tables = [rows.X for rows in many]
+    X = sp.vstack(tables, format="csr") if sp.issparse(tables[0]) else np.concatenate(tables)
     return Rows(X, np.concatenate([rows.y for rows in many]), np.concatenate([rows.weight for rows in many]))

@@ -191,7 +191,8 @@ class Forward:
 
     def __init__(self, block, layers, activation):
         self._layers, self._activation = layers, activation
-        self.inputs, self._sums = [block], []
+        self.inputs = [block]
+        self._sums: list[np.ndarray] = []
         for W, b in layers:
             if self._sums:
                 self.inputs.append(DenseBlock(activation.value(self._sums[-1])))

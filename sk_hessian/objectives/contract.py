@@ -228,7 +228,7 @@ class Objective:
         Objective or None
             None where all rows are cheap enough.
         """
-        return
+        return None
 
     def inflation(self, factor: Any) -> float:
         """How many times larger than the Hessian that of the `sketch` can be, at the most, along any direction.

@@ -326,7 +326,8 @@ def semidefinite_root(H):
     L, info = lapack.dpotrf(scaled, lower=1, clean=1)
     if info == 0 and L.diagonal().min(initial=1.0) ** 2 > NEAR_DEPENDENT:
         return Cholesky(L / unit[:, None])
-    return Spectral(*eigh(scaled, driver="evd"), unit)
+    values, vectors = eigh(scaled, driver="evd")
+    return Spectral(values, vectors, unit)
 
 
 def is_near_dependent(H):

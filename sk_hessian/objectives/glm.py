@@ -10,6 +10,7 @@ number for each row and output, is added to raw.
 
 import copy
 from functools import cache, cached_property, partial
+from typing import Any
 
 import numpy as np
 from scipy.sparse.linalg import LinearOperator
@@ -116,6 +117,9 @@ class GLMObjective(MeanLossObjective):
         For messages.
     """
 
+    #: of a sketch, the least chance that a row had
+    least_chance: float
+
     def __init__(
         self,
         X,
@@ -137,7 +141,8 @@ class GLMObjective(MeanLossObjective):
         self.convex = loss.convex
         self.curvature = loss.curvature
         self.class_names = class_names
-        self._basis_of = self._shifts = None
+        self._basis_of: Any = None
+        self._shifts: Any = None
 
     # -- value and gradient ---------------------------------------------------------------------------------------
 

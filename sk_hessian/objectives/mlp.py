@@ -432,7 +432,8 @@ class MLPObjective(MeanLossObjective):
     @cached_property
     def moments(self):
         """Means and deviations of the inputs, and the units of the outputs; may be set to those of more rows."""
-        return Moments(self._total, *self._moments, self.loss.output_unit(self.rows.y, self.rows.weight))
+        centre, deviation = self._moments
+        return Moments(self._total, centre, deviation, self.loss.output_unit(self.rows.y, self.rows.weight))
 
     @cached_property
     def coordinates(self):
@@ -498,7 +499,7 @@ class MLPObjective(MeanLossObjective):
         """
         inputs, outputs, constants = self._second_moments(theta, coordinates)
         penalties = self._penalty_diagonal(coordinates)
-        blocks = []
+        blocks: list[factors.Factor] = []
         for (part, shape), A, G in zip(self.layers, inputs, outputs, strict=True):
             penalty = np.diag(penalties[part].reshape(shape).mean(axis=1))
             blocks.append(factors.Kronecker(_damped(A), _damped(G), penalty, np.ones(len(G))))

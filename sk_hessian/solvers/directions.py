@@ -105,8 +105,9 @@ def _matches(value, option):
     kind = Integral if option.integral else Real
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, kind) or not np.isfinite(float(value)):
         return False
-    return (value >= 0 if option.zero else value > 0) and (
-        value < option.most if option.strict else value <= option.most
+    number = float(value)
+    return (number >= 0 if option.zero else number > 0) and (
+        number < option.most if option.strict else number <= option.most
     )
 
 
@@ -416,8 +417,8 @@ class MethodRun:
         Whether it can go on from the end of a step that was found otherwise.
     """
 
-    refresh_every = None
-    factor = None
+    refresh_every: int | None = None
+    factor: Any = None
     leaves_saddles = False
     learns_from_steps = False
 

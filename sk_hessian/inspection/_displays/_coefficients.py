@@ -60,6 +60,9 @@ class CoefficientDisplay:
     >>> display = CoefficientDisplay.from_estimator(LinearRegression().fit(X, y), X, y)
     """
 
+    ax_: Any
+    shown_: Any
+
     def __init__(self, table, *, features=None, outputs=None, deviation=None):
         self.table, self.outputs = table, outputs
         self.features = list(table.names if features is None else features)

@@ -59,6 +59,8 @@ class InfluenceDisplay:
     >>> display = InfluenceDisplay.from_estimator(LinearRegression().fit(X, y), X, y)
     """
 
+    ax_: Any
+
     def __init__(self, influence, *, labels=None):
         self.influence = influence
         self.labels = np.arange(len(influence.leverage)) if labels is None else labels

@@ -139,7 +139,7 @@ class LossSurfaceDisplay:
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
             plane = _Plane(estimator, X, y, directions, fit_data)
             points = plane.project(_run(estimator, plane.model)) if path else None
-            a, b = (np.linspace(*ends, n_grid) for ends in plane.ends(span, points))
+            a, b = (np.linspace(low, high, n_grid) for low, high in plane.ends(span, points))
             values = np.array([[plane.value(i, j) for i in a] for j in b])
             taylor = plane.taylor(a[None, :], b[:, None])
         solver = type(estimator.solver_).__name__.lower() if path else None
@@ -312,7 +312,7 @@ def _run(estimator, model):
     objective, generator = model.objective, None
     if isinstance(estimator.random_state, Integral):
         # the first draw of scikit-learn's random state is the seed of a fit
-        seed = np.random.RandomState(estimator.random_state).randint(2**32, dtype=np.uint64)
+        seed = np.random.RandomState(int(estimator.random_state)).randint(2**32, dtype=np.uint64)
         generator = np.random.default_rng(seed)
     start = objective.start(generator) if isinstance(objective, MLPObjective) else objective.start()
     iterates = [start]
