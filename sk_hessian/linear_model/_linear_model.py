@@ -65,7 +65,8 @@ class LinearModel(SolvedEstimator):
         """Rows that come in parts, checked and encoded, and the loss."""
         scan = _validation.scan_parts(self, parts, reset, **self._target_options())
         try:
-            y, weight, loss = self._encode(*scan.targets, reset=reset)
+            y, weight = scan.targets
+            y, weight, loss = self._encode(y, weight, reset)
         except ValueError:
             if not is_classifier(self):
                 _validation.name_part(parts, partial(self._encode, reset=reset))
