@@ -17,6 +17,9 @@ _ROUNDING = 1e-12
 #: share of a term below which it is rounding
 _TINY = 1e-6
 
+#: digits after which two shares are equal but for rounding
+_TIE_DIGITS = 6
+
 #: parameters up to which all eigenvectors are affordable
 MAX_DENSE = 2000
 
@@ -155,7 +158,8 @@ def _direction(u, T, share, names):
     theta, terms = T @ u, np.abs(T) @ np.abs(u)
     # what is left of large terms is rounding, and so is what is small in the unit of its own coordinate
     theta[np.abs(theta) <= _TINY * np.maximum(terms, np.abs(np.diag(T)) * np.abs(u).max())] = 0.0
-    weight = np.abs(u) * (theta != 0)
+    # rounded, so that of equals the first leads on every machine
+    weight = np.round(np.abs(u) / np.abs(u).max(), _TIE_DIGITS) * (theta != 0)
     leader = np.argmax(weight)
     theta = theta / theta[leader]
     order = [leader, *(i for i in np.argsort(-weight, kind="stable") if i != leader and theta[i] != 0)]
