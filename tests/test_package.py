@@ -3,7 +3,8 @@
 import re
 import subprocess
 import sys
-from importlib.metadata import metadata, requires
+import tomllib
+from importlib.metadata import metadata
 from pathlib import Path
 
 import pytest
@@ -53,12 +54,11 @@ def test_the_package_is_marked_as_typed():
 
 def test_the_oldest_versions_are_those_of_the_metadata():
     """tests/oldest.txt pins exactly the floors of pyproject.toml."""
-    text = "\n".join(requires("sk-hessian"))
-    floors = dict(re.findall(r"^([\w-]+)>=([\d.]+)(?=$| ?; ?extra == ['\"]test['\"])", text, re.MULTILINE))
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    floors = dict(text.split(">=") for text in project["dependencies"] + project["optional-dependencies"]["test"])
     pins = dict(re.findall(r"^([\w-]+)==([\d.]+)$", (ROOT / "tests/oldest.txt").read_text(), re.MULTILINE))
 
     def padded(versions):
         return {name: (version.split(".") + ["0", "0"])[:3] for name, version in versions.items()}
 
-    assert {"numpy", "scipy", "scikit-learn", "pytest"} <= set(floors)
     assert padded(pins) == padded(floors)
