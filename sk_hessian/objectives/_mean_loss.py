@@ -188,9 +188,13 @@ class MeanLossObjective(Objective):
         """See `Objective.lower_bound`: the loss of the saturated model where finite predictions have it."""
         return self._saturated_value if self.loss.attains_bound else -np.inf
 
-    @cached_property
+    @property
+    def _null_value(self):
+        return self._null_and_saturated[0]
+
+    @property
     def _saturated_value(self):
-        return self.rows.reduce_targets(lambda y, weight, part: weight @ self.loss.saturated(y)) / self._total
+        return self._null_and_saturated[1]
 
     @cached_property
     def scale(self):
@@ -204,12 +208,15 @@ class MeanLossObjective(Objective):
         return self.loss.resolution(*self.rows.targets, self.rows.offset)
 
     @cached_property
-    def _null_value(self):
-        def total(y, weight, part):
-            return weight @ self.loss.value(y, self._null_predictions(y, part))
+    def _null_and_saturated(self):
+        """The mean losses of the null and of the saturated model."""
+
+        def totals(y, weight, part):
+            null = self.loss.value(y, self._null_predictions(y, part))
+            return np.array([weight @ null, weight @ self.loss.saturated(y)])
 
         with np.errstate(over="ignore", invalid="ignore"):
-            return self.rows.reduce_targets(total) / self._total
+            return self.rows.reduce_targets(totals, of_squares=self.loss.quadratic) / self._total
 
     def predictor_change(self, theta, directions):
         """See `Objective.predictor_change`; half a pass, and none where the curvature is constant."""

@@ -16,6 +16,9 @@ from sk_hessian.objectives._blocks import BaseRows, Rows, as_rows, stacked
 #: distinct targets up to which a summary keeps them all
 _DISTINCT = 1000
 
+#: attributes of `PartedRows` that do not go to the parts
+_ROWS_AT_HAND = ("parts", "_unit_sample", "_foreseen")
+
 #: bytes of float64 rows that are read at once from an array on disk
 _SLICE_BYTES = 2**26
 
@@ -184,6 +187,8 @@ class Scan:
         Largest absolute target.
     targets : tuple of ndarray
         A few targets and weights that stand for all, see `summary`.
+    keeps_targets : bool
+        Whether these are all distinct targets.
     head : tuple of ndarray
         The first targets and weights.
     """
@@ -196,6 +201,7 @@ class Scan:
     most_weight: float
     largest: float
     targets: tuple
+    keeps_targets: bool
     head: tuple
 
     @classmethod
@@ -205,7 +211,7 @@ class Scan:
         if not rows.n_rows:
             return None
         largest = float(np.abs(rows.y).max()) if rows.y.dtype.kind in "buif" else 0.0
-        targets = rows.y, rows.weight
+        *targets, keeps = summary(rows.y, rows.weight)
         weight, head = rows.weight, tuple(array.copy() for array in rows.head)
         return cls(
             {index: rows.n_rows},
@@ -215,7 +221,8 @@ class Scan:
             weight.min(),
             weight.max(),
             largest,
-            summary(*targets),
+            tuple(targets),
+            keeps,
             head,
         )
 
@@ -235,6 +242,7 @@ class Scan:
         if self.head[0].shape[1:] != other.head[0].shape[1:]:
             raise ValueError(f"y: {noun}s {mine} and {others} do not have the same number of columns")
         first = self if mine < others else other
+        *targets, keeps = summary(*(np.concatenate(pair) for pair in zip(self.targets, other.targets, strict=True)))
         return Scan(
             self.sizes | other.sizes,
             self.n_features,
@@ -243,7 +251,8 @@ class Scan:
             min(self.least_weight, other.least_weight),
             max(self.most_weight, other.most_weight),
             max(self.largest, other.largest),
-            summary(*(np.concatenate(pair) for pair in zip(self.targets, other.targets, strict=True))),
+            tuple(targets),
+            self.keeps_targets and other.keeps_targets and keeps,
             first.head,
         )
 
@@ -251,17 +260,17 @@ class Scan:
 def summary(y, weight):
     """A few targets and weights with the same weighted mean, the same mean square and the same range.
 
-    Distinct values where they are few; else two for each of some parts of equal weight.
+    Distinct values where they are few, and whether they are; else two for each of some parts of equal weight.
     """
     if y.ndim > 1:
-        return _about_the_mean(y.astype(float), weight)
+        return *_about_the_mean(y.astype(float), weight), False
     values, index = np.unique(y, return_inverse=True)
     if len(values) <= _DISTINCT or y.dtype.kind not in "buif":
-        return values, np.bincount(index, weights=weight)
+        return values, np.bincount(index, weights=weight), True
     order = np.argsort(y, kind="stable")
     ends = np.searchsorted(np.cumsum(weight[order]), np.linspace(0, weight.sum(), _DISTINCT // 4 + 1)[1:-1])
     pairs = [_two(y[part].astype(float), weight[part]) for part in np.split(order, np.unique(ends)) if len(part)]
-    return tuple(np.concatenate(arrays) for arrays in zip(*pairs, strict=True))
+    return *(np.concatenate(arrays) for arrays in zip(*pairs, strict=True)), False
 
 
 def _two(y, weight):
@@ -296,6 +305,9 @@ class PartedRows(BaseRows):
 
     in_memory, offset = False, None
 
+    #: what `draw` takes where no column is rare
+    _foreseen = None
+
     def __init__(self, parts, prepare, scan):
         self.parts, self.prepare, self.scan = parts, prepare, scan
         self.n_rows, self.n_features = sum(scan.sizes.values()), scan.n_features
@@ -306,7 +318,7 @@ class PartedRows(BaseRows):
 
     def __getstate__(self):
         """A function that goes to the parts goes without them."""
-        return {name: value for name, value in vars(self).items() if name not in ("parts", "_unit_sample")}
+        return {name: value for name, value in vars(self).items() if name not in _ROWS_AT_HAND}
 
     def _fold(self, function, combine):
         """``combine`` of ``function(rows, start)`` over all parts; ``start`` is the number of rows before them."""
@@ -329,8 +341,10 @@ class PartedRows(BaseRows):
 
         return self._fold(lambda rows, start: rows.reduce(function, columns, combine, width), both)
 
-    def reduce_targets(self, function):
-        """See `Rows.reduce_targets`."""
+    def reduce_targets(self, function, of_squares=False):
+        """See `Rows.reduce_targets`; no round where a few targets tell it."""
+        if of_squares or self.scan.keeps_targets:
+            return function(*self.targets, slice(None))
         return self._fold(lambda rows, start: rows.reduce_targets(function), operator.add)
 
     def take(self, rows):
@@ -349,11 +363,29 @@ class PartedRows(BaseRows):
     def _first_mean(self):
         return self._unit_sample._first_mean()
 
+    def foresee_draw(self, size, seed):
+        """See `BaseRows.foresee_draw`: the rows of a draw come in the same round as those that tell whether it will do.
+
+        Where some columns prove rare they came in vain: one more round for every model would cost more.
+        """
+        if self.is_sparse or self._weights_vary or "_unit_sample" in vars(self):
+            return
+        sample, drawn = self._sampled(), self._stratified(size, seed)
+        numbers = np.union1d(sample, drawn)
+        rows = self.take(numbers)
+        self._unit_sample = rows.take(np.searchsorted(numbers, sample))
+        self._foreseen = rows.take(np.searchsorted(numbers, drawn))
+
+    @property
+    def _weights_vary(self):
+        return self.scan.least_weight < self.scan.most_weight
+
     def draw(self, size, columns, rare, seed):
         """See `Rows.draw`; the same rows as if all were in memory."""
-        if not rare.size and self.scan.least_weight == self.scan.most_weight:
-            rows = self._stratified(size, seed)
-            return self.take(rows), np.full(len(rows), size / self.n_rows)
+        foreseen, self._foreseen = self._foreseen, None
+        if not rare.size and not self._weights_vary:
+            rows = self.take(self._stratified(size, seed)) if foreseen is None else foreseen
+            return rows, np.full(rows.n_rows, size / self.n_rows)
         total_norm = self._fold(lambda part, start: part.weighted_norms(columns, rare).sum(), operator.add)
         total_weight = self.total_weight
 

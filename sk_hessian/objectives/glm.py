@@ -456,6 +456,7 @@ class GLMObjective(MeanLossObjective):
         size = self._sketch_size()
         if size is None:
             return None
+        self.rows.foresee_draw(size, _SKETCH_SEED)
         rare = self.rows.rare_columns()
         rare = rare[np.isfinite(self._plain_columns.scale[rare])]
         rows, chance = self.rows.draw(size, self._plain_columns, rare, _SKETCH_SEED)
