@@ -4,19 +4,28 @@ import contextlib
 import copy
 import warnings
 from dataclasses import replace
-from functools import partial
+from functools import partial, wraps
 
 import numpy as np
 from scipy import sparse
 from scipy.special import log_expit, log_softmax
-from sklearn.base import BaseEstimator, ClassifierMixin, is_classifier
+from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin, is_classifier
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.metrics import accuracy_score
 from sklearn.utils import check_array
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from sk_hessian import _validation
 from sk_hessian._callbacks import UNTOLD, CallbackSupportMixin, Task, with_callbacks
-from sk_hessian.objectives import GLMObjective, StreamObjective, first_memory, parts_of
+from sk_hessian.objectives import (
+    GLMObjective,
+    SquaredLoss,
+    StreamObjective,
+    first_memory,
+    is_distributed,
+    map_distributed,
+    parts_of,
+)
 from sk_hessian.solvers import check_solver, minimize
 
 #: columns of the history that ``verbose`` prints, with their widths and formats
@@ -68,9 +77,25 @@ def class_indices(raw):
     return (raw[:, 0] > 0).astype(int) if raw.shape[1] == 1 else raw.argmax(axis=1)
 
 
+def by_rows(predict):
+    """Let a prediction take a dask collection: it returns a lazy dask array with the same partitions then."""
+
+    @wraps(predict)
+    def predicted(self, X, *args, **row_data):
+        if not is_distributed(X):
+            return predict(self, X, *args, **row_data)
+        check_is_fitted(self)
+        if any(values is not None for values in (*args, *row_data.values())):
+            raise ValueError("offset must be None for a dask collection: predict its partitions by map_partitions")
+        return map_distributed(getattr(self._as_it_is(), predict.__name__), X)
+
+    return predicted
+
+
 class Classifier(ClassifierMixin):
     """The probabilities of all classifiers, from raw predictions: log odds (n, 1) or logits (n, n_classes)."""
 
+    @by_rows
     def predict_proba(self, X):
         """Probability of each class, or of each label.
 
@@ -84,6 +109,7 @@ class Classifier(ClassifierMixin):
         """
         return np.exp(self.predict_log_proba(X))
 
+    @by_rows
     def predict_log_proba(self, X):
         """Logarithm of the probability of each class, or of each label.
 
@@ -96,6 +122,34 @@ class Classifier(ClassifierMixin):
         ndarray of shape (n_samples, n_classes)
         """
         return self._log_probabilities(self._raw_prediction(X))
+
+    def score(self, X, y=None, sample_weight=None):
+        """Share of the rows whose class is predicted.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        y : array-like of shape (n_samples,) or (n_samples, n_labels)
+        sample_weight : array-like of shape (n_samples,), optional
+
+        Returns
+        -------
+        float
+            A lazy dask array of shape () for dask collections.
+        """
+        return self._accuracy(X, y, sample_weight)
+
+    def _accuracy(self, X, y, sample_weight, **row_data):
+        parts = parts_of(X, y, sample_weight, **row_data)
+        if parts is None:
+            return accuracy_score(y, self.predict(X, **row_data), sample_weight=sample_weight)
+        check_is_fitted(self)
+        return _validation.score_parts(parts, self._as_it_is()._right, lambda sums, y, weight: sums[0] / sums[1])
+
+    def _right(self, X, y, weight):
+        """Weight of the rows whose class is predicted, and of all."""
+        total = weight.sum()
+        return np.array([total * accuracy_score(y, self.predict(X), sample_weight=weight), total])
 
     def _set_known_classes(self, classes, former):
         """All classes of a stream of rows, before the next ones; ``former`` are those of the former calls, or None."""
@@ -111,6 +165,44 @@ class Classifier(ClassifierMixin):
 
     def _log_probabilities(self, raw):
         return np.hstack([log_expit(-raw), log_expit(raw)]) if raw.shape[1] == 1 else log_softmax(raw, axis=1)
+
+
+class Regressor(RegressorMixin):
+    """The R^2 of regressors."""
+
+    def score(self, X, y=None, sample_weight=None):
+        """R^2, the share of the variance explained; of several targets the mean.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        y : array-like of shape (n_samples,) or (n_samples, n_targets)
+        sample_weight : array-like of shape (n_samples,), optional
+
+        Returns
+        -------
+        float
+            A lazy dask array of shape () for dask collections.
+        """
+        parts = parts_of(X, y, sample_weight)
+        if parts is None:
+            return super().score(X, y, sample_weight)
+        check_is_fitted(self)
+        return _validation.score_parts(parts, self._as_it_is()._squares, _mean_explained)
+
+    def _squares(self, X, y, weight):
+        """`deviance_sums` of the squared loss of each target, shape (n_targets, 3)."""
+        prediction = self.predict(X)
+        y, prediction = y.reshape(len(y), -1), prediction.reshape(len(prediction), -1)
+        if y.shape[1] != prediction.shape[1]:
+            raise ValueError(f"y has {y.shape[1]} columns, but there are {prediction.shape[1]} predictions of each row")
+        pairs = zip(y.T.astype(float), prediction.T, strict=True)
+        return np.stack([SquaredLoss().deviance_sums(one, raw[:, None], weight) for one, raw in pairs])
+
+
+def _mean_explained(sums, y, weight):
+    targets = y.reshape(len(y), -1).T
+    return np.mean([SquaredLoss().explained_of_sums(*pair, weight) for pair in zip(sums, targets, strict=True)])
 
 
 class SolvedEstimator(CallbackSupportMixin, BaseEstimator):
@@ -297,6 +389,10 @@ class SolvedEstimator(CallbackSupportMixin, BaseEstimator):
     def _tell(self, advice, stacklevel=3):
         if advice:
             warnings.warn(f"{type(self).__name__}: {advice}", ConvergenceWarning, stacklevel=stacklevel)
+
+    def _as_it_is(self):
+        """A copy for a lazy prediction, which a later fit does not change."""
+        return copy.copy(self)
 
     def _checked_rows(self, X):
         """X for a prediction, an array or a CSR matrix."""
@@ -589,7 +685,7 @@ class OffsetModel(LinearModel):
             raise ValueError(f"this {type(self).__name__} was fitted with an offset: pass it as offset")
         return self._objective_and_theta(X, y, sample_weight, offset=offset)
 
-    def d2_score(self, X, y, sample_weight=None, offset=None):
+    def d2_score(self, X, y=None, sample_weight=None, offset=None):
         """D^2, the share of the deviance explained: 1 - deviance(model) / deviance(best constant).
 
         Parameters
@@ -604,7 +700,8 @@ class OffsetModel(LinearModel):
         Returns
         -------
         float
-            At most 1. Where no model can improve on the constant: 1.0 for a model as good, else 0.0.
+            At most 1. Where no model can improve on the constant: 1.0 for a model as good, else 0.0. A lazy dask array
+            of shape () for dask collections.
 
         Raises
         ------
@@ -612,11 +709,30 @@ class OffsetModel(LinearModel):
             For bad input, naming the argument.
         """
         check_is_fitted(self)
+        parts = parts_of(X, y, sample_weight, offset)
+        if parts is not None:
+            there = self._as_it_is()
+            return _validation.score_parts(parts, there._deviances, there._explained)
         options = {"reset": False, "offset": offset, **self._target_options()}
         X, y, weight, offset = _validation.check_training_data(self, X, y, sample_weight, **options)
         y, _, loss = self._encode(y, weight, reset=False)
         raw = self._beside(self._linear_predictor(X), offset).reshape(len(y), -1)
         return loss.explained(y, raw, weight, offset)
+
+    def _deviances(self, X, y, weight):
+        y, _, loss = self._encode(y, weight, reset=False)
+        return loss.deviance_sums(y, self._raw_prediction(X).reshape(len(y), -1), weight)
+
+    def _explained(self, sums, y, weight):
+        y, _, loss = self._encode(y, weight, reset=False)
+        return loss.explained_of_sums(sums, y, weight)
+
+    def _as_it_is(self):
+        """See `SolvedEstimator._as_it_is`; the warning that there is no offset is given here, not by each partition."""
+        self._tell_of_offset()
+        there = super()._as_it_is()
+        there.has_offset_ = False
+        return there
 
     def _raw_prediction(self, X, offset=None):
         """See `LinearModel._raw_prediction`; plus the offset."""
@@ -628,11 +744,14 @@ class OffsetModel(LinearModel):
         if offset is not None:
             _validation.check_offset_outputs(offset, 1 if raw.ndim == 1 else raw.shape[1])
             return raw + offset.reshape(raw.shape)
+        self._tell_of_offset()
+        return raw
+
+    def _tell_of_offset(self):
         if self.has_offset_:
             warnings.warn(
                 f"{type(self).__name__} was fitted with an offset, and is used here without: predictions are those for "
                 "offset=0. Pass offset, or zeros if that is meant",
                 UserWarning,
-                stacklevel=4,
+                stacklevel=6,
             )
-        return raw

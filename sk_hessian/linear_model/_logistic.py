@@ -2,11 +2,10 @@
 
 import numpy as np
 from scipy import sparse
-from sklearn.metrics import accuracy_score
 from sklearn.utils.validation import check_is_fitted
 
 from sk_hessian import _validation
-from sk_hessian._base import Classifier, OffsetModel, class_indices, restored_on_failure
+from sk_hessian._base import Classifier, OffsetModel, by_rows, class_indices, restored_on_failure
 
 
 class LogisticRegression(Classifier, OffsetModel):
@@ -145,6 +144,7 @@ class LogisticRegression(Classifier, OffsetModel):
         super()._go_on(X, y, sample_weight, forgetting, offset)
         self.n_iter_ = np.array([self.n_iter_])
 
+    @by_rows
     def decision_function(self, X, offset=None):
         """Linear predictor: the log odds, or the logits of the classes.
 
@@ -166,6 +166,7 @@ class LogisticRegression(Classifier, OffsetModel):
         raw = self._raw_prediction(X, offset)
         return raw[:, 0] if raw.shape[1] == 1 else raw
 
+    @by_rows
     def predict_proba(self, X, offset=None):
         """Probability of each class.
 
@@ -181,6 +182,7 @@ class LogisticRegression(Classifier, OffsetModel):
         """
         return np.exp(self.predict_log_proba(X, offset))
 
+    @by_rows
     def predict_log_proba(self, X, offset=None):
         """Logarithm of the probability of each class.
 
@@ -196,6 +198,7 @@ class LogisticRegression(Classifier, OffsetModel):
         """
         return self._log_probabilities(self._raw_prediction(X, offset))
 
+    @by_rows
     def predict(self, X, offset=None):
         """The most probable class.
 
@@ -212,7 +215,7 @@ class LogisticRegression(Classifier, OffsetModel):
         indices = class_indices(self._raw_prediction(X, offset))
         return self.classes_[indices]
 
-    def score(self, X, y, sample_weight=None, offset=None):
+    def score(self, X, y=None, sample_weight=None, offset=None):
         """Share of the rows whose class is predicted.
 
         Parameters
@@ -226,8 +229,9 @@ class LogisticRegression(Classifier, OffsetModel):
         Returns
         -------
         float
+            A lazy dask array of shape () for dask collections.
         """
-        return accuracy_score(y, self.predict(X, offset), sample_weight=sample_weight)
+        return self._accuracy(X, y, sample_weight, offset=offset)
 
     def sparsify(self):
         """Store ``coef_`` as a sparse matrix.

@@ -5,7 +5,7 @@ The only module that imports dask, and only once X is one of its collections.
 
 import numpy as np
 
-from sk_hessian.objectives._parts import Parts, combined, is_distributed
+from sk_hessian.objectives._parts import Parts, combined, is_distributed, named
 
 #: partial sums that one task adds up
 _FAN_IN = 8
@@ -47,6 +47,13 @@ class Partitions(Parts):
         """See `Parts.fold`; one round."""
         return self.lazily(function, combine).compute()
 
+    def number(self, function, combine, finish):
+        """See `Parts.number`: a 0-d dask array."""
+        import dask.array as da
+
+        finished = _dask().delayed(_call_finish, pure=False)(_Carried(finish), self.lazily(function, combine))
+        return da.from_delayed(finished, (), dtype=float)
+
     def lazily(self, function, combine, *common):
         """The result of `fold` as a ``Delayed``; the function gets the delayed ``common`` values too."""
         delayed = _dask().delayed
@@ -70,6 +77,10 @@ def _call(carried, index, part, common):
     return carried.function(index, tuple(part), *common)
 
 
+def _call_finish(carried, total):
+    return np.asarray(carried.function(total))
+
+
 def _meet(carried, terms):
     total = None
     for term in terms:
@@ -87,11 +98,33 @@ def _dask():
 
 def _row_parts(values, name, like):
     """The partitions of a collection as a list of ``Delayed``; ``like`` is X."""
-    if like is not None:
+    if like is None:
+        _check_table(values)
+    else:
         values = _aligned(values, name, like)
     if getattr(values, "ndim", 1) == 2 and hasattr(values, "rechunk"):
         values = values.rechunk({1: -1})
     return np.ravel(values.to_delayed()).tolist()
+
+
+def _check_table(X):
+    """Refuse what is no table of numbers.
+
+    Raises
+    ------
+    ValueError
+    """
+    if getattr(X, "ndim", None) != 2:
+        shape = getattr(X, "ndim", None)
+        raise ValueError(f"X must be a 2-D dask array or a data frame, got {type(X).__name__} with ndim={shape}")
+    if not hasattr(X, "dtypes"):
+        return
+    for column, dtype in X.dtypes.items():
+        if dtype.kind not in "buif":
+            raise ValueError(
+                f"X: column {column!r} is of dtype {dtype}, not of numbers: encode categories before, for example by "
+                "dask.dataframe.get_dummies"
+            )
 
 
 def _aligned(values, name, X):
@@ -110,32 +143,33 @@ def _aligned(values, name, X):
     return da.from_array(values, chunks=(X.chunks[0], *values.shape[1:]))
 
 
-def map_rows(function, X, example):
-    """``function`` of the rows of each partition, as a dask array with the partitions of X.
-
-    Parameters
-    ----------
-    function : callable
-        From rows to an array with as many.
-    X : dask array or data frame
-    example : ndarray
-        What it returns for some rows.
-
-    Returns
-    -------
-    dask.array.Array
-    """
-    delayed, parts = _dask().delayed, _row_parts(X, "X", None)
+def map_rows(function, X):
+    """See `_parts.map_distributed`; the example of its results is what it returns for a row of zeros."""
+    delayed, parts, example = _dask().delayed, _row_parts(X, "X", None), function(_row_like(X))[:0]
     import dask.array as da
 
     sizes = X.chunks[0] if hasattr(X, "chunks") else [np.nan] * len(parts)
-    carried = delayed(_Carried(function), pure=False)
-    blocks = [
-        da.from_delayed(delayed(_apply, pure=False)(carried, part), (size, *example.shape[1:]), dtype=example.dtype)
-        for part, size in zip(parts, sizes, strict=True)
+    carried, shape = delayed(_Carried(function), pure=False), example.shape[1:]
+    blocks = [delayed(_apply, pure=False)(carried, index, part, example) for index, part in enumerate(parts)]
+    arrays = [
+        da.from_delayed(block, (size, *shape), dtype=example.dtype) for block, size in zip(blocks, sizes, strict=True)
     ]
-    return da.concatenate(blocks, allow_unknown_chunksizes=True)
+    return da.concatenate(arrays, allow_unknown_chunksizes=True)
 
 
-def _apply(carried, rows):
-    return carried.function(rows)
+def _row_like(X):
+    """A row of zeros of the kind that the partitions of X have."""
+    if hasattr(X, "dtypes"):
+        import pandas as pd
+
+        return pd.DataFrame(np.zeros((1, len(X.columns))), columns=list(X.columns))
+    if np.isnan(X.shape[1]):
+        raise ValueError("X must have a known number of columns: call compute_chunk_sizes() before")
+    return np.zeros((1, X.shape[1]))
+
+
+def _apply(carried, index, rows, example):
+    if not rows.shape[0]:
+        return example
+    with named(Partitions.noun, index):
+        return carried.function(rows)

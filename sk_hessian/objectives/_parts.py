@@ -7,6 +7,7 @@ its rows where a sketch is drawn. To add a source of parts, fill in `Parts`; `Bl
 
 import operator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -45,6 +46,30 @@ class Parts:
             None where every result was.
         """
         raise NotImplementedError
+
+    def number(self, function, combine, finish):
+        """``finish`` of the result of `fold`, a float; lazy where the parts are.
+
+        Parameters
+        ----------
+        function, combine : callable
+            As of `fold`.
+        finish : callable
+
+        Returns
+        -------
+        float or dask.array.Array of shape ()
+        """
+        return finish(self.fold(function, combine))
+
+
+@contextmanager
+def named(noun, index):
+    """Say in an error of the block which part it is of."""
+    try:
+        yield
+    except (ValueError, TypeError) as error:
+        raise type(error)(f"{noun} {index}: {error}") from error
 
 
 def combined(combine, a, b):
@@ -133,6 +158,24 @@ class Sliced(Blocks):
 def is_distributed(X):
     """Whether X is a dask collection."""
     return hasattr(X, "__dask_graph__") and hasattr(X, "to_delayed")
+
+
+def map_distributed(function, X):
+    """``function`` of the rows of each partition of a dask collection X, as a lazy dask array.
+
+    Parameters
+    ----------
+    function : callable
+        From rows, as X has them, to an array with as many.
+    X : dask array or data frame
+
+    Returns
+    -------
+    dask.array.Array
+    """
+    from sk_hessian.objectives._dask import map_rows
+
+    return map_rows(function, X)
 
 
 def parts_of(X, y=None, sample_weight=None, offset=None):
@@ -242,7 +285,7 @@ class Scan:
         if self.head[0].shape[1:] != other.head[0].shape[1:]:
             raise ValueError(f"y: {noun}s {mine} and {others} do not have the same number of columns")
         first = self if mine < others else other
-        *targets, keeps = summary(*(np.concatenate(pair) for pair in zip(self.targets, other.targets, strict=True)))
+        *targets, keeps = _summary_of_both(self.targets, other.targets)
         return Scan(
             self.sizes | other.sizes,
             self.n_features,
@@ -255,6 +298,34 @@ class Scan:
             self.keeps_targets and other.keeps_targets and keeps,
             first.head,
         )
+
+
+@dataclass(frozen=True)
+class Tally:
+    """What the rows of some parts add to a score.
+
+    Attributes
+    ----------
+    sums : ndarray
+    targets : tuple of ndarray
+        A few targets and weights that stand for all, see `summary`.
+    """
+
+    sums: np.ndarray
+    targets: tuple
+
+    @classmethod
+    def of(cls, sums, y, weight):
+        """That of the rows with these targets and weights."""
+        return cls(sums, summary(y, weight)[:2])
+
+    def merged(self, other):
+        """That of the rows of both."""
+        return Tally(self.sums + other.sums, _summary_of_both(self.targets, other.targets)[:2])
+
+
+def _summary_of_both(a, b):
+    return summary(*(np.concatenate(pair) for pair in zip(a, b, strict=True)))
 
 
 def summary(y, weight):

@@ -207,17 +207,45 @@ class Loss:
         ValueError
             Where the best constant's deviance overflows.
         """
+        sums = self.deviance_sums(y, raw, weight)
+        with np.errstate(over="ignore", invalid="ignore"):
+            null = self.null_deviance(y, weight, offset)
+        return self._share(sums, null, weight.sum() * self.resolution(y, weight, offset))
+
+    def deviance_sums(self, y, raw, weight):
+        """Weighted sums of the deviance of raw predictions, of the saturated loss and of its size, shape (3,)."""
         saturated = self.saturated(y)
         with np.errstate(over="ignore", invalid="ignore"):
-            model = weight @ (self.value(y, raw) - saturated)
-            null = self.null_deviance(y, weight, offset)
+            deviance = self.value(y, raw) - saturated
+        return np.array([weight @ deviance, weight @ saturated, weight @ np.abs(saturated)])
+
+    def explained_of_sums(self, sums, y, weight):
+        """See `explained`, from `deviance_sums` of all rows and a few targets that stand for them.
+
+        Parameters
+        ----------
+        sums : ndarray of shape (3,)
+        y, weight : ndarray
+            All distinct targets; or some of the same mean, mean square and range, which is enough where the loss is
+            a polynomial of y of degree two at the most.
+
+        Returns
+        -------
+        float
+        """
+        with np.errstate(over="ignore", invalid="ignore"):
+            null = self.null_deviance(y, weight) + weight @ self.saturated(y) - sums[1]
+        return self._share(sums, null, weight.sum() * self.resolution(y, weight))
+
+    @staticmethod
+    def _share(sums, null, resolution):
+        """The share of the constant's deviance that is explained, and what rounding leaves of it where that is none."""
         if not np.isfinite(null):
             raise ValueError("y or offset is so large that the deviance of the best constant overflows")
-        rounding = _SUM_ROUNDINGS * (np.finfo(float).eps * (weight @ np.abs(saturated)))
-        rounding += _SUM_ROUNDINGS * weight.sum() * self.resolution(y, weight, offset)
+        rounding = _SUM_ROUNDINGS * (np.finfo(float).eps * sums[2] + resolution)
         if null <= rounding:
-            return float(model <= rounding)
-        return float(1 - model / null)
+            return float(sums[0] <= rounding)
+        return float(1 - sums[0] / null)
 
     def null_deviance(self, y, weight, offset=None):
         """The weighted loss of the best constant, beside an offset, above the saturated one."""
