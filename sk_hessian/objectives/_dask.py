@@ -34,6 +34,7 @@ class Partitions(Parts):
     noun = "partition"
 
     def __init__(self, X, y, sample_weight=None):
+        _dask()
         columns = [_row_parts(X, "X", None)]
         for name, values in (("y", y), ("sample_weight", sample_weight)):
             if values is not None:
@@ -45,7 +46,21 @@ class Partitions(Parts):
 
     def fold(self, function, combine):
         """See `Parts.fold`; one round."""
-        return self.lazily(function, combine).compute()
+        try:
+            return self.lazily(function, combine).compute()
+        except Exception as error:
+            # an error of a worker that is gone says so itself
+            if self.noun not in str(error) and not type(error).__module__.startswith("distributed"):
+                self._name_failure()
+            raise
+
+    def _name_failure(self):
+        """Raise an error that names the first partition that cannot be computed, if one cannot."""
+        for index, part in enumerate(self.partitions):
+            try:
+                _dask().delayed(_arrive, pure=False)(part).compute()
+            except Exception as error:
+                raise RuntimeError(f"{self.noun} {index} could not be computed: {error!r}") from error
 
     def number(self, function, combine, finish):
         """See `Parts.number`: a 0-d dask array."""
@@ -75,6 +90,10 @@ class _Carried:
 
 def _call(carried, index, part, common):
     return carried.function(index, tuple(part), *common)
+
+
+def _arrive(part):
+    """Nothing, of a part that could be computed."""
 
 
 def _call_finish(carried, total):
@@ -115,9 +134,11 @@ def _check_table(X):
     ValueError
     """
     if getattr(X, "ndim", None) != 2:
-        shape = getattr(X, "ndim", None)
-        raise ValueError(f"X must be a 2-D dask array or a data frame, got {type(X).__name__} with ndim={shape}")
+        ndim = getattr(X, "ndim", None)
+        raise ValueError(f"X must be a 2-D dask array or a data frame, got {type(X).__name__} with ndim={ndim}")
     if not hasattr(X, "dtypes"):
+        if np.isnan(X.shape[1]):
+            raise ValueError("X must have a known number of columns: call X.compute_chunk_sizes() before")
         return
     for column, dtype in X.dtypes.items():
         if dtype.kind not in "buif":
@@ -131,16 +152,24 @@ def _aligned(values, name, X):
     """``values`` as a collection with the partitions of X."""
     known = hasattr(X, "chunks") and not np.isnan(X.chunks[0]).any()
     if is_distributed(values):
-        same = not hasattr(values, "chunks") or not known or values.chunks[0] == X.chunks[0]
-        return values if same or np.isnan(values.chunks[0]).any() else values.rechunk({0: X.chunks[0]})
+        if not (known and hasattr(values, "chunks")) or np.isnan(values.chunks[0]).any():
+            return values
+        _check_length(len(values), name, X)
+        return values.rechunk({0: X.chunks[0]})
     if not known:
         raise ValueError(f"{name} must be a dask collection with the partitions of X, whose sizes are not known")
     import dask.array as da
 
     values = np.asarray(values)
-    if len(values) != sum(X.chunks[0]):
-        raise ValueError(f"{name} has {len(values)} rows, but X has {sum(X.chunks[0])}")
+    if values.ndim == 0:
+        raise ValueError(f"{name} must have an entry for each row of X, got {values}")
+    _check_length(len(values), name, X)
     return da.from_array(values, chunks=(X.chunks[0], *values.shape[1:]))
+
+
+def _check_length(length, name, X):
+    if length != sum(X.chunks[0]):
+        raise ValueError(f"{name} has {length} rows, but X has {sum(X.chunks[0])}")
 
 
 def map_rows(function, X):
@@ -163,8 +192,6 @@ def _row_like(X):
         import pandas as pd
 
         return pd.DataFrame(np.zeros((1, len(X.columns))), columns=list(X.columns))
-    if np.isnan(X.shape[1]):
-        raise ValueError("X must have a known number of columns: call compute_chunk_sizes() before")
     return np.zeros((1, X.shape[1]))
 
 

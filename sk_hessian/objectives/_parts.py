@@ -9,6 +9,7 @@ import operator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -203,6 +204,8 @@ def parts_of(X, y=None, sample_weight=None, offset=None):
         return None
     if offset is not None:
         raise ValueError("offset must be None for rows in parts; of a Poisson model use y / exposure, weighted by it")
+    if y is None and not isinstance(X, Parts):
+        raise ValueError("y must be passed with X: this estimator requires y to be passed, but the target y is None")
     if is_dask:
         from sk_hessian.objectives._dask import Partitions
 
@@ -420,8 +423,13 @@ class PartedRows(BaseRows):
 
     def take(self, rows):
         """Some rows, by ascending numbers, in memory."""
+        return self._take(lambda: rows)
+
+    def _take(self, numbers):
+        """The rows with the ``numbers()``, which each part finds anew: a function is less to send than they are."""
 
         def taken(part, start):
+            rows = numbers()
             first, last = np.searchsorted(rows, [start, start + part.n_rows])
             return {start: part.take(rows[first:last] - start)} if first < last else None
 
@@ -441,9 +449,12 @@ class PartedRows(BaseRows):
         """
         if self.is_sparse or self._weights_vary or "_unit_sample" in vars(self):
             return
+
+        def numbers():
+            return np.union1d(self._sampled(), self._stratified(size, seed))
+
+        rows, numbers = self._take(numbers), numbers()
         sample, drawn = self._sampled(), self._stratified(size, seed)
-        numbers = np.union1d(sample, drawn)
-        rows = self.take(numbers)
         self._unit_sample = rows.take(np.searchsorted(numbers, sample))
         self._foreseen = rows.take(np.searchsorted(numbers, drawn))
 
@@ -455,7 +466,7 @@ class PartedRows(BaseRows):
         """See `Rows.draw`; the same rows as if all were in memory."""
         foreseen, self._foreseen = self._foreseen, None
         if not rare.size and not self._weights_vary:
-            rows = self.take(self._stratified(size, seed)) if foreseen is None else foreseen
+            rows = self._take(partial(self._stratified, size, seed)) if foreseen is None else foreseen
             return rows, np.full(rows.n_rows, size / self.n_rows)
         total_norm = self._fold(lambda part, start: part.weighted_norms(columns, rare).sum(), operator.add)
         total_weight = self.total_weight
