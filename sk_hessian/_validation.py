@@ -475,7 +475,7 @@ def score_parts(parts, sums, finish):
     def score(total):
         if total is None:
             raise ValueError(f"X has no rows: every {noun} is empty, or has weights of zero only")
-        return finish(total.sums, *total.targets)
+        return float(finish(total.sums, *total.targets))
 
     return parts.number(tally, Tally.merged, score)
 

@@ -448,6 +448,9 @@ def test_offsets_are_refused_by_name(rng):
             call()
     model = PoissonRegressor().fit(X, y, offset=np.full(len(y), 0.5))
     with pytest.warns(UserWarning, match="was fitted with an offset") as caught:
+        model.predict(X)
+    assert caught[0].filename == __file__
+    with pytest.warns(UserWarning, match="was fitted with an offset") as caught:
         lazy = model.predict(dX)
     assert len(caught) == 1
     np.testing.assert_allclose(lazy.compute(), np.exp(X @ model.coef_ + model.intercept_))

@@ -31,18 +31,18 @@ _PARTITION_ROWS = 25_000
 
 
 def main():
-    options = arguments()
-    if options.address:
-        print(json.dumps(fit(options)))
+    given = arguments()
+    if given.address:
+        print(json.dumps(fit(given)))
         return
     print(f"logistic regression, {_COLUMNS} columns, partitions of {_PARTITION_ROWS:,} rows")
     print("workers        rows  rounds  passes  seconds   out kB  back kB  sketch kB  graph kB  client MiB  status")
-    for workers in options.workers:
+    for workers in given.workers:
         with LocalCluster(
             workers, threads_per_worker=1, dashboard_address=None, silence_logs=logging.CRITICAL
         ) as cluster:
-            for rows in options.rows:
-                show(workers, rows, child(cluster.scheduler_address, rows, options.recompute))
+            for rows in given.rows:
+                show(workers, rows, child(cluster.scheduler_address, rows, given.recompute))
 
 
 def arguments():
