@@ -4,7 +4,8 @@ import numpy as np
 from sklearn.base import RegressorMixin
 
 from sk_hessian import _validation
-from sk_hessian._base import OffsetModel, by_rows
+from sk_hessian._base import by_rows
+from sk_hessian.linear_model._linear_model import OffsetModel
 from sk_hessian.objectives import TweedieLoss
 
 
@@ -15,12 +16,17 @@ class _TweedieModel(RegressorMixin, OffsetModel):
         _validation.check_number(self, "alpha", 0)
 
     def _loss(self):
+        """The loss of a prediction."""
         raise NotImplementedError
 
+    def _training_loss(self, y, weight):
+        """The loss of a fit to checked targets."""
+        return self._loss()
+
     def _encode(self, y, weight, reset):
-        loss, y = self._loss(), y.astype(float, copy=False)
-        _validation.check_range(loss, y, type(self).__name__)
-        return y, weight, loss
+        y = y.astype(float, copy=False)
+        _validation.check_range(self._loss(), y, type(self).__name__)
+        return y, weight, self._training_loss(y, weight)
 
     _penalty_grows = True
 
@@ -47,7 +53,7 @@ class _TweedieModel(RegressorMixin, OffsetModel):
             Without an offset where the fit had one.
         """
         raw = self._raw_prediction(X, offset)
-        return self._loss().inverse_link(raw)
+        return self._loss().inverse_link(raw[:, None])[:, 0]
 
     def score(self, X, y=None, sample_weight=None, offset=None):
         """`d2_score`.

@@ -4,7 +4,8 @@ import numpy as np
 from sklearn.utils import check_array
 
 from sk_hessian import _validation
-from sk_hessian._base import LinearModel, Regressor, by_rows
+from sk_hessian._base import Regressor, by_rows
+from sk_hessian.linear_model._linear_model import LinearModel
 from sk_hessian.objectives import parts_of
 
 
@@ -100,6 +101,9 @@ class HuberRegressor(Regressor, LinearModel):
     def _unpack(self, objective, coef, intercept, constants):
         super()._unpack(objective, coef, intercept, constants)
         self.scale_ = max(float(np.exp(constants[0])), objective.loss.floor)
+
+    def _fitted_constants(self):
+        return [np.log(self.scale_)]
 
     def _fit(self, X, y, sample_weight, task):
         vars(self).pop("outliers_", None)

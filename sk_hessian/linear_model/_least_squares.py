@@ -4,7 +4,8 @@ import numpy as np
 from sklearn.base import MultiOutputMixin
 
 from sk_hessian import _validation
-from sk_hessian._base import LinearModel, Regressor, by_rows
+from sk_hessian._base import Regressor, by_rows
+from sk_hessian.linear_model._linear_model import LinearModel
 from sk_hessian.objectives import SquaredLoss
 
 
