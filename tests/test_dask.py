@@ -10,7 +10,15 @@ import pandas as pd
 import pytest
 import scipy.sparse as sp
 
-from sk_hessian.linear_model import HuberRegressor, LinearRegression, LogisticRegression, PoissonRegressor, Ridge
+from sk_hessian.linear_model import (
+    HuberRegressor,
+    LinearRegression,
+    LogisticRegression,
+    NegativeBinomialRegressor,
+    PoissonRegressor,
+    Ridge,
+    TweedieRegressor,
+)
 from sk_hessian.neural_network import MLPClassifier, MLPRegressor
 from sk_hessian.objectives import Blocks
 from tests.estimators import ESTIMATORS, distance, raw_table, target
@@ -113,6 +121,28 @@ def test_d2_of_all_partitions(name, rng):
     dX, dy, dweight = chunked(X, y, weight)
     model = ESTIMATORS[name].fit(X, y)
     assert float(model.d2_score(dX, dy, dweight)) == pytest.approx(model.d2_score(X, y, weight), rel=0, abs=1e-12)
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        NegativeBinomialRegressor(theta=2.0),
+        NegativeBinomialRegressor(),
+        PoissonRegressor(),
+        TweedieRegressor(power=1.9),
+        TweedieRegressor(link="log"),
+    ],
+    ids=repr,
+)
+def test_d2_of_more_counts_than_are_kept(model, rng):
+    """More than a thousand different targets: a few that stand for them tell the null deviance all the same."""
+    X = rng.normal(size=(6000, 2))
+    y = 1000 * rng.poisson(np.exp(0.5 * X[:, 0] + 1)) + rng.integers(0, 1000, size=len(X))
+    model.fit(X, y)
+    assert len(np.unique(y)) > 3000
+    assert float(model.score(*chunked(X, y, size=1000))) == pytest.approx(model.score(X, y), rel=0, abs=1e-11)
+    parted = type(model)(**model.get_params()).set_params(tol=1e-8).fit(*chunked(X, y, size=1000))
+    np.testing.assert_allclose(parted.coef_, model.set_params(tol=1e-8).fit(X, y).coef_, rtol=1e-7)
 
 
 def test_scores_of_blocks_are_numbers(rng):

@@ -231,11 +231,15 @@ class Loss:
         return self._share(sums, null, weight.sum() * self.resolution(y, weight, offset))
 
     def deviance_sums(self, y, raw, weight):
-        """Weighted sums of the deviance of raw predictions, of the saturated loss and of its size, shape (3,)."""
+        """Weighted sums of raw predictions' deviance, of the saturated loss less `terms_of_y`, and of its size."""
         saturated = self.saturated(y)
         with np.errstate(over="ignore", invalid="ignore"):
             deviance = self.value(y, raw) - saturated
-        return np.array([weight @ deviance, weight @ saturated, weight @ np.abs(saturated)])
+        return np.array([weight @ deviance, weight @ (saturated - self.terms_of_y(y)), weight @ np.abs(saturated)])
+
+    def terms_of_y(self, y):
+        """What every value has in common and is no polynomial of y of degree two at the most, shape (n,)."""
+        return np.zeros(len(y))
 
     def explained_of_sums(self, sums, y, weight):
         """See `explained`, from `deviance_sums` of all rows and a few targets that stand for them.
@@ -244,15 +248,15 @@ class Loss:
         ----------
         sums : ndarray of shape (3,)
         y, weight : ndarray
-            All distinct targets; or some of the same mean, mean square and range, which is enough where the loss is
-            a polynomial of y of degree two at the most.
+            All distinct targets; or some of the same mean, mean square and range, which is enough: but for
+            `terms_of_y` every loss of such targets is a polynomial of degree two at the most.
 
         Returns
         -------
         float
         """
         with np.errstate(over="ignore", invalid="ignore"):
-            null = self.null_deviance(y, weight) + weight @ self.saturated(y) - sums[1]
+            null = self.null_deviance(y, weight) + weight @ (self.saturated(y) - self.terms_of_y(y)) - sums[1]
         return self._share(sums, null, weight.sum() * self.resolution(y, weight))
 
     @staticmethod
@@ -1063,6 +1067,10 @@ class NegativeBinomialLoss(Loss):
             return y - xlogy(y, y)
         raw = np.log(np.where(y > 0, y, 1.0))[:, None]
         return np.where(y > 0, self.value(y, raw), 0.0)
+
+    def terms_of_y(self, y):
+        """See `Loss.terms_of_y`: with theta given, what is left of the value at any mean is linear in y."""
+        return self.value(y, np.zeros((len(y), 1)))
 
     def log_likelihood(self, y, raw, dispersion=1.0):
         """See `Loss.log_likelihood`."""
