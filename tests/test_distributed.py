@@ -11,7 +11,7 @@ from sklearn.model_selection import GridSearchCV
 
 from sk_hessian.linear_model import LogisticRegression, PoissonRegressor, Ridge
 
-pytest.importorskip("dask")
+dask = pytest.importorskip("dask")
 distributed = pytest.importorskip("distributed")
 da = pytest.importorskip("dask.array")
 
@@ -19,7 +19,8 @@ da = pytest.importorskip("dask.array")
 @pytest.fixture(scope="module")
 def cluster():
     options = {"n_workers": 2, "threads_per_worker": 1, "processes": True, "dashboard_address": None}
-    with distributed.LocalCluster(**options) as running:
+    # a busy machine takes its time to start processes
+    with dask.config.set({"distributed.comm.timeouts.connect": "120s"}), distributed.LocalCluster(**options) as running:
         yield running
 
 
