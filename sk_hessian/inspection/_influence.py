@@ -180,6 +180,7 @@ def influence(
         raise ValueError("offset_test needs X_test and y_test")
     fitted = Fitted(estimator, X, y, sample_weight, offset=offset)
     rows_in_memory(fitted.objective)
+    fitted.require_sum_over_rows("influence")
     loss = fitted.loss
     if loss.has_dispersion and loss.n_outputs > 1:
         raise ValueError(f"y has {loss.n_outputs} targets, each with a variance of its own: fit and pass one at a time")
@@ -210,7 +211,7 @@ class _Rows:
     def __init__(self, fitted, kind, test):
         self.fitted, self.kind = fitted, kind
         self.objective, self.loss, self.theta = fitted.objective, fitted.loss, fitted.theta
-        self.factor = fitted.exact_factor(kind)
+        self.factor = fitted.factor(kind)
         self.root = fitted.conventional(self.factor)
         self.test = None if test is None else self._test_derivatives(test)
         self.spread = None if self.loss.has_likelihood else self._gradient_spread()

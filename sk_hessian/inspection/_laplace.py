@@ -393,6 +393,7 @@ def _check_model(fitted):
         raise ValueError("X must be in memory, an array, a data frame or a sparse matrix: a posterior needs its rows")
     if isinstance(fitted.loss, HuberLoss):
         raise ValueError("Huber's loss has no likelihood, so that there is no posterior: use squared errors")
+    fitted.require_sum_over_rows("laplace")
     if fitted.loss.n_constants:
         raise ValueError(
             f"this {fitted.name} estimates {', '.join(fitted.loss.constant_names)} along, which has no prior: give it"

@@ -159,6 +159,7 @@ def leave_one_out(estimator, X, y, *, sample_weight=None, offset=None, scoring=N
         raise ValueError(f"refit_above must be a number from 0 to 1 or None, got {refit_above!r}")
     fit_data = {} if offset is None else {"offset": offset}
     fitted = Fitted(estimator, X, y, sample_weight, **fit_data)
+    fitted.require_sum_over_rows("leave_one_out")
     fitted.require_optimum("leave_one_out")
     held_out = _HeldOut(fitted, sample_weight)
     kept, own = held_out.kept, held_out.raw_without_each(refit_above)
@@ -218,6 +219,7 @@ def leave_one_out_path(estimator, X, y, alphas, *, sample_weight=None, offset=No
     if not hasattr(estimator, parameter):
         raise ValueError(f"{type(estimator).__name__} has no penalty whose strength could vary: use Ridge")
     alphas = _checked_strengths(alphas, parameter)
+    Fitted(estimator, X, y, sample_weight, offset=offset).require_sum_over_rows("leave_one_out_path")
     path = _Path(estimator, parameter, X, y, sample_weight, {"offset": offset})
     losses, scores = path.in_one_go(alphas) if path.is_exact(alphas) else path.one_by_one(alphas)
     return LeaveOneOutPath(parameter, alphas, losses, scores)
@@ -287,7 +289,7 @@ class _HeldOut:
     def raw_without_each(self, refit_above=None):
         """Raw predictions of each row without it, shape (n, m)."""
         fitted, k = self.fitted, self.loss.n_outputs
-        factor = fitted.exact_factor("observed")
+        factor = fitted.factor("observed")
         theta = _polished(self.objective, fitted.theta, factor)
 
         def terms(terms):
@@ -426,7 +428,7 @@ class _Path:
         objective = fitted.objective
         # the null model, whose penalty is zero for every strength
         fitted.theta = objective.start()
-        factor = fitted.exact_factor("observed")
+        factor = fitted.factor("observed")
         shares, Q = eigh(factor.inner.congruence(objective.penalty_within(factor)), driver="evd")
         inverse = _inverse_bends(shares[:, None], alphas / typical)
         moves = -inverse * (Q.T @ factor.transpose(fitted.gradient))[:, None]

@@ -70,6 +70,9 @@ class MeanLossObjective(Objective):
 
     fit_intercept = True
 
+    #: whether each row has its own term beside the penalty; not where a prior is of all rows at once
+    is_sum_over_rows = True
+
     #: whether posteriors are also of the biases of hidden layers, which have no penalty; else they stay as they are
     integrates_hidden_biases = True
 
