@@ -27,6 +27,8 @@ class Fitted:
     ----------
     objective : sk_hessian.objectives.Objective
     theta : ndarray of shape (n_parameters,)
+    total_weight : float
+        Sum of the weights, times which the objective is a sum over the rows.
 
     Raises
     ------
@@ -44,6 +46,7 @@ class Fitted:
         for name in fit_data.keys() - signature(estimator.fitted_objective).parameters:
             raise TypeError(f"{name} is not taken by {self.name}: leave it out")
         self.objective, self.theta = estimator.fitted_objective(X, y, sample_weight, **fit_data)
+        self.total_weight = self.objective.total_weight
 
     @property
     def name(self):

@@ -86,6 +86,7 @@ class MeanLossObjective(Objective):
     _keeping = None
 
     def __init__(self, X, y, loss, sample_weight, feature_names, offset=None):
+        self._is_relative = _is_extreme(sample_weight)
         self.rows = X if isinstance(X, BaseRows) else _rows(X, y, sample_weight, offset)
         self.loss = loss
         self.n_rows, self.n_features = self.rows.n_rows, self.rows.n_features
@@ -100,7 +101,19 @@ class MeanLossObjective(Objective):
 
     @property
     def total_weight(self):
-        """Sum of the weights: the objective times it is a sum over rows."""
+        """Sum of the weights: the objective times it is a sum over rows.
+
+        Raises
+        ------
+        ValueError
+            For weights so large or small that their squares would overflow: the objective, a mean, then has them
+            relative to the largest.
+        """
+        if self._is_relative:
+            raise ValueError(
+                f"sample_weight: the largest weight is beyond {_EXTREME:g} or below {1 / _EXTREME:g}. The fit, a mean, "
+                "stands that, but sums over the rows do not: divide the weights by a constant"
+            )
         return self._total
 
     # -- what a subclass says -------------------------------------------------------------------------------------
@@ -481,9 +494,13 @@ class MeanLossObjective(Objective):
         return f"x{feature}" if self.feature_names is None else str(self.feature_names[feature])
 
 
+def _is_extreme(weight):
+    return weight is not None and not 1 / _EXTREME < np.max(weight) < _EXTREME
+
+
 def _rows(X, y, sample_weight, offset):
     X, y = as_rows(X), np.asarray(y)
     weight = np.ones(X.shape[0]) if sample_weight is None else np.asarray(sample_weight, dtype=float)
-    if not 1 / _EXTREME < weight.max() < _EXTREME:
+    if _is_extreme(weight):
         weight = weight / weight.max()
     return Rows(X, y, weight, None if offset is None else np.asarray(offset, dtype=float).reshape(len(y), -1))
