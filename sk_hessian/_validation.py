@@ -237,7 +237,7 @@ def check_classes(y, weight, class_weight, known=None):
     """
     classes, index = _classes(y) if known is None else (known, index_of(y, known))
     if len(classes) < 2:
-        raise ValueError(f"y has only one class, {classes[0]!r}: a classifier needs at least two classes")
+        raise ValueError(f"y has only one class, {classes.tolist()[0]!r}: a classifier needs at least two classes")
     if isinstance(class_weight, str) and class_weight == "balanced":
         # a row of weight two counts as two rows here too
         weight = weight * weight.sum() / (len(classes) * np.bincount(index, weights=weight)[index])

@@ -100,9 +100,11 @@ class Fitted:
         """
         factor = self.objective.curvature_factor(self.theta, curvature or self.objective.curvature)
         if factor.inner.is_floored:
+            edge = self.objective.remarks(self.theta)
             raise ValueError(
                 f"the Hessian of this {self.name} is singular to working precision: some combination of parameters is "
                 "not determined by these rows; look at inspection.flat_directions, or add a penalty"
+                + "".join(f". {remark}" for remark in edge)
             )
         return factor
 

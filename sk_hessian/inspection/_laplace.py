@@ -396,7 +396,8 @@ def _check_model(fitted):
     fitted.require_sum_over_rows("laplace")
     if fitted.loss.n_constants:
         raise ValueError(
-            f"this {fitted.name} estimates {', '.join(fitted.loss.constant_names)} along, which has no prior: give it"
+            f"this {fitted.name} estimates {', '.join(fitted.loss.constant_names)} along, which has no prior: give it "
+            "to the estimator"
         )
     if not fitted.objective.penalties.any():
         raise ValueError(

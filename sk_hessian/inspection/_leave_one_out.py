@@ -25,6 +25,9 @@ _MOST_PULL = 1.0
 #: Newton steps at the end of a fit; the second one takes back the rounding of an ill-conditioned first
 _POLISHING_STEPS = 2
 
+#: why a class of one row is refused
+_ONE_ROW = "one row, without which nothing can be fitted to it: drop the row, or merge the class"
+
 
 @dataclass(frozen=True, repr=False)
 class LeaveOneOut:
@@ -277,14 +280,13 @@ class _HeldOut:
         classes = self.fitted.estimator.classes_.tolist()
         if self.loss.n_outputs == 1 or isinstance(self.loss, SoftmaxCrossEntropy):
             counts = np.bincount(self.y.astype(np.intp), minlength=len(classes))
-            rare = [f"the class {classes[i]!r} has" for i in np.flatnonzero(counts == 1)]
+            names = [f"the class {name!r}" for name in classes]
         else:
             counts = np.minimum(self.y.sum(axis=0), (1 - self.y).sum(axis=0))
-            rare = [f"a value of label {i} has" for i in np.flatnonzero(counts == 1)]
-        if rare:
-            raise ValueError(
-                f"y: {rare[0]} one row, without which nothing can be fitted to it: drop the row, or merge the class"
-            )
+            names = [f"a value of label {i}" for i in range(len(counts))]
+        for count, text in ((0, "no row: these are not the rows of the fit"), (1, _ONE_ROW)):
+            if (counts == count).any():
+                raise ValueError(f"y: {names[np.argmax(counts == count)]} has {text}")
 
     def raw_without_each(self, refit_above=None):
         """Raw predictions of each row without it, shape (n, m)."""
@@ -405,13 +407,13 @@ class _Path:
         losses, scores, theta = np.empty(len(alphas)), np.empty(len(alphas)), None
         for i in np.argsort(alphas if self.parameter == "C" else -alphas, kind="stable"):
             fitted = self.at(alphas[i])
+            held_out = _HeldOut(fitted, self.sample_weight)
             with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
                 start = fitted.theta if theta is None else theta
                 result = minimize(fitted.objective, start, tol=self.estimator.tol)
             if result.status != "optimal":
                 raise ValueError(f"alphas: {self.parameter}={alphas[i]:.6g} has no optimum: {result.message}")
             theta = fitted.theta = result.x
-            held_out = _HeldOut(fitted, self.sample_weight)
             raw = held_out.raw_without_each()
             losses[i], scores[i] = held_out.loss_of(raw), held_out.score(raw)
         return losses, scores

@@ -107,5 +107,5 @@ def test_weights_whose_squares_overflow_are_refused(size, rng):
     y, weight = target("Ridge", X, rng), np.full(len(X), size)
     model = ESTIMATORS["LinearRegression"].fit(X, y, weight)
     np.testing.assert_allclose(model.coef_, ESTIMATORS["LinearRegression"].fit(X, y).coef_, rtol=1e-6)
-    with pytest.raises(ValueError, match="sample_weight: the largest weight is beyond 1e.100 or below 1e-100"):
+    with pytest.raises(ValueError, match=r"sample_weight: the largest weight is beyond 1e\+100 or below 1e-100"):
         Fitted(model, X, y, weight)
