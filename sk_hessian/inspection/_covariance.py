@@ -93,7 +93,11 @@ class Curvature:
         return n_groups / (n_groups - 1) * (n - 1) / (n - df)
 
     def _unseen(self):
-        """The inverse of the penalty along penalised directions of the coefficients in which the rows do not differ."""
+        """The inverse of the penalty along penalised directions of the coefficients in which the rows do not differ.
+
+        The root leaves them out, with what neither rows nor penalty determine. (`laplace` takes `identified`
+        coordinates instead, which have them all, and which do not have the loss's own parameters.)
+        """
         objective, columns, k = self.objective, self.factor.columns, self.loss.n_outputs
         covariance = np.zeros((len(self.root),) * 2)
         if columns.basis is None:

@@ -6,6 +6,7 @@ import numpy as np
 from scipy.linalg import eigh
 
 from sk_hessian.inspection._fitted import Fitted
+from sk_hessian.inspection._likelihood import pearson_dispersion
 from sk_hessian.inspection._removal import Removal, kept_rows, rows_in_memory, spread
 
 #: rows that a printed table lists
@@ -271,18 +272,11 @@ class _Rows:
         if not self.loss.has_dispersion:
             return 1.0, np.ones(len(chi))
         weight, total = self.objective.rows.weight, chi.sum()
-        freedom = weight.sum() - n_effective
-        if freedom <= _LEAST_FREEDOM * weight.sum():
-            raise ValueError(
-                f"the rows leave no degree of freedom to estimate the dispersion: their weights sum to "
-                f"{weight.sum():.6g}, and the effective parameters are {n_effective:.6g}; drop columns or add a penalty"
-            )
-        if total <= 2 * weight.sum() * self.objective.resolution:
-            raise ValueError("the fit is perfect: residuals that are rounding have no influence to tell")
-        dispersion = total / freedom
+        least = 2 * self.objective.resolution * weight.sum()
+        dispersion = pearson_dispersion("influence", total, weight.sum(), n_effective, least)
         if not self.loss.quadratic or np.any(self.objective.penalty):
             return dispersion, np.full(len(chi), dispersion)
-        left = freedom - weight
+        left = weight.sum() - n_effective - weight
         enough = left > _LEAST_FREEDOM * weight.sum()
         others = np.maximum(total - studentised, 0) / np.where(enough, left, 1.0)
         return dispersion, np.where(enough, others, np.nan)

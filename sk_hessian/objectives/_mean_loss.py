@@ -372,11 +372,6 @@ class MeanLossObjective(Objective):
     def _rows_of(self, X):
         return self.rows if X is None else Rows(as_rows(X), np.zeros(X.shape[0]), np.zeros(X.shape[0]))
 
-    def predictions(self, theta):
-        """Raw predictions of the rows, shape (n, k)."""
-        linearised = self._linearise(theta)
-        return self.rows.gather(lambda block, y, weight: linearised(block)[0], self._width)
-
     def identified_triangle(self, theta, kind):
         """R with R'R the Hessian in `identified` coordinates, the penalty included; upper triangular.
 

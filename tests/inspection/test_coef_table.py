@@ -670,7 +670,7 @@ def test_coefficients_that_are_not_determined_are_named(rng):
 
 def test_no_row_left_for_the_dispersion(rng):
     X = rng.normal(size=(4, 3))
-    with pytest.raises(ValueError, match="4 rows for 4 effective parameters leave none to estimate the dispersion"):
+    with pytest.raises(ValueError, match="4 observations for 4 effective parameters leave none to estimate"):
         coef_table(LinearRegression().fit(X, X[:, 0] ** 2), X, X[:, 0] ** 2)
 
 
@@ -737,7 +737,7 @@ def test_frequencies_that_sum_to_few_rows_are_pointed_out(rng):
     X, y, _, _ = data("LinearRegression", rng)
     weight = np.full(150, 0.01)
     model = fit(LinearRegression(), X, y, weight)
-    with pytest.raises(ValueError, match=r"1.5 rows \(frequencies count as rows; weights='analytic' would not\)"):
+    with pytest.raises(ValueError, match=r"1.5 observations \(frequencies count as rows; weights='analytic' would"):
         coef_table(model, X, y, sample_weight=weight)
     analytic = coef_table(model, X, y, sample_weight=weight, weights="analytic")
     np.testing.assert_allclose(analytic.std_error, coef_table(model, X, y).std_error, rtol=1e-7)

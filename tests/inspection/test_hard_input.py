@@ -202,7 +202,7 @@ REFUSED = {
         "This one: separated.*y = 0 is separated from the rest by the intercept": ("tune_alpha",),
     },
     "wide": undetermined("x")
-    | {"leave no degree of freedom": ("influence", "InfluenceDisplay")}
+    | {"leave none to estimate the dispersion": ("influence", "InfluenceDisplay")}
     | NO_PROFILE
     | NO_PENALTY
     | NO_STRENGTH,
