@@ -162,7 +162,7 @@ def hessian_accuracy(
     random_state : int, Generator or None, default=0
         For the sample, the start of L-BFGS and the random points.
     **fit_data
-        What else the fit was given for each row, such as an offset.
+        What else the fit was given for each row: ``offset``, of shape (n_samples,) or (n_samples, n_outputs).
 
     Returns
     -------

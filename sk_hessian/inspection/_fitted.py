@@ -21,7 +21,8 @@ class Fitted:
     X, y, sample_weight
         The rows that it was fitted on.
     **fit_data
-        What else the fit was given for each row, such as an offset; None is left out.
+        What else the fit was given for each row: ``offset``, of shape (n_samples,) or (n_samples, n_outputs). None is
+        left out.
 
     Attributes
     ----------

@@ -140,7 +140,7 @@ def influence(
     estimator : fitted estimator of sk_hessian
         With the verdict "optimal".
     X, y, sample_weight, offset
-        The rows of the fit.
+        The rows that it was fitted on.
     curvature : {"observed", "expected"}, optional
         Of the rows and of the Hessian. By default the second derivative itself, or its expectation for losses that are
         not convex; the two differ for links that are not canonical, such as the logarithm of `GammaRegressor`.
