@@ -119,8 +119,8 @@ def leave_one_out(estimator, X, y, *, sample_weight=None, offset=None, scoring=N
     estimator : fitted estimator of sk_hessian
         With the verdict "optimal".
     X, y, sample_weight, offset
-        The rows that it was fitted on. Leaving out a row removes all of its weight; rows of weight zero have their prediction by
-        the fit itself.
+        The rows that it was fitted on. Leaving out a row removes all of its weight; rows of weight zero have their
+        prediction by the fit itself.
     scoring : callable, optional
         ``scoring(y, predictions)``, with the predictions of `LeaveOneOut`.
     refit_above : float, optional
