@@ -1,5 +1,7 @@
 """Logistic regression, binary and softmax."""
 
+from dataclasses import replace
+
 import numpy as np
 from scipy import sparse
 from sklearn.utils.metaestimators import available_if
@@ -154,6 +156,13 @@ class LogisticRegression(Classifier, OffsetModel):
     def _fit(self, X, y, sample_weight, task, offset):
         super()._fit(X, y, sample_weight, task, offset)
         self.n_iter_ = np.array([self.n_iter_])
+
+    def _record(self, result):
+        super()._record(result)
+        verdict = self.convergence_
+        if verdict.status == "separated" and len(self.classes_) == 2:
+            advice = "Or use jeffreys=True with C=np.inf, whose estimates are finite."
+            self.convergence_ = replace(verdict, message=f"{verdict.message} {advice}")
 
     @available_if(_is_sum_over_rows)
     def partial_fit(self, X, y, classes=None, sample_weight=None, offset=None, *, forgetting=1.0):

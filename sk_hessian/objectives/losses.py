@@ -1081,6 +1081,12 @@ class NegativeBinomialLoss(Loss):
         mu, _, rest, v, _ = self._parts(raw)
         return _column((y - mu) ** 2 * rest**2 / v)
 
+    def response_moments(self, raw, variance, dispersion):
+        """See `Loss.response_moments`: log-normal, for a given theta; the noise is E mu + E mu^2 / theta."""
+        mean = np.exp(raw + variance / 2)
+        spread = mean**2 * np.expm1(variance)
+        return mean, spread, mean + (mean**2 + spread) / self.theta
+
     def unit(self, y, weight):
         """See `Loss.unit`."""
         return weight @ y / weight.sum()
