@@ -174,7 +174,7 @@ def hessian_accuracy(
     random_state : int, Generator or None, default=0
         For the sample, the start of L-BFGS and the random points.
     **fit_data
-        What else the fit was given for each row, such as an offset.
+        What else the fit was given for each row: ``offset``, of shape (n_samples,) or (n_samples, n_outputs).
 
     Returns
     -------
@@ -255,8 +255,13 @@ class _Source:
         self.units = Standardised(fitted.objective, fitted.theta)
 
     def _kinds(self):
-        one_output = isinstance(self._fitted.objective, GLMObjective) and self._fitted.loss.n_outputs == 1
-        return tuple(kind for kind in ("exact", *DEFAULT_KINDS) if not (kind == "kronecker" and one_output))
+        objective = self._fitted.objective
+        missing = set()
+        if isinstance(objective, GLMObjective) and self._fitted.loss.n_outputs == 1:
+            missing.add("kronecker")
+        if not objective.is_sum_over_rows:
+            missing.add("subsampled")
+        return tuple(kind for kind in ("exact", *DEFAULT_KINDS) if kind not in missing)
 
     def checked(self, kinds):
         """The kinds to compare; errors name those that the model has."""
@@ -315,6 +320,13 @@ class _Source:
         start = self._fitted.theta + self.units.to_theta(
             _DISTANCE * self.generator.normal(size=self._fitted.theta.size)
         )
+        with np.errstate(over="ignore", invalid="ignore"):
+            value, slope = objective.value_and_gradient(start)
+        if not (np.isfinite(value) and np.isfinite(slope).all()):
+            raise ValueError(
+                f'kind="lbfgs" has no start: {_DISTANCE} standardised units from this {self._fitted.name} '
+                f'(verdict "{self._fitted.estimator.convergence_.status}") the objective is not finite; use other kinds'
+            )
         solver = LBFGS(memory=self._memory, subsample=None, precondition="diagonal")
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
             minimize(objective, start, solver, max_iter=_MOST_ITERATIONS, callback=lambda s: points.append(s.x.copy()))

@@ -123,9 +123,23 @@ def profile_intervals(
     fitted = Fitted(estimator, X, y, sample_weight, offset=offset)
     _check_likelihood(fitted)
     fitted.require_optimum("profile_intervals")
-    unit = np.linalg.norm(fitted.root(), axis=1)
     _check_columns(fitted)
-    profiles = [_Profile(fitted, j) for j in range(len(unit))]
+    return intervals_of(fitted, fitted.factor(), level)
+
+
+def intervals_of(fitted, factor, level):
+    """The `ProfileIntervals` of a fit that has them.
+
+    Parameters
+    ----------
+    fitted : Fitted
+        At the optimum, with a likelihood and without a normal prior.
+    factor : GLMFactor
+        Of the Hessian there.
+    level : float
+    """
+    unit = np.linalg.norm(fitted.conventional(factor), axis=1)
+    profiles = [_Profile(fitted, factor, j) for j in range(len(unit))]
     quantile = np.sqrt(chi2.ppf(level, 1))
     limits = np.array([[profile.limit(-quantile), profile.limit(quantile)] for profile in profiles])
     estimate = fitted.theta
@@ -144,12 +158,14 @@ def profile_intervals(
 
 def _check_likelihood(fitted):
     """Refuse what has no likelihood to profile, or more than that."""
-    loss, objective = fitted.loss, fitted.objective
+    loss = fitted.loss
     if not loss.has_likelihood or loss.has_dispersion:
         raise ValueError(
             f"profile_intervals needs a likelihood without a dispersion to estimate, which {fitted.name} has not"
         )
-    if np.any(objective.penalty):
+    if fitted.is_reweighted:
+        raise ValueError("profile_intervals needs a likelihood, and class_weight leaves only a pseudo-likelihood")
+    if fitted.prior == "normal":
         raise ValueError("profile_intervals needs a fit without a penalty: C=np.inf, or alpha=0")
     if loss.n_outputs > 1:
         raise ValueError("profile_intervals needs one linear predictor: a model of two classes, or of one count")
@@ -168,10 +184,10 @@ class _Profile:
     u = direction t + complement w; w is fitted for each t. Curvature there is about one, whatever the columns' units.
     """
 
-    def __init__(self, fitted, index):
+    def __init__(self, fitted, factor, index):
         self._objective, self._estimate = fitted.objective, fitted.theta
         self._name = fitted.parameter_names[index]
-        self._factor = fitted.factor()
+        self._factor = factor
         row = self._factor.dense()[index]
         self._direction, self._complement = row / np.linalg.norm(row), null_space(row[None, :])
         #: held values -> (fitted w, value)

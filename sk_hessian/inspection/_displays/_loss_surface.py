@@ -29,6 +29,9 @@ _MARGIN = 1.15
 #: a run that ends farther from the fit, in half the squared norm of the Hessian as a share of the scale, is another
 _ELSEWHERE = 1e-3
 
+#: share of the objective up to which its changes are rounding
+_ROUNDING = 1e-12
+
 #: contour lines; their values are those of circles of equally spaced radii around a quadratic minimum
 _N_LEVELS = 8
 
@@ -195,6 +198,11 @@ class LossSurfaceDisplay:
     def _levels(self):
         """Values of the contours, the same for both: those of the model in the plane, and as many below the fit."""
         above, below = self.taylor.max() - self.at_fit, self.at_fit - min(self.taylor.min(), self.objective.min())
+        if not max(above, below) > _ROUNDING * abs(self.at_fit):
+            raise ValueError(
+                "the objective does not change in this plane beyond rounding, so that there are no contours: pass a "
+                "larger span, or other directions"
+            )
         steps = max(above, below) * (np.arange(1, _N_LEVELS + 1) / _N_LEVELS) ** 2
         return np.concatenate([-steps[steps < below][::-1], steps])
 
