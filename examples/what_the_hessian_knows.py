@@ -249,15 +249,16 @@ def uncertainty():
 
 
 def uncertain_classes():
-    """Averaged over the posterior, probabilities go to 1/2 where there are no data."""
+    """Few patients leave much open: averaged over the posterior, probabilities go towards 1/2."""
     X, y = load(load_breast_cancer)
-    X = X[["mean radius", "mean texture"]]
+    X, y = X.loc[::10, ["mean radius", "mean texture"]], y[::10]
     tuned = tune_alpha(MLPClassifier(**SMALL_NETWORK), X, y)
-    new = pd.DataFrame([[14.0, 20.0], [17.0, 20.0], [28.0, 40.0]], columns=X.columns)
+    new = pd.DataFrame([[12.0, 20.0], [14.0, 20.0], [16.0, 20.0], [28.0, 20.0]], columns=X.columns)
     fit, averaged = tuned.estimator.predict_proba(new)[:, 1], tuned.posterior.predict_proba(new)[:, 1]
-    print("\nprobability that a tumour is benign, a network of two columns\nradius  texture   fit  averaged")
+    print(f"\nprobability that a tumour is benign, a network of two columns and {len(y)} rows")
+    print("radius  texture    fit  averaged")
     for row, *chances in zip(new.to_numpy(), fit, averaged, strict=True):
-        print(f"{row[0]:>6.0f}  {row[1]:>7.0f}  {chances[0]:.3f}  {chances[1]:>7.3f}")
+        print(f"{row[0]:>6.0f}  {row[1]:>7.0f}  {chances[0]:.3f}  {chances[1]:>8.3f}")
     return X, y, tuned
 
 
@@ -278,20 +279,21 @@ def draw_curve(ax, X, y, model):
     for of, alpha, label in bands:
         mean, std = posterior.predict(grid, of=of)
         ax.fill_between(grid["bmi"], mean - 2 * std, mean + 2 * std, color="C0", alpha=alpha, linewidth=0, label=label)
-    ax.plot(grid["bmi"], mean, color="C0", label="one tanh unit, penalty by the evidence")
-    ax.set(xlabel="body mass index (kg/m²)", ylabel="progression of diabetes a year on", title="Two deviations")
-    ax.legend(loc="upper left")
+    ax.plot(grid["bmi"], mean, color="C0", label="the fit")
+    ax.set(xlabel="body mass index (kg/m²)", ylabel="progression of diabetes a year on", ylim=(-100, 560))
+    ax.set_title("A network of one unit, bands of two standard deviations")
+    ax.legend(loc="upper left", ncols=2)
 
 
 def draw_probabilities(ax, X, y, tuned):
-    """From small to large tumours, as far as beyond the data."""
-    grid = pd.DataFrame({"mean radius": np.linspace(0, 60, 300), "mean texture": X["mean texture"].median()})
+    """From small to large tumours; the bump is where the step of a hidden unit may be as well."""
+    grid = pd.DataFrame({"mean radius": np.linspace(5, 30, 300), "mean texture": X["mean texture"].median()})
     ax.plot(grid["mean radius"], tuned.estimator.predict_proba(grid)[:, 1], "--", color="C1", label="at the fit")
     ax.plot(grid["mean radius"], tuned.posterior.predict_proba(grid)[:, 1], color="C0", label="over the posterior")
     ax.plot(X["mean radius"], y, "|", color="0.5", label="patients")
     ax.axhline(0.5, color="0.8", linewidth=1, zorder=0)
     ax.set(xlabel="mean radius, mean texture at its median", ylabel="probability of benign")
-    ax.set_title("Averaged over what the data leave open")
+    ax.set_title(f"A network of three units and {len(y)} rows, at the fit and averaged")
     ax.legend()
 
 
@@ -405,13 +407,23 @@ def main():
         print("this example is mostly pictures: install matplotlib (the plot extra installs it)")
         return
     pictures = tell(plt)
-    folder, dpi, names = (options.docs, 80, SMALL) if options.docs else (options.out, 120, tuple(pictures))
+    folder, names = (options.docs, SMALL) if options.docs else (options.out, tuple(pictures))
     folder.mkdir(parents=True, exist_ok=True)
     print()
     for name in names:
         path = folder / f"what_the_hessian_knows_{name}.png"
-        pictures[name].savefig(path, dpi=dpi)
+        save_small(pictures[name], path) if options.docs else pictures[name].savefig(path, dpi=120)
         print(f"picture: {path}")
+
+
+def save_small(figure, path):
+    """A picture of few bytes."""
+    from PIL import Image  # comes with matplotlib
+
+    figure.savefig(path, dpi=80)
+    with Image.open(path) as picture:
+        small = picture.convert("RGB").quantize(192, dither=Image.Dither.NONE)
+    small.save(path, optimize=True)
 
 
 if __name__ == "__main__":
