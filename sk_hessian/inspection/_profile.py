@@ -122,7 +122,7 @@ def profile_intervals(estimator, X, y, *, sample_weight=None, offset=None, level
         For something that is no estimator of sk_hessian.
     ValueError
         For a penalty, a model without likelihood or with a dispersion, columns that are combinations of others, other
-        rows than those of the fit, or bad input.
+        rows than those of the fit, a fit that turns out to be a local maximum only, or bad input.
 
     References
     ----------
@@ -268,8 +268,9 @@ class _Profile:
         lost = self._known[t][1] - self._known[0.0][1]
         if 2 * self._objective.total_weight * lost < -_JUMP:
             raise ValueError(
-                f"profile_intervals: with {self._name} held at another value the likelihood is larger than at the fit, "
-                "which is a local maximum only"
+                f"profile_intervals: with {self._name} held at another value the likelihood (times the prior) is "
+                "larger than at the fit, which is a local maximum only: of few, separated rows there may "
+                "be several. Drop or merge what separates"
             )
         return np.copysign(np.sqrt(2 * self._objective.total_weight * max(lost, 0.0)), t)
 
