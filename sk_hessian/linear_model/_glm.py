@@ -22,8 +22,6 @@ class _TweedieModel(RegressorMixin, OffsetModel):
         _validation.check_range(loss, y, type(self).__name__)
         return y, weight, loss
 
-    _penalty_grows = True
-
     def _strength(self, total_weight):
         return self.alpha
 

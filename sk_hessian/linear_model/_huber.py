@@ -109,6 +109,10 @@ class HuberRegressor(RegressorMixin, LinearModel):
         residual = np.abs(check_array(y, ensure_2d=False, dtype=float).ravel() - self._raw_prediction(X))
         self.outliers_ = residual > self.epsilon * self.scale_
 
+    def _go_on(self, X, y, sample_weight, forgetting):
+        super()._go_on(X, y, sample_weight, forgetting)
+        vars(self).pop("outliers_", None)
+
     def predict(self, X):
         """Predict the target.
 

@@ -115,7 +115,7 @@ class LogisticRegression(Classifier, OffsetModel):
         super()._fit(X, y, sample_weight, task, offset)
         self.n_iter_ = np.array([self.n_iter_])
 
-    def partial_fit(self, X, y, classes=None, sample_weight=None, offset=None, *, forgetting=1.0):
+    def partial_fit(self, X, y=None, classes=None, sample_weight=None, offset=None, *, forgetting=1.0):
         """Go on with more rows; see `LinearRegression.partial_fit`.
 
         Parameters

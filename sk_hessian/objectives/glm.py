@@ -19,6 +19,8 @@ from sk_hessian.objectives._blocks import Columns, Rows, Scratch, weighted_grams
 from sk_hessian.objectives._mean_loss import ROUNDINGS, MeanLossObjective
 from sk_hessian.objectives._orthogonal import Orthogonal, triangle
 from sk_hessian.objectives._programs import find_recession, positive_start
+from sk_hessian.objectives._spread import Spread
+from sk_hessian.objectives.losses import constant_predictions
 
 #: up to so many columns a dense factor is affordable (its memory is 8 r^2 bytes: 72 MB, its cost r^3 / 3)
 MAX_DENSE_COLUMNS = 3000
@@ -59,6 +61,9 @@ _MOST_PAIRED_OUTPUTS = 32
 _MOST_FACTOR_COST = 1e9
 
 _SKETCH_SEED = 20_200_219
+
+#: how much a column that has been constant so far may be expected to vary, as a share of its size
+_CONSTANT_UNIT = 1e-3
 
 
 class GLMFactor(factors.CoordinateFactor):
@@ -301,44 +306,121 @@ class GLMObjective(MeanLossObjective):
             H[output : r * k : k, output : r * k : k] += self._penalty_matrix(columns, output)
         return H
 
-    def curvature_triangle(self, theta, above):
-        """The triangular R with R'R the sum of the rows' expected curvatures, the penalty and ``above'above``.
+    def curvature_triangle(self, points, above):
+        """The triangular R with R'R the sum of the rows' expected curvatures and ``above'above``, without the penalty.
 
         By QR decompositions of blocks of rows, which keep the digits that a sum of squares loses.
 
         Parameters
         ----------
-        theta : ndarray of shape (n_parameters,)
+        points : sequence of ndarray of shape (n_parameters,)
+            The mean of the curvatures at these.
         above : ndarray of shape (m, n_parameters)
 
         Returns
         -------
-        ndarray of shape (n_parameters, n_parameters)
+        ndarray of shape (r, n_parameters)
         """
-        predict, k, size = self._predictor(theta), self.loss.n_outputs, self.n_parameters
+        predictors, size = [self._predictor(theta) for theta in points], self.n_parameters
 
         def roots(block, y, weight):
-            S = self.loss.hessian_root(y, predict(block)) * np.sqrt(weight)[:, None, None]
-            Z = block.dense(self.fit_intercept)
+            S = self._roots(predictors, block, y, weight)
+            Z, k = block.dense(self.fit_intercept), self.loss.n_outputs
             weights = np.einsum("nar,nj->nrja", S[:, :k], Z).reshape(-1, self.n_weights)
             return (np.hstack([weights, S[:, k:].transpose(0, 2, 1).reshape(len(weights), -1)]),)
 
-        def stacked(a, b):
+        def joined(a, b):
             return triangle(np.vstack([a, b])) if len(a) + len(b) > 2 * size else np.vstack([a, b])
 
         with np.errstate(over="ignore", invalid="ignore"):
-            rows = self.rows.reduce(roots, combine=stacked, width=(k + self.loss.n_constants) * size)[0]
-        penalty = np.zeros(size)
-        penalty[: self.penalty.size] = np.sqrt(self.penalty.ravel() * self._total)
-        penalised = np.flatnonzero(penalty)
-        return triangle(np.vstack([above, np.diag(penalty)[penalised], rows]))
+            width = len(points) * (self.loss.n_outputs + self.loss.n_constants) * size
+            rows = self.rows.reduce(roots, combine=joined, width=width)[0]
+        return triangle(np.vstack([above, rows]))
 
-    def parameter_units(self):
-        """The root of the curvature that a typical row has along each parameter, shape (n_parameters,)."""
-        size = np.where(self._moments[1] > 0, self._moments[1], np.abs(self._moments[0]))
-        size = np.append(np.where(size > 0, size, 1.0), np.ones(int(self.fit_intercept)))
-        units = np.sqrt(self._mean_curvature) * np.repeat(size, self.loss.n_outputs)
-        return np.append(units, np.ones(self.loss.n_constants))
+    def _roots(self, predictors, block, y, weight):
+        """Roots (n, m, r) of the mean of the expected curvatures at some points, times the weight."""
+        roots = [self.loss.hessian_root(y, predict(block)) for predict in predictors]
+        return np.concatenate(roots, axis=2) * np.sqrt(weight / len(roots))[:, None, None]
+
+    def curvature_spread(self, points):
+        """The sum of the rows' expected curvatures as if columns were uncorrelated, without the penalty.
+
+        Parameters
+        ----------
+        points : sequence of ndarray of shape (n_parameters,)
+            The mean of the curvatures at these.
+
+        Returns
+        -------
+        Spread
+        """
+        predictors, k, columns = [self._predictor(theta) for theta in points], self.loss.n_outputs, self._plain_columns
+
+        def terms(block, y, weight):
+            bent = np.square(self._roots(predictors, block, y, weight)).sum(axis=2)
+            ones = [bent[:, :k].sum(axis=0)[None, :]] if self.fit_intercept else []
+            first = columns.transpose(np.vstack([block.adjoint(bent[:, :k]), *ones]))
+            return block.squares(bent[:, :k], columns), first, bent[:, k:].sum(axis=0)
+
+        with np.errstate(over="ignore", invalid="ignore"):
+            width = len(points) * (k + self.loss.n_constants) ** 2
+            squares, first, constants = self.rows.reduce(terms, columns, width=width)
+        return self._spread(squares.T, first, constants)
+
+    def _spread(self, squares, first, constants):
+        """A `Spread` from second and first moments (n_columns, k) of the standardised columns."""
+        p, columns = self.n_features, self._plain_columns
+        inverse = 1 / columns.scale[:, None]
+        if not self.fit_intercept:
+            return Spread(squares * inverse**2, np.zeros(0), np.zeros_like(first), constants)
+        level, first = squares[p], first[:p]
+        mean = np.divide(first, level, out=np.zeros_like(first), where=level > 0)
+        squares = np.maximum(squares[:p] - level * mean**2, 0.0) * inverse**2
+        scale = np.where(np.isfinite(columns.scale), columns.scale, 0.0)[:, None]
+        return Spread(squares, level, columns.shift[:, None] + scale * mean, constants)
+
+    def typical_spread(self):
+        """The curvature that a row of these has on average at the null model, as if columns were uncorrelated.
+
+        Returns
+        -------
+        Spread
+        """
+        centre, deviation = self._moments
+        size = np.where(deviation > 0, deviation, _CONSTANT_UNIT * np.abs(centre))
+        bent = self._mean_curvature
+        outputs = np.ones(self.loss.n_outputs)
+        y, raw = self._null_at_head()
+        constants = self.loss.hessian(y, raw, "expected")[:, self.loss.n_outputs :, self.loss.n_outputs :]
+        return Spread(
+            bent * np.outer(size**2, outputs),
+            bent * outputs[: None if self.fit_intercept else 0],
+            np.outer(centre, outputs),
+            np.einsum("nmm->m", constants) / len(y),
+        )
+
+    def penalty_diagonal(self):
+        """The penalty's second derivatives beside the mean loss, shape (n_parameters,)."""
+        return np.append(self.penalty.ravel(), np.zeros(self.n_parameters - self.penalty.size))
+
+    def scale_of(self, y, weight):
+        """What `scale` is for such targets, the offset aside.
+
+        Parameters
+        ----------
+        y : ndarray of shape (n,) or (n, k)
+        weight : ndarray of shape (n,)
+
+        Returns
+        -------
+        float
+        """
+        null = self.loss.null_raw(y, weight)
+        if not self.fit_intercept:
+            null = np.append(np.zeros(self.loss.n_outputs), self.loss.null_constants(y, weight))
+        with np.errstate(over="ignore", invalid="ignore"):
+            loss = self.loss.value(y, constant_predictions(null, len(y))) - self.loss.saturated(y)
+            return weight @ loss / weight.sum()
 
     def _keeps_rows(self, columns):
         """Whether the rows are kept in the coordinates of ``columns``."""
