@@ -155,6 +155,7 @@ class LinearModel(SolvedEstimator):
         rows = self._objective_of(X, y, sample_weight, reset=memory is None, before=before, **row_data)
         is_matrix = self._remembers_matrix(rows.n_parameters)
         if memory is None:
+            self._check_first(rows)
             memory, self.t_ = first_memory(rows, is_matrix), 0
         elif memory.centre.size != rows.n_parameters:
             raise ValueError(
@@ -169,6 +170,9 @@ class LinearModel(SolvedEstimator):
         self._record(result)
         self.t_ += rows.n_rows
         self._memory = objective.remembered(result.x)
+
+    def _check_first(self, rows):
+        """Raise where a stream cannot begin with these rows."""
 
     def _remembers_matrix(self, n_parameters):
         """Whether a stream of rows is remembered by a matrix: where the solver's preconditioner is one."""

@@ -1,6 +1,7 @@
 """Curvature as if the columns, about their means, were uncorrelated: what fits where a matrix does not."""
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
@@ -36,19 +37,20 @@ class Spread:
         size = self.squares.size
         return v[:size].reshape(self.squares.shape), v[size : size + len(self.level)], v[size + len(self.level) :]
 
+    @cached_property
     def _roots(self):
         return np.sqrt(self.squares), np.sqrt(self.level), np.sqrt(self.constants)
 
     def apply(self, v):
         """R v, of a square R with R'R the Hessian."""
         coef, intercept, constants = self._split(v)
-        roots = self._roots()
+        roots = self._roots
         level = intercept + (self.mean * coef).sum(axis=0) if len(self.level) else intercept
         return np.concatenate([(roots[0] * coef).ravel(), roots[1] * level, roots[2] * constants])
 
     def transpose(self, v):
         """R'v."""
-        parts = zip(self._roots(), self._split(v), strict=True)
+        parts = zip(self._roots, self._split(v), strict=True)
         coef, intercept, constants = (root * part for root, part in parts)
         coef = coef + self.mean * intercept if len(self.level) else coef
         return np.concatenate([coef.ravel(), intercept, constants])
@@ -63,7 +65,7 @@ class Spread:
         return self._matrix()[np.concatenate([self.squares.ravel(), self.level, self.constants]) > 0]
 
     def _matrix(self):
-        R = np.diag(np.concatenate([root.ravel() for root in self._roots()]))
+        R = np.diag(np.concatenate([root.ravel() for root in self._roots]))
         k, size = len(self.level), self.squares.size
         for output in range(k):
             R[size + output, output:size:k] = np.sqrt(self.level[output]) * self.mean[:, output]
@@ -72,6 +74,10 @@ class Spread:
     def times(self, factor):
         """The same Hessian times a number."""
         return Spread(factor * self.squares, factor * self.level, self.mean, factor * self.constants)
+
+    def rescaled(self, ratio):
+        """The same with the curvature along coefficients and intercepts times a number."""
+        return replace(self, squares=ratio * self.squares, level=ratio * self.level)
 
     def plus(self, other):
         """The sum of both, the columns about their common mean (Chan, Golub & LeVeque, 1983)."""
@@ -120,7 +126,7 @@ class SpreadFactor(Factor):
     """
 
     def __init__(self, spread):
-        self._roots = tuple(np.where(root > 0, root, 1.0) for root in spread._roots())
+        self._roots = tuple(np.where(root > 0, root, 1.0) for root in spread._roots)
         self.spread = spread
         size = spread.squares.size + len(spread.level) + len(spread.constants)
         self.shape = (size, size)

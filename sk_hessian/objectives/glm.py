@@ -63,7 +63,7 @@ _MOST_FACTOR_COST = 1e9
 _SKETCH_SEED = 20_200_219
 
 #: how much a column that has been constant so far may be expected to vary, as a share of its size
-_CONSTANT_UNIT = 1e-3
+_CONSTANT_UNIT = 1e-6
 
 
 class GLMFactor(factors.CoordinateFactor):
@@ -314,7 +314,7 @@ class GLMObjective(MeanLossObjective):
         Parameters
         ----------
         points : sequence of ndarray of shape (n_parameters,)
-            The mean of the curvatures at these.
+            Where, or two points: then it is the curvature that makes up for the gradient's change between them.
         above : ndarray of shape (m, n_parameters)
 
         Returns
@@ -338,9 +338,20 @@ class GLMObjective(MeanLossObjective):
         return triangle(np.vstack([above, rows]))
 
     def _roots(self, predictors, block, y, weight):
-        """Roots (n, m, r) of the mean of the expected curvatures at some points, times the weight."""
-        roots = [self.loss.hessian_root(y, predict(block)) for predict in predictors]
-        return np.concatenate(roots, axis=2) * np.sqrt(weight / len(roots))[:, None, None]
+        """Roots (n, m, r) of the expected curvature at one point, or on the way between two; times the weight."""
+        raws = [predict(block) for predict in predictors]
+        roots = [self.loss.hessian_root(y, raw) for raw in raws]
+        S = np.concatenate(roots, axis=2) * np.sqrt(weight / len(roots))[:, None, None]
+        return S if len(raws) == 1 else S * np.sqrt(self._secant_share(y, *raws, *roots))[:, None, None]
+
+    def _secant_share(self, y, raw, other, root, other_root):
+        """By what to multiply the mean curvature of two raw predictions for the gradient's change between them."""
+        moved = other - raw
+        change = self.loss.value_and_gradient(y, other)[1] - self.loss.value_and_gradient(y, raw)[1]
+        bent = 0.5 * sum((np.einsum("nmr,nm->nr", S, moved) ** 2).sum(axis=1) for S in (root, other_root))
+        along = np.maximum(np.einsum("nm,nm->n", moved, change), 0.0)
+        is_known = (bent > np.finfo(float).tiny) & np.isfinite(along)
+        return np.divide(along, bent, out=np.ones_like(bent), where=is_known)
 
     def curvature_spread(self, points):
         """The sum of the rows' expected curvatures as if columns were uncorrelated, without the penalty.
@@ -348,7 +359,7 @@ class GLMObjective(MeanLossObjective):
         Parameters
         ----------
         points : sequence of ndarray of shape (n_parameters,)
-            The mean of the curvatures at these.
+            Where, or two points: then it is the curvature that makes up for the gradient's change between them.
 
         Returns
         -------
@@ -370,13 +381,12 @@ class GLMObjective(MeanLossObjective):
     def _spread(self, squares, first, constants):
         """A `Spread` from second and first moments (n_columns, k) of the standardised columns."""
         p, columns = self.n_features, self._plain_columns
-        inverse = 1 / columns.scale[:, None]
+        scale = np.where(np.isfinite(columns.scale), columns.scale, 0.0)[:, None]
         if not self.fit_intercept:
-            return Spread(squares * inverse**2, np.zeros(0), np.zeros_like(first), constants)
+            return Spread(squares * scale**2, np.zeros(0), np.zeros_like(first), constants)
         level, first = squares[p], first[:p]
         mean = np.divide(first, level, out=np.zeros_like(first), where=level > 0)
-        squares = np.maximum(squares[:p] - level * mean**2, 0.0) * inverse**2
-        scale = np.where(np.isfinite(columns.scale), columns.scale, 0.0)[:, None]
+        squares = np.maximum(squares[:p] - level * mean**2, 0.0) * scale**2
         return Spread(squares, level, columns.shift[:, None] + scale * mean, constants)
 
     def typical_spread(self):

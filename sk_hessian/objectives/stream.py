@@ -36,7 +36,7 @@ from sk_hessian.objectives.contract import Objective
 #: the information before any row, in rows; its root stands well above the rounding of R after many rows
 _PRIOR = 1e-12
 
-#: a step along which curvature changes e-fold so many times is remembered by the mean of its ends' curvatures
+#: a step along which curvature changes e-fold so many times is remembered by the secant's curvature
 _FAR = 0.5
 
 #: how far back from the latest parameters a start is looked for where these are outside the domain of new rows
@@ -73,6 +73,12 @@ class Triangle:
     def times(self, factor):
         """The same Hessian times a number."""
         return Triangle(np.sqrt(factor) * self.root)
+
+    def rescaled(self, ratio, n_weights):
+        """The same with the curvature along the first parameters times a number."""
+        root = self.root.copy()
+        root[:, :n_weights] *= np.sqrt(ratio)
+        return Triangle(root)
 
     def plus(self, other):
         """The sum with another Hessian."""
@@ -119,12 +125,23 @@ class Memory:
             self, curvature=curvature, slope=forgetting * self.slope, weight=forgetting * self.weight, targets=targets
         )
 
+    def rescaled(self, ratio):
+        """The same with the curvature along coefficients and intercepts times a number."""
+        if ratio == 1:
+            return self
+        curvature, prior = self.curvature, self.prior.rescaled(ratio)
+        if self.is_matrix:
+            return replace(
+                self, curvature=curvature.rescaled(ratio, prior.squares.size + len(prior.level)), prior=prior
+            )
+        return replace(self, curvature=curvature.rescaled(ratio), prior=prior)
+
     def told(self, rows):
         """The same, with a prior along the parameters that ``rows`` are the first to tell of."""
         known = self.prior.diagonal() > 0
         if known.all():
             return self
-        new = rows.typical_spread().times(_PRIOR).without(known)
+        new = _prior(rows).without(known)
         return replace(self, curvature=self.curvature.plus(new), prior=self.prior.plus(new))
 
     def shaped(self, is_matrix):
@@ -205,16 +222,17 @@ class StreamObjective(Objective):
 
         return LinearOperator(inner.shape, matvec=product, rmatvec=product, dtype=float)
 
-    def _losses(self, *points):
-        """The curvature of the losses of all rows so far, of the latest the mean at some points; as a sum."""
-        if self._latest is None or not _same(self._latest[0], points):
-            remembered = self.memory.curvature
-            if self.memory.is_matrix:
-                curvature = Triangle(self.rows.curvature_triangle(points, remembered.root))
-            else:
-                curvature = remembered.plus(self.rows.curvature_spread(points))
-            self._latest = [theta.copy() for theta in points], curvature
+    def _losses(self, theta):
+        """The curvature of the losses of all rows so far, as a sum; the latest is kept."""
+        if self._latest is None or not np.array_equal(self._latest[0], theta):
+            self._latest = theta.copy(), self._summed(self.memory, [theta])
         return self._latest[1]
+
+    def _summed(self, memory, points):
+        """What is remembered and the latest rows' curvature at a point, or between two."""
+        if memory.is_matrix:
+            return Triangle(self.rows.curvature_triangle(points, memory.curvature.root))
+        return memory.curvature.plus(self.rows.curvature_spread(points))
 
     def _penalty(self):
         return self.rows.penalty_diagonal() * self.total
@@ -305,18 +323,22 @@ class StreamObjective(Objective):
     def remembered(self, theta):
         """The `Memory` of all rows so far, the latest among them, at the minimum ``theta``.
 
-        A row that has moved the parameters far, such as one that no other contradicts yet, is remembered by the mean of
-        its curvatures before and after: where it is fitted perfectly there may be none left.
+        Rows that have moved the parameters far, such as those that no other contradicts yet, are remembered by the
+        change of their gradients on the way: where they are fitted perfectly there may be no curvature left.
         """
-        points, centre = [theta], self.memory.centre
-        if self.rows.predictor_change(centre, [theta - centre])[0] > _FAR:
+        memory, points = self.memory, [theta]
+        if self.rows.predictor_change(memory.centre, [theta - memory.centre])[0] > _FAR:
             points.append(self.start())
+        if self.rows.loss.n_constants:
+            constants = (self.rows.unpack(at)[2] for at in (memory.centre, theta))
+            memory = memory.rescaled(self.rows.loss.curvature_ratio(*constants))
+        is_known = len(points) == 1 and memory is self.memory
         return Memory(
-            self._losses(*points),
+            self._losses(theta) if is_known else self._summed(memory, points),
             self._slope(theta),
             theta,
-            self.memory.prior,
-            self.memory.weight + self.total,
+            memory.prior,
+            memory.weight + self.total,
             self.targets,
         )
 
@@ -324,10 +346,6 @@ class StreamObjective(Objective):
         """The gradient of the losses: minus the penalty's at a minimum, and what is left where the model is exact."""
         slope = -self._penalty() * theta
         return slope + self.total * self.value_and_gradient(theta)[1] if self.rows.loss.quadratic else slope
-
-
-def _same(points, others):
-    return len(points) == len(others) and all(np.array_equal(a, b) for a, b in zip(points, others, strict=True))
 
 
 def first_memory(rows, is_matrix):
@@ -344,6 +362,14 @@ def first_memory(rows, is_matrix):
     -------
     Memory
     """
-    theta, prior = rows.start(), rows.typical_spread().times(_PRIOR)
-    prior = replace(prior, constants=prior.constants / _PRIOR * len(theta))
+    theta, prior = rows.start(), _prior(rows)
     return Memory(prior, np.zeros_like(theta), theta, prior).shaped(is_matrix)
+
+
+def _prior(rows):
+    """What is known before any row; of the loss's constants as much as one row for each parameter tells.
+
+    As many rows as parameters fit perfectly, which would say that the scale is zero.
+    """
+    typical = rows.typical_spread()
+    return replace(typical.times(_PRIOR), constants=typical.constants * rows.n_parameters)
