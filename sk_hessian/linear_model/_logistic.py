@@ -123,7 +123,7 @@ class LogisticRegression(Classifier, OffsetModel):
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
         y : array-like of shape (n_samples,)
         classes : array-like of shape (n_classes,), optional
-            All classes; needed in the first call, for y may not have them all.
+            All classes; needed in the first call unless a fit has told, for y may not have them all.
         sample_weight : array-like of shape (n_samples,), optional
         offset : array-like of shape (n_samples,) or (n_samples, n_classes), optional
         forgetting : float, default=1.0
@@ -136,6 +136,8 @@ class LogisticRegression(Classifier, OffsetModel):
         with restored_on_failure(self):
             if isinstance(self.class_weight, str):
                 raise ValueError('class_weight="balanced" needs all rows: give partial_fit a dict of weights, or None')
+            if self._memory is None and classes is None:
+                classes = getattr(self, "classes_", None)
             self._set_known_classes(classes, None if self._memory is None else self.classes_)
             self._go_on(X, y, sample_weight, forgetting, offset)
             del self._known_classes

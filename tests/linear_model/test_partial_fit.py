@@ -77,8 +77,8 @@ def test_least_squares_equals_the_fit_on_all_rows(name, solver, size, rng):
     y = target("Ridge", X, rng) + 100
     reference = clone(EXACT[name]).fit(X, y)
     model = stream(clone(EXACT[name]).set_params(solver=solver, random_state=0), X, y, size)
-    np.testing.assert_allclose(model.coef_, reference.coef_, rtol=1e-8)
-    np.testing.assert_allclose(model.intercept_, reference.intercept_, rtol=1e-8)
+    np.testing.assert_allclose(model.coef_ * X.std(axis=0), reference.coef_ * X.std(axis=0), atol=1e-8 * y.std())
+    np.testing.assert_allclose(model.predict(X), reference.predict(X), atol=1e-8 * y.std())
     assert model.convergence_.status == "optimal"
     assert model.t_ == n
 
@@ -225,8 +225,9 @@ def test_a_separated_first_batch_says_so_and_is_left_behind(rng):
         warnings.simplefilter("ignore", ConvergenceWarning)
         for start in range(40, len(order), 40):
             model.partial_fit(X[order[start : start + 40]], y[order[start : start + 40]])
-    assert np.abs(model.coef_).max() < 3
-    assert log_loss(y, model.predict_proba(X)) < 0.62
+    reference = LogisticRegression(C=np.inf).fit(X[order], y[order])
+    losses = [log_loss(y[order], m.predict_proba(X[order])) for m in (model, reference)]
+    assert losses[0] < losses[1] + 0.02
 
 
 def test_a_class_that_comes_late(rng):
@@ -287,7 +288,7 @@ def test_a_diagonal_memory_on_raw_columns(kind, rng):
 
 
 def test_many_sparse_columns_need_no_matrix(rng):
-    """Half a million numbers for 50,000 columns, not 2.5e9."""
+    """A few numbers for each of 50,000 columns, not 2.5e9."""
     X = sparse.random_array((300, 50_000), density=2e-4, rng=rng, format="csr")
     y = np.asarray(X.sum(axis=1) > np.median(X.sum(axis=1))).astype(int)
     model = stream(LogisticRegression(), X, y, 100)
@@ -345,6 +346,13 @@ def test_derivatives_of_the_objective(name, is_matrix, rng):
 
 
 # -- the call ---------------------------------------------------------------------------------------------------------
+
+
+def test_classes_of_a_fit_serve_a_stream(rng):
+    X = table(rng, 100)
+    y = target("softmax", X, rng)
+    model = LogisticRegression().fit(X, y).partial_fit(X[y != "a"], y[y != "a"])
+    assert list(model.classes_) == ["a", "b", "c"]
 
 
 def test_a_fit_and_a_stream_begin_anew(rng):
