@@ -169,7 +169,7 @@ class LinearModel(SolvedEstimator):
         self._set_weights(rows, result.x)
         self._record(result)
         self.t_ += rows.n_rows
-        self._memory = objective.remembered(result.x)
+        self._memory = objective.remembered(result.x, result.success)
 
     def _check_first(self, rows):
         """Raise where a stream cannot begin with these rows."""

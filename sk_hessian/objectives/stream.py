@@ -320,8 +320,8 @@ class StreamObjective(Objective):
         """See `Objective.remarks`."""
         return self.rows.remarks(theta)
 
-    def remembered(self, theta):
-        """The `Memory` of all rows so far, the latest among them, at the minimum ``theta``.
+    def remembered(self, theta, is_optimum=True):
+        """The `Memory` of all rows so far, the latest among them, at ``theta``.
 
         Rows that have moved the parameters far, such as those that no other contradicts yet, are remembered by the
         change of their gradients on the way: where they are fitted perfectly there may be no curvature left.
@@ -335,17 +335,23 @@ class StreamObjective(Objective):
         is_known = len(points) == 1 and memory is self.memory
         return Memory(
             self._losses(theta) if is_known else self._summed(memory, points),
-            self._slope(theta),
+            self._slope(theta, is_optimum),
             theta,
             memory.prior,
             memory.weight + self.total,
             self.targets,
         )
 
-    def _slope(self, theta):
-        """The gradient of the losses: minus the penalty's at a minimum, and what is left where the model is exact."""
+    def _slope(self, theta, is_optimum):
+        """The gradient of the losses: minus the penalty's, and what is left of the whole.
+
+        A run may end within its tolerance without having moved; what the rows have told would else be lost. Far from an
+        optimum, though, a Taylor model that is not exact could lead anywhere: there the run's end is taken for one.
+        """
         slope = -self._penalty() * theta
-        return slope + self.total * self.value_and_gradient(theta)[1] if self.rows.loss.quadratic else slope
+        if is_optimum or self.rows.loss.quadratic:
+            slope += self.total * self.value_and_gradient(theta)[1]
+        return slope
 
 
 def first_memory(rows, is_matrix):
