@@ -36,8 +36,10 @@ from sk_hessian.objectives.contract import Objective
 #: the information before any row, in rows; its root stands well above the rounding of R after many rows
 _PRIOR = 1e-12
 
-#: a step along which curvature changes e-fold so many times is remembered by the secant's curvature
+#: a step along which curvature changes e-fold so many times, by fewer rows than so many for each parameter, is
+#: remembered by the secant's curvature
 _FAR = 0.5
+_FEW_ROWS = 20
 
 #: how far back from the latest parameters a start is looked for where these are outside the domain of new rows
 _BACK = (0.99, 0.9, 0.5, 0.1, 0.01, 1e-4, 0.0)
@@ -323,11 +325,12 @@ class StreamObjective(Objective):
     def remembered(self, theta, is_optimum=True):
         """The `Memory` of all rows so far, the latest among them, at ``theta``.
 
-        Rows that have moved the parameters far, such as those that no other contradicts yet, are remembered by the
+        Few rows that have moved the parameters far, such as those that no other contradicts yet, are remembered by the
         change of their gradients on the way: where they are fitted perfectly there may be no curvature left.
         """
         memory, points = self.memory, [theta]
-        if self.rows.predictor_change(memory.centre, [theta - memory.centre])[0] > _FAR:
+        are_few = self.n_rows < _FEW_ROWS * self.n_parameters or not is_optimum
+        if are_few and self.rows.predictor_change(memory.centre, [theta - memory.centre])[0] > _FAR:
             points.append(self.start())
         if self.rows.loss.n_constants:
             constants = (self.rows.unpack(at)[2] for at in (memory.centre, theta))
