@@ -16,7 +16,7 @@ from sk_hessian.objectives.losses import (
     TweedieLoss,
 )
 from sk_hessian.objectives.mlp import MLPObjective
-from sk_hessian.objectives.stream import Memory, StreamObjective, first_memory
+from sk_hessian.objectives.stream import Memory, NetworkStreamObjective, StreamObjective, first_memory
 
 __all__ = [
     "ACTIVATIONS",
@@ -30,6 +30,7 @@ __all__ = [
     "Loss",
     "MLPObjective",
     "Memory",
+    "NetworkStreamObjective",
     "Objective",
     "PartedRows",
     "Parts",

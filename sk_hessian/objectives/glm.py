@@ -20,7 +20,6 @@ from sk_hessian.objectives._mean_loss import ROUNDINGS, MeanLossObjective
 from sk_hessian.objectives._orthogonal import Orthogonal, triangle
 from sk_hessian.objectives._programs import find_recession, positive_start
 from sk_hessian.objectives._spread import Spread
-from sk_hessian.objectives.losses import constant_predictions
 
 #: up to so many columns a dense factor is affordable (its memory is 8 r^2 bytes: 72 MB, its cost r^3 / 3)
 MAX_DENSE_COLUMNS = 3000
@@ -413,24 +412,11 @@ class GLMObjective(MeanLossObjective):
         """The penalty's second derivatives beside the mean loss, shape (n_parameters,)."""
         return np.append(self.penalty.ravel(), np.zeros(self.n_parameters - self.penalty.size))
 
-    def scale_of(self, y, weight):
-        """What `scale` is for such targets, the offset aside.
-
-        Parameters
-        ----------
-        y : ndarray of shape (n,) or (n, k)
-        weight : ndarray of shape (n,)
-
-        Returns
-        -------
-        float
-        """
-        null = self.loss.null_raw(y, weight)
-        if not self.fit_intercept:
-            null = np.append(np.zeros(self.loss.n_outputs), self.loss.null_constants(y, weight))
-        with np.errstate(over="ignore", invalid="ignore"):
-            loss = self.loss.value(y, constant_predictions(null, len(y))) - self.loss.saturated(y)
-            return weight @ loss / weight.sum()
+    def _null_of(self, y, weight):
+        """See `MeanLossObjective._null_of`; without an intercept zero."""
+        if self.fit_intercept:
+            return super()._null_of(y, weight)
+        return np.append(np.zeros(self.loss.n_outputs), self.loss.null_constants(y, weight))
 
     def _keeps_rows(self, columns):
         """Whether the rows are kept in the coordinates of ``columns``."""

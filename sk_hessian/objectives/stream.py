@@ -328,10 +328,7 @@ class StreamObjective(Objective):
         Few rows that have moved the parameters far, such as those that no other contradicts yet, are remembered by the
         change of their gradients on the way: where they are fitted perfectly there may be no curvature left.
         """
-        memory, points = self.memory, [theta]
-        are_few = self.n_rows < _FEW_ROWS * self.n_parameters or not is_optimum
-        if are_few and self.rows.predictor_change(memory.centre, [theta - memory.centre])[0] > _FAR:
-            points.append(self.start())
+        memory, points = self.memory, self._points(theta, is_optimum)
         if self.rows.loss.n_constants:
             constants = (self.rows.unpack(at)[2] for at in (memory.centre, theta))
             memory = memory.rescaled(self.rows.loss.curvature_ratio(*constants))
@@ -345,6 +342,18 @@ class StreamObjective(Objective):
             self.targets,
         )
 
+    def _points(self, theta, is_optimum):
+        """Where the curvature of the latest rows is taken: at the end, or between the start and the end."""
+        are_few = self.n_rows < _FEW_ROWS * self.n_parameters or not is_optimum
+        centre = self.memory.centre
+        is_far = are_few and self.rows.predictor_change(centre, [theta - centre])[0] > _FAR
+        return [theta, self.start()] if is_far else [theta]
+
+    @property
+    def _is_quadratic(self):
+        """Whether the memory is exact."""
+        return self.rows.loss.quadratic
+
     def _slope(self, theta, is_optimum):
         """The gradient of the losses: minus the penalty's, and what is left of the whole.
 
@@ -352,12 +361,55 @@ class StreamObjective(Objective):
         optimum, though, a Taylor model that is not exact could lead anywhere: there the run's end is taken for one.
         """
         slope = -self._penalty() * theta
-        if is_optimum or self.rows.loss.quadratic:
+        if is_optimum or self._is_quadratic:
             slope += self.total * self.value_and_gradient(theta)[1]
         return slope
 
 
-def first_memory(rows, is_matrix):
+class NetworkStreamObjective(StreamObjective):
+    """The same for a network: the quadratic is Gauss-Newton's, and factors are damped in standardised coordinates.
+
+    Parameters
+    ----------
+    rows : MLPObjective
+    memory : Memory
+        Of a matrix.
+    """
+
+    _is_quadratic = False
+
+    def __init__(self, rows, memory):
+        super().__init__(rows, memory)
+        self.damping_kind, self.exact_is_dear = rows.damping_kind, rows.exact_is_dear
+
+    def hessian_matrix(self, theta, kind="observed", factor=None):
+        """See `Objective.hessian_matrix`."""
+        root = self.memory.curvature.root
+        root = root if factor is None else root @ factor.dense()
+        return self.rows.hessian_matrix(theta, kind, factor=factor) + root.T @ root / self.total
+
+    def hessian_diagonal(self, theta, kind="observed", factor=None):
+        """See `Objective.hessian_diagonal`."""
+        return np.diag(self.hessian_matrix(theta, kind, factor=factor)).copy()
+
+    def preconditioner(self, theta, kind="auto", curvature="expected"):
+        """See `Objective.preconditioner`."""
+        if kind == "kronecker":
+            raise ValueError('precondition="kronecker" is not available for partial_fit; choose "auto", "full", ...')
+        if kind == "units":
+            return self.rows.preconditioner(theta, "units")
+        H = self.hessian_matrix(theta, curvature, factor=self.rows.standard_factor(theta))
+        return self.rows.full_factor(np.diag(H.diagonal()) if kind == "diagonal" else H, theta)
+
+    def diagnose(self, theta, direction):
+        """See `Objective.diagnose`."""
+        return
+
+    def _points(self, theta, is_optimum):
+        return [theta]
+
+
+def first_memory(rows, is_matrix, theta=None):
     """The memory before any row: next to nothing, so that what no row tells of stays where it is.
 
     Parameters
@@ -366,12 +418,14 @@ def first_memory(rows, is_matrix):
         The first rows, for the null model and for units.
     is_matrix : bool
         Whether to remember a matrix.
+    theta : ndarray of shape (n_parameters,), optional
+        Where to begin; the null model for None.
 
     Returns
     -------
     Memory
     """
-    theta, prior = rows.start(), _prior(rows)
+    theta, prior = rows.start() if theta is None else theta, _prior(rows)
     return Memory(prior, np.zeros_like(theta), theta, prior).shaped(is_matrix)
 
 
