@@ -497,10 +497,6 @@ class GLMObjective(MeanLossObjective):
             np.einsum("nmm->m", constants) / len(y),
         )
 
-    def penalty_diagonal(self):
-        """The penalty's second derivatives beside the mean loss, shape (n_parameters,)."""
-        return np.append(self.penalty.ravel(), np.zeros(self.n_parameters - self.penalty.size))
-
     def _null_of(self, y, weight):
         """See `MeanLossObjective._null_of`; without an intercept zero."""
         if self.fit_intercept:

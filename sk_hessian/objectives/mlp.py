@@ -401,10 +401,6 @@ class MLPObjective(MeanLossObjective):
         weights = squares[: self._n_weights, None]
         return Spread(weights, np.zeros(0), np.zeros_like(weights), squares[self._n_weights :])
 
-    def penalty_diagonal(self):
-        """The penalty's second derivatives beside the mean loss, shape (n_parameters,)."""
-        return self._strengths
-
     def full_factor(self, H, theta):
         """The damped factor of a Hessian (n_parameters, n_parameters) in the standardised coordinates."""
         return MLPFactor(self.coordinates, factors.semidefinite_root(_damped(H)), theta, None, False)

@@ -237,7 +237,7 @@ class StreamObjective(Objective):
         return memory.curvature.plus(self.rows.curvature_spread(points))
 
     def _penalty(self):
-        return self.rows.penalty_diagonal() * self.total
+        return self.rows.penalties * self.total
 
     def _triangle(self, theta):
         """R with R'R the expected curvature of all rows so far and the penalty, as a sum; square and regular."""

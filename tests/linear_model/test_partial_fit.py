@@ -22,7 +22,19 @@ from sk_hessian.linear_model import (
 )
 from sk_hessian.objectives import Blocks, GLMObjective, SquaredLoss, StreamObjective, first_memory
 from sk_hessian.solvers import LBFGS, SGD, Newton
-from tests.estimators import ALL_SOLVERS, ESTIMATORS, UNPENALISED, target
+from tests import estimators
+from tests.estimators import ALL_SOLVERS, target
+
+
+def with_theta(models):
+    """The overdispersion of a stream of counts is given."""
+    return {name: model.set_params(theta=2.0) if hasattr(model, "theta") else model for name, model in models.items()}
+
+
+ESTIMATORS, UNPENALISED = (
+    with_theta({name: clone(model) for name, model in of.items()})
+    for of in (estimators.ESTIMATORS, estimators.UNPENALISED)
+)
 
 #: estimators whose memory is exact
 EXACT = {"LinearRegression": LinearRegression(), "Ridge": Ridge(alpha=3.0), "no intercept": Ridge(fit_intercept=False)}

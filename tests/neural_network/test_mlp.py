@@ -526,7 +526,7 @@ def test_derivatives_of_a_network_with_memory(rng):
     np.testing.assert_allclose([(a[1] - b[1]) / (2 * h) for a, b in ends], H, atol=1e-6 * np.abs(H).max())
     rows = objective.rows
     R = rows.curvature_triangle([theta], np.zeros((0, theta.size)))
-    expected = rows.hessian_matrix(theta, "expected") - np.diag(rows.penalty_diagonal())
+    expected = rows.hessian_matrix(theta, "expected") - np.diag(rows.penalties)
     np.testing.assert_allclose(R.T @ R / rows.total_weight, expected, atol=1e-10 * np.abs(expected).max())
 
 
