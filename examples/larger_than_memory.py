@@ -1,8 +1,8 @@
 """Fit rows that never are in memory together: a Parquet file, a memory map, and a stream.
 
-    python examples/larger_than_memory.py [--rows 400000]
+    python examples/larger_than_memory.py [--rows 200000]
 
-Writes two files of about 100 MB each to a temporary folder and removes them. Every fit runs in a process of its own, so
+Writes two files of about 50 MB each to a temporary folder and removes them. Every fit runs in a process of its own, so
 that the peak of its memory is its own; beside it stands the size of X. The coefficients are compared with those of a
 fit on all rows in memory. Linux only, for it reads /proc.
 """
@@ -50,7 +50,7 @@ def main():
 
 def arguments():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rows", type=int, default=400_000)
+    parser.add_argument("--rows", type=int, default=200_000)
     for hidden in ("--child", "--folder"):
         parser.add_argument(hidden, help=argparse.SUPPRESS)
     return parser.parse_args()

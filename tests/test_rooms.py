@@ -54,7 +54,7 @@ ROOMS = {
     "objectives/_blocks.py": {"scipy.sparse", "sk_hessian.objectives._threads"},
     "objectives/_threads.py": {"threadpoolctl"},
     "objectives/_parts.py": {"sk_hessian.objectives._blocks", "sk_hessian.objectives._dask"},
-    "objectives/_dask.py": {"dask", "sk_hessian.objectives._parts"},
+    "objectives/_dask.py": {"dask", "pandas", "sk_hessian.objectives._parts"},
     "objectives/_programs.py": {"scipy.optimize", "scipy.sparse"},
     "objectives/_spread.py": {"sk_hessian.objectives.factors"},
     "objectives/stream.py": {
@@ -75,6 +75,7 @@ ROOMS = {
         "sk_hessian.objectives.factors",
         "sk_hessian.objectives._blocks",
         "sk_hessian.objectives._mean_loss",
+        "sk_hessian.objectives._linear_rows",
         "sk_hessian.objectives.glm",
         "sk_hessian.objectives._programs",
         "sk_hessian.objectives._orthogonal",

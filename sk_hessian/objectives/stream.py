@@ -180,7 +180,7 @@ class StreamObjective(Objective):
         if self.memory.targets is not None:
             pairs = zip(self.memory.targets, targets, strict=True)
             targets = tuple(np.concatenate(pair) for pair in pairs)
-        return summary(*targets)
+        return summary(*targets)[:2]
 
     def _scale(self):
         """That of all targets so far, for the sum over all rows; that of a few rows may be zero."""

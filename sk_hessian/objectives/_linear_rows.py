@@ -1,0 +1,264 @@
+"""What inspection and streams ask of a linear model beside what solvers ask: rows one by one, and triangles.
+
+A base class of `GLMObjective` alone, whose parameters, columns and sums over rows it reads.
+"""
+
+from functools import cached_property
+
+import numpy as np
+
+from sk_hessian.objectives._mean_loss import MeanLossObjective
+from sk_hessian.objectives._orthogonal import triangle
+from sk_hessian.objectives._spread import Spread
+
+#: how much a column that has been constant so far may be expected to vary, as a share of its size
+_CONSTANT_UNIT = 1e-6
+
+
+class LinearRows(MeanLossObjective):
+    """A linear model's rows: what each adds to the objective, how it moves with the parameters, and the others alone.
+
+    A subclass has ``unpack``, ``penalty``, ``n_weights`` and ``n_parameters``, and what `GLMObjective` sums.
+    """
+
+    # -- the terms of single rows ---------------------------------------------------------------------------------
+
+    def score_sums(self, theta, factor, weight, groups):
+        """Sums within groups of the gradients of the rows' terms, loss and penalty, in the coordinates of a factor.
+
+        Parameters
+        ----------
+        theta : ndarray of shape (n_parameters,)
+        factor : GLMFactor
+        weight : ndarray of shape (n_rows,)
+            What each row's gradient is multiplied with.
+        groups : ndarray of shape (n_rows,) of int
+            The group of each row, from 0 on.
+
+        Returns
+        -------
+        ndarray of shape (n_groups, r)
+        """
+        predict, k = self._predictor(theta), self.loss.n_outputs
+        columns, constants = factor.columns, self.loss.n_constants
+        sums = np.zeros((groups.max() + 1, columns.n_columns * k + constants))
+        for block, y, _ in self.rows.blocks(columns, dense=True, width=sums.shape[1]):
+            slope = self.loss.value_and_gradient(y, predict(block))[1] * weight[block.part, None]
+            Z = block.standardised(columns)
+            scores = np.hstack([(Z[:, :, None] * slope[:, None, :k]).reshape(len(Z), -1), slope[:, k:]])
+            order = np.argsort(groups[block.part], kind="stable")
+            present, first = np.unique(groups[block.part][order], return_index=True)
+            sums[present] += np.add.reduceat(scores[order], first, axis=0)
+        penalty = factor.transpose(self._penalty_gradient(theta)[1])
+        sums = np.stack([factor.inner.transpose(row) for row in sums])
+        return sums + np.bincount(groups, weight)[:, None] * penalty
+
+    def score_moment(self, theta, factor, weight):
+        """Second moment of the gradients of the rows' terms, loss and penalty, in the coordinates of a factor.
+
+        Parameters
+        ----------
+        theta : ndarray of shape (n_parameters,)
+        factor : GLMFactor
+        weight : ndarray of shape (n_rows,)
+            What the outer product of each row's gradient is multiplied with.
+
+        Returns
+        -------
+        ndarray of shape (r, r)
+        """
+        predict = self._predictor(theta)
+
+        def outer(block, y, _):
+            slope = self.loss.value_and_gradient(y, predict(block))[1]
+            return slope[:, :, None] * (slope * weight[block.part, None])[:, None, :]
+
+        moment = factor.inner.congruence(self._sum_products(outer, factor.columns))
+        if not self.penalty.any():
+            return moment
+        shift = factor.transpose(self._penalty_gradient(theta)[1])
+        mean = self.score_sums(theta, factor, weight, np.zeros(self.n_rows, dtype=np.intp))[0]
+        cross = np.outer(mean, shift)
+        return moment + cross + cross.T - weight.sum() * np.outer(shift, shift)
+
+    def _moved_along(self, theta, factor):
+        predict, root, k = self._predictor(theta), factor.inner.dense(), self.loss.n_outputs
+        n_z, r = factor.columns.n_columns * k, root.shape[1]
+        weights = root[:n_z].reshape(-1, k * r)
+
+        def moved(block):
+            raw = predict(block)
+            along = np.empty((len(raw), raw.shape[1], r))
+            along[:, :k] = (block.standardised(factor.columns) @ weights).reshape(-1, k, r)
+            along[:, k:] = root[n_z:]
+            return raw, along
+
+        return moved
+
+    def without(self, row):
+        """See `MeanLossObjective.without`; the columns' dependence may be another."""
+        rest = super().without(row)
+        rest._basis_of = rest._shifts = None
+        return rest
+
+    def penalty_within(self, factor):
+        """The penalty of the first output as a matrix, in the coordinates in which a factor took the curvature.
+
+        Parameters
+        ----------
+        factor : GLMFactor
+            Of this objective.
+
+        Returns
+        -------
+        ndarray of shape (n_columns, n_columns)
+        """
+        return self._penalty_matrix(factor.columns, 0)
+
+    # -- streams --------------------------------------------------------------------------------------------------
+
+    def curvature_triangle(self, points, above):
+        """The triangular R with R'R the sum of the rows' expected curvatures and ``above'above``, without the penalty.
+
+        By QR decompositions of blocks of rows, which keep the digits that a sum of squares loses. Unlike
+        `identified_triangle` it is of sums in the user's parameters, the loss's own among them: what rows to come will
+        share with these, whose means and deviations they will not.
+
+        Parameters
+        ----------
+        points : sequence of ndarray of shape (n_parameters,)
+            Where, or two points: then it is the curvature that makes up for the gradient's change between them.
+        above : ndarray of shape (m, n_parameters)
+
+        Returns
+        -------
+        ndarray of shape (r, n_parameters)
+        """
+        predictors, size = [self._predictor(theta) for theta in points], self.n_parameters
+
+        def roots(block, y, weight):
+            S = self._roots(predictors, block, y, weight)
+            Z, k = block.dense(self.fit_intercept), self.loss.n_outputs
+            weights = np.einsum("nar,nj->nrja", S[:, :k], Z).reshape(-1, self.n_weights)
+            return (np.hstack([weights, S[:, k:].transpose(0, 2, 1).reshape(len(weights), -1)]),)
+
+        def joined(a, b):
+            return triangle(np.vstack([a, b])) if len(a) + len(b) > 2 * size else np.vstack([a, b])
+
+        with np.errstate(over="ignore", invalid="ignore"):
+            width = len(points) * (self.loss.n_outputs + self.loss.n_constants) * size
+            rows = self.rows.reduce(roots, combine=joined, width=width)[0]
+        return triangle(np.vstack([above, rows]))
+
+    def _roots(self, predictors, block, y, weight):
+        """Roots (n, m, r) of the expected curvature at one point, or on the way between two; times the weight."""
+        raws = [predict(block) for predict in predictors]
+        roots = [self.loss.hessian_root(y, raw) for raw in raws]
+        S = np.concatenate(roots, axis=2) * np.sqrt(weight / len(roots))[:, None, None]
+        return S if len(raws) == 1 else S * np.sqrt(self._secant_share(y, *raws, *roots))[:, None, None]
+
+    def _secant_share(self, y, raw, other, root, other_root):
+        """By what to multiply the mean curvature of two raw predictions for the gradient's change between them."""
+        moved = other - raw
+        change = self.loss.value_and_gradient(y, other)[1] - self.loss.value_and_gradient(y, raw)[1]
+        bent = 0.5 * sum((np.einsum("nmr,nm->nr", S, moved) ** 2).sum(axis=1) for S in (root, other_root))
+        along = np.maximum(np.einsum("nm,nm->n", moved, change), 0.0)
+        is_known = (bent > np.finfo(float).tiny) & np.isfinite(along)
+        return np.divide(along, bent, out=np.ones_like(bent), where=is_known)
+
+    def curvature_spread(self, points):
+        """The sum of the rows' expected curvatures as if columns were uncorrelated, without the penalty.
+
+        Parameters
+        ----------
+        points : sequence of ndarray of shape (n_parameters,)
+            Where, or two points: then it is the curvature that makes up for the gradient's change between them.
+
+        Returns
+        -------
+        Spread
+        """
+        predictors, k, columns = [self._predictor(theta) for theta in points], self.loss.n_outputs, self._plain_columns
+
+        def terms(block, y, weight):
+            bent = np.square(self._roots(predictors, block, y, weight)).sum(axis=2)
+            ones = [bent[:, :k].sum(axis=0)[None, :]] if self.fit_intercept else []
+            first = columns.transpose(np.vstack([block.adjoint(bent[:, :k]), *ones]))
+            return block.squares(bent[:, :k], columns), first, bent[:, k:].sum(axis=0)
+
+        with np.errstate(over="ignore", invalid="ignore"):
+            width = len(points) * (k + self.loss.n_constants) ** 2
+            squares, first, constants = self.rows.reduce(terms, columns, width=width)
+        return self._spread(squares.T, first, constants)
+
+    def _spread(self, squares, first, constants):
+        """A `Spread` from second and first moments (n_columns, k) of the standardised columns."""
+        p, columns = self.n_features, self._plain_columns
+        scale = np.where(np.isfinite(columns.scale), columns.scale, 0.0)[:, None]
+        if not self.fit_intercept:
+            return Spread(squares * scale**2, np.zeros(0), np.zeros_like(first), constants)
+        level, first = squares[p], first[:p]
+        mean = np.divide(first, level, out=np.zeros_like(first), where=level > 0)
+        squares = np.maximum(squares[:p] - level * mean**2, 0.0) * scale**2
+        return Spread(squares, level, columns.shift[:, None] + scale * mean, constants)
+
+    def typical_spread(self):
+        """The curvature that a row of these has on average at the null model, as if columns were uncorrelated.
+
+        Returns
+        -------
+        Spread
+        """
+        centre, deviation = self._moments
+        size = np.where(deviation > 0, deviation, _CONSTANT_UNIT * np.abs(centre))
+        bent = self._mean_curvature
+        outputs = np.ones(self.loss.n_outputs)
+        y, raw = self._null_at_head()
+        constants = self.loss.hessian(y, raw, "expected")[:, self.loss.n_outputs :, self.loss.n_outputs :]
+        return Spread(
+            bent * np.outer(size**2, outputs),
+            bent * outputs[: None if self.fit_intercept else 0],
+            np.outer(centre, outputs),
+            np.einsum("nmm->m", constants) / len(y),
+        )
+
+    def _null_of(self, y, weight):
+        """See `MeanLossObjective._null_of`; without an intercept zero."""
+        if self.fit_intercept:
+            return super()._null_of(y, weight)
+        return np.append(np.zeros(self.loss.n_outputs), self.loss.null_constants(y, weight))
+
+    # -- the model linearised at a point, for posteriors ----------------------------------------------------------
+
+    @property
+    def penalties(self):
+        """See `MeanLossObjective.penalties`."""
+        penalties = np.zeros(self.n_parameters)
+        penalties[: self.penalty.size] = self.penalty.ravel()
+        return penalties
+
+    @cached_property
+    def identified(self):
+        """The coordinates of the posterior, `Identified`."""
+        ridge, k = np.sqrt(self.penalty.mean(axis=1) / self._mean_curvature), self.loss.n_outputs
+        layers = [(slice(0, self.n_weights), (self.n_weights // k, k))]
+        return self._identify(self._moments, ridge, layers, np.ones(k))
+
+    def jacobians(self, theta, X=None):
+        """See `MeanLossObjective.jacobians`."""
+        parameters, columns, basis = self.unpack(theta), self.identified.columns, self.identified.contrasts
+        rows, predict = self._rows_of(X), self._raw if X is None else self._change
+        for block, y, weight in rows.blocks(columns, dense=True, width=self.identified.size * len(basis)):
+            Z = block.standardised(columns)
+            J = Z[:, None, :, None] * basis[None, :, None, :]
+            yield predict(block, parameters), J.reshape(*J.shape[:2], -1), y, weight
+
+    def identified_diagonal(self, theta, kind):
+        """The diagonal of the Hessian in `identified` coordinates with all outputs, shape (n_parameters,)."""
+        return self._curvature_diagonal(theta, kind, self.identified.columns)
+
+    def layer_moments(self, theta):
+        """See `MeanLossObjective.layer_moments`."""
+        A, C = self._kronecker_moments(theta, self.identified.columns)
+        basis = self.identified.contrasts
+        return [(A, basis.T @ C @ basis)]
