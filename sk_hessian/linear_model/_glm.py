@@ -28,8 +28,6 @@ class _TweedieModel(RegressorMixin, OffsetModel):
         _validation.check_range(self._loss(), y, type(self).__name__)
         return y, weight, self._training_loss(y, weight)
 
-    _penalty_grows = True
-
     def _strength(self, total_weight):
         return self.alpha
 

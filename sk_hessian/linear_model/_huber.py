@@ -113,6 +113,16 @@ class HuberRegressor(Regressor, LinearModel):
         residual = np.abs(check_array(y, ensure_2d=False, dtype=float).ravel() - self._raw_prediction(X))
         self.outliers_ = residual > self.epsilon * self.scale_
 
+    def _check_first(self, rows):
+        if np.ptp(rows.rows.targets[0]) == 0:
+            raise ValueError(
+                "y is constant in the first call of partial_fit, which says nothing of the scale: begin with more rows"
+            )
+
+    def _go_on(self, X, y, sample_weight, forgetting):
+        super()._go_on(X, y, sample_weight, forgetting)
+        vars(self).pop("outliers_", None)
+
     @by_rows
     def predict(self, X):
         """Predict the target.

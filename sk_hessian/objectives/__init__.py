@@ -28,7 +28,7 @@ from sk_hessian.objectives.losses import (
     TweedieLoss,
 )
 from sk_hessian.objectives.mlp import MLPObjective
-from sk_hessian.objectives.stream import Memory, StreamObjective, first_memory
+from sk_hessian.objectives.stream import Memory, NetworkStreamObjective, StreamObjective, first_memory
 
 __all__ = [
     "ACTIVATIONS",
@@ -44,6 +44,7 @@ __all__ = [
     "MLPObjective",
     "Memory",
     "NegativeBinomialLoss",
+    "NetworkStreamObjective",
     "Objective",
     "PartedRows",
     "Parts",

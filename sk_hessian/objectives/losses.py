@@ -199,6 +199,10 @@ class Loss:
         """The constants that fit residuals, shape (n_constants,)."""
         return np.zeros(0)
 
+    def curvature_ratio(self, before: np.ndarray, after: np.ndarray) -> float:
+        """What curvature along raw predictions is multiplied with when the constants go from one value to another."""
+        return 1.0
+
     def saturated(self, y: np.ndarray) -> np.ndarray:
         """The least loss that any prediction can have, shape (n,)."""
         raise NotImplementedError
@@ -910,6 +914,10 @@ class HuberLoss(Loss):
     def output_unit(self, y, weight):
         """See `Loss.output_unit`: the scale of the null model."""
         return np.exp(self.null_raw(y, weight)[1:])
+
+    def curvature_ratio(self, before, after):
+        """See `Loss.curvature_ratio`: it falls with the scale."""
+        return np.maximum(np.exp(before[0]), self.floor) / np.maximum(np.exp(after[0]), self.floor)
 
     def null_constants(self, residual, weight):
         """See `Loss.null_constants`."""

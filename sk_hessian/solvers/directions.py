@@ -57,9 +57,6 @@ class Solver(BaseEstimator):
     #: whether a run takes exact factors rather than those of a sketch
     exact_factors = False
 
-    #: whether a stream of rows should be remembered by a matrix of curvature
-    keeps_matrices = True
-
     def factor_kind(self, objective: Any, n_parameters: int) -> str | None:
         """The preconditioner to ask an objective for."""
         return self.precondition
@@ -251,8 +248,6 @@ class LimitedMemory:
 
 class _FirstOrder(Solver):
     """Options and run of `SGD`, `Momentum` and `Clip`."""
-
-    keeps_matrices = False
 
     def _options(self):
         return super()._options() | {
