@@ -121,7 +121,7 @@ class HuberRegressor(Regressor, LinearModel):
 
     def _go_on(self, X, y, sample_weight, forgetting):
         super()._go_on(X, y, sample_weight, forgetting)
-        vars(self).pop("outliers_", None)
+        self.__dict__.pop("outliers_", None)
 
     @by_rows
     def predict(self, X):

@@ -28,7 +28,7 @@ class LinearModel(SolvedEstimator):
 
     def _fit(self, X, y, sample_weight, task, **row_data):
         self._memory = None
-        vars(self).pop("t_", None)
+        self.__dict__.pop("t_", None)
         objective = self._objective_of(X, y, sample_weight, reset=True, **row_data)
         result = self._minimize(objective, self._start(objective), _validation.check_seed(self.random_state), task)
         self._set_weights(objective, result.x)

@@ -132,11 +132,10 @@ class Memory:
         if ratio == 1:
             return self
         curvature, prior = self.curvature, self.prior.rescaled(ratio)
-        if self.is_matrix:
-            return replace(
-                self, curvature=curvature.rescaled(ratio, prior.squares.size + len(prior.level)), prior=prior
-            )
-        return replace(self, curvature=curvature.rescaled(ratio), prior=prior)
+        if isinstance(curvature, Spread):
+            return replace(self, curvature=curvature.rescaled(ratio), prior=prior)
+        n_weights = prior.squares.size + len(prior.level)
+        return replace(self, curvature=curvature.rescaled(ratio, n_weights), prior=prior)
 
     def told(self, rows):
         """The same, with a prior along the parameters that ``rows`` are the first to tell of."""
