@@ -1,4 +1,8 @@
-"""Fits that go wrong without a word, beside the same fits by sk_hessian: all solvers, default options.
+"""
+Silent failures
+===============
+
+Fits that go wrong without a word, beside the same fits by sk_hessian: all solvers, default options.
 
 python examples/silent_failures.py
 
