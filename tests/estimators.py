@@ -10,6 +10,7 @@ from sk_hessian.linear_model import (
     HuberRegressor,
     LinearRegression,
     LogisticRegression,
+    NegativeBinomialRegressor,
     PoissonRegressor,
     Ridge,
     TweedieRegressor,
@@ -29,6 +30,8 @@ ESTIMATORS = {
     "GammaRegressor": GammaRegressor(alpha=1e-3),
     "TweedieRegressor": TweedieRegressor(power=1.5, alpha=1e-3),
     "TweedieRegressor-identity": TweedieRegressor(power=1, link="identity", alpha=1e-3),
+    "NegativeBinomialRegressor": NegativeBinomialRegressor(alpha=1e-3),
+    "NegativeBinomialRegressor-given": NegativeBinomialRegressor(theta=2.0, alpha=1e-3),
     "HuberRegressor": HuberRegressor(),
 }
 
@@ -41,6 +44,7 @@ UNPENALISED = {
     "PoissonRegressor": PoissonRegressor(alpha=0),
     "GammaRegressor": GammaRegressor(alpha=0),
     "TweedieRegressor": TweedieRegressor(power=1.5, alpha=0),
+    "NegativeBinomialRegressor": NegativeBinomialRegressor(alpha=0),
     "HuberRegressor": HuberRegressor(alpha=0),
 }
 
@@ -61,6 +65,8 @@ def target(name, X, rng):
         return rng.poisson(np.exp(0.5 * eta + 1)) + 1.0  # a zero would put the optimum on the boundary of the domain
     if name.startswith("Poisson"):
         return rng.poisson(np.exp(0.5 * eta + 1)).astype(float)
+    if name.startswith("NegativeBinomial"):
+        return rng.poisson(np.exp(0.5 * eta + 1) * rng.gamma(2, 0.5, size=n)).astype(float)
     if name.startswith(("Gamma", "Tweedie")):
         return rng.gamma(3, np.exp(eta) / 3)
     return 3 + eta + 0.3 * rng.normal(size=n)

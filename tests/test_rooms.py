@@ -66,6 +66,7 @@ ROOMS = {
         "sk_hessian.objectives.factors",
         "sk_hessian.objectives._blocks",
         "sk_hessian.objectives._mean_loss",
+        "sk_hessian.objectives.glm",
         "sk_hessian.objectives._programs",
         "sk_hessian.objectives._orthogonal",
         "sk_hessian.objectives._layers",

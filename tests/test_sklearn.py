@@ -28,6 +28,7 @@ OPTIONS = {"HuberRegressor": {"alpha": 1e-2}}
 
 #: the checks compare fits of different rows at rtol 1e-7: the tolerance is tight, and the batches are full
 TIGHT = [kind(solver=solver, tol=1e-8, **OPTIONS.get(kind.__name__, {})) for kind in KINDS for solver in SOLVER_SPECS]
+TIGHT += [LogisticRegression(C=np.inf, jeffreys=True, solver=solver, tol=1e-8) for solver in ("newton", "lbfgs")]
 MINIBATCH = [kind(solver=SGD(batch_size=8), random_state=0, max_iter=20) for kind in KINDS]
 EQUIVALENCE = dict.fromkeys(
     ("check_sample_weight_equivalence_on_dense_data", "check_sample_weight_equivalence_on_sparse_data"),
@@ -83,13 +84,17 @@ NOT_DECLARED = {
     "TweedieRegressor": set(),
     "HuberRegressor": set(),
 }
+
+#: classes that scikit-learn does not have -> the one whose parameters and attributes theirs resemble
+PEERS = {"NegativeBinomialRegressor": "PoissonRegressor"}
+NOT_DECLARED |= {name: set() for name in PEERS}
 OTHER_DEFAULTS = {"solver", "max_iter", "tol"}
 
 
 @pytest.mark.parametrize("name", linear_model.__all__)
 def test_parameters_and_defaults_are_those_of_scikit_learn(name):
     ours = getattr(linear_model, name)().get_params()
-    other = getattr(sklearn.linear_model, name)().get_params()
+    other = getattr(sklearn.linear_model, PEERS.get(name, name))().get_params()
     assert set(other) - set(ours) <= NOT_DECLARED[name]
     for parameter in set(ours) & set(other) - OTHER_DEFAULTS:
         assert ours[parameter] == other[parameter], parameter
@@ -101,7 +106,7 @@ def test_attributes_have_the_shapes_of_scikit_learn(name, rng):
     X = pd.DataFrame(rng.normal(size=(60, 3)), columns=list("abc"))
     y = target(name, X.to_numpy(), rng)
     ours = clone(ESTIMATORS[name]).fit(X, y)
-    kind = getattr(sklearn.linear_model, type(ours).__name__)
+    kind = getattr(sklearn.linear_model, PEERS.get(type(ours).__name__, type(ours).__name__))
     other = kind(**{k: v for k, v in ours.get_params().items() if k in ("power", "link", "alpha", "C")}).fit(X, y)
     for attribute in ("coef_", "intercept_", "n_iter_", "classes_", "n_features_in_", "feature_names_in_", "outliers_"):
         if getattr(other, attribute, None) is None:
@@ -194,7 +199,8 @@ def test_tags(kind):
     tags = kind().__sklearn_tags__()
     assert tags.input_tags.sparse
     assert tags.target_tags.required
-    assert tags.target_tags.positive_only == (kind.__name__ in ("PoissonRegressor", "GammaRegressor"))
+    positive = ("PoissonRegressor", "GammaRegressor", "NegativeBinomialRegressor")
+    assert tags.target_tags.positive_only == (kind.__name__ in positive)
     assert tags.target_tags.multi_output == (kind.__name__ in ("LinearRegression", "Ridge"))
 
 

@@ -1,6 +1,7 @@
 """A fitted estimator with the rows it was fitted on, as all of inspection looks at it."""
 
 from functools import cached_property
+from inspect import signature
 
 import numpy as np
 
@@ -30,7 +31,7 @@ class Fitted:
     Raises
     ------
     TypeError
-        For something that is no estimator of sk_hessian.
+        For something that is no estimator of sk_hessian, and for data that its fit does not take.
     ValueError
         For bad rows, naming the argument.
     """
@@ -40,6 +41,8 @@ class Fitted:
             raise TypeError(f"estimator must be one of sk_hessian, got {type(estimator).__name__}")
         self.estimator = estimator
         fit_data = {name: value for name, value in fit_data.items() if value is not None}
+        for name in fit_data.keys() - signature(estimator.fitted_objective).parameters:
+            raise TypeError(f"{name} is not taken by {self.name}: leave it out")
         self.objective, self.theta = estimator.fitted_objective(X, y, sample_weight, **fit_data)
 
     @property
@@ -64,7 +67,7 @@ class Fitted:
             return self.objective.value_and_gradient(self.theta)[1]
 
     def factor(self, curvature=None):
-        """A full factor P of the Hessian, penalty included: P P' is its inverse where the data determine theta.
+        """A factor P of the whole Hessian, penalty included: P P' is its inverse where the data determine theta.
 
         Parameters
         ----------
@@ -75,7 +78,31 @@ class Fitted:
         -------
         sk_hessian.objectives.factors.PointFactor
         """
-        return self.objective.preconditioner(self.theta, "full", curvature or self.objective.curvature)
+        return self.objective.curvature_factor(self.theta, curvature or self.objective.curvature)
+
+    def exact_factor(self, curvature=None):
+        """The same factor, where the data and the penalty determine every direction that the columns do.
+
+        Parameters
+        ----------
+        curvature : {"observed", "expected"}, optional
+
+        Returns
+        -------
+        sk_hessian.objectives.factors.PointFactor
+
+        Raises
+        ------
+        ValueError
+            Where the Hessian is singular to working precision along a direction that the columns do determine.
+        """
+        factor = self.factor(curvature)
+        if factor.inner.is_floored:
+            raise ValueError(
+                f"the Hessian of this {self.name} is singular to working precision: some combination of parameters is "
+                "not determined by these rows; look at inspection.flat_directions, or add a penalty"
+            )
+        return factor
 
     def root(self, curvature=None):
         """The factor as a matrix of conventional parameters: R R' is the inverse of the Hessian.
@@ -91,12 +118,19 @@ class Fitted:
         ValueError
             Where the Hessian is singular to working precision along a direction that the columns do determine.
         """
-        factor = self.factor(curvature)
-        if factor.inner.is_floored:
-            raise ValueError(
-                f"the Hessian of this {self.name} is singular to working precision: some combination of parameters is "
-                "not determined by these rows; look at inspection.flat_directions, or add a penalty"
-            )
+        return self.conventional(self.exact_factor(curvature))
+
+    def conventional(self, factor):
+        """A factor as a matrix of conventional parameters, see `root`.
+
+        Parameters
+        ----------
+        factor : sk_hessian.objectives.factors.PointFactor
+
+        Returns
+        -------
+        ndarray of shape (n_parameters, r)
+        """
         return np.stack([self.objective.canonical(column) for column in factor.dense().T], axis=1)
 
     def require_optimum(self, what):
@@ -114,7 +148,10 @@ class Fitted:
         verdict = self.estimator.convergence_
         if verdict.status != "optimal":
             raise ValueError(f'{what} needs a fit with the verdict "optimal". This one: {verdict.message}')
-        decrement = self.factor().newton(self.gradient)[0]
+        # of a network the damped factor: along what is flat a gradient of rounding counts for nothing
+        kind = "full" if self.objective.can_factor(self.theta.size) else "auto"
+        factor = self.objective.preconditioner(self.theta, kind, self.objective.curvature)
+        decrement = factor.newton(self.gradient)[0]
         share = max(_SLACK * verdict.tol**2, _LEAST_SHARE)
         if not decrement <= share * self.objective.scale:
             raise ValueError(

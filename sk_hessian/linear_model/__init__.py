@@ -4,12 +4,14 @@ from sk_hessian.linear_model._glm import GammaRegressor, PoissonRegressor, Tweed
 from sk_hessian.linear_model._huber import HuberRegressor
 from sk_hessian.linear_model._least_squares import LinearRegression, Ridge
 from sk_hessian.linear_model._logistic import LogisticRegression
+from sk_hessian.linear_model._negative_binomial import NegativeBinomialRegressor
 
 __all__ = [
     "GammaRegressor",
     "HuberRegressor",
     "LinearRegression",
     "LogisticRegression",
+    "NegativeBinomialRegressor",
     "PoissonRegressor",
     "Ridge",
     "TweedieRegressor",

@@ -15,12 +15,17 @@ class _TweedieModel(RegressorMixin, OffsetModel):
         _validation.check_number(self, "alpha", 0)
 
     def _loss(self):
+        """The loss of a prediction."""
         raise NotImplementedError
 
+    def _training_loss(self, y, weight):
+        """The loss of a fit to checked targets."""
+        return self._loss()
+
     def _encode(self, y, weight, reset):
-        loss, y = self._loss(), y.astype(float, copy=False)
-        _validation.check_range(loss, y, type(self).__name__)
-        return y, weight, loss
+        y = y.astype(float, copy=False)
+        _validation.check_range(self._loss(), y, type(self).__name__)
+        return y, weight, self._training_loss(y, weight)
 
     _penalty_grows = True
 
@@ -46,7 +51,7 @@ class _TweedieModel(RegressorMixin, OffsetModel):
             Without an offset where the fit had one.
         """
         raw = self._raw_prediction(X, offset)
-        return self._loss().inverse_link(raw)
+        return self._loss().inverse_link(raw[:, None])[:, 0]
 
     def score(self, X, y, sample_weight=None, offset=None):
         """`d2_score`.

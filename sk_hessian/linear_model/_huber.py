@@ -101,6 +101,9 @@ class HuberRegressor(RegressorMixin, LinearModel):
         super()._unpack(objective, coef, intercept, constants)
         self.scale_ = max(float(np.exp(constants[0])), objective.loss.floor)
 
+    def _fitted_constants(self):
+        return [np.log(self.scale_)]
+
     def _fit(self, X, y, sample_weight, task):
         vars(self).pop("outliers_", None)
         super()._fit(X, y, sample_weight, task)

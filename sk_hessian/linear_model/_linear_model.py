@@ -46,7 +46,7 @@ class LinearModel(SolvedEstimator):
         else:
             X, loss = self._parted(parts, reset)
             y, weight = None, X.targets[1]
-        return GLMObjective(
+        return self._objective_class()(
             X,
             y,
             loss,
@@ -78,10 +78,12 @@ class LinearModel(SolvedEstimator):
         coef, intercept = np.atleast_2d(coef).T, np.broadcast_to(self.intercept_, (k,))
         if coef.shape != (objective.n_features, k):
             raise ValueError(f"y has {k} outputs, but the estimator was fitted with {coef.shape[1]}")
-        constants = [np.log(self.scale_)] if objective.loss.n_constants else []
-        return objective.pack(coef, intercept, constants)
+        return objective.pack(coef, intercept, self._fitted_constants())
 
     # -- what a subclass says -------------------------------------------------------------------------------------
+
+    def _objective_class(self):
+        return GLMObjective
 
     def _target_options(self):
         return {"y_numeric": True}
@@ -101,6 +103,10 @@ class LinearModel(SolvedEstimator):
         """Set the fitted attributes from coefficients (p, k), intercepts (k,) and constants of the loss."""
         self.coef_ = np.ascontiguousarray(coef[:, 0])
         self.intercept_ = float(intercept[0])
+
+    def _fitted_constants(self):
+        """The loss's constants as they were fitted."""
+        return []
 
     # -- streams --------------------------------------------------------------------------------------------------
 
@@ -323,8 +329,13 @@ class OffsetModel(LinearModel):
         options = {"reset": False, "offset": offset, **self._target_options()}
         X, y, weight, offset = _validation.check_training_data(self, X, y, sample_weight, **options)
         y, _, loss = self._encode(y, weight, reset=False)
+        loss = self._loss_of_predictions(loss)
         raw = self._beside(self._linear_predictor(X), offset).reshape(len(y), -1)
         return loss.explained(y, raw, weight, offset)
+
+    def _loss_of_predictions(self, loss):
+        """The loss as a function of predictions alone, from that of the fit."""
+        return loss
 
     def _raw_prediction(self, X, offset=None):
         """See `LinearModel._raw_prediction`; plus the offset."""

@@ -3,11 +3,20 @@
 import numpy as np
 from scipy import sparse
 from sklearn.metrics import accuracy_score
+from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 from sk_hessian import _validation
 from sk_hessian._base import Classifier, class_indices, restored_on_failure
 from sk_hessian.linear_model._linear_model import OffsetModel
+from sk_hessian.objectives import JeffreysObjective
+from sk_hessian.solvers import LBFGS, Newton, check_solver
+
+
+def _is_sum_over_rows(estimator):
+    if estimator.jeffreys:
+        raise AttributeError("partial_fit needs jeffreys=False: the prior is that of all rows at once")
+    return True
 
 
 class LogisticRegression(Classifier, OffsetModel):
@@ -37,6 +46,10 @@ class LogisticRegression(Classifier, OffsetModel):
         For minibatches.
     penalty_weights : array-like of shape (n_features,), default=None
         Multiplies the penalty of each feature; 0 leaves a feature without one.
+    jeffreys : bool, default=False
+        Whether to add half the log-determinant of the information to the log-likelihood: Jeffreys' prior, by which
+        Firth (1993) reduces the estimates' bias, and which has finite ones where the classes are separated. For two
+        classes, ``C=np.inf`` and the solvers "auto", "newton" and "lbfgs".
 
     Attributes
     ----------
@@ -79,6 +92,7 @@ class LogisticRegression(Classifier, OffsetModel):
         verbose=0,
         random_state=None,
         penalty_weights=None,
+        jeffreys=False,
     ):
         self.C = C
         self.fit_intercept = fit_intercept
@@ -90,9 +104,31 @@ class LogisticRegression(Classifier, OffsetModel):
         self.verbose = verbose
         self.random_state = random_state
         self.penalty_weights = penalty_weights
+        self.jeffreys = jeffreys
 
     def _check_parameters(self):
         _validation.check_number(self, "C", 0, strict=True, infinite=True)
+        if not isinstance(self.jeffreys, (bool, np.bool_)):
+            raise TypeError(f"jeffreys must be True or False, got {self.jeffreys!r}")
+        if self.jeffreys:
+            self._check_jeffreys()
+
+    def _check_jeffreys(self):
+        """Refuse what goes not together with a prior that is no sum over rows, and is the penalty."""
+        if np.isfinite(self.C):
+            raise ValueError(f"jeffreys=True needs C=np.inf, got C={self.C!r}: the prior takes the penalty's place")
+        if self.penalty_weights is not None:
+            raise ValueError("jeffreys=True needs penalty_weights=None: the prior takes the penalty's place")
+        solver = check_solver(self.solver)
+        subsampled = isinstance(solver, Newton) and solver.hessian == "subsampled"
+        if subsampled or not (solver is None or isinstance(solver, (Newton, LBFGS))):
+            raise ValueError(
+                f"jeffreys=True needs solver='auto', 'newton' or 'lbfgs' and all rows at once, got "
+                f"solver={self.solver!r}: Jeffreys' prior is no sum over rows"
+            )
+
+    def _objective_class(self):
+        return JeffreysObjective if self.jeffreys else super()._objective_class()
 
     def _target_options(self):
         return {}
@@ -101,6 +137,11 @@ class LogisticRegression(Classifier, OffsetModel):
         # in partial_fit the classes are known before there is a fit
         known = getattr(self, "_known_classes", None if reset else self.classes_)
         self.classes_, index, weight = _validation.check_classes(y, weight, self.class_weight, known)
+        if self.jeffreys and len(self.classes_) > 2:
+            raise ValueError(
+                "Only binary classification is supported with jeffreys=True, "
+                f"but y has {len(self.classes_)} classes: {self.classes_}"
+            )
         target, loss = _validation.class_target(index, len(self.classes_))
         return target, weight, loss
 
@@ -115,6 +156,7 @@ class LogisticRegression(Classifier, OffsetModel):
         super()._fit(X, y, sample_weight, task, offset)
         self.n_iter_ = np.array([self.n_iter_])
 
+    @available_if(_is_sum_over_rows)
     def partial_fit(self, X, y, classes=None, sample_weight=None, offset=None, *, forgetting=1.0):
         """Go on with more rows; see `LinearRegression.partial_fit`.
 
@@ -229,6 +271,11 @@ class LogisticRegression(Classifier, OffsetModel):
         float
         """
         return accuracy_score(y, self.predict(X, offset), sample_weight=sample_weight)
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.classifier_tags.multi_class = not self.jeffreys
+        return tags
 
     def sparsify(self):
         """Store ``coef_`` as a sparse matrix.

@@ -6,11 +6,13 @@ from sk_hessian.objectives.activations import ACTIVATIONS
 from sk_hessian.objectives.contract import Objective
 from sk_hessian.objectives.functions import FunctionObjective, LeastSquaresObjective
 from sk_hessian.objectives.glm import GLMObjective
+from sk_hessian.objectives.jeffreys import JeffreysObjective
 from sk_hessian.objectives.losses import (
     LOSSES,
     BinaryCrossEntropy,
     HuberLoss,
     Loss,
+    NegativeBinomialLoss,
     SoftmaxCrossEntropy,
     SquaredLoss,
     TweedieLoss,
@@ -26,10 +28,12 @@ __all__ = [
     "FunctionObjective",
     "GLMObjective",
     "HuberLoss",
+    "JeffreysObjective",
     "LeastSquaresObjective",
     "Loss",
     "MLPObjective",
     "Memory",
+    "NegativeBinomialLoss",
     "Objective",
     "PartedRows",
     "Parts",

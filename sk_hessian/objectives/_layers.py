@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 
 import numpy as np
 
@@ -63,6 +64,70 @@ class Coordinates:
         theta = self.standardised(theta)
         theta[self._first] = self.columns.to_weights(theta[self._first].reshape(self._first_shape)).ravel()
         return theta
+
+
+class Identified(Coordinates):
+    """theta = T z for the parameters that a loss and a penalty determine, none of them left out.
+
+    As `Coordinates`, but a constant input has the unit of its penalty, and the last layer's outputs count in a basis of
+    the changes that the loss sees: of a softmax model those that sum to zero.
+
+    Parameters
+    ----------
+    columns, layers, output_unit
+        As of `Coordinates`; all units are finite.
+    contrasts : ndarray of shape (k, r)
+        That basis, orthonormal.
+    hidden_biases : bool
+        Whether the biases of hidden layers are among the coordinates.
+    """
+
+    def __init__(self, columns, layers, output_unit, contrasts, hidden_biases=True):
+        super().__init__(columns, layers, output_unit)
+        self.contrasts = contrasts
+        hidden = [(part, (rows - (not hidden_biases), width)) for part, (rows, width) in layers[:-1]]
+        self.shapes = [*(shape for _, shape in hidden), (self._last_shape[0], contrasts.shape[1])]
+        ends = np.cumsum([0] + [rows * width for rows, width in self.shapes])
+        #: where the layers are in z
+        self.parts = [slice(a, b) for a, b in pairwise(ends.tolist())]
+        self.size = self.parts[-1].stop
+        #: where the hidden layers of z are in theta
+        kept = [np.arange(part.start, part.start + rows * width) for part, (rows, width) in hidden]
+        self._hidden = np.concatenate([np.arange(0), *kept])
+
+    def layers_of(self, values):
+        """The parts of (..., n_parameters) in each layer of z, of the last one with all outputs."""
+        hidden = values[..., self._hidden]
+        return [hidden[..., part] for part in self.parts[:-1]] + [values[..., self._last]]
+
+    def reduced(self, J):
+        """Derivatives in z (..., size) from those in the coordinates with all outputs (..., n_parameters)."""
+        *hidden, last = self.layers_of(J)
+        last = last.reshape(*J.shape[:-1], *self._last_shape) @ self.contrasts
+        return np.concatenate([*hidden, last.reshape(*J.shape[:-1], -1)], axis=-1)
+
+    def expanded(self, z):
+        """The change of theta for a change of z."""
+        theta = np.zeros(self._last.stop)
+        theta[self._hidden] = z[: self.parts[-1].start]
+        theta[self._last] = (z[self.parts[-1]].reshape(self.shapes[-1]) @ self.contrasts.T).ravel()
+        return self.to_theta(theta)
+
+    def of_rows(self, values):
+        """What all outputs of a parameter share, shape (size,), from (n_parameters,)."""
+        *hidden, last = self.layers_of(values)
+        last = last.reshape(self._last_shape)
+        if last.shape[1] != self.shapes[-1][1]:
+            last = np.repeat(last[:, :1], self.shapes[-1][1], axis=1)
+        return np.concatenate([*hidden, last.ravel()])
+
+    @cached_property
+    def units(self):
+        """The diagonal of T, whose product is its determinant, shape (size,)."""
+        units = self.unit(self._last.stop)
+        inputs = units[self._first].reshape(self._first_shape)
+        inputs[: len(self.columns.scale)] /= self.columns.scale[:, None]
+        return self.of_rows(units)
 
 
 @dataclass(frozen=True)

@@ -1,11 +1,14 @@
 """What all models have in common whose objective is a weighted mean of a pointwise loss, plus a penalty."""
 
 import copy
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 
-from sk_hessian.objectives._blocks import BaseRows, Rows, as_rows
+from sk_hessian.objectives._blocks import BaseRows, Columns, Rows, as_rows
+from sk_hessian.objectives._layers import Identified
+from sk_hessian.objectives._orthogonal import triangle
 from sk_hessian.objectives.contract import Objective
 from sk_hessian.objectives.losses import constant_predictions
 
@@ -20,6 +23,33 @@ _LARGEST = 1e140
 
 #: weights beyond this, or below its inverse, are taken relative to the largest
 _EXTREME = 1e100
+
+
+@dataclass(frozen=True)
+class RowTerms:
+    """What some rows add to an objective at a point, and how their raw predictions move with it.
+
+    Attributes
+    ----------
+    y : ndarray of shape (n,) or (n, k)
+    share : ndarray of shape (n,)
+        Weights over the total weight.
+    raw : ndarray of shape (n, m)
+        Raw predictions, the loss's constants included.
+    slope : ndarray of shape (n, m)
+        Gradients of the loss in them.
+    bend : ndarray of shape (n, m, m)
+        Its second derivatives.
+    along : ndarray of shape (n, m, r)
+        First-order changes of the raw predictions along the columns of a factor.
+    """
+
+    y: np.ndarray
+    share: np.ndarray
+    raw: np.ndarray
+    slope: np.ndarray
+    bend: np.ndarray
+    along: np.ndarray
 
 
 class MeanLossObjective(Objective):
@@ -39,6 +69,9 @@ class MeanLossObjective(Objective):
     """
 
     fit_intercept = True
+
+    #: whether posteriors are also of the biases of hidden layers, which have no penalty; else they stay as they are
+    integrates_hidden_biases = True
 
     #: numbers per row that a pass needs beside those of X
     _width = 0
@@ -75,6 +108,10 @@ class MeanLossObjective(Objective):
 
     def _moved(self, theta, directions):
         """A function from a block to its raw predictions, and a list of their first-order changes."""
+        raise NotImplementedError
+
+    def _moved_along(self, theta, factor):
+        """A function from a block to its raw predictions, and their changes along the columns of P, (n, m, r)."""
         raise NotImplementedError
 
     def _penalty_gradient(self, theta):
@@ -135,6 +172,104 @@ class MeanLossObjective(Objective):
         gradient = self.loss.value_and_gradient(y, raw)[1]
         return np.abs(gradient[:, : self.loss.n_outputs]).mean()
 
+    # -- single rows ----------------------------------------------------------------------------------------------
+
+    def curvature_factor(self, theta, kind):
+        """A factor P of the whole Hessian, undamped: P P' is its inverse where the data determine theta.
+
+        Parameters
+        ----------
+        theta : ndarray of shape (n_parameters,)
+        kind : {"observed", "expected"}
+
+        Returns
+        -------
+        factors.PointFactor
+        """
+        return self.preconditioner(theta, "full", kind)
+
+    def raw_predictions(self, theta):
+        """Raw predictions of all rows, the loss's constants beside them.
+
+        Parameters
+        ----------
+        theta : ndarray of shape (n_parameters,)
+
+        Returns
+        -------
+        ndarray of shape (n_rows, n_outputs + n_constants)
+        """
+        linearised = self._linearise(theta)
+        return self.rows.gather(lambda block, y, weight: linearised(block)[0], self._width)
+
+    def gather_terms(self, theta, factor, function, kind="observed"):
+        """``function(terms)`` of all rows, block by block.
+
+        Parameters
+        ----------
+        theta : ndarray of shape (n_parameters,)
+        factor : factors.PointFactor
+            Along whose columns the raw predictions move; of an objective with the same columns.
+        function : callable
+            From `RowTerms` to a tuple of arrays whose first axis is that of the rows.
+        kind : {"observed", "expected"}
+            Of the second derivatives.
+
+        Returns
+        -------
+        list of ndarray
+            The arrays of all blocks, one after the other.
+        """
+        terms, width = self._terms_along(theta, factor, kind)
+        parts = [function(terms(*block)) for block in self.rows.blocks(width=width)]
+        return [np.concatenate(arrays) for arrays in zip(*parts, strict=True)]
+
+    def reduce_terms(self, theta, factor, function, kind="observed"):
+        """The sum over all rows of ``function(terms)``, a tuple of arrays; otherwise as `gather_terms`.
+
+        Parameters
+        ----------
+        theta : ndarray of shape (n_parameters,)
+        factor : factors.PointFactor
+        function : callable
+        kind : {"observed", "expected"}
+
+        Returns
+        -------
+        list of ndarray
+        """
+        terms, width = self._terms_along(theta, factor, kind)
+        return self.rows.reduce(lambda block, y, weight: function(terms(block, y, weight)), width=width)
+
+    def _terms_along(self, theta, factor, kind):
+        """A function from a block, its targets and weights to `RowTerms`, and the numbers that it needs for a row."""
+        moved, m = self._moved_along(theta, factor), self.loss.n_outputs + self.loss.n_constants
+
+        def terms(block, y, weight):
+            raw, along = moved(block)
+            slope = self.loss.value_and_gradient(y, raw)[1]
+            return RowTerms(y, weight / self._total, raw, slope, self.loss.hessian(y, raw, kind), along)
+
+        return terms, self._width + self.n_features + factor.shape[0] + 2 * m * factor.shape[1]
+
+    def without(self, row):
+        """The same objective without one row, its penalty as strong beside the sum over the other rows.
+
+        Parameters
+        ----------
+        row : int
+
+        Returns
+        -------
+        Objective
+        """
+        rest = self.sample(np.delete(np.arange(self.n_rows), row))
+        for name in [name for name in vars(rest) if isinstance(getattr(type(rest), name, None), cached_property)]:
+            del rest.__dict__[name]
+        rest._total = rest.rows.weight.sum()
+        rest.penalty = self.penalty * (self._total / rest._total)
+        return rest
+
     # -- units ----------------------------------------------------------------------------------------------------
 
     @cached_property
@@ -160,6 +295,101 @@ class MeanLossObjective(Objective):
         k = self.loss.n_outputs
         mean = np.einsum("nkk->", self.loss.hessian(y, raw, "expected")[:, :k, :k]) / (len(y) * k)
         return mean if mean > 0 else 1.0
+
+    # -- the model linearised at a point, for posteriors ------------------------------------------------------------
+
+    @property
+    def penalties(self):
+        """The penalty of each parameter, shape (n_parameters,)."""
+        raise NotImplementedError
+
+    @property
+    def identified_penalties(self):
+        """The penalty of each of the `identified` coordinates."""
+        return self.identified.of_rows(self.penalties) * self.identified.units**2
+
+    def jacobians(self, theta, X=None):
+        """Raw predictions and their derivatives in `identified` coordinates, block by block.
+
+        Parameters
+        ----------
+        theta : ndarray of shape (n_parameters,)
+        X : ndarray or CSR matrix of shape (n, p), optional
+            Other rows than those of the objective, without an offset.
+
+        Yields
+        ------
+        raw : ndarray of shape (b, k)
+        J : ndarray of shape (b, k, size)
+        y, weight : ndarray of shape (b,) or (b, k), and (b,)
+            Zero for other rows.
+        """
+        raise NotImplementedError
+
+    def layer_moments(self, theta):
+        """A and G of each layer, whose Kronecker product approximates the layer's Hessian without the penalty.
+
+        In `identified` coordinates.
+
+        Parameters
+        ----------
+        theta : ndarray of shape (n_parameters,)
+
+        Returns
+        -------
+        list of (ndarray of shape (q, q), ndarray of shape (r, r))
+        """
+        raise NotImplementedError
+
+    def _identify(self, moments, ridge, layers, output_unit):
+        """The `Identified` coordinates; ``ridge`` is the penalty's root, a unit where a column has none."""
+        centre, deviation = moments
+        scale = np.hypot(deviation, ridge)
+        if not scale.all():
+            raise ValueError(
+                f"X: column {self.name(np.flatnonzero(scale == 0)[0])} is constant and has no penalty, so that nothing "
+                "determines its coefficient: drop it"
+            )
+        columns = Columns(centre, scale, self.fit_intercept)
+        return Identified(columns, layers, output_unit, self.loss.contrasts(), self.integrates_hidden_biases)
+
+    def _rows_of(self, X):
+        return self.rows if X is None else Rows(as_rows(X), np.zeros(X.shape[0]), np.zeros(X.shape[0]))
+
+    def predictions(self, theta):
+        """Raw predictions of the rows, shape (n, k)."""
+        linearised = self._linearise(theta)
+        return self.rows.gather(lambda block, y, weight: linearised(block)[0], self._width)
+
+    def identified_triangle(self, theta, kind):
+        """R with R'R the Hessian in `identified` coordinates, the penalty included; upper triangular.
+
+        By orthogonal transformations of the rows, not from the normal equations: a direction that the penalty alone
+        determines keeps its digits.
+
+        Parameters
+        ----------
+        theta : ndarray of shape (n_parameters,)
+        kind : {"observed", "expected"}
+            For a network "expected", Gauss-Newton; "observed" where it is not negative.
+
+        Returns
+        -------
+        ndarray of shape (size, size)
+        """
+        penalty = self.identified_penalties
+        rows = [np.diag(np.sqrt(penalty))]
+        for raw, J, y, weight in self.jacobians(theta):
+            root = self._curvature_root(y, raw, kind) * np.sqrt(weight / self._total)[:, None, None]
+            rows.append((root.transpose(0, 2, 1) @ J).reshape(-1, J.shape[2]))
+            if sum(map(len, rows)) > 3 * len(penalty):
+                rows = [triangle(np.vstack(rows))]
+        return triangle(np.vstack(rows))
+
+    def _curvature_root(self, y, raw, kind):
+        if kind == "expected" or self.is_exact("expected"):
+            return self.loss.hessian_root(y, raw)
+        return np.sqrt(np.maximum(self.loss.hessian(y, raw, kind), 0))
 
     # -- what the solvers ask -------------------------------------------------------------------------------------
 

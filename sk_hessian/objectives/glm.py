@@ -222,6 +222,26 @@ class GLMObjective(MeanLossObjective):
         predict, changes = self._predictor(theta), [self.unpack(direction) for direction in directions]
         return lambda block: (predict(block), [self._change(block, change) for change in changes])
 
+    def _moved_along(self, theta, factor):
+        predict, root, k = self._predictor(theta), factor.inner.dense(), self.loss.n_outputs
+        n_z, r = factor.columns.n_columns * k, root.shape[1]
+        weights = root[:n_z].reshape(-1, k * r)
+
+        def moved(block):
+            raw = predict(block)
+            along = np.empty((len(raw), raw.shape[1], r))
+            along[:, :k] = (block.standardised(factor.columns) @ weights).reshape(-1, k, r)
+            along[:, k:] = root[n_z:]
+            return raw, along
+
+        return moved
+
+    def without(self, row):
+        """See `MeanLossObjective.without`; the columns' dependence may be another."""
+        rest = super().without(row)
+        rest._basis_of = rest._shifts = None
+        return rest
+
     def noise(self, theta, value):
         """See `Objective.noise`: of the sum, and of raw predictions that are sums of large terms."""
         coef, intercept, _ = self.unpack(theta)
@@ -259,47 +279,116 @@ class GLMObjective(MeanLossObjective):
         H = self._curvature(theta, kind, factor.columns)
         return factor.inner.congruence(H + self._shift_curvature(H, factor.columns))
 
-    def _wide_grams(self, predict, kind):
-        """The blocks of the Hessian from rows that are kept in the coordinates of the basis."""
-
-        def bent(block, y, weight):
-            return self.loss.hessian(y, predict(block), kind) * weight[:, None, None]
-
-        pairs = self.rows.gather(bent)[:, *_output_pairs(self.loss.n_outputs)]
+    def _wide_grams(self, matrices):
+        """The blocks of the sum from rows that are kept in the coordinates of the basis."""
+        pairs = self.rows.gather(matrices)[:, *_output_pairs(self.loss.n_outputs)]
         return weighted_grams(self._basis_of.rows, pairs, Scratch())
 
     def _sum_curvature(self, theta, kind, columns):
         """See `MeanLossObjective._sum_curvature`; shape (n_columns k + constants,) squared."""
         predict = self._predictor(theta)
+
+        def bent(block, y, weight):
+            return self.loss.hessian(y, predict(block), kind) * weight[:, None, None]
+
+        k, size = self.loss.n_outputs, columns.n_columns * self.loss.n_outputs
+        H = self._sum_products(bent, columns) / self._total
+        for output in range(k):
+            H[output:size:k, output:size:k] += self._penalty_matrix(columns, output)
+        return H
+
+    def _sum_products(self, matrices, columns):
+        """Sum over the rows z of (z (x) I) M (z (x) I)', with the symmetric ``matrices(block, y, weight)`` M of each.
+
+        Those are (n, m, m): what belongs to the outputs is taken with the rows in the coordinates ``columns``, what
+        belongs to the loss's constants with a one. Shape (n_columns k + constants,) squared.
+        """
         k, m = self.loss.n_outputs, self.loss.n_outputs + self.loss.n_constants
         upper = _output_pairs(k)
 
         def terms(block, y, weight):
-            bent = self.loss.hessian(y, predict(block), kind) * weight[:, None, None]
-            grams = block.grams(bent[:, upper[0], upper[1]], columns)
+            M = matrices(block, y, weight)
+            grams = block.grams(M[:, upper[0], upper[1]], columns)
             if m == k:
                 return (grams,)
-            cross = bent[:, :k, k:].reshape(len(bent), -1)
+            cross = M[:, :k, k:].reshape(len(M), -1)
             ones = [cross.sum(axis=0)[None, :]] if self.fit_intercept else []
-            return grams, columns.transpose(np.vstack([block.adjoint(cross), *ones])), bent[:, k:, k:].sum(axis=0)
+            return grams, columns.transpose(np.vstack([block.adjoint(cross), *ones])), M[:, k:, k:].sum(axis=0)
 
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
             if self._keeps_rows(columns):
-                grams, rest = self._wide_grams(predict, kind), []
+                grams, rest = self._wide_grams(matrices), []
             else:
                 grams, *rest = self.rows.reduce(terms, columns, width=m**2)
         r = columns.n_columns
-        H = np.empty((r, k, r, k))
+        total = np.empty((r, k, r, k))
         for gram, a, b in zip(grams, *upper, strict=True):
-            H[:, a, :, b] = H[:, b, :, a] = gram
-        H = H.reshape(r * k, r * k)
+            total[:, a, :, b] = total[:, b, :, a] = gram
+        total = total.reshape(r * k, r * k)
         if rest:
             cross = rest[0].reshape(r * k, m - k)
-            H = np.block([[H, cross], [cross.T, rest[1]]])
-        H /= self._total
-        for output in range(k):
-            H[output : r * k : k, output : r * k : k] += self._penalty_matrix(columns, output)
-        return H
+            total = np.block([[total, cross], [cross.T, rest[1]]])
+        return total
+
+    # -- the terms of single rows ---------------------------------------------------------------------------------
+
+    def score_sums(self, theta, factor, weight, groups):
+        """Sums within groups of the gradients of the rows' terms, loss and penalty, in the coordinates of a factor.
+
+        Parameters
+        ----------
+        theta : ndarray of shape (n_parameters,)
+        factor : GLMFactor
+        weight : ndarray of shape (n_rows,)
+            What each row's gradient is multiplied with.
+        groups : ndarray of shape (n_rows,) of int
+            The group of each row, from 0 on.
+
+        Returns
+        -------
+        ndarray of shape (n_groups, r)
+        """
+        predict, k = self._predictor(theta), self.loss.n_outputs
+        columns, constants = factor.columns, self.loss.n_constants
+        sums = np.zeros((groups.max() + 1, columns.n_columns * k + constants))
+        for block, y, _ in self.rows.blocks(columns, dense=True, width=sums.shape[1]):
+            slope = self.loss.value_and_gradient(y, predict(block))[1] * weight[block.part, None]
+            Z = block.standardised(columns)
+            scores = np.hstack([(Z[:, :, None] * slope[:, None, :k]).reshape(len(Z), -1), slope[:, k:]])
+            order = np.argsort(groups[block.part], kind="stable")
+            present, first = np.unique(groups[block.part][order], return_index=True)
+            sums[present] += np.add.reduceat(scores[order], first, axis=0)
+        penalty = factor.transpose(self._penalty_gradient(theta)[1])
+        sums = np.stack([factor.inner.transpose(row) for row in sums])
+        return sums + np.bincount(groups, weight)[:, None] * penalty
+
+    def score_moment(self, theta, factor, weight):
+        """Second moment of the gradients of the rows' terms, loss and penalty, in the coordinates of a factor.
+
+        Parameters
+        ----------
+        theta : ndarray of shape (n_parameters,)
+        factor : GLMFactor
+        weight : ndarray of shape (n_rows,)
+            What the outer product of each row's gradient is multiplied with.
+
+        Returns
+        -------
+        ndarray of shape (r, r)
+        """
+        predict = self._predictor(theta)
+
+        def outer(block, y, _):
+            slope = self.loss.value_and_gradient(y, predict(block))[1]
+            return slope[:, :, None] * (slope * weight[block.part, None])[:, None, :]
+
+        moment = factor.inner.congruence(self._sum_products(outer, factor.columns))
+        if not self.penalty.any():
+            return moment
+        shift = factor.transpose(self._penalty_gradient(theta)[1])
+        mean = self.score_sums(theta, factor, weight, np.zeros(self.n_rows, dtype=np.intp))[0]
+        cross = np.outer(mean, shift)
+        return moment + cross + cross.T - weight.sum() * np.outer(shift, shift)
 
     def curvature_triangle(self, theta, above):
         """The triangular R with R'R the sum of the rows' expected curvatures, the penalty and ``above'above``.
@@ -360,6 +449,20 @@ class GLMObjective(MeanLossObjective):
         varies = np.isfinite(columns.scale)
         share = penalty[varies].sum() / self.penalty[varies].min(axis=1).sum()
         return self._mean_curvature * share * self._basis_of.ridge
+
+    def penalty_within(self, factor):
+        """The penalty of the first output as a matrix, in the coordinates in which a factor took the curvature.
+
+        Parameters
+        ----------
+        factor : GLMFactor
+            Of this objective.
+
+        Returns
+        -------
+        ndarray of shape (n_columns, n_columns)
+        """
+        return self._penalty_matrix(factor.columns, 0)
 
     def _new_penalty_matrix(self, columns, penalty):
         strength = self._strengths(columns, penalty)
@@ -505,7 +608,8 @@ class GLMObjective(MeanLossObjective):
     def _shift_projection(self, columns):
         k = self.loss.n_outputs
         values, vectors = np.linalg.eigh(self._penalty_matrix(columns, 0))
-        free = vectors[:, values <= np.finfo(float).eps * max(values.max(), np.finfo(float).tiny)]
+        noise = ROUNDINGS * len(values) * np.finfo(float).eps
+        free = vectors[:, values <= noise * max(values.max(), np.finfo(float).tiny)]
         return np.kron(free @ free.T, np.full((k, k), 1 / k))
 
     def _diagonal(self, theta, curvature, columns):
@@ -554,6 +658,13 @@ class GLMObjective(MeanLossObjective):
         return np.concatenate([diagonal.ravel(), constants / self._total])
 
     def _kronecker(self, theta, columns):
+        A, C = self._kronecker_moments(theta, columns)
+        strengths = self.penalty.mean(axis=0)
+        base = self.penalty.mean(axis=1) / (strengths.mean() or 1.0)
+        return factors.Kronecker(A, C, self._new_penalty_matrix(columns, base), strengths)
+
+    def _kronecker_moments(self, theta, columns):
+        """Second moments of the features, weighted by their rows' curvature, and the mean curvature of the outputs."""
         predict = self._predictor(theta)
 
         def terms(block, y, weight):
@@ -564,10 +675,7 @@ class GLMObjective(MeanLossObjective):
 
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
             C, A = self.rows.reduce(terms, columns, width=self.loss.n_outputs)
-        A, C = A / (self._total if self.loss.quadratic else np.trace(C)), C / self._total
-        strengths = self.penalty.mean(axis=0)
-        base = self.penalty.mean(axis=1) / (strengths.mean() or 1.0)
-        return factors.Kronecker(A, C, self._new_penalty_matrix(columns, base), strengths)
+        return A / (self._total if self.loss.quadratic else np.trace(C)), C / self._total
 
     def _orthogonalise_if_needed(self, theta, curvature):
         """Decide once, by the curvature or by the columns' second moments, whether columns are nearly dependent."""
@@ -581,6 +689,41 @@ class GLMObjective(MeanLossObjective):
             gram = gram / self._total + self._penalty_matrix(plain, 0) / self._mean_curvature
             is_dependent = factors.is_near_dependent(gram)
         self._basis_of = Orthogonal(self) if is_dependent else False
+
+    # -- the model linearised at a point, for posteriors ----------------------------------------------------------
+
+    @property
+    def penalties(self):
+        """See `MeanLossObjective.penalties`."""
+        penalties = np.zeros(self.n_parameters)
+        penalties[: self.penalty.size] = self.penalty.ravel()
+        return penalties
+
+    @cached_property
+    def identified(self):
+        """The coordinates of the posterior, `Identified`."""
+        ridge, k = np.sqrt(self.penalty.mean(axis=1) / self._mean_curvature), self.loss.n_outputs
+        layers = [(slice(0, self.n_weights), (self.n_weights // k, k))]
+        return self._identify(self._moments, ridge, layers, np.ones(k))
+
+    def jacobians(self, theta, X=None):
+        """See `MeanLossObjective.jacobians`."""
+        parameters, columns, basis = self.unpack(theta), self.identified.columns, self.identified.contrasts
+        rows, predict = self._rows_of(X), self._raw if X is None else self._change
+        for block, y, weight in rows.blocks(columns, dense=True, width=self.identified.size * len(basis)):
+            Z = block.standardised(columns)
+            J = Z[:, None, :, None] * basis[None, :, None, :]
+            yield predict(block, parameters), J.reshape(*J.shape[:2], -1), y, weight
+
+    def identified_diagonal(self, theta, kind):
+        """The diagonal of the Hessian in `identified` coordinates with all outputs, shape (n_parameters,)."""
+        return self._curvature_diagonal(theta, kind, self.identified.columns)
+
+    def layer_moments(self, theta):
+        """See `MeanLossObjective.layer_moments`."""
+        A, C = self._kronecker_moments(theta, self.identified.columns)
+        basis = self.identified.contrasts
+        return [(A, basis.T @ C @ basis)]
 
     # -- what the solvers ask -------------------------------------------------------------------------------------
 
@@ -612,10 +755,10 @@ class GLMObjective(MeanLossObjective):
 
     def _is_bent_by_offset(self):
         """Whether the offset alone is inside the domain, and not so far out that nothing is left of the curvature."""
-        constant = np.append(np.zeros(self.loss.n_outputs), self._null_raw[self.loss.n_outputs :])
-        rows = self.rows
+        k, rows = self.loss.n_outputs, self.rows
+        constant = np.append(np.zeros(k), self._null_raw[k:])
         _, value, _, hessian = self.loss.constant_sums(constant, rows.offset, rows.y, rows.weight)
-        return np.isfinite(value) and np.trace(hessian) > 0
+        return np.isfinite(value) and np.trace(hessian[:k, :k]) > 0
 
     def diagnose(self, theta, direction):
         """See `Objective.diagnose`: a `Recession` or None."""

@@ -16,7 +16,7 @@ import numpy as np
 from scipy.sparse.linalg import LinearOperator
 
 from sk_hessian.objectives import factors
-from sk_hessian.objectives._blocks import Columns, DenseBlock, Scratch, weighted_grams
+from sk_hessian.objectives._blocks import Columns, DenseBlock, Scratch, SparseBlock, weighted_grams
 from sk_hessian.objectives._layers import Coordinates, Forward, MLPFactor, Moments, network_predictions
 from sk_hessian.objectives._mean_loss import ROUNDINGS, MeanLossObjective
 from sk_hessian.objectives.activations import ACTIVATIONS
@@ -156,15 +156,15 @@ class MLPObjective(MeanLossObjective):
         return linearised
 
     @cached_property
-    def _strengths(self):
-        """The penalty of each parameter."""
+    def penalties(self):
+        """See `MeanLossObjective.penalties`."""
         strengths = np.zeros(self.n_parameters)
         for part, shape in self.layers:
             strengths[part].reshape(shape)[:-1] = self.penalty
         return strengths
 
     def _penalty_gradient(self, theta):
-        gradient = self._strengths * theta
+        gradient = self.penalties * theta
         return 0.5 * (gradient @ theta), gradient
 
     def noise(self, theta, value):
@@ -219,7 +219,7 @@ class MLPObjective(MeanLossObjective):
 
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
             total = self.rows.reduce(terms, width=(self._width + self.n_features) * V.shape[1])[0] / self._total
-            return total if coordinates is not None else total + self._strengths[:, None] * V
+            return total if coordinates is not None else total + self.penalties[:, None] * V
 
     def _changes(self, V):
         """The columns of ``V`` as changes of the layers and of the constants, see `Forward.push`."""
@@ -258,6 +258,62 @@ class MLPObjective(MeanLossObjective):
 
         return moved
 
+    def _moved_along(self, theta, factor):
+        coordinates, k = factor.coordinates, self.loss.n_outputs
+        parameters = self._parameters(coordinates.standardised(theta))
+        root = coordinates.unit(self.n_parameters)[:, None] * factor.inner.dense()
+
+        def moved(block):
+            forward, raw = self._forward(_inputs(block, coordinates), parameters)
+            along, jacobian = np.empty((*raw.shape, root.shape[1])), np.zeros((len(raw), self._n_weights))
+            for output in range(k):
+                forward.jacobian(np.tile(np.eye(k)[output], (len(raw), 1)), jacobian)
+                along[:, output] = jacobian @ root[: self._n_weights]
+            along[:, k:] = root[self._n_weights :]
+            return raw, along
+
+        return moved
+
+    def curvature_factor(self, theta, kind):
+        """See `MeanLossObjective.curvature_factor`.
+
+        Raises
+        ------
+        ValueError
+            For so many parameters that the matrix is not affordable.
+        """
+        if self.n_parameters > MAX_DENSE:
+            raise ValueError(
+                f"the Hessian of a network of {self.n_parameters} parameters is not formed: {MAX_DENSE} are the most; "
+                "use smaller hidden_layer_sizes"
+            )
+        H = self._curvature(theta, kind, self.coordinates)
+        inner = factors.semidefinite_root(H + self._shift_curvature(H))
+        return MLPFactor(self.coordinates, inner, theta, None if inner.is_floored else kind, self.is_exact(kind))
+
+    def _free_outputs(self):
+        """The rows of the last layer [W; b] that have no penalty."""
+        rows = np.ones(self.layers[-1][1][0], dtype=bool)
+        rows[:-1] = self.penalty == 0
+        return rows
+
+    def _shift_curvature(self, H):
+        """Curvature along the common shifts of all outputs that neither loss nor penalty sees."""
+        shift = np.zeros_like(H)
+        if self.loss.shift_invariant:
+            (part, (_, k)), free = self.layers[-1], self._free_outputs()
+            shift[part, part] = np.diag(H).mean() * np.kron(np.diag(free), np.full((k, k), 1 / k))
+        return shift
+
+    def canonical(self, theta):
+        """See `Objective.canonical`: what shifts all outputs of a softmax model alike is zero."""
+        if not self.loss.shift_invariant:
+            return theta
+        theta, (part, shape), free = theta.copy(), self.layers[-1], self._free_outputs()
+        last = theta[part].reshape(shape)
+        last[free] -= last[free].mean(axis=1, keepdims=True)
+        return theta
+
     def hessian_matrix(self, theta, kind="observed", factor=None):
         """See `Objective.hessian_matrix`."""
         if factor is not None:
@@ -272,7 +328,7 @@ class MLPObjective(MeanLossObjective):
         return H
 
     def _penalty_diagonal(self, coordinates):
-        strengths = self._strengths * coordinates.unit(self.n_parameters) ** 2
+        strengths = self.penalties * coordinates.unit(self.n_parameters) ** 2
         part, shape = self.layers[0]
         strengths[part].reshape(shape)[:-1] /= coordinates.columns.scale[:, None] ** 2
         return strengths
@@ -440,6 +496,18 @@ class MLPObjective(MeanLossObjective):
         ----------
         .. [1] J. Martens, R. Grosse, "Optimizing neural networks with Kronecker-factored approximate curvature", 2015.
         """
+        inputs, outputs, constants = self._second_moments(theta, coordinates)
+        penalties = self._penalty_diagonal(coordinates)
+        blocks = []
+        for (part, shape), A, G in zip(self.layers, inputs, outputs, strict=True):
+            penalty = np.diag(penalties[part].reshape(shape).mean(axis=1))
+            blocks.append(factors.Kronecker(_damped(A), _damped(G), penalty, np.ones(len(G))))
+        if self.loss.n_constants:
+            blocks.append(factors.Diagonal(_inverse_root(constants)))
+        return factors.Stacked(blocks)
+
+    def _second_moments(self, theta, coordinates):
+        """Those of the inputs and of the gradients of each layer, and the curvature of the constants."""
         parameters, k = self._parameters(theta), self.loss.n_outputs
 
         def terms(block, y, weight):
@@ -457,14 +525,49 @@ class MLPObjective(MeanLossObjective):
         sums = [total / self._total for total in sums]
         n_layers, unit = len(self.layers), coordinates.output_unit
         sums[-1] = unit[:, None] * sums[-1] * unit
-        penalties = self._penalty_diagonal(coordinates)
-        blocks = []
-        for (part, shape), A, G in zip(self.layers, sums[:n_layers], sums[n_layers:], strict=True):
-            penalty = np.diag(penalties[part].reshape(shape).mean(axis=1))
-            blocks.append(factors.Kronecker(_damped(A), _damped(G), penalty, np.ones(len(G))))
-        if self.loss.n_constants:
-            blocks.append(factors.Diagonal(_inverse_root(constants / self._total)))
-        return factors.Stacked(blocks)
+        return sums[:n_layers], sums[n_layers:], constants / self._total
+
+    # -- the model linearised at a point, for posteriors ----------------------------------------------------------
+
+    @cached_property
+    def identified(self):
+        """The coordinates of the posterior, `Identified`; one unit for all outputs, whose penalty is then the same."""
+        unit = self.moments.output_unit.mean()
+        ridge = np.sqrt(self.penalty / self._mean_curvature) / unit
+        moments = self.moments.centre, self.moments.deviation
+        return self._identify(moments, ridge, self.layers, np.full(self.loss.n_outputs, unit))
+
+    def jacobians(self, theta, X=None):
+        """See `MeanLossObjective.jacobians`."""
+        at, P, k = self.identified, self.n_parameters, self.loss.n_outputs
+        parameters, unit = self._parameters(at.standardised(theta)), at.unit(P)
+        for block, y, weight in self._rows_of(X).blocks(at.columns, dense=True, width=k * P + self._width):
+            forward, raw = self._forward(_inputs(block, at), parameters)
+            J = np.empty((len(raw), k, P))
+            for j, output in enumerate(np.eye(k)):
+                forward.jacobian(np.tile(output, (len(raw), 1)), J[:, j])
+            yield raw, at.reduced(J * unit), y, weight
+
+    def identified_diagonal(self, theta, kind):
+        """The diagonal of Gauss-Newton in `identified` coordinates with all outputs, shape (n_parameters,)."""
+        return self._gauss_newton_diagonal(theta, self.identified)
+
+    def layer_moments(self, theta):
+        """See `MeanLossObjective.layer_moments`; of Gauss-Newton."""
+        inputs, outputs, _ = self._second_moments(theta, self.identified)
+        basis = self.identified.contrasts
+        outputs[-1] = basis.T @ outputs[-1] @ basis
+        sizes = [rows for rows, _ in self.identified.shapes]
+        return [(A[:rows, :rows], G) for A, G, rows in zip(inputs, outputs, sizes, strict=True)]
+
+    def features(self, theta, X=None):
+        """What the last layer sees: the last hidden units of the rows, or of others; shape (n, width)."""
+        parameters = self._parameters(theta)[0]
+
+        def last(block, y, weight):
+            return _dense(Forward(block, parameters, self.activation).inputs[-1])
+
+        return self._rows_of(X).gather(last, self._width)
 
     # -- what the solvers ask -------------------------------------------------------------------------------------
 
@@ -544,6 +647,10 @@ class MLPObjective(MeanLossObjective):
 def _inputs(block, coordinates):
     """A block in standardised coordinates; itself without any."""
     return block if coordinates is None else DenseBlock(block.standardised(coordinates.inputs))
+
+
+def _dense(block):
+    return block.X.toarray() if isinstance(block, SparseBlock) else block.X
 
 
 def _with_ones(h):

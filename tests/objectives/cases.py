@@ -3,7 +3,15 @@
 import numpy as np
 import scipy.sparse as sp
 
-from sk_hessian.objectives import LOSSES, GLMObjective, HuberLoss, SoftmaxCrossEntropy, SquaredLoss, TweedieLoss
+from sk_hessian.objectives import (
+    LOSSES,
+    GLMObjective,
+    HuberLoss,
+    NegativeBinomialLoss,
+    SoftmaxCrossEntropy,
+    SquaredLoss,
+    TweedieLoss,
+)
 
 
 def loss_id(loss):
@@ -18,6 +26,8 @@ def targets(loss, n, rng):
     """Targets in the range of the loss; zeros where it allows them."""
     if isinstance(loss, SoftmaxCrossEntropy):
         return rng.permutation(np.arange(n) % loss.n_outputs)
+    if isinstance(loss, NegativeBinomialLoss):
+        return rng.negative_binomial(1.0, 0.2, size=n).astype(float)
     if isinstance(loss, TweedieLoss) and loss.power > 0:
         y = rng.gamma(2.0, 1.0, size=n) + 0.1
         return np.where(np.arange(n) % 4 == 0, 0.0, y) if loss.power < 2 else y

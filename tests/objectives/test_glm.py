@@ -6,11 +6,12 @@ from sk_hessian.objectives import (
     LOSSES,
     BinaryCrossEntropy,
     GLMObjective,
+    HuberLoss,
     SoftmaxCrossEntropy,
     SquaredLoss,
     TweedieLoss,
 )
-from tests.objectives.cases import IDS, assert_close, differences, objective
+from tests.objectives.cases import IDS, assert_close, differences, loss_id, objective
 
 every_loss = pytest.mark.parametrize("loss", LOSSES, ids=IDS)
 every_container = pytest.mark.parametrize("kind", ["C", "F", "csr"])
@@ -67,7 +68,7 @@ class TestDerivatives:
         assert_close(model.hessian_diagonal(theta, "observed", factor=factor), np.diag(expected), digits)
 
 
-@pytest.mark.parametrize("loss", [x for x in LOSSES if not x.n_constants], ids=[i for i in IDS if "Huber" not in i])
+@pytest.mark.parametrize("loss", LOSSES, ids=IDS)
 @every_container
 @with_and_without_intercept
 def test_an_offset_of_columns_is_a_shift_of_the_coefficients(loss, kind, intercept, rng):
@@ -78,7 +79,7 @@ def test_an_offset_of_columns_is_a_shift_of_the_coefficients(loss, kind, interce
         rows.X, rows.y, loss, sample_weight=rows.weight, fit_intercept=intercept, offset=(X @ c).squeeze()
     )
     plain.penalty[:] = 0
-    shift = plain.pack(c, np.zeros(loss.n_outputs))
+    shift = plain.pack(c, np.zeros(loss.n_outputs), np.zeros(loss.n_constants))
     v = rng.normal(size=theta.size)
     for got, expected in zip(model.value_and_gradient(theta), plain.value_and_gradient(theta + shift), strict=True):
         assert_close(got, expected, 1e-12)
@@ -333,3 +334,44 @@ def test_a_sketch_is_no_larger_than_it_says(rare, rng):
     least = np.linalg.eigvalsh(factor.inner.congruence(model._curvature(theta, "observed", factor.columns)))[0]
     assert 1 / inflation <= least
     assert inflation <= 40
+
+
+@pytest.mark.parametrize("loss", LOSSES, ids=IDS)
+@pytest.mark.parametrize("kind", ["C", "csr"])
+def test_the_terms_of_single_rows_add_up(loss, kind, rng):
+    model, theta, _ = objective(loss, kind, True, rng)
+    factor = model.curvature_factor(theta, "expected")
+    P = factor.dense()
+
+    def terms(terms):
+        slope = np.einsum("nmr,nm->nr", terms.along, terms.slope) * terms.share[:, None]
+        bend = np.einsum("nmr,nml,nls->nrs", terms.along, terms.bend, terms.along) * terms.share[:, None, None]
+        return slope, bend, terms.raw
+
+    slope, bend, raw = model.gather_terms(theta, factor, terms, "expected")
+    np.testing.assert_array_equal(raw, model.raw_predictions(theta))
+    penalty = np.zeros(theta.size)
+    penalty[: model.penalty.size] = model.penalty.ravel()
+    assert_close(slope.sum(axis=0), P.T @ (model.value_and_gradient(theta)[1] - penalty * theta))
+    assert_close(bend.sum(axis=0), P.T @ (model.hessian_matrix(theta, "expected") - np.diag(penalty)) @ P)
+    total = model.reduce_terms(theta, factor, lambda rows: terms(rows)[0].sum(axis=0)[None], "expected")[0]
+    assert_close(total, slope.sum(axis=0))
+
+
+@pytest.mark.parametrize("loss", [SquaredLoss(), HuberLoss(), SoftmaxCrossEntropy(3)], ids=loss_id)
+def test_without_a_row_the_total_penalty_is_the_same(loss, rng):
+    model, theta, X = objective(loss, "C", True, rng)
+    model.preconditioner(theta), model.scale
+    rest, weight = model.without(7), model.rows.weight
+    assert (rest.n_rows, model.n_rows) == (39, 40)
+    assert rest.total_weight == pytest.approx(weight.sum() - weight[7])
+    raw = model.raw_predictions(theta)[7:8]
+    lost = weight[7] * model.loss.value(model.rows.y[7:8], raw)[0]
+    value = model.value_and_gradient(theta)[0] * model.total_weight
+    assert rest.value_and_gradient(theta)[0] * rest.total_weight == pytest.approx(value - lost)
+    keep = np.arange(40) != 7
+    penalty = model.penalty * (weight.sum() / weight[keep].sum())
+    options = {"sample_weight": weight[keep], "penalty": penalty}
+    new = GLMObjective(X[keep], model.rows.y[keep], model.loss, **options)
+    assert rest.scale == pytest.approx(new.scale)
+    assert_close(rest.preconditioner(theta).dense(), new.preconditioner(theta).dense())

@@ -11,6 +11,7 @@ from sk_hessian.objectives import (
     SquaredLoss,
     TweedieLoss,
 )
+from sk_hessian.objectives.losses import constant_predictions
 from tests.objectives.cases import IDS, assert_close, differences, raw_predictions, targets
 
 every_loss = pytest.mark.parametrize("loss", LOSSES, ids=IDS)
@@ -108,11 +109,11 @@ def test_null_beside_is_the_best_constant_beside_an_offset(loss, size, rng):
     if getattr(loss, "link", None) == "identity":
         y = np.abs(y) + 4  # inside the domain: at its edge the gradient does not vanish
     constant = loss.null_beside(offset, y, weight)
-    value, gradient = loss.value_and_gradient(y, constant + offset)
+    value, gradient = loss.value_and_gradient(y, constant_predictions(constant, N, offset))
     np.testing.assert_allclose(weight @ gradient, 0, atol=1e-7 * weight.sum())
     for _ in range(20):
-        near = constant + 1e-3 * rng.normal(size=loss.n_outputs)
-        assert weight @ loss.value(y, near + offset) >= weight @ value * (1 - 1e-14)
+        near = constant + 1e-3 * rng.normal(size=len(constant))
+        assert weight @ loss.value(y, constant_predictions(near, N, offset)) >= weight @ value * (1 - 1e-14)
 
 
 @every_loss
@@ -357,3 +358,38 @@ def test_pearson_residuals_estimate_the_dispersion(power, rng):
         phi = 1.0 if power == 1 else 0.5
         y = DISTRIBUTIONS[power](mean, phi).rvs(size=200_000, random_state=rng).astype(float)
     assert TweedieLoss(power).pearson(y, raw).mean() == pytest.approx(phi, rel=0.03)
+
+
+def test_pearson_residuals_of_classes_and_of_a_robust_loss(rng):
+    loss, raw = SoftmaxCrossEntropy(3), 3 * rng.normal(size=(20, 3))
+    y, probability = targets(loss, 20, rng), loss.inverse_link(raw)
+    expected = ((y[:, None] == np.arange(3)) - probability) ** 2 / probability
+    np.testing.assert_allclose(loss.pearson(y, raw), expected)
+    # the own class is all but certain: its complement keeps its digits
+    certain = loss.pearson(np.array([0]), np.array([[50.0, 0.0, 0.0]]))
+    np.testing.assert_allclose(certain[0], [4 * np.exp(-100), np.exp(-50), np.exp(-50)], rtol=1e-12)
+    raw = np.array([[1.0, np.log(2.0)], [4.0, np.log(2.0)]])
+    np.testing.assert_allclose(HuberLoss().pearson(np.array([3.0, -4.0]), raw), [[1.0], [16.0]])
+
+
+@pytest.mark.parametrize("loss", LOSSES, ids=repr)
+def test_contrasts_span_what_the_loss_sees(loss):
+    basis = loss.contrasts()
+    np.testing.assert_allclose(basis.T @ basis, np.eye(basis.shape[1]), atol=1e-12)
+    np.testing.assert_allclose(basis @ basis.T, loss.without_shift(np.eye(loss.n_outputs)), atol=1e-12)
+
+
+@pytest.mark.parametrize("power", [0, 1, 1.5, 2, 3])
+@pytest.mark.parametrize("link", ["log", "identity"])
+def test_moments_of_the_target_for_normal_raw_predictions(power, link):
+    loss = TweedieLoss(power, link)
+    raw, variance = np.array([[1.0], [2.0]]), np.array([[0.01], [0.02]])
+    nodes, weights = np.polynomial.hermite_e.hermegauss(20)  # all raw predictions are positive
+    weights = weights / weights.sum()
+    mu = loss.inverse_link(raw + np.sqrt(variance) * nodes)
+    mean = mu @ weights
+    expected = mean, (mu - mean[:, None]) ** 2 @ weights, 0.3 * mu**power @ weights
+    for ours, theirs in zip(loss.response_moments(raw, variance, 0.3), expected, strict=True):
+        # the variance function of power 1.5 under the identity link is expanded to second order
+        rtol = 1e-5 if power == 1.5 and link == "identity" else 1e-9
+        np.testing.assert_allclose(ours[:, 0], theirs, rtol=rtol)

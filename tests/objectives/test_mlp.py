@@ -286,3 +286,38 @@ def test_an_overflow_is_an_infinite_value(rng):
     model, theta = network(TweedieLoss(1, "log"), rng)
     assert model.value_and_gradient(1e200 * theta)[0] == np.inf
     assert sp.issparse(network(SquaredLoss(), rng, kind="csr")[0].rows.X)
+
+
+@every_loss
+@pytest.mark.parametrize("kind", ["C", "csr"])
+def test_the_terms_of_single_rows_add_up(loss, kind, rng):
+    model, theta = network(loss, rng, kind=kind)[:2]
+    factor = model.preconditioner(theta, "full")
+    P = factor.dense()
+
+    def terms(terms):
+        slope = np.einsum("nmr,nm->nr", terms.along, terms.slope) * terms.share[:, None]
+        return slope, np.einsum("nmr,nml,nls->nrs", terms.along, terms.bend, terms.along) * terms.share[:, None, None]
+
+    slope, bend = model.gather_terms(theta, factor, terms, "expected")
+    penalty = np.zeros(theta.size)
+    for part, shape in model.layers:
+        penalty[part].reshape(shape)[:-1] = model.penalty
+    assert_close(slope.sum(axis=0), P.T @ (model.value_and_gradient(theta)[1] - penalty * theta))
+    assert_close(bend.sum(axis=0), P.T @ (model.hessian_matrix(theta, "expected") - np.diag(penalty)) @ P)
+
+
+def test_the_canonical_softmax_network_has_no_common_shift(rng):
+    model, theta = network(SoftmaxCrossEntropy(3), rng)[:2]
+    canonical = model.canonical(theta)
+    assert model.unpack(canonical)[1][-1].sum() == pytest.approx(0, abs=1e-12)
+    raw, expected = model.raw_predictions(canonical), model.raw_predictions(theta)
+    np.testing.assert_allclose(np.ptp(raw - expected, axis=1), 0, atol=1e-12)
+    # the weights are shifted only where no penalty holds them
+    np.testing.assert_array_equal(model.unpack(canonical)[0][-1], model.unpack(theta)[0][-1])
+    model.penalty = 0.0
+    np.testing.assert_allclose(model.unpack(model.canonical(theta))[0][-1].sum(axis=1), 0, atol=1e-12)
+    # and the factor has curvature along the shift, so that it is not held back
+    assert (
+        not network(SoftmaxCrossEntropy(3), rng, depth=0)[0].curvature_factor(theta[:12], "observed").inner.is_floored
+    )

@@ -1,0 +1,363 @@
+"""Standard errors, tests and intervals of the parameters of a fitted linear model."""
+
+from dataclasses import dataclass, field
+from html import escape
+from numbers import Real
+from textwrap import fill
+
+import numpy as np
+from scipy.stats import t as student
+
+from sk_hessian.inspection._covariance import KINDS, Curvature
+from sk_hessian.inspection._fitted import Fitted
+from sk_hessian.inspection._likelihood import RowWeights
+from sk_hessian.objectives import GLMObjective
+
+#: columns of the table -> how their numbers are printed
+_COLUMNS = {
+    "estimate": ".6g",
+    "std_error": ".4g",
+    "statistic": ".3f",
+    "p_value": ".3g",
+    "lower": ".6g",
+    "upper": ".6g",
+}
+
+#: characters of a line of the header
+_LINE = 88
+
+#: lines of the header -> attribute
+_HEADER = {
+    "model": "model",
+    "verdict": "verdict",
+    "rows": "n_samples",
+    "covariance": "cov",
+    "about": "target",
+    "effective parameters": "effective_df",
+    "log-likelihood": "log_likelihood",
+    "deviance": "deviance",
+    "dispersion": "dispersion",
+    "AIC": "aic",
+    "BIC": "bic",
+}
+
+
+@dataclass(frozen=True, eq=False)
+class CoefTable:
+    """Estimates of a linear model and their errors, in the user's units; made by `coef_table`.
+
+    Attributes
+    ----------
+    names : list of str
+        Parameters: features (times outputs), intercepts, and the loss's own.
+    estimate, std_error : ndarray of shape (n_parameters,)
+    statistic, p_value : ndarray of shape (n_parameters,)
+        Estimate over error, and the two-sided p-value of a parameter that is zero; nan where both are exactly zero.
+    lower, upper : ndarray of shape (n_parameters,)
+        Ends of the interval of each parameter.
+    covariance : ndarray of shape (n_parameters, n_parameters)
+    distribution : {"t", "normal"}
+        What the statistics are compared with.
+    df : float or ndarray of shape (n_targets,)
+        Its degrees of freedom; inf for the normal one.
+    model, verdict, cov : str
+        The class of the estimator, the verdict on its fit, and which covariance this is.
+    target : str
+        What the intervals are about.
+    level : float
+        Nominal level of the intervals.
+    n_samples : float
+        Rows; the sum of the weights where they are frequencies.
+    effective_df : float
+        Effective parameters, trace((H + P)^-1 H); the number of free ones where there is no penalty.
+    df_resid : float or ndarray of shape (n_targets,)
+        Rows less effective parameters.
+    dispersion : float or ndarray of shape (n_targets,), or None
+        Pearson's chi-square over ``df_resid``; 1 where the family has none, None where there is no likelihood.
+    log_likelihood, deviance, aic, bic : float or None
+        None where there is no likelihood, or (but for the deviance) no closed form of it.
+    """
+
+    names: list
+    estimate: np.ndarray
+    std_error: np.ndarray
+    statistic: np.ndarray
+    p_value: np.ndarray
+    lower: np.ndarray
+    upper: np.ndarray
+    covariance: np.ndarray = field(repr=False)
+    distribution: str
+    df: float | np.ndarray
+    model: str
+    verdict: str
+    cov: str
+    target: str
+    level: float
+    n_samples: float
+    effective_df: float
+    df_resid: float | np.ndarray
+    dispersion: float | np.ndarray | None
+    log_likelihood: float | None
+    deviance: float | None
+    aic: float | None
+    bic: float | None
+
+    def to_frame(self):
+        """The table, one row for each parameter; needs pandas.
+
+        Returns
+        -------
+        pandas.DataFrame
+        """
+        import pandas as pd
+
+        return pd.DataFrame({name: getattr(self, name) for name in _COLUMNS}, index=self.names)
+
+    def _header(self):
+        """Pairs of a caption and what it says, of all that there is."""
+        values = {caption: getattr(self, name) for caption, name in _HEADER.items()}
+        values["covariance"] += ", normal" if self.distribution == "normal" else f", t with df = {_text(self.df)}"
+        return [(caption, _text(value)) for caption, value in values.items() if value is not None]
+
+    def _rows(self):
+        """The table as text, headings first."""
+        headings = ["", "estimate", "std. error", self.distribution[0].replace("n", "z"), "p"]
+        columns = [[format(value, form) for value in getattr(self, name)] for name, form in _COLUMNS.items()]
+        ends = [f"{50 * (1 - self.level):.4g}%", f"{50 * (1 + self.level):.4g}%"]
+        return [headings + ends, *zip(self.names, *columns, strict=True)]
+
+    def __str__(self):
+        """The header and the table, as a statistics package prints them."""
+        header, rows = self._header(), self._rows()
+        widest = max(len(caption) for caption, _ in header)
+        indent = " " * (widest + 2)
+        lines = [fill(text, _LINE, initial_indent=f"{c:{widest}}  ", subsequent_indent=indent) for c, text in header]
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        aligned = [[text.rjust(width) for text, width in zip(row, widths, strict=True)] for row in rows]
+        table = ["  ".join([row[0].ljust(widths[0]), *right[1:]]) for row, right in zip(rows, aligned, strict=True)]
+        return "\n".join([*lines, "-" * len(table[0]), *table])
+
+    def _repr_html_(self):
+        header = [f"<tr><th>{caption}</th><td>{escape(text)}</td></tr>" for caption, text in self._header()]
+        first, *rows = self._rows()
+        table = ["<tr>" + "".join(f"<th>{text}</th>" for text in first) + "</tr>"]
+        for name, *cells in rows:
+            table.append(f"<tr><th>{escape(name)}</th>" + "".join(f"<td>{text}</td>" for text in cells) + "</tr>")
+        return f"<table>{''.join(header)}</table><table>{''.join(table)}</table>"
+
+
+def _text(value):
+    """A number, or one for each target, as text."""
+    return value if isinstance(value, str) else ", ".join(f"{number:.8g}" for number in np.atleast_1d(value))
+
+
+def coef_table(
+    estimator,
+    X,
+    y,
+    *,
+    sample_weight=None,
+    offset=None,
+    cov="auto",
+    weights="frequency",
+    level=0.95,
+    cov_groups=None,
+):
+    """Standard errors, tests and intervals of the parameters of a fitted linear model.
+
+    With H the mean Hessian of the loss, P the penalty's, W the total weight, phi the dispersion, and s_i the gradient
+    of row i's loss plus that of the penalty:
+
+    - ``"expected"``, ``"observed"``: phi H^-1 / W, of the expected (Fisher) and the observed Hessian. For unpenalised
+      fits of models with a likelihood; the t distribution where phi is estimated.
+    - ``"sandwich"``: (H + P)^-1 (sum_i v_i s_i s_i') (H + P)^-1 / W^2 with the observed Hessian, v_i the weight of a
+      frequency and its square otherwise: White's HC0, under a penalty about the penalised population parameters.
+    - ``"laplace"``: phi (H + P)^-1 / W, the posterior's covariance where the penalty is the prior
+      N(0, phi / (W penalty)).
+    - ``"auto"``: expected where that exists, else observed (a loss with parameters of its own), else the sandwich.
+
+    Parameters
+    ----------
+    estimator : fitted linear model of sk_hessian
+        With the verdict ``optimal``.
+    X, y
+        The rows that it was fitted on, in memory (or X a memory map).
+    sample_weight, offset : array-like of shape (n_samples,), optional
+        Those of the fit.
+    cov : {"auto", "expected", "observed", "sandwich", "laplace"}
+    weights : {"frequency", "analytic"}
+        What the weights mean. "frequency": a row of weight 2 is two rows, so that there are as many rows as the weights
+        sum to. "analytic": precision weights; row i has the dispersion phi / w_i, and the rows are as many as they are.
+    level : float
+        Of the intervals, between 0 and 1.
+    cov_groups : array-like of shape (n_samples,), optional
+        Labels of groups, within which rows may depend on each other: a clustered sandwich, times
+        G / (G - 1) (n - 1) / (n - effective parameters), with the t distribution of G - 1 degrees of freedom.
+
+    Returns
+    -------
+    CoefTable
+
+    Raises
+    ------
+    ValueError
+        For a fit without the verdict ``optimal``, rows that are not those of the fit, parameters that the data do not
+        determine, a covariance that this fit does not have, and bad arguments, naming them.
+    TypeError
+        For an estimator that is no linear model of sk_hessian.
+
+    Notes
+    -----
+    The likelihood's figures are those of statsmodels' GLM: the dispersion is Pearson's chi-square over rows less
+    effective parameters, also in the log-likelihood, which for least squares takes the residual sum of squares over the
+    rows instead; AIC and BIC do not count the dispersion as a parameter. Several targets of least squares are
+    independent of each other given X, each with its own dispersion, except in the sandwich; log-likelihood and deviance
+    are sums over them. Classes of a softmax model have parameters that sum to zero. Class weights are taken as given.
+
+    References
+    ----------
+    .. [1] P. Huber, "The behavior of maximum likelihood estimates under nonstandard conditions", 1967.
+    .. [2] H. White, "Maximum likelihood estimation of misspecified models", Econometrica 50, 1982.
+    .. [3] A. C. Cameron, D. L. Miller, "A practitioner's guide to cluster-robust inference", Journal of Human
+       Resources 50, 2015.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_diabetes
+    >>> from sk_hessian.inspection import coef_table
+    >>> from sk_hessian.linear_model import LinearRegression
+    >>> X, y = load_diabetes(return_X_y=True, scaled=False)
+    >>> table = coef_table(LinearRegression().fit(X, y), X, y)
+    >>> table.names[2], round(float(table.std_error[2]), 4), table.df
+    ('x2', 0.7171, 431.0)
+    """
+    _check_options(cov, weights, level)
+    fitted = Fitted(estimator, X, y, sample_weight, offset=offset)
+    if not isinstance(fitted.objective, GLMObjective):
+        raise TypeError(
+            f"coef_table is for linear models, not for {fitted.name}: single weights of a network are not identified. "
+            "Use inspection.laplace for the uncertainty of its predictions"
+        )
+    if not fitted.objective.rows.in_memory:
+        raise ValueError("X must be in memory for coef_table: an array, a memory map, a data frame or a sparse matrix")
+    fitted.require_optimum("coef_table")
+    _require_determined(fitted)
+    row_weights = RowWeights.of(fitted.objective, sample_weight, weights)
+    groups = None if cov_groups is None else _group_indices(cov_groups, sample_weight, fitted.objective.n_rows)
+    cov = _chosen(cov, fitted, groups)
+    curvature = Curvature(fitted, row_weights, KINDS[cov].curvature, groups)
+    return _table(curvature, cov, level)
+
+
+def _check_options(cov, weights, level):
+    for name, value, known in (("cov", cov, ("auto", *KINDS)), ("weights", weights, ("frequency", "analytic"))):
+        if not isinstance(value, str) or value not in known:
+            raise ValueError(f"{name} must be one of {known}, got {value!r}")
+    if not isinstance(level, Real) or not 0 < level < 1:
+        raise ValueError(f"level must be a number between 0 and 1, such as 0.95, got {level!r}")
+
+
+def _require_determined(fitted):
+    """Refuse what has no errors: directions that the data leave open, and solutions at the edge of the model."""
+    edge, flat = fitted.objective.remarks(fitted.theta), fitted.objective.flat_directions()
+    if edge:
+        raise ValueError(f"coef_table: there are no standard errors for this {fitted.name}. {' '.join(edge)}")
+    if flat:
+        raise ValueError(
+            f"coef_table: the data do not determine every coefficient of this {fitted.name}: {'; '.join(flat)}. "
+            "Drop these columns, or add a penalty"
+        )
+
+
+def _group_indices(labels, sample_weight, n_rows):
+    """The group of each row of positive weight, from 0 on."""
+    labels = np.asarray(labels)
+    weight = np.ones(n_rows) if np.ndim(sample_weight) == 0 else np.asarray(sample_weight, dtype=float)
+    if labels.shape != weight.shape:
+        raise ValueError(f"cov_groups must have one label for each of the {len(weight)} rows, got shape {labels.shape}")
+    if labels.dtype.kind == "f" and np.isnan(labels).any():
+        raise ValueError("cov_groups must not be nan: give those rows a group of their own, or drop them")
+    try:
+        present, indices = np.unique(labels[weight > 0], return_inverse=True)
+    except TypeError as error:
+        raise TypeError("cov_groups must hold labels of one kind, such as all integers or all strings") from error
+    if len(present) < 2:
+        raise ValueError(f"cov_groups must have at least two groups, got only {present[0]!r}")
+    return indices
+
+
+def _chosen(cov, fitted, groups):
+    """The covariance that "auto" takes, or the one that was asked for if there is one."""
+    penalised = bool(fitted.objective.penalty.any())
+    reweighted = getattr(fitted.estimator, "class_weight", None) is not None
+
+    def refusal(name):
+        if groups is not None and name != "sandwich":
+            return "has no clustered version: use cov='sandwich' with cov_groups"
+        return KINDS[name].refuse(fitted.loss, penalised, reweighted)
+
+    if cov == "auto":
+        return next(name for name in ("expected", "observed", "sandwich") if not refusal(name))
+    reason = refusal(cov)
+    if reason:
+        raise ValueError(f"coef_table: cov={cov!r} {reason}")
+    return cov
+
+
+def _table(curvature, cov, level):
+    fitted, likelihood = curvature.fitted, curvature.likelihood
+    covariance = KINDS[cov].covariance(curvature)
+    df = _degrees_of_freedom(curvature, cov)
+    estimate, error = fitted.objective.canonical(fitted.theta), np.sqrt(np.diag(covariance))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        statistic = estimate / error
+    reach = student.isf((1 - level) / 2, curvature.per_parameter(df)) * error
+    return CoefTable(
+        names=fitted.parameter_names,
+        estimate=estimate,
+        std_error=error,
+        statistic=statistic,
+        p_value=2 * student.sf(np.abs(statistic), curvature.per_parameter(df)),
+        lower=estimate - reach,
+        upper=estimate + reach,
+        covariance=covariance,
+        distribution="normal" if np.isinf(df).all() else "t",
+        df=_scalar(df),
+        model=fitted.name,
+        verdict=fitted.estimator.convergence_.status,
+        cov=cov,
+        target=KINDS[cov].target[bool(fitted.objective.penalty.any())],
+        level=level,
+        n_samples=curvature.weights.n_samples,
+        effective_df=float(curvature.effective_df.sum()),
+        df_resid=_scalar(likelihood.df_resid),
+        **_figures(curvature),
+    )
+
+
+def _degrees_of_freedom(curvature, cov):
+    if curvature.groups is not None:
+        return np.array([curvature.groups.max()])
+    if KINDS[cov].estimates_dispersion and curvature.loss.has_dispersion:
+        return curvature.likelihood.df_resid
+    return np.array([np.inf])
+
+
+def _figures(curvature):
+    """The likelihood's figures, None for a loss without one and for a pseudo-likelihood."""
+    likelihood, loss = curvature.likelihood, curvature.loss
+    reweighted = getattr(curvature.fitted.estimator, "class_weight", None) is not None
+    if reweighted or not (loss.has_dispersion or loss.has_likelihood):
+        return dict.fromkeys(("dispersion", "log_likelihood", "deviance", "aic", "bic"))
+    return {
+        "dispersion": _scalar(likelihood.dispersion),
+        "log_likelihood": likelihood.log_likelihood,
+        "deviance": likelihood.deviance,
+        "aic": likelihood.criterion(2),
+        "bic": likelihood.criterion(np.log(curvature.weights.n_samples)),
+    }
+
+
+def _scalar(values):
+    """An array of one value as a number."""
+    return values if len(values) > 1 else float(values[0])

@@ -1,0 +1,103 @@
+"""What the displays share: matplotlib, axes, colours and short labels."""
+
+from sk_hessian.inspection._hessian import combination
+
+#: colours that the colour-blind tell apart (M. Okabe, K. Ito, "Color universal design", 2008), the darkest first
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+
+#: length of a label, in characters, that an axis has room for
+_MOST_CHARACTERS = 44
+
+
+def pyplot(display):
+    """The module `matplotlib.pyplot`.
+
+    Parameters
+    ----------
+    display : str
+        Who asks, for the error.
+
+    Raises
+    ------
+    ImportError
+        Where matplotlib is not installed.
+    """
+    try:
+        import matplotlib.pyplot as plt
+    except ImportError as error:
+        raise ImportError(f"{display} needs matplotlib: pip install sk-hessian[plot]") from error
+    return plt
+
+
+def axes(display, ax, height=None):
+    """The given axes, or those of a new figure whose layout leaves room for all labels.
+
+    Parameters
+    ----------
+    display : str
+    ax : matplotlib.axes.Axes or None
+    height : float, optional
+        Of a new figure, in inches.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+    """
+    plt = pyplot(display)
+    if ax is not None:
+        return ax
+    figure, ax = plt.subplots(layout="constrained")
+    if height is not None:
+        figure.set_figheight(height)
+    return ax
+
+
+def line_style(defaults, given):
+    """Options of lines: the defaults, and what a user gave, by whatever alias.
+
+    Parameters
+    ----------
+    defaults, given : dict
+
+    Returns
+    -------
+    dict
+    """
+    from matplotlib.cbook import normalize_kwargs
+    from matplotlib.lines import Line2D
+
+    return defaults | normalize_kwargs(given, Line2D)
+
+
+def check_choice(argument, value, choices):
+    """Refuse what is not one of the choices.
+
+    Raises
+    ------
+    ValueError
+        Naming the argument and the choices.
+    """
+    if not (isinstance(value, str) and value in choices):
+        raise ValueError(f"{argument} must be one of {tuple(choices)}, got {value!r}")
+
+
+def count_along_x(ax):
+    """Ticks at whole numbers only, unless the axis has a scale of the user's."""
+    if ax.get_xscale() == "linear":
+        ax.locator_params(axis="x", integer=True)
+
+
+def direction(names, vector):
+    """A vector of parameters in words, such as ``"0.8 x0 - 0.6 x3"``, as many terms as an axis has room for.
+
+    Parameters
+    ----------
+    names : sequence of str
+    vector : ndarray of shape (n,)
+
+    Returns
+    -------
+    str
+    """
+    texts = [combination(names, vector, most) for most in (4, 3, 2, 1)]
+    return next((text for text in texts if len(text) <= _MOST_CHARACTERS), texts[-1])

@@ -1,0 +1,342 @@
+"""What single rows did to a fit: leverage, Cook's distance, and the change of everything when a row is left out."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.linalg import eigh
+
+from sk_hessian.inspection._fitted import Fitted
+from sk_hessian.inspection._removal import Removal, kept_rows, rows_in_memory, spread
+
+#: rows that a printed table lists
+_MOST_SHOWN = 5
+
+#: a remainder below this share of the weights is rounding
+_LEAST_FREEDOM = 1e-10
+
+#: a standard error below this share of what the Hessian alone gives is rounding
+_ROUNDING = 1e-8
+
+
+@dataclass(frozen=True, repr=False)
+class Influence:
+    """How much each row did to a fit; one entry for each row that was passed, zero for rows of weight zero.
+
+    Attributes
+    ----------
+    leverage : ndarray of shape (n,)
+        Derivative of a row's fitted predictor in its own (working) response, the diagonal of the hat matrix; the trace
+        of the row's block where a row has several predictors.
+    residual : ndarray of shape (n,)
+        Internally studentised Pearson residual; of several predictors the root of the studentised chi-square, without
+        sign.
+    cooks_distance : ndarray of shape (n,)
+    dfbetas : ndarray of shape (n, n_parameters)
+        Parameters with the row less those without it, in standard errors; for least squares without a penalty by the
+        residual variance of the other rows.
+    dffits : ndarray of shape (n,) or None
+        The same for the row's own predictor; None where a row has several, or where the loss has no likelihood.
+    parameter_change : ndarray of shape (n, n_parameters)
+        Parameters without the row less those with it, by one Newton step.
+    test_loss_change : ndarray of shape (n,) or None
+        Change of the mean loss of the test rows when a row is left out, to second order in ``parameter_change``:
+        positive where the row helps.
+    standard_error : ndarray of shape (n_parameters,)
+        The unit of ``dfbetas``.
+    dispersion : float
+    n_effective_parameters : float
+        Sum of the leverages; the number of parameters where there is no penalty.
+    names : list of str
+        What the parameters are called.
+
+    Notes
+    -----
+    Where the largest eigenvalue of a row's hat block (its leverage, for one predictor) is one or more, the others do
+    not determine the parameters: its residual, changes and ``dfbetas`` are nan, and Cook's distance is inf.
+    """
+
+    leverage: np.ndarray
+    residual: np.ndarray
+    cooks_distance: np.ndarray
+    dfbetas: np.ndarray
+    dffits: np.ndarray | None
+    parameter_change: np.ndarray
+    test_loss_change: np.ndarray | None
+    standard_error: np.ndarray
+    dispersion: float
+    n_effective_parameters: float
+    names: list
+
+    def to_frame(self):
+        """One line for each row: leverage, residual, Cook's distance and ``dfbetas`` by parameter.
+
+        Returns
+        -------
+        pandas.DataFrame
+        """
+        import pandas as pd
+
+        columns = {name: getattr(self, name) for name in ("leverage", "residual", "cooks_distance")}
+        columns |= {name: getattr(self, name) for name in ("dffits", "test_loss_change")}
+        columns = {name: values for name, values in columns.items() if values is not None}
+        columns |= {f"dfbetas {name}": values for name, values in zip(self.names, self.dfbetas.T, strict=True)}
+        return pd.DataFrame(columns)
+
+    def most_influential(self, n_rows=_MOST_SHOWN):
+        """The rows of largest Cook's distance, the largest first.
+
+        Parameters
+        ----------
+        n_rows : int
+
+        Returns
+        -------
+        ndarray of int
+        """
+        return np.argsort(-self.cooks_distance, kind="stable")[:n_rows]
+
+    def __str__(self):
+        lines = [
+            f"{'row':>8}{'leverage':>12}{'residual':>12}{'Cook':>12}   largest change without it, in standard errors"
+        ]
+        for row in self.most_influential():
+            values = self.leverage[row], self.residual[row], self.cooks_distance[row]
+            lines.append(f"{row:>8}" + "".join(f"{value:>12.4g}" for value in values) + f"   {self._largest(row)}")
+        n = len(self.leverage)
+        lines.append(f"{n} rows, {self.n_effective_parameters:.4g} effective parameters")
+        undetermined = np.flatnonzero(np.isinf(self.cooks_distance))
+        if undetermined.size:
+            lines.append(f"Rows without which parameters are not determined: {undetermined.size}")
+        return "\n".join(lines)
+
+    __repr__ = __str__
+
+    def _largest(self, row):
+        if np.isnan(self.dfbetas[row]).any():
+            return "not determined without it"
+        j = np.argmax(np.abs(self.dfbetas[row]))
+        return f"{-self.dfbetas[row, j]:+.3g} {self.names[j]}"
+
+
+def influence(
+    estimator,
+    X,
+    y,
+    *,
+    sample_weight=None,
+    offset=None,
+    curvature=None,
+    X_test=None,
+    y_test=None,
+    offset_test=None,
+):
+    """What each row did to a fit, from one factor of the Hessian and one pass over the rows.
+
+    Leaving out a row removes all of its weight; the total penalty is held fixed.
+
+    Parameters
+    ----------
+    estimator : fitted estimator of sk_hessian
+        With the verdict "optimal".
+    X, y, sample_weight, offset
+        The rows of the fit.
+    curvature : {"observed", "expected"}, optional
+        Of the rows and of the Hessian. By default the second derivative itself, or its expectation for losses that are
+        not convex; the two differ for links that are not canonical, such as the logarithm of `GammaRegressor`.
+    X_test, y_test, offset_test : optional
+        Rows for ``test_loss_change``.
+
+    Returns
+    -------
+    Influence
+        See there for definitions, and docs/influence.md for formulas.
+
+    Raises
+    ------
+    ValueError
+        For a fit that is not optimal, other rows than its own, a singular Hessian, several targets of a squared loss,
+        rows of negative curvature, no degree of freedom for a dispersion, or a bad argument.
+
+    References
+    ----------
+    .. [1] R. Cook, S. Weisberg, "Residuals and Influence in Regression", 1982.
+    .. [2] D. Pregibon, "Logistic regression diagnostics", Annals of Statistics 9(4), 1981.
+    .. [3] P. Koh, P. Liang, "Understanding black-box predictions via influence functions", ICML 2017.
+
+    Examples
+    --------
+    >>> from sk_hessian.inspection import influence
+    >>> from sk_hessian.linear_model import LinearRegression
+    >>> X, y = [[0.0], [1.0], [2.0], [3.0], [10.0]], [0.1, 0.9, 2.1, 2.9, 5.0]
+    >>> rows = influence(LinearRegression().fit(X, y), X, y)
+    >>> rows.leverage.round(3), int(rows.most_influential()[0])
+    (array([0.363, 0.277, 0.223, 0.201, 0.936]), 4)
+    """
+    if curvature not in (None, "observed", "expected"):
+        raise ValueError(f'curvature must be "observed", "expected" or None, got {curvature!r}')
+    if (X_test is None) != (y_test is None):
+        raise ValueError("X_test and y_test must be given both, or none of them")
+    if X_test is None and offset_test is not None:
+        raise ValueError("offset_test needs X_test and y_test")
+    fitted = Fitted(estimator, X, y, sample_weight, offset=offset)
+    rows_in_memory(fitted.objective)
+    loss = fitted.loss
+    if loss.has_dispersion and loss.n_outputs > 1:
+        raise ValueError(f"y has {loss.n_outputs} targets, each with a variance of its own: fit and pass one at a time")
+    fitted.require_optimum("influence")
+    test = None if X_test is None else _test_objective(estimator, X_test, y_test, offset_test)
+    kind = curvature or ("observed" if loss.convex else "expected")
+    return _Rows(fitted, kind, test).influence(kept_rows(sample_weight, fitted.objective.n_rows))
+
+
+def _test_objective(estimator, X_test, y_test, offset_test):
+    try:
+        return Fitted(estimator, X_test, y_test, offset=offset_test).objective
+    except ValueError as error:
+        raise ValueError(f"X_test, y_test: {error}") from error
+
+
+class _Rows:
+    """The pass over the rows, and what follows from it.
+
+    Parameters
+    ----------
+    fitted : Fitted
+    kind : {"observed", "expected"}
+    test : Objective or None
+        Of the test rows.
+    """
+
+    def __init__(self, fitted, kind, test):
+        self.fitted, self.kind = fitted, kind
+        self.objective, self.loss, self.theta = fitted.objective, fitted.loss, fitted.theta
+        self.factor = fitted.exact_factor(kind)
+        self.root = fitted.conventional(self.factor)
+        self.test = None if test is None else self._test_derivatives(test)
+        self.spread = None if self.loss.has_likelihood else self._gradient_spread()
+
+    def influence(self, kept):
+        """The `Influence` of all rows, of which the objective has the ``kept`` ones."""
+        terms = self.objective.gather_terms(self.theta, self.factor, self._terms, self.kind)
+        leverage, chi, squares, sign, cook, change, test = terms
+        n_effective = leverage.sum()
+        dispersion, of_others = self._dispersions(chi, squares, n_effective)
+        residual = sign * np.sqrt(squares / dispersion)
+        error = self._standard_error(dispersion)
+        dfbetas, dffits = _scaled_changes(change, leverage, residual, error, np.sqrt(of_others / dispersion))
+        # an estimated covariance has the dispersion in it
+        unit = dispersion if self.spread is None else 1.0
+        return Influence(
+            leverage=spread(leverage, kept),
+            residual=spread(residual, kept),
+            cooks_distance=spread(np.where(np.isnan(cook), np.inf, cook / (unit * n_effective)), kept),
+            dfbetas=spread(dfbetas, kept),
+            dffits=spread(dffits, kept) if self.spread is None and self.loss.n_outputs == 1 else None,
+            parameter_change=spread(change, kept),
+            test_loss_change=None if self.test is None else spread(test, kept),
+            standard_error=error,
+            dispersion=float(dispersion),
+            n_effective_parameters=float(n_effective),
+            names=self.fitted.parameter_names,
+        )
+
+    def _terms(self, terms):
+        """Of a block: leverage, chi-square, the same studentised, its sign, Cook's distance, and the changes."""
+        removal, k = Removal(terms, self.loss.n_outputs), self.loss.n_outputs
+        weight = terms.share * self.objective.total_weight
+        squares = self.loss.pearson(terms.y, terms.raw) * weight[:, None]
+        pearson, hat = -np.sign(terms.slope[:, :k]) * np.sqrt(squares), self._hat(terms, removal)
+        apart, steps = removal.solved(hat, pearson), removal.steps
+        sign = np.sign(pearson[:, 0]) if k == 1 else np.ones(len(steps))
+        studentised = np.einsum("nk,nk->n", pearson, apart)
+        cook = np.einsum("nk,nkl,nl->n", apart, hat, apart) if self.spread is None else self._distance(steps)
+        test = np.zeros(len(steps)) if self.test is None else self._test_change(steps)
+        return removal.leverage, squares.sum(axis=1), studentised, sign, cook, steps @ self.root.T, test
+
+    def _hat(self, terms, removal):
+        """The hat block of the outputs, (n, k, k): symmetric, S'M S with S S' the loss's second derivative."""
+        if self.loss.n_outputs > 1:
+            S = self.loss.hessian_root(terms.y, terms.raw)
+            return S.transpose(0, 2, 1) @ removal.reach @ S
+        if self.loss.has_likelihood and (terms.bend[:, 0, 0] < 0).any():
+            raise ValueError('curvature="observed" is negative for some rows of this loss: use curvature="expected"')
+        return removal.leverage[:, None, None]
+
+    def _dispersions(self, chi, studentised, n_effective):
+        """The dispersion, and that of the other rows for each row: one and ones for a family that has none.
+
+        Only for least squares without a penalty that of the others has a closed form; else it is the same for all.
+        """
+        if not self.loss.has_dispersion:
+            return 1.0, np.ones(len(chi))
+        weight, total = self.objective.rows.weight, chi.sum()
+        freedom = weight.sum() - n_effective
+        if freedom <= _LEAST_FREEDOM * weight.sum():
+            raise ValueError(
+                f"the rows leave no degree of freedom to estimate the dispersion: their weights sum to "
+                f"{weight.sum():.6g}, and the effective parameters are {n_effective:.6g}; drop columns or add a penalty"
+            )
+        if total <= 2 * weight.sum() * self.objective.resolution:
+            raise ValueError("the fit is perfect: residuals that are rounding have no influence to tell")
+        dispersion = total / freedom
+        if not self.loss.quadratic or np.any(self.objective.penalty):
+            return dispersion, np.full(len(chi), dispersion)
+        left = freedom - weight
+        enough = left > _LEAST_FREEDOM * weight.sum()
+        others = np.maximum(total - studentised, 0) / np.where(enough, left, 1.0)
+        return dispersion, np.where(enough, others, np.nan)
+
+    def _standard_error(self, dispersion):
+        """Of each parameter: by the Hessian, or of a loss without a likelihood by the rows' gradients as well."""
+        by_hessian = np.sqrt(dispersion / self.objective.total_weight) * np.linalg.norm(self.root, axis=1)
+        if self.spread is None:
+            return by_hessian
+        values, vectors = self.spread
+        error = np.sqrt((self.root @ vectors) ** 2 @ values)
+        return np.where(error > _ROUNDING * by_hessian, error, 0.0)
+
+    def _gradient_spread(self):
+        """Eigenpairs of the covariance of the factor's coordinates, the sum of the rows' squared first-order effects.
+
+        References
+        ----------
+        .. [1] P. Huber, "The behavior of maximum likelihood estimates under nonstandard conditions", 1967.
+        """
+
+        def squares(terms):
+            effects = terms.share[:, None] * np.einsum("nmr,nm->nr", terms.along, terms.slope)
+            return (effects.T @ effects,)
+
+        total = self.objective.reduce_terms(self.theta, self.factor, squares, self.kind)[0]
+        values, vectors = eigh(total, driver="evd")
+        varies = values > len(values) * np.finfo(float).eps * values[-1]
+        return values[varies], vectors[:, varies]
+
+    def _distance(self, steps):
+        """The squared length of steps in units of their covariance, where that is not zero."""
+        values, vectors = self.spread
+        return (steps @ vectors) ** 2 @ (1 / values)
+
+    def _test_derivatives(self, test):
+        """Gradient and (Gauss-Newton) Hessian of the mean loss of the test rows, in the factor's coordinates."""
+
+        def derivatives(terms):
+            bent = (terms.bend @ terms.along).reshape(-1, terms.along.shape[2])
+            slope = np.einsum("nmr,nm->r", terms.along, terms.slope)
+            return slope / test.n_rows, terms.along.reshape(bent.shape).T @ bent / test.n_rows
+
+        return test.reduce_terms(self.theta, self.factor, derivatives, self.kind)
+
+    def _test_change(self, steps):
+        slope, bend = self.test
+        return steps @ slope + 0.5 * np.einsum("nr,nr->n", steps @ bend, steps)
+
+
+def _scaled_changes(change, leverage, residual, error, ratio):
+    """The columns of dfbetas, and dffits; ``ratio`` is the deviation by the other rows over that by all."""
+    determined = np.where(error > 0, error, 1.0)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        dfbetas = -change / determined / ratio[:, None]
+        dffits = residual * np.sqrt(leverage / (1 - leverage)) / ratio
+    dfbetas[:, error == 0] = 0
+    return dfbetas, dffits

@@ -1,0 +1,506 @@
+"""The Laplace approximation: a normal posterior of the parameters, predictions with it, and the evidence."""
+
+import copy
+from functools import cached_property
+from numbers import Integral, Real
+
+import numpy as np
+from scipy.optimize import minimize_scalar
+from scipy.special import expit, logsumexp
+
+from sk_hessian.inspection._fitted import Fitted
+from sk_hessian.inspection._precision import STRUCTURES, UndeterminedError
+from sk_hessian.objectives import GLMObjective, HuberLoss, MLPObjective
+
+#: parameters up to which "auto" prefers full to kronecker, and up to which a matrix of them is formed at all
+_MOST_AUTO = 1000
+_MOST_FULL = 3000
+
+#: the dispersion of most evidence is looked for within this factor of Pearson's, on the logarithm
+_DISPERSION_RANGE = 5.0
+
+#: share of the observations below which what a fit has left is rounding
+_LEAST_LEFT = 1e-9
+
+
+def laplace(
+    estimator, X, y, *, sample_weight=None, offset=None, structure="auto", dispersion=None, hidden_biases="flat"
+):
+    """The Laplace approximation of the posterior of a fitted estimator with an L2 penalty.
+
+    The objective times W / dispersion (W the total weight) is a negative log posterior: the penalty is a normal prior
+    of mean zero and precision penalty * W / dispersion for each penalised parameter, and flat for the others. The
+    posterior is taken as normal about the fit, its precision the Hessian of that; for networks Gauss-Newton's, which
+    is the posterior of the network linearised at the fit.
+
+    Parameters
+    ----------
+    estimator : fitted estimator of sk_hessian with a penalty
+    X : {array-like, sparse matrix} of shape (n_samples, n_features)
+    y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+    sample_weight : array-like of shape (n_samples,), optional
+    offset : array-like of shape (n_samples,) or (n_samples, n_classes), optional
+        The rows, weights and offset of the fit, in memory. A row of weight 2 counts like two rows.
+    structure : {"auto", "full", "kronecker", "diagonal", "last_layer"}, default="auto"
+        "full": all parameters together, at most 3000. "kronecker": one Kronecker product A (x) G for each layer of a
+        network, or for a softmax model; layers are independent. "diagonal": each parameter by itself, in centred and
+        scaled coordinates, so that units do not matter. "last_layer": the last layer of a network in full, the others
+        fixed. "auto": full; for more than 1000 parameters kronecker, where there is none for more than 3000 diagonal.
+    dispersion : float, "evidence" or None, default=None
+        Of losses that have one (the noise variance for squared errors; one for all outputs). None: squared Pearson
+        residuals over the weight less the effective degrees of freedom. "evidence": the most evident one.
+    hidden_biases : {"flat", "fixed"}, default="flat"
+        Of networks, whose biases have no penalty. "flat": the posterior is also of the biases of hidden layers, with a
+        flat prior; a unit without effect then has none, and the evidence grows without bound as the penalty switches a
+        unit off. "fixed": they are taken as known (in the first layer each unit's sum at the mean row, so that the
+        zeros of the inputs do not matter), which is always proper. Without hidden layers both are the same.
+
+    Returns
+    -------
+    LaplacePosterior
+
+    Raises
+    ------
+    TypeError
+        For something that is no estimator of sk_hessian.
+    ValueError
+        For a fit that is not optimal, or of other rows; without a penalty; for Huber's loss, which has no likelihood;
+        for parameters that neither rows nor penalty determine; for bad arguments.
+
+    References
+    ----------
+    .. [1] D. MacKay, "A practical Bayesian framework for backpropagation networks", Neural Computation 4, 1992.
+    .. [2] L. Tierney, J. Kadane, "Accurate approximations for posterior moments and marginal densities", JASA 81, 1986.
+    .. [3] H. Ritter, A. Botev, D. Barber, "A scalable Laplace approximation for neural networks", ICLR 2018.
+    .. [4] A. Immer, M. Korzepa, M. Bauer, "Improving predictions of Bayesian neural nets via local linearization",
+       AISTATS 2021.
+    .. [5] E. Daxberger et al., "Laplace redux: effortless Bayesian deep learning", NeurIPS 2021.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_diabetes
+    >>> from sk_hessian.inspection import laplace
+    >>> from sk_hessian.linear_model import Ridge
+    >>> X, y = load_diabetes(return_X_y=True)
+    >>> posterior = laplace(Ridge(alpha=0.1).fit(X, y), X, y)
+    >>> mean, std = posterior.predict(X[:2])
+    >>> mean.round(), std.round(1)
+    (array([200.,  73.]), array([6.6, 7. ]))
+    """
+    fitted = Fitted(estimator, X, y, sample_weight, **_row_data(estimator, offset))
+    _check_model(fitted)
+    if hidden_biases not in ("flat", "fixed"):
+        raise ValueError(f'hidden_biases must be "flat" or "fixed", got {hidden_biases!r}')
+    fitted.objective.integrates_hidden_biases = hidden_biases == "flat"
+    structure = _resolve(fitted.objective, structure)
+    _require_optimum(fitted)
+    objective, theta, names = fitted.objective, fitted.theta, fitted.parameter_names
+    features = None
+    if structure == "last_layer":
+        network, at = objective, theta
+        objective, theta, names = _last_layer(network, at, names)
+
+        def features(X):
+            return network.features(at, X)
+
+    model = _model(objective, theta, names, structure)
+    dispersion, source = _dispersion(model, dispersion)
+    return LaplacePosterior(estimator, model, structure, dispersion, source, features)
+
+
+class LaplacePosterior:
+    """What `laplace` returns: a normal posterior of the parameters.
+
+    It keeps the rows of the fit, not a copy of them, for the evidence.
+
+    Attributes
+    ----------
+    mean : ndarray of shape (n_parameters,)
+        The fit; of "last_layer" its last layer alone.
+    parameter_names : list of str
+        What its entries are.
+    structure : str
+        "full", "kronecker", "diagonal" or "last_layer".
+    curvature : str
+        "observed", "expected" or "gauss-newton".
+    dispersion : float
+    dispersion_source : str
+        Where the dispersion comes from.
+    effective_df : float
+        Parameters that the rows rather than the prior determine: the trace of the posterior covariance times the
+        curvature of the likelihood.
+    n_penalised : int
+        Parameters with a prior.
+    gamma : float
+        Those of them that the rows determine, MacKay's gamma.
+    fixed_point : float
+        What MacKay's update, gamma over the penalty's share of the log posterior, would multiply the penalty by. One
+        where the evidence is largest: for squared errors, and for other losses nearly.
+    """
+
+    def __init__(self, estimator, model, structure, dispersion, source, features):
+        # a later fit gives the estimator new attributes, not this copy
+        self._estimator, self._model, self._features = copy.copy(estimator), model, features
+        self.mean, self.parameter_names = model.theta, model.names
+        self.structure, self.curvature = structure, model.curvature
+        self.dispersion, self.dispersion_source, self.effective_df = dispersion, source, model.effective_df
+        self._share = dispersion / model.objective.total_weight
+        self.n_penalised = int(model.n_penalised)
+        self.gamma = float(np.clip(self.n_penalised - model.precision.shrinkage, 0, None))
+        squares = 2 * model.penalty_value / self._share
+        self.fixed_point = float(self.gamma / squares) if squares > 0 else np.inf
+
+    def __repr__(self):
+        return (
+            f"LaplacePosterior({type(self._estimator).__name__}, structure={self.structure!r}, "
+            f"{self.mean.size} parameters, dispersion={self.dispersion:.4g})"
+        )
+
+    @cached_property
+    def log_evidence(self):
+        """Logarithm of the marginal likelihood of y, by Laplace's method; exact for squared errors.
+
+        Parameters without a penalty (intercepts, biases) are integrated under Lebesgue measure, as restricted maximum
+        likelihood does (Harville 1974). That measure has a unit: only differences between fits with the same such
+        parameters, in the same units, mean anything. The outputs of a softmax model are integrated where they sum to
+        zero, for nothing else is determined. Of "last_layer" it is that of the last layer given the others.
+
+        Raises
+        ------
+        ValueError
+            For a Tweedie power without a density.
+
+        References
+        ----------
+        .. [1] D. Harville, "Bayesian inference for variance components using only error contrasts", Biometrika 61,
+           1974.
+        """
+        return self._model.log_evidence(self.dispersion)
+
+    def predict(self, X, of="link", offset=None):
+        """Predictive mean and standard deviation.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        of : {"link", "mean", "observation"}, default="link"
+            "link": of the raw prediction, before the inverse link (log odds, log means; of a softmax model logits that
+            sum to zero), for networks linearised at the fit. "mean": of the mean of y, where the link is a logarithm
+            by the log-normal distribution. "observation": of a new y of weight one, the noise included.
+        offset : array-like of shape (n_samples,) or (n_samples, n_classes), optional
+            As of the estimator's predictions.
+
+        Returns
+        -------
+        mean, std : ndarray of shape (n_samples,) or (n_samples, n_outputs)
+
+        Raises
+        ------
+        ValueError
+            For "mean" and "observation" of a classifier: these are probabilities, see `predict_proba`.
+        """
+        if of not in ("link", "mean", "observation"):
+            raise ValueError(f'of must be "link", "mean" or "observation", got {of!r}')
+        loss = self._model.objective.loss
+        if of != "link" and self._is_classifier:
+            raise ValueError(f'of={of!r} is for regression: the mean of a class is its predict_proba; use of="link"')
+        mean, covariance = self._raw_moments(X, offset)
+        variance = np.einsum("nkk->nk", covariance)
+        if of != "link":
+            mean, variance, noise = loss.response_moments(mean, variance, self.dispersion)
+            variance = variance + noise if of == "observation" else variance
+        std = np.sqrt(variance)
+        return (mean[:, 0], std[:, 0]) if mean.shape[1] == 1 else (mean, std)
+
+    def predict_proba(self, X, offset=None):
+        """Probabilities, averaged over the posterior by the probit approximation.
+
+        For two classes expit(m / sqrt(1 + pi s^2 / 8)) with m and s the mean and deviation of the log odds (MacKay
+        1992). For more each pair of classes counts so: p_k is in proportion to 1 / sum_l exp((m_l - m_k) / sqrt(1 +
+        pi s_kl^2 / 8)) with s_kl the deviation of the difference of two logits (Lu, Ie & Sha 2020), which for two
+        classes is the same, and does not depend on a common shift of the logits.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        offset : array-like of shape (n_samples,) or (n_samples, n_classes), optional
+            As of the estimator's predictions.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_classes)
+            In the order of ``classes_``; of several labels the probability of each.
+
+        Raises
+        ------
+        ValueError
+            For a regressor.
+
+        References
+        ----------
+        .. [1] D. MacKay, "The evidence framework applied to classification networks", Neural Computation 4, 1992.
+        .. [2] Z. Lu, E. Ie, F. Sha, "Mean-field approximation to Gaussian-softmax integral with application to
+           uncertainty estimation", arXiv:2006.07584, 2020.
+        """
+        loss = self._model.objective.loss
+        if not self._is_classifier:
+            raise ValueError(f"{type(self._estimator).__name__} is no classifier: use predict")
+        mean, covariance = self._raw_moments(X, offset)
+        if loss.shift_invariant:
+            return _softmax_mean(mean, covariance)
+        ones = expit(mean * _probit_shrinkage(np.einsum("nkk->nk", covariance)))
+        return np.hstack([1 - ones, ones]) if len(self._estimator.classes_) == 2 and ones.shape[1] == 1 else ones
+
+    def samples(self, n, random_state=None):
+        """Draws of the parameters.
+
+        Parameters
+        ----------
+        n : int
+        random_state : int, Generator or None
+
+        Returns
+        -------
+        ndarray of shape (n, n_parameters)
+            In the order of ``parameter_names``; those of softmax outputs differ from the fit by what sums to zero.
+
+        Raises
+        ------
+        ValueError
+            For a bad ``n`` or ``random_state``.
+        """
+        if isinstance(n, bool) or not isinstance(n, Integral) or n < 1:
+            raise ValueError(f"n must be an integer of at least 1, got {n!r}")
+        at = self._model.objective.identified
+        draws = _generator(random_state).standard_normal((at.size, int(n)))
+        changes = self._model.precision.colour(draws) * np.sqrt(self._share)
+        return self.mean + np.stack([at.expanded(change) for change in changes.T])
+
+    def covariance(self):
+        """The posterior covariance of the parameters.
+
+        Returns
+        -------
+        ndarray of shape (n_parameters, n_parameters)
+
+        Raises
+        ------
+        ValueError
+            For more than 3000 parameters.
+        """
+        if self.mean.size > _MOST_FULL:
+            raise ValueError(f"a covariance of {self.mean.size} parameters is too large: use samples or predict")
+        at = self._model.objective.identified
+        roots = self._model.precision.colour(np.eye(at.size)) * np.sqrt(self._share)
+        root = np.stack([at.expanded(column) for column in roots.T], axis=1)
+        return root @ root.T
+
+    @property
+    def _is_classifier(self):
+        return hasattr(self._estimator, "classes_")
+
+    def _raw_moments(self, X, offset):
+        """Mean (n, k) and covariance (n, k, k) of the raw predictions."""
+        model, covariances = self._model, []
+        raw = self._estimator._raw_prediction(X, **_row_data(self._estimator, offset))
+        raw = raw.reshape(len(raw), -1)
+        X = self._estimator._checked_rows(X)
+        for _, J, _, _ in model.objective.jacobians(model.theta, X if self._features is None else self._features(X)):
+            root = model.precision.whiten(J)
+            covariances.append(self._share * (root @ root.transpose(0, 2, 1)))
+        return model.objective.loss.without_shift(raw), np.concatenate(covariances)
+
+
+class _Model:
+    """A posterior but for its dispersion."""
+
+    def __init__(self, objective, theta, names, penalty, precision):
+        self.objective, self.theta, self.names = objective, theta, names
+        self._penalty, self.precision = penalty, precision
+        self.curvature = "gauss-newton" if isinstance(objective, MLPObjective) else objective.curvature
+        self._raw = objective.predictions(theta)
+        self.effective_df = penalty.size - precision.shrinkage
+
+    @property
+    def _residual_weight(self):
+        """What the weight of all targets is, and that less the effective degrees of freedom."""
+        total = self.objective.total_weight * self._raw.shape[1]
+        return total, total - self.effective_df
+
+    def pearson(self):
+        """Squared Pearson residuals over what the fit has left."""
+        total, left = self._residual_weight
+        rows = self.objective.rows
+        if left <= _LEAST_LEFT * total:
+            raise ValueError(
+                f"dispersion: the fit uses {self.effective_df:.4g} of {total:.4g} observations, which leaves none to "
+                "estimate it from; give a number, or use a larger penalty"
+            )
+        dispersion = float(rows.weight @ self.objective.loss.pearson(rows.y, self._raw).sum(axis=1)) / left
+        if not dispersion > 0:
+            raise ValueError("dispersion: the fit is perfect, so that the residuals do not tell it; give a number")
+        return dispersion
+
+    def most_evident(self):
+        """The dispersion with the largest evidence."""
+        if not self.objective.loss.quadratic:
+            centre = np.log(self.pearson())
+            bounds = centre - _DISPERSION_RANGE, centre + _DISPERSION_RANGE
+            found = minimize_scalar(lambda log: -self.log_evidence(np.exp(log)), bounds=bounds, method="bounded")
+            return float(np.exp(found.x))
+        # the evidence is that of sums of squares: -m/2 log(phi) - S / phi but for a constant
+        rows, loss = self.objective.rows, self.objective.loss
+        half = rows.weight @ (loss.value(rows.y, self._raw) - loss.saturated(rows.y))
+        half += self.objective.total_weight * self.penalty_value
+        left = self._residual_weight[0] - (self._penalty.size - self.n_penalised)
+        if not (half > 0 and left > 0):
+            raise ValueError("dispersion: the fit is perfect, so that the evidence has no maximum; give a number")
+        return float(2 * half / left)
+
+    @property
+    def n_penalised(self):
+        """Parameters with a prior."""
+        return (self._penalty > 0).sum()
+
+    @property
+    def penalty_value(self):
+        """The penalty at the fit."""
+        return 0.5 * (self.objective.penalties @ self.theta**2)
+
+    def log_evidence(self, dispersion):
+        """See `LaplacePosterior.log_evidence`."""
+        objective, rows = self.objective, self.objective.rows
+        share, has_prior = objective.total_weight / dispersion, self._penalty > 0
+        joint = rows.weight @ objective.loss.log_likelihood(rows.y, self._raw, dispersion) - share * self.penalty_value
+        prior = 0.5 * np.log(share * self._penalty[has_prior]).sum()
+        flat = np.log(np.sqrt(2 * np.pi) * objective.identified.units[~has_prior]).sum()
+        log_det = self.precision.log_det + has_prior.size * np.log(share)
+        return float(joint + prior + flat - 0.5 * log_det)
+
+
+def _row_data(estimator, offset):
+    """The offset as an argument of the methods that take one."""
+    if offset is None:
+        return {}
+    if not hasattr(estimator, "has_offset_"):
+        raise ValueError(f"offset must be None: {type(estimator).__name__} has none")
+    return {"offset": offset}
+
+
+def _check_model(fitted):
+    """Refuse what has no posterior."""
+    if not fitted.objective.rows.in_memory:
+        raise ValueError("X must be in memory, an array, a data frame or a sparse matrix: a posterior needs its rows")
+    if isinstance(fitted.loss, HuberLoss):
+        raise ValueError("Huber's loss has no likelihood, so that there is no posterior: use squared errors")
+    if fitted.loss.n_constants:
+        raise ValueError(
+            f"this {fitted.name} estimates {', '.join(fitted.loss.constant_names)} along, which has no prior: give it"
+        )
+    if not fitted.objective.penalties.any():
+        raise ValueError(
+            f"this {fitted.name} has no penalty, so that there is no prior: fit one with a penalty (Ridge instead of "
+            "LinearRegression, alpha > 0, a finite C); standard errors without a prior are another table"
+        )
+
+
+def _require_optimum(fitted):
+    what = "A Laplace approximation"
+    if isinstance(fitted.objective, MLPObjective) and fitted.estimator.convergence_.status != "optimal":
+        what = (
+            "A Laplace approximation (of a network early_stopping=False, a larger max_iter or alpha, fewer units or "
+            'solver="newton" help to reach the optimum)'
+        )
+    fitted.require_optimum(what)
+    flat = fitted.objective.flat_directions()
+    if flat:
+        raise ValueError(
+            f"nothing determines some coefficients: {'; '.join(flat)}. Drop these columns or penalise them"
+        )
+
+
+def _resolve(objective, structure):
+    is_network = isinstance(objective, MLPObjective)
+    has_kronecker = is_network or objective.loss.shift_invariant
+    known = ("auto", "full", *["kronecker"] * has_kronecker, "diagonal", *["last_layer"] * is_network)
+    if structure not in known:
+        raise ValueError(f"structure={structure!r} is not available for this model: choose from {known}")
+    size = objective.identified.size
+    if structure == "auto":
+        if has_kronecker:
+            return "full" if size <= _MOST_AUTO else "kronecker"
+        return "full" if size <= _MOST_FULL else "diagonal"
+    if structure == "full" and size > _MOST_FULL:
+        raise ValueError(
+            f'structure="full" is for at most {_MOST_FULL} parameters, these are {size}: choose another of {known}'
+        )
+    return structure
+
+
+def _last_layer(network, theta, names):
+    """The last layer as a linear model of the hidden units, its parameters and their names."""
+    part = network.layers[-1][0]
+    rows = network.rows
+    objective = GLMObjective(
+        network.features(theta), rows.y, network.loss, sample_weight=rows.weight, penalty=network.penalty
+    )
+    return objective, theta[part], names[part]
+
+
+def _model(objective, theta, names, structure):
+    at = objective.identified
+    kind = "expected" if isinstance(objective, MLPObjective) else objective.curvature
+    penalty = objective.identified_penalties
+    build = STRUCTURES["full" if structure == "last_layer" else structure]
+    try:
+        precision = build(objective, theta, kind, penalty)
+    except UndeterminedError as error:
+        name = names[int(at.of_rows(np.arange(theta.size))[error.index])]
+        advice = (
+            'hidden_biases="fixed" (they have no penalty, and of a unit without effect nothing else determines them), '
+            'structure="last_layer", or fewer units'
+            if isinstance(objective, MLPObjective)
+            else "drop a column, or give it a penalty"
+        )
+        raise ValueError(
+            f"the posterior is improper: neither the rows nor the penalty determine {name}, given the others; use "
+            f"{advice}"
+        ) from error
+    return _Model(objective, theta, names, penalty, precision)
+
+
+def _dispersion(model, dispersion):
+    """The dispersion and its source."""
+    if not model.objective.loss.has_dispersion:
+        if dispersion is not None and dispersion != "evidence":
+            raise ValueError("dispersion must be None: that of this family is one")
+        return 1.0, "one, by the family"
+    if dispersion is None:
+        return model.pearson(), "squared Pearson residuals / (weight - effective degrees of freedom)"
+    if isinstance(dispersion, str) and dispersion == "evidence":
+        return model.most_evident(), "largest evidence"
+    is_number = isinstance(dispersion, Real) and not isinstance(dispersion, bool)
+    if not (is_number and 0 < dispersion < np.inf):
+        raise ValueError(f'dispersion must be a positive number, "evidence" or None, got {dispersion!r}')
+    return float(dispersion), "given"
+
+
+def _generator(random_state):
+    try:
+        return np.random.default_rng(random_state)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"random_state must be an integer, a Generator or None, got {random_state!r}") from error
+
+
+def _probit_shrinkage(variance):
+    """What the logistic function of a normal variable's mean is shrunk by (MacKay 1992)."""
+    return 1 / np.sqrt(1 + np.pi / 8 * variance)
+
+
+def _softmax_mean(mean, covariance):
+    """Probabilities (n, k) of normal logits, by pairs."""
+    variance = np.einsum("nkk->nk", covariance)
+    between = variance[:, :, None] + variance[:, None, :] - 2 * covariance
+    apart = (mean[:, None, :] - mean[:, :, None]) * _probit_shrinkage(np.maximum(between, 0))
+    log_share = -logsumexp(apart, axis=2)
+    return np.exp(log_share - logsumexp(log_share, axis=1, keepdims=True))

@@ -1,0 +1,456 @@
+"""Predictions of each row by the fit without it, from one factor of the Hessian."""
+
+import copy
+from dataclasses import dataclass
+from numbers import Real
+
+import numpy as np
+from scipy.linalg import eigh
+
+from sk_hessian.inspection._fitted import Fitted
+from sk_hessian.inspection._removal import Removal, kept_rows, rows_in_memory, spread
+from sk_hessian.objectives import BinaryCrossEntropy, GLMObjective, SoftmaxCrossEntropy, TweedieLoss
+from sk_hessian.solvers import minimize
+
+#: leverage above which one Newton step is not trusted and the row's fit is made anew
+_MOST_LEVERAGE = 0.9
+
+#: the same for a squared loss, whose Newton step is exact but for the digits that 1 - leverage loses
+_MOST_EXACT_LEVERAGE = 1 - 1e-6
+
+#: the same for how far a row pulls its own prediction, in units over which the curvature changes e-fold: where few rows
+#: are nearly separable one step may be off by several. Steps themselves are longer, and good, beside many columns
+_MOST_PULL = 1.0
+
+#: Newton steps at the end of a fit; the second one takes back the rounding of an ill-conditioned first
+_POLISHING_STEPS = 2
+
+
+@dataclass(frozen=True, repr=False)
+class LeaveOneOut:
+    """Predictions of each row by the fit to the other rows; one for each row that was passed.
+
+    Attributes
+    ----------
+    predictions : ndarray of shape (n,), (n, n_targets) or (n, n_classes)
+        On the scale of the estimator: means, or probabilities of classifiers.
+    raw : ndarray of shape (n,) or (n, n_outputs)
+        The same before the inverse link: log odds, logits, log means.
+    score : float
+        R^2, D^2 of a GLM, accuracy of a classifier, or what ``scoring`` returns.
+    loss : float
+        Weighted mean loss of the held-out rows, in the units of the objective; inf where the fit to the others predicts
+        a row outside the domain of the loss.
+    refitted : ndarray of shape (n,) of bool
+        Rows for which the model was fitted anew without them.
+    n_refitted : int
+    """
+
+    predictions: np.ndarray
+    raw: np.ndarray
+    score: float
+    loss: float
+    refitted: np.ndarray
+    n_refitted: int
+
+    def __str__(self):
+        n = len(self.refitted)
+        return f"Leave-one-out of {n} rows: score {self.score:.6g}, loss {self.loss:.6g}, {self.n_refitted} refitted"
+
+    __repr__ = __str__
+
+
+@dataclass(frozen=True, repr=False)
+class LeaveOneOutPath:
+    """The leave-one-out loss and score for several strengths of the penalty.
+
+    Attributes
+    ----------
+    parameter : str
+        "alpha", or "C" of a logistic regression.
+    alphas : ndarray of shape (n_alphas,)
+        Its values, in the order in which they were given.
+    loss, score : ndarray of shape (n_alphas,)
+    best_index : int
+        Of the least loss.
+    best : float
+        The value there.
+    """
+
+    parameter: str
+    alphas: np.ndarray
+    loss: np.ndarray
+    score: np.ndarray
+
+    @property
+    def best_index(self):
+        """Index of the least loss."""
+        return int(np.argmin(self.loss))
+
+    @property
+    def best(self):
+        """The value of least loss."""
+        return float(self.alphas[self.best_index])
+
+    def __str__(self):
+        lines = [f"{self.parameter:>12}{'loss':>14}{'score':>12}"]
+        for i, values in enumerate(zip(self.alphas, self.loss, self.score, strict=True)):
+            mark = "  best" if i == self.best_index else ""
+            lines.append(f"{values[0]:>12.5g}{values[1]:>14.6g}{values[2]:>12.5g}{mark}")
+        return "\n".join(lines)
+
+    __repr__ = __str__
+
+
+def leave_one_out(estimator, X, y, *, sample_weight=None, offset=None, scoring=None, refit_above=None):
+    """Approximate leave-one-out predictions, from one factor of the Hessian and one pass over the rows.
+
+    Each row's raw prediction moves by one Newton step in the row's own curvature. For a squared loss that is exact
+    (PRESS [1]_, [2]_); for other losses it is the approximation of [3]_. Rows whose leverage is above 0.9, rows whose
+    step leaves the domain of the loss, and rows that pull their own prediction so far that the curvature changes e-fold
+    are left out in earnest: the model is fitted to the others. The total penalty is held fixed: that of the objective
+    times the sum of the weights.
+
+    Parameters
+    ----------
+    estimator : fitted estimator of sk_hessian
+        With the verdict "optimal".
+    X, y, sample_weight, offset
+        The rows of the fit. Leaving out a row removes all of its weight; rows of weight zero have their prediction by
+        the fit itself.
+    scoring : callable, optional
+        ``scoring(y, predictions)``, with the predictions of `LeaveOneOut`.
+    refit_above : float, optional
+        Leverage above which rows are left out in earnest; by default 0.9, and 1 - 1e-6 for a squared loss. Lower it for
+        nearly separable classes with a weak penalty, where one step is rough; 0 fits n times.
+
+    Returns
+    -------
+    LeaveOneOut
+
+    Raises
+    ------
+    ValueError
+        For a fit that is not optimal, other rows than its own, a singular Hessian, a class of only one row, fewer than
+        two rows, a refit that finds no optimum, or a bad argument.
+
+    References
+    ----------
+    .. [1] D. Allen, "The relationship between variable selection and data augmentation and a method for prediction",
+       Technometrics 16(1), 1974.
+    .. [2] G. Golub, M. Heath, G. Wahba, "Generalized cross-validation as a method for choosing a good ridge parameter",
+       Technometrics 21(2), 1979.
+    .. [3] K. Rad, A. Maleki, "A scalable estimate of the out-of-sample prediction error via approximate leave-one-out
+       cross-validation", JRSS B 82(4), 2020.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_breast_cancer
+    >>> from sk_hessian.inspection import leave_one_out
+    >>> from sk_hessian.linear_model import LogisticRegression
+    >>> X, y = load_breast_cancer(return_X_y=True)
+    >>> rows = leave_one_out(LogisticRegression().fit(X, y), X, y)
+    >>> round(rows.score, 3), rows.n_refitted
+    (0.954, 2)
+    """
+    if scoring is not None and not callable(scoring):
+        raise TypeError(f"scoring must be a callable scoring(y, predictions) or None, got {scoring!r}")
+    if refit_above is not None and not (isinstance(refit_above, Real) and 0 <= refit_above <= 1):
+        raise ValueError(f"refit_above must be a number from 0 to 1 or None, got {refit_above!r}")
+    fit_data = {} if offset is None else {"offset": offset}
+    fitted = Fitted(estimator, X, y, sample_weight, **fit_data)
+    fitted.require_optimum("leave_one_out")
+    held_out = _HeldOut(fitted, sample_weight)
+    kept, own = held_out.kept, held_out.raw_without_each(refit_above)
+    raw = spread(own, kept)
+    if not kept.all():
+        # the other way round, the rows of weight zero are all that is left
+        raw[~kept] = estimator.fitted_objective(X, y, ~kept, **fit_data)[0].raw_predictions(fitted.theta)
+    predictions = held_out.predictions(raw)
+    return LeaveOneOut(
+        predictions=predictions,
+        raw=held_out.outputs(raw),
+        score=held_out.score(own) if scoring is None else _scored(scoring, y, predictions),
+        loss=held_out.loss_of(own),
+        refitted=spread(held_out.refitted, kept, False),
+        n_refitted=int(held_out.refitted.sum()),
+    )
+
+
+def leave_one_out_path(estimator, X, y, alphas, *, sample_weight=None, offset=None):
+    """Leave-one-out loss and score for several strengths of the penalty.
+
+    For a squared loss of one target from one eigendecomposition for all of them; else the model is fitted anew for each
+    one, the strongest penalty first, each from the former solution.
+
+    Parameters
+    ----------
+    estimator : fitted estimator of sk_hessian
+        With a parameter ``alpha`` or ``C``; its own value does not matter.
+    X, y, sample_weight, offset
+        As of `leave_one_out`.
+    alphas : array-like of shape (n_alphas,)
+        Values of ``alpha``, or of a logistic regression those of ``C``.
+
+    Returns
+    -------
+    LeaveOneOutPath
+
+    Raises
+    ------
+    ValueError, TypeError
+        As of `leave_one_out`, where a fit finds no optimum, or for bad ``alphas``.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_diabetes
+    >>> from sk_hessian.inspection import leave_one_out_path
+    >>> from sk_hessian.linear_model import Ridge
+    >>> X, y = load_diabetes(return_X_y=True)
+    >>> leave_one_out_path(Ridge().fit(X, y), X, y, [1e-3, 1e-2, 1e-1, 1.0])
+           alpha          loss       score
+           0.001       1500.33     0.49398
+            0.01        1500.2     0.49402  best
+             0.1       1502.31     0.49331
+               1       1663.83     0.43883
+    """
+    parameter = "C" if hasattr(estimator, "C") else "alpha"
+    if not hasattr(estimator, parameter):
+        raise ValueError(f"{type(estimator).__name__} has no penalty whose strength could vary: use Ridge")
+    alphas = _checked_strengths(alphas, parameter)
+    path = _Path(estimator, parameter, X, y, sample_weight, {"offset": offset})
+    losses, scores = path.in_one_go(alphas) if path.is_exact(alphas) else path.one_by_one(alphas)
+    return LeaveOneOutPath(parameter, alphas, losses, scores)
+
+
+def _checked_strengths(alphas, parameter):
+    """``alphas`` as a float array."""
+    is_inverse = parameter == "C"
+    text = f"alphas must be a non-empty sequence of numbers {'> 0, values of C' if is_inverse else '>= 0'}"
+    try:
+        values = np.array(alphas, dtype=float)
+    except (ValueError, TypeError) as error:
+        raise TypeError(f"{text}, got {alphas!r}") from error
+    inside = values > 0 if is_inverse else (values >= 0) & np.isfinite(values)
+    if values.ndim != 1 or not values.size or not inside.all():
+        raise ValueError(f"{text}, got {alphas!r}")
+    return values
+
+
+def _scored(scoring, y, predictions):
+    score = scoring(np.asarray(y), predictions)
+    if not isinstance(score, Real):
+        raise TypeError(f"scoring must return a number, got {type(score).__name__}")
+    return float(score)
+
+
+class _HeldOut:
+    """The rows of a fit, each predicted without it.
+
+    Parameters
+    ----------
+    fitted : Fitted
+        At an optimum.
+    sample_weight : array-like or None
+        That of the user, class weights aside.
+    """
+
+    def __init__(self, fitted, sample_weight):
+        self.objective, self.loss, self.fitted = fitted.objective, fitted.loss, fitted
+        self.y = rows_in_memory(self.objective).y
+        self.kept = kept_rows(sample_weight, self.objective.n_rows)
+        self.weight = np.ones(self.objective.n_rows)
+        if np.ndim(sample_weight) > 0:
+            self.weight = np.asarray(sample_weight, dtype=float)[self.kept]
+        self.is_classifier = isinstance(self.loss, (BinaryCrossEntropy, SoftmaxCrossEntropy))
+        self.is_exact = self.objective.convex and self.loss.quadratic
+        self.refitted = np.zeros(self.objective.n_rows, dtype=bool)
+        self._check_rows()
+
+    def _check_rows(self):
+        if self.objective.n_rows < 2:
+            raise ValueError("X must have at least two rows of positive weight to leave one out")
+        if not self.is_classifier:
+            return
+        classes = self.fitted.estimator.classes_.tolist()
+        if self.loss.n_outputs == 1 or isinstance(self.loss, SoftmaxCrossEntropy):
+            counts = np.bincount(self.y.astype(np.intp), minlength=len(classes))
+            rare = [f"the class {classes[i]!r} has" for i in np.flatnonzero(counts == 1)]
+        else:
+            counts = np.minimum(self.y.sum(axis=0), (1 - self.y).sum(axis=0))
+            rare = [f"a value of label {i} has" for i in np.flatnonzero(counts == 1)]
+        if rare:
+            raise ValueError(
+                f"y: {rare[0]} one row, without which nothing can be fitted to it: drop the row, or merge the class"
+            )
+
+    def raw_without_each(self, refit_above=None):
+        """Raw predictions of each row without it, shape (n, m)."""
+        fitted, k = self.fitted, self.loss.n_outputs
+        factor = fitted.exact_factor("observed")
+        theta = _polished(self.objective, fitted.theta, factor)
+
+        def terms(terms):
+            removal = Removal(terms, k)
+            pulls = np.abs(self.loss.without_shift(removal.pull)) / self.loss.predictor_unit(terms.raw)
+            return removal.raw, removal.largest, pulls.max(axis=1)
+
+        raw, largest, pulls = self.objective.gather_terms(theta, factor, terms)
+        with np.errstate(over="ignore", invalid="ignore"):
+            outside = ~np.isfinite(self.loss.value(self.y, raw))
+        if refit_above is None:
+            refit_above = _MOST_EXACT_LEVERAGE if self.is_exact else _MOST_LEVERAGE
+        self.refitted = outside | (largest > min(refit_above, _MOST_EXACT_LEVERAGE)) | (pulls > _MOST_PULL)
+        for row in np.flatnonzero(self.refitted):
+            raw[row] = self.refit(theta, row)
+        return raw
+
+    def refit(self, theta, row):
+        """The raw prediction of a row by the optimum of the others, shape (m,)."""
+        rest = self.objective.without(row)
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+            result = minimize(rest, theta, tol=self.fitted.estimator.tol)
+        if result.status != "optimal":
+            raise ValueError(
+                f"row {np.flatnonzero(self.kept)[row]} cannot be left out, for no optimum of the others was found: "
+                f"{result.message}"
+            )
+        factor = rest.curvature_factor(result.x, "observed")
+        theta = result.x if factor.inner.is_floored else _polished(rest, result.x, factor)
+        return self.objective.sample(np.array([row])).raw_predictions(theta)[0]
+
+    def outputs(self, raw):
+        """Raw predictions without the loss's constants, as the user has the targets."""
+        raw = raw[:, : self.loss.n_outputs]
+        return raw[:, 0] if self.y.ndim == 1 and raw.shape[1] == 1 else raw
+
+    def predictions(self, raw):
+        """Predictions on the estimator's scale."""
+        if isinstance(self.loss, BinaryCrossEntropy) and self.loss.n_outputs == 1:
+            return np.hstack([self.loss.inverse_link(-raw), self.loss.inverse_link(raw)])
+        return self.loss.inverse_link(raw) if self.is_classifier else self.outputs(self.loss.inverse_link(raw))
+
+    def loss_of(self, raw):
+        """The weighted mean loss of raw predictions."""
+        weight = self.objective.rows.weight
+        return float(weight @ self.loss.value(self.y, raw) / weight.sum())
+
+    def score(self, raw):
+        """Accuracy, the share of the deviance explained by a GLM, or the mean R^2 of the targets."""
+        if self.is_classifier:
+            return float(self.weight @ self._is_right(raw) / self.weight.sum())
+        if isinstance(self.loss, TweedieLoss) and isinstance(self.objective, GLMObjective):
+            return self.loss.explained(self.y, raw, self.weight, self.objective.rows.offset)
+        y = self.y.reshape(len(self.y), -1)
+        residual = y - self.loss.inverse_link(raw)
+        centred = y - self.weight @ y / self.weight.sum()
+        return float(np.mean(_explained(self.weight @ residual**2, self.weight @ centred**2)))
+
+    def _is_right(self, raw):
+        if isinstance(self.loss, SoftmaxCrossEntropy):
+            return raw.argmax(axis=1) == self.y
+        return ((raw > 0) == self.y.reshape(raw.shape)).all(axis=1)
+
+
+def _polished(objective, theta, factor):
+    """An optimum without what the tolerance of the fit has left, by Newton steps with one factor.
+
+    A row that is left out may be predicted along directions that hardly count for the others, so that their objective
+    alone leaves its prediction few digits.
+    """
+    theta = factor.restrict(theta)
+    for _ in range(_POLISHING_STEPS):
+        gradient = objective.value_and_gradient(theta)[1]
+        theta = theta + factor.newton(gradient)[1]
+    return objective.canonical(theta)
+
+
+def _explained(left, whole):
+    """1 - left / whole; of a target that does not vary 1 where nothing is left, else 0."""
+    return np.where(whole > 0, 1 - left / np.where(whole > 0, whole, 1.0), np.where(left > 0, 0.0, 1.0))
+
+
+class _Path:
+    """Fits of one model for several strengths of its penalty.
+
+    Parameters
+    ----------
+    estimator : fitted estimator
+    parameter : {"alpha", "C"}
+    X, y, sample_weight
+    fit_data : dict
+        As of `Fitted`.
+    """
+
+    def __init__(self, estimator, parameter, X, y, sample_weight, fit_data):
+        self.estimator, self.parameter, self.sample_weight = estimator, parameter, sample_weight
+        self._rows = X, y, sample_weight
+        self._fit_data = fit_data
+
+    def at(self, strength):
+        """The objective with this strength, at the parameters of the estimator."""
+        candidate = copy.copy(self.estimator).set_params(**{self.parameter: float(strength)})
+        return Fitted(candidate, *self._rows, **self._fit_data)
+
+    def is_exact(self, alphas):
+        """Whether one eigendecomposition serves: a squared loss of one output, with a penalty."""
+        objective = self.at(alphas[0]).objective
+        is_linear = isinstance(objective, GLMObjective) and objective.loss.quadratic
+        return is_linear and objective.loss.n_outputs == 1 and (alphas > 0).any()
+
+    def one_by_one(self, alphas):
+        """Losses and scores from a fit for each strength, the strongest penalty first."""
+        losses, scores, theta = np.empty(len(alphas)), np.empty(len(alphas)), None
+        for i in np.argsort(alphas if self.parameter == "C" else -alphas, kind="stable"):
+            fitted = self.at(alphas[i])
+            with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+                start = fitted.theta if theta is None else theta
+                result = minimize(fitted.objective, start, tol=self.estimator.tol)
+            if result.status != "optimal":
+                raise ValueError(f"alphas: {self.parameter}={alphas[i]:.6g} has no optimum: {result.message}")
+            theta = fitted.theta = result.x
+            held_out = _HeldOut(fitted, self.sample_weight)
+            raw = held_out.raw_without_each()
+            losses[i], scores[i] = held_out.loss_of(raw), held_out.score(raw)
+        return losses, scores
+
+    def in_one_go(self, alphas):
+        """The same for a squared loss, from the eigenvalues of the penalty beside the Hessian.
+
+        With P'(A + r S) P = I for the data's Hessian A, the penalty S and a strength r, and Q diag(s) Q' the
+        eigendecomposition of r P'S P, the Hessian for alpha is diag(1 - s + alpha / r s) in the coordinates P Q.
+        """
+        positive = alphas[alphas > 0]
+        typical = np.sqrt(positive.min()) * np.sqrt(positive.max())
+        fitted = self.at(typical)
+        objective = fitted.objective
+        # the null model, whose penalty is zero for every strength
+        fitted.theta = objective.start()
+        factor = fitted.exact_factor("observed")
+        shares, Q = eigh(factor.inner.congruence(objective.penalty_within(factor)), driver="evd")
+        inverse = _inverse_bends(shares[:, None], alphas / typical)
+        moves = -inverse * (Q.T @ factor.transpose(fitted.gradient))[:, None]
+
+        def terms(terms):
+            along = terms.along[:, 0] @ Q
+            leverage = terms.share[:, None] * (along**2 @ inverse)
+            left = np.maximum(1 - leverage, 1 - _MOST_EXACT_LEVERAGE)
+            change = along @ moves
+            return terms.raw + change + leverage / left * (terms.slope + change), leverage
+
+        raw, leverage = objective.gather_terms(fitted.theta, factor, terms)
+        for row, i in np.argwhere(leverage > _MOST_EXACT_LEVERAGE):
+            theta = fitted.theta + factor.apply(Q @ moves[:, i])
+            raw[row, i] = _HeldOut(self.at(alphas[i]), self.sample_weight).refit(theta, row)[0]
+        held_out = _HeldOut(fitted, self.sample_weight)
+        columns = raw.T[:, :, None]
+        return np.array([held_out.loss_of(z) for z in columns]), np.array([held_out.score(z) for z in columns])
+
+
+def _inverse_bends(shares, ratios):
+    """1 / (1 - share + ratio share), and zero where that is rounding: there is no penalty, and nothing in the data."""
+    rounding = len(shares) * np.finfo(float).eps
+    shares = np.where(shares > rounding, np.minimum(shares, 1.0), 0.0)
+    bends = 1 - shares + ratios * shares
+    bends[(bends <= rounding) & (ratios == 0)] = np.inf
+    return 1 / bends

@@ -1,0 +1,136 @@
+"""How far a fitted linear model is from its rows: dispersion, likelihood, deviance, effective parameters."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class RowWeights:
+    """What the weights of the rows mean.
+
+    Attributes
+    ----------
+    counts : ndarray of shape (n,)
+        How many rows each one stands for.
+    precision : ndarray of shape (n,)
+        What the dispersion of each row is divided by.
+    multiplier : ndarray of shape (n,)
+        What else its loss is multiplied with, by ``class_weight``.
+    """
+
+    counts: np.ndarray
+    precision: np.ndarray
+    multiplier: np.ndarray
+
+    @classmethod
+    def of(cls, objective, sample_weight, meaning):
+        """Those of an objective, which has left out the rows of weight zero.
+
+        Parameters
+        ----------
+        objective : sk_hessian.objectives.GLMObjective
+        sample_weight : array-like of shape (n_samples,), float or None
+            As the user gave it.
+        meaning : {"frequency", "analytic"}
+        """
+        ones = np.ones(objective.n_rows)
+        given = ones if sample_weight is None else np.asarray(sample_weight, dtype=float)
+        given = given[given > 0] if given.ndim else given * ones
+        counts, precision = (given, ones) if meaning == "frequency" else (ones, given)
+        return cls(counts, precision, objective.rows.weight / given)
+
+    @property
+    def n_samples(self):
+        """How many rows there are."""
+        return float(self.counts.sum())
+
+    @property
+    def likelihood(self):
+        """What the log-likelihoods of the rows, but for their constants, are multiplied with in their sum."""
+        return self.counts * self.precision
+
+    @property
+    def score(self):
+        """What the gradients of the rows are multiplied with in their sum."""
+        return self.likelihood * self.multiplier
+
+    @property
+    def moment(self):
+        """What the squares of the gradients are multiplied with in their sum."""
+        return self.counts * (self.precision * self.multiplier) ** 2
+
+
+class Likelihood:
+    """The likelihood's figures of a fitted linear model.
+
+    Parameters
+    ----------
+    fitted : Fitted
+    weights : RowWeights
+    effective_df : ndarray of shape (1,), or (n_targets,) for least squares
+        Effective parameters.
+    """
+
+    def __init__(self, fitted, weights, effective_df):
+        self._fitted, self._weights, self.effective_df = fitted, weights, effective_df
+        self._y = fitted.objective.rows.y
+
+    @cached_property
+    def _raw(self):
+        return self._fitted.objective.raw_predictions(self._fitted.theta)
+
+    @cached_property
+    def _pearson(self):
+        """Pearson's chi-square, of each target."""
+        return self._weights.likelihood @ self._fitted.loss.pearson(self._y, self._raw)
+
+    @property
+    def df_resid(self):
+        """Rows less effective parameters, of each target."""
+        return self._weights.n_samples - self.effective_df
+
+    @cached_property
+    def dispersion(self):
+        """Pearson's chi-square over the residual degrees of freedom, of each target; 1 where the family has none.
+
+        Raises
+        ------
+        ValueError
+            Where the rows leave nothing to estimate it by.
+        """
+        if not self._fitted.loss.has_dispersion:
+            return np.ones(1)
+        n, df = self._weights.n_samples, self.effective_df.max()
+        if n - df <= len(self._y) * np.finfo(float).eps * n:
+            hint = " (frequencies count as rows; weights='analytic' would not)" if n < len(self._y) else ""
+            raise ValueError(
+                f"coef_table: {n:.10g} rows{hint} for {df:.10g} effective parameters leave none to estimate the "
+                "dispersion: more rows are needed, or a penalty"
+            )
+        if (self._pearson <= self._fitted.objective.resolution * self._weights.likelihood.sum()).any():
+            raise ValueError("coef_table: the fit is perfect: the residuals, and with them all errors, are rounding")
+        return self._pearson / self.df_resid
+
+    @cached_property
+    def log_likelihood(self):
+        """Logarithm of the likelihood with its constants, or None where the family has no closed form."""
+        loss = self._fitted.loss
+        if not loss.has_likelihood:
+            return None
+        dispersion = self._pearson / self._weights.n_samples if loss.quadratic else self.dispersion
+        rows = loss.log_likelihood(self._y, self._raw, dispersion / self._weights.precision[:, None])
+        return float(self._weights.counts @ rows)
+
+    @cached_property
+    def deviance(self):
+        """Twice the loss above that of the saturated model, summed over the rows."""
+        loss = self._fitted.loss
+        return float(2 * self._weights.likelihood @ (loss.value(self._y, self._raw) - loss.saturated(self._y)))
+
+    def criterion(self, price):
+        """``-2 log_likelihood`` and the ``price`` of each effective parameter, or None."""
+        if self.log_likelihood is None:
+            return None
+        return -2 * self.log_likelihood + price * float(self.effective_df.sum())

@@ -1,0 +1,210 @@
+"""Posterior precisions of several structures: log-determinants, whitening, draws.
+
+Each is that of the objective, per unit of W / dispersion, in the `identified` coordinates z of the objective. With the
+precision written R'R a class knows ``log_det``, ``whiten(J)`` = J R^-1, ``colour(u)`` = R^-1 u, and ``shrinkage``, the
+trace of its inverse times the penalty.
+"""
+
+import numpy as np
+from scipy.linalg import cholesky, eigh, solve_triangular
+
+#: roundings of a pivot, beside the size of the matrix
+_ROUNDINGS = 16
+
+
+def _rounding(size):
+    return _ROUNDINGS * size * np.finfo(float).eps
+
+
+class UndeterminedError(Exception):
+    """Neither rows nor penalty determine a coordinate.
+
+    Attributes
+    ----------
+    index : int
+    """
+
+    def __init__(self, index):
+        self.index = int(index)
+
+
+class Full:
+    """R upper triangular.
+
+    Parameters
+    ----------
+    R : ndarray of shape (d, d)
+    penalty : ndarray of shape (d,)
+
+    Raises
+    ------
+    UndeterminedError
+        Where a column of R is a combination of the former ones, to rounding.
+    """
+
+    def __init__(self, R, penalty):
+        sizes, pivots = np.sqrt((R**2).sum(axis=0)), np.abs(R.diagonal())
+        dependent = ~(pivots > _rounding(len(R)) * sizes)
+        if dependent.any():
+            raise UndeterminedError(np.argmax(dependent))
+        self.R, self.log_det = R, 2 * np.log(pivots).sum()
+        self.shrinkage = float((self.whiten(np.diag(np.sqrt(penalty))) ** 2).sum())
+
+    def whiten(self, J):
+        """J R^-1, for J of shape (..., d)."""
+        flat = J.reshape(-1, J.shape[-1])
+        return solve_triangular(self.R, flat.T, trans="T").T.reshape(J.shape)
+
+    def colour(self, u):
+        """R^-1 u, for u of shape (d, m)."""
+        return solve_triangular(self.R, u)
+
+
+class OutputBlocks:
+    """A diagonal of blocks: of one parameter each, or of the outputs that the loss sees of one input.
+
+    Parameters
+    ----------
+    blocks : ndarray of shape (q, r, r)
+        Symmetric and positive definite.
+    penalty : ndarray of shape (q * r,)
+    """
+
+    def __init__(self, blocks, penalty):
+        diagonal = np.einsum("qrr->qr", blocks).ravel()
+        if not (diagonal > 0).all():
+            raise UndeterminedError(np.argmin(diagonal))
+        L = np.linalg.cholesky(blocks)
+        self.log_det = 2 * np.log(np.einsum("qrr->qr", L)).sum()
+        self._inverse, self.size = np.linalg.inv(L), len(diagonal)
+        self.shrinkage = float(np.einsum("qsr,qsr,qr->", self._inverse, self._inverse, penalty.reshape(L.shape[:2])))
+
+    def whiten(self, J):
+        """J R^-1, for J of shape (..., q r)."""
+        parts = J.reshape(-1, *self._inverse.shape[:2])
+        return np.einsum("nqr,qsr->nqs", parts, self._inverse).reshape(J.shape)
+
+    def colour(self, u):
+        """R^-1 u, for u of shape (q r, m)."""
+        parts = u.reshape(*self._inverse.shape[:2], -1)
+        return np.einsum("qsr,qsm->qrm", self._inverse, parts).reshape(u.shape)
+
+
+class Kronecker:
+    """A (x) G + diag(penalty) (x) I for the parameters (q, r) of a layer, stored by rows.
+
+    With V'(A + diag(penalty))V = I and V'diag(penalty)V = diag(s), and U the eigenvectors of G, the precision is the
+    grid (1 - s_j) g_l + s_j in the basis V^-T (x) U.
+
+    Parameters
+    ----------
+    A : ndarray of shape (q, q)
+        Second moment of the inputs.
+    G : ndarray of shape (r, r)
+        Second moment of the gradients of the layer's outputs.
+    penalty : ndarray of shape (q r,)
+        The same for all outputs of an input.
+    """
+
+    def __init__(self, A, G, penalty):
+        penalty = penalty.reshape(len(A), len(G))[:, 0]
+        base = A + np.diag(penalty)
+        diagonal = base.diagonal()
+        if not (diagonal > 0).all():
+            raise UndeterminedError(np.argmin(diagonal) * len(G))
+        unit = 1 / np.sqrt(diagonal)
+        # far less than any penalty that matters: it keeps the factor of a matrix that is singular to rounding
+        scaled = unit[:, None] * base * unit + _rounding(len(A)) * np.eye(len(A))
+        root = solve_triangular(cholesky(scaled), np.eye(len(A))) * unit[:, None]
+        share, Q = eigh((root.T * penalty) @ root)
+        g, self.U = eigh(G)
+        share, g = np.clip(share, 0, 1)[:, None], np.maximum(g, 0)
+        grid = (1 - share) * g + share
+        self.V, self.grid, self.size = root @ Q, grid, grid.size
+        j, least = np.unravel_index(np.argmin(grid), grid.shape)
+        if not grid[j, least] > _rounding(grid.size) * grid.max():
+            raise UndeterminedError(np.argmax(np.abs(self.V[:, j])) * len(G) + np.argmax(np.abs(self.U[:, least])))
+        self.log_det = np.log(grid).sum() - 2 * len(G) * np.linalg.slogdet(self.V)[1]
+        self.shrinkage = float((share / grid).sum())
+
+    def whiten(self, J):
+        """J R^-1, for J of shape (..., q r)."""
+        parts = J.reshape(-1, *self.grid.shape)
+        return ((self.V.T @ parts @ self.U) / np.sqrt(self.grid)).reshape(J.shape)
+
+    def colour(self, u):
+        """R^-1 u, for u of shape (q r, m)."""
+        parts = u.T.reshape(-1, *self.grid.shape) / np.sqrt(self.grid)
+        return (self.V @ parts @ self.U.T).reshape(u.T.shape).T
+
+
+class Layers:
+    """Independent layers, one precision each.
+
+    Parameters
+    ----------
+    layers : list of `OutputBlocks` or `Kronecker`
+    """
+
+    def __init__(self, layers):
+        self.layers, self._ends = layers, np.cumsum([layer.size for layer in layers])[:-1]
+        self.log_det = sum(layer.log_det for layer in layers)
+        self.shrinkage = sum(layer.shrinkage for layer in layers)
+
+    def whiten(self, J):
+        """J R^-1, for J of shape (..., d)."""
+        parts = zip(self.layers, np.split(J, self._ends, axis=-1), strict=True)
+        return np.concatenate([layer.whiten(part) for layer, part in parts], axis=-1)
+
+    def colour(self, u):
+        """R^-1 u, for u of shape (d, m)."""
+        parts = zip(self.layers, np.split(u, self._ends), strict=True)
+        return np.concatenate([layer.colour(part) for layer, part in parts])
+
+
+def full(objective, theta, kind, penalty):
+    """The precision of all parameters together.
+
+    Parameters
+    ----------
+    objective : sk_hessian.objectives.Objective
+    theta : ndarray of shape (n_parameters,)
+    kind : {"observed", "expected"}
+    penalty : ndarray of shape (d,)
+        In `identified` coordinates.
+    """
+    return Full(objective.identified_triangle(theta, kind), penalty)
+
+
+def diagonal(objective, theta, kind, penalty):
+    """That of each parameter by itself; of a softmax model's outputs given that they sum to zero; as `full`."""
+    at, basis = objective.identified, objective.identified.contrasts
+    *hidden, last = at.layers_of(objective.identified_diagonal(theta, kind))
+    blocks = [part[:, None, None] for part in hidden]
+    blocks.append(_between_outputs(last.reshape(at.shapes[-1][0], -1), basis))
+    return _by_layer(OutputBlocks, [(block,) for block in blocks], at.parts, penalty)
+
+
+def _between_outputs(values, basis):
+    """The diagonals ``values`` (q, k) as blocks; in the ``basis`` (k, r) where the loss does not see all outputs."""
+    if basis.shape[0] == basis.shape[1]:
+        return values.reshape(-1, 1, 1)
+    return np.einsum("ar,qa,as->qrs", basis, values, basis)
+
+
+def kronecker(objective, theta, kind, penalty):
+    """A Kronecker product for each layer; as `full`."""
+    return _by_layer(Kronecker, objective.layer_moments(theta), objective.identified.parts, penalty)
+
+
+def _by_layer(structure, moments, parts, penalty):
+    layers = []
+    for moment, part in zip(moments, parts, strict=True):
+        try:
+            layers.append(structure(*moment, penalty[part]))
+        except UndeterminedError as error:
+            raise UndeterminedError(part.start + error.index) from error
+    return Layers(layers)
+
+
+STRUCTURES = {"full": full, "kronecker": kronecker, "diagonal": diagonal}

@@ -1,0 +1,190 @@
+"""An objective near a point in comparable coordinates, in which eigenvalues and their signs mean something."""
+
+import copy
+
+import numpy as np
+from scipy.sparse.linalg import LinearOperator
+
+from sk_hessian.objectives import FunctionObjective, GLMObjective, MLPObjective
+
+#: share of the largest curvature below which a coordinate has none
+_NOTHING = np.finfo(float).eps ** 2
+
+#: share of the mean curvature below which a network's coordinate is left as large: the Gauss-Newton matrix may vanish
+#: where the Hessian does not, at units that hardly reach the outputs
+_FLOOR_OF_NETWORKS = 1e-4
+
+#: the same of the largest for functions, and the share of the largest eigenvalue up to which one is then zero: their
+#: product is the accuracy of exact second derivatives, of differences of gradients, and of differences of values twice
+_EXACT, _BY_GRADIENTS, _BY_VALUES = (1e-8, 1e-8), (1e-3, 1e-7), (1e-2, 1e-3)
+
+
+class Standardised:
+    """An objective near a point in coordinates u: theta = origin + T u.
+
+    For models each column is centred (the intercept is that of a mean row) and every coordinate is in the unit in
+    which its expected curvature, penalty included, is one: T'HT has the unit diagonal of a correlation matrix, but for
+    what observed and expected curvature differ by, and for units of a network that hardly reach its outputs. For other
+    functions a coordinate is in the unit of its own curvature, down to the accuracy of their differences; of many
+    parameters, whose Hessian is not formed, it is the parameter itself. Eigenvalues change with T,
+    their signs do not, for T is regular (Sylvester's law of inertia). Centred sums keep the digits that tell
+    dependence from near dependence, which raw ones would lose.
+
+    Parameters
+    ----------
+    objective : Objective
+    theta : ndarray of shape (n_parameters,)
+    """
+
+    def __init__(self, objective, theta):
+        self.objective, self.theta = objective, theta
+        self._unit, self._constants, self._shifts = np.ones(theta.size), None, None
+        self._factor = None
+        if isinstance(objective, GLMObjective | MLPObjective):
+            self._standardise()
+        elif objective.forms_hessian(theta.size):
+            size = np.abs(objective.hessian_diagonal(theta))
+            self._unit = _inverse_root(size, floor=accuracy(objective)[0] * size.max())
+
+    def _standardise(self):
+        objective = self.objective
+        self._factor = objective.preconditioner(self.theta, "units")
+        is_linear = isinstance(objective, GLMObjective)
+        columns = self._factor.columns if is_linear else self._factor.coordinates.columns
+        width = objective.loss.n_outputs if is_linear else objective.layers[0][1][1]
+        if not np.isfinite(columns.scale).all():
+            self._constants = _ConstantColumns(columns, width, objective.penalty)
+        diagonal = objective.hessian_diagonal(self.theta, "expected", factor=self._factor)
+        if self._constants is not None:
+            diagonal[self._constants.own] = self._constants.penalty
+        if objective.loss.shift_invariant:
+            self._shifts = _Shifts(objective, diagonal.mean())
+        least = 0.0 if is_linear else _FLOOR_OF_NETWORKS * diagonal.mean()
+        self._unit = _inverse_root(diagonal, least)
+
+    @property
+    def constant(self):
+        """The coordinates of constant columns, which factors leave out, an array of int."""
+        return np.zeros(0, dtype=int) if self._constants is None else self._constants.own
+
+    def to_theta(self, u):
+        """T u, shape (n_parameters,)."""
+        z = self._unit * u
+        theta = z if self._factor is None else self._factor.apply(z)
+        return theta if self._constants is None else self._constants.added(theta, z)
+
+    def from_theta(self, D):
+        """T^-1 D for directions (n_parameters, B)."""
+        T = np.stack([self.to_theta(e) for e in np.eye(self.theta.size)], axis=1)
+        # T is a diagonal and a few rows: in units of its diagonal nothing is lost
+        diagonal = np.diag(T)
+        return np.linalg.solve(T / diagonal[:, None], D / diagonal[:, None])
+
+    def seen_by(self, objective):
+        """The same coordinates for another objective, such as one of fewer rows."""
+        seen = copy.copy(self)
+        seen.objective = objective
+        return seen
+
+    def transpose(self, g):
+        """T'g: a gradient in the coordinates from one in theta."""
+        z = g if self._factor is None else self._factor.transpose(g)
+        return self._unit * (z if self._constants is None else self._constants.transposed(z, g))
+
+    def matrix(self, kind, without_symmetries=False):
+        """T'HT, shape (n_parameters, n_parameters).
+
+        Parameters
+        ----------
+        kind : {"observed", "expected"}
+        without_symmetries : bool
+            Whether the common shift of softmax outputs, on which nothing depends, has curvature.
+        """
+        H = self.objective.hessian_matrix(self.theta, kind, factor=self._factor)
+        if self._constants is not None:
+            H[self._constants.own, self._constants.own] = self._constants.penalty
+        if without_symmetries and self._shifts is not None:
+            H = H + self._shifts.product(np.eye(len(H)))
+        return self._unit[:, None] * H * self._unit
+
+    def operator(self, kind, without_symmetries=False):
+        """The same by products, each one of the objective's Hessian."""
+        H = self.objective.hessian(self.theta, kind)
+        bends_shifts = without_symmetries and self._shifts is not None
+
+        def product(u):
+            u = np.ravel(u)
+            bent = self.transpose(H.matvec(self.to_theta(u)))
+            return bent + self._unit * self._shifts.product(self._unit * u) if bends_shifts else bent
+
+        return LinearOperator((self.theta.size,) * 2, matvec=product, rmatvec=product, dtype=float)
+
+
+def accuracy(objective):
+    """The share of the largest curvature that a coordinate has at least, and up to which an eigenvalue is zero.
+
+    Returns
+    -------
+    floor, zero : float
+    """
+    if not isinstance(objective, FunctionObjective) or objective.hess is not None or objective.hessp is not None:
+        return _EXACT
+    return _BY_VALUES if objective.jac is None else _BY_GRADIENTS
+
+
+def _inverse_root(diagonal, floor):
+    """1 / sqrt of a diagonal that is at least ``floor``; 1 where it is nothing."""
+    diagonal = np.maximum(diagonal, floor)
+    return 1 / np.sqrt(np.where(diagonal > _NOTHING * diagonal.max(initial=0.0), diagonal, 1.0))
+
+
+class _ConstantColumns:
+    """Coordinates of the constant columns, which factors leave out: the coefficient against the intercept."""
+
+    def __init__(self, columns, width, penalty):
+        p = len(columns.scale)
+        constant = np.flatnonzero(~np.isfinite(columns.scale))
+        grid = np.arange((p + columns.fit_intercept) * width).reshape(-1, width)
+        self.own = grid[constant].ravel()
+        self.penalty = np.broadcast_to(penalty, (p, width))[constant].ravel()
+        self._intercept = grid[p:].ravel()
+        self._values, self._width = columns.shift[constant], width
+
+    def added(self, theta, z):
+        """T u with their part; nothing of it changes a prediction."""
+        coef = z[self.own]
+        theta[self.own] += coef
+        if self._intercept.size:
+            theta[self._intercept] -= self._values @ coef.reshape(-1, self._width)
+        return theta
+
+    def transposed(self, z, g):
+        """T'g with their part."""
+        z = z.copy()
+        z[self.own] = g[self.own]
+        if self._intercept.size:
+            z[self.own] -= np.outer(self._values, g[self._intercept]).ravel()
+        return z
+
+
+class _Shifts:
+    """Curvature along the common shifts of softmax outputs that neither the loss nor the penalty sees."""
+
+    def __init__(self, objective, curvature):
+        if isinstance(objective, GLMObjective):
+            self._part, k = slice(0, objective.n_weights), objective.loss.n_outputs
+            strength = objective.penalty.sum(axis=1)
+        else:
+            self._part, (rows, k) = objective.layers[-1]
+            strength = np.full(rows - 1, objective.penalty)
+        n_rows = (self._part.stop - self._part.start) // k
+        self._is_free = np.append(strength, np.zeros(n_rows - len(strength))) == 0
+        self._k, self._curvature = k, curvature
+
+    def product(self, V):
+        """The curvature times ``V``, shape (n_parameters,) or (n_parameters, B)."""
+        W = V[self._part].reshape(-1, self._k, *V.shape[1:])
+        means = np.where(self._is_free.reshape(-1, *(1,) * (W.ndim - 1)), W.mean(axis=1, keepdims=True), 0.0)
+        out = np.zeros_like(V)
+        out[self._part] = np.broadcast_to(self._curvature * means, W.shape).reshape(V[self._part].shape)
+        return out

@@ -1,0 +1,231 @@
+"""Logistic regression with Jeffreys' prior: finite estimates of less bias, also where the classes are separated.
+
+The objective is the mean loss of `GLMObjective` less half the log-determinant of the information,
+
+    F(theta) = (sum_i w_i loss(y_i, raw_i) - 1/2 log det(Z' V Z)) / sum_i w_i,     V = diag(w_i p_i (1 - p_i)),
+
+with the determinant in standardised coordinates Z of the columns, which differ from the user's by a constant.
+"""
+
+import numpy as np
+from scipy.linalg import cholesky, solve_triangular
+from scipy.sparse.linalg import LinearOperator
+
+from sk_hessian.objectives._blocks import Scratch, weighted_grams
+from sk_hessian.objectives._mean_loss import ROUNDINGS
+from sk_hessian.objectives.factors import unit_scale
+from sk_hessian.objectives.glm import MAX_DENSE_COLUMNS, GLMObjective
+
+#: directions of a Hessian that are summed at once: each needs a matrix of the columns' size
+_DIRECTIONS = 32
+
+#: up to so many parameters the exact Hessian is formed: it costs two passes of cubic cost for every `_DIRECTIONS`
+_MOST_FORMED = 200
+
+
+class JeffreysObjective(GLMObjective):
+    """A binary logistic model's mean loss less half the log-determinant of the information: Firth's.
+
+    The "expected" curvature is Fisher's information of the likelihood alone, whose inverse is the covariance that goes
+    with these estimates; the "observed" one is the exact second derivative, prior included. Every optimum is finite
+    (Kosmidis & Firth), so that `diagnose` finds nothing. Dependent columns have the determinant of the space that they
+    span.
+
+    Parameters
+    ----------
+    X, y, loss, sample_weight, fit_intercept, offset, feature_names, class_names
+        As of `GLMObjective`, of a loss with one output.
+    penalty : array-like
+        Must be zero: the prior is the penalty.
+
+    Raises
+    ------
+    ValueError
+        For more than 3000 columns.
+
+    References
+    ----------
+    .. [1] D. Firth, "Bias reduction of maximum likelihood estimates", Biometrika 80(1), 1993.
+    .. [2] I. Kosmidis, D. Firth, "Jeffreys-prior penalty, finiteness and shrinkage in binomial-response generalized
+       linear models", Biometrika 108(1), 2021.
+    """
+
+    #: the point, the map to columns orthonormal under the information, and its log-determinant, as computed last
+    _root = None
+
+    def __init__(self, X, y, loss, **options):
+        super().__init__(X, y, loss, **options)
+        if self.penalty.any():
+            raise ValueError("penalty must be zero: Jeffreys' prior is one")
+        if not self._is_dense():
+            raise ValueError(
+                f"Jeffreys' prior needs the determinant of a matrix of X's columns: at most {MAX_DENSE_COLUMNS}, "
+                f"X has {self.n_features}"
+            )
+        self.convex = False
+        self.curvature = "expected"
+        # the determinant is that of one set of coordinates throughout
+        self._orthogonalise_if_needed(self.start(), "expected")
+
+    # -- the information --------------------------------------------------------------------------------------------
+
+    def _information_root(self, theta):
+        """P with P' I P = 1 for the information I in `columns`, and log det I; None where it is singular."""
+        if self._root is None or not np.array_equal(self._root[0], theta):
+            self._root = theta.copy(), *_root_and_determinant(self._information(theta))
+        return self._root[1:]
+
+    def _information(self, theta):
+        return self._total * super()._sum_curvature(theta, "expected", self.columns)
+
+    def _bent_rows(self, theta, root):
+        """A function from a block and its weights to rows U under which the information is 1, p, and w p (1 - p)."""
+        predict = self._predictor(theta)
+
+        def rows(block, weight):
+            raw = predict(block)
+            bend = weight * self.loss.hessian(None, raw, "expected")[:, 0, 0]
+            return block.standardised(self.columns) @ root, self.loss.inverse_link(raw)[:, 0], bend
+
+        return rows
+
+    # -- value and gradient -----------------------------------------------------------------------------------------
+
+    def value_and_gradient(self, theta):
+        """See `Objective.value_and_gradient`; three passes, +inf where the information is singular to rounding.
+
+        The gradient is X'(p - y + h (p - 1/2)) with the leverages h of the rows under the information.
+        """
+        value, gradient = super().value_and_gradient(theta)
+        if not np.isfinite(value):
+            return value, gradient
+        root, determinant = self._information_root(theta)
+        if root is None:
+            return np.inf, np.zeros_like(theta)
+        rows = self._bent_rows(theta, root)
+
+        def terms(block, y, weight):
+            U, p, bend = rows(block, weight)
+            leverage = bend * np.einsum("ij,ij->i", U, U)
+            return (self._adjoint(block, (leverage * (p - 0.5))[:, None]),)
+
+        slope = self.rows.reduce(terms, self.columns, width=self.n_parameters)[0]
+        return value - 0.5 * determinant / self._total, gradient + slope / self._total
+
+    def noise(self, theta, value):
+        """See `Objective.noise`: of the determinant too."""
+        determinant = self._information_root(theta)[1]
+        return super().noise(theta, value) + ROUNDINGS * np.finfo(float).eps * abs(determinant) / self._total
+
+    # -- curvature --------------------------------------------------------------------------------------------------
+
+    def is_exact(self, kind):
+        """See `Objective.is_exact`: the information leaves the prior out."""
+        return kind == "observed"
+
+    def forms_hessian(self, n_parameters=None):
+        """See `Objective.forms_hessian`."""
+        return self.n_parameters <= _MOST_FORMED
+
+    def can_factor(self, n_parameters=None):
+        """See `Objective.can_factor`."""
+        return self.forms_hessian()
+
+    def hessian(self, theta, kind="observed"):
+        """See `Objective.hessian`."""
+        information = super().hessian(theta, "expected")
+        if kind == "expected":
+            return information
+
+        def product(v):
+            change = self.unpack(np.ravel(v))
+            prior = self._prior_products(theta, lambda block: self._change(block, change), self._adjoint)
+            return information.matvec(np.ravel(v)) + prior
+
+        return LinearOperator((self.n_parameters,) * 2, matvec=product, rmatvec=product, dtype=float)
+
+    def hessian_diagonal(self, theta, kind="observed", factor=None):
+        """See `Objective.hessian_diagonal`."""
+        if kind == "expected":
+            return super().hessian_diagonal(theta, kind, factor)
+        return np.diag(self.hessian_matrix(theta, kind, factor=factor)).copy()
+
+    def _sum_curvature(self, theta, kind, columns):
+        """See `MeanLossObjective._sum_curvature`."""
+        H = super()._sum_curvature(theta, "expected", columns)
+        if kind == "expected":
+            return H
+        unit = np.eye(columns.n_columns)
+        for start in range(0, len(unit), _DIRECTIONS):
+            some = unit[:, start : start + _DIRECTIONS]
+            H[:, start : start + _DIRECTIONS] += self._prior_products(
+                theta,
+                lambda block, some=some: block.standardised(columns) @ some,
+                lambda block, R: block.standardised(columns).T @ R,
+            )
+        return 0.5 * (H + H.T)
+
+    def _prior_products(self, theta, change, adjoint):
+        """The second derivative of -1/2 log det I, over the total weight, along directions.
+
+        With the rows u of `_bent_rows`, weights b = w p (1 - p), s = b (1 - 2 p), leverages h = b |u|^2 and the rows'
+        changes d along a direction it is X'(s u'M u - h (1 - 6 p (1 - p)) d) / 2, with M = sum_i s_i d_i u_i u_i': from
+        the second derivative of log det, tr(I^-1 I'') - tr(I^-1 I' I^-1 I').
+
+        Parameters
+        ----------
+        theta : ndarray of shape (n_parameters,)
+        change : callable
+            From a block to the changes (n, n_directions) of its raw predictions.
+        adjoint : callable
+            From a block and a gradient in raw predictions to one in parameters.
+        """
+        rows = self._bent_rows(theta, self._information_root(theta)[0])
+
+        def thirds(block, y, weight):
+            U, p, bend = rows(block, weight)
+            return (weighted_grams(U, (bend * (1 - 2 * p))[:, None] * change(block), Scratch()),)
+
+        def terms(block, y, weight):
+            U, p, bend = rows(block, weight)
+            leverage = bend * np.einsum("ij,ij->i", U, U)
+            forms = np.stack([np.einsum("ij,ij->i", U @ M, U) for M in moments], axis=1)
+            R = (bend * (1 - 2 * p))[:, None] * forms
+            R -= (leverage * (1 - 6 * p * (1 - p)))[:, None] * change(block)
+            return (adjoint(block, 0.5 * R),)
+
+        width = 3 * self.n_parameters
+        moments = self.rows.reduce(thirds, self.columns, width=width)[0]
+        return self.rows.reduce(terms, self.columns, width=width)[0] / self._total
+
+    # -- what a sum over rows offers, and this is none ----------------------------------------------------------------
+
+    def sample(self, rows):
+        """See `Objective.sample`.
+
+        Raises
+        ------
+        ValueError
+            Always: the prior is that of all rows.
+        """
+        raise ValueError("Jeffreys' prior is no sum over rows: use batch_size=None, and no subsampled Hessian")
+
+    def _sketch_size(self):
+        return None
+
+    def diagnose(self, theta, direction):
+        """See `Objective.diagnose`: no optimum is at infinity."""
+        return
+
+
+def _root_and_determinant(information):
+    """P with P'IP = 1 and log det I of a matrix I, by a Cholesky factor in units of its diagonal; None and nan."""
+    if not np.isfinite(information).all():
+        return None, np.nan
+    unit = unit_scale(information)
+    try:
+        L = cholesky(unit[:, None] * information * unit, lower=True)
+    except np.linalg.LinAlgError:
+        return None, np.nan
+    root = unit[:, None] * solve_triangular(L, np.eye(len(L)), lower=True, trans=1)
+    return root, 2 * (np.log(L.diagonal()).sum() - np.log(unit).sum())

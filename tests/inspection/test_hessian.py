@@ -1,0 +1,174 @@
+import numpy as np
+import pytest
+import statsmodels.api as sm
+from scipy.sparse.linalg import LinearOperator
+from sklearn.linear_model import Ridge as TheirRidge
+
+from sk_hessian.inspection import HessianOperator, hessian
+from sk_hessian.inspection._fitted import Fitted
+from sk_hessian.inspection._standardised import Standardised
+from sk_hessian.linear_model import GammaRegressor, LogisticRegression, PoissonRegressor, Ridge
+from sk_hessian.neural_network import MLPClassifier, MLPRegressor
+from tests.estimators import ESTIMATORS, convergence_warnings, raw_table, target
+
+NETWORKS = {
+    "MLPRegressor": MLPRegressor(hidden_layer_sizes=(3,), activation="tanh", alpha=0.1, random_state=0),
+    "MLPRegressor-2": MLPRegressor(hidden_layer_sizes=(3, 2), activation="logistic", alpha=0.1, random_state=0),
+    "MLPClassifier": MLPClassifier(hidden_layer_sizes=(3,), activation="tanh", alpha=0.1, random_state=0),
+}
+ALL = ESTIMATORS | NETWORKS
+every_model = pytest.mark.parametrize("name", ALL)
+every_kind = pytest.mark.parametrize("kind", ["observed", "expected", "gauss-newton"])
+
+
+def fitted_model(name, rng):
+    X = raw_table(rng)
+    y = target("softmax" if name == "MLPClassifier" else name, X, rng)
+    weight = rng.uniform(0.5, 2, size=len(X))
+    if name not in NETWORKS:
+        return ALL[name].fit(X, y, weight), X, y, weight
+    return convergence_warnings(lambda: ALL[name].fit(X, y, weight))[0], X, y, weight
+
+
+@every_model
+@every_kind
+def test_products_are_those_of_the_matrix_and_rows_have_names(name, kind, rng):
+    model, X, y, weight = fitted_model(name, rng)
+    H = hessian(model, X, y, sample_weight=weight, kind=kind)
+    assert isinstance(H, LinearOperator)
+    assert isinstance(H, HessianOperator)
+    matrix = H.toarray()
+    assert len(H.parameter_names) == len(matrix) == H.shape[1]
+    assert H.kind == kind
+    assert H.total_weight == pytest.approx(weight.sum())
+    tolerance = 1e-11 * np.abs(matrix).max()
+    np.testing.assert_allclose(H @ np.eye(len(matrix)), matrix, rtol=1e-9, atol=tolerance)
+    v = rng.normal(size=len(matrix)) / np.sqrt(np.abs(np.diag(matrix)) + 1e-30)
+    np.testing.assert_allclose(H.T @ v, matrix @ v, rtol=1e-8, atol=tolerance)
+
+
+@every_model
+def test_observed_curvature_is_the_derivative_of_the_gradient(name, rng):
+    model, X, y, weight = fitted_model(name, rng)
+    H = hessian(model, X, y, sample_weight=weight)
+    fitted = Fitted(model, X, y, weight)
+    gradient = lambda theta: fitted.objective.value_and_gradient(theta)[1]  # noqa: E731
+    # in units in which the curvature is about one, differences are as good for each parameter
+    units = Standardised(fitted.objective, fitted.theta)
+    for _ in range(3):
+        v = units.to_theta(rng.normal(size=fitted.theta.size))
+        step = 1e-5
+        change = (gradient(fitted.theta + step * v) - gradient(fitted.theta - step * v)) / (2 * step)
+        np.testing.assert_allclose(units.transpose(H @ v), units.transpose(change), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["LogisticRegression", "MLPRegressor"])
+def test_the_penalty_is_part_of_it(name, rng):
+    X = rng.normal(size=(50, 2))
+    y = target(name, X, rng)
+    model = LogisticRegression(C=0.1) if name == "LogisticRegression" else NETWORKS[name]
+    model = convergence_warnings(lambda: model.fit(X, y))[0]
+    objective = Fitted(model, X, y).objective
+    bare = hessian(model, X, y).toarray()
+    v = np.zeros(len(bare))
+    v[0] = 1.0
+    theta = Fitted(model, X, y).theta
+    objective.penalty = 0 * objective.penalty
+    objective.__dict__.pop("_strengths", None)
+    strength = 10 / 50 if name == "LogisticRegression" else 0.1 / 50
+    np.testing.assert_allclose(bare @ v - objective.hessian(theta) @ v, strength * v, atol=1e-14)
+
+
+def test_gauss_newton_is_another_name_for_expected(rng):
+    model, X, y, weight = fitted_model("MLPRegressor", rng)
+    matrices = [
+        hessian(model, X, y, sample_weight=weight, kind=kind).toarray() for kind in ("expected", "gauss-newton")
+    ]
+    np.testing.assert_array_equal(*matrices)
+    assert np.abs(matrices[0] - hessian(model, X, y, sample_weight=weight).toarray()).max() > 1e-6
+
+
+@every_model
+def test_standardised_coordinates_are_a_congruence_with_a_unit_diagonal(name, rng):
+    model, X, y, weight = fitted_model(name, rng)
+    fitted = Fitted(model, X, y, weight)
+    units = Standardised(fitted.objective, fitted.theta)
+    identity = np.eye(fitted.theta.size)
+    T = np.stack([units.to_theta(e) for e in identity], axis=1)
+    np.testing.assert_allclose(np.diag(units.matrix("expected")), 1, rtol=1e-10)
+    np.testing.assert_allclose(np.stack([units.transpose(e) for e in identity], axis=1), T.T, rtol=1e-12)
+    H = fitted.objective.hessian_matrix(fitted.theta)
+    # the product of three loses the digits that centring saves
+    np.testing.assert_allclose(units.matrix("observed"), T.T @ H @ T, atol=1e-6)
+    np.testing.assert_allclose(units.operator("observed") @ identity, units.matrix("observed"), atol=1e-8)
+
+
+@pytest.mark.parametrize("alpha", [0, 1.0])
+@pytest.mark.parametrize("fit_intercept", [True, False])
+def test_constant_columns_have_a_coordinate_of_their_own(alpha, fit_intercept, rng):
+    X = np.column_stack([rng.normal(size=(40, 2)), np.full(40, 3.0 if fit_intercept else 0.0)])
+    model, _ = convergence_warnings(lambda: Ridge(alpha=alpha, fit_intercept=fit_intercept).fit(X, X[:, 0]))
+    fitted = Fitted(model, X, X[:, 0])
+    units = Standardised(fitted.objective, fitted.theta)
+    H = units.matrix("observed")
+    np.testing.assert_allclose(H[2], [0, 0, alpha > 0, 0][: len(H)], atol=1e-14)
+    T = np.stack([units.to_theta(e) for e in np.eye(len(H))], axis=1)
+    assert np.linalg.cond(T) < 1e3
+    assert units.to_theta(np.eye(len(H))[2])[2] != 0
+    np.testing.assert_allclose(T.T @ fitted.objective.hessian_matrix(fitted.theta) @ T, H, atol=1e-12)
+    np.testing.assert_allclose(np.stack([units.transpose(e) for e in np.eye(len(H))], axis=1), T.T, atol=1e-14)
+    np.testing.assert_allclose(units.operator("observed") @ np.eye(len(H)), H, atol=1e-12)
+
+
+SHIFTED = [
+    LogisticRegression(C=np.inf),
+    LogisticRegression(),
+    MLPClassifier(hidden_layer_sizes=(2,), activation="tanh", alpha=0.1, random_state=1),
+]
+
+
+@pytest.mark.parametrize("model", SHIFTED)
+def test_the_common_shift_of_softmax_gets_curvature_only_where_asked(model, iris):
+    X, y = iris
+    model, _ = convergence_warnings(lambda: model.fit(X, y))
+    fitted = Fitted(model, X, y)
+    units = Standardised(fitted.objective, fitted.theta)
+    plain, bent = (units.matrix("expected", without_symmetries=flag) for flag in (False, True))
+    n_shifts = 5 if getattr(model, "C", 1) == np.inf else 1
+    assert (np.linalg.eigvalsh(plain) < 1e-12).sum() == n_shifts
+    assert np.linalg.eigvalsh(bent)[0] > 1e-7
+    assert np.linalg.matrix_rank(bent - plain, tol=1e-9) == n_shifts
+    operator = units.operator("expected", without_symmetries=True)
+    np.testing.assert_allclose(operator @ np.eye(len(bent)), bent, atol=1e-9)
+
+
+def test_times_the_total_weight_it_is_that_of_the_log_likelihood(rng):
+    """statsmodels' Hessians, of a unit dispersion; its constant comes first."""
+    X = rng.normal(size=(80, 2))
+    order = [2, 0, 1]
+    weight = rng.integers(1, 4, size=80).astype(float)
+    design = sm.add_constant(X)
+    y = (X[:, 0] + rng.logistic(size=80) > 0).astype(float)
+    model = LogisticRegression(C=np.inf, tol=1e-9).fit(X, y, weight)
+    H = hessian(model, X, y, sample_weight=weight)
+    peer = sm.GLM(y, design, sm.families.Binomial(), freq_weights=weight)
+    theta = np.append(model.intercept_, model.coef_)
+    np.testing.assert_allclose(-H.total_weight * H.toarray()[np.ix_(order, order)], peer.hessian(theta), rtol=1e-9)
+    y = rng.gamma(3, np.exp(X[:, 0]) / 3)
+    model = GammaRegressor(alpha=0, tol=1e-9).fit(X, y, weight)
+    peer = sm.GLM(y, design, sm.families.Gamma(sm.families.links.Log()), freq_weights=weight)
+    theta = np.append(model.intercept_, model.coef_)
+    for kind in ("observed", "expected"):
+        H = hessian(model, X, y, sample_weight=weight, kind=kind)
+        expected = peer.hessian(theta, scale=1, observed=kind == "observed")
+        np.testing.assert_allclose(-H.total_weight * H.toarray()[np.ix_(order, order)], expected, rtol=1e-9)
+
+
+def test_bad_arguments_are_named(rng):
+    model, X, y, _ = fitted_model("PoissonRegressor", rng)
+    with pytest.raises(ValueError, match="kind='exact' is unknown: choose from 'observed', 'expected', 'gauss-newton'"):
+        hessian(model, X, y, kind="exact")
+    with pytest.raises(TypeError, match="estimator must be one of sk_hessian, got Ridge"):
+        hessian(TheirRidge().fit(X, y), X, y)
+    with pytest.raises(ValueError, match="X has 2 features"):
+        hessian(PoissonRegressor().fit(X, y), X[:, :2], y)

@@ -1,0 +1,236 @@
+"""Profile likelihood intervals: logistf's published figures, statsmodels' refits, and what they must not depend on."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import statsmodels.api as sm
+from scipy.stats import chi2
+
+from sk_hessian.inspection import profile_intervals
+from sk_hessian.linear_model import (
+    GammaRegressor,
+    HuberRegressor,
+    LogisticRegression,
+    NegativeBinomialRegressor,
+    PoissonRegressor,
+)
+from tests.estimators import convergence_warnings, raw_table
+
+DATA = Path(__file__).parents[1] / "data"
+TIGHT = {"tol": 1e-9, "solver": "newton"}
+CUT = chi2.ppf(0.95, 1)
+
+
+def firth(**options):
+    return LogisticRegression(C=np.inf, jeffreys=True, **TIGHT, **options)
+
+
+def endometrial():
+    table = np.loadtxt(DATA / "endometrial.csv", delimiter=",", skiprows=1)
+    return table[:, :3], table[:, 3].astype(int)
+
+
+def counts(rng, n=150):
+    X = raw_table(rng, n, 3)
+    return X, rng.poisson(np.exp(0.5 + 0.3 * X[:, 0])).astype(float)
+
+
+def classes(rng, n=120):
+    X = raw_table(rng, n, 3)
+    return X, (X[:, 0] + rng.logistic(size=n) > 0).astype(int)
+
+
+def test_limits_are_logistfs_on_the_endometrial_cancer_data():
+    """The intervals of Heinze & Schemper (2002) with the further digits of their R package."""
+    X, y = endometrial()
+    found = profile_intervals(firth().fit(X, y), X, y)
+    lower, upper = [0.6097244, -0.1244587, -4.3651832, 1.0825371], [7.85463171, 0.04045547, -1.23272106, 7.20928050]
+    np.testing.assert_allclose(found.lower, lower, rtol=1e-6)
+    np.testing.assert_allclose(found.upper, upper, rtol=1e-6)
+    np.testing.assert_allclose(found.std_error, [1.55, 0.040, 0.78, 1.49], rtol=0.02)
+    np.testing.assert_allclose(found.p_value, [0.0091, 0.3875, 2.507e-5, 0.0042], rtol=0.01)
+    assert found.names == ["x0", "x1", "x2", "intercept"]
+
+
+def test_statistic_keeps_the_prior_of_the_full_model():
+    """By the formula: the determinant is of all columns also where a coefficient is held at zero."""
+    ones = np.array([[0.0], [0.0], [1.0], [1.0]])
+    X, y = np.repeat(ones, (7, 2, 3, 9), axis=0), np.repeat([0, 1, 0, 1], (7, 2, 3, 9))
+    found = profile_intervals(firth().fit(X, y), X, y)
+
+    def penalised(odds, other):
+        """Of cells (7, 2) and (3, 9): the determinant is the product of the two groups' variances."""
+        p, q = 1 / (1 + np.exp(-odds)), 1 / (1 + np.exp(-other))
+        likelihood = 7 * np.log(1 - p) + 2 * np.log(p) + 3 * np.log(1 - q) + 9 * np.log(q)
+        return likelihood + 0.5 * np.log(9 * p * (1 - p) * 12 * q * (1 - q))
+
+    full = penalised(np.log(2.5 / 7.5), np.log(9.5 / 3.5))
+    # equal groups: the prior of both adds a count to each class
+    held = penalised(np.log(12 / 11), np.log(12 / 11))
+    assert found.statistic[0] == pytest.approx(2 * (full - held), rel=1e-8)
+    assert found.p_value[0] == pytest.approx(chi2.sf(2 * (full - held), 1), rel=1e-7)
+
+
+@pytest.mark.parametrize("kind", ["poisson", "logistic"])
+def test_held_at_a_limit_statsmodels_loses_half_the_quantile(kind, rng):
+    """The other coefficients are fitted again by statsmodels with the held part as offset."""
+    X, y = counts(rng) if kind == "poisson" else classes(rng)
+    model = PoissonRegressor(alpha=0.0, **TIGHT) if kind == "poisson" else LogisticRegression(C=np.inf, **TIGHT)
+    family = sm.families.Poisson() if kind == "poisson" else sm.families.Binomial()
+    found = profile_intervals(model.fit(X, y), X, y)
+    Z = sm.add_constant((X - X.mean(axis=0)) / X.std(axis=0))
+    full = sm.GLM(y, Z, family=family).fit(tol=1e-14).llf
+    for j in range(3):
+        others = np.delete(Z, j + 1, axis=1)
+        for value, lost in ((found.lower[j], CUT), (found.upper[j], CUT), (0.0, found.statistic[j])):
+            offset = value * (X[:, j] - X[:, j].mean())
+            held = sm.GLM(y, others, family=family, offset=offset).fit(tol=1e-14).llf
+            assert 2 * (full - held) == pytest.approx(lost, rel=1e-6)
+
+
+def test_negative_binomial_statistics_are_statsmodels_likelihood_ratios(rng):
+    X = (raw_table(rng, 250, 2) - [0, 50]) / [1, 10]
+    y = rng.poisson(np.exp(1 + 0.3 * X[:, 0]) * rng.gamma(2.0, 0.5, size=250)).astype(float)
+    found = profile_intervals(NegativeBinomialRegressor(alpha=0.0, **TIGHT).fit(X, y), X, y)
+    fits = [sm.NegativeBinomial(y, sm.add_constant(Z)).fit(disp=0, method="newton", tol=1e-12) for Z in (X, X[:, :1])]
+    assert found.statistic[1] == pytest.approx(2 * (fits[0].llf - fits[1].llf), rel=1e-5)
+    assert found.names[-1] == "theta^(-1/2)"
+    assert 0 < found.lower[-1] < 0.5**0.5 < found.upper[-1]
+
+
+def test_intervals_of_a_large_sample_are_walds(rng):
+    X = rng.normal(size=(20_000, 2))
+    y = rng.poisson(np.exp(1 + 0.1 * X[:, 0])).astype(float)
+    found = profile_intervals(PoissonRegressor(alpha=0.0, **TIGHT).fit(X, y), X, y)
+    half = np.sqrt(CUT) * found.std_error
+    np.testing.assert_allclose((found.upper - found.estimate) / half, 1, rtol=0.01)
+    np.testing.assert_allclose((found.estimate - found.lower) / half, 1, rtol=0.01)
+
+
+def test_units_and_origins_of_columns_change_nothing(rng):
+    X, y = classes(rng, 60)
+    scale, shift = np.array([1e-4, 1e3, 7.0]), np.array([3.0, -1e4, 1.0])
+    found, moved = (profile_intervals(firth().fit(Z, y), Z, y) for Z in (X, X * scale + shift))
+    for name in ("estimate", "std_error", "lower", "upper"):
+        np.testing.assert_allclose(getattr(moved, name)[:3] * scale, getattr(found, name)[:3], rtol=1e-5)
+    np.testing.assert_allclose(moved.statistic[:3], found.statistic[:3], rtol=1e-5)
+
+
+def test_weights_are_repetitions_and_an_offset_is_moved_along(rng):
+    X, y = classes(rng, 60)
+    weight, offset = rng.integers(1, 4, size=60), 0.3 * rng.normal(size=60)
+    rows = [np.repeat(a, weight, axis=0) for a in (X, y, offset)]
+    weighted = profile_intervals(
+        firth().fit(X, y, sample_weight=weight, offset=offset), X, y, sample_weight=weight, offset=offset
+    )
+    repeated = profile_intervals(firth().fit(*rows[:2], offset=rows[2]), *rows[:2], offset=rows[2])
+    for name in ("lower", "upper", "std_error", "statistic"):
+        np.testing.assert_allclose(getattr(weighted, name), getattr(repeated, name), rtol=1e-5)
+
+
+def test_a_single_parameter_has_its_likelihoods_interval():
+    """Of a proportion: Jeffreys' prior adds half a count to each class."""
+    y = np.array([1] * 3 + [0] * 8)
+    ones = np.ones((11, 1))
+    found = profile_intervals(firth(fit_intercept=False).fit(ones, y), ones, y)
+
+    def lost(odds):
+        likelihood = lambda t: 3.5 * t - 12 * np.logaddexp(0, t)  # noqa: E731
+        return 2 * (likelihood(np.log(3.5 / 8.5)) - likelihood(odds))
+
+    assert lost(found.lower[0]) == pytest.approx(CUT, rel=1e-7)
+    assert lost(found.upper[0]) == pytest.approx(CUT, rel=1e-7)
+    assert found.statistic[0] == pytest.approx(lost(0.0), rel=1e-7)
+    assert found.lower[0] < found.estimate[0] < found.upper[0]
+
+
+def test_a_higher_level_has_wider_intervals(rng):
+    X, y = classes(rng, 60)
+    model = firth().fit(X, y)
+    narrow, wide = (profile_intervals(model, X, y, level=level) for level in (0.8, 0.99))
+    assert (wide.lower < narrow.lower).all()
+    assert (wide.upper > narrow.upper).all()
+    np.testing.assert_allclose(wide.statistic, narrow.statistic, rtol=1e-6)
+
+
+def test_a_hypothesis_far_away_has_a_finite_statistic(rng):
+    X = rng.normal(size=(3000, 1))
+    y = rng.poisson(np.exp(5 + 0.5 * X[:, 0])).astype(float)
+    found = profile_intervals(PoissonRegressor(alpha=0.0, **TIGHT).fit(X, y), X, y)
+    assert np.isfinite(found.statistic).all()
+    assert (found.statistic > 1e4).all()
+    assert (found.p_value == 0).all()
+
+
+@pytest.mark.parametrize("far", [1e2, 1e4, 1e6])
+def test_an_intercept_far_from_zero_is_tested_without_overflow(far, rng):
+    """The column's mean is so many deviations away: without an intercept there is no room for a slope either."""
+    X, y = classes(rng, 60)
+    X = X[:, :1] + far
+    found = profile_intervals(firth().fit(X, y), X, y)
+    assert found.p_value[1] == pytest.approx(found.p_value[0], rel=0.5)
+
+
+def test_coverage_of_a_design_that_is_often_separated_is_about_its_level(rng):
+    X = np.repeat([[0.0], [1.0]], 15, axis=0)
+    truth, covered = 1.8, []
+    for _ in range(40):
+        y = (rng.uniform(size=30) < 1 / (1 + np.exp(-(-2.5 + truth * X[:, 0])))).astype(int)
+        if np.ptp(y):
+            found = profile_intervals(firth().fit(X, y), X, y)
+            covered.append(found.lower[0] <= truth <= found.upper[0])
+    assert np.mean(covered) >= 0.9
+
+
+# -- what it needs ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("level", [0, 1, 1.5, "95%", None, True])
+def test_level_is_between_zero_and_one(level, rng):
+    X, y = classes(rng, 30)
+    with pytest.raises(ValueError, match="level must be a number between 0 and 1"):
+        profile_intervals(firth().fit(X, y), X, y, level=level)
+
+
+def test_a_penalty_is_refused(rng):
+    X, y = classes(rng)
+    with pytest.raises(ValueError, match="needs a fit without a penalty"):
+        profile_intervals(LogisticRegression().fit(X, y), X, y)
+
+
+@pytest.mark.parametrize(
+    "model", [GammaRegressor(alpha=0.0), HuberRegressor(alpha=0.0)], ids=lambda m: type(m).__name__
+)
+def test_a_model_without_likelihood_or_with_dispersion_is_refused(model, rng):
+    X, y = counts(rng)
+    with pytest.raises(ValueError, match="needs a likelihood without a dispersion"):
+        profile_intervals(model.fit(X, y + 1), X, y + 1)
+
+
+def test_several_classes_are_refused(iris):
+    X, y = iris
+    y = np.where(np.arange(len(y)) % 7 == 0, (y + 1) % 3, y)
+    with pytest.raises(ValueError, match="needs one linear predictor"):
+        profile_intervals(LogisticRegression(C=np.inf).fit(X, y), X, y)
+
+
+def test_dependent_columns_are_refused(rng):
+    X, y = classes(rng)
+    X = np.column_stack([X, X[:, 0]])
+    model, _ = convergence_warnings(lambda: firth().fit(X, y))
+    with pytest.raises(ValueError, match="needs independent columns, but x"):
+        profile_intervals(model, X, y)
+
+
+def test_other_rows_than_those_of_the_fit_are_refused(rng):
+    X, y = classes(rng)
+    with pytest.raises(ValueError, match="not at the optimum for these rows"):
+        profile_intervals(firth().fit(X, y), X, 1 - y)
+
+
+def test_a_fit_that_is_no_optimum_is_refused(rng):
+    X, y = classes(rng)
+    model, _ = convergence_warnings(lambda: LogisticRegression(C=np.inf, jeffreys=True, max_iter=1).fit(X, y))
+    with pytest.raises(ValueError, match='needs a fit with the verdict "optimal"'):
+        profile_intervals(model, X, y)
