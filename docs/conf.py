@@ -1,4 +1,9 @@
-"""Sphinx configuration: ``python -m sphinx -W docs docs/_build/html``; nothing is fetched from the network."""
+"""Sphinx configuration; nothing is fetched from the network.
+
+OMP_NUM_THREADS=1 python -m sphinx -W --keep-going docs docs/_build/html
+"""
+
+import re
 
 import sk_hessian
 
@@ -12,21 +17,25 @@ extensions = [
     "numpydoc",
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
+    "sphinx.ext.mathjax",
     "sphinx.ext.viewcode",
     "sphinx_gallery.gen_gallery",
 ]
 source_suffix = {".rst": "restructuredtext", ".md": "markdown"}
-exclude_patterns = ["_build"]
+templates_path = ["_templates"]
+exclude_patterns = ["_build", "sg_execution_times.rst", "gallery/sg_execution_times.rst"]
 myst_enable_extensions = ["colon_fence", "deflist", "dollarmath"]
 myst_heading_anchors = 3
 
-# the README's links to pages, and the pages' links to examples, hold on the site and in the repository
+# the configuration of the gallery holds objects that cannot be kept between builds
 suppress_warnings = ["config.cache"]
 
 autosummary_generate = True
+autosummary_ignore_module_all = False
 autodoc_typehints = "none"
 numpydoc_show_class_members = False
 numpydoc_show_inherited_class_members = False
+default_role = "code"
 
 sphinx_gallery_conf = {
     "examples_dirs": "../examples",
@@ -40,5 +49,17 @@ sphinx_gallery_conf = {
 
 html_theme = "pydata_sphinx_theme"
 html_title = "sk_hessian"
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
 html_show_sourcelink = False
-html_theme_options = {"navigation_with_keys": False, "show_toc_level": 2}
+html_theme_options = {"navigation_with_keys": False, "show_toc_level": 2, "secondary_sidebar_items": ["page-toc"]}
+
+
+def without_foreign_references(app, what, name, obj, options, lines):
+    """Methods that scikit-learn hands down refer to labels and terms of its own site: their text is kept."""
+    lines[:] = [re.sub(r":(?:ref|term):`([^`<]*?)\s*(<[^`]*>)?`", r"\1", line) for line in lines]
+
+
+def setup(app):
+    """Called by Sphinx."""
+    app.connect("autodoc-process-docstring", without_foreign_references, priority=400)
