@@ -6,7 +6,8 @@ import numpy as np
 from sklearn.base import clone
 
 from sk_hessian.solvers._loop import Run, State
-from sk_hessian.solvers.directions import LBFGS, SGD, SOLVERS, Clip, Momentum, Newton, Solver
+from sk_hessian.solvers.directions import LBFGS, SGD, SOLVERS, Clip, MethodRun, Momentum, Newton, Solver, Step
+from sk_hessian.solvers.preconditioned import Point, Preconditioned
 from sk_hessian.solvers.result import Convergence, Result
 
 __all__ = [
@@ -15,11 +16,15 @@ __all__ = [
     "SOLVERS",
     "Clip",
     "Convergence",
+    "MethodRun",
     "Momentum",
     "Newton",
+    "Point",
+    "Preconditioned",
     "Result",
     "Solver",
     "State",
+    "Step",
     "check_solver",
     "minimize",
 ]
@@ -48,6 +53,14 @@ _NEWTON_NETWORK = 250
 
 def check_solver(solver):
     """The solver object that a name or an object stands for, its options checked; None for "auto".
+
+    Parameters
+    ----------
+    solver : str or Solver
+
+    Returns
+    -------
+    Solver or None
 
     Raises
     ------
