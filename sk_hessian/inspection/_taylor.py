@@ -121,7 +121,7 @@ class TaylorModel:
     def radius(self, tolerance=0.1, direction=None):
         """How far along a direction the model can be trusted.
 
-        The largest t, as far as doublings and bisection find it, up to which
+        The largest t, as far as doublings and bisection find it, up to which ::
 
             |model - F| <= tolerance (t |g'd| + t^2 |d'Hd| / 2)
 
@@ -181,10 +181,12 @@ def taylor_model(estimator, X=None, y=None, *, theta=None, sample_weight=None, k
     Parameters
     ----------
     estimator : fitted estimator of sk_hessian, or Objective
-    X, y, sample_weight
+    X, y
         The rows, for an estimator.
     theta : array-like of shape (n_parameters,), optional
         The point theta0, by default the fitted parameters; needed for an objective.
+    sample_weight : array-like of shape (n_samples,), optional
+        That of the fit.
     kind : {"observed", "expected", "gauss-newton"}, default="observed"
         The curvature of the model, see `hessian`; all but "observed" make it Gauss-Newton's or Fisher scoring's.
     **fit_data
