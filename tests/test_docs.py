@@ -2,7 +2,7 @@
 
 import dataclasses
 import doctest
-import fnmatch
+import glob
 import importlib
 import inspect
 import os
@@ -66,20 +66,19 @@ def test_sessions_in_the_pages(path):
 
 def toctree_entries(page):
     """The pages that the toctrees of a page name, globs expanded."""
-    names = {path.relative_to(page.parent).as_posix()[:-3] for path in PAGES if path.is_relative_to(page.parent)}
     for block in re.findall(r"```\{toctree\}\n(.*?)```", page.read_text(encoding="utf-8"), flags=re.DOTALL):
         for line in block.split():
-            yield from [name for name in names if name.count("/") == line.count("/") and fnmatch.fnmatch(name, line)]
+            yield from (Path(path).resolve() for path in glob.glob(str(page.parent / f"{line}.md")))
 
 
 def test_every_page_is_reached_from_the_landing_page():
-    reached, waiting = set(), [DOCS / "index.md"]
+    reached, waiting = set(), [(DOCS / "index.md").resolve()]
     while waiting:
         page = waiting.pop()
         if page not in reached:
             reached.add(page)
-            waiting += [page.parent / f"{name}.md" for name in toctree_entries(page)]
-    assert set(PAGES) == reached
+            waiting += toctree_entries(page)
+    assert {page.resolve() for page in PAGES} == reached
 
 
 def public_modules():
