@@ -152,7 +152,7 @@ def plot(folder, tables):
     matplotlib.use("agg")
     import matplotlib.pyplot as plt
 
-    figure, panels = plt.subplots(1, len(tables), figsize=(11, 4.2), sharex=True, layout="constrained")
+    figure, panels = plt.subplots(1, len(tables), figsize=(9, 4.2), sharex=True, layout="constrained")
     for axes, (title, losses) in zip(panels, tables.items(), strict=True):
         for row, (lost, warned) in enumerate(table.T for table in losses.values()):
             kinds = np.where(lost <= 0.01, "right", np.where(warned > 0, "wrong, with a warning", "wrong and silent"))
@@ -169,7 +169,7 @@ def plot(folder, tables):
     figure.legend(unique.values(), unique.keys(), loc="outside lower center", ncols=3)
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "silent_failures.png"
-    figure.savefig(path, dpi=110)
+    figure.savefig(path, dpi=100)
     print(f"\npicture: {path}")
 
 
