@@ -1,4 +1,7 @@
-"""Minimisers of smooth objectives: `minimize`, and the five solvers it runs."""
+"""Minimisers of smooth objectives: `minimize`, and the five solvers it runs.
+
+``SOLVERS`` maps the names of the solvers to their classes.
+"""
 
 from numbers import Integral, Real
 
