@@ -41,7 +41,8 @@ default_role = "code"
 sphinx_gallery_conf = {
     "examples_dirs": "../examples",
     "gallery_dirs": "gallery",
-    "filename_pattern": r"/examples/[a-z_]+\.py$",
+    # an example of processes that talk over the network is shown, not run
+    "filename_pattern": r"/examples/(?!on_a_cluster)[a-z_]+\.py$",
     "ignore_pattern": r"benchmarks|__init__",
     "download_all_examples": False,
     "show_memory": False,

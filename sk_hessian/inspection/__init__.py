@@ -1,4 +1,23 @@
-"""What the Hessian of a fitted estimator knows: read-only functions and displays."""
+"""What the Hessian of a fitted estimator knows: read-only functions and displays.
+
+============================================================== =====================================================
+question                                                       answer
+============================================================== =====================================================
+How sure are the coefficients?                                 `coef_table`, `profile_intervals`, `CoefficientDisplay`
+How sure are the predictions, and which penalty is best?       `laplace`, `tune_alpha`
+What did single rows do to the fit?                            `influence`, `InfluenceDisplay`
+How good is it on rows that it has not seen?                   `leave_one_out`, `leave_one_out_path`
+Which parameters do the data not determine?                    `flat_directions`
+Is this a minimum?                                             `stationary_point`
+How is the objective curved?                                   `hessian`, `spectrum`, `HessianSpectrumDisplay`
+What does Newton's method see?                                 `taylor_model`, `LossSurfaceDisplay`
+How good is an approximation of the Hessian?                   `hessian_accuracy`
+How did the fit get there?                                     `ConvergenceDisplay`
+============================================================== =====================================================
+
+All take a fitted estimator and the rows of its fit, ``(estimator, X, y, *, sample_weight=None, offset=None, ...)``; the
+display of the convergence takes the estimator alone. Nothing of theirs is modified.
+"""
 
 from sk_hessian.inspection._accuracy import Approximation, HessianAccuracy, hessian_accuracy
 from sk_hessian.inspection._coef_table import CoefTable, coef_table

@@ -5,6 +5,7 @@ from numbers import Integral
 
 import numpy as np
 
+from sk_hessian.inspection._displays._shared import COLOURS, axes
 from sk_hessian.inspection._fitted import Fitted
 from sk_hessian.inspection._flat_directions import finite
 from sk_hessian.inspection._spectrum import MAX_DENSE
@@ -110,13 +111,10 @@ class HessianAccuracy:
         -------
         matplotlib.axes.Axes
         """
-        if ax is None:
-            import matplotlib.pyplot as plt
-
-            ax = plt.subplots()[1]
+        ax = axes(type(self).__name__, ax)
         kinds = list(self.approximations)
         shares = [self[kind].decrement_share for kind in kinds]
-        bars = ax.barh(kinds, shares)
+        bars = ax.barh(kinds, shares, color=COLOURS[0])
         ax.bar_label(bars, [f"condition {self[kind].condition_number:.3g}" for kind in kinds], padding=3)
         ax.set_xlim(0, 1.35)  # room for the labels
         ax.set_xticks(np.linspace(0, 1, 6))
@@ -164,7 +162,7 @@ def hessian_accuracy(
     random_state : int, Generator or None, default=0
         For the sample, the start of L-BFGS and the random points.
     **fit_data
-        What else the fit was given for each row, such as an offset.
+        What else the fit was given for each row: ``offset``, of shape (n_samples,) or (n_samples, n_outputs).
 
     Returns
     -------
@@ -245,8 +243,13 @@ class _Source:
         self.units = Standardised(fitted.objective, fitted.theta)
 
     def _kinds(self):
-        one_output = isinstance(self._fitted.objective, GLMObjective) and self._fitted.loss.n_outputs == 1
-        return tuple(kind for kind in ("exact", *DEFAULT_KINDS) if not (kind == "kronecker" and one_output))
+        objective = self._fitted.objective
+        missing = set()
+        if isinstance(objective, GLMObjective) and self._fitted.loss.n_outputs == 1:
+            missing.add("kronecker")
+        if not objective.is_sum_over_rows:
+            missing.add("subsampled")
+        return tuple(kind for kind in ("exact", *DEFAULT_KINDS) if kind not in missing)
 
     def checked(self, kinds):
         """The kinds to compare; errors name those that the model has."""
@@ -305,6 +308,13 @@ class _Source:
         start = self._fitted.theta + self.units.to_theta(
             _DISTANCE * self.generator.normal(size=self._fitted.theta.size)
         )
+        with np.errstate(over="ignore", invalid="ignore"):
+            value, slope = objective.value_and_gradient(start)
+        if not (np.isfinite(value) and np.isfinite(slope).all()):
+            raise ValueError(
+                f'kind="lbfgs" has no start: {_DISTANCE} standardised units from this {self._fitted.name} '
+                f'(verdict "{self._fitted.estimator.convergence_.status}") the objective is not finite; use other kinds'
+            )
         solver = LBFGS(memory=self._memory, subsample=None, precondition="diagonal")
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
             minimize(objective, start, solver, max_iter=_MOST_ITERATIONS, callback=lambda s: points.append(s.x.copy()))

@@ -6,11 +6,11 @@ from numbers import Real
 from textwrap import fill
 
 import numpy as np
-from scipy.stats import t as student
 
-from sk_hessian.inspection._covariance import KINDS, Curvature
+from sk_hessian.inspection._covariance import KINDS, Curvature, profile
 from sk_hessian.inspection._fitted import Fitted
 from sk_hessian.inspection._likelihood import RowWeights
+from sk_hessian.inspection._text import aligned, interval_headings
 from sk_hessian.objectives import GLMObjective
 
 #: columns of the table -> how their numbers are printed
@@ -21,6 +21,24 @@ _COLUMNS = {
     "p_value": ".3g",
     "lower": ".6g",
     "upper": ".6g",
+}
+
+#: prior -> covariances that "auto" tries, in this order
+_AUTO = {
+    None: ("expected", "observed", "sandwich"),
+    "normal": ("sandwich",),
+    "jeffreys": ("profile",),
+}
+
+#: distribution -> the heading of its statistic, and what the header says of it
+_DISTRIBUTIONS = {
+    "t": ("t", "t with df = {df}"),
+    "normal": ("z", "normal"),
+    "chi2": (
+        "chi2",
+        "chi-squared with df = {df}: p and intervals by the profile of the likelihood, std. errors by the inverse "
+        "information",
+    ),
 }
 
 #: characters of a line of the header
@@ -52,11 +70,12 @@ class CoefTable:
         Parameters: features (times outputs), intercepts, and the loss's own.
     estimate, std_error : ndarray of shape (n_parameters,)
     statistic, p_value : ndarray of shape (n_parameters,)
-        Estimate over error, and the two-sided p-value of a parameter that is zero; nan where both are exactly zero.
+        Estimate over error, and the two-sided p-value of a parameter that is zero; nan where both are exactly zero. Of
+        "profile" twice what the log-likelihood (with Jeffreys' prior) loses where the parameter is held at zero.
     lower, upper : ndarray of shape (n_parameters,)
         Ends of the interval of each parameter.
     covariance : ndarray of shape (n_parameters, n_parameters)
-    distribution : {"t", "normal"}
+    distribution : {"t", "normal", "chi2"}
         What the statistics are compared with.
     df : float or ndarray of shape (n_targets,)
         Its degrees of freedom; inf for the normal one.
@@ -116,25 +135,21 @@ class CoefTable:
     def _header(self):
         """Pairs of a caption and what it says, of all that there is."""
         values = {caption: getattr(self, name) for caption, name in _HEADER.items()}
-        values["covariance"] += ", normal" if self.distribution == "normal" else f", t with df = {_text(self.df)}"
+        values["covariance"] += f", {_DISTRIBUTIONS[self.distribution][1].format(df=_text(self.df))}"
         return [(caption, _text(value)) for caption, value in values.items() if value is not None]
 
     def _rows(self):
         """The table as text, headings first."""
-        headings = ["", "estimate", "std. error", self.distribution[0].replace("n", "z"), "p"]
+        headings = ["", "estimate", "std. error", _DISTRIBUTIONS[self.distribution][0], "p"]
         columns = [[format(value, form) for value in getattr(self, name)] for name, form in _COLUMNS.items()]
-        ends = [f"{50 * (1 - self.level):.4g}%", f"{50 * (1 + self.level):.4g}%"]
-        return [headings + ends, *zip(self.names, *columns, strict=True)]
+        return [headings + interval_headings(self.level), *zip(self.names, *columns, strict=True)]
 
     def __str__(self):
         """The header and the table, as a statistics package prints them."""
-        header, rows = self._header(), self._rows()
+        header, table = self._header(), aligned(self._rows())
         widest = max(len(caption) for caption, _ in header)
         indent = " " * (widest + 2)
         lines = [fill(text, _LINE, initial_indent=f"{c:{widest}}  ", subsequent_indent=indent) for c, text in header]
-        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-        aligned = [[text.rjust(width) for text, width in zip(row, widths, strict=True)] for row in rows]
-        table = ["  ".join([row[0].ljust(widths[0]), *right[1:]]) for row, right in zip(rows, aligned, strict=True)]
         return "\n".join([*lines, "-" * len(table[0]), *table])
 
     def _repr_html_(self):
@@ -174,7 +189,11 @@ def coef_table(
       frequency and its square otherwise: White's HC0, under a penalty about the penalised population parameters.
     - ``"laplace"``: phi (H + P)^-1 / W, the posterior's covariance where the penalty is the prior
       N(0, phi / (W penalty)).
-    - ``"auto"``: expected where that exists, else observed (a loss with parameters of its own), else the sandwich.
+    - ``"profile"``: of ``"expected"`` the errors, and tests and intervals by the profile of the likelihood, see
+      `profile_intervals`: for unpenalised fits of one linear predictor and no dispersion, such as of two classes or of
+      counts. With ``jeffreys=True`` the prior is part of the likelihood.
+    - ``"auto"``: expected where that exists, else observed (a loss with parameters of its own), else the sandwich;
+      profile for ``jeffreys=True``, whose likelihood is seldom symmetric.
 
     Parameters
     ----------
@@ -184,7 +203,7 @@ def coef_table(
         The rows that it was fitted on, in memory (or X a memory map).
     sample_weight, offset : array-like of shape (n_samples,), optional
         Those of the fit.
-    cov : {"auto", "expected", "observed", "sandwich", "laplace"}
+    cov : {"auto", "expected", "observed", "sandwich", "laplace", "profile"}
     weights : {"frequency", "analytic"}
         What the weights mean. "frequency": a row of weight 2 is two rows, so that there are as many rows as the weights
         sum to. "analytic": precision weights; row i has the dispersion phi / w_i, and the rows are as many as they are.
@@ -288,45 +307,37 @@ def _group_indices(labels, sample_weight, n_rows):
 
 def _chosen(cov, fitted, groups):
     """The covariance that "auto" takes, or the one that was asked for if there is one."""
-    penalised = bool(fitted.objective.penalty.any())
-    reweighted = getattr(fitted.estimator, "class_weight", None) is not None
 
     def refusal(name):
         if groups is not None and name != "sandwich":
             return "has no clustered version: use cov='sandwich' with cov_groups"
-        return KINDS[name].refuse(fitted.loss, penalised, reweighted)
+        return KINDS[name].refuse(fitted.loss, fitted.prior, fitted.is_reweighted)
 
-    if cov == "auto":
-        return next(name for name in ("expected", "observed", "sandwich") if not refusal(name))
-    reason = refusal(cov)
-    if reason:
-        raise ValueError(f"coef_table: cov={cov!r} {reason}")
-    return cov
+    names = _AUTO[fitted.prior] if cov == "auto" else (cov,)
+    reasons = {name: refusal(name) for name in names}
+    found = next((name for name, reason in reasons.items() if reason is None), None)
+    if found is None:
+        raise ValueError(f"coef_table: cov={names[-1]!r} {reasons[names[-1]]}")
+    return found
 
 
 def _table(curvature, cov, level):
-    fitted, likelihood = curvature.fitted, curvature.likelihood
-    covariance = KINDS[cov].covariance(curvature)
+    fitted, likelihood, kind = curvature.fitted, curvature.likelihood, KINDS[cov]
+    covariance = kind.covariance(curvature)
     df = _degrees_of_freedom(curvature, cov)
-    estimate, error = fitted.objective.canonical(fitted.theta), np.sqrt(np.diag(covariance))
-    with np.errstate(divide="ignore", invalid="ignore"):
-        statistic = estimate / error
-    reach = student.isf((1 - level) / 2, curvature.per_parameter(df)) * error
+    is_profile = kind.intervals is profile
     return CoefTable(
         names=fitted.parameter_names,
-        estimate=estimate,
-        std_error=error,
-        statistic=statistic,
-        p_value=2 * student.sf(np.abs(statistic), curvature.per_parameter(df)),
-        lower=estimate - reach,
-        upper=estimate + reach,
+        estimate=curvature.estimate,
+        std_error=np.sqrt(np.diag(covariance)),
+        **kind.intervals(curvature, covariance, df, level),
         covariance=covariance,
-        distribution="normal" if np.isinf(df).all() else "t",
-        df=_scalar(df),
+        distribution="chi2" if is_profile else "normal" if np.isinf(df).all() else "t",
+        df=1.0 if is_profile else _scalar(df),
         model=fitted.name,
         verdict=fitted.estimator.convergence_.status,
         cov=cov,
-        target=KINDS[cov].target[bool(fitted.objective.penalty.any())],
+        target=kind.target[fitted.prior],
         level=level,
         n_samples=curvature.weights.n_samples,
         effective_df=float(curvature.effective_df.sum()),
@@ -345,16 +356,16 @@ def _degrees_of_freedom(curvature, cov):
 
 def _figures(curvature):
     """The likelihood's figures, None for a loss without one and for a pseudo-likelihood."""
-    likelihood, loss = curvature.likelihood, curvature.loss
-    reweighted = getattr(curvature.fitted.estimator, "class_weight", None) is not None
-    if reweighted or not (loss.has_dispersion or loss.has_likelihood):
+    likelihood, loss, fitted = curvature.likelihood, curvature.loss, curvature.fitted
+    if fitted.is_reweighted or not (loss.has_dispersion or loss.has_likelihood):
         return dict.fromkeys(("dispersion", "log_likelihood", "deviance", "aic", "bic"))
     return {
         "dispersion": _scalar(likelihood.dispersion),
         "log_likelihood": likelihood.log_likelihood,
         "deviance": likelihood.deviance,
-        "aic": likelihood.criterion(2),
-        "bic": likelihood.criterion(np.log(curvature.weights.n_samples)),
+        # these are of a maximum of the likelihood, or of one under a penalty whose effective parameters are known
+        "aic": None if fitted.prior == "jeffreys" else likelihood.criterion(2),
+        "bic": None if fitted.prior == "jeffreys" else likelihood.criterion(np.log(curvature.weights.n_samples)),
     }
 
 

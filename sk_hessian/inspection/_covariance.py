@@ -5,8 +5,10 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+from scipy.stats import t as student
 
 from sk_hessian.inspection._likelihood import Likelihood
+from sk_hessian.inspection._profile import intervals_of
 
 
 class Curvature:
@@ -16,7 +18,8 @@ class Curvature:
     ----------
     fitted : Fitted
     weights : RowWeights
-    kind : {"observed", "expected"}
+    kind : {"observed", "expected"} or None
+        None for the one that the solvers use.
     groups : ndarray of shape (n_rows,) of int, optional
         Rows of one group may depend on each other.
 
@@ -29,7 +32,13 @@ class Curvature:
     def __init__(self, fitted, weights, kind, groups=None):
         self.fitted, self.weights, self.groups = fitted, weights, groups
         self.objective, self.loss = fitted.objective, fitted.loss
-        self.factor, self.root = fitted.factor(kind), fitted.root(kind)
+        self.factor = fitted.factor(kind)
+        self.root = fitted.conventional(self.factor)
+
+    @property
+    def estimate(self):
+        """The parameters, conventional where the data do not determine them."""
+        return self.objective.canonical(self.fitted.theta)
 
     @cached_property
     def effective_df(self):
@@ -84,7 +93,11 @@ class Curvature:
         return n_groups / (n_groups - 1) * (n - 1) / (n - df)
 
     def _unseen(self):
-        """The inverse of the penalty along penalised directions of the coefficients in which the rows do not differ."""
+        """The inverse of the penalty along penalised directions of the coefficients in which the rows do not differ.
+
+        The root leaves them out, with what neither rows nor penalty determine. (`laplace` takes `identified`
+        coordinates instead, which have them all, and which do not have the loss's own parameters.)
+        """
         objective, columns, k = self.objective, self.factor.columns, self.loss.n_outputs
         covariance = np.zeros((len(self.root),) * 2)
         if columns.basis is None:
@@ -112,21 +125,55 @@ def _unseen_projection(columns, penalty):
     return np.eye(len(penalty)) - seen @ seen.T
 
 
+def wald(curvature, covariance, df, level):
+    """Errors, tests and symmetric intervals by a covariance and Student's t distribution.
+
+    Parameters
+    ----------
+    curvature : Curvature
+    covariance : ndarray of shape (n_parameters, n_parameters)
+    df : ndarray of shape (1,) or (n_targets,)
+        Degrees of freedom; inf for the normal distribution.
+    level : float
+
+    Returns
+    -------
+    dict of str to ndarray of shape (n_parameters,)
+        Columns of `CoefTable`.
+    """
+    df, estimate, error = curvature.per_parameter(df), curvature.estimate, np.sqrt(np.diag(covariance))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        statistic = estimate / error
+    reach = student.isf((1 - level) / 2, df) * error
+    p_value = 2 * student.sf(np.abs(statistic), df)
+    return {"statistic": statistic, "p_value": p_value, "lower": estimate - reach, "upper": estimate + reach}
+
+
+def profile(curvature, covariance, df, level):
+    """Tests and intervals by the profile of the likelihood, which need not be symmetric; otherwise as `wald`."""
+    found = intervals_of(curvature.fitted, curvature.factor, level)
+    return {name: getattr(found, name) for name in ("statistic", "p_value", "lower", "upper")}
+
+
 @dataclass(frozen=True)
 class Kind:
-    """A covariance that a table may have.
+    """A covariance that a table may have, and the intervals that go with it.
 
     Attributes
     ----------
-    curvature : {"observed", "expected"}
+    curvature : {"observed", "expected"} or None
+        None for the one that the solvers use.
     covariance : callable
         Of a `Curvature`.
     refuse : callable
-        Why there is none for a loss, whether ``penalised`` and whether ``reweighted`` by class weights; or None.
+        Why there is none for a loss, the ``prior`` as of `Fitted`, and whether ``reweighted`` by class weights; or
+        None.
     estimates_dispersion : bool
         Whether an estimated dispersion makes the distribution Student's.
-    target : dict of bool to str
-        What the intervals are about, without and with a penalty.
+    target : dict of str or None to str
+        What the intervals are about, by the prior.
+    intervals : callable
+        As `wald`.
     """
 
     curvature: str
@@ -134,53 +181,78 @@ class Kind:
     refuse: Callable
     estimates_dispersion: bool
     target: dict
+    intervals: Callable = wald
 
 
-def _refuse_without_likelihood(loss, reweighted):
+def _refuse_without_likelihood(loss, prior, reweighted):
+    sandwich = "" if prior == "jeffreys" else ": use cov='sandwich'"
     if not (loss.has_dispersion or loss.has_likelihood):
-        return "needs a likelihood, which this loss does not have: use cov='sandwich'"
+        return f"needs a likelihood, which this loss does not have{sandwich}"
     if reweighted:
-        return "needs a likelihood, and class_weight leaves only a pseudo-likelihood: use cov='sandwich'"
+        return f"needs a likelihood, and class_weight leaves only a pseudo-likelihood{sandwich}"
     return None
 
 
-def _refuse_expected(loss, penalised, reweighted):
-    reason = _refuse_observed(loss, penalised, reweighted)
-    if reason is None and loss.n_constants:
-        return "has no closed form for this loss's own parameters: use cov='observed'"
-    return reason
-
-
-def _refuse_observed(loss, penalised, reweighted):
-    if penalised:
+def _refuse_penalty(loss, prior, reweighted):
+    if prior == "normal":
         return (
             "is for maximum likelihood: under a penalty the inverse information is not the variance of the estimate, "
             "which is biased besides. Use cov='sandwich' (about the penalised population parameters) or 'laplace' "
             "(Bayesian), or fit without a penalty"
         )
-    return _refuse_without_likelihood(loss, reweighted)
+    return _refuse_without_likelihood(loss, prior, reweighted)
 
 
-def _refuse_laplace(loss, penalised, reweighted):
-    if not penalised:
-        return "needs a penalty, which is its prior: with a flat prior it is the matrix of cov='observed'; use that"
-    return _refuse_without_likelihood(loss, reweighted)
+def _refuse_expected(loss, prior, reweighted):
+    reason = _refuse_penalty(loss, prior, reweighted)
+    if reason is None and loss.n_constants:
+        return "has no closed form for this loss's own parameters: use cov='observed'"
+    return reason
 
 
-def _refuse_nothing(loss, penalised, reweighted):
+def _refuse_observed(loss, prior, reweighted):
+    if prior == "jeffreys":
+        return (
+            "is not the variance of these estimates: under Jeffreys' prior that is the inverse of Fisher's information "
+            "to first order. Use cov='profile', or 'expected' for Wald's symmetric intervals"
+        )
+    return _refuse_penalty(loss, prior, reweighted)
+
+
+def _refuse_sandwich(loss, prior, reweighted):
+    if prior == "jeffreys":
+        return "needs scores of single rows, and Jeffreys' prior is no sum over rows: use cov='profile'"
     return None
 
 
-_MODEL_TARGET = {False: "the parameters of the model, which is taken to be true"}
+def _refuse_laplace(loss, prior, reweighted):
+    if prior == "jeffreys":
+        return "needs a normal prior, and Jeffreys' is none: use cov='profile'"
+    if prior is None:
+        return "needs a penalty, which is its prior: with a flat prior it is the matrix of cov='observed'; use that"
+    return _refuse_without_likelihood(loss, prior, reweighted)
+
+
+def _refuse_profile(loss, prior, reweighted):
+    reason = _refuse_penalty(loss, prior, reweighted)
+    if reason is None and (loss.has_dispersion or loss.n_outputs > 1):
+        return "is for one linear predictor and a likelihood without a dispersion: use cov='expected'"
+    return reason
+
+
+_MODEL_TARGET = {
+    None: "the parameters of the model, which is taken to be true",
+    "jeffreys": "the parameters of the model, which is taken to be true, estimated with less bias by Jeffreys' prior",
+}
 
 _SANDWICH_TARGET = {
-    False: "the parameters that minimise the expected loss, be the model true or not",
-    True: "the penalised population parameters, which minimise the expected loss plus the same penalty "
+    None: "the parameters that minimise the expected loss, be the model true or not",
+    "normal": "the penalised population parameters, which minimise the expected loss plus the same penalty "
     "(not the unpenalised ones: the shrinkage is part of them)",
 }
 
 _LAPLACE_TARGET = {
-    True: "Bayesian: the posterior where the penalty is a normal prior of precision penalty x total weight / "
+    "normal": "Bayesian: the posterior where the penalty is a normal prior of precision penalty x total weight / "
     "dispersion (no promise for fixed parameters)",
 }
 
@@ -188,6 +260,7 @@ _LAPLACE_TARGET = {
 KINDS = {
     "expected": Kind("expected", Curvature.model_based, _refuse_expected, True, _MODEL_TARGET),
     "observed": Kind("observed", Curvature.model_based, _refuse_observed, True, _MODEL_TARGET),
-    "sandwich": Kind("observed", Curvature.sandwich, _refuse_nothing, False, _SANDWICH_TARGET),
+    "sandwich": Kind("observed", Curvature.sandwich, _refuse_sandwich, False, _SANDWICH_TARGET),
     "laplace": Kind("observed", Curvature.posterior, _refuse_laplace, False, _LAPLACE_TARGET),
+    "profile": Kind(None, Curvature.model_based, _refuse_profile, False, _MODEL_TARGET, profile),
 }

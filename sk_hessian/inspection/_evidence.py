@@ -130,6 +130,8 @@ class _Search:
         self._name = next((name for name in ("alpha", "C") if name in parameters), None)
         if self._name is None:
             raise ValueError(f"estimator must be one of sk_hessian with a penalty alpha or C, got {estimator!r}")
+        if parameters.get("jeffreys"):
+            raise ValueError("tune_alpha is not for jeffreys=True: Jeffreys' prior has no strength that could be tuned")
         value = parameters[self._name]
         if isinstance(value, bool) or not isinstance(value, Real) or not value >= 0:
             raise ValueError(

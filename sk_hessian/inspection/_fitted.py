@@ -21,12 +21,15 @@ class Fitted:
     X, y, sample_weight
         The rows that it was fitted on.
     **fit_data
-        What else the fit was given for each row, such as an offset; None is left out.
+        What else the fit was given for each row: ``offset``, of shape (n_samples,) or (n_samples, n_outputs). None is
+        left out.
 
     Attributes
     ----------
     objective : sk_hessian.objectives.Objective
     theta : ndarray of shape (n_parameters,)
+    total_weight : float
+        Sum of the weights, times which the objective is a sum over the rows.
 
     Raises
     ------
@@ -44,6 +47,7 @@ class Fitted:
         for name in fit_data.keys() - signature(estimator.fitted_objective).parameters:
             raise TypeError(f"{name} is not taken by {self.name}: leave it out")
         self.objective, self.theta = estimator.fitted_objective(X, y, sample_weight, **fit_data)
+        self.total_weight = self.objective.total_weight
 
     @property
     def name(self):
@@ -66,6 +70,18 @@ class Fitted:
         with np.errstate(over="ignore", invalid="ignore"):
             return self.objective.value_and_gradient(self.theta)[1]
 
+    @property
+    def prior(self):
+        """What the objective has besides the loss: None, "normal" for an L2 penalty, or "jeffreys"."""
+        if not self.objective.is_sum_over_rows:
+            return "jeffreys"
+        return "normal" if np.any(self.objective.penalty) else None
+
+    @property
+    def is_reweighted(self):
+        """Whether class weights make a pseudo-likelihood of the likelihood."""
+        return getattr(self.estimator, "class_weight", None) is not None
+
     def factor(self, curvature=None):
         """A factor P of the whole Hessian, penalty included: P P' is its inverse where the data determine theta.
 
@@ -77,30 +93,19 @@ class Fitted:
         Returns
         -------
         sk_hessian.objectives.factors.PointFactor
-        """
-        return self.objective.curvature_factor(self.theta, curvature or self.objective.curvature)
-
-    def exact_factor(self, curvature=None):
-        """The same factor, where the data and the penalty determine every direction that the columns do.
-
-        Parameters
-        ----------
-        curvature : {"observed", "expected"}, optional
-
-        Returns
-        -------
-        sk_hessian.objectives.factors.PointFactor
 
         Raises
         ------
         ValueError
             Where the Hessian is singular to working precision along a direction that the columns do determine.
         """
-        factor = self.factor(curvature)
+        factor = self.objective.curvature_factor(self.theta, curvature or self.objective.curvature)
         if factor.inner.is_floored:
+            edge = self.objective.remarks(self.theta)
             raise ValueError(
                 f"the Hessian of this {self.name} is singular to working precision: some combination of parameters is "
                 "not determined by these rows; look at inspection.flat_directions, or add a penalty"
+                + "".join(f". {remark}" for remark in edge)
             )
         return factor
 
@@ -109,6 +114,10 @@ class Fitted:
 
         What the data do not determine has no part in it: the common shift of softmax outputs, dependent columns.
 
+        Parameters
+        ----------
+        curvature : {"observed", "expected"}, optional
+
         Returns
         -------
         ndarray of shape (n_parameters, r)
@@ -116,9 +125,9 @@ class Fitted:
         Raises
         ------
         ValueError
-            Where the Hessian is singular to working precision along a direction that the columns do determine.
+            As of `factor`.
         """
-        return self.conventional(self.exact_factor(curvature))
+        return self.conventional(self.factor(curvature))
 
     def conventional(self, factor):
         """A factor as a matrix of conventional parameters, see `root`.
@@ -132,6 +141,24 @@ class Fitted:
         ndarray of shape (n_parameters, r)
         """
         return np.stack([self.objective.canonical(column) for column in factor.dense().T], axis=1)
+
+    def require_sum_over_rows(self, what):
+        """Refuse an objective that single rows cannot be taken out of.
+
+        Parameters
+        ----------
+        what : str
+            What needs the terms of single rows, for the error.
+
+        Raises
+        ------
+        ValueError
+        """
+        if self.prior == "jeffreys":
+            raise ValueError(
+                f"{what} is not for jeffreys=True: Jeffreys' prior is no sum over rows, nor a normal prior. Use "
+                "coef_table or profile_intervals for this fit, or a finite C instead of the prior"
+            )
 
     def require_optimum(self, what):
         """Refuse a fit that is no optimum, or other rows than it was fitted on.

@@ -76,7 +76,7 @@ def flat_directions(estimator, X, y, *, sample_weight=None, tolerance=1e-6, **fi
         Eigenvalues up to this share of the largest are listed. 1e-6 inflates a standard error about a thousandfold;
         1e-3 is Belsley, Kuh and Welsch's condition index of 30 [1]_, strong collinearity.
     **fit_data
-        What else the fit was given for each row, such as an offset.
+        What else the fit was given for each row: ``offset``, of shape (n_samples,) or (n_samples, n_outputs).
 
     Returns
     -------

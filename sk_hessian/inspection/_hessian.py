@@ -76,7 +76,7 @@ def hessian(estimator, X, y, *, sample_weight=None, kind="observed", **fit_data)
         means the same. For the canonical links (squared loss, logistic, softmax, Poisson with the log link) of linear
         models all three are one.
     **fit_data
-        What else the fit was given for each row, such as an offset.
+        What else the fit was given for each row: ``offset``, of shape (n_samples,) or (n_samples, n_outputs).
 
     Returns
     -------
@@ -128,7 +128,7 @@ def locate(estimator, X, y, theta, **fit_data):
     theta : array-like of shape (n_parameters,) or None
         The point; None for the fitted parameters.
     **fit_data
-        ``sample_weight``, and what else a fit is given.
+        ``sample_weight`` and ``offset``.
 
     Returns
     -------

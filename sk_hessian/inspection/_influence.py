@@ -6,6 +6,7 @@ import numpy as np
 from scipy.linalg import eigh
 
 from sk_hessian.inspection._fitted import Fitted
+from sk_hessian.inspection._likelihood import pearson_dispersion
 from sk_hessian.inspection._removal import Removal, kept_rows, rows_in_memory, spread
 
 #: rows that a printed table lists
@@ -139,7 +140,7 @@ def influence(
     estimator : fitted estimator of sk_hessian
         With the verdict "optimal".
     X, y, sample_weight, offset
-        The rows of the fit.
+        The rows that it was fitted on.
     curvature : {"observed", "expected"}, optional
         Of the rows and of the Hessian. By default the second derivative itself, or its expectation for losses that are
         not convex; the two differ for links that are not canonical, such as the logarithm of `GammaRegressor`.
@@ -180,6 +181,7 @@ def influence(
         raise ValueError("offset_test needs X_test and y_test")
     fitted = Fitted(estimator, X, y, sample_weight, offset=offset)
     rows_in_memory(fitted.objective)
+    fitted.require_sum_over_rows("influence")
     loss = fitted.loss
     if loss.has_dispersion and loss.n_outputs > 1:
         raise ValueError(f"y has {loss.n_outputs} targets, each with a variance of its own: fit and pass one at a time")
@@ -210,7 +212,7 @@ class _Rows:
     def __init__(self, fitted, kind, test):
         self.fitted, self.kind = fitted, kind
         self.objective, self.loss, self.theta = fitted.objective, fitted.loss, fitted.theta
-        self.factor = fitted.exact_factor(kind)
+        self.factor = fitted.factor(kind)
         self.root = fitted.conventional(self.factor)
         self.test = None if test is None else self._test_derivatives(test)
         self.spread = None if self.loss.has_likelihood else self._gradient_spread()
@@ -270,18 +272,11 @@ class _Rows:
         if not self.loss.has_dispersion:
             return 1.0, np.ones(len(chi))
         weight, total = self.objective.rows.weight, chi.sum()
-        freedom = weight.sum() - n_effective
-        if freedom <= _LEAST_FREEDOM * weight.sum():
-            raise ValueError(
-                f"the rows leave no degree of freedom to estimate the dispersion: their weights sum to "
-                f"{weight.sum():.6g}, and the effective parameters are {n_effective:.6g}; drop columns or add a penalty"
-            )
-        if total <= 2 * weight.sum() * self.objective.resolution:
-            raise ValueError("the fit is perfect: residuals that are rounding have no influence to tell")
-        dispersion = total / freedom
+        least = 2 * self.objective.resolution * weight.sum()
+        dispersion = pearson_dispersion("influence", total, weight.sum(), n_effective, least)
         if not self.loss.quadratic or np.any(self.objective.penalty):
             return dispersion, np.full(len(chi), dispersion)
-        left = freedom - weight
+        left = weight.sum() - n_effective - weight
         enough = left > _LEAST_FREEDOM * weight.sum()
         others = np.maximum(total - studentised, 0) / np.where(enough, left, 1.0)
         return dispersion, np.where(enough, others, np.nan)

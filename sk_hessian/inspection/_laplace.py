@@ -9,6 +9,7 @@ from scipy.optimize import minimize_scalar
 from scipy.special import expit, logsumexp
 
 from sk_hessian.inspection._fitted import Fitted
+from sk_hessian.inspection._likelihood import pearson_dispersion
 from sk_hessian.inspection._precision import STRUCTURES, UndeterminedError
 from sk_hessian.objectives import GLMObjective, HuberLoss, MLPObjective
 
@@ -19,8 +20,8 @@ _MOST_FULL = 3000
 #: the dispersion of most evidence is looked for within this factor of Pearson's, on the logarithm
 _DISPERSION_RANGE = 5.0
 
-#: share of the observations below which what a fit has left is rounding
-_LEAST_LEFT = 1e-9
+#: what an estimate of the dispersion that fails says first
+_GIVE_DISPERSION = "laplace: give dispersion= a number, for it cannot be estimated"
 
 
 def laplace(
@@ -318,28 +319,20 @@ class _Model:
         self.objective, self.theta, self.names = objective, theta, names
         self._penalty, self.precision = penalty, precision
         self.curvature = "gauss-newton" if isinstance(objective, MLPObjective) else objective.curvature
-        self._raw = objective.predictions(theta)
+        self._raw = objective.raw_predictions(theta)
         self.effective_df = penalty.size - precision.shrinkage
 
     @property
-    def _residual_weight(self):
-        """What the weight of all targets is, and that less the effective degrees of freedom."""
-        total = self.objective.total_weight * self._raw.shape[1]
-        return total, total - self.effective_df
+    def _n_observations(self):
+        """The weight of all targets together."""
+        return self.objective.total_weight * self._raw.shape[1]
 
     def pearson(self):
         """Squared Pearson residuals over what the fit has left."""
-        total, left = self._residual_weight
-        rows = self.objective.rows
-        if left <= _LEAST_LEFT * total:
-            raise ValueError(
-                f"dispersion: the fit uses {self.effective_df:.4g} of {total:.4g} observations, which leaves none to "
-                "estimate it from; give a number, or use a larger penalty"
-            )
-        dispersion = float(rows.weight @ self.objective.loss.pearson(rows.y, self._raw).sum(axis=1)) / left
-        if not dispersion > 0:
-            raise ValueError("dispersion: the fit is perfect, so that the residuals do not tell it; give a number")
-        return dispersion
+        objective, rows = self.objective, self.objective.rows
+        chi_square = float(rows.weight @ objective.loss.pearson(rows.y, self._raw).sum(axis=1))
+        least = 2 * objective.resolution * objective.total_weight
+        return pearson_dispersion(_GIVE_DISPERSION, chi_square, self._n_observations, self.effective_df, least)
 
     def most_evident(self):
         """The dispersion with the largest evidence."""
@@ -352,7 +345,7 @@ class _Model:
         rows, loss = self.objective.rows, self.objective.loss
         half = rows.weight @ (loss.value(rows.y, self._raw) - loss.saturated(rows.y))
         half += self.objective.total_weight * self.penalty_value
-        left = self._residual_weight[0] - (self._penalty.size - self.n_penalised)
+        left = self._n_observations - (self._penalty.size - self.n_penalised)
         if not (half > 0 and left > 0):
             raise ValueError("dispersion: the fit is perfect, so that the evidence has no maximum; give a number")
         return float(2 * half / left)
@@ -393,9 +386,11 @@ def _check_model(fitted):
         raise ValueError("X must be in memory, an array, a data frame or a sparse matrix: a posterior needs its rows")
     if isinstance(fitted.loss, HuberLoss):
         raise ValueError("Huber's loss has no likelihood, so that there is no posterior: use squared errors")
+    fitted.require_sum_over_rows("laplace")
     if fitted.loss.n_constants:
         raise ValueError(
-            f"this {fitted.name} estimates {', '.join(fitted.loss.constant_names)} along, which has no prior: give it"
+            f"this {fitted.name} estimates {', '.join(fitted.loss.constant_names)} along, which has no prior: give it "
+            "to the estimator"
         )
     if not fitted.objective.penalties.any():
         raise ValueError(

@@ -25,6 +25,9 @@ _MOST_PULL = 1.0
 #: Newton steps at the end of a fit; the second one takes back the rounding of an ill-conditioned first
 _POLISHING_STEPS = 2
 
+#: why a class of one row is refused
+_ONE_ROW = "one row, without which nothing can be fitted to it: drop the row, or merge the class"
+
 
 @dataclass(frozen=True, repr=False)
 class LeaveOneOut:
@@ -116,8 +119,8 @@ def leave_one_out(estimator, X, y, *, sample_weight=None, offset=None, scoring=N
     estimator : fitted estimator of sk_hessian
         With the verdict "optimal".
     X, y, sample_weight, offset
-        The rows of the fit. Leaving out a row removes all of its weight; rows of weight zero have their prediction by
-        the fit itself.
+        The rows that it was fitted on. Leaving out a row removes all of its weight; rows of weight zero have their
+        prediction by the fit itself.
     scoring : callable, optional
         ``scoring(y, predictions)``, with the predictions of `LeaveOneOut`.
     refit_above : float, optional
@@ -159,6 +162,7 @@ def leave_one_out(estimator, X, y, *, sample_weight=None, offset=None, scoring=N
         raise ValueError(f"refit_above must be a number from 0 to 1 or None, got {refit_above!r}")
     fit_data = {} if offset is None else {"offset": offset}
     fitted = Fitted(estimator, X, y, sample_weight, **fit_data)
+    fitted.require_sum_over_rows("leave_one_out")
     fitted.require_optimum("leave_one_out")
     held_out = _HeldOut(fitted, sample_weight)
     kept, own = held_out.kept, held_out.raw_without_each(refit_above)
@@ -220,6 +224,7 @@ def leave_one_out_path(estimator, X, y, alphas, *, sample_weight=None, offset=No
     if not hasattr(estimator, parameter):
         raise ValueError(f"{type(estimator).__name__} has no penalty whose strength could vary: use Ridge")
     alphas = _checked_strengths(alphas, parameter)
+    Fitted(estimator, X, y, sample_weight, offset=offset).require_sum_over_rows("leave_one_out_path")
     path = _Path(estimator, parameter, X, y, sample_weight, {"offset": offset})
     losses, scores = path.in_one_go(alphas) if path.is_exact(alphas) else path.one_by_one(alphas)
     return LeaveOneOutPath(parameter, alphas, losses, scores)
@@ -277,19 +282,18 @@ class _HeldOut:
         classes = self.fitted.estimator.classes_.tolist()
         if self.loss.n_outputs == 1 or isinstance(self.loss, SoftmaxCrossEntropy):
             counts = np.bincount(self.y.astype(np.intp), minlength=len(classes))
-            rare = [f"the class {classes[i]!r} has" for i in np.flatnonzero(counts == 1)]
+            names = [f"the class {name!r}" for name in classes]
         else:
             counts = np.minimum(self.y.sum(axis=0), (1 - self.y).sum(axis=0))
-            rare = [f"a value of label {i} has" for i in np.flatnonzero(counts == 1)]
-        if rare:
-            raise ValueError(
-                f"y: {rare[0]} one row, without which nothing can be fitted to it: drop the row, or merge the class"
-            )
+            names = [f"a value of label {i}" for i in range(len(counts))]
+        for count, text in ((0, "no row: these are not the rows of the fit"), (1, _ONE_ROW)):
+            if (counts == count).any():
+                raise ValueError(f"y: {names[np.argmax(counts == count)]} has {text}")
 
     def raw_without_each(self, refit_above=None):
         """Raw predictions of each row without it, shape (n, m)."""
         fitted, k = self.fitted, self.loss.n_outputs
-        factor = fitted.exact_factor("observed")
+        factor = fitted.factor("observed")
         theta = _polished(self.objective, fitted.theta, factor)
 
         def terms(terms):
@@ -405,13 +409,13 @@ class _Path:
         losses, scores, theta = np.empty(len(alphas)), np.empty(len(alphas)), None
         for i in np.argsort(alphas if self.parameter == "C" else -alphas, kind="stable"):
             fitted = self.at(alphas[i])
+            held_out = _HeldOut(fitted, self.sample_weight)
             with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
                 start = fitted.theta if theta is None else theta
                 result = minimize(fitted.objective, start, tol=self.estimator.tol)
             if result.status != "optimal":
                 raise ValueError(f"alphas: {self.parameter}={alphas[i]:.6g} has no optimum: {result.message}")
             theta = fitted.theta = result.x
-            held_out = _HeldOut(fitted, self.sample_weight)
             raw = held_out.raw_without_each()
             losses[i], scores[i] = held_out.loss_of(raw), held_out.score(raw)
         return losses, scores
@@ -428,7 +432,7 @@ class _Path:
         objective = fitted.objective
         # the null model, whose penalty is zero for every strength
         fitted.theta = objective.start()
-        factor = fitted.exact_factor("observed")
+        factor = fitted.factor("observed")
         shares, Q = eigh(factor.inner.congruence(objective.penalty_within(factor)), driver="evd")
         inverse = _inverse_bends(shares[:, None], alphas / typical)
         moves = -inverse * (Q.T @ factor.transpose(fitted.gradient))[:, None]

@@ -5,6 +5,9 @@ from functools import cached_property
 
 import numpy as np
 
+#: share of the observations below which what a fit has left is rounding
+_NOTHING_LEFT = 1e-9
+
 
 @dataclass(frozen=True)
 class RowWeights:
@@ -62,6 +65,48 @@ class RowWeights:
         return self.counts * (self.precision * self.multiplier) ** 2
 
 
+def pearson_dispersion(what, chi_square, n, effective_df, least, hint=""):
+    """Pearson's chi-square over what the effective parameters leave of the observations.
+
+    The one estimate of a dispersion in all of inspection. What differs is what goes in: `coef_table` has one for each
+    target, with weights as frequencies or as precisions; `influence` one target, `laplace` all targets together, both
+    with weights as frequencies.
+
+    Parameters
+    ----------
+    what : str
+        What needs it, for the errors.
+    chi_square : float or ndarray of shape (n_targets,)
+        The weighted sum of squared Pearson residuals.
+    n : float
+        Observations; the sum of the weights where they are frequencies.
+    effective_df : float or ndarray of shape (n_targets,)
+        trace((H + P)^-1 H), with the curvature of the caller.
+    least : float
+        A chi-square up to this is rounding.
+    hint : str
+        What to say of ``n``.
+
+    Returns
+    -------
+    float or ndarray of shape (n_targets,)
+
+    Raises
+    ------
+    ValueError
+        Where nothing is left, of the observations or of the residuals.
+    """
+    df = np.max(effective_df)
+    if n - df <= _NOTHING_LEFT * n:
+        raise ValueError(
+            f"{what}: {n:.10g} observations{hint} for {df:.10g} effective parameters leave none to estimate the "
+            "dispersion: more rows are needed, fewer columns, or a penalty"
+        )
+    if np.any(chi_square <= least):
+        raise ValueError(f"{what}: the fit is perfect: the residuals, and with them the dispersion, are rounding")
+    return chi_square / (n - effective_df)
+
+
 class Likelihood:
     """The likelihood's figures of a fitted linear model.
 
@@ -102,16 +147,10 @@ class Likelihood:
         """
         if not self._fitted.loss.has_dispersion:
             return np.ones(1)
-        n, df = self._weights.n_samples, self.effective_df.max()
-        if n - df <= len(self._y) * np.finfo(float).eps * n:
-            hint = " (frequencies count as rows; weights='analytic' would not)" if n < len(self._y) else ""
-            raise ValueError(
-                f"coef_table: {n:.10g} rows{hint} for {df:.10g} effective parameters leave none to estimate the "
-                "dispersion: more rows are needed, or a penalty"
-            )
-        if (self._pearson <= self._fitted.objective.resolution * self._weights.likelihood.sum()).any():
-            raise ValueError("coef_table: the fit is perfect: the residuals, and with them all errors, are rounding")
-        return self._pearson / self.df_resid
+        n, rows = self._weights.n_samples, len(self._y)
+        hint = " (frequencies count as rows; weights='analytic' would not)" if n < rows else ""
+        least = 2 * self._fitted.objective.resolution * self._weights.likelihood.sum()
+        return pearson_dispersion("coef_table", self._pearson, n, self.effective_df, least, hint)
 
     @cached_property
     def log_likelihood(self):

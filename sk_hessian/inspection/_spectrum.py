@@ -194,7 +194,7 @@ def spectrum(
     random_state : int, Generator or None, default=0
         For Lanczos' start, the trace and the density of large matrices.
     **fit_data
-        What else the fit was given for each row, such as an offset.
+        What else the fit was given for each row: ``offset``, of shape (n_samples,) or (n_samples, n_outputs).
 
     Returns
     -------

@@ -30,6 +30,10 @@ class Standardised:
     their signs do not, for T is regular (Sylvester's law of inertia). Centred sums keep the digits that tell
     dependence from near dependence, which raw ones would lose.
 
+    The `identified` coordinates of an objective, those of posteriors, are centred alike. They leave out what the loss
+    does not see (a common shift of outputs) and the loss's own parameters, and their units are the columns' and not the
+    curvature's; these here are all of theta, so that an eigenvalue of zero can be told.
+
     Parameters
     ----------
     objective : Objective

@@ -106,7 +106,7 @@ def stationary_point(
         derivatives; 1e-7 and 1e-3 where they are differences of gradients and of values. Negative ones of a network
         count beyond 1e-3 only, as in the verdict of a fit: its tolerance leaves smaller ones at any minimum.
     **fit_data
-        What else the fit was given for each row, such as an offset.
+        What else the fit was given for each row: ``offset``, of shape (n_samples,) or (n_samples, n_outputs).
 
     Returns
     -------
@@ -189,7 +189,7 @@ class _Look:
         found = {"decrement": self.decrement, "lowest": lowest, "direction_name": name, "flat": flat}
         return StationaryPoint(
             kind=kind,
-            message=infinite or _MESSAGES[kind].format(**found, n=int(self.is_negative.sum()), decrease=decrease),
+            message=infinite or self._message(kind).format(**found, n=int(self.is_negative.sum()), decrease=decrease),
             n_negative=int(self.is_negative.sum()),
             n_flat=int(self.is_flat.sum()),
             direction=self.units.to_theta(self.vectors[:, 0]),
@@ -199,6 +199,9 @@ class _Look:
             is_exact=self.is_exact,
             **found,
         )
+
+    def _message(self, kind):
+        return _NOT_UNIQUE if kind == "degenerate" and self.objective.convex else _MESSAGES[kind]
 
     def _kind(self, has_step):
         """The kind of a stationary point; negative curvature that no evaluation confirms decides nothing."""
@@ -247,6 +250,12 @@ _MESSAGES = {
     "degenerate": "Degenerate: the lowest eigenvalue is {lowest:.2g} of the largest, along {direction_name}: "
     "second derivatives do not decide.",
 }
+
+#: of a degenerate point of a convex objective
+_NOT_UNIQUE = (
+    "A minimum, to working precision not the only one: the objective is convex, and its lowest eigenvalue "
+    "{lowest:.2g} of the largest, along {direction_name}."
+)
 
 
 def two_ends(H, tolerance):

@@ -190,7 +190,7 @@ def taylor_model(estimator, X=None, y=None, *, theta=None, sample_weight=None, k
     kind : {"observed", "expected", "gauss-newton"}, default="observed"
         The curvature of the model, see `hessian`; all but "observed" make it Gauss-Newton's or Fisher scoring's.
     **fit_data
-        What else the fit was given for each row, such as an offset.
+        What else the fit was given for each row: ``offset``, of shape (n_samples,) or (n_samples, n_outputs).
 
     Returns
     -------

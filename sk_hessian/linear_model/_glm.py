@@ -4,6 +4,7 @@ import numpy as np
 from sklearn.base import RegressorMixin
 
 from sk_hessian import _validation
+from sk_hessian._base import by_rows
 from sk_hessian.linear_model._linear_model import OffsetModel
 from sk_hessian.objectives import TweedieLoss
 
@@ -32,6 +33,7 @@ class _TweedieModel(RegressorMixin, OffsetModel):
     def _strength(self, total_weight):
         return self.alpha
 
+    @by_rows
     def predict(self, X, offset=None):
         """Predict the mean of the target.
 
@@ -53,7 +55,7 @@ class _TweedieModel(RegressorMixin, OffsetModel):
         raw = self._raw_prediction(X, offset)
         return self._loss().inverse_link(raw[:, None])[:, 0]
 
-    def score(self, X, y, sample_weight=None, offset=None):
+    def score(self, X, y=None, sample_weight=None, offset=None):
         """`d2_score`.
 
         Parameters

@@ -1,14 +1,15 @@
 """Least squares, plain and with an L2 penalty."""
 
 import numpy as np
-from sklearn.base import MultiOutputMixin, RegressorMixin
+from sklearn.base import MultiOutputMixin
 
 from sk_hessian import _validation
+from sk_hessian._base import Regressor, by_rows
 from sk_hessian.linear_model._linear_model import LinearModel
 from sk_hessian.objectives import SquaredLoss
 
 
-class _LeastSquares(MultiOutputMixin, RegressorMixin, LinearModel):
+class _LeastSquares(MultiOutputMixin, Regressor, LinearModel):
     """What least squares with and without a penalty share."""
 
     def _target_options(self):
@@ -24,6 +25,7 @@ class _LeastSquares(MultiOutputMixin, RegressorMixin, LinearModel):
         self.coef_ = np.ascontiguousarray(coef[:, 0] if single else coef.T)
         self.intercept_ = float(intercept[0]) if single or not self.fit_intercept else intercept.copy()
 
+    @by_rows
     def predict(self, X):
         """Predict the target.
 

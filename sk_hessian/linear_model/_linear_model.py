@@ -303,7 +303,7 @@ class OffsetModel(LinearModel):
             raise ValueError(f"this {type(self).__name__} was fitted with an offset: pass it as offset")
         return self._objective_and_theta(X, y, sample_weight, offset=offset)
 
-    def d2_score(self, X, y, sample_weight=None, offset=None):
+    def d2_score(self, X, y=None, sample_weight=None, offset=None):
         """D^2, the share of the deviance explained: 1 - deviance(model) / deviance(best constant).
 
         Parameters
@@ -318,7 +318,8 @@ class OffsetModel(LinearModel):
         Returns
         -------
         float
-            At most 1. Where no model can improve on the constant: 1.0 for a model as good, else 0.0.
+            At most 1. Where no model can improve on the constant: 1.0 for a model as good, else 0.0. A lazy dask array
+            of shape () for dask collections.
 
         Raises
         ------
@@ -326,12 +327,36 @@ class OffsetModel(LinearModel):
             For bad input, naming the argument.
         """
         check_is_fitted(self)
+        parts = parts_of(X, y, sample_weight, offset)
+        if parts is not None:
+            there = self._as_it_is()
+            return _validation.score_parts(parts, there._deviances, there._explained)
         options = {"reset": False, "offset": offset, **self._target_options()}
         X, y, weight, offset = _validation.check_training_data(self, X, y, sample_weight, **options)
         y, _, loss = self._encode(y, weight, reset=False)
         loss = self._loss_of_predictions(loss)
         raw = self._beside(self._linear_predictor(X), offset).reshape(len(y), -1)
         return loss.explained(y, raw, weight, offset)
+
+    def _deviances(self, X, y, weight):
+        """`Loss.deviance_sums` of some rows."""
+        y, loss = self._encoded(y, weight)
+        return loss.deviance_sums(y, self._raw_prediction(X).reshape(len(y), -1), weight)
+
+    def _explained(self, sums, y, weight):
+        y, loss = self._encoded(y, weight)
+        return loss.explained_of_sums(sums, y, weight)
+
+    def _encoded(self, y, weight):
+        y, _, loss = self._encode(y, weight, reset=False)
+        return y, self._loss_of_predictions(loss)
+
+    def _as_it_is(self):
+        """See `SolvedEstimator._as_it_is`; the warning that there is no offset is given here, not by each partition."""
+        self._tell_of_offset()
+        there = super()._as_it_is()
+        there.has_offset_ = False
+        return there
 
     def _loss_of_predictions(self, loss):
         """The loss as a function of predictions alone, from that of the fit."""
@@ -347,11 +372,14 @@ class OffsetModel(LinearModel):
         if offset is not None:
             _validation.check_offset_outputs(offset, 1 if raw.ndim == 1 else raw.shape[1])
             return raw + offset.reshape(raw.shape)
+        self._tell_of_offset()
+        return raw
+
+    def _tell_of_offset(self):
         if self.has_offset_:
             self._tell(
                 "it was fitted with an offset, and is used here without: predictions are those for offset=0. Pass "
                 "offset, or zeros if that is meant",
-                stacklevel=5,
+                stacklevel=7,
                 category=UserWarning,
             )
-        return raw

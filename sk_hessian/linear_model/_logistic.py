@@ -1,13 +1,14 @@
 """Logistic regression, binary and softmax."""
 
+from dataclasses import replace
+
 import numpy as np
 from scipy import sparse
-from sklearn.metrics import accuracy_score
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 from sk_hessian import _validation
-from sk_hessian._base import Classifier, class_indices, restored_on_failure
+from sk_hessian._base import Classifier, by_rows, class_indices, restored_on_failure
 from sk_hessian.linear_model._linear_model import OffsetModel
 from sk_hessian.objectives import JeffreysObjective
 from sk_hessian.solvers import LBFGS, Newton, check_solver
@@ -156,6 +157,13 @@ class LogisticRegression(Classifier, OffsetModel):
         super()._fit(X, y, sample_weight, task, offset)
         self.n_iter_ = np.array([self.n_iter_])
 
+    def _record(self, result):
+        super()._record(result)
+        verdict = self.convergence_
+        if verdict.status == "separated" and len(self.classes_) == 2:
+            advice = "Or use jeffreys=True with C=np.inf, whose estimates are finite."
+            self.convergence_ = replace(verdict, message=f"{verdict.message} {advice}")
+
     @available_if(_is_sum_over_rows)
     def partial_fit(self, X, y, classes=None, sample_weight=None, offset=None, *, forgetting=1.0):
         """Go on with more rows; see `LinearRegression.partial_fit`.
@@ -188,6 +196,7 @@ class LogisticRegression(Classifier, OffsetModel):
         super()._go_on(X, y, sample_weight, forgetting, offset)
         self.n_iter_ = np.array([self.n_iter_])
 
+    @by_rows
     def decision_function(self, X, offset=None):
         """Linear predictor: the log odds, or the logits of the classes.
 
@@ -209,6 +218,7 @@ class LogisticRegression(Classifier, OffsetModel):
         raw = self._raw_prediction(X, offset)
         return raw[:, 0] if raw.shape[1] == 1 else raw
 
+    @by_rows
     def predict_proba(self, X, offset=None):
         """Probability of each class.
 
@@ -224,6 +234,7 @@ class LogisticRegression(Classifier, OffsetModel):
         """
         return np.exp(self.predict_log_proba(X, offset))
 
+    @by_rows
     def predict_log_proba(self, X, offset=None):
         """Logarithm of the probability of each class.
 
@@ -239,6 +250,7 @@ class LogisticRegression(Classifier, OffsetModel):
         """
         return self._log_probabilities(self._raw_prediction(X, offset))
 
+    @by_rows
     def predict(self, X, offset=None):
         """The most probable class.
 
@@ -255,7 +267,7 @@ class LogisticRegression(Classifier, OffsetModel):
         indices = class_indices(self._raw_prediction(X, offset))
         return self.classes_[indices]
 
-    def score(self, X, y, sample_weight=None, offset=None):
+    def score(self, X, y=None, sample_weight=None, offset=None):
         """Share of the rows whose class is predicted.
 
         Parameters
@@ -269,8 +281,9 @@ class LogisticRegression(Classifier, OffsetModel):
         Returns
         -------
         float
+            A lazy dask array of shape () for dask collections.
         """
-        return accuracy_score(y, self.predict(X, offset), sample_weight=sample_weight)
+        return self._accuracy(X, y, sample_weight, offset=offset)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

@@ -6,14 +6,13 @@ from numbers import Integral, Real
 import numpy as np
 from scipy import sparse
 from scipy.special import log_expit
-from sklearn.base import RegressorMixin
 from sklearn.metrics import accuracy_score, r2_score
 from sklearn.utils import column_or_1d
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 
 from sk_hessian import _validation
-from sk_hessian._base import Classifier, SolvedEstimator, class_indices, restored_on_failure
+from sk_hessian._base import Classifier, Regressor, SolvedEstimator, by_rows, class_indices, restored_on_failure
 from sk_hessian.neural_network._stopping import HeldOut, split
 from sk_hessian.objectives import (
     ACTIVATIONS,
@@ -118,6 +117,7 @@ class _Network(SolvedEstimator):
 
     def _checked(self, X, y, sample_weight, reset):
         """X, y and weights as the objective wants them, and the loss."""
+        _validation.check_in_memory(self, X, y, sample_weight)
         options = self._target_options()
         X, y, weight, _ = _validation.check_training_data(self, X, y, sample_weight, reset=reset, **options)
         return X, *self._encode(y, weight, reset)
@@ -254,6 +254,7 @@ class _Network(SolvedEstimator):
         layers = list(zip(self.coefs_, self.intercepts_, strict=True))
         return network_predictions(X, layers, ACTIVATIONS[self.activation])
 
+    @by_rows
     def predict(self, X):
         """Predict the target.
 
@@ -268,7 +269,7 @@ class _Network(SolvedEstimator):
         return self._predicted(self._raw_prediction(X))
 
 
-class MLPRegressor(RegressorMixin, _Network):
+class MLPRegressor(Regressor, _Network):
     """A fully connected network for regression.
 
     Minimises ``sum_i w_i loss(y_i, f(x_i)) / W + alpha / (2 W) |weights|^2`` with W the sum of the weights of the

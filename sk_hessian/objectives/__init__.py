@@ -4,7 +4,17 @@
 """
 
 from sk_hessian.objectives._layers import network_predictions
-from sk_hessian.objectives._parts import Blocks, PartedRows, Parts, Scan, parts_of
+from sk_hessian.objectives._parts import (
+    Blocks,
+    PartedRows,
+    Parts,
+    Scan,
+    Tally,
+    is_distributed,
+    map_distributed,
+    named,
+    parts_of,
+)
 from sk_hessian.objectives.activations import ACTIVATIONS
 from sk_hessian.objectives.contract import Objective
 from sk_hessian.objectives.functions import FunctionObjective, LeastSquaresObjective
@@ -44,8 +54,12 @@ __all__ = [
     "SoftmaxCrossEntropy",
     "SquaredLoss",
     "StreamObjective",
+    "Tally",
     "TweedieLoss",
     "first_memory",
+    "is_distributed",
+    "map_distributed",
+    "named",
     "network_predictions",
     "parts_of",
 ]

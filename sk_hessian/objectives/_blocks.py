@@ -338,8 +338,15 @@ class BaseRows:
 
     @cached_property
     def _unit_sample(self):
+        return self.take(self._sampled())
+
+    def _sampled(self):
+        """Numbers of the rows in the sample for the columns' units."""
         rows = np.random.default_rng(0).choice(self.n_rows, min(_MOMENT_ROWS, self.n_rows), replace=False)
-        return self.take(np.sort(rows))
+        return np.sort(rows)
+
+    def foresee_draw(self, size, seed):
+        """Be told that `draw` will be called, once the columns are known; rows in memory need not know."""
 
     def moments(self, fit_intercept):
         """Weighted mean and standard deviation of each column; a constant column deviates by exactly zero.
@@ -515,8 +522,16 @@ class Rows(BaseRows):
                 total[i] = combine(total[i], term)
         return total
 
-    def reduce_targets(self, function):
-        """Sum of ``function(y, weight, part)`` over blocks of rows, the slices ``part``, whose X is not needed."""
+    def reduce_targets(self, function, of_squares=False):
+        """Sum of ``function(y, weight, part)`` over blocks of rows, the slices ``part``, whose X is not needed.
+
+        Parameters
+        ----------
+        function : callable
+            A weighted sum over rows.
+        of_squares : bool
+            Whether it is a polynomial of y of degree two at the most, so that `targets` tell it too.
+        """
         starts = range(0, self.n_rows, _TARGET_ROWS)
         parts = (slice(start, start + _TARGET_ROWS) for start in starts)
         return sum(function(self.y[part], self.weight[part], part) for part in parts)

@@ -70,6 +70,9 @@ class MeanLossObjective(Objective):
 
     fit_intercept = True
 
+    #: whether each row has its own term beside the penalty; not where a prior is of all rows at once
+    is_sum_over_rows = True
+
     #: whether posteriors are also of the biases of hidden layers, which have no penalty; else they stay as they are
     integrates_hidden_biases = True
 
@@ -83,6 +86,7 @@ class MeanLossObjective(Objective):
     _keeping = None
 
     def __init__(self, X, y, loss, sample_weight, feature_names, offset=None):
+        self._is_relative = _is_extreme(sample_weight)
         self.rows = X if isinstance(X, BaseRows) else _rows(X, y, sample_weight, offset)
         self.loss = loss
         self.n_rows, self.n_features = self.rows.n_rows, self.rows.n_features
@@ -97,7 +101,19 @@ class MeanLossObjective(Objective):
 
     @property
     def total_weight(self):
-        """Sum of the weights: the objective times it is a sum over rows."""
+        """Sum of the weights: the objective times it is a sum over rows.
+
+        Raises
+        ------
+        ValueError
+            For weights so large or small that their squares would overflow: the objective, a mean, then has them
+            relative to the largest.
+        """
+        if self._is_relative:
+            raise ValueError(
+                f"sample_weight: the largest weight is beyond {_EXTREME:g} or below {1 / _EXTREME:g}. The fit, a mean, "
+                "stands that, but sums over the rows do not: divide the weights by a constant"
+            )
         return self._total
 
     # -- what a subclass says -------------------------------------------------------------------------------------
@@ -356,11 +372,6 @@ class MeanLossObjective(Objective):
     def _rows_of(self, X):
         return self.rows if X is None else Rows(as_rows(X), np.zeros(X.shape[0]), np.zeros(X.shape[0]))
 
-    def predictions(self, theta):
-        """Raw predictions of the rows, shape (n, k)."""
-        linearised = self._linearise(theta)
-        return self.rows.gather(lambda block, y, weight: linearised(block)[0], self._width)
-
     def identified_triangle(self, theta, kind):
         """R with R'R the Hessian in `identified` coordinates, the penalty included; upper triangular.
 
@@ -418,9 +429,13 @@ class MeanLossObjective(Objective):
         """See `Objective.lower_bound`: the loss of the saturated model where finite predictions have it."""
         return self._saturated_value if self.loss.attains_bound else -np.inf
 
-    @cached_property
+    @property
+    def _null_value(self):
+        return self._null_and_saturated[0]
+
+    @property
     def _saturated_value(self):
-        return self.rows.reduce_targets(lambda y, weight, part: weight @ self.loss.saturated(y)) / self._total
+        return self._null_and_saturated[1]
 
     @cached_property
     def scale(self):
@@ -434,12 +449,15 @@ class MeanLossObjective(Objective):
         return self.loss.resolution(*self.rows.targets, self.rows.offset)
 
     @cached_property
-    def _null_value(self):
-        def total(y, weight, part):
-            return weight @ self.loss.value(y, self._null_predictions(y, part))
+    def _null_and_saturated(self):
+        """The mean losses of the null and of the saturated model."""
+
+        def totals(y, weight, part):
+            null = self.loss.value(y, self._null_predictions(y, part))
+            return np.array([weight @ null, weight @ self.loss.saturated(y)])
 
         with np.errstate(over="ignore", invalid="ignore"):
-            return self.rows.reduce_targets(total) / self._total
+            return self.rows.reduce_targets(totals, of_squares=self.loss.quadratic) / self._total
 
     def predictor_change(self, theta, directions):
         """See `Objective.predictor_change`; half a pass, and none where the curvature is constant."""
@@ -478,9 +496,13 @@ class MeanLossObjective(Objective):
         return f"x{feature}" if self.feature_names is None else str(self.feature_names[feature])
 
 
+def _is_extreme(weight):
+    return weight is not None and not 1 / _EXTREME < np.max(weight) < _EXTREME
+
+
 def _rows(X, y, sample_weight, offset):
     X, y = as_rows(X), np.asarray(y)
     weight = np.ones(X.shape[0]) if sample_weight is None else np.asarray(sample_weight, dtype=float)
-    if not 1 / _EXTREME < weight.max() < _EXTREME:
+    if _is_extreme(weight):
         weight = weight / weight.max()
     return Rows(X, y, weight, None if offset is None else np.asarray(offset, dtype=float).reshape(len(y), -1))

@@ -243,7 +243,8 @@ class LeastSquaresObjective(FunctionObjective):
 def _refuse_expected(kind):
     if kind == "expected":
         raise ValueError(
-            'hessian="gauss-newton" needs a model of residuals or a likelihood; for a function use hessian="exact"'
+            "a function has no expected (Gauss-Newton) curvature, as residuals and likelihoods have: use the observed "
+            'one, kind="observed", or of a solver hessian="exact"'
         )
 
 

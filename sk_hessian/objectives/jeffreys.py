@@ -50,6 +50,8 @@ class JeffreysObjective(GLMObjective):
        linear models", Biometrika 108(1), 2021.
     """
 
+    is_sum_over_rows = False
+
     #: the point, the map to columns orthonormal under the information, and its log-determinant, as computed last
     _root = None
 

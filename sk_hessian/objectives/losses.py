@@ -225,17 +225,49 @@ class Loss:
         ValueError
             Where the best constant's deviance overflows.
         """
+        sums = self.deviance_sums(y, raw, weight)
+        with np.errstate(over="ignore", invalid="ignore"):
+            null = self.null_deviance(y, weight, offset)
+        return self._share(sums, null, weight.sum() * self.resolution(y, weight, offset))
+
+    def deviance_sums(self, y, raw, weight):
+        """Weighted sums of raw predictions' deviance, of the saturated loss less `terms_of_y`, and of its size."""
         saturated = self.saturated(y)
         with np.errstate(over="ignore", invalid="ignore"):
-            model = weight @ (self.value(y, raw) - saturated)
-            null = self.null_deviance(y, weight, offset)
+            deviance = self.value(y, raw) - saturated
+        return np.array([weight @ deviance, weight @ (saturated - self.terms_of_y(y)), weight @ np.abs(saturated)])
+
+    def terms_of_y(self, y):
+        """What every value has in common and is no polynomial of y of degree two at the most, shape (n,)."""
+        return np.zeros(len(y))
+
+    def explained_of_sums(self, sums, y, weight):
+        """See `explained`, from `deviance_sums` of all rows and a few targets that stand for them.
+
+        Parameters
+        ----------
+        sums : ndarray of shape (3,)
+        y, weight : ndarray
+            All distinct targets; or some of the same mean, mean square and range, which is enough: but for
+            `terms_of_y` every loss of such targets is a polynomial of degree two at the most.
+
+        Returns
+        -------
+        float
+        """
+        with np.errstate(over="ignore", invalid="ignore"):
+            null = self.null_deviance(y, weight) + weight @ (self.saturated(y) - self.terms_of_y(y)) - sums[1]
+        return self._share(sums, null, weight.sum() * self.resolution(y, weight))
+
+    @staticmethod
+    def _share(sums, null, resolution):
+        """The share of the constant's deviance that is explained, and what rounding leaves of it where that is none."""
         if not np.isfinite(null):
             raise ValueError("y or offset is so large that the deviance of the best constant overflows")
-        rounding = _SUM_ROUNDINGS * (np.finfo(float).eps * (weight @ np.abs(saturated)))
-        rounding += _SUM_ROUNDINGS * weight.sum() * self.resolution(y, weight, offset)
+        rounding = _SUM_ROUNDINGS * (np.finfo(float).eps * sums[2] + resolution)
         if null <= rounding:
-            return float(model <= rounding)
-        return float(1 - model / null)
+            return float(sums[0] <= rounding)
+        return float(1 - sums[0] / null)
 
     def null_deviance(self, y, weight, offset=None):
         """The weighted loss of the best constant, beside an offset, above the saturated one."""
@@ -1036,6 +1068,10 @@ class NegativeBinomialLoss(Loss):
         raw = np.log(np.where(y > 0, y, 1.0))[:, None]
         return np.where(y > 0, self.value(y, raw), 0.0)
 
+    def terms_of_y(self, y):
+        """See `Loss.terms_of_y`: with theta given, what is left of the value at any mean is linear in y."""
+        return self.value(y, np.zeros((len(y), 1)))
+
     def log_likelihood(self, y, raw, dispersion=1.0):
         """See `Loss.log_likelihood`."""
         return -(self.value(y, raw) + gammaln(y + 1)) / np.ravel(dispersion)
@@ -1044,6 +1080,12 @@ class NegativeBinomialLoss(Loss):
         """See `Loss.pearson`."""
         mu, _, rest, v, _ = self._parts(raw)
         return _column((y - mu) ** 2 * rest**2 / v)
+
+    def response_moments(self, raw, variance, dispersion):
+        """See `Loss.response_moments`: log-normal, for a given theta; the noise is E mu + E mu^2 / theta."""
+        mean = np.exp(raw + variance / 2)
+        spread = mean**2 * np.expm1(variance)
+        return mean, spread, mean + (mean**2 + spread) / self.theta
 
     def unit(self, y, weight):
         """See `Loss.unit`."""

@@ -302,7 +302,7 @@ class MLPObjective(MeanLossObjective):
         shift = np.zeros_like(H)
         if self.loss.shift_invariant:
             (part, (_, k)), free = self.layers[-1], self._free_outputs()
-            shift[part, part] = np.diag(H).mean() * np.kron(np.diag(free), np.full((k, k), 1 / k))
+            shift[part, part] = np.abs(np.diag(H)).mean() * np.kron(np.diag(free), np.full((k, k), 1 / k))
         return shift
 
     def canonical(self, theta):
@@ -319,6 +319,13 @@ class MLPObjective(MeanLossObjective):
         if factor is not None:
             return factor.inner.congruence(self._curvature(theta, kind, factor.coordinates))
         return self._curvature(theta, kind, self._raw_units).copy()
+
+    def regular_hessian_matrix(self, theta, kind="observed", factor=None):
+        """See `Objective.regular_hessian_matrix`: the common shift of a softmax network's outputs."""
+        if factor is None or not self.loss.shift_invariant:
+            return self.hessian_matrix(theta, kind, factor=factor)
+        H = self._curvature(theta, kind, factor.coordinates)
+        return factor.inner.congruence(H + self._shift_curvature(H))
 
     def _sum_curvature(self, theta, kind, coordinates):
         H = self._gauss_newton(theta, coordinates) if kind == "expected" else self._exact(theta, coordinates)

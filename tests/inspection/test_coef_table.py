@@ -1,4 +1,5 @@
 import dataclasses
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -6,6 +7,8 @@ import pandas as pd
 import pytest
 import scipy.sparse as sp
 import statsmodels.api as sm
+from scipy.stats import chi2
+from sklearn.base import clone
 from sklearn.datasets import load_iris
 from statsmodels.genmod import families
 
@@ -25,6 +28,7 @@ from sk_hessian.neural_network import MLPRegressor
 from sk_hessian.objectives import Blocks
 from tests.estimators import ESTIMATORS, UNPENALISED, convergence_warnings, target
 
+DATA = Path(__file__).parents[1] / "data"
 TOL = 1e-9
 EXACT = {"rtol": 1e-6, "atol": 1e-9}
 
@@ -432,8 +436,8 @@ def assert_equal_tables(a, b, names=_FIGURES, rtol=1e-6):
 
 def covs(model, X, y):
     """The covariances that a fit of this model has."""
-    objective = model.fitted_objective(X, y)[0]
-    return [cov for cov, kind in KINDS.items() if not kind.refuse(objective.loss, objective.penalty.any(), False)]
+    fitted = Fitted(model, X, y)
+    return [cov for cov, kind in KINDS.items() if not kind.refuse(fitted.loss, fitted.prior, False)]
 
 
 @every_fit
@@ -565,6 +569,77 @@ def test_a_table_is_frozen_and_leaves_the_estimator_alone(rng):
         table.estimate = 0
 
 
+# -- by the profile of the likelihood ---------------------------------------------------------------------------------
+
+
+def endometrial():
+    rows = np.loadtxt(DATA / "endometrial.csv", delimiter=",", skiprows=1)
+    return rows[:, :3], rows[:, 3].astype(int)
+
+
+def test_jeffreys_prior_has_profile_intervals_as_published():
+    """Heinze & Schemper (2002), with the further digits of the R package logistf."""
+    X, y = endometrial()
+    model = LogisticRegression(C=np.inf, jeffreys=True, tol=1e-9, solver="newton").fit(X, y)
+    table = coef_table(model, X, y)
+    assert (table.cov, table.distribution, table.df) == ("profile", "chi2", 1.0)
+    np.testing.assert_allclose(table.lower, [0.6097244, -0.1244587, -4.3651832, 1.0825371], rtol=1e-6)
+    np.testing.assert_allclose(table.upper, [7.85463171, 0.04045547, -1.23272106, 7.20928050], rtol=1e-6)
+    np.testing.assert_allclose(table.std_error, [1.55, 0.040, 0.78, 1.49], rtol=0.02)
+    np.testing.assert_allclose(table.p_value, [0.0091, 0.3875, 2.507e-5, 0.0042], rtol=0.01)
+    np.testing.assert_allclose(chi2.sf(table.statistic, 1), table.p_value)
+    assert (table.aic, table.bic) == (None, None)
+    text = " ".join(str(table).split())
+    assert "profile, chi-squared with df = 1: p and intervals by the profile of the likelihood" in text
+    assert "with less bias by Jeffreys' prior" in text
+    assert " chi2 " in text
+    wald = coef_table(model, X, y, cov="expected")
+    np.testing.assert_allclose(wald.std_error, table.std_error)
+    np.testing.assert_allclose(wald.upper + wald.lower, 2 * wald.estimate)
+    assert "expected, normal" in str(wald)
+
+
+def test_jeffreys_prior_has_no_other_covariance():
+    X, y = endometrial()
+    model = LogisticRegression(C=np.inf, jeffreys=True).fit(X, y)
+    reasons = {
+        "observed": "is not the variance of these estimates: under Jeffreys' prior",
+        "sandwich": "needs scores of single rows, and Jeffreys' prior is no sum over rows",
+        "laplace": "needs a normal prior, and Jeffreys' is none",
+    }
+    for cov, reason in reasons.items():
+        with pytest.raises(ValueError, match=f"cov='{cov}' {reason}"):
+            coef_table(model, X, y, cov=cov)
+    with pytest.raises(ValueError, match="cov='profile' has no clustered version"):
+        coef_table(model, X, y, cov_groups=np.arange(79) % 5)
+    model.set_params(class_weight="balanced").fit(X, y)
+    with pytest.raises(ValueError, match="cov='profile' needs a likelihood, and class_weight leaves only a pseudo"):
+        coef_table(model, X, y)
+
+
+@pytest.mark.parametrize("name", ["LogisticRegression", "PoissonRegressor", "NegativeBinomialRegressor"])
+def test_profile_statistics_are_likelihood_ratios(name, rng):
+    X = table_of(rng)
+    y = target(name, X, rng)
+    model = clone(UNPENALISED[name]).set_params(tol=1e-9)
+    table = coef_table(fit(model, X, y), X, y, cov="profile")
+    without = coef_table(fit(model, X[:, 1:], y), X[:, 1:], y)
+    assert table.statistic[0] == pytest.approx(2 * (table.log_likelihood - without.log_likelihood), rel=1e-5)
+    assert table.p_value[0] == pytest.approx(chi2.sf(table.statistic[0], 1))
+    np.testing.assert_allclose(table.std_error, coef_table(fit(model, X, y), X, y).std_error)
+
+
+def test_a_dispersion_several_classes_and_a_penalty_have_no_profile(rng):
+    X = table_of(rng)
+    for name in ("LinearRegression", "GammaRegressor", "softmax"):
+        y = target(name, X, rng)
+        with pytest.raises(ValueError, match="cov='profile' is for one linear predictor"):
+            coef_table(fit(UNPENALISED[name], X, y), X, y, cov="profile")
+    y = target("PoissonRegressor", X, rng)
+    with pytest.raises(ValueError, match="cov='profile' is for maximum likelihood"):
+        coef_table(fit(ESTIMATORS["PoissonRegressor"], X, y), X, y, cov="profile")
+
+
 # -- what is refused --------------------------------------------------------------------------------------------------
 
 
@@ -595,7 +670,7 @@ def test_coefficients_that_are_not_determined_are_named(rng):
 
 def test_no_row_left_for_the_dispersion(rng):
     X = rng.normal(size=(4, 3))
-    with pytest.raises(ValueError, match="4 rows for 4 effective parameters leave none to estimate the dispersion"):
+    with pytest.raises(ValueError, match="4 observations for 4 effective parameters leave none to estimate"):
         coef_table(LinearRegression().fit(X, X[:, 0] ** 2), X, X[:, 0] ** 2)
 
 
@@ -631,7 +706,9 @@ def test_bad_arguments_are_named(rng):
     X, y, _, groups = data("LinearRegression", rng)
     model = fit(LinearRegression(), X, y)
     bad = {
-        r"cov must be one of \('auto', 'expected', 'observed', 'sandwich', 'laplace'\), got 'hc3'": {"cov": "hc3"},
+        r"cov must be one of \('auto', 'expected', 'observed', 'sandwich', 'laplace', 'profile'\), got 'hc3'": {
+            "cov": "hc3"
+        },
         r"weights must be one of \('frequency', 'analytic'\), got None": {"weights": None},
         "level must be a number between 0 and 1": {"level": 95},
         r"cov_groups must have one label for each of the 150 rows, got shape \(149,\)": {"cov_groups": groups[1:]},
@@ -660,7 +737,7 @@ def test_frequencies_that_sum_to_few_rows_are_pointed_out(rng):
     X, y, _, _ = data("LinearRegression", rng)
     weight = np.full(150, 0.01)
     model = fit(LinearRegression(), X, y, weight)
-    with pytest.raises(ValueError, match=r"1.5 rows \(frequencies count as rows; weights='analytic' would not\)"):
+    with pytest.raises(ValueError, match=r"1.5 observations \(frequencies count as rows; weights='analytic' would"):
         coef_table(model, X, y, sample_weight=weight)
     analytic = coef_table(model, X, y, sample_weight=weight, weights="analytic")
     np.testing.assert_allclose(analytic.std_error, coef_table(model, X, y).std_error, rtol=1e-7)
@@ -683,8 +760,8 @@ def test_an_offset_that_the_model_does_not_take_is_named(rng):
 def test_parameters_of_the_loss_have_no_expected_information():
     """Of them the expected curvature is only a bound."""
     loss = SimpleNamespace(has_likelihood=True, has_dispersion=False, n_constants=1)
-    assert "no closed form for this loss's own parameters" in KINDS["expected"].refuse(loss, False, False)
-    assert KINDS["observed"].refuse(loss, False, False) is None
+    assert "no closed form for this loss's own parameters" in KINDS["expected"].refuse(loss, None, False)
+    assert KINDS["observed"].refuse(loss, None, False) is None
 
 
 def test_rows_in_parts_are_refused(rng):

@@ -98,3 +98,14 @@ def test_bad_arguments_are_named(rng, iris):
     X, y = iris
     with pytest.raises(ValueError, match="y has the class 7"):
         Fitted(LogisticRegression().fit(X, y), X, np.full(150, 7))
+
+
+@pytest.mark.parametrize("size", [1e200, 1e-200])
+def test_weights_whose_squares_overflow_are_refused(size, rng):
+    """The fit is that of weights of one; sums over the rows would not be those of these weights."""
+    X = raw_table(rng)
+    y, weight = target("Ridge", X, rng), np.full(len(X), size)
+    model = ESTIMATORS["LinearRegression"].fit(X, y, weight)
+    np.testing.assert_allclose(model.coef_, ESTIMATORS["LinearRegression"].fit(X, y).coef_, rtol=1e-6)
+    with pytest.raises(ValueError, match=r"sample_weight: the largest weight is beyond 1e\+100 or below 1e-100"):
+        Fitted(model, X, y, weight)

@@ -420,7 +420,7 @@ def test_bad_arguments_are_named(rng):
     Y = np.stack([y, y**2], axis=1)
     with pytest.raises(ValueError, match="y has 2 targets"):
         influence(Ridge().fit(X, Y), X, Y)
-    with pytest.raises(ValueError, match="no degree of freedom to estimate the dispersion"):
+    with pytest.raises(ValueError, match="4 observations for 4 effective parameters leave none"):
         influence(LinearRegression().fit(X[:4], y[:4]), X[:4], y[:4])
     with pytest.raises(ValueError, match="the fit is perfect"):
         influence(LinearRegression().fit(X, X[:, 0]), X, X[:, 0])

@@ -25,10 +25,13 @@ from sk_hessian.linear_model import (
     TweedieRegressor,
 )
 from sk_hessian.neural_network import MLPClassifier, MLPRegressor
-from sk_hessian.objectives import Blocks, SquaredLoss
+from sk_hessian.objectives import Blocks
 from tests.estimators import ESTIMATORS, convergence_warnings, raw_table, target
 
-PENALISED = [name for name in ESTIMATORS if name not in ("LinearRegression", "HuberRegressor")]
+#: what has a penalty, a likelihood, and no parameters of the loss's own
+PENALISED = [
+    name for name in ESTIMATORS if name not in ("LinearRegression", "HuberRegressor", "NegativeBinomialRegressor")
+]
 
 
 def table(rng, n=40, p=3):
@@ -42,7 +45,7 @@ def dense_evidence(fitted_objective, theta, dispersion=1.0, kind="expected"):
     share = objective.total_weight / dispersion
     H = share * objective.hessian_matrix(theta, kind)
     prior = share * objective.penalties
-    likelihood = rows.weight @ objective.loss.log_likelihood(rows.y, objective.predictions(theta), dispersion)
+    likelihood = rows.weight @ objective.loss.log_likelihood(rows.y, objective.raw_predictions(theta), dispersion)
     return likelihood - prior @ theta**2 / 2 + np.log(prior).sum() / 2 - np.linalg.slogdet(H)[1] / 2
 
 
@@ -650,14 +653,25 @@ def test_what_has_no_posterior_is_refused(rng):
         posterior.log_evidence  # noqa: B018
 
 
-def test_constants_of_a_loss_are_refused(rng, monkeypatch):
-    X, y = table(rng)
-    model = Ridge().fit(X, y)
-    monkeypatch.setattr(SquaredLoss, "n_constants", 1)
-    monkeypatch.setattr(SquaredLoss, "constant_names", ("log(scale)",))
-    monkeypatch.setattr(model, "scale_", 1.0, raising=False)
-    with pytest.raises(ValueError, match=r"this Ridge estimates log\(scale\) along, which has no prior: give it"):
+def test_an_estimated_theta_is_refused(rng):
+    X = raw_table(rng)
+    y = target("NegativeBinomialRegressor", X, rng)
+    model = ESTIMATORS["NegativeBinomialRegressor"].fit(X, y)
+    with pytest.raises(ValueError, match=r"estimates theta\^\(-1/2\) along, which has no prior: give it"):
         laplace(model, X, y)
+
+
+def test_counts_of_a_given_theta_by_the_law_of_total_variance(rng):
+    X = raw_table(rng)
+    y, theta = target("NegativeBinomialRegressor", X, rng), 2.0
+    posterior = laplace(ESTIMATORS["NegativeBinomialRegressor-given"].fit(X, y), X, y)
+    link, deviation = posterior.predict(X[:2])
+    mu = np.exp(link + deviation * rng.normal(size=(200_000, 2)))
+    draws = rng.poisson(mu * rng.gamma(theta, 1 / theta, size=mu.shape))
+    for of, sample in (("mean", mu), ("observation", draws)):
+        mean, std = posterior.predict(X[:2], of=of)
+        np.testing.assert_allclose(mean, sample.mean(axis=0), rtol=0.02)
+        np.testing.assert_allclose(std, sample.std(axis=0), rtol=0.03)
 
 
 def test_fits_that_are_not_optimal_are_refused(rng):
@@ -717,7 +731,7 @@ def test_bad_arguments_are_named(rng, iris):
 def test_dispersion_of_a_perfect_fit_must_be_given(rng):
     X, y = rng.normal(size=(10, 20)), rng.normal(size=10)
     model = Ridge(alpha=1e-12, tol=1e-8).fit(X, y)
-    with pytest.raises(ValueError, match="leaves none to estimate it from; give a number"):
+    with pytest.raises(ValueError, match=r"give dispersion= a number.* leave none to estimate the dispersion"):
         laplace(model, X, y)
     assert laplace(model, X, y, dispersion=1.0).effective_df == pytest.approx(10)
     model = Ridge().fit(X, np.full(10, 3.0))

@@ -70,6 +70,8 @@ def test_the_likelihood_alone_separates_them():
     model, warned = convergence_warnings(lambda: LogisticRegression(C=np.inf).fit(*endometrial()))
     assert model.convergence_.status == "separated"
     assert "x0" in warned[0]
+    assert "Or use jeffreys=True with C=np.inf, whose estimates are finite." in warned[0]
+    assert warned[0].endswith(model.convergence_.message)
 
 
 @every_solver

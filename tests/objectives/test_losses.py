@@ -7,6 +7,7 @@ from sk_hessian.objectives import (
     LOSSES,
     BinaryCrossEntropy,
     HuberLoss,
+    NegativeBinomialLoss,
     SoftmaxCrossEntropy,
     SquaredLoss,
     TweedieLoss,
@@ -393,3 +394,15 @@ def test_moments_of_the_target_for_normal_raw_predictions(power, link):
         # the variance function of power 1.5 under the identity link is expanded to second order
         rtol = 1e-5 if power == 1.5 and link == "identity" else 1e-9
         np.testing.assert_allclose(ours[:, 0], theirs, rtol=rtol)
+
+
+@pytest.mark.parametrize("theta", [0.5, 3.0, np.inf])
+def test_moments_of_counts_for_normal_raw_predictions(theta):
+    raw, variance = np.array([[1.0], [2.0]]), np.array([[0.1], [0.4]])
+    nodes, weights = np.polynomial.hermite_e.hermegauss(40)
+    mu = np.exp(raw + np.sqrt(variance) * nodes)
+    weights = weights / weights.sum()
+    mean = mu @ weights
+    expected = mean, (mu - mean[:, None]) ** 2 @ weights, (mu + mu**2 / theta) @ weights
+    for ours, theirs in zip(NegativeBinomialLoss(theta).response_moments(raw, variance, 1.0), expected, strict=True):
+        np.testing.assert_allclose(ours[:, 0], theirs, rtol=1e-9)

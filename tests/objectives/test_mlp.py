@@ -307,6 +307,21 @@ def test_the_terms_of_single_rows_add_up(loss, kind, rng):
     assert_close(bend.sum(axis=0), P.T @ (model.hessian_matrix(theta, "expected") - np.diag(penalty)) @ P)
 
 
+@pytest.mark.parametrize("kind", ["observed", "expected"])
+def test_the_regular_hessian_bends_along_the_common_shift_alone(kind, rng):
+    model, theta = network(SoftmaxCrossEntropy(3), rng)[:2]
+    factor = model.preconditioner(theta, "units")
+    P = factor.dense()
+    added = model.regular_hessian_matrix(theta, kind, factor=factor) - model.hessian_matrix(theta, kind, factor=factor)
+    shift = np.zeros(len(theta))
+    shift[model.layers[-1][0].stop - 3 : model.layers[-1][0].stop] = 1
+    shift = np.linalg.solve(P, shift)
+    values, vectors = np.linalg.eigh(added)
+    assert (values[:-1] <= 1e-12 * values[-1]).all()
+    assert abs(vectors[:, -1] @ shift) == pytest.approx(np.linalg.norm(shift))
+    np.testing.assert_array_equal(model.regular_hessian_matrix(theta, kind), model.hessian_matrix(theta, kind))
+
+
 def test_the_canonical_softmax_network_has_no_common_shift(rng):
     model, theta = network(SoftmaxCrossEntropy(3), rng)[:2]
     canonical = model.canonical(theta)

@@ -4,7 +4,7 @@ from numbers import Integral
 
 import numpy as np
 
-from sk_hessian.inspection._displays._shared import COLOURS, axes, direction, pyplot
+from sk_hessian.inspection._displays._shared import COLOURS, axes, direction, few_ticks, pyplot
 from sk_hessian.inspection._fitted import Fitted
 from sk_hessian.inspection._spectrum import spectrum
 from sk_hessian.inspection._standardised import Standardised
@@ -26,6 +26,9 @@ _MARGIN = 1.15
 
 #: a run that ends farther from the fit, in half the squared norm of the Hessian as a share of the scale, is another
 _ELSEWHERE = 1e-3
+
+#: share of the objective up to which its changes are rounding
+_ROUNDING = 1e-12
 
 #: contour lines; their values are those of circles of equally spaced radii around a quadratic minimum
 _N_LEVELS = 8
@@ -165,9 +168,10 @@ class LossSurfaceDisplay:
             ax.contourf(self.a, self.b, outside, levels=[0.5, 1.5], colors=_OUTSIDE)
             handles += ax.fill([], [], color=_OUTSIDE, label="outside the domain")
         ax.set(xlabel=self.labels[0], ylabel=self.labels[1], xlim=self.a[[0, -1]], ylim=self.b[[0, -1]])
+        few_ticks(ax)
         ax.legend(handles=handles + self.lines_, title=name, loc="lower center", bbox_to_anchor=(0.5, 1.01), ncols=3)
         if colorbar:
-            self.figure_.colorbar(self.contours_, ax=ax, format="%.4g", label=f"objective above {self.at_fit:.4g}")
+            self.figure_.colorbar(self.contours_, ax=ax, format="%.2g", label=f"objective above {self.at_fit:.4g}")
         return self
 
     def _style(self, given):
@@ -181,6 +185,11 @@ class LossSurfaceDisplay:
     def _levels(self):
         """Values of the contours, the same for both: those of the model in the plane, and as many below the fit."""
         above, below = self.taylor.max() - self.at_fit, self.at_fit - min(self.taylor.min(), self.objective.min())
+        if not max(above, below) > _ROUNDING * abs(self.at_fit):
+            raise ValueError(
+                "the objective does not change in this plane beyond rounding, so that there are no contours: pass a "
+                "larger span, or other directions"
+            )
         steps = max(above, below) * (np.arange(1, _N_LEVELS + 1) / _N_LEVELS) ** 2
         return np.concatenate([-steps[steps < below][::-1], steps])
 
