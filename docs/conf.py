@@ -53,6 +53,12 @@ html_theme = "pydata_sphinx_theme"
 html_title = "sk_hessian"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
+# pages without others below them have nothing to navigate
+html_sidebars = {
+    page: []
+    for page in ("getting_started", "coming_from*", "out_of_scope", "performance", "scaling", "streams", "architecture")
+    + ("contributing", "glossary", "bibliography", "changelog")
+}
 html_show_sourcelink = False
 html_theme_options = {
     "header_links_before_dropdown": 5,

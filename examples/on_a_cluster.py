@@ -2,7 +2,7 @@
 On a cluster
 ============
 
-A table that no machine has at once: fit, predictions and scores on a dask cluster.
+A table that no machine has at once: fit, predictions and scores on a dask cluster ::
 
     python examples/on_a_cluster.py [tcp://scheduler:8786]
 

@@ -2,9 +2,9 @@
 Quickstart
 ==========
 
-Raw data, five solvers: a pipeline, two grid searches, a table and a convergence plot.
+Raw data, five solvers: a pipeline, two grid searches, a table and a convergence plot ::
 
-python examples/quickstart.py
+    python examples/quickstart.py
 """
 
 import sys

@@ -2,7 +2,7 @@
 Silent failures
 ===============
 
-Fits that go wrong without a word, beside the same fits by sk_hessian: all solvers, default options.
+Fits that go wrong without a word, beside the same fits by sk_hessian: all solvers, default options ::
 
     python examples/silent_failures.py [--out FOLDER]
 
@@ -160,7 +160,7 @@ def plot(folder, tables):
                 points = np.maximum(lost[kinds == kind], LEAST)
                 axes.plot(points, np.full(len(points), row), linestyle="", alpha=0.6, label=kind, **look)
         axes.axvline(0.01, color="0.5", linewidth=1, linestyle=":")
-        axes.set(title=title, xscale="log", xlabel="share of the reachable gain that is lost", xlim=(LEAST / 3, 10))
+        axes.set(title=title, xscale="log", xlabel="share of the reachable gain lost", xlim=(LEAST / 3, 10))
         axes.set_yticks(range(len(losses)), losses)
         axes.invert_yaxis()
         axes.grid(axis="x", alpha=0.3)

@@ -2,7 +2,7 @@
 Train a network
 ===============
 
-Train small networks on real tables: five solvers from the same start, and a fitted curve.
+Train small networks on real tables: five solvers from the same start, and a fitted curve ::
 
     python examples/train_a_network.py [--out FOLDER]
 
