@@ -51,7 +51,7 @@ def test_examples_run(path, tmp_path):
         env=environment,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=600,  # a loaded machine, not a limit that means anything
         check=False,
     )
     assert done.returncode == 0, done.stderr
