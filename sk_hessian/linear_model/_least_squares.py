@@ -41,7 +41,7 @@ class _LeastSquares(MultiOutputMixin, Regressor, LinearModel):
 
 
 class LinearRegression(_LeastSquares):
-    """Ordinary least squares: minimises sum_i w_i (y_i - x_i'coef - intercept)^2.
+    """Ordinary least squares: minimises ``sum_i w_i (y_i - x_i'coef - intercept)^2``.
 
     Parameters
     ----------
@@ -122,7 +122,7 @@ class LinearRegression(_LeastSquares):
 
 
 class Ridge(_LeastSquares):
-    """Least squares with an L2 penalty: minimises sum_i w_i (y_i - x_i'coef - intercept)^2 + alpha |coef|^2.
+    """Least squares with an L2 penalty: minimises ``sum_i w_i (y_i - x_i'coef - intercept)^2 + alpha |coef|^2``.
 
     Parameters
     ----------

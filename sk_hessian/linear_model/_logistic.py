@@ -21,7 +21,7 @@ def _is_sum_over_rows(estimator):
 
 
 class LogisticRegression(Classifier, OffsetModel):
-    """Logistic regression: minimises C sum_i w_i loss(y_i, x_i) + |coef|^2 / 2.
+    """Logistic regression: minimises ``C sum_i w_i loss(y_i, x_i) + |coef|^2 / 2``.
 
     The loss is the binary cross-entropy for two classes and the softmax cross-entropy for more; the intercept is
     never penalised. ``fit``, predictions and scores take an ``offset``, on the scale of the log odds, or of the logits.

@@ -286,7 +286,8 @@ class _Network(SolvedEstimator):
 class MLPRegressor(Regressor, _Network):
     """A fully connected network for regression.
 
-    Minimises sum_i w_i loss(y_i, f(x_i)) / sum_i w_i + alpha / (2 sum_i w_i) |weights|^2, the biases without penalty.
+    Minimises ``sum_i w_i loss(y_i, f(x_i)) / W + alpha / (2 W) |weights|^2`` with W the sum of the weights of the
+    rows; the biases have no penalty.
     Inputs and targets are standardised inside the solver, so that any units train; ``coefs_`` are for the raw inputs.
 
     Parameters
@@ -458,7 +459,8 @@ class MLPRegressor(Regressor, _Network):
 class MLPClassifier(Classifier, _Network):
     """A fully connected network for classification.
 
-    Minimises sum_i w_i loss(y_i, f(x_i)) / sum_i w_i + alpha / (2 sum_i w_i) |weights|^2, the biases without penalty.
+    Minimises ``sum_i w_i loss(y_i, f(x_i)) / W + alpha / (2 W) |weights|^2`` with W the sum of the weights of the
+    rows; the biases have no penalty.
     The loss is the binary cross-entropy for two classes, the softmax cross-entropy for more, and a binary one for each
     label of several. Inputs are standardised inside the solver; ``coefs_`` are for the raw ones.
 
@@ -467,10 +469,12 @@ class MLPClassifier(Classifier, _Network):
     hidden_layer_sizes, activation, alpha, solver, tol, max_iter, early_stopping, validation_fraction
         As in `MLPRegressor`; the held-out rows have their share of every class as nearly as whole rows allow, a rare
         one may have none, but the rows to train on have all.
-    n_iter_no_change, warm_start, n_init, random_state, verbose
+    n_iter_no_change, warm_start, n_init
         As in `MLPRegressor`.
     class_weight : dict, "balanced" or None, default=None
         Multiplies the weights of each class; not for several labels.
+    random_state, verbose
+        As in `MLPRegressor`.
 
     Attributes
     ----------

@@ -1,4 +1,7 @@
-"""What is minimised: losses, and objectives of one flat parameter vector."""
+"""What is minimised: losses, and objectives of one flat parameter vector.
+
+``LOSSES`` has an instance of every loss, ``ACTIVATIONS`` maps the names of activations to theirs.
+"""
 
 from sk_hessian.objectives._layers import network_predictions
 from sk_hessian.objectives._parts import (

@@ -452,7 +452,7 @@ class SquaredLoss(Loss):
 class BinaryCrossEntropy(Loss):
     """log(1 + exp(-s raw)) with s = 2y - 1, y in {0, 1}; summed over the outputs where labels are several.
 
-    Everything is written in exp(-|raw|), so that neither a large margin nor its complement loses digits.
+    Everything is written in ``exp(-|raw|)``, so that neither a large margin nor its complement loses digits.
     """
 
     range_text = "0 or 1"
@@ -844,8 +844,8 @@ class TweedieLoss(Loss):
 class HuberLoss(Loss):
     """Huber's loss with the scale sigma estimated along, as in scikit-learn.
 
-    sigma + sigma h((y - mu)/sigma) with h(z) = z^2 for |z| <= epsilon and 2 epsilon |z| - epsilon^2 beyond. The raw
-    columns are mu and log sigma: the loss is jointly convex in mu and sigma, and the logarithm keeps a step from
+    sigma + sigma h((y - mu)/sigma) with h(z) = z^2 for ``|z| <= epsilon`` and ``2 epsilon |z| - epsilon^2`` beyond. The
+    raw columns are mu and log sigma: the loss is jointly convex in mu and sigma, and the logarithm keeps a step from
     collapsing the scale before the residuals have vanished. It has no likelihood: the "expected" curvature is a
     positive semi-definite bound of the observed one.
 
