@@ -311,7 +311,7 @@ def _chosen(cov, fitted, groups):
     def refusal(name):
         if groups is not None and name != "sandwich":
             return "has no clustered version: use cov='sandwich' with cov_groups"
-        return KINDS[name].refuse(fitted.loss, fitted.prior, fitted.is_reweighted)
+        return KINDS[name].refuse(fitted)
 
     names = _AUTO[fitted.prior] if cov == "auto" else (cov,)
     reasons = {name: refusal(name) for name in names}
@@ -356,8 +356,8 @@ def _degrees_of_freedom(curvature, cov):
 
 def _figures(curvature):
     """The likelihood's figures, None for a loss without one and for a pseudo-likelihood."""
-    likelihood, loss, fitted = curvature.likelihood, curvature.loss, curvature.fitted
-    if fitted.is_reweighted or not (loss.has_dispersion or loss.has_likelihood):
+    likelihood, fitted = curvature.likelihood, curvature.fitted
+    if fitted.likelihood_refusal is not None:
         return dict.fromkeys(("dispersion", "log_likelihood", "deviance", "aic", "bic"))
     return {
         "dispersion": _scalar(likelihood.dispersion),

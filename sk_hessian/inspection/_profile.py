@@ -188,8 +188,7 @@ def _check_likelihood(fitted):
         raise ValueError(
             f"profile_intervals needs a likelihood without a dispersion to estimate, which {fitted.name} has not"
         )
-    if fitted.is_reweighted:
-        raise ValueError("profile_intervals needs a likelihood, and class_weight leaves only a pseudo-likelihood")
+    fitted.require_likelihood("profile_intervals")
     if fitted.prior == "normal":
         raise ValueError("profile_intervals needs a fit without a penalty: C=np.inf, or alpha=0")
     if loss.n_outputs > 1:

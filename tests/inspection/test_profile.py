@@ -283,3 +283,11 @@ def test_limits_of_a_likelihood_with_two_maxima_against_a_search_from_many_start
         starts = [[-3, -5], [-6, -9], [-8, -12], [-11, -18]]
         held = min(minimize(lambda w, b=limit: loss([b, *w]), start, **options).fun for start in starts)
         assert 2 * (held - best) == pytest.approx(CUT, abs=1e-4)
+
+
+def test_class_weights_are_refused(rng):
+    """Ten times the weight of both classes would be intervals too narrow by the root of ten."""
+    X, y = classes(rng)
+    model = LogisticRegression(C=np.inf, class_weight={0: 10.0, 1: 10.0}, **TIGHT).fit(X, y)
+    with pytest.raises(ValueError, match="profile_intervals needs a likelihood, and class_weight leaves only a pseudo"):
+        profile_intervals(model, X, y)
