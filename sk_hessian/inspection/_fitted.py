@@ -59,6 +59,11 @@ class Fitted:
         """The pointwise loss."""
         return self.objective.loss
 
+    @property
+    def loss_of_predictions(self):
+        """The loss with its own parameters held at the fitted ones."""
+        return self.loss.at(self.theta[self.theta.size - self.loss.n_constants :])
+
     @cached_property
     def parameter_names(self):
         """What each entry of ``theta`` is called, a list of str."""

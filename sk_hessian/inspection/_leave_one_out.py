@@ -9,7 +9,7 @@ from scipy.linalg import eigh
 
 from sk_hessian.inspection._fitted import Fitted
 from sk_hessian.inspection._removal import Removal, kept_rows, rows_in_memory, spread
-from sk_hessian.objectives import BinaryCrossEntropy, GLMObjective, SoftmaxCrossEntropy, TweedieLoss
+from sk_hessian.objectives import BinaryCrossEntropy, GLMObjective, SoftmaxCrossEntropy
 from sk_hessian.solvers import minimize
 
 #: leverage above which one Newton step is not trusted and the row's fit is made anew
@@ -119,8 +119,8 @@ def leave_one_out(estimator, X, y, *, sample_weight=None, offset=None, scoring=N
     estimator : fitted estimator of sk_hessian
         With the verdict "optimal".
     X, y, sample_weight, offset
-        The rows that it was fitted on. Leaving out a row removes all of its weight; rows of weight zero have their prediction by
-        the fit itself.
+        The rows that it was fitted on. Leaving out a row removes all of its weight; rows of weight zero have
+        their prediction by the fit itself.
     scoring : callable, optional
         ``scoring(y, predictions)``, with the predictions of `LeaveOneOut`.
     refit_above : float, optional
@@ -343,8 +343,10 @@ class _HeldOut:
         """Accuracy, the share of the deviance explained by a GLM, or the mean R^2 of the targets."""
         if self.is_classifier:
             return float(self.weight @ self._is_right(raw) / self.weight.sum())
-        if isinstance(self.loss, TweedieLoss) and isinstance(self.objective, GLMObjective):
-            return self.loss.explained(self.y, raw, self.weight, self.objective.rows.offset)
+        if hasattr(self.fitted.estimator, "d2_score"):
+            loss = self.fitted.loss_of_predictions
+            raw = raw[:, : loss.n_outputs]
+            return loss.explained(self.y, raw, self.weight, self.objective.rows.offset)
         y = self.y.reshape(len(self.y), -1)
         residual = y - self.loss.inverse_link(raw)
         centred = y - self.weight @ y / self.weight.sum()

@@ -20,6 +20,7 @@ from sk_hessian.linear_model import (
     HuberRegressor,
     LinearRegression,
     LogisticRegression,
+    NegativeBinomialRegressor,
     PoissonRegressor,
     Ridge,
     TweedieRegressor,
@@ -759,9 +760,9 @@ def test_an_offset_that_the_model_does_not_take_is_named(rng):
 
 def test_parameters_of_the_loss_have_no_expected_information():
     """Of them the expected curvature is only a bound."""
-    loss = SimpleNamespace(has_likelihood=True, has_dispersion=False, n_constants=1)
-    assert "no closed form for this loss's own parameters" in KINDS["expected"].refuse(loss, None, False)
-    assert KINDS["observed"].refuse(loss, None, False) is None
+    fit = SimpleNamespace(loss=SimpleNamespace(n_constants=1), prior=None, likelihood_refusal=None)
+    assert "no closed form for this loss's own parameters" in KINDS["expected"].refuse(fit)
+    assert KINDS["observed"].refuse(fit) is None
 
 
 def test_rows_in_parts_are_refused(rng):
@@ -827,3 +828,23 @@ def test_intervals_under_a_penalty_cover_what_they_are_about(name, rng):
     assert 0.93 <= laplace <= 0.97
     # the shrinkage is not in the intervals: they are not about the parameters that made the data
     assert true < 0.92
+
+
+def test_the_deviance_beside_an_estimated_theta_is_that_of_the_theta(rng):
+    X = rng.normal(size=(200, 2))
+    y = rng.poisson(np.exp(0.5 + 0.4 * X[:, 0]) * rng.gamma(2.0, 0.5, size=200)).astype(float)
+    model = NegativeBinomialRegressor(alpha=0.0, tol=TOL).fit(X, y)
+    table = coef_table(model, X, y)
+    family = sm.families.NegativeBinomial(alpha=1 / model.theta_)
+    theirs = sm.GLM(y, sm.add_constant(X), family=family).fit(tol=1e-12)
+    assert table.deviance == pytest.approx(theirs.deviance, rel=1e-8)
+    given = NegativeBinomialRegressor(alpha=0.0, theta=model.theta_, tol=TOL).fit(X, y)
+    assert table.deviance == pytest.approx(coef_table(given, X, y).deviance, rel=1e-8)
+
+
+@pytest.mark.parametrize("power", [1.001, 1.005, 1.99])
+def test_powers_near_one_and_two_have_a_finite_likelihood(power, rng):
+    X = rng.normal(size=(80, 1))
+    y = np.where(rng.random(80) < 0.3, 0, rng.gamma(2, 1, 80))
+    table = coef_table(TweedieRegressor(power=power, alpha=0.0).fit(X, y), X, y)
+    assert np.isfinite([table.log_likelihood, table.aic, table.bic]).all()

@@ -12,6 +12,7 @@ from sk_hessian.linear_model import (
     HuberRegressor,
     LinearRegression,
     LogisticRegression,
+    NegativeBinomialRegressor,
     PoissonRegressor,
     Ridge,
     TweedieRegressor,
@@ -297,6 +298,23 @@ def test_class_weights_count_in_the_loss_but_not_in_the_score(iris):
     assert found.score == np.mean(found.predictions.argmax(axis=1) == y)
     weight = np.where(y == 1, 5, 1)
     assert found.loss == pytest.approx(-np.average(np.log(found.predictions[np.arange(150), y]), weights=weight))
+
+
+@pytest.mark.parametrize("theta", [2.0, None])
+def test_the_score_of_counts_is_their_explained_deviance(theta, rng):
+    X, _ = poisson_table(rng)
+    y = rng.poisson(np.exp(0.5 + 0.4 * X[:, 0]) * rng.gamma(2.0, 0.5, size=len(X))).astype(float)
+    model = NegativeBinomialRegressor(alpha=0.0, theta=theta, tol=1e-8).fit(X, y)
+    found = leave_one_out(model, X, y)
+
+    def loss(mean):
+        """Half the deviance, of theta as it was fitted."""
+        logs = np.log((mean + model.theta_) / (y + model.theta_))
+        return (y * np.log(np.where(y > 0, y, 1.0) / mean) + (y + model.theta_) * logs).sum()
+
+    assert found.score == pytest.approx(1 - loss(found.predictions) / loss(np.full(len(y), y.mean())), rel=1e-9)
+    path = leave_one_out_path(model, X, y, [1e-9, 1.0])
+    assert path.score[0] == pytest.approx(found.score, rel=1e-2 if theta is None else 1e-5)
 
 
 def test_a_callable_scores_the_users_targets(rng):
