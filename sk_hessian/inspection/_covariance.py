@@ -145,8 +145,19 @@ def wald(curvature, covariance, df, level):
     with np.errstate(divide="ignore", invalid="ignore"):
         statistic = estimate / error
     reach = student.isf((1 - level) / 2, df) * error
-    p_value = 2 * student.sf(np.abs(statistic), df)
-    return {"statistic": statistic, "p_value": p_value, "lower": estimate - reach, "upper": estimate + reach}
+    p_value, lower = 2 * student.sf(np.abs(statistic), df), estimate - reach
+    if curvature.loss.even_constants:
+        # zero is the edge of what these may be: a normal approximation tells nothing of it
+        edge = slice(len(estimate) - curvature.loss.n_constants, None)
+        statistic[edge] = p_value[edge] = np.nan
+        lower[edge] = np.maximum(lower[edge], 0.0)
+    return {"statistic": statistic, "p_value": p_value, "lower": lower, "upper": estimate + reach}
+
+
+def credible(curvature, covariance, df, level):
+    """The intervals of a normal posterior, which tests nothing: those columns are nan; otherwise as `wald`."""
+    nothing = np.full(len(covariance), np.nan)
+    return wald(curvature, covariance, df, level) | {"statistic": nothing, "p_value": nothing}
 
 
 def profile(curvature, covariance, df, level):
@@ -257,6 +268,6 @@ KINDS = {
     "expected": Kind("expected", Curvature.model_based, _refuse_expected, True, _MODEL_TARGET),
     "observed": Kind("observed", Curvature.model_based, _refuse_observed, True, _MODEL_TARGET),
     "sandwich": Kind("observed", Curvature.sandwich, _refuse_sandwich, False, _SANDWICH_TARGET),
-    "laplace": Kind("observed", Curvature.posterior, _refuse_laplace, False, _LAPLACE_TARGET),
+    "laplace": Kind("observed", Curvature.posterior, _refuse_laplace, False, _LAPLACE_TARGET, credible),
     "profile": Kind(None, Curvature.model_based, _refuse_profile, False, _MODEL_TARGET, profile),
 }

@@ -15,7 +15,10 @@ from sk_hessian.solvers import minimize
 #: leverage above which one Newton step is not trusted and the row's fit is made anew
 _MOST_LEVERAGE = 0.9
 
-#: the same for a squared loss, whose Newton step is exact but for the digits that 1 - leverage loses
+#: the same for networks, whose predictions bend in the parameters besides
+_MOST_NETWORK_LEVERAGE = 0.3
+
+#: the same for a squared loss of a linear model, whose Newton step is exact but for the digits that 1 - leverage loses
 _MOST_EXACT_LEVERAGE = 1 - 1e-6
 
 #: the same for how far a row pulls its own prediction, in units over which the curvature changes e-fold: where few rows
@@ -109,10 +112,10 @@ def leave_one_out(estimator, X, y, *, sample_weight=None, offset=None, scoring=N
     """Approximate leave-one-out predictions, from one factor of the Hessian and one pass over the rows.
 
     Each row's raw prediction moves by one Newton step in the row's own curvature. For a squared loss that is exact
-    (PRESS [1]_, [2]_); for other losses it is the approximation of [3]_. Rows whose leverage is above 0.9, rows whose
-    step leaves the domain of the loss, and rows that pull their own prediction so far that the curvature changes e-fold
-    are left out in earnest: the model is fitted to the others. The total penalty is held fixed: that of the objective
-    times the sum of the weights.
+    (PRESS [1]_, [2]_); for other losses it is the approximation of [3]_. Rows whose leverage is above 0.9 (0.3 in
+    networks), rows whose step leaves the domain of the loss, and rows that pull their own prediction so far that the
+    curvature changes e-fold are left out in earnest: the model is fitted to the others. The total penalty is held
+    fixed: that of the objective times the sum of the weights.
 
     Parameters
     ----------
@@ -124,7 +127,9 @@ def leave_one_out(estimator, X, y, *, sample_weight=None, offset=None, scoring=N
     scoring : callable, optional
         ``scoring(y, predictions)``, with the predictions of `LeaveOneOut`.
     refit_above : float, optional
-        Leverage above which rows are left out in earnest; by default 0.9, and 1 - 1e-6 for a squared loss. Lower it for
+        Leverage above which rows are left out in earnest; by default 0.9, 0.3 for networks, which bend in their
+        parameters besides, and 1 - 1e-6 for a squared loss of a linear model: without a penalty and with as many
+        columns as rows all rows have leverage one, so that the model is fitted as often as there are rows. Lower it for
         nearly separable classes with a weak penalty, where one step is rough; 0 fits n times.
 
     Returns
@@ -303,7 +308,9 @@ class _HeldOut:
         with np.errstate(over="ignore", invalid="ignore"):
             outside = ~np.isfinite(self.loss.value(self.y, raw))
         if refit_above is None:
-            refit_above = _MOST_EXACT_LEVERAGE if self.is_exact else _MOST_LEVERAGE
+            is_linear = isinstance(self.objective, GLMObjective)
+            usual = _MOST_LEVERAGE if is_linear else _MOST_NETWORK_LEVERAGE
+            refit_above = _MOST_EXACT_LEVERAGE if self.is_exact else usual
         self.refitted = outside | (largest > min(refit_above, _MOST_EXACT_LEVERAGE)) | (pulls > _MOST_PULL)
         for row in np.flatnonzero(self.refitted):
             raw[row] = self.refit(theta, row)

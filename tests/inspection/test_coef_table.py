@@ -848,3 +848,44 @@ def test_powers_near_one_and_two_have_a_finite_likelihood(power, rng):
     y = np.where(rng.random(80) < 0.3, 0, rng.gamma(2, 1, 80))
     table = coef_table(TweedieRegressor(power=power, alpha=0.0).fit(X, y), X, y)
     assert np.isfinite([table.log_likelihood, table.aic, table.bic]).all()
+
+
+def test_a_loose_fit_is_polished_and_the_table_says_so():
+    rng = np.random.default_rng(1)
+    X = rng.normal(size=(4000, 3))
+    y = (rng.random(4000) < 1 / (1 + np.exp(0.3 - X[:, 0]))).astype(int)
+    tables = {
+        tol: coef_table(LogisticRegression(C=np.inf, tol=tol, solver="lbfgs").fit(X, y), X, y) for tol in (0.1, TOL)
+    }
+    np.testing.assert_allclose(tables[0.1].estimate, tables[TOL].estimate, atol=0.01 * tables[TOL].std_error.min())
+    assert tables[0.1].verdict.startswith("optimal; polished by Newton steps")
+    assert tables[TOL].verdict == "optimal"
+    model = LogisticRegression(C=np.inf, tol=TOL).fit(X, y)
+    np.testing.assert_array_equal(coef_table(model, X, y).estimate[:3], model.coef_[0])
+    loose = LogisticRegression(C=np.inf, tol=0.1, solver="lbfgs").fit(X, y)
+    with pytest.raises(ValueError, match="not at the optimum for these rows"):
+        coef_table(loose, X, np.random.default_rng(2).permutation(y))
+
+
+def test_zero_of_theta_has_no_walds_test(rng):
+    X = rng.normal(size=(100, 1))
+    y = rng.poisson(np.exp(1 + 0.3 * X[:, 0]) * rng.gamma(8.0, 1 / 8, size=100)).astype(float)
+    table = coef_table(NegativeBinomialRegressor(alpha=0.0, tol=TOL).fit(X, y), X, y, level=0.9999999)
+    assert np.isnan([table.statistic[-1], table.p_value[-1]]).all()
+    assert table.lower[-1] == 0 < table.upper[-1]
+    assert np.isfinite(table.p_value[:-1]).all()
+    assert "nan" not in str(table)
+
+
+def test_a_posterior_has_no_p_values(rng):
+    X, y, _, _ = data("LinearRegression", rng)
+    table = coef_table(fit(Ridge(alpha=1.0), X, y), X, y, cov="laplace")
+    assert np.isnan([table.statistic, table.p_value]).all()
+    assert table._rows()[0] == ["", "estimate", "std. error", "2.5%", "97.5%"]
+
+
+def test_more_parameters_than_a_table_has_are_refused(rng):
+    X, y = rng.normal(size=(20, 5001)), rng.normal(size=20)
+    model = Ridge(alpha=1.0).fit(X, y)
+    with pytest.raises(ValueError, match="coef_table is for up to 5000 parameters"):
+        coef_table(model, X, y)

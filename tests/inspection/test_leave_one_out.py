@@ -462,3 +462,17 @@ def test_other_bad_paths(rng):
     separated = X[:, 0] > 0
     with pytest.raises(ValueError, match="alphas: C=inf has no optimum: separated"):
         leave_one_out_path(LogisticRegression().fit(X, separated), X, separated, [1.0, np.inf])
+
+
+def test_rows_of_a_network_with_some_leverage_are_refitted():
+    """One step missed a row of leverage 0.75, and with it a tenth of the loss."""
+    rng = np.random.default_rng(3)
+    X = rng.normal(size=(60, 2))
+    y = X[:, 0] + 0.5 * rng.normal(size=60)
+    options = {"activation": "tanh", "solver": "newton", "random_state": 0, "max_iter": 3000}
+    model = MLPRegressor(hidden_layer_sizes=(3,), alpha=0.1, tol=1e-6, **options).fit(X, y)
+    found, one_step = leave_one_out(model, X, y), leave_one_out(model, X, y, refit_above=0.9)
+    exact = leave_one_out(model, X, y, refit_above=0)
+    assert 0 < found.n_refitted < 20
+    assert found.loss == pytest.approx(exact.loss, rel=0.02)
+    assert abs(one_step.loss - exact.loss) > 0.05 * exact.loss
