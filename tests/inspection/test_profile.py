@@ -293,12 +293,13 @@ def test_class_weights_are_refused(rng):
         profile_intervals(model, X, y)
 
 
-def test_of_theta_zero_is_the_edge(rng):
+def test_of_theta_zero_is_the_edge():
     """Its profile is even: a lower limit is not mirrored at zero, and the test is of a boundary (Self & Liang 1987)."""
-    X = rng.normal(size=(150, 1))
     below = 0
     for seed in range(4):
-        y = np.random.default_rng(seed).poisson(np.exp(1 + 0.3 * X[:, 0])).astype(float)
+        rng = np.random.default_rng(seed)
+        X = rng.normal(size=(150, 1))
+        y = rng.poisson(np.exp(1 + 0.3 * X[:, 0])).astype(float)
         model = NegativeBinomialRegressor(alpha=0.0, **TIGHT).fit(X, y)
         found = profile_intervals(model, X, y, parameters=["theta^(-1/2)"])
         assert found.lower[0] == 0 < found.upper[0]
