@@ -1,8 +1,10 @@
 """What single rows did to a fit: leverage, Cook's distance, and the change of everything when a row is left out."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.linalg import eigh
 
 from sk_hessian.inspection._fitted import Fitted
@@ -68,7 +70,7 @@ class Influence:
     n_effective_parameters: float
     names: list
 
-    def to_frame(self):
+    def to_frame(self) -> Any:
         """One line for each row: leverage, residual, Cook's distance and ``dfbetas`` by parameter.
 
         Returns
@@ -83,7 +85,7 @@ class Influence:
         columns |= {f"dfbetas {name}": values for name, values in zip(self.names, self.dfbetas.T, strict=True)}
         return pd.DataFrame(columns)
 
-    def most_influential(self, n_rows=_MOST_SHOWN):
+    def most_influential(self, n_rows: int = _MOST_SHOWN) -> np.ndarray:
         """The rows of largest Cook's distance, the largest first.
 
         Parameters
@@ -120,17 +122,17 @@ class Influence:
 
 
 def influence(
-    estimator,
-    X,
-    y,
+    estimator: Any,
+    X: Any,
+    y: ArrayLike | None,
     *,
-    sample_weight=None,
-    offset=None,
-    curvature=None,
-    X_test=None,
-    y_test=None,
-    offset_test=None,
-):
+    sample_weight: ArrayLike | None = None,
+    offset: ArrayLike | None = None,
+    curvature: str | None = None,
+    X_test: Any = None,
+    y_test: ArrayLike | None = None,
+    offset_test: ArrayLike | None = None,
+) -> Influence:
     """What each row did to a fit, from one factor of the Hessian and one pass over the rows.
 
     Leaving out a row removes all of its weight; the total penalty is held fixed.
@@ -214,8 +216,8 @@ class _Rows:
         self.objective, self.loss, self.theta = fitted.objective, fitted.loss, fitted.theta
         self.factor = fitted.factor(kind)
         self.root = fitted.conventional(self.factor)
-        self.test = None if test is None else self._test_derivatives(test)
-        self.spread = None if self.loss.has_likelihood else self._gradient_spread()
+        self.test: Any = None if test is None else self._test_derivatives(test)
+        self.spread: Any = None if self.loss.has_likelihood else self._gradient_spread()
 
     def influence(self, kept):
         """The `Influence` of all rows, of which the objective has the ``kept`` ones."""
