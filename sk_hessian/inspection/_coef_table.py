@@ -43,6 +43,9 @@ _DISTRIBUTIONS = {
     ),
 }
 
+#: a covariance of so many parameters is 200 MB
+_MOST_PARAMETERS = 5000
+
 #: characters of a line of the header
 _LINE = 88
 
@@ -72,7 +75,8 @@ class CoefTable:
         Parameters: features (times outputs), intercepts, and the loss's own.
     estimate, std_error : ndarray of shape (n_parameters,)
     statistic, p_value : ndarray of shape (n_parameters,)
-        Estimate over error, and the two-sided p-value of a parameter that is zero; nan where both are exactly zero. Of
+        Estimate over error, and the two-sided p-value of a parameter that is zero; nan where both are exactly zero, of
+        a posterior, and by Wald's statistic of theta^(-1/2), of which zero is the edge. Of
         "profile" twice what the log-likelihood (with Jeffreys' prior) loses where the parameter is held at zero.
     lower, upper : ndarray of shape (n_parameters,)
         Ends of the interval of each parameter.
@@ -82,7 +86,9 @@ class CoefTable:
     df : float or ndarray of shape (n_targets,)
         Its degrees of freedom; inf for the normal one.
     model, verdict, cov : str
-        The class of the estimator, the verdict on its fit, and which covariance this is.
+        The class of the estimator, the verdict on its fit, and which covariance this is. Where the tolerance of the fit
+        has left an estimate more than 0.01 standard errors from the optimum, the table is of the optimum, to which
+        Newton steps lead, and the verdict says so.
     target : str
         What the intervals are about.
     level : float
@@ -143,8 +149,11 @@ class CoefTable:
     def _rows(self):
         """The table as text, headings first."""
         headings = ["", "estimate", "std. error", _DISTRIBUTIONS[self.distribution][0], "p"]
-        columns = [[format(value, form) for value in getattr(self, name)] for name, form in _COLUMNS.items()]
-        return [headings + interval_headings(self.level), *zip(self.names, *columns, strict=True)]
+        columns = [[_cell(value, form) for value in getattr(self, name)] for name, form in _COLUMNS.items()]
+        rows = [headings + interval_headings(self.level), *zip(self.names, *columns, strict=True)]
+        if np.isnan(self.p_value).all():
+            rows = [(*row[:3], *row[5:]) for row in rows]
+        return rows
 
     def __str__(self):
         """The header and the table, as a statistics package prints them."""
@@ -161,6 +170,11 @@ class CoefTable:
         for name, *cells in rows:
             table.append(f"<tr><th>{escape(name)}</th>" + "".join(f"<td>{text}</td>" for text in cells) + "</tr>")
         return f"<table>{''.join(header)}</table><table>{''.join(table)}</table>"
+
+
+def _cell(value, form):
+    """A number as text, a dash for none."""
+    return "-" if np.isnan(value) else format(value, form)
 
 
 def _text(value):
@@ -222,8 +236,9 @@ def coef_table(
     Raises
     ------
     ValueError
-        For a fit without the verdict ``optimal``, rows that are not those of the fit, parameters that the data do not
-        determine, a covariance that this fit does not have, and bad arguments, naming them.
+        For more than 5000 parameters, a fit without the verdict ``optimal``, rows that are not those of the fit,
+        parameters that the data do not determine, a covariance that this fit does not have, and bad arguments, naming
+        them.
     TypeError
         For an estimator that is no linear model of sk_hessian.
 
@@ -261,13 +276,30 @@ def coef_table(
         )
     if not fitted.objective.rows.in_memory:
         raise ValueError("X must be in memory for coef_table: an array, a memory map, a data frame or a sparse matrix")
+    if fitted.theta.size > _MOST_PARAMETERS:
+        raise ValueError(
+            f"coef_table is for up to {_MOST_PARAMETERS} parameters, of which it keeps the covariance; this "
+            f"{fitted.name} has {fitted.theta.size}"
+        )
     fitted.require_optimum("coef_table")
     _require_determined(fitted)
     row_weights = RowWeights.of(fitted.objective, sample_weight, weights)
     groups = None if cov_groups is None else _group_indices(cov_groups, sample_weight, fitted.objective.n_rows)
     cov = _chosen(cov, fitted, groups)
     curvature = Curvature(fitted, row_weights, KINDS[cov].curvature, groups)
-    return _table(curvature, cov, level)
+    covariance = KINDS[cov].covariance(curvature)
+    moved = fitted.polish("coef_table", curvature.factor, np.sqrt(np.diag(covariance)))
+    if moved > 0:
+        curvature = Curvature(fitted, row_weights, KINDS[cov].curvature, groups)
+        covariance = KINDS[cov].covariance(curvature)
+    return _table(curvature, covariance, cov, level, _verdict(fitted, moved))
+
+
+def _verdict(fitted, moved):
+    status = fitted.estimator.convergence_.status
+    if not moved:
+        return status
+    return f"{status}; polished by Newton steps, for its tolerance left estimates up to {moved:.2g} std. errors away"
 
 
 def _check_options(cov, weights, level):
@@ -313,7 +345,7 @@ def _chosen(cov, fitted, groups):
     def refusal(name):
         if groups is not None and name != "sandwich":
             return "has no clustered version: use cov='sandwich' with cov_groups"
-        return KINDS[name].refuse(fitted.loss, fitted.prior, fitted.is_reweighted)
+        return KINDS[name].refuse(fitted)
 
     names = _AUTO[fitted.prior] if cov == "auto" else (cov,)
     reasons = {name: refusal(name) for name in names}
@@ -323,9 +355,8 @@ def _chosen(cov, fitted, groups):
     return found
 
 
-def _table(curvature, cov, level):
+def _table(curvature, covariance, cov, level, verdict):
     fitted, likelihood, kind = curvature.fitted, curvature.likelihood, KINDS[cov]
-    covariance = kind.covariance(curvature)
     df = _degrees_of_freedom(curvature, cov)
     is_profile = kind.intervals is profile
     return CoefTable(
@@ -337,7 +368,7 @@ def _table(curvature, cov, level):
         distribution="chi2" if is_profile else "normal" if np.isinf(df).all() else "t",
         df=1.0 if is_profile else _scalar(df),
         model=fitted.name,
-        verdict=fitted.estimator.convergence_.status,
+        verdict=verdict,
         cov=cov,
         target=kind.target[fitted.prior],
         level=level,
@@ -358,8 +389,8 @@ def _degrees_of_freedom(curvature, cov):
 
 def _figures(curvature):
     """The likelihood's figures, None for a loss without one and for a pseudo-likelihood."""
-    likelihood, loss, fitted = curvature.likelihood, curvature.loss, curvature.fitted
-    if fitted.is_reweighted or not (loss.has_dispersion or loss.has_likelihood):
+    likelihood, fitted = curvature.likelihood, curvature.fitted
+    if fitted.likelihood_refusal is not None:
         return dict.fromkeys(("dispersion", "log_likelihood", "deviance", "aic", "bic"))
     return {
         "dispersion": _scalar(likelihood.dispersion),

@@ -11,6 +11,16 @@ _SLACK = 100
 #: the same as a share of the scale: a fit to a smaller tolerance is not asked for more
 _LEAST_SHARE = 1e-8
 
+#: share of the scale above which the objective must also be that of the fit, and the share that it may differ by
+_SURE_SHARE = 1e-6
+_SAME_VALUE = 1e-6
+
+#: a fit this near its optimum, in standard errors, is taken as it is
+NEAR = 0.01
+
+#: Newton steps with one factor after which the optimum must be reached
+_MOST_STEPS = 8
+
 
 class Fitted:
     """An estimator's objective at its fitted parameters.
@@ -59,6 +69,11 @@ class Fitted:
         """The pointwise loss."""
         return self.objective.loss
 
+    @property
+    def loss_of_predictions(self):
+        """The loss with its own parameters held at the fitted ones."""
+        return self.loss.at(self.theta[self.theta.size - self.loss.n_constants :])
+
     @cached_property
     def parameter_names(self):
         """What each entry of ``theta`` is called, a list of str."""
@@ -81,6 +96,15 @@ class Fitted:
     def is_reweighted(self):
         """Whether class weights make a pseudo-likelihood of the likelihood."""
         return getattr(self.estimator, "class_weight", None) is not None
+
+    @property
+    def likelihood_refusal(self):
+        """Why what needs a likelihood has none here, the end of a sentence; None where the loss is one's logarithm."""
+        if not (self.loss.has_dispersion or self.loss.has_likelihood):
+            return "needs a likelihood, which this loss does not have"
+        if self.is_reweighted:
+            return "needs a likelihood, and class_weight leaves only a pseudo-likelihood"
+        return None
 
     def factor(self, curvature=None):
         """A factor P of the whole Hessian, penalty included: P P' is its inverse where the data determine theta.
@@ -142,6 +166,21 @@ class Fitted:
         """
         return np.stack([self.objective.canonical(column) for column in factor.dense().T], axis=1)
 
+    def require_likelihood(self, what):
+        """Refuse a loss without likelihood, and class weights, which leave only a pseudo-likelihood.
+
+        Parameters
+        ----------
+        what : str
+            What needs it, for the error.
+
+        Raises
+        ------
+        ValueError
+        """
+        if self.likelihood_refusal is not None:
+            raise ValueError(f"{what} {self.likelihood_refusal}")
+
     def require_sum_over_rows(self, what):
         """Refuse an objective that single rows cannot be taken out of.
 
@@ -180,8 +219,53 @@ class Fitted:
         factor = self.objective.preconditioner(self.theta, kind, self.objective.curvature)
         decrement = factor.newton(self.gradient)[0]
         share = max(_SLACK * verdict.tol**2, _LEAST_SHARE)
-        if not decrement <= share * self.objective.scale:
+        if not (decrement <= share * self.objective.scale and self._has_the_value(decrement)):
             raise ValueError(
                 f"{what}: this {self.name} is not at the optimum for these rows (distance about "
                 f"{decrement / self.objective.scale:.2g} of the scale). Pass the X, y and weights of the fit"
             )
+
+    def _has_the_value(self, decrement):
+        """Whether the objective is that of the fit, as far as the decrement leaves that open: of a loose tolerance."""
+        if decrement <= _SURE_SHARE * self.objective.scale:
+            return True
+        value = self.objective.value_and_gradient(self.theta)[0]
+        return abs(value - self.estimator.convergence_.objective) <= _SAME_VALUE * self.objective.scale
+
+    def polish(self, what, factor, error):
+        """Take ``theta`` to the optimum by Newton steps, where the fit's tolerance has left it away from there.
+
+        Parameters
+        ----------
+        what : str
+            What needs the optimum, for the error.
+        factor : sk_hessian.objectives.factors.PointFactor
+            Of the Hessian at ``theta``.
+        error : ndarray of shape (n_parameters,)
+            Standard errors, the unit of what is far.
+
+        Returns
+        -------
+        float
+            The farthest that a parameter was moved; 0.0 where all were within 0.01.
+
+        Raises
+        ------
+        ValueError
+            Where the steps do not settle.
+        """
+        theta, counts = self.theta, error > 0
+        for _ in range(_MOST_STEPS):
+            with np.errstate(over="ignore", invalid="ignore"):
+                gradient = self.objective.value_and_gradient(theta)[1]
+            step = self.objective.canonical(factor.newton(gradient)[1])
+            if (np.abs(step) <= NEAR * error)[counts].all():
+                moved = np.max(np.abs(theta - self.theta)[counts] / error[counts], initial=0.0)
+                self.theta = theta
+                self.__dict__.pop("gradient", None)
+                return float(moved)
+            theta = theta + step
+        raise ValueError(
+            f"{what}: the tolerance of this {self.name} leaves it too many standard errors from its optimum: fit "
+            f"with a smaller tol than {self.estimator.convergence_.tol:g}"
+        )

@@ -12,13 +12,16 @@ from scipy.linalg import eigh
 
 from sk_hessian.inspection._fitted import Fitted
 from sk_hessian.inspection._removal import Removal, kept_rows, rows_in_memory, spread
-from sk_hessian.objectives import BinaryCrossEntropy, GLMObjective, SoftmaxCrossEntropy, TweedieLoss
+from sk_hessian.objectives import BinaryCrossEntropy, GLMObjective, SoftmaxCrossEntropy
 from sk_hessian.solvers import minimize
 
 #: leverage above which one Newton step is not trusted and the row's fit is made anew
 _MOST_LEVERAGE = 0.9
 
-#: the same for a squared loss, whose Newton step is exact but for the digits that 1 - leverage loses
+#: the same for networks, whose predictions bend in the parameters besides
+_MOST_NETWORK_LEVERAGE = 0.3
+
+#: the same for a squared loss of a linear model, whose Newton step is exact but for the digits that 1 - leverage loses
 _MOST_EXACT_LEVERAGE = 1 - 1e-6
 
 #: the same for how far a row pulls its own prediction, in units over which the curvature changes e-fold: where few rows
@@ -121,10 +124,10 @@ def leave_one_out(
     """Approximate leave-one-out predictions, from one factor of the Hessian and one pass over the rows.
 
     Each row's raw prediction moves by one Newton step in the row's own curvature. For a squared loss that is exact
-    (PRESS [1]_, [2]_); for other losses it is the approximation of [3]_. Rows whose leverage is above 0.9, rows whose
-    step leaves the domain of the loss, and rows that pull their own prediction so far that the curvature changes e-fold
-    are left out in earnest: the model is fitted to the others. The total penalty is held fixed: that of the objective
-    times the sum of the weights.
+    (PRESS [1]_, [2]_); for other losses it is the approximation of [3]_. Rows whose leverage is above 0.9 (0.3 in
+    networks), rows whose step leaves the domain of the loss, and rows that pull their own prediction so far that the
+    curvature changes e-fold are left out in earnest: the model is fitted to the others. The total penalty is held
+    fixed: that of the objective times the sum of the weights.
 
     Parameters
     ----------
@@ -136,7 +139,9 @@ def leave_one_out(
     scoring : callable, optional
         ``scoring(y, predictions)``, with the predictions of `LeaveOneOut`.
     refit_above : float, optional
-        Leverage above which rows are left out in earnest; by default 0.9, and 1 - 1e-6 for a squared loss. Lower it for
+        Leverage above which rows are left out in earnest; by default 0.9, 0.3 for networks, which bend in their
+        parameters besides, and 1 - 1e-6 for a squared loss of a linear model: without a penalty and with as many
+        columns as rows all rows have leverage one, so that the model is fitted as often as there are rows. Lower it for
         nearly separable classes with a weak penalty, where one step is rough; 0 fits n times.
 
     Returns
@@ -325,7 +330,9 @@ class _HeldOut:
         with np.errstate(over="ignore", invalid="ignore"):
             outside = ~np.isfinite(self.loss.value(self.y, raw))
         if refit_above is None:
-            refit_above = _MOST_EXACT_LEVERAGE if self.is_exact else _MOST_LEVERAGE
+            is_linear = isinstance(self.objective, GLMObjective)
+            usual = _MOST_LEVERAGE if is_linear else _MOST_NETWORK_LEVERAGE
+            refit_above = _MOST_EXACT_LEVERAGE if self.is_exact else usual
         self.refitted = outside | (largest > min(refit_above, _MOST_EXACT_LEVERAGE)) | (pulls > _MOST_PULL)
         for row in np.flatnonzero(self.refitted):
             raw[row] = self.refit(theta, row)
@@ -365,8 +372,10 @@ class _HeldOut:
         """Accuracy, the share of the deviance explained by a GLM, or the mean R^2 of the targets."""
         if self.is_classifier:
             return float(self.weight @ self._is_right(raw) / self.weight.sum())
-        if isinstance(self.loss, TweedieLoss) and isinstance(self.objective, GLMObjective):
-            return self.loss.explained(self.y, raw, self.weight, self.objective.rows.offset)
+        if hasattr(self.fitted.estimator, "d2_score"):
+            loss = self.fitted.loss_of_predictions
+            raw = raw[:, : loss.n_outputs]
+            return loss.explained(self.y, raw, self.weight, self.objective.rows.offset)
         y = self.y.reshape(len(self.y), -1)
         residual = y - self.loss.inverse_link(raw)
         centred = y - self.weight @ y / self.weight.sum()

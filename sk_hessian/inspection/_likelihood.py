@@ -164,9 +164,9 @@ class Likelihood:
 
     @cached_property
     def deviance(self):
-        """Twice the loss above that of the saturated model, summed over the rows."""
-        loss = self._fitted.loss
-        return float(2 * self._weights.likelihood @ (loss.value(self._y, self._raw) - loss.saturated(self._y)))
+        """Twice the loss above that of the saturated model with the same theta or scale, summed over the rows."""
+        above = self._fitted.loss.value(self._y, self._raw) - self._fitted.loss_of_predictions.saturated(self._y)
+        return float(2 * self._weights.likelihood @ above)
 
     def criterion(self, price):
         """``-2 log_likelihood`` and the ``price`` of each effective parameter, or None."""

@@ -1,5 +1,6 @@
 """Profile likelihood: intervals and tests of single parameters that no normal approximation enters."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from numbers import Real
 from typing import Any
@@ -58,14 +59,18 @@ class ProfileIntervals:
     names : list of str
         Features, then the intercept, then the loss's own parameters.
     estimate : ndarray
+        Of the optimum: where the tolerance of the fit has left one more than 0.01 standard errors away, Newton steps
+        lead there.
     std_error : ndarray
-        From the curvature that the solvers take: of Jeffreys' prior and of canonical links Fisher's information.
+        From the curvature that the solvers take: of Jeffreys' prior and of canonical links Fisher's information. nan of
+        a theta^(-1/2) that is zero.
     lower, upper : ndarray
         Limits of the intervals; infinite where the likelihood does not fall far enough.
     statistic : ndarray
         Twice what the log-likelihood loses where the parameter is held at zero.
     p_value : ndarray
-        Of that, by the chi-squared distribution with one degree of freedom.
+        Of that, by the chi-squared distribution with one degree of freedom; of theta^(-1/2), which cannot be less than
+        zero, half of it, and 1 where the estimate is zero [3]_.
     level : float
     """
 
@@ -104,6 +109,7 @@ def profile_intervals(
     sample_weight: ArrayLike | None = None,
     offset: ArrayLike | None = None,
     level: float = 0.95,
+    parameters: Sequence[str] | None = None,
 ) -> ProfileIntervals:
     """Intervals and tests by the profile of the likelihood, of Jeffreys' prior times it where that was fitted.
 
@@ -121,6 +127,8 @@ def profile_intervals(
         The rows that it was fitted on; weights count as repetitions.
     level : float, default=0.95
         Coverage of the intervals.
+    parameters : sequence of str, optional
+        Names of those that are wanted, such as ``["x0", "intercept"]``; by default all. Each takes about ten fits.
 
     Returns
     -------
@@ -140,6 +148,8 @@ def profile_intervals(
        Statistics 37(1), 1988.
     .. [2] G. Heinze, M. Schemper, "A solution to the problem of separation in logistic regression", Statistics in
        Medicine 21, 2002.
+    .. [3] S. Self, K.-Y. Liang, "Asymptotic properties of maximum likelihood estimators and likelihood ratio tests
+       under nonstandard conditions", JASA 82, 1987.
 
     Examples
     --------
@@ -159,10 +169,25 @@ def profile_intervals(
     _check_likelihood(fitted)
     fitted.require_optimum("profile_intervals")
     _check_columns(fitted)
-    return intervals_of(fitted, fitted.factor(), level)
+    chosen = _indices(parameters, fitted.parameter_names)
+    factor = fitted.factor()
+    error = np.linalg.norm(fitted.conventional(factor), axis=1) / np.sqrt(fitted.objective.total_weight)
+    if fitted.polish("profile_intervals", factor, error) > 0:
+        factor = fitted.factor()
+    return intervals_of(fitted, factor, level, chosen)
 
 
-def intervals_of(fitted, factor, level):
+def _indices(parameters, names):
+    """The positions of names."""
+    if parameters is None:
+        return list(range(len(names)))
+    unknown = [name for name in parameters if name not in names]
+    if isinstance(parameters, str) or unknown or not len(parameters):
+        raise ValueError(f"parameters must be a non-empty sequence of names from {names}, got {parameters!r}")
+    return [names.index(name) for name in parameters]
+
+
+def intervals_of(fitted, factor, level, chosen=None):
     """The `ProfileIntervals` of a fit that has them.
 
     Parameters
@@ -172,23 +197,42 @@ def intervals_of(fitted, factor, level):
     factor : GLMFactor
         Of the Hessian there.
     level : float
+    chosen : list of int, optional
+        Of which parameters; by default all.
     """
-    unit = np.linalg.norm(fitted.conventional(factor), axis=1)
-    profiles = [_Profile(fitted, factor, j) for j in range(len(unit))]
-    quantile = np.sqrt(chi2.ppf(level, 1))
-    limits = np.array([[profile.limit(-quantile), profile.limit(quantile)] for profile in profiles])
-    estimate = fitted.theta
-    statistic = np.array([profile.root(t) ** 2 for profile, t in zip(profiles, -estimate / unit, strict=True)])
+    loss, size = fitted.loss, fitted.theta.size
+    chosen = np.arange(size) if chosen is None else np.array(chosen)
+    unit = np.linalg.norm(fitted.conventional(factor), axis=1)[chosen]
+    estimate, quantile = fitted.theta[chosen], np.sqrt(chi2.ppf(level, 1))
+    # such parameters have their least value at zero
+    is_even = (chosen >= size - loss.n_constants) & loss.even_constants
+    at_edge = is_even & (np.abs(estimate) <= getattr(loss, "floor", 0.0))
+    found = np.array(
+        [
+            _limits_and_root(_Profile(fitted, factor, j), zero, quantile, even)
+            for j, zero, even in zip(chosen, -estimate / unit, is_even, strict=True)
+        ]
+    )
+    lower, upper, statistic = found[:, 0], found[:, 1], found[:, 2] ** 2
+    p_value = chi2.sf(statistic, 1) * np.where(is_even, 0.5, 1.0)
     return ProfileIntervals(
-        names=fitted.parameter_names,
-        estimate=estimate.copy(),
-        std_error=unit / np.sqrt(fitted.objective.total_weight),
-        lower=estimate + unit * limits[:, 0],
-        upper=estimate + unit * limits[:, 1],
+        names=[fitted.parameter_names[j] for j in chosen],
+        estimate=estimate,
+        std_error=np.where(at_edge, np.nan, unit / np.sqrt(fitted.objective.total_weight)),
+        lower=np.where(is_even, np.maximum(estimate + unit * lower, 0.0), estimate + unit * lower),
+        upper=estimate + unit * upper,
         statistic=statistic,
-        p_value=chi2.sf(statistic, 1),
+        p_value=np.where(at_edge, 1.0, p_value),
         level=float(level),
     )
+
+
+def _limits_and_root(profile, zero, quantile, is_even):
+    """The limits in t, and the root at ``zero``, which is the lower limit where an even likelihood goes no further."""
+    upper, root = profile.limit(quantile), profile.root(zero)
+    if not is_even:
+        return profile.limit(-quantile), upper, root
+    return (zero if abs(root) <= quantile else profile.limit(-quantile, abs(zero))), upper, root
 
 
 def _check_likelihood(fitted):
@@ -198,8 +242,7 @@ def _check_likelihood(fitted):
         raise ValueError(
             f"profile_intervals needs a likelihood without a dispersion to estimate, which {fitted.name} has not"
         )
-    if fitted.is_reweighted:
-        raise ValueError("profile_intervals needs a likelihood, and class_weight leaves only a pseudo-likelihood")
+    fitted.require_likelihood("profile_intervals")
     if fitted.prior == "normal":
         raise ValueError("profile_intervals needs a fit without a penalty: C=np.inf, or alpha=0")
     if loss.n_outputs > 1:
@@ -304,14 +347,14 @@ class _Profile:
         """How far from ``t`` the next fit may be: strides double on the way out."""
         return max(abs(t), _STRIDE / np.sqrt(self._objective.total_weight))
 
-    def limit(self, quantile):
-        """The t whose `root` is ``quantile``; infinite where there is none.
+    def limit(self, quantile, bound=np.inf):
+        """The t whose `root` is ``quantile``, within ``bound``; infinite where there is none.
 
         Where the root jumps, fits beyond the jump are at another maximum over the other parameters: they are
         repeated in smaller strides.
         """
         for self._pace in _PACES:
-            t = self._crossing(quantile)
+            t = self._crossing(quantile, bound)
             if np.isinf(t) or abs(self.root(t) - quantile) <= _JUMP:
                 return t
             self._known = {
@@ -319,11 +362,11 @@ class _Profile:
             }
         raise ValueError(f"profile_intervals: the profile of {self._name} has a jump, and no limit was found")
 
-    def _crossing(self, quantile):
+    def _crossing(self, quantile, bound):
         """Where the root passes ``quantile``, by doublings and bracketing."""
-        inside, outside = 0.0, np.copysign(self._stride(0.0), quantile)
+        inside, outside = 0.0, np.copysign(min(self._stride(0.0), bound), quantile)
         for _ in range(_MOST_DOUBLINGS):
             if abs(self.root(outside)) >= abs(quantile):
                 return brentq(lambda t: self.root(t) - quantile, inside, outside, xtol=_LIMIT_TOL * abs(outside))
-            inside, outside = outside, 2 * outside
+            inside, outside = outside, np.copysign(min(2 * abs(outside), bound), quantile)
         return np.copysign(np.inf, quantile)

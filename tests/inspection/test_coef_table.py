@@ -20,6 +20,7 @@ from sk_hessian.linear_model import (
     HuberRegressor,
     LinearRegression,
     LogisticRegression,
+    NegativeBinomialRegressor,
     PoissonRegressor,
     Ridge,
     TweedieRegressor,
@@ -329,7 +330,8 @@ def test_ridge_has_its_closed_form_also_with_more_columns_than_rows(shape, cov, 
     np.testing.assert_allclose([table.effective_df, table.dispersion], [df, dispersion], rtol=1e-8)
     # the constant column has a coefficient of zero whatever the rows, of which the posterior is the prior
     assert table.std_error[3] == pytest.approx(np.sqrt(dispersion / alpha) if cov == "laplace" else 0, abs=1e-9)
-    assert np.isnan(table.statistic[3]) == (cov == "sandwich")
+    assert np.isnan(table.statistic[3])
+    assert np.isnan(table.statistic).all() == (cov == "laplace")
 
 
 @pytest.mark.parametrize("constant", [False, True])
@@ -437,7 +439,7 @@ def assert_equal_tables(a, b, names=_FIGURES, rtol=1e-6):
 def covs(model, X, y):
     """The covariances that a fit of this model has."""
     fitted = Fitted(model, X, y)
-    return [cov for cov, kind in KINDS.items() if not kind.refuse(fitted.loss, fitted.prior, False)]
+    return [cov for cov, kind in KINDS.items() if not kind.refuse(fitted)]
 
 
 @every_fit
@@ -759,9 +761,9 @@ def test_an_offset_that_the_model_does_not_take_is_named(rng):
 
 def test_parameters_of_the_loss_have_no_expected_information():
     """Of them the expected curvature is only a bound."""
-    loss = SimpleNamespace(has_likelihood=True, has_dispersion=False, n_constants=1)
-    assert "no closed form for this loss's own parameters" in KINDS["expected"].refuse(loss, None, False)
-    assert KINDS["observed"].refuse(loss, None, False) is None
+    fit = SimpleNamespace(loss=SimpleNamespace(n_constants=1), prior=None, likelihood_refusal=None)
+    assert "no closed form for this loss's own parameters" in KINDS["expected"].refuse(fit)
+    assert KINDS["observed"].refuse(fit) is None
 
 
 def test_rows_in_parts_are_refused(rng):
@@ -827,3 +829,64 @@ def test_intervals_under_a_penalty_cover_what_they_are_about(name, rng):
     assert 0.93 <= laplace <= 0.97
     # the shrinkage is not in the intervals: they are not about the parameters that made the data
     assert true < 0.92
+
+
+def test_the_deviance_beside_an_estimated_theta_is_that_of_the_theta(rng):
+    X = rng.normal(size=(200, 2))
+    y = rng.poisson(np.exp(0.5 + 0.4 * X[:, 0]) * rng.gamma(2.0, 0.5, size=200)).astype(float)
+    model = NegativeBinomialRegressor(alpha=0.0, tol=TOL).fit(X, y)
+    table = coef_table(model, X, y)
+    family = sm.families.NegativeBinomial(alpha=1 / model.theta_)
+    theirs = sm.GLM(y, sm.add_constant(X), family=family).fit(tol=1e-12)
+    assert table.deviance == pytest.approx(theirs.deviance, rel=1e-8)
+    given = NegativeBinomialRegressor(alpha=0.0, theta=model.theta_, tol=TOL).fit(X, y)
+    assert table.deviance == pytest.approx(coef_table(given, X, y).deviance, rel=1e-8)
+
+
+@pytest.mark.parametrize("power", [1.001, 1.005, 1.99])
+def test_powers_near_one_and_two_have_a_finite_likelihood(power, rng):
+    X = rng.normal(size=(80, 1))
+    y = np.where(rng.random(80) < 0.3, 0, rng.gamma(2, 1, 80))
+    table = coef_table(TweedieRegressor(power=power, alpha=0.0).fit(X, y), X, y)
+    assert np.isfinite([table.log_likelihood, table.aic, table.bic]).all()
+
+
+def test_a_loose_fit_is_polished_and_the_table_says_so():
+    rng = np.random.default_rng(1)
+    X = rng.normal(size=(4000, 3))
+    y = (rng.random(4000) < 1 / (1 + np.exp(0.3 - X[:, 0]))).astype(int)
+    tables = {
+        tol: coef_table(LogisticRegression(C=np.inf, tol=tol, solver="lbfgs").fit(X, y), X, y) for tol in (0.1, TOL)
+    }
+    np.testing.assert_allclose(tables[0.1].estimate, tables[TOL].estimate, atol=0.01 * tables[TOL].std_error.min())
+    assert tables[0.1].verdict.startswith("optimal; polished by Newton steps")
+    assert tables[TOL].verdict == "optimal"
+    model = LogisticRegression(C=np.inf, tol=TOL).fit(X, y)
+    np.testing.assert_array_equal(coef_table(model, X, y).estimate[:3], model.coef_[0])
+    loose = LogisticRegression(C=np.inf, tol=0.1, solver="lbfgs").fit(X, y)
+    with pytest.raises(ValueError, match="not at the optimum for these rows"):
+        coef_table(loose, X, np.random.default_rng(2).permutation(y))
+
+
+def test_zero_of_theta_has_no_walds_test(rng):
+    X = rng.normal(size=(100, 1))
+    y = rng.poisson(np.exp(1 + 0.3 * X[:, 0]) * rng.gamma(8.0, 1 / 8, size=100)).astype(float)
+    table = coef_table(NegativeBinomialRegressor(alpha=0.0, tol=TOL).fit(X, y), X, y, level=0.9999999)
+    assert np.isnan([table.statistic[-1], table.p_value[-1]]).all()
+    assert table.lower[-1] == 0 < table.upper[-1]
+    assert np.isfinite(table.p_value[:-1]).all()
+    assert "nan" not in str(table)
+
+
+def test_a_posterior_has_no_p_values(rng):
+    X, y, _, _ = data("LinearRegression", rng)
+    table = coef_table(fit(Ridge(alpha=1.0), X, y), X, y, cov="laplace")
+    assert np.isnan([table.statistic, table.p_value]).all()
+    assert list(table._rows()[0]) == ["", "estimate", "std. error", "2.5%", "97.5%"]
+
+
+def test_more_parameters_than_a_table_has_are_refused(rng):
+    X, y = rng.normal(size=(20, 5001)), rng.normal(size=20)
+    model = Ridge(alpha=1.0).fit(X, y)
+    with pytest.raises(ValueError, match="coef_table is for up to 5000 parameters"):
+        coef_table(model, X, y)

@@ -12,6 +12,7 @@ from sk_hessian.linear_model import (
     HuberRegressor,
     LinearRegression,
     LogisticRegression,
+    NegativeBinomialRegressor,
     PoissonRegressor,
     Ridge,
     TweedieRegressor,
@@ -299,6 +300,23 @@ def test_class_weights_count_in_the_loss_but_not_in_the_score(iris):
     assert found.loss == pytest.approx(-np.average(np.log(found.predictions[np.arange(150), y]), weights=weight))
 
 
+@pytest.mark.parametrize("theta", [2.0, None])
+def test_the_score_of_counts_is_their_explained_deviance(theta, rng):
+    X, _ = poisson_table(rng)
+    y = rng.poisson(np.exp(0.5 + 0.4 * X[:, 0]) * rng.gamma(2.0, 0.5, size=len(X))).astype(float)
+    model = NegativeBinomialRegressor(alpha=0.0, theta=theta, tol=1e-8).fit(X, y)
+    found = leave_one_out(model, X, y)
+
+    def loss(mean):
+        """Half the deviance, of theta as it was fitted."""
+        logs = np.log((mean + model.theta_) / (y + model.theta_))
+        return (y * np.log(np.where(y > 0, y, 1.0) / mean) + (y + model.theta_) * logs).sum()
+
+    assert found.score == pytest.approx(1 - loss(found.predictions) / loss(np.full(len(y), y.mean())), rel=1e-9)
+    path = leave_one_out_path(model, X, y, [1e-9, 1.0])
+    assert path.score[0] == pytest.approx(found.score, rel=1e-2 if theta is None else 1e-5)
+
+
 def test_a_callable_scores_the_users_targets(rng):
     X = rng.normal(size=(60, 3))
     y = target("LogisticRegression", X, rng)
@@ -444,3 +462,17 @@ def test_other_bad_paths(rng):
     separated = X[:, 0] > 0
     with pytest.raises(ValueError, match="alphas: C=inf has no optimum: separated"):
         leave_one_out_path(LogisticRegression().fit(X, separated), X, separated, [1.0, np.inf])
+
+
+def test_rows_of_a_network_with_some_leverage_are_refitted():
+    """One step missed a row of leverage 0.75, and with it a tenth of the loss."""
+    rng = np.random.default_rng(3)
+    X = rng.normal(size=(60, 2))
+    y = X[:, 0] + 0.5 * rng.normal(size=60)
+    options = {"activation": "tanh", "solver": "newton", "random_state": 0, "max_iter": 3000}
+    model = MLPRegressor(hidden_layer_sizes=(3,), alpha=0.1, tol=1e-6, **options).fit(X, y)
+    found, one_step = leave_one_out(model, X, y), leave_one_out(model, X, y, refit_above=0.9)
+    exact = leave_one_out(model, X, y, refit_above=0)
+    assert 0 < found.n_refitted < 20
+    assert found.loss == pytest.approx(exact.loss, rel=0.02)
+    assert abs(one_step.loss - exact.loss) > 0.05 * exact.loss

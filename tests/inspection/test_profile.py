@@ -7,7 +7,7 @@ import pytest
 import statsmodels.api as sm
 from scipy.optimize import minimize
 from scipy.special import expit
-from scipy.stats import chi2
+from scipy.stats import chi2, nbinom
 from sklearn.datasets import load_iris
 
 from sk_hessian.inspection import profile_intervals
@@ -283,6 +283,69 @@ def test_limits_of_a_likelihood_with_two_maxima_against_a_search_from_many_start
         starts = [[-3, -5], [-6, -9], [-8, -12], [-11, -18]]
         held = min(minimize(lambda w, b=limit: loss([b, *w]), start, **options).fun for start in starts)
         assert 2 * (held - best) == pytest.approx(CUT, abs=1e-4)
+
+
+def test_class_weights_are_refused(rng):
+    """Ten times the weight of both classes would be intervals too narrow by the root of ten."""
+    X, y = classes(rng)
+    model = LogisticRegression(C=np.inf, class_weight={0: 10.0, 1: 10.0}, **TIGHT).fit(X, y)
+    with pytest.raises(ValueError, match="profile_intervals needs a likelihood, and class_weight leaves only a pseudo"):
+        profile_intervals(model, X, y)
+
+
+def test_of_theta_zero_is_the_edge():
+    """Its profile is even: a lower limit is not mirrored at zero, and the test is of a boundary (Self & Liang 1987)."""
+    below = 0
+    for seed in range(4):
+        rng = np.random.default_rng(seed)
+        X = rng.normal(size=(150, 1))
+        y = rng.poisson(np.exp(1 + 0.3 * X[:, 0])).astype(float)
+        model = NegativeBinomialRegressor(alpha=0.0, **TIGHT).fit(X, y)
+        found = profile_intervals(model, X, y, parameters=["theta^(-1/2)"])
+        assert found.lower[0] == 0 < found.upper[0]
+        if np.isinf(model.theta_):
+            assert (found.estimate[0], found.p_value[0]) == (0, 1)
+            assert np.isnan(found.std_error[0])
+            continue
+        below += 1
+        poisson = sm.GLM(y, sm.add_constant(X), family=sm.families.Poisson()).fit(tol=1e-14)
+        lost = 2 * (log_likelihood(model, X, y) - poisson.llf)
+        assert found.statistic[0] == pytest.approx(lost, rel=1e-4, abs=1e-6)
+        assert found.p_value[0] == pytest.approx(chi2.sf(lost, 1) / 2, rel=1e-4)
+    assert 0 < below < 4
+
+
+def log_likelihood(model, X, y):
+    """The log-likelihood by scipy's distribution."""
+    mean = model.predict(X)
+    return nbinom.logpmf(y, model.theta_, model.theta_ / (model.theta_ + mean)).sum()
+
+
+def test_a_tolerance_does_not_pass_for_the_optimum():
+    """Of a loose fit the statistics were those of another point, and p-values of one."""
+    rng = np.random.default_rng(1)
+    X = rng.normal(size=(4000, 3))
+    y = (rng.random(4000) < 1 / (1 + np.exp(0.3 - X[:, 0]))).astype(int)
+    loose = LogisticRegression(C=np.inf, tol=0.1, solver="lbfgs").fit(X, y)
+    exact = LogisticRegression(C=np.inf, **TIGHT).fit(X, y)
+    assert np.abs(loose.coef_ - exact.coef_).max() > 1e-2
+    found, expected = (profile_intervals(model, X, y) for model in (loose, exact))
+    for name in ("estimate", "std_error", "lower", "upper", "statistic"):
+        np.testing.assert_allclose(getattr(found, name), getattr(expected, name), rtol=1e-3, atol=1e-3)
+    with pytest.raises(ValueError, match="not at the optimum for these rows"):
+        profile_intervals(loose, X, np.random.default_rng(2).permutation(y))
+
+
+def test_some_parameters_are_those_of_all(rng):
+    X, y = classes(rng)
+    model = firth().fit(X, y)
+    every, some = profile_intervals(model, X, y), profile_intervals(model, X, y, parameters=["intercept", "x1"])
+    assert some.names == ["intercept", "x1"]
+    for name in ("estimate", "std_error", "lower", "upper", "statistic", "p_value"):
+        np.testing.assert_array_equal(getattr(some, name), getattr(every, name)[[3, 1]])
+    for bad in ("x1", ["x9"], []):
+        with pytest.raises(ValueError, match="parameters must be a non-empty sequence of names"):
+            profile_intervals(model, X, y, parameters=bad)
 
 
 def test_a_fit_at_a_local_maximum_is_refused():

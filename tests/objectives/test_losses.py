@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from scipy import stats
 from scipy.optimize import minimize_scalar
+from scipy.special import logsumexp
 
 from sk_hessian.objectives import (
     LOSSES,
@@ -406,3 +407,25 @@ def test_moments_of_counts_for_normal_raw_predictions(theta):
     expected = mean, (mu - mean[:, None]) ** 2 @ weights, (mu + mu**2 / theta) @ weights
     for ours, theirs in zip(NegativeBinomialLoss(theta).response_moments(raw, variance, 1.0), expected, strict=True):
         np.testing.assert_allclose(ours[:, 0], theirs, rtol=1e-9)
+
+
+@pytest.mark.parametrize("power", [1.0001, 1.001, 1.01, 1.5, 1.99, 1.9999])
+def test_compound_poisson_densities_are_sums_over_the_numbers_of_gammas(power):
+    """From a term that is all there is to thousands that count, and where Wright's function has no digits."""
+    y, phi = (part.ravel() for part in np.meshgrid([1e-3, 0.3, 2.7, 40.0], [1e-3, 0.05, 1.3, 20.0]))
+    mean = 1.2 * y
+    rate = mean ** (2 - power) / ((2 - power) * phi)
+    scale, shape = phi * (power - 1) * mean ** (power - 1), (2 - power) / (power - 1)
+    j = np.arange(1, int(3 * rate.max() + 200))[:, None]
+    direct = logsumexp(stats.poisson.logpmf(j, rate) + stats.gamma.logpdf(y, shape * j, scale=scale), axis=0)
+    found = TweedieLoss(power).log_likelihood(y, np.log(mean)[:, None], phi)
+    np.testing.assert_allclose(found, direct, rtol=1e-8, atol=1e-8)
+
+
+def test_a_compound_poisson_density_of_hardly_any_dispersion_is_nearly_normal():
+    """There the sum has no digits left: neighbours of the normal density's variance."""
+    y, loss = np.array([2.0]), TweedieLoss(1.5)
+    found = loss.log_likelihood(y, np.log(y)[:, None], 1e-13)
+    assert found == pytest.approx(-0.5 * np.log(2 * np.pi * 1e-13 * 2**1.5), rel=1e-9)
+    nearly = [loss.log_likelihood(y, np.log(y)[:, None], phi * 2**0.5)[0] for phi in (0.99e-8, 1.01e-8)]
+    assert nearly[0] - nearly[1] == pytest.approx(0.5 * np.log(1.01 / 0.99), abs=1e-6)
