@@ -5,6 +5,7 @@ from numbers import Integral
 
 import numpy as np
 
+from sk_hessian.inspection._displays._shared import COLOURS, axes
 from sk_hessian.inspection._fitted import Fitted
 from sk_hessian.inspection._flat_directions import finite
 from sk_hessian.inspection._spectrum import MAX_DENSE
@@ -110,13 +111,10 @@ class HessianAccuracy:
         -------
         matplotlib.axes.Axes
         """
-        if ax is None:
-            import matplotlib.pyplot as plt
-
-            ax = plt.subplots()[1]
+        ax = axes(type(self).__name__, ax)
         kinds = list(self.approximations)
         shares = [self[kind].decrement_share for kind in kinds]
-        bars = ax.barh(kinds, shares)
+        bars = ax.barh(kinds, shares, color=COLOURS[0])
         ax.bar_label(bars, [f"condition {self[kind].condition_number:.3g}" for kind in kinds], padding=3)
         ax.set_xlim(0, 1.35)  # room for the labels
         ax.set_xticks(np.linspace(0, 1, 6))

@@ -10,6 +10,7 @@ import numpy as np
 from sk_hessian.inspection._covariance import KINDS, Curvature, profile
 from sk_hessian.inspection._fitted import Fitted
 from sk_hessian.inspection._likelihood import RowWeights
+from sk_hessian.inspection._text import aligned, interval_headings
 from sk_hessian.objectives import GLMObjective
 
 #: columns of the table -> how their numbers are printed
@@ -141,18 +142,14 @@ class CoefTable:
         """The table as text, headings first."""
         headings = ["", "estimate", "std. error", _DISTRIBUTIONS[self.distribution][0], "p"]
         columns = [[format(value, form) for value in getattr(self, name)] for name, form in _COLUMNS.items()]
-        ends = [f"{50 * (1 - self.level):.4g}%", f"{50 * (1 + self.level):.4g}%"]
-        return [headings + ends, *zip(self.names, *columns, strict=True)]
+        return [headings + interval_headings(self.level), *zip(self.names, *columns, strict=True)]
 
     def __str__(self):
         """The header and the table, as a statistics package prints them."""
-        header, rows = self._header(), self._rows()
+        header, table = self._header(), aligned(self._rows())
         widest = max(len(caption) for caption, _ in header)
         indent = " " * (widest + 2)
         lines = [fill(text, _LINE, initial_indent=f"{c:{widest}}  ", subsequent_indent=indent) for c, text in header]
-        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-        aligned = [[text.rjust(width) for text, width in zip(row, widths, strict=True)] for row in rows]
-        table = ["  ".join([row[0].ljust(widths[0]), *right[1:]]) for row, right in zip(rows, aligned, strict=True)]
         return "\n".join([*lines, "-" * len(table[0]), *table])
 
     def _repr_html_(self):
@@ -314,7 +311,7 @@ def _chosen(cov, fitted, groups):
     def refusal(name):
         if groups is not None and name != "sandwich":
             return "has no clustered version: use cov='sandwich' with cov_groups"
-        return KINDS[name].refuse(fitted.loss, fitted.prior, fitted.is_reweighted)
+        return KINDS[name].refuse(fitted)
 
     names = _AUTO[fitted.prior] if cov == "auto" else (cov,)
     reasons = {name: refusal(name) for name in names}
@@ -359,8 +356,8 @@ def _degrees_of_freedom(curvature, cov):
 
 def _figures(curvature):
     """The likelihood's figures, None for a loss without one and for a pseudo-likelihood."""
-    likelihood, loss, fitted = curvature.likelihood, curvature.loss, curvature.fitted
-    if fitted.is_reweighted or not (loss.has_dispersion or loss.has_likelihood):
+    likelihood, fitted = curvature.likelihood, curvature.fitted
+    if fitted.likelihood_refusal is not None:
         return dict.fromkeys(("dispersion", "log_likelihood", "deviance", "aic", "bic"))
     return {
         "dispersion": _scalar(likelihood.dispersion),

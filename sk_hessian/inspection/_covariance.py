@@ -166,8 +166,7 @@ class Kind:
     covariance : callable
         Of a `Curvature`.
     refuse : callable
-        Why there is none for a loss, the ``prior`` as of `Fitted`, and whether ``reweighted`` by class weights; or
-        None.
+        Why there is none for a `Fitted`; or None.
     estimates_dispersion : bool
         Whether an estimated dispersion makes the distribution Student's.
     target : dict of str or None to str
@@ -184,58 +183,55 @@ class Kind:
     intervals: Callable = wald
 
 
-def _refuse_without_likelihood(loss, prior, reweighted):
-    sandwich = "" if prior == "jeffreys" else ": use cov='sandwich'"
-    if not (loss.has_dispersion or loss.has_likelihood):
-        return f"needs a likelihood, which this loss does not have{sandwich}"
-    if reweighted:
-        return f"needs a likelihood, and class_weight leaves only a pseudo-likelihood{sandwich}"
-    return None
+def _refuse_without_likelihood(fitted):
+    if fitted.likelihood_refusal is None:
+        return None
+    return fitted.likelihood_refusal + ("" if fitted.prior == "jeffreys" else ": use cov='sandwich'")
 
 
-def _refuse_penalty(loss, prior, reweighted):
-    if prior == "normal":
+def _refuse_penalty(fitted):
+    if fitted.prior == "normal":
         return (
             "is for maximum likelihood: under a penalty the inverse information is not the variance of the estimate, "
             "which is biased besides. Use cov='sandwich' (about the penalised population parameters) or 'laplace' "
             "(Bayesian), or fit without a penalty"
         )
-    return _refuse_without_likelihood(loss, prior, reweighted)
+    return _refuse_without_likelihood(fitted)
 
 
-def _refuse_expected(loss, prior, reweighted):
-    reason = _refuse_penalty(loss, prior, reweighted)
-    if reason is None and loss.n_constants:
+def _refuse_expected(fitted):
+    reason = _refuse_penalty(fitted)
+    if reason is None and fitted.loss.n_constants:
         return "has no closed form for this loss's own parameters: use cov='observed'"
     return reason
 
 
-def _refuse_observed(loss, prior, reweighted):
-    if prior == "jeffreys":
+def _refuse_observed(fitted):
+    if fitted.prior == "jeffreys":
         return (
             "is not the variance of these estimates: under Jeffreys' prior that is the inverse of Fisher's information "
             "to first order. Use cov='profile', or 'expected' for Wald's symmetric intervals"
         )
-    return _refuse_penalty(loss, prior, reweighted)
+    return _refuse_penalty(fitted)
 
 
-def _refuse_sandwich(loss, prior, reweighted):
-    if prior == "jeffreys":
+def _refuse_sandwich(fitted):
+    if fitted.prior == "jeffreys":
         return "needs scores of single rows, and Jeffreys' prior is no sum over rows: use cov='profile'"
     return None
 
 
-def _refuse_laplace(loss, prior, reweighted):
-    if prior == "jeffreys":
+def _refuse_laplace(fitted):
+    if fitted.prior == "jeffreys":
         return "needs a normal prior, and Jeffreys' is none: use cov='profile'"
-    if prior is None:
+    if fitted.prior is None:
         return "needs a penalty, which is its prior: with a flat prior it is the matrix of cov='observed'; use that"
-    return _refuse_without_likelihood(loss, prior, reweighted)
+    return _refuse_without_likelihood(fitted)
 
 
-def _refuse_profile(loss, prior, reweighted):
-    reason = _refuse_penalty(loss, prior, reweighted)
-    if reason is None and (loss.has_dispersion or loss.n_outputs > 1):
+def _refuse_profile(fitted):
+    reason = _refuse_penalty(fitted)
+    if reason is None and (fitted.loss.has_dispersion or fitted.loss.n_outputs > 1):
         return "is for one linear predictor and a likelihood without a dispersion: use cov='expected'"
     return reason
 

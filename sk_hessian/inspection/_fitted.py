@@ -82,6 +82,15 @@ class Fitted:
         """Whether class weights make a pseudo-likelihood of the likelihood."""
         return getattr(self.estimator, "class_weight", None) is not None
 
+    @property
+    def likelihood_refusal(self):
+        """Why what needs a likelihood has none here, the end of a sentence; None where the loss is one's logarithm."""
+        if not (self.loss.has_dispersion or self.loss.has_likelihood):
+            return "needs a likelihood, which this loss does not have"
+        if self.is_reweighted:
+            return "needs a likelihood, and class_weight leaves only a pseudo-likelihood"
+        return None
+
     def factor(self, curvature=None):
         """A factor P of the whole Hessian, penalty included: P P' is its inverse where the data determine theta.
 
@@ -141,6 +150,21 @@ class Fitted:
         ndarray of shape (n_parameters, r)
         """
         return np.stack([self.objective.canonical(column) for column in factor.dense().T], axis=1)
+
+    def require_likelihood(self, what):
+        """Refuse a loss without likelihood, and class weights, which leave only a pseudo-likelihood.
+
+        Parameters
+        ----------
+        what : str
+            What needs it, for the error.
+
+        Raises
+        ------
+        ValueError
+        """
+        if self.likelihood_refusal is not None:
+            raise ValueError(f"{what} {self.likelihood_refusal}")
 
     def require_sum_over_rows(self, what):
         """Refuse an objective that single rows cannot be taken out of.

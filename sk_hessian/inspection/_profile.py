@@ -9,6 +9,7 @@ from scipy.optimize import brentq
 from scipy.stats import chi2
 
 from sk_hessian.inspection._fitted import Fitted
+from sk_hessian.inspection._text import aligned, interval_headings
 from sk_hessian.objectives import FunctionObjective
 from sk_hessian.solvers import Newton, minimize
 
@@ -26,8 +27,24 @@ _STRIDE = 4.0
 #: share of such a step from which on the likelihood counts as zero
 _LEAST_SHARE = 1e-3
 
+#: shares of such strides that are tried one after the other where the profile jumps
+_PACES = (1.0, 0.25, 0.05)
+
+#: the root of twice a loss of log-likelihood is known better than to this; more is a jump
+_JUMP = 1e-3
+
 #: doublings after which a limit is taken to be infinite
 _MOST_DOUBLINGS = 20
+
+#: columns of the table -> how their numbers are printed
+_COLUMNS = {
+    "estimate": ".6g",
+    "std_error": ".4g",
+    "lower": ".6g",
+    "upper": ".6g",
+    "statistic": ".3f",
+    "p_value": ".3g",
+}
 
 
 @dataclass(frozen=True)
@@ -58,6 +75,23 @@ class ProfileIntervals:
     statistic: np.ndarray
     p_value: np.ndarray
     level: float
+
+    def __str__(self):
+        """One line for each parameter."""
+        headings = ["", "estimate", "std. error", *interval_headings(self.level), "chi-squared", "p"]
+        columns = [[format(value, form) for value in getattr(self, name)] for name, form in _COLUMNS.items()]
+        return "\n".join(aligned([headings, *zip(self.names, *columns, strict=True)]))
+
+    def to_frame(self):
+        """The table, one row for each parameter; needs pandas.
+
+        Returns
+        -------
+        pandas.DataFrame
+        """
+        import pandas as pd
+
+        return pd.DataFrame({name: getattr(self, name) for name in _COLUMNS}, index=self.names)
 
 
 def profile_intervals(estimator, X, y, *, sample_weight=None, offset=None, level=0.95):
@@ -104,9 +138,10 @@ def profile_intervals(estimator, X, y, *, sample_weight=None, offset=None, level
     >>> from sk_hessian.inspection import profile_intervals
     >>> X, y = np.array([[0.0]] * 8 + [[1.0]] * 6), np.array([0] * 5 + [1] * 3 + [1] * 6)
     >>> model = LogisticRegression(C=np.inf, jeffreys=True).fit(X, y)
-    >>> found = profile_intervals(model, X, y)
-    >>> found.names, found.lower.round(2), found.upper.round(2)
-    (['x0', 'intercept'], array([ 0.44, -1.91]), array([8.01, 0.87]))
+    >>> print(profile_intervals(model, X, y))
+                estimate  std. error      2.5%     97.5%  chi-squared       p
+    x0            3.0171       1.743  0.441462   8.00581        5.539  0.0186
+    intercept  -0.452047      0.7252  -1.91305  0.870247        0.448   0.503
     """
     if isinstance(level, bool) or not isinstance(level, Real) or not 0 < level < 1:
         raise ValueError(f"level must be a number between 0 and 1, got {level!r}")
@@ -153,8 +188,7 @@ def _check_likelihood(fitted):
         raise ValueError(
             f"profile_intervals needs a likelihood without a dispersion to estimate, which {fitted.name} has not"
         )
-    if fitted.is_reweighted:
-        raise ValueError("profile_intervals needs a likelihood, and class_weight leaves only a pseudo-likelihood")
+    fitted.require_likelihood("profile_intervals")
     if fitted.prior == "normal":
         raise ValueError("profile_intervals needs a fit without a penalty: C=np.inf, or alpha=0")
     if loss.n_outputs > 1:
@@ -180,6 +214,8 @@ class _Profile:
         self._factor = factor
         row = self._factor.dense()[index]
         self._direction, self._complement = row / np.linalg.norm(row), null_space(row[None, :])
+        #: share of the usual strides
+        self._pace = _PACES[0]
         #: held values -> (fitted w, value)
         self._known = {0.0: (np.zeros(self._complement.shape[1]), self._value_and_gradient(0.0, None)[0])}
 
@@ -197,8 +233,11 @@ class _Profile:
         return self._complement.T @ H @ self._complement
 
     def _nearest(self, t):
-        """The held values that were fitted, the nearest first."""
-        return sorted(self._known, key=lambda known: abs(known - t))
+        """The held values that were fitted on the same side of the estimate, the nearest first.
+
+        The likelihood need not be concave: a line through fits of both sides may lead to another of its maxima.
+        """
+        return sorted((known for known in self._known if known * t >= 0), key=lambda known: abs(known - t))
 
     def _start(self, t):
         """Where the fit at t begins: on the line through the two nearest fits."""
@@ -233,15 +272,20 @@ class _Profile:
 
         Infinite where the likelihood is zero to rounding.
         """
-        share = 1.0
+        share = self._pace
         while t not in self._known:
             near = self._nearest(t)[0]
             stride = share * self._stride(near)
             fitted = self._fit(t if abs(t - near) <= stride else near + np.copysign(stride, t - near))
-            share = 1.0 if fitted else share / 2
+            share = self._pace if fitted else share / 2
             if share < _LEAST_SHARE:
                 return np.copysign(np.inf, t)
         lost = self._known[t][1] - self._known[0.0][1]
+        if 2 * self._objective.total_weight * lost < -_JUMP:
+            raise ValueError(
+                f"profile_intervals: with {self._name} held at another value the likelihood is larger than at the fit, "
+                "which is a local maximum only"
+            )
         return np.copysign(np.sqrt(2 * self._objective.total_weight * max(lost, 0.0)), t)
 
     def _stride(self, t):
@@ -249,7 +293,22 @@ class _Profile:
         return max(abs(t), _STRIDE / np.sqrt(self._objective.total_weight))
 
     def limit(self, quantile):
-        """The t whose `root` is ``quantile``; infinite where there is none."""
+        """The t whose `root` is ``quantile``; infinite where there is none.
+
+        Where the root jumps, fits beyond the jump are at another maximum over the other parameters: they are
+        repeated in smaller strides.
+        """
+        for self._pace in _PACES:
+            t = self._crossing(quantile)
+            if np.isinf(t) or abs(self.root(t) - quantile) <= _JUMP:
+                return t
+            self._known = {
+                known: fit for known, fit in self._known.items() if known * t <= 0 or abs(known) < 0.5 * abs(t)
+            }
+        raise ValueError(f"profile_intervals: the profile of {self._name} has a jump, and no limit was found")
+
+    def _crossing(self, quantile):
+        """Where the root passes ``quantile``, by doublings and bracketing."""
         inside, outside = 0.0, np.copysign(self._stride(0.0), quantile)
         for _ in range(_MOST_DOUBLINGS):
             if abs(self.root(outside)) >= abs(quantile):

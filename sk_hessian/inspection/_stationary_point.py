@@ -187,7 +187,7 @@ class _Look:
         found = {"decrement": self.decrement, "lowest": lowest, "direction_name": name, "flat": flat}
         return StationaryPoint(
             kind=kind,
-            message=infinite or _MESSAGES[kind].format(**found, n=int(self.is_negative.sum()), decrease=decrease),
+            message=infinite or self._message(kind).format(**found, n=int(self.is_negative.sum()), decrease=decrease),
             n_negative=int(self.is_negative.sum()),
             n_flat=int(self.is_flat.sum()),
             direction=self.units.to_theta(self.vectors[:, 0]),
@@ -197,6 +197,9 @@ class _Look:
             is_exact=self.is_exact,
             **found,
         )
+
+    def _message(self, kind):
+        return _NOT_UNIQUE if kind == "degenerate" and self.objective.convex else _MESSAGES[kind]
 
     def _kind(self, has_step):
         """The kind of a stationary point; negative curvature that no evaluation confirms decides nothing."""
@@ -245,6 +248,12 @@ _MESSAGES = {
     "degenerate": "Degenerate: the lowest eigenvalue is {lowest:.2g} of the largest, along {direction_name}: "
     "second derivatives do not decide.",
 }
+
+#: of a degenerate point of a convex objective
+_NOT_UNIQUE = (
+    "A minimum, to working precision not the only one: the objective is convex, and its lowest eigenvalue "
+    "{lowest:.2g} of the largest, along {direction_name}."
+)
 
 
 def two_ends(H, tolerance):

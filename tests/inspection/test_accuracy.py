@@ -173,6 +173,7 @@ def test_table_text_and_plot(iris):
         assert ax.get_xlabel() == "share of the Newton decrement that a step captures"
         assert ax.get_ylabel() == "approximation of the Hessian"
         assert [label.get_text() for label in ax.get_yticklabels()] == list(DEFAULT_KINDS)
+        assert ax.yaxis.get_label().get_window_extent().x0 >= 0  # within the figure
         widths = [bar.get_width() for bar in ax.patches]
         np.testing.assert_allclose(widths, table["decrement_share"])
         assert found.plot(ax) is ax

@@ -5,7 +5,7 @@ import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
-from sklearn.datasets import load_diabetes, load_iris
+from sklearn.datasets import load_breast_cancer, load_diabetes, load_iris
 from sklearn.linear_model import LinearRegression as TheirLinearRegression
 
 from sk_hessian.inspection import (
@@ -373,6 +373,15 @@ def test_labels_of_rows_do_not_overlap(rng):
     frame = display.ax_.get_window_extent().extents
     assert (boxes[:, :2] >= frame[:2]).all()
     assert (boxes[:, 2:] <= frame[2:]).all()
+
+
+def test_no_line_goes_through_a_label():
+    X, y = load_breast_cancer(return_X_y=True)
+    display = draw(InfluenceDisplay.from_estimator(LogisticRegression().fit(X, y), X, y))
+    middle = 2 * display.influence.leverage.mean()
+    line = display.ax_.transData.transform((middle, 0.0))[0]
+    boxes = np.array([mpl.text.Text.get_window_extent(text).extents for text in display.text_])
+    assert not ((boxes[:, 0] < line) & (line < boxes[:, 2])).any()
 
 
 def test_overlap_is_the_common_area():

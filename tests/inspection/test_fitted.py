@@ -4,7 +4,7 @@ from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LinearRegression as TheirLinearRegression
 
 from sk_hessian.inspection._fitted import Fitted
-from sk_hessian.linear_model import LogisticRegression, PoissonRegressor, Ridge
+from sk_hessian.linear_model import HuberRegressor, LogisticRegression, PoissonRegressor, Ridge
 from sk_hessian.neural_network import MLPClassifier, MLPRegressor
 from tests.estimators import ESTIMATORS, UNPENALISED, convergence_warnings, raw_table, target
 
@@ -109,3 +109,15 @@ def test_weights_whose_squares_overflow_are_refused(size, rng):
     np.testing.assert_allclose(model.coef_, ESTIMATORS["LinearRegression"].fit(X, y).coef_, rtol=1e-6)
     with pytest.raises(ValueError, match=r"sample_weight: the largest weight is beyond 1e\+100 or below 1e-100"):
         Fitted(model, X, y, weight)
+
+
+def test_class_weights_and_hubers_loss_have_no_likelihood(rng, iris):
+    X, y = iris
+    weighted = Fitted(LogisticRegression(class_weight="balanced").fit(X, y), X, y)
+    with pytest.raises(ValueError, match="A test needs a likelihood, and class_weight leaves only a pseudo-likelihood"):
+        weighted.require_likelihood("A test")
+    X, y, _ = data("HuberRegressor", rng)
+    huber = Fitted(HuberRegressor().fit(X, y), X, y)
+    with pytest.raises(ValueError, match="A test needs a likelihood, which this loss does not have"):
+        huber.require_likelihood("A test")
+    Fitted(Ridge().fit(X, y), X, y).require_likelihood("A test")

@@ -5,7 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import statsmodels.api as sm
+from scipy.optimize import minimize
+from scipy.special import expit
 from scipy.stats import chi2
+from sklearn.datasets import load_iris
 
 from sk_hessian.inspection import profile_intervals
 from sk_hessian.linear_model import (
@@ -233,4 +236,58 @@ def test_a_fit_that_is_no_optimum_is_refused(rng):
     X, y = classes(rng)
     model, _ = convergence_warnings(lambda: LogisticRegression(C=np.inf, jeffreys=True, max_iter=1).fit(X, y))
     with pytest.raises(ValueError, match='needs a fit with the verdict "optimal"'):
+        profile_intervals(model, X, y)
+
+
+def test_the_table_has_a_row_for_each_parameter():
+    X, y = endometrial()
+    found = profile_intervals(firth().fit(X, y), X, y, level=0.9)
+    headings, *rows = str(found).splitlines()
+    assert headings.split() == ["estimate", "std.", "error", "5%", "95%", "chi-squared", "p"]
+    assert rows[0].split()[:2] == ["x0", f"{found.estimate[0]:.6g}"]
+    assert {len(line) for line in rows} == {len(headings)}
+    table = found.to_frame()
+    assert list(table.index) == found.names
+    np.testing.assert_array_equal(table["upper"], found.upper)
+
+
+def setosa():
+    """Separated by petal length; with sepal width held the likelihood has two maxima over the rest."""
+    X, y = load_iris(return_X_y=True)
+    return X[:, 1:3], (y == 0).astype(int)
+
+
+def test_the_side_that_is_searched_first_does_not_lead_the_other_astray():
+    X, y = setosa()
+    found = profile_intervals(firth().fit(X, y), X, y)
+    mirrored = profile_intervals(firth().fit(-X, y), -X, y)
+    np.testing.assert_allclose(mirrored.lower[:2], -found.upper[:2], rtol=1e-5)
+    np.testing.assert_allclose(mirrored.upper[:2], -found.lower[:2], rtol=1e-5)
+    np.testing.assert_allclose(mirrored.upper[2], found.upper[2], rtol=1e-5)
+
+
+def test_limits_of_a_likelihood_with_two_maxima_against_a_search_from_many_starts():
+    X, y = setosa()
+    found = profile_intervals(firth().fit(X, y), X, y)
+    Z = np.column_stack([X - X.mean(axis=0), np.ones(len(y))])
+
+    def loss(beta):
+        eta = Z @ beta
+        variance = expit(eta) * expit(-eta)
+        sign, log_det = np.linalg.slogdet(Z.T @ (variance[:, None] * Z))
+        return -(y @ eta - np.logaddexp(0, eta).sum() + 0.5 * log_det) if sign > 0 else 1e9
+
+    options = {"method": "Nelder-Mead", "options": {"xatol": 1e-8, "fatol": 1e-11, "maxiter": 5000}}
+    best = minimize(loss, [3, -3, -3], **options).fun
+    for limit in (found.lower[0], found.upper[0]):
+        starts = [[-3, -5], [-6, -9], [-8, -12], [-11, -18]]
+        held = min(minimize(lambda w, b=limit: loss([b, *w]), start, **options).fun for start in starts)
+        assert 2 * (held - best) == pytest.approx(CUT, abs=1e-4)
+
+
+def test_class_weights_are_refused(rng):
+    """Ten times the weight of both classes would be intervals too narrow by the root of ten."""
+    X, y = classes(rng)
+    model = LogisticRegression(C=np.inf, class_weight={0: 10.0, 1: 10.0}, **TIGHT).fit(X, y)
+    with pytest.raises(ValueError, match="profile_intervals needs a likelihood, and class_weight leaves only a pseudo"):
         profile_intervals(model, X, y)

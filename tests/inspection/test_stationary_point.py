@@ -134,6 +134,7 @@ def test_convex_models_with_flat_directions_are_degenerate_and_name_them(rng):
     X, y = np.column_stack([x, 2 * x[:, 0] + 3]), x[:, 0] + rng.normal(size=60)
     found = stationary_point(LinearRegression().fit(X, y), X, y)
     assert found.kind == "degenerate"
+    assert "A minimum, to working precision not the only one: the objective is convex" in str(found)
     assert found.flat in (("x2 - 2 x0 - 3 intercept",), ("x0 - 0.5 x2 + 1.5 intercept",))
 
 

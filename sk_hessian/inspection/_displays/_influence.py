@@ -165,12 +165,14 @@ def _annotate(ax, label, point, radius):
 
 
 def _place(ax, texts, radii, points, all_radii):
-    """Move labels to places beside their bubbles, the nearest that cover least of other labels and of all bubbles."""
+    """Move labels to places beside their bubbles, the nearest that cover least of labels, lines and bubbles."""
     figure = ax.figure.canvas.figure
     # the layout decides how far the rows are apart
     figure.draw_without_rendering()
     pixels, frame = figure.dpi / 72, ax.get_window_extent().extents
     taken = _boxes(ax.transData.transform(points), (all_radii * pixels)[:, None])
+    # a line through a number would be read as part of it
+    taken = np.vstack([taken, *(line.get_window_extent().padded(pixels).extents for line in ax.get_lines())])
     for text, radius in zip(texts, radii, strict=True):
         centre, extent = ax.transData.transform(text.xy), text.get_window_extent()
         half = np.array([extent.width, extent.height]) / 2 + pixels

@@ -4,7 +4,7 @@ from numbers import Integral
 
 import numpy as np
 
-from sk_hessian.inspection._displays._shared import COLOURS, axes, direction, pyplot
+from sk_hessian.inspection._displays._shared import COLOURS, axes, direction, few_ticks, pyplot
 from sk_hessian.inspection._fitted import Fitted
 from sk_hessian.inspection._spectrum import spectrum
 from sk_hessian.inspection._standardised import Standardised
@@ -168,9 +168,10 @@ class LossSurfaceDisplay:
             ax.contourf(self.a, self.b, outside, levels=[0.5, 1.5], colors=_OUTSIDE)
             handles += ax.fill([], [], color=_OUTSIDE, label="outside the domain")
         ax.set(xlabel=self.labels[0], ylabel=self.labels[1], xlim=self.a[[0, -1]], ylim=self.b[[0, -1]])
+        few_ticks(ax)
         ax.legend(handles=handles + self.lines_, title=name, loc="lower center", bbox_to_anchor=(0.5, 1.01), ncols=3)
         if colorbar:
-            self.figure_.colorbar(self.contours_, ax=ax, format="%.4g", label=f"objective above {self.at_fit:.4g}")
+            self.figure_.colorbar(self.contours_, ax=ax, format="%.2g", label=f"objective above {self.at_fit:.4g}")
         return self
 
     def _style(self, given):

@@ -5,6 +5,9 @@ from sk_hessian.inspection._hessian import combination
 #: colours that the colour-blind tell apart (M. Okabe, K. Ito, "Color universal design", 2008), the darkest first
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 
+#: between ticks, where numbers have many digits
+_MOST_INTERVALS = 5
+
 #: length of a label, in characters, that an axis has room for
 _MOST_CHARACTERS = 44
 
@@ -85,6 +88,16 @@ def count_along_x(ax):
     """Ticks at whole numbers only, unless the axis has a scale of the user's."""
     if ax.get_xscale() == "linear":
         ax.locator_params(axis="x", integer=True)
+
+
+def few_ticks(ax):
+    """So few ticks that numbers of many digits do not touch, unless the axes have a locator of the user's."""
+    from matplotlib.ticker import MaxNLocator
+
+    for axis in (ax.xaxis, ax.yaxis):
+        locator = axis.get_major_locator()
+        if isinstance(locator, MaxNLocator):
+            locator.set_params(nbins=_MOST_INTERVALS)
 
 
 def direction(names, vector):
