@@ -5,11 +5,35 @@ from inspect import signature
 
 import numpy as np
 
+from sk_hessian.objectives import Parts
+
 #: decrement on the given rows, in squared tolerances, above which they are not those of the fit
 _SLACK = 100
 
 #: the same as a share of the scale: a fit to a smaller tolerance is not asked for more
 _LEAST_SHARE = 1e-8
+
+
+def require_estimator(estimator):
+    """Refuse what is no estimator of sk_hessian.
+
+    Raises
+    ------
+    TypeError
+    """
+    if not hasattr(estimator, "fitted_objective"):
+        raise TypeError(f"estimator must be one of sk_hessian, got {type(estimator).__name__}")
+
+
+def require_rows(X, y):
+    """Refuse no rows; those that come in blocks have y with them.
+
+    Raises
+    ------
+    ValueError
+    """
+    if X is None or (y is None and not isinstance(X, Parts)):
+        raise ValueError("X and y are needed: the rows that the estimator was fitted on")
 
 
 class Fitted:
@@ -40,8 +64,7 @@ class Fitted:
     """
 
     def __init__(self, estimator, X, y, sample_weight=None, **fit_data):
-        if not hasattr(estimator, "fitted_objective"):
-            raise TypeError(f"estimator must be one of sk_hessian, got {type(estimator).__name__}")
+        require_estimator(estimator)
         self.estimator = estimator
         fit_data = {name: value for name, value in fit_data.items() if value is not None}
         for name in fit_data.keys() - signature(estimator.fitted_objective).parameters:
