@@ -13,6 +13,9 @@ _SLACK = 100
 #: the same as a share of the scale: a fit to a smaller tolerance is not asked for more
 _LEAST_SHARE = 1e-8
 
+#: columns of a dense matrix of curvature: 72 MB and some copies of it, its cube in time
+_MOST_FACTORED = 3000
+
 
 def require_estimator(estimator):
     """Refuse what is no estimator of sk_hessian.
@@ -129,16 +132,24 @@ class Fitted:
         Raises
         ------
         ValueError
-            Where the Hessian is singular to working precision along a direction that the columns do determine.
+            Where the Hessian is singular to working precision along a direction that the columns do determine, and
+            at once where it has more than 3000 columns.
         """
+        size = self.objective.factor_size
+        if size > _MOST_FACTORED:
+            raise ValueError(
+                f"this {self.name} needs a dense matrix of curvature of {size} columns; {_MOST_FACTORED} are the most "
+                "(its time grows with their cube). A dense X with fewer rows than columns needs only as many as it has "
+                "rows, times outputs, if every coefficient is penalised; else take fewer columns"
+            )
         factor = self.objective.curvature_factor(self.theta, curvature or self.objective.curvature)
         if factor.inner.is_floored:
-            edge = self.objective.remarks(self.theta)
-            raise ValueError(
-                f"the Hessian of this {self.name} is singular to working precision: some combination of parameters is "
-                "not determined by these rows; look at inspection.flat_directions, or add a penalty"
-                + "".join(f". {remark}" for remark in edge)
+            edge = " ".join(self.objective.remarks(self.theta))
+            cause = edge or (
+                "Some combination of parameters is not determined by these rows; look at inspection.flat_directions, "
+                "or add a penalty"
             )
+            raise ValueError(f"the Hessian of this {self.name} is singular to working precision. {cause}")
         return factor
 
     def root(self, curvature=None):

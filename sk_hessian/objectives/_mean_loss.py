@@ -190,6 +190,11 @@ class MeanLossObjective(Objective):
 
     # -- single rows ----------------------------------------------------------------------------------------------
 
+    @property
+    def factor_size(self):
+        """Columns of the matrix that `curvature_factor` factors."""
+        return self.n_parameters
+
     def curvature_factor(self, theta, kind):
         """A factor P of the whole Hessian, undamped: P P' is its inverse where the data determine theta.
 
