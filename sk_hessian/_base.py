@@ -3,17 +3,20 @@
 import contextlib
 import copy
 import warnings
-from functools import partial
+from functools import partial, wraps
+from typing import Any
 
 import numpy as np
 from scipy.special import log_expit, log_softmax
-from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.metrics import accuracy_score
 from sklearn.utils import check_array
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from sk_hessian import _validation
 from sk_hessian._callbacks import UNTOLD, CallbackSupportMixin, Task, with_callbacks
+from sk_hessian.objectives import SquaredLoss, is_distributed, map_distributed, parts_of
 from sk_hessian.solvers import check_solver, minimize
 
 #: columns of the history that ``verbose`` prints, with their widths and formats
@@ -62,9 +65,27 @@ def class_indices(raw):
     return (raw[:, 0] > 0).astype(int) if raw.shape[1] == 1 else raw.argmax(axis=1)
 
 
+def by_rows(predict):
+    """Let a prediction take a dask collection: it returns a lazy dask array with the same partitions then."""
+
+    @wraps(predict)
+    def predicted(self, X, *args, **row_data):
+        if not is_distributed(X):
+            return predict(self, X, *args, **row_data)
+        check_is_fitted(self)
+        if any(values is not None for values in (*args, *row_data.values())):
+            raise ValueError("offset must be None for a dask collection: predict its partitions by map_partitions")
+        return map_distributed(getattr(self._as_it_is(), predict.__name__), X)
+
+    return predicted
+
+
 class Classifier(ClassifierMixin):
     """The probabilities of all classifiers, from raw predictions: log odds (n, 1) or logits (n, n_classes)."""
 
+    classes_: Any
+
+    @by_rows
     def predict_proba(self, X):
         """Probability of each class, or of each label.
 
@@ -78,6 +99,7 @@ class Classifier(ClassifierMixin):
         """
         return np.exp(self.predict_log_proba(X))
 
+    @by_rows
     def predict_log_proba(self, X):
         """Logarithm of the probability of each class, or of each label.
 
@@ -90,6 +112,34 @@ class Classifier(ClassifierMixin):
         ndarray of shape (n_samples, n_classes)
         """
         return self._log_probabilities(self._raw_prediction(X))
+
+    def score(self, X, y=None, sample_weight=None):
+        """Share of the rows whose class is predicted.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        y : array-like of shape (n_samples,) or (n_samples, n_labels)
+        sample_weight : array-like of shape (n_samples,), optional
+
+        Returns
+        -------
+        float
+            A lazy dask array of shape () for dask collections.
+        """
+        return self._accuracy(X, y, sample_weight)
+
+    def _accuracy(self, X, y, sample_weight, **row_data):
+        parts = parts_of(X, y, sample_weight, **row_data)
+        if parts is None:
+            return accuracy_score(y, self.predict(X, **row_data), sample_weight=sample_weight)
+        check_is_fitted(self)
+        return _validation.score_parts(parts, self._as_it_is()._right, lambda sums, y, weight: sums[0] / sums[1])
+
+    def _right(self, X, y, weight):
+        """Weight of the rows whose class is predicted, and of all."""
+        total = weight.sum()
+        return np.array([total * accuracy_score(y, self.predict(X), sample_weight=weight), total])
 
     def _set_known_classes(self, classes, former):
         """All classes of a stream of rows, before the next ones; ``former`` are those of the former calls, or None."""
@@ -105,6 +155,44 @@ class Classifier(ClassifierMixin):
 
     def _log_probabilities(self, raw):
         return np.hstack([log_expit(-raw), log_expit(raw)]) if raw.shape[1] == 1 else log_softmax(raw, axis=1)
+
+
+class Regressor(RegressorMixin):
+    """The R^2 of regressors."""
+
+    def score(self, X, y=None, sample_weight=None):
+        """R^2, the share of the variance explained; of several targets the mean.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        y : array-like of shape (n_samples,) or (n_samples, n_targets)
+        sample_weight : array-like of shape (n_samples,), optional
+
+        Returns
+        -------
+        float
+            A lazy dask array of shape () for dask collections.
+        """
+        parts = parts_of(X, y, sample_weight)
+        if parts is None:
+            return super().score(X, y, sample_weight)
+        check_is_fitted(self)
+        return _validation.score_parts(parts, self._as_it_is()._squares, _mean_explained)
+
+    def _squares(self, X, y, weight):
+        """`deviance_sums` of the squared loss of each target, shape (n_targets, 3)."""
+        prediction = self.predict(X)
+        y, prediction = y.reshape(len(y), -1), prediction.reshape(len(prediction), -1)
+        if y.shape[1] != prediction.shape[1]:
+            raise ValueError(f"y has {y.shape[1]} columns, but there are {prediction.shape[1]} predictions of each row")
+        pairs = zip(y.T.astype(float), prediction.T, strict=True)
+        return np.stack([SquaredLoss().deviance_sums(one, raw[:, None], weight) for one, raw in pairs])
+
+
+def _mean_explained(sums, y, weight):
+    targets = y.reshape(len(y), -1).T
+    return np.mean([SquaredLoss().explained_of_sums(*pair, weight) for pair in zip(sums, targets, strict=True)])
 
 
 class SolvedEstimator(CallbackSupportMixin, BaseEstimator):
@@ -291,6 +379,10 @@ class SolvedEstimator(CallbackSupportMixin, BaseEstimator):
     def _tell(self, advice, stacklevel=3, category=ConvergenceWarning):
         if advice:
             warnings.warn(f"{type(self).__name__}: {advice}", category, stacklevel=stacklevel)
+
+    def _as_it_is(self):
+        """A copy for a lazy prediction, which a later fit does not change."""
+        return copy.copy(self)
 
     def _checked_rows(self, X):
         """X for a prediction, an array or a CSR matrix."""

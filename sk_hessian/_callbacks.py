@@ -7,7 +7,7 @@ try:
     from sklearn.callback import CallbackSupportMixin, with_callbacks
 except ImportError:
 
-    class CallbackSupportMixin:
+    class CallbackSupportMixin:  # type: ignore[no-redef]
         """Nothing: this scikit-learn knows no callbacks."""
 
     def with_callbacks(method):
@@ -85,7 +85,7 @@ class Task:
         """
         if self._context is None:
             return None, None
-        latest = None
+        latest = self
 
         def attributes_at(state):
             return partial(attributes, state.x, state.record["objective"])

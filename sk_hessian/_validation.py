@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 from functools import partial
 from numbers import Integral, Real
+from typing import Any
 
 import numpy as np
 from sklearn.utils import check_array, check_consistent_length, check_random_state, check_X_y
@@ -10,7 +11,18 @@ from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import validate_data
 
-from sk_hessian.objectives import BinaryCrossEntropy, HuberLoss, Loss, PartedRows, Scan, SoftmaxCrossEntropy
+from sk_hessian.objectives import (
+    BinaryCrossEntropy,
+    HuberLoss,
+    Loss,
+    PartedRows,
+    Scan,
+    SoftmaxCrossEntropy,
+    SquaredLoss,
+    Tally,
+    named,
+    parts_of,
+)
 
 #: span of integer labels up to which they are counted rather than sorted
 _COUNTED = 10_000
@@ -28,10 +40,11 @@ def check_number(estimator, name, low, *, strict=False, infinite=False):
     text = f"{name} must be a number {'>' if strict else '>='} {low}, got {value!r}"
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, Real):
         raise TypeError(text)
-    inside = value > low if strict else value >= low
-    if not inside or not (infinite or np.isfinite(value)):
+    number = float(value)
+    inside = number > low if strict else number >= low
+    if not inside or not (infinite or np.isfinite(number)):
         raise ValueError(text)
-    return float(value)
+    return number
 
 
 def check_count(estimator, name):
@@ -44,7 +57,7 @@ def check_count(estimator, name):
 
 def check_forgetting(forgetting):
     """The weight of former rows as a float in (0, 1]."""
-    if isinstance(forgetting, bool) or not isinstance(forgetting, Real) or not 0 < forgetting <= 1:
+    if isinstance(forgetting, bool) or not isinstance(forgetting, Real) or not 0 < float(forgetting) <= 1:
         raise ValueError(f"forgetting must be a number above 0 and at most 1, got {forgetting!r}")
     return float(forgetting)
 
@@ -265,12 +278,10 @@ def _part(index, part, noun, check):
     """One part as X, y and weights by ``check(X, y)``; an error says which part."""
     if not isinstance(part, (tuple, list)) or len(part) not in (2, 3):
         raise ValueError(f"{noun} {index} must be (X, y) or (X, y, sample_weight), got {type(part).__name__}")
-    X, y, *weight = part
-    try:
+    X, y, *given = part
+    with named(noun, index):
         X, y = check(X, y)
-        weight = np.ones(X.shape[0]) if not weight or weight[0] is None else _weight_of_part(weight[0], X)
-    except (ValueError, TypeError) as error:
-        raise type(error)(f"{noun} {index}: {error}") from error
+        weight = np.ones(X.shape[0]) if not given or given[0] is None else _weight_of_part(given[0], X)
     keep = weight > 0
     return (X, y, weight) if keep.all() else (X[keep], y[keep], weight[keep])
 
@@ -284,7 +295,13 @@ def _checked(X, y, **options):
     """X and y by scikit-learn's checks, of which a part may have no row."""
     if len(y) == 0:
         return _converted(X, y)
+    y = y if options.get("multi_output") else _single(y)
     return check_X_y(X, y, accept_sparse="csr", dtype=[np.float64, np.float32], **options)
+
+
+def _single(y):
+    """A table of one column, such as a partition of a data frame, as that column."""
+    return np.ravel(y) if np.ndim(y) == 2 and np.shape(y)[1] == 1 else y
 
 
 def _converted(X, y):
@@ -356,8 +373,8 @@ class PartEncoder:
     noun: str
     loss: Loss
     name: str
-    classes: np.ndarray | None = None
-    class_weight: np.ndarray | None = None
+    classes: Any = None
+    class_weight: Any = None
 
     def __call__(self, index, part):
         X, y, weight = _part(index, part, self.noun, _converted)
@@ -367,6 +384,7 @@ class PartEncoder:
         """Targets and weights of some rows."""
         if not len(y):
             return y, weight
+        y = y if isinstance(self.loss, SquaredLoss) else _single(y)
         if self.classes is None:
             y = y.astype(float, copy=False)
             check_range(self.loss, y, self.name)
@@ -388,11 +406,9 @@ def name_part(parts, encode):
 
     def check(index, part):
         _, y, weight = _part(index, part, noun, _converted)
-        try:
+        with named(noun, index):
             if len(y):
                 encode(y, weight)
-        except ValueError as error:
-            raise ValueError(f"{noun} {index}: {error}") from error
 
     parts.fold(check, None)
 
@@ -418,3 +434,57 @@ def parted_rows(parts, scan, encoder, targets):
     least = -np.inf if varies else scan.least_weight
     scan = replace(scan, targets=targets, head=heads, total=weight.sum(), least_weight=least)
     return PartedRows(parts, encoder, scan)
+
+
+def check_in_memory(estimator, X, y, sample_weight):
+    """Refuse rows that come in parts.
+
+    Raises
+    ------
+    TypeError
+    """
+    if parts_of(X, y, sample_weight) is not None:
+        raise TypeError(
+            f"{type(estimator).__name__} is fitted on rows in memory: X must be an array, a sparse matrix or a data "
+            "frame; fit a sample, such as X.partitions[0].compute() of dask, or give each part to partial_fit in turn"
+        )
+
+
+def score_parts(parts, sums, finish):
+    """A score from sums over the rows of parts.
+
+    Parameters
+    ----------
+    parts : Parts
+    sums : callable
+        From X as it comes, y and weights of some rows, none of them zero, to an array that may be added up.
+    finish : callable
+        From the sums, and a few targets and weights that stand for all, to the score.
+
+    Returns
+    -------
+    float or dask.array.Array of shape ()
+    """
+    noun = parts.noun
+
+    def tally(index, part):
+        X, y, weight = _part(index, part, noun, _of_score)
+        if not len(y):
+            return None
+        with named(noun, index):
+            return Tally.of(sums(X, y, weight), y, weight)
+
+    def score(total):
+        if total is None:
+            raise ValueError(f"X has no rows: every {noun} is empty, or has weights of zero only")
+        return float(finish(total.sums, *total.targets))
+
+    return parts.number(tally, Tally.merged, score)
+
+
+def _of_score(X, y):
+    """X as it comes, for a prediction, and y as an array."""
+    X = X if hasattr(X, "shape") else np.asarray(X)
+    y = check_array(y, ensure_2d=False, dtype=None, ensure_min_samples=0, input_name="y")
+    check_consistent_length(X, y)
+    return X, _single(y)

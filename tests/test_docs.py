@@ -32,6 +32,8 @@ def test_every_estimator_has_an_example(package):
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.name)
 def test_examples_run(path, tmp_path):
+    if path.name == "on_a_cluster.py":
+        pytest.importorskip("distributed", reason="needs a dask cluster")
     environment = os.environ | {"OMP_NUM_THREADS": "1", "MPLBACKEND": "Agg"}
     done = subprocess.run(
         [sys.executable, str(path)],
@@ -50,5 +52,7 @@ def test_examples_run(path, tmp_path):
 def test_sessions_in_the_pages(path):
     if path.name == "callbacks.md":
         pytest.importorskip("sklearn.callback", reason="callbacks need scikit-learn 1.9")
+    if path.name == "scaling.md":
+        pytest.importorskip("dask.dataframe", reason="its sessions need dask")
     result = doctest.testfile(str(path), module_relative=False, optionflags=doctest.NORMALIZE_WHITESPACE)
     assert result.failed == 0

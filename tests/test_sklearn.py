@@ -36,11 +36,18 @@ EQUIVALENCE = dict.fromkeys(
     "see test_weights_of_minibatches_are_repetitions_on_average",
 )
 
+#: before 1.7 the weight checks make two classes of three by the label of the first row, which their shuffle changes
+IS_OLD = tuple(int(part) for part in sklearn.__version__.split(".")[:2]) < (1, 7)
+TWO_CLASSES = dict.fromkeys(EQUIVALENCE, "fixed in scikit-learn 1.7: repeated and weighted rows get other labels")
+
 # One check skips itself: check_array_api_input needs the environment variable SCIPY_ARRAY_API, set before scipy is
 # imported, and array API input is not supported.
 
 
-@parametrize_with_checks(TIGHT)
+@parametrize_with_checks(
+    TIGHT,
+    expected_failed_checks=lambda estimator: TWO_CLASSES if IS_OLD and getattr(estimator, "jeffreys", False) else {},
+)
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 def test_scikit_learn_checks(estimator, check):
     """The checks' tiny, partly degenerate data rightly bring verdicts other than optimal."""
@@ -78,7 +85,7 @@ def test_weights_of_minibatches_are_repetitions_on_average(kind, rng):
 NOT_DECLARED = {
     "LinearRegression": {"copy_X", "n_jobs", "positive"},
     "Ridge": {"copy_X", "positive"},
-    "LogisticRegression": {"penalty", "l1_ratio", "dual", "intercept_scaling", "n_jobs"},
+    "LogisticRegression": {"penalty", "l1_ratio", "dual", "intercept_scaling", "multi_class", "n_jobs"},
     "PoissonRegressor": set(),
     "GammaRegressor": set(),
     "TweedieRegressor": set(),

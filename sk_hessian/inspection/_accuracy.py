@@ -1,9 +1,12 @@
 """How good approximations of the Hessian are at a fit."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from numbers import Integral
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from sk_hessian.inspection._displays._shared import COLOURS, axes
 from sk_hessian.inspection._fitted import Fitted
@@ -54,7 +57,7 @@ class Approximation:
     decrement_share: float
 
     @property
-    def condition_number(self):
+    def condition_number(self) -> float:
         """That of B^-1 H: what preconditioned gradient methods converge by."""
         return self.highest / self.lowest if self.lowest > 0 else np.inf
 
@@ -78,7 +81,7 @@ class HessianAccuracy:
     def __getitem__(self, kind):
         return self.approximations[kind]
 
-    def to_frame(self):
+    def to_frame(self) -> Any:
         """The numbers as a table, one row for each kind.
 
         Returns
@@ -99,7 +102,7 @@ class HessianAccuracy:
             lines.append(f"{kind:14}{numbers}")
         return "\n".join(lines)
 
-    def plot(self, ax=None):
+    def plot(self, ax: Any = None) -> Any:
         """Bars of the decrement shares, with the condition number of B^-1 H beside each.
 
         Parameters
@@ -125,8 +128,17 @@ class HessianAccuracy:
 
 
 def hessian_accuracy(
-    estimator, X, y, kinds=None, *, sample_weight=None, share=0.1, memory=10, random_state=0, **fit_data
-):
+    estimator: Any,
+    X: Any,
+    y: ArrayLike | None,
+    kinds: Sequence[str] | None = None,
+    *,
+    sample_weight: ArrayLike | None = None,
+    share: float = 0.1,
+    memory: int = 10,
+    random_state: int | np.random.Generator | None = 0,
+    **fit_data: ArrayLike | None,
+) -> HessianAccuracy:
     """Approximations of the Hessian against the exact one, at a fit.
 
     All matrices are in standardised units (columns centred, unit expected curvature, see `spectrum`), the L2 penalty

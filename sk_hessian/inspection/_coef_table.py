@@ -4,8 +4,10 @@ from dataclasses import dataclass, field
 from html import escape
 from numbers import Real
 from textwrap import fill
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from sk_hessian.inspection._covariance import KINDS, Curvature, profile
 from sk_hessian.inspection._fitted import Fitted
@@ -121,7 +123,7 @@ class CoefTable:
     aic: float | None
     bic: float | None
 
-    def to_frame(self):
+    def to_frame(self) -> Any:
         """The table, one row for each parameter; needs pandas.
 
         Returns
@@ -167,17 +169,17 @@ def _text(value):
 
 
 def coef_table(
-    estimator,
-    X,
-    y,
+    estimator: Any,
+    X: Any,
+    y: ArrayLike | None,
     *,
-    sample_weight=None,
-    offset=None,
-    cov="auto",
-    weights="frequency",
-    level=0.95,
-    cov_groups=None,
-):
+    sample_weight: ArrayLike | None = None,
+    offset: ArrayLike | None = None,
+    cov: str = "auto",
+    weights: str = "frequency",
+    level: float = 0.95,
+    cov_groups: ArrayLike | None = None,
+) -> CoefTable:
     """Standard errors, tests and intervals of the parameters of a fitted linear model.
 
     With H the mean Hessian of the loss, P the penalty's, W the total weight, phi the dispersion, and s_i the gradient
@@ -272,7 +274,7 @@ def _check_options(cov, weights, level):
     for name, value, known in (("cov", cov, ("auto", *KINDS)), ("weights", weights, ("frequency", "analytic"))):
         if not isinstance(value, str) or value not in known:
             raise ValueError(f"{name} must be one of {known}, got {value!r}")
-    if not isinstance(level, Real) or not 0 < level < 1:
+    if not isinstance(level, Real) or not 0 < float(level) < 1:
         raise ValueError(f"level must be a number between 0 and 1, such as 0.95, got {level!r}")
 
 

@@ -175,7 +175,7 @@ class Kind:
         As `wald`.
     """
 
-    curvature: str
+    curvature: str | None
     covariance: Callable
     refuse: Callable
     estimates_dispersion: bool

@@ -3,8 +3,10 @@
 import copy
 from dataclasses import dataclass, field
 from numbers import Real
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.optimize import minimize_scalar
 
 from sk_hessian.inspection._fitted import require_estimator
@@ -59,7 +61,16 @@ class TunedPenalty:
     path: dict = field(repr=False)
 
 
-def tune_alpha(estimator, X, y, *, sample_weight=None, offset=None, structure="auto", dispersion="evidence"):
+def tune_alpha(
+    estimator: Any,
+    X: Any,
+    y: ArrayLike | None,
+    *,
+    sample_weight: ArrayLike | None = None,
+    offset: ArrayLike | None = None,
+    structure: str = "auto",
+    dispersion: float | str | None = "evidence",
+) -> "TunedPenalty":
     """The strength of the penalty with the largest evidence, by refits from the best one so far.
 
     A walk in log(strength), its first steps those of MacKay's fixed point (strength times the determined penalised
@@ -132,20 +143,20 @@ class _Search:
             )
         require_estimator(estimator)
         parameters = estimator.get_params(deep=False)
-        self._name = next((name for name in ("alpha", "C") if name in parameters), None)
-        if self._name is None:
+        self._name = next((name for name in ("alpha", "C") if name in parameters), "")
+        if not self._name:
             raise ValueError(f"estimator must be one with a penalty alpha or C, got {estimator!r}")
         if parameters.get("jeffreys"):
             raise ValueError("tune_alpha is not for jeffreys=True: Jeffreys' prior has no strength that could be tuned")
         value = parameters[self._name]
-        if isinstance(value, bool) or not isinstance(value, Real) or not value >= 0:
+        if isinstance(value, bool) or not isinstance(value, Real) or not float(value) >= 0:
             raise ValueError(
                 f"{self._name} must be one number of at least 0, got {value!r}: one strength is tuned for all targets"
             )
         self._fresh = type(estimator)(**copy.deepcopy(parameters))
         self._data, self._options = data, options
         self._seen, self._records, self._failure = {}, [], ""
-        self.best = None
+        self.best: Any = None
 
     def start(self):
         """Log of the estimator's own strength, or zero where that is none."""

@@ -1,8 +1,10 @@
 """Combinations of parameters that the rows do not determine, or hardly."""
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.linalg import qr
 
 from sk_hessian.inspection._fitted import Fitted
@@ -14,6 +16,9 @@ _ROUNDING = 1e-12
 
 #: share of a term below which it is rounding
 _TINY = 1e-6
+
+#: digits after which two shares are equal but for rounding
+_TIE_DIGITS = 6
 
 #: parameters up to which all eigenvectors are affordable
 MAX_DENSE = 2000
@@ -43,7 +48,7 @@ class FlatDirection:
     vector: np.ndarray = field(repr=False)
 
     @property
-    def combination(self):
+    def combination(self) -> str:
         """The direction in words, such as ``"x2 - 2 x0 - 3 intercept"``."""
         return sentence(self.coefficients, self.coefficients.values(), _MOST_TERMS)
 
@@ -55,7 +60,15 @@ class FlatDirection:
         )
 
 
-def flat_directions(estimator, X, y, *, sample_weight=None, tolerance=1e-6, **fit_data):
+def flat_directions(
+    estimator: Any,
+    X: Any,
+    y: ArrayLike | None,
+    *,
+    sample_weight: ArrayLike | None = None,
+    tolerance: float = 1e-6,
+    **fit_data: ArrayLike | None,
+) -> list[FlatDirection]:
     """Combinations of parameters that the rows, and the penalty, do not determine, or hardly.
 
     From the (near-)null space of the Hessian at the fit, L2 penalty included, with centred columns and unit diagonal:
@@ -145,7 +158,8 @@ def _direction(u, T, share, names):
     theta, terms = T @ u, np.abs(T) @ np.abs(u)
     # what is left of large terms is rounding, and so is what is small in the unit of its own coordinate
     theta[np.abs(theta) <= _TINY * np.maximum(terms, np.abs(np.diag(T)) * np.abs(u).max())] = 0.0
-    weight = np.abs(u) * (theta != 0)
+    # rounded, so that of equals the first leads on every machine
+    weight = np.round(np.abs(u) / np.abs(u).max(), _TIE_DIGITS) * (theta != 0)
     leader = np.argmax(weight)
     theta = theta / theta[leader]
     order = [leader, *(i for i in np.argsort(-weight, kind="stable") if i != leader and theta[i] != 0)]

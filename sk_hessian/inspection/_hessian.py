@@ -1,8 +1,10 @@
 """The Hessian of a fitted estimator, as products and as a matrix, in the user's units and in comparable ones."""
 
 from functools import cached_property
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.sparse.linalg import LinearOperator
 
 from sk_hessian.inspection._fitted import Fitted, require_estimator, require_rows
@@ -56,7 +58,7 @@ class HessianOperator(LinearOperator):
     def _adjoint(self):
         return self
 
-    def toarray(self):
+    def toarray(self) -> np.ndarray:
         """The same as a matrix, summed over the rows at once.
 
         Returns
@@ -66,7 +68,15 @@ class HessianOperator(LinearOperator):
         return self._objective.hessian_matrix(self._theta, KINDS[self.kind])
 
 
-def hessian(estimator, X, y, *, sample_weight=None, kind="observed", **fit_data):
+def hessian(
+    estimator: Any,
+    X: Any,
+    y: ArrayLike | None,
+    *,
+    sample_weight: ArrayLike | None = None,
+    kind: str = "observed",
+    **fit_data: ArrayLike | None,
+) -> HessianOperator:
     """The Hessian of a fitted estimator's objective, as an operator with names.
 
     The objective is F = sum_i w_i loss_i / sum_i w_i + 1/2 sum_jk penalty_jk coef_jk^2, so that the Hessian is that of

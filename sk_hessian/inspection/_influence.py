@@ -1,8 +1,10 @@
 """What single rows did to a fit: leverage, Cook's distance, and the change of everything when a row is left out."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.linalg import eigh
 
 from sk_hessian.inspection._fitted import Fitted
@@ -81,7 +83,7 @@ class Influence:
         with np.errstate(invalid="ignore", divide="ignore"):
             return np.where(determined, -self.parameter_change[rows] / unit, 0.0)
 
-    def to_frame(self):
+    def to_frame(self) -> Any:
         """One line for each row: leverage, residual, Cook's distance and ``dfbetas`` by parameter.
 
         Returns
@@ -96,7 +98,7 @@ class Influence:
         columns |= {f"dfbetas {name}": values for name, values in zip(self.names, self.dfbetas.T, strict=True)}
         return pd.DataFrame(columns)
 
-    def most_influential(self, n_rows=_MOST_SHOWN):
+    def most_influential(self, n_rows: int = _MOST_SHOWN) -> np.ndarray:
         """The rows of largest Cook's distance, the largest first.
 
         Parameters
@@ -134,18 +136,18 @@ class Influence:
 
 
 def influence(
-    estimator,
-    X,
-    y,
+    estimator: Any,
+    X: Any,
+    y: ArrayLike | None,
     *,
-    sample_weight=None,
-    offset=None,
-    weights="frequency",
-    curvature=None,
-    X_test=None,
-    y_test=None,
-    offset_test=None,
-):
+    sample_weight: ArrayLike | None = None,
+    weights: str = "frequency",
+    curvature: str | None = None,
+    X_test: Any = None,
+    y_test: ArrayLike | None = None,
+    offset_test: ArrayLike | None = None,
+    **fit_data: ArrayLike | None,
+) -> Influence:
     """What each row did to a fit, from one factor of the Hessian and one pass over the rows.
 
     Leaving out a row removes all of its weight; the total penalty is held fixed. ``class_weight`` counts for the
@@ -156,7 +158,7 @@ def influence(
     ----------
     estimator : fitted estimator of sk_hessian
         With the verdict "optimal".
-    X, y, sample_weight, offset
+    X, y, sample_weight
         The rows that it was fitted on.
     weights : {"frequency", "analytic"}, default="frequency"
         What the weights mean, as of `coef_table`: "frequency", a row of weight 2 stands for two rows, and the
@@ -167,6 +169,8 @@ def influence(
         not convex; the two differ for links that are not canonical, such as the logarithm of `GammaRegressor`.
     X_test, y_test, offset_test : optional
         Rows for ``test_loss_change``.
+    **fit_data
+        What else the fit was given for each row: ``offset``, of shape (n_samples,) or (n_samples, n_outputs).
 
     Returns
     -------
@@ -202,7 +206,7 @@ def influence(
         raise ValueError("X_test and y_test must be given both, or none of them")
     if X_test is None and offset_test is not None:
         raise ValueError("offset_test needs X_test and y_test")
-    fitted = Fitted(estimator, X, y, sample_weight, offset=offset)
+    fitted = Fitted(estimator, X, y, sample_weight, **fit_data)
     rows_in_memory(fitted.objective)
     fitted.require_sum_over_rows("influence")
     loss = fitted.loss
@@ -239,9 +243,9 @@ class _Rows:
         self.objective, self.loss, self.theta = fitted.objective, fitted.loss, fitted.theta
         self.factor = fitted.factor(kind)
         self.root = fitted.conventional(self.factor)
-        self.test = None if test is None else self._test_derivatives(test)
+        self.test: Any = None if test is None else self._test_derivatives(test)
         is_likelihood = self.loss.has_likelihood and not fitted.is_reweighted
-        self.spread = None if is_likelihood else self._gradient_spread()
+        self.spread: Any = None if is_likelihood else self._gradient_spread()
 
     def influence(self, kept):
         """The `Influence` of all rows, of which the objective has the ``kept`` ones."""

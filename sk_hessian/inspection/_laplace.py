@@ -3,8 +3,10 @@
 import copy
 from functools import cached_property, partial
 from numbers import Integral, Real
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.optimize import minimize_scalar
 from scipy.special import expit, logsumexp
 
@@ -31,8 +33,16 @@ _GIVE_DISPERSION = "laplace: give dispersion= a number, for it cannot be estimat
 
 
 def laplace(
-    estimator, X, y, *, sample_weight=None, offset=None, structure="auto", dispersion=None, hidden_biases="flat"
-):
+    estimator: Any,
+    X: Any,
+    y: ArrayLike | None,
+    *,
+    sample_weight: ArrayLike | None = None,
+    offset: ArrayLike | None = None,
+    structure: str = "auto",
+    dispersion: float | str | None = None,
+    hidden_biases: str = "flat",
+) -> "LaplacePosterior":
     """The Laplace approximation of the posterior of a fitted estimator with an L2 penalty.
 
     The objective times W / dispersion (W the total weight) is a negative log posterior: the penalty is a normal prior
@@ -167,7 +177,7 @@ class LaplacePosterior:
         )
 
     @cached_property
-    def log_evidence(self):
+    def log_evidence(self) -> float:
         """Logarithm of the marginal likelihood of y, by Laplace's method; exact for squared errors.
 
         Parameters without a penalty (intercepts, biases) are integrated under Lebesgue measure, as restricted maximum
@@ -187,7 +197,7 @@ class LaplacePosterior:
         """
         return self._model.log_evidence(np.atleast_1d(self.dispersion))
 
-    def predict(self, X, of="link", offset=None):
+    def predict(self, X: Any, of: str = "link", offset: ArrayLike | None = None) -> tuple[np.ndarray, np.ndarray]:
         """Predictive mean and standard deviation.
 
         Parameters
@@ -222,7 +232,7 @@ class LaplacePosterior:
         std = np.sqrt(variance)
         return (mean[:, 0], std[:, 0]) if mean.shape[1] == 1 else (mean, std)
 
-    def predict_proba(self, X, offset=None):
+    def predict_proba(self, X: Any, offset: ArrayLike | None = None) -> np.ndarray:
         """Probabilities, averaged over the posterior by the probit approximation.
 
         For two classes expit(m / sqrt(1 + pi s^2 / 8)) with m and s the mean and deviation of the log odds (MacKay
@@ -261,7 +271,7 @@ class LaplacePosterior:
         ones = expit(mean * _probit_shrinkage(np.einsum("nkk->nk", covariance)))
         return np.hstack([1 - ones, ones]) if len(self._estimator.classes_) == 2 and ones.shape[1] == 1 else ones
 
-    def samples(self, n, random_state=None):
+    def samples(self, n: int, random_state: int | np.random.Generator | None = None) -> np.ndarray:
         """Draws of the parameters.
 
         Parameters
@@ -286,7 +296,7 @@ class LaplacePosterior:
         changes = self._coloured(draws)
         return self.mean + np.stack([at.expanded(change) for change in changes.T])
 
-    def covariance(self):
+    def covariance(self) -> np.ndarray:
         """The posterior covariance of the parameters.
 
         Returns

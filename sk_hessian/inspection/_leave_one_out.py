@@ -1,10 +1,13 @@
 """Predictions of each row by the fit without it, from one factor of the Hessian."""
 
 import copy
+from collections.abc import Callable
 from dataclasses import dataclass
 from numbers import Real
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.linalg import eigh
 
 from sk_hessian.inspection._fitted import Fitted
@@ -86,12 +89,12 @@ class LeaveOneOutPath:
     score: np.ndarray
 
     @property
-    def best_index(self):
+    def best_index(self) -> int:
         """Index of the least loss."""
         return int(np.argmin(self.loss))
 
     @property
-    def best(self):
+    def best(self) -> float:
         """The value of least loss."""
         return float(self.alphas[self.best_index])
 
@@ -105,7 +108,16 @@ class LeaveOneOutPath:
     __repr__ = __str__
 
 
-def leave_one_out(estimator, X, y, *, sample_weight=None, offset=None, scoring=None, refit_above=None):
+def leave_one_out(
+    estimator: Any,
+    X: Any,
+    y: ArrayLike | None,
+    *,
+    sample_weight: ArrayLike | None = None,
+    offset: ArrayLike | None = None,
+    scoring: Callable | None = None,
+    refit_above: float | None = None,
+) -> LeaveOneOut:
     """Approximate leave-one-out predictions, from one factor of the Hessian and one pass over the rows.
 
     Each row's raw prediction moves by one Newton step in the row's own curvature. For a squared loss that is exact
@@ -119,8 +131,8 @@ def leave_one_out(estimator, X, y, *, sample_weight=None, offset=None, scoring=N
     estimator : fitted estimator of sk_hessian
         With the verdict "optimal".
     X, y, sample_weight, offset
-        The rows that it was fitted on. Leaving out a row removes all of its weight; rows of weight zero have their prediction by
-        the fit itself.
+        The rows that it was fitted on. Leaving out a row removes all of its weight; rows of weight zero have their
+        prediction by the fit itself.
     scoring : callable, optional
         ``scoring(y, predictions)``, with the predictions of `LeaveOneOut`.
     refit_above : float, optional
@@ -181,7 +193,15 @@ def leave_one_out(estimator, X, y, *, sample_weight=None, offset=None, scoring=N
     )
 
 
-def leave_one_out_path(estimator, X, y, alphas, *, sample_weight=None, offset=None):
+def leave_one_out_path(
+    estimator: Any,
+    X: Any,
+    y: ArrayLike | None,
+    alphas: ArrayLike,
+    *,
+    sample_weight: ArrayLike | None = None,
+    offset: ArrayLike | None = None,
+) -> LeaveOneOutPath:
     """Leave-one-out loss and score for several strengths of the penalty.
 
     For a squared loss of one target from one eigendecomposition for all of them; else the model is fitted anew for each
@@ -221,11 +241,11 @@ def leave_one_out_path(estimator, X, y, alphas, *, sample_weight=None, offset=No
     parameter = "C" if hasattr(estimator, "C") else "alpha"
     if not hasattr(estimator, parameter):
         raise ValueError(f"{type(estimator).__name__} has no penalty whose strength could vary: use Ridge")
-    alphas = _checked_strengths(alphas, parameter)
+    strengths = _checked_strengths(alphas, parameter)
     Fitted(estimator, X, y, sample_weight, offset=offset).require_sum_over_rows("leave_one_out_path")
     path = _Path(estimator, parameter, X, y, sample_weight, {"offset": offset})
-    losses, scores = path.in_one_go(alphas) if path.is_exact(alphas) else path.one_by_one(alphas)
-    return LeaveOneOutPath(parameter, alphas, losses, scores)
+    losses, scores = path.in_one_go(strengths) if path.is_exact(strengths) else path.one_by_one(strengths)
+    return LeaveOneOutPath(parameter, strengths, losses, scores)
 
 
 def _checked_strengths(alphas, parameter):

@@ -2,8 +2,10 @@
 
 from dataclasses import dataclass
 from numbers import Real
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.linalg import null_space
 from scipy.optimize import brentq
 from scipy.stats import chi2
@@ -94,7 +96,15 @@ class ProfileIntervals:
         return pd.DataFrame({name: getattr(self, name) for name in _COLUMNS}, index=self.names)
 
 
-def profile_intervals(estimator, X, y, *, sample_weight=None, offset=None, level=0.95):
+def profile_intervals(
+    estimator: Any,
+    X: Any,
+    y: ArrayLike | None,
+    *,
+    sample_weight: ArrayLike | None = None,
+    offset: ArrayLike | None = None,
+    level: float = 0.95,
+) -> ProfileIntervals:
     """Intervals and tests by the profile of the likelihood, of Jeffreys' prior times it where that was fitted.
 
     For each parameter the others are fitted again with it held at a value: the interval is the values at which twice
@@ -122,7 +132,7 @@ def profile_intervals(estimator, X, y, *, sample_weight=None, offset=None, level
         For something that is no estimator of sk_hessian.
     ValueError
         For a penalty, a model without likelihood or with a dispersion, columns that are combinations of others, other
-        rows than those of the fit, or bad input.
+        rows than those of the fit, a fit that turns out to be a local maximum only, or bad input.
 
     References
     ----------
@@ -143,7 +153,7 @@ def profile_intervals(estimator, X, y, *, sample_weight=None, offset=None, level
     x0            3.0171       1.743  0.441462   8.00581        5.539  0.0186
     intercept  -0.452047      0.7252  -1.91305  0.870247        0.448   0.503
     """
-    if isinstance(level, bool) or not isinstance(level, Real) or not 0 < level < 1:
+    if isinstance(level, bool) or not isinstance(level, Real) or not 0 < float(level) < 1:
         raise ValueError(f"level must be a number between 0 and 1, got {level!r}")
     fitted = Fitted(estimator, X, y, sample_weight, offset=offset)
     _check_likelihood(fitted)
@@ -283,8 +293,9 @@ class _Profile:
         lost = self._known[t][1] - self._known[0.0][1]
         if 2 * self._objective.total_weight * lost < -_JUMP:
             raise ValueError(
-                f"profile_intervals: with {self._name} held at another value the likelihood is larger than at the fit, "
-                "which is a local maximum only"
+                f"profile_intervals: with {self._name} held at another value the likelihood (times the prior) is "
+                "larger than at the fit, which is a local maximum only: of few, separated rows there may "
+                "be several. Drop or merge what separates"
             )
         return np.copysign(np.sqrt(2 * self._objective.total_weight * max(lost, 0.0)), t)
 

@@ -2,8 +2,10 @@
 
 from dataclasses import dataclass, field
 from numbers import Integral
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy import sparse
 from scipy.linalg import eigh_tridiagonal
 from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, aslinearoperator, eigsh
@@ -78,22 +80,22 @@ class Spectrum:
     parameter_names: list | None = field(default=None, repr=False)
 
     @property
-    def rounding(self):
+    def rounding(self) -> float:
         """Eigenvalues up to this size are zero to working precision: size eps times the largest."""
         return self.size * np.finfo(float).eps * np.abs(self.values).max(initial=0.0)
 
     @property
-    def n_flat(self):
+    def n_flat(self) -> int:
         """How many of ``values`` are zero to working precision."""
         return int((np.abs(self.values) <= self.rounding).sum())
 
     @property
-    def n_negative(self):
+    def n_negative(self) -> int:
         """How many of ``values`` are negative."""
         return int((self.values < -self.rounding).sum())
 
     @property
-    def condition_number(self):
+    def condition_number(self) -> float:
         """Largest over smallest absolute eigenvalue of those that are not zero to working precision.
 
         nan where that one is not among ``values``: no lowest ones are known, or they are zeros, or negative.
@@ -102,7 +104,7 @@ class Spectrum:
         is_known = self.is_exact or (self.n_lowest and not self.n_negative and not self.n_flat)
         return float(size.max() / size.min()) if is_known and size.size else np.nan
 
-    def direction(self, index):
+    def direction(self, index: int) -> str:
         """An eigenvector in words: its largest entries, the first positive, such as ``"0.71 age - 0.71 income"``.
 
         Parameters
@@ -157,18 +159,18 @@ class _Counted(LinearOperator):
 
 
 def spectrum(
-    estimator,
-    X=None,
-    y=None,
+    estimator: Any,
+    X: Any = None,
+    y: ArrayLike | None = None,
     *,
-    sample_weight=None,
-    kind="observed",
-    units="raw",
-    k=None,
-    eigenvectors=False,
-    random_state=0,
-    **fit_data,
-):
+    sample_weight: ArrayLike | None = None,
+    kind: str = "observed",
+    units: str = "raw",
+    k: int | None = None,
+    eigenvectors: bool = False,
+    random_state: int | np.random.Generator | None = 0,
+    **fit_data: ArrayLike | None,
+) -> Spectrum:
     """The spectrum of a fitted estimator's Hessian, or of any symmetric matrix or operator.
 
     Up to 1000 parameters all eigenvalues come from the matrix. Beyond, or with ``k``, nothing of that size squared is
@@ -261,8 +263,8 @@ def _of_estimator(fitted, kind, units):
     if units == "raw":
         H = HessianOperator(objective, theta, kind)
         return _Source(_Counted(H), H.toarray, H.parameter_names)
-    H = Standardised(objective, theta)
-    return _Source(_Counted(H.operator(KINDS[kind])), lambda: H.matrix(KINDS[kind]), fitted.parameter_names)
+    unit = Standardised(objective, theta)
+    return _Source(_Counted(unit.operator(KINDS[kind])), lambda: unit.matrix(KINDS[kind]), fitted.parameter_names)
 
 
 def _of_matrix(H, units):
@@ -453,7 +455,8 @@ def _tridiagonal(operator, start, n_steps):
     """Diagonal and off-diagonal of Lanczos' matrix, its basis orthogonalised in full twice (Golub & Van Loan, 10.3)."""
     basis = np.empty((n_steps, start.size))
     basis[0] = start / np.linalg.norm(start)
-    alphas, betas = [], []
+    alphas: list[np.floating] = []
+    betas: list[np.floating] = []
     for j in range(n_steps):
         bent = operator.matvec(basis[j])
         alphas.append(basis[j] @ bent)

@@ -1,6 +1,7 @@
 """An objective near a point in comparable coordinates, in which eigenvalues and their signs mean something."""
 
 import copy
+from typing import Any
 
 import numpy as np
 from scipy.sparse.linalg import LinearOperator
@@ -42,7 +43,9 @@ class Standardised:
 
     def __init__(self, objective, theta):
         self.objective, self.theta = objective, theta
-        self._unit, self._constants, self._shifts = np.ones(theta.size), None, None
+        self._unit: np.ndarray = np.ones(theta.size)
+        self._constants: Any = None
+        self._shifts: Any = None
         self._factor = None
         if isinstance(objective, GLMObjective | MLPObjective):
             self._standardise()

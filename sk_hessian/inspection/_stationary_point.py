@@ -1,8 +1,10 @@
 """What kind of stationary point a fit, or any point of an objective, is."""
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigsh
 
 from sk_hessian.inspection._flat_directions import finite, near_null
@@ -78,8 +80,16 @@ class StationaryPoint:
 
 
 def stationary_point(
-    estimator, X=None, y=None, *, theta=None, sample_weight=None, tol=1e-3, tolerance=None, **fit_data
-):
+    estimator: Any,
+    X: Any = None,
+    y: ArrayLike | None = None,
+    *,
+    theta: ArrayLike | None = None,
+    sample_weight: ArrayLike | None = None,
+    tol: float = 1e-3,
+    tolerance: float | None = None,
+    **fit_data: ArrayLike | None,
+) -> StationaryPoint:
     """Tell a minimum from a saddle, a maximum and a degenerate point.
 
     The eigenvalues are those of the exact Hessian (L2 penalty included) in standardised units: columns centred, unit

@@ -2,8 +2,10 @@
 
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.sparse.linalg import cg
 
 from sk_hessian.inspection._flat_directions import finite
@@ -61,7 +63,7 @@ class TaylorModel:
         """
         return self.value - self.predicted_decrease(theta)
 
-    def predicted_decrease(self, theta):
+    def predicted_decrease(self, theta: ArrayLike) -> float:
         """The model's value at theta0 less that at ``theta``.
 
         Parameters
@@ -74,7 +76,7 @@ class TaylorModel:
         """
         return -sum(self._terms(self._step_to(theta)))
 
-    def actual_decrease(self, theta):
+    def actual_decrease(self, theta: ArrayLike) -> float:
         """The objective's value at theta0 less that at ``theta``; -inf outside its domain.
 
         Parameters
@@ -87,7 +89,7 @@ class TaylorModel:
         """
         return self.value - self._evaluate(self.theta0 + self._step_to(theta))
 
-    def ratio(self, theta):
+    def ratio(self, theta: ArrayLike) -> float:
         """Actual over predicted decrease: one where the model is right, and what trust regions go by.
 
         Parameters
@@ -103,7 +105,7 @@ class TaylorModel:
         return self.actual_decrease(theta) / predicted if predicted else np.nan
 
     @cached_property
-    def minimiser(self):
+    def minimiser(self) -> np.ndarray | None:
         """Where the model is least: theta0 - H^-1 g, the Newton point, shape (n_parameters,).
 
         None where the model has no minimum: H has a negative eigenvalue (in standardised units, beyond what counts
@@ -118,7 +120,7 @@ class TaylorModel:
             step = _by_products(units, kind, slope)
         return None if step is None else self.theta0 - units.to_theta(step)
 
-    def radius(self, tolerance=0.1, direction=None):
+    def radius(self, tolerance: float = 0.1, direction: ArrayLike | None = None) -> float:
         """How far along a direction the model can be trusted.
 
         The largest t, as far as doublings and bisection find it, up to which
@@ -175,7 +177,16 @@ class TaylorModel:
             return self.objective.value_and_gradient(theta)[0]
 
 
-def taylor_model(estimator, X=None, y=None, *, theta=None, sample_weight=None, kind="observed", **fit_data):
+def taylor_model(
+    estimator: Any,
+    X: Any = None,
+    y: ArrayLike | None = None,
+    *,
+    theta: ArrayLike | None = None,
+    sample_weight: ArrayLike | None = None,
+    kind: str = "observed",
+    **fit_data: ArrayLike | None,
+) -> TaylorModel:
     """The second-order Taylor model of an objective at a point, the model that Newton's method minimises.
 
     Parameters

@@ -4,6 +4,7 @@ import numpy as np
 from sklearn.base import RegressorMixin
 
 from sk_hessian import _validation
+from sk_hessian._base import by_rows
 from sk_hessian.linear_model._linear_model import OffsetModel
 from sk_hessian.objectives import TweedieLoss
 
@@ -27,11 +28,10 @@ class _TweedieModel(RegressorMixin, OffsetModel):
         _validation.check_range(self._loss(), y, type(self).__name__)
         return y, weight, self._training_loss(y, weight)
 
-    _penalty_grows = True
-
     def _strength(self, total_weight):
         return self.alpha
 
+    @by_rows
     def predict(self, X, offset=None):
         """Predict the mean of the target.
 
@@ -53,7 +53,7 @@ class _TweedieModel(RegressorMixin, OffsetModel):
         raw = self._raw_prediction(X, offset)
         return self._loss().inverse_link(raw[:, None])[:, 0]
 
-    def score(self, X, y, sample_weight=None, offset=None):
+    def score(self, X, y=None, sample_weight=None, offset=None):
         """`d2_score`.
 
         Parameters

@@ -1,14 +1,15 @@
 """Robust regression."""
 
 import numpy as np
-from sklearn.base import RegressorMixin
 from sklearn.utils import check_array
 
 from sk_hessian import _validation
+from sk_hessian._base import Regressor, by_rows
 from sk_hessian.linear_model._linear_model import LinearModel
+from sk_hessian.objectives import parts_of
 
 
-class HuberRegressor(RegressorMixin, LinearModel):
+class HuberRegressor(Regressor, LinearModel):
     """Linear regression that is robust to outliers, with the scale estimated along.
 
     Minimises sum_i w_i (sigma + sigma h((y_i - x_i'coef - intercept) / sigma)) + alpha |coef|^2 over coef, intercept
@@ -43,7 +44,7 @@ class HuberRegressor(RegressorMixin, LinearModel):
     scale_ : float
         sigma.
     outliers_ : ndarray of shape (n_samples,) of bool
-        Which rows have a residual beyond ``epsilon * scale_``; not there where the rows came in blocks.
+        Which rows have a residual beyond ``epsilon * scale_``; not there where the rows came in parts.
     n_iter_ : int
     solver_, convergence_, history_
         As in `LinearRegression`.
@@ -105,13 +106,24 @@ class HuberRegressor(RegressorMixin, LinearModel):
         return [np.log(self.scale_)]
 
     def _fit(self, X, y, sample_weight, task):
-        vars(self).pop("outliers_", None)
+        self.__dict__.pop("outliers_", None)
         super()._fit(X, y, sample_weight, task)
-        if y is None:
+        if parts_of(X, y, sample_weight) is not None:
             return
         residual = np.abs(check_array(y, ensure_2d=False, dtype=float).ravel() - self._raw_prediction(X))
         self.outliers_ = residual > self.epsilon * self.scale_
 
+    def _check_first(self, rows):
+        if np.ptp(rows.rows.targets[0]) == 0:
+            raise ValueError(
+                "y is constant in the first call of partial_fit, which says nothing of the scale: begin with more rows"
+            )
+
+    def _go_on(self, X, y, sample_weight, forgetting):
+        super()._go_on(X, y, sample_weight, forgetting)
+        vars(self).pop("outliers_", None)
+
+    @by_rows
     def predict(self, X):
         """Predict the target.
 

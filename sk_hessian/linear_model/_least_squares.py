@@ -1,14 +1,15 @@
 """Least squares, plain and with an L2 penalty."""
 
 import numpy as np
-from sklearn.base import MultiOutputMixin, RegressorMixin
+from sklearn.base import MultiOutputMixin
 
 from sk_hessian import _validation
+from sk_hessian._base import Regressor, by_rows
 from sk_hessian.linear_model._linear_model import LinearModel
 from sk_hessian.objectives import SquaredLoss
 
 
-class _LeastSquares(MultiOutputMixin, RegressorMixin, LinearModel):
+class _LeastSquares(MultiOutputMixin, Regressor, LinearModel):
     """What least squares with and without a penalty share."""
 
     def _target_options(self):
@@ -24,6 +25,7 @@ class _LeastSquares(MultiOutputMixin, RegressorMixin, LinearModel):
         self.coef_ = np.ascontiguousarray(coef[:, 0] if single else coef.T)
         self.intercept_ = float(intercept[0]) if single or not self.fit_intercept else intercept.copy()
 
+    @by_rows
     def predict(self, X):
         """Predict the target.
 
@@ -113,6 +115,10 @@ class LinearRegression(_LeastSquares):
     def _unpack(self, objective, coef, intercept, constants):
         super()._unpack(objective, coef, intercept, constants)
         self.rank_ = objective.rank
+
+    def _go_on(self, X, y, sample_weight, forgetting):
+        super()._go_on(X, y, sample_weight, forgetting)
+        del self.rank_
 
 
 class Ridge(_LeastSquares):

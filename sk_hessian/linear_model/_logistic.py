@@ -4,12 +4,11 @@ from dataclasses import replace
 
 import numpy as np
 from scipy import sparse
-from sklearn.metrics import accuracy_score
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 from sk_hessian import _validation
-from sk_hessian._base import Classifier, class_indices, restored_on_failure
+from sk_hessian._base import Classifier, by_rows, class_indices, restored_on_failure
 from sk_hessian.linear_model._linear_model import OffsetModel
 from sk_hessian.objectives import JeffreysObjective
 from sk_hessian.solvers import LBFGS, Newton, check_solver
@@ -166,7 +165,7 @@ class LogisticRegression(Classifier, OffsetModel):
             self.convergence_ = replace(verdict, message=f"{verdict.message} {advice}")
 
     @available_if(_is_sum_over_rows)
-    def partial_fit(self, X, y, classes=None, sample_weight=None, offset=None, *, forgetting=1.0):
+    def partial_fit(self, X, y=None, classes=None, sample_weight=None, offset=None, *, forgetting=1.0):
         """Go on with more rows; see `LinearRegression.partial_fit`.
 
         Parameters
@@ -174,7 +173,7 @@ class LogisticRegression(Classifier, OffsetModel):
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
         y : array-like of shape (n_samples,)
         classes : array-like of shape (n_classes,), optional
-            All classes; needed in the first call, for y may not have them all.
+            All classes; needed in the first call unless a fit has told, for y may not have them all.
         sample_weight : array-like of shape (n_samples,), optional
         offset : array-like of shape (n_samples,) or (n_samples, n_classes), optional
         forgetting : float, default=1.0
@@ -187,6 +186,8 @@ class LogisticRegression(Classifier, OffsetModel):
         with restored_on_failure(self):
             if isinstance(self.class_weight, str):
                 raise ValueError('class_weight="balanced" needs all rows: give partial_fit a dict of weights, or None')
+            if self._memory is None and classes is None:
+                classes = getattr(self, "classes_", None)
             self._set_known_classes(classes, None if self._memory is None else self.classes_)
             self._go_on(X, y, sample_weight, forgetting, offset)
             del self._known_classes
@@ -197,6 +198,7 @@ class LogisticRegression(Classifier, OffsetModel):
         super()._go_on(X, y, sample_weight, forgetting, offset)
         self.n_iter_ = np.array([self.n_iter_])
 
+    @by_rows
     def decision_function(self, X, offset=None):
         """Linear predictor: the log odds, or the logits of the classes.
 
@@ -218,6 +220,7 @@ class LogisticRegression(Classifier, OffsetModel):
         raw = self._raw_prediction(X, offset)
         return raw[:, 0] if raw.shape[1] == 1 else raw
 
+    @by_rows
     def predict_proba(self, X, offset=None):
         """Probability of each class.
 
@@ -233,6 +236,7 @@ class LogisticRegression(Classifier, OffsetModel):
         """
         return np.exp(self.predict_log_proba(X, offset))
 
+    @by_rows
     def predict_log_proba(self, X, offset=None):
         """Logarithm of the probability of each class.
 
@@ -248,6 +252,7 @@ class LogisticRegression(Classifier, OffsetModel):
         """
         return self._log_probabilities(self._raw_prediction(X, offset))
 
+    @by_rows
     def predict(self, X, offset=None):
         """The most probable class.
 
@@ -264,7 +269,7 @@ class LogisticRegression(Classifier, OffsetModel):
         indices = class_indices(self._raw_prediction(X, offset))
         return self.classes_[indices]
 
-    def score(self, X, y, sample_weight=None, offset=None):
+    def score(self, X, y=None, sample_weight=None, offset=None):
         """Share of the rows whose class is predicted.
 
         Parameters
@@ -278,8 +283,9 @@ class LogisticRegression(Classifier, OffsetModel):
         Returns
         -------
         float
+            A lazy dask array of shape () for dask collections.
         """
-        return accuracy_score(y, self.predict(X, offset), sample_weight=sample_weight)
+        return self._accuracy(X, y, sample_weight, offset=offset)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

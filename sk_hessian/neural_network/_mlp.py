@@ -6,28 +6,31 @@ from numbers import Integral, Real
 import numpy as np
 from scipy import sparse
 from scipy.special import log_expit
-from sklearn.base import RegressorMixin
 from sklearn.metrics import accuracy_score, r2_score
 from sklearn.utils import column_or_1d
-from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 
 from sk_hessian import _validation
-from sk_hessian._base import Classifier, SolvedEstimator, class_indices, restored_on_failure
+from sk_hessian._base import Classifier, Regressor, SolvedEstimator, by_rows, class_indices, restored_on_failure
 from sk_hessian.neural_network._stopping import HeldOut, split
 from sk_hessian.objectives import (
     ACTIVATIONS,
     BinaryCrossEntropy,
     MLPObjective,
+    NetworkStreamObjective,
     SoftmaxCrossEntropy,
     SquaredLoss,
     TweedieLoss,
+    first_memory,
     network_predictions,
 )
-from sk_hessian.solvers import SGD, SOLVERS, Clip, Momentum, minimize
+from sk_hessian.solvers import LBFGS, SOLVERS, Newton, check_solver, minimize
 
 #: rows of a minibatch of `partial_fit`, as in scikit-learn
 _BATCH = 200
+
+#: parameters up to which second-order solvers go on with a stream of rows
+_MOST_REMEMBERED = 2000
 
 #: where Huber's loss turns from quadratic to linear, in scales; as in `HuberRegressor`
 _EPSILON = 1.35
@@ -36,18 +39,11 @@ _EPSILON = 1.35
 _LINKS = {"squared_error": "identity", "huber": "identity", "poisson": "exp", "gamma": "exp"}
 
 
-def _steps_by_minibatches(estimator):
-    """Whether the solver can go on with other rows."""
-    solver = estimator.solver
-    if isinstance(solver, (SGD, Momentum, Clip)) or solver in ("auto", "sgd", "momentum", "clip"):
-        return True
-    raise AttributeError(
-        f'partial_fit needs a solver of minibatches: "sgd", "momentum", "clip" or "auto", got solver={solver!r}'
-    )
-
-
 class _Network(SolvedEstimator):
     """Fit and raw prediction of both networks; a subclass says which loss."""
+
+    #: what second-order solvers have learned from a stream of rows, see `partial_fit`
+    _memory = None
 
     # -- what a subclass says -------------------------------------------------------------------------------------
 
@@ -77,14 +73,14 @@ class _Network(SolvedEstimator):
         for name in ("n_iter_no_change", "n_init"):
             _validation.check_count(self, name)
         fraction = self.validation_fraction
-        if isinstance(fraction, bool) or not isinstance(fraction, Real) or not 0 < fraction < 1:
+        if isinstance(fraction, bool) or not isinstance(fraction, Real) or not 0 < float(fraction) < 1:
             raise ValueError(f"validation_fraction must be a number between 0 and 1, got {fraction!r}")
 
     def _hidden_sizes(self):
         sizes = self.hidden_layer_sizes
         sizes = (sizes,) if isinstance(sizes, Integral) else sizes
         good = isinstance(sizes, (tuple, list, np.ndarray)) and all(
-            isinstance(size, Integral) and not isinstance(size, bool) and size > 0 for size in sizes
+            isinstance(size, Integral) and not isinstance(size, bool) and int(size) > 0 for size in sizes
         )
         if not good:
             raise ValueError(
@@ -111,13 +107,14 @@ class _Network(SolvedEstimator):
         self._set_weights(objective, result.x)
         self._record(result)
         self._set_curves(result, watch, len(y))
-        self._generator, self._moments = generator, objective.moments
+        self._generator, self._moments, self._memory = generator, objective.moments, None
 
     def _target_options(self):
         return {"multi_output": True}
 
     def _checked(self, X, y, sample_weight, reset):
         """X, y and weights as the objective wants them, and the loss."""
+        _validation.check_in_memory(self, X, y, sample_weight)
         options = self._target_options()
         X, y, weight, _ = _validation.check_training_data(self, X, y, sample_weight, reset=reset, **options)
         return X, *self._encode(y, weight, reset)
@@ -200,7 +197,7 @@ class _Network(SolvedEstimator):
     # -- fit by parts ---------------------------------------------------------------------------------------------
 
     def _partial_fit(self, X, y, sample_weight):
-        """One epoch of minibatches from the current weights, in units of all rows seen so far."""
+        """Go on from the current weights, in units of all rows seen so far."""
         self._check_all_parameters()
         if self.early_stopping:
             raise ValueError("partial_fit does not support early_stopping=True: it holds no rows out")
@@ -212,9 +209,25 @@ class _Network(SolvedEstimator):
             objective.moments = self._moments.merged(objective.moments)
         self._moments = objective.moments
         theta = objective.start(self._generator) if is_first else self._former(objective)
-        theta, result = self._epoch(objective, theta)
+        is_second_order = isinstance(check_solver(self.solver), (Newton, LBFGS))
+        theta, result = (self._solve if is_second_order else self._epoch)(objective, theta)
         self._set_weights(objective, theta)
         self._append(objective, theta, result, is_first)
+        if is_second_order:
+            self._tell(self._advice(), stacklevel=4)
+
+    def _solve(self, rows, theta):
+        """The weights at a minimum for the rows and what is remembered of those before, and the result."""
+        if rows.n_parameters > _MOST_REMEMBERED:
+            raise ValueError(
+                f"partial_fit with this solver remembers a matrix of all pairs of parameters, at most "
+                f'{_MOST_REMEMBERED}, and this network has {rows.n_parameters}: use solver="sgd", or smaller layers'
+            )
+        memory = first_memory(rows, True, theta) if self._memory is None else self._memory.told(rows)
+        objective = NetworkStreamObjective(rows, memory)
+        result = self._minimize(objective, memory.centre, self._generator)
+        self._memory = objective.remembered(result.x, result.success)
+        return result.x, result
 
     def _epoch(self, objective, theta):
         """The weights after one epoch, and the last result: a solver object's own epoch, or one of minibatches.
@@ -222,6 +235,7 @@ class _Network(SolvedEstimator):
         A minibatch moves the weights by one iteration of the solver, times rows over rows plus parameters: a few rows
         do not undo what many have taught.
         """
+        self._memory = None
         if not isinstance(self.solver, str):
             result = self._iterate(objective, theta, self.solver)
             return result.x, result
@@ -254,6 +268,7 @@ class _Network(SolvedEstimator):
         layers = list(zip(self.coefs_, self.intercepts_, strict=True))
         return network_predictions(X, layers, ACTIVATIONS[self.activation])
 
+    @by_rows
     def predict(self, X):
         """Predict the target.
 
@@ -268,7 +283,7 @@ class _Network(SolvedEstimator):
         return self._predicted(self._raw_prediction(X))
 
 
-class MLPRegressor(RegressorMixin, _Network):
+class MLPRegressor(Regressor, _Network):
     """A fully connected network for regression.
 
     Minimises sum_i w_i loss(y_i, f(x_i)) / sum_i w_i + alpha / (2 sum_i w_i) |weights|^2, the biases without penalty.
@@ -412,9 +427,13 @@ class MLPRegressor(RegressorMixin, _Network):
         prediction = self._predicted(raw)
         return r2_score(y, prediction, sample_weight=weight) if np.isfinite(prediction).all() else -np.inf
 
-    @available_if(_steps_by_minibatches)
     def partial_fit(self, X, y, sample_weight=None):
-        """One epoch of minibatches over some rows, from the current weights.
+        """Go on with more rows, from the current weights.
+
+        With "sgd", "momentum", "clip" and "auto" one epoch of minibatches over these rows. With "newton" and "lbfgs" a
+        minimum for them and for what is remembered of those of former calls, their Gauss-Newton curvature (Ritter,
+        Botev & Barber, 2018), so up to 2000 parameters. Rows of a ``fit``, or of calls with another kind of solver, are
+        remembered by the weights alone.
 
         Parameters
         ----------
@@ -561,9 +580,13 @@ class MLPClassifier(Classifier, _Network):
 
     # -- fit by parts ---------------------------------------------------------------------------------------------
 
-    @available_if(_steps_by_minibatches)
     def partial_fit(self, X, y, classes=None, sample_weight=None):
-        """One epoch of minibatches over some rows, from the current weights.
+        """Go on with more rows, from the current weights.
+
+        With "sgd", "momentum", "clip" and "auto" one epoch of minibatches over these rows. With "newton" and "lbfgs" a
+        minimum for them and for what is remembered of those of former calls, their Gauss-Newton curvature (Ritter,
+        Botev & Barber, 2018), so up to 2000 parameters. Rows of a ``fit``, or of calls with another kind of solver, are
+        remembered by the weights alone.
 
         Parameters
         ----------
@@ -582,7 +605,7 @@ class MLPClassifier(Classifier, _Network):
                 raise ValueError("class_weight must be None for partial_fit, which does not see all rows")
             self._set_known_classes(classes, getattr(self, "classes_", None))
             self._partial_fit(X, y, sample_weight)
-            vars(self).pop("_known_classes", None)
+            self.__dict__.pop("_known_classes", None)
         return self
 
     def _check_same_kind(self, y):

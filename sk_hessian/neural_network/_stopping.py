@@ -105,7 +105,7 @@ def split(n_rows, fraction, classes, generator):
     held, needed = int(np.ceil(fraction * n_rows)), 2
     if classes is not None:
         counts = np.bincount(classes)
-        needed = np.count_nonzero(counts)
+        needed = int(np.count_nonzero(counts))
         if counts[counts > 0].min() < 2:
             raise ValueError("early_stopping=True needs at least two rows of every class, to train and to hold out")
     if min(held, n_rows - held) < needed:

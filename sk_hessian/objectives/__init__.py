@@ -1,7 +1,17 @@
 """What is minimised: losses, and objectives of one flat parameter vector."""
 
 from sk_hessian.objectives._layers import network_predictions
-from sk_hessian.objectives._parts import Blocks, PartedRows, Parts, Scan, parts_of
+from sk_hessian.objectives._parts import (
+    Blocks,
+    PartedRows,
+    Parts,
+    Scan,
+    Tally,
+    is_distributed,
+    map_distributed,
+    named,
+    parts_of,
+)
 from sk_hessian.objectives.activations import ACTIVATIONS
 from sk_hessian.objectives.contract import Objective
 from sk_hessian.objectives.functions import FunctionObjective, LeastSquaresObjective
@@ -18,7 +28,7 @@ from sk_hessian.objectives.losses import (
     TweedieLoss,
 )
 from sk_hessian.objectives.mlp import MLPObjective
-from sk_hessian.objectives.stream import Memory, StreamObjective, first_memory
+from sk_hessian.objectives.stream import Memory, NetworkStreamObjective, StreamObjective, first_memory
 
 __all__ = [
     "ACTIVATIONS",
@@ -34,6 +44,7 @@ __all__ = [
     "MLPObjective",
     "Memory",
     "NegativeBinomialLoss",
+    "NetworkStreamObjective",
     "Objective",
     "PartedRows",
     "Parts",
@@ -41,8 +52,12 @@ __all__ = [
     "SoftmaxCrossEntropy",
     "SquaredLoss",
     "StreamObjective",
+    "Tally",
     "TweedieLoss",
     "first_memory",
+    "is_distributed",
+    "map_distributed",
+    "named",
     "network_predictions",
     "parts_of",
 ]

@@ -9,6 +9,7 @@ import operator
 from dataclasses import dataclass
 from functools import cached_property, partial, reduce
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
@@ -69,8 +70,8 @@ class Columns:
     shift: np.ndarray
     scale: np.ndarray
     fit_intercept: bool
-    basis: np.ndarray | None = None
-    metric: np.ndarray | None = None
+    basis: Any = None
+    metric: Any = None
 
     @classmethod
     def raw(cls, n_features, fit_intercept):
@@ -326,6 +327,14 @@ class BaseRows:
     largest_target : float
     """
 
+    n_rows: int
+    n_features: int
+    is_sparse: bool
+    total_weight: float
+    take: Any
+    reduce: Any
+    _first_mean: Any
+
     def rare_columns(self):
         """Columns so much of whose variance is in few rows that a uniform sample would misjudge it."""
         if self.is_sparse:
@@ -338,8 +347,15 @@ class BaseRows:
 
     @cached_property
     def _unit_sample(self):
+        return self.take(self._sampled())
+
+    def _sampled(self):
+        """Numbers of the rows in the sample for the columns' units."""
         rows = np.random.default_rng(0).choice(self.n_rows, min(_MOMENT_ROWS, self.n_rows), replace=False)
-        return self.take(np.sort(rows))
+        return np.sort(rows)
+
+    def foresee_draw(self, size, seed):
+        """Be told that `draw` will be called, once the columns are known; rows in memory need not know."""
 
     def moments(self, fit_intercept):
         """Weighted mean and standard deviation of each column; a constant column deviates by exactly zero.
@@ -515,8 +531,16 @@ class Rows(BaseRows):
                 total[i] = combine(total[i], term)
         return total
 
-    def reduce_targets(self, function):
-        """Sum of ``function(y, weight, part)`` over blocks of rows, the slices ``part``, whose X is not needed."""
+    def reduce_targets(self, function, of_squares=False):
+        """Sum of ``function(y, weight, part)`` over blocks of rows, the slices ``part``, whose X is not needed.
+
+        Parameters
+        ----------
+        function : callable
+            A weighted sum over rows.
+        of_squares : bool
+            Whether it is a polynomial of y of degree two at the most, so that `targets` tell it too.
+        """
         starts = range(0, self.n_rows, _TARGET_ROWS)
         parts = (slice(start, start + _TARGET_ROWS) for start in starts)
         return sum(function(self.y[part], self.weight[part], part) for part in parts)
@@ -581,6 +605,6 @@ class Rows(BaseRows):
 
 def stacked(many):
     """The rows of several `Rows`, one after the other."""
-    X = [rows.X for rows in many]
-    X = sp.vstack(X, format="csr") if sp.issparse(X[0]) else np.concatenate(X)
+    tables = [rows.X for rows in many]
+    X = sp.vstack(tables, format="csr") if sp.issparse(tables[0]) else np.concatenate(tables)
     return Rows(X, np.concatenate([rows.y for rows in many]), np.concatenate([rows.weight for rows in many]))

@@ -5,7 +5,7 @@ The only module that imports dask, and only once X is one of its collections.
 
 import numpy as np
 
-from sk_hessian.objectives._parts import Parts, combined, is_distributed
+from sk_hessian.objectives._parts import Parts, combined, is_distributed, named
 
 #: partial sums that one task adds up
 _FAN_IN = 8
@@ -34,6 +34,7 @@ class Partitions(Parts):
     noun = "partition"
 
     def __init__(self, X, y, sample_weight=None):
+        _dask()
         columns = [_row_parts(X, "X", None)]
         for name, values in (("y", y), ("sample_weight", sample_weight)):
             if values is not None:
@@ -45,7 +46,28 @@ class Partitions(Parts):
 
     def fold(self, function, combine):
         """See `Parts.fold`; one round."""
-        return self.lazily(function, combine).compute()
+        try:
+            return self.lazily(function, combine).compute()
+        except Exception as error:
+            # an error of a worker that is gone says so itself
+            if self.noun not in str(error) and not type(error).__module__.startswith("distributed"):
+                self._name_failure()
+            raise
+
+    def _name_failure(self):
+        """Raise an error that names the first partition that cannot be computed, if one cannot."""
+        for index, part in enumerate(self.partitions):
+            try:
+                _dask().delayed(_arrive, pure=False)(part).compute()
+            except Exception as error:
+                raise RuntimeError(f"{self.noun} {index} could not be computed: {error!r}") from error
+
+    def number(self, function, combine, finish):
+        """See `Parts.number`: a 0-d dask array."""
+        import dask.array as da
+
+        finished = _dask().delayed(_call_finish, pure=False)(_Carried(finish), self.lazily(function, combine))
+        return da.from_delayed(finished, (), dtype=float)
 
     def lazily(self, function, combine, *common):
         """The result of `fold` as a ``Delayed``; the function gets the delayed ``common`` values too."""
@@ -70,6 +92,14 @@ def _call(carried, index, part, common):
     return carried.function(index, tuple(part), *common)
 
 
+def _arrive(part):
+    """Nothing, of a part that could be computed."""
+
+
+def _call_finish(carried, total):
+    return np.asarray(carried.function(total))
+
+
 def _meet(carried, terms):
     total = None
     for term in terms:
@@ -87,55 +117,86 @@ def _dask():
 
 def _row_parts(values, name, like):
     """The partitions of a collection as a list of ``Delayed``; ``like`` is X."""
-    if like is not None:
+    if like is None:
+        _check_table(values)
+    else:
         values = _aligned(values, name, like)
     if getattr(values, "ndim", 1) == 2 and hasattr(values, "rechunk"):
         values = values.rechunk({1: -1})
     return np.ravel(values.to_delayed()).tolist()
 
 
+def _check_table(X):
+    """Refuse what is no table of numbers.
+
+    Raises
+    ------
+    ValueError
+    """
+    if getattr(X, "ndim", None) != 2:
+        ndim = getattr(X, "ndim", None)
+        raise ValueError(f"X must be a 2-D dask array or a data frame, got {type(X).__name__} with ndim={ndim}")
+    if not hasattr(X, "dtypes"):
+        if np.isnan(X.shape[1]):
+            raise ValueError("X must have a known number of columns: call X.compute_chunk_sizes() before")
+        return
+    for column, dtype in X.dtypes.items():
+        if dtype.kind not in "buif":
+            raise ValueError(
+                f"X: column {column!r} is of dtype {dtype}, not of numbers: encode categories before, for example by "
+                "dask.dataframe.get_dummies"
+            )
+
+
 def _aligned(values, name, X):
     """``values`` as a collection with the partitions of X."""
     known = hasattr(X, "chunks") and not np.isnan(X.chunks[0]).any()
     if is_distributed(values):
-        same = not hasattr(values, "chunks") or not known or values.chunks[0] == X.chunks[0]
-        return values if same or np.isnan(values.chunks[0]).any() else values.rechunk({0: X.chunks[0]})
+        if not (known and hasattr(values, "chunks")) or np.isnan(values.chunks[0]).any():
+            return values
+        _check_length(len(values), name, X)
+        return values.rechunk({0: X.chunks[0]})
     if not known:
         raise ValueError(f"{name} must be a dask collection with the partitions of X, whose sizes are not known")
     import dask.array as da
 
     values = np.asarray(values)
-    if len(values) != sum(X.chunks[0]):
-        raise ValueError(f"{name} has {len(values)} rows, but X has {sum(X.chunks[0])}")
+    if values.ndim == 0:
+        raise ValueError(f"{name} must have an entry for each row of X, got {values}")
+    _check_length(len(values), name, X)
     return da.from_array(values, chunks=(X.chunks[0], *values.shape[1:]))
 
 
-def map_rows(function, X, example):
-    """``function`` of the rows of each partition, as a dask array with the partitions of X.
+def _check_length(length, name, X):
+    if length != sum(X.chunks[0]):
+        raise ValueError(f"{name} has {length} rows, but X has {sum(X.chunks[0])}")
 
-    Parameters
-    ----------
-    function : callable
-        From rows to an array with as many.
-    X : dask array or data frame
-    example : ndarray
-        What it returns for some rows.
 
-    Returns
-    -------
-    dask.array.Array
-    """
-    delayed, parts = _dask().delayed, _row_parts(X, "X", None)
+def map_rows(function, X):
+    """See `_parts.map_distributed`; the example of its results is what it returns for a row of zeros."""
+    delayed, parts, example = _dask().delayed, _row_parts(X, "X", None), function(_row_like(X))[:0]
     import dask.array as da
 
     sizes = X.chunks[0] if hasattr(X, "chunks") else [np.nan] * len(parts)
-    carried = delayed(_Carried(function), pure=False)
-    blocks = [
-        da.from_delayed(delayed(_apply, pure=False)(carried, part), (size, *example.shape[1:]), dtype=example.dtype)
-        for part, size in zip(parts, sizes, strict=True)
+    carried, shape = delayed(_Carried(function), pure=False), example.shape[1:]
+    blocks = [delayed(_apply, pure=False)(carried, index, part, example) for index, part in enumerate(parts)]
+    arrays = [
+        da.from_delayed(block, (size, *shape), dtype=example.dtype) for block, size in zip(blocks, sizes, strict=True)
     ]
-    return da.concatenate(blocks, allow_unknown_chunksizes=True)
+    return da.concatenate(arrays, allow_unknown_chunksizes=True)
 
 
-def _apply(carried, rows):
-    return carried.function(rows)
+def _row_like(X):
+    """A row of zeros of the kind that the partitions of X have."""
+    if hasattr(X, "dtypes"):
+        import pandas as pd
+
+        return pd.DataFrame(np.zeros((1, len(X.columns))), columns=list(X.columns))
+    return np.zeros((1, X.shape[1]))
+
+
+def _apply(carried, index, rows, example):
+    if not rows.shape[0]:
+        return example
+    with named(Partitions.noun, index):
+        return carried.function(rows)

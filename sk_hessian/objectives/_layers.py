@@ -191,7 +191,8 @@ class Forward:
 
     def __init__(self, block, layers, activation):
         self._layers, self._activation = layers, activation
-        self.inputs, self._sums = [block], []
+        self.inputs = [block]
+        self._sums: list[np.ndarray] = []
         for W, b in layers:
             if self._sums:
                 self.inputs.append(DenseBlock(activation.value(self._sums[-1])))
@@ -243,7 +244,7 @@ class Forward:
 
         ``changes`` holds one pair for each layer, of weights (fan_in, B, fan_out) and of biases (B, fan_out).
         """
-        moved = []
+        moved: list[np.ndarray] = []
         for inputs, (dW, db), (W, _) in zip(self.inputs, changes, self._layers, strict=True):
             fan_in, n_changes, fan_out = dW.shape
             change = inputs.product(dW.reshape(fan_in, -1)).reshape(-1, n_changes, fan_out)

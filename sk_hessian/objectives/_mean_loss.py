@@ -3,6 +3,7 @@
 import copy
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
@@ -76,14 +77,20 @@ class MeanLossObjective(Objective):
     #: whether posteriors are also of the biases of hidden layers, which have no penalty; else they stay as they are
     integrates_hidden_biases = True
 
+    n_rows: int
+    rows: Any
+    penalty: Any
+    identified: Any
+
     #: numbers per row that a pass needs beside those of X
     _width = 0
 
     #: the matrix of curvature that was summed last, and the raw predictions of the latest gradient, with their points
-    _latest = _kept = None
+    _latest: Any = None
+    _kept: Any = None
 
     #: what `_kept` will be when the pass is over: a pass that is interrupted leaves nothing
-    _keeping = None
+    _keeping: Any = None
 
     def __init__(self, X, y, loss, sample_weight, feature_names, offset=None):
         self._is_relative = _is_extreme(sample_weight)
@@ -451,9 +458,13 @@ class MeanLossObjective(Objective):
         """See `Objective.lower_bound`: the loss of the saturated model where finite predictions have it."""
         return self._saturated_value if self.loss.attains_bound else -np.inf
 
-    @cached_property
+    @property
+    def _null_value(self):
+        return self._null_and_saturated[0]
+
+    @property
     def _saturated_value(self):
-        return self.rows.reduce_targets(lambda y, weight, part: weight @ self.loss.saturated(y)) / self._total
+        return self._null_and_saturated[1]
 
     @cached_property
     def scale(self):
@@ -461,18 +472,41 @@ class MeanLossObjective(Objective):
         null = self._null_value if np.isfinite(self._null_value) else self.value_and_gradient(self.start())[0]
         return max(null - self._saturated_value, self.resolution, np.finfo(float).tiny)
 
+    def scale_of(self, y, weight):
+        """What `scale` is for such targets, the offset aside.
+
+        Parameters
+        ----------
+        y : ndarray of shape (n,) or (n, k)
+        weight : ndarray of shape (n,)
+
+        Returns
+        -------
+        float
+        """
+        with np.errstate(over="ignore", invalid="ignore"):
+            loss = self.loss.value(y, constant_predictions(self._null_of(y, weight), len(y)))
+            return weight @ (loss - self.loss.saturated(y)) / weight.sum()
+
+    def _null_of(self, y, weight):
+        """The null model's raw prediction for such targets."""
+        return self.loss.null_raw(y, weight)
+
     @cached_property
     def resolution(self):
         """See `Objective.resolution`."""
         return self.loss.resolution(*self.rows.targets, self.rows.offset)
 
     @cached_property
-    def _null_value(self):
-        def total(y, weight, part):
-            return weight @ self.loss.value(y, self._null_predictions(y, part))
+    def _null_and_saturated(self):
+        """The mean losses of the null and of the saturated model."""
+
+        def totals(y, weight, part):
+            null = self.loss.value(y, self._null_predictions(y, part))
+            return np.array([weight @ null, weight @ self.loss.saturated(y)])
 
         with np.errstate(over="ignore", invalid="ignore"):
-            return self.rows.reduce_targets(total) / self._total
+            return self.rows.reduce_targets(totals, of_squares=self.loss.quadratic) / self._total
 
     def predictor_change(self, theta, directions):
         """See `Objective.predictor_change`; half a pass, and none where the curvature is constant."""

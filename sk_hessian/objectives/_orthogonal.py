@@ -1,5 +1,7 @@
 """Coordinates in which nearly dependent columns, or more columns than rows, are orthogonal."""
 
+from typing import Any
+
 import numpy as np
 from scipy.linalg import eigh, qr, svd
 
@@ -58,15 +60,17 @@ class Orthogonal:
         R = self._triangle(objective, plain, unit, None if spanned else ridge)
         U, singular, Vt = _singular(R, typical if wide else 0.0)
         keep = singular > np.finfo(float).eps * max(objective.n_rows, p) * singular.max(initial=0.0)
-        self._R, self._V = (None, None) if spanned else (R, Vt[keep])
+        self._R: Any = None if spanned else R
+        self._V: Any = None if spanned else Vt[keep]
         root = np.hypot(singular[keep], np.sqrt(typical))
         basis = R.T @ (U[:, keep] / (singular[keep] * root)) if Vt is None else Vt[keep].T / root
         basis *= unit[:, None]
         basis = self._shortest(basis)
         #: the penalty in these coordinates where all is penalised: a diagonal, but for the intercept that is not
-        self.ridge = np.diag(typical / root**2) if spanned else None
-        if spanned and plain.fit_intercept:
-            self.ridge -= typical * np.outer(basis[-1], basis[-1])
+        penalty = np.diag(typical / root**2) if spanned else None
+        if penalty is not None and plain.fit_intercept:
+            penalty -= typical * np.outer(basis[-1], basis[-1])
+        self.ridge = penalty
         metric = np.divide(1.0, unit**2, out=np.zeros_like(unit), where=unit > 0) if spanned else None
         self.columns = Columns(plain.shift, plain.scale, plain.fit_intercept, basis, metric)
         #: the rows in these coordinates, where they are few

@@ -7,7 +7,9 @@ its rows where a sketch is drawn. To add a source of parts, fill in `Parts`; `Bl
 
 import operator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -15,6 +17,9 @@ from sk_hessian.objectives._blocks import BaseRows, Rows, as_rows, stacked
 
 #: distinct targets up to which a summary keeps them all
 _DISTINCT = 1000
+
+#: attributes of `PartedRows` that do not go to the parts
+_ROWS_AT_HAND = ("parts", "_unit_sample", "_foreseen")
 
 #: bytes of float64 rows that are read at once from an array on disk
 _SLICE_BYTES = 2**26
@@ -45,6 +50,30 @@ class Parts:
             None where every result was.
         """
         raise NotImplementedError
+
+    def number(self, function, combine, finish):
+        """``finish`` of the result of `fold`, a float; lazy where the parts are.
+
+        Parameters
+        ----------
+        function, combine : callable
+            As of `fold`.
+        finish : callable
+
+        Returns
+        -------
+        float or dask.array.Array of shape ()
+        """
+        return finish(self.fold(function, combine))
+
+
+@contextmanager
+def named(noun, index):
+    """Say in an error of the block which part it is of."""
+    try:
+        yield
+    except (ValueError, TypeError) as error:
+        raise type(error)(f"{noun} {index}: {error}") from error
 
 
 def combined(combine, a, b):
@@ -135,6 +164,24 @@ def is_distributed(X):
     return hasattr(X, "__dask_graph__") and hasattr(X, "to_delayed")
 
 
+def map_distributed(function, X):
+    """``function`` of the rows of each partition of a dask collection X, as a lazy dask array.
+
+    Parameters
+    ----------
+    function : callable
+        From rows, as X has them, to an array with as many.
+    X : dask array or data frame
+
+    Returns
+    -------
+    dask.array.Array
+    """
+    from sk_hessian.objectives._dask import map_rows
+
+    return map_rows(function, X)
+
+
 def parts_of(X, y=None, sample_weight=None, offset=None):
     """The source of parts that X is, or None where X is an array, a sparse matrix or a data frame in memory.
 
@@ -160,6 +207,8 @@ def parts_of(X, y=None, sample_weight=None, offset=None):
         return None
     if offset is not None:
         raise ValueError("offset must be None for rows in parts; of a Poisson model use y / exposure, weighted by it")
+    if y is None and not isinstance(X, Parts):
+        raise ValueError("y must be passed with X: this estimator requires y to be passed, but the target y is None")
     if is_dask:
         from sk_hessian.objectives._dask import Partitions
 
@@ -187,6 +236,8 @@ class Scan:
         Largest absolute target.
     targets : tuple of ndarray
         A few targets and weights that stand for all, see `summary`.
+    keeps_targets : bool
+        Whether these are all distinct targets.
     head : tuple of ndarray
         The first targets and weights.
     """
@@ -199,6 +250,7 @@ class Scan:
     most_weight: float
     largest: float
     targets: tuple
+    keeps_targets: bool
     head: tuple
 
     @classmethod
@@ -208,7 +260,7 @@ class Scan:
         if not rows.n_rows:
             return None
         largest = float(np.abs(rows.y).max()) if rows.y.dtype.kind in "buif" else 0.0
-        targets = rows.y, rows.weight
+        *targets, keeps = summary(rows.y, rows.weight)
         weight, head = rows.weight, tuple(array.copy() for array in rows.head)
         return cls(
             {index: rows.n_rows},
@@ -218,7 +270,8 @@ class Scan:
             weight.min(),
             weight.max(),
             largest,
-            summary(*targets),
+            tuple(targets),
+            keeps,
             head,
         )
 
@@ -238,6 +291,7 @@ class Scan:
         if self.head[0].shape[1:] != other.head[0].shape[1:]:
             raise ValueError(f"y: {noun}s {mine} and {others} do not have the same number of columns")
         first = self if mine < others else other
+        *targets, keeps = _summary_of_both(self.targets, other.targets)
         return Scan(
             self.sizes | other.sizes,
             self.n_features,
@@ -246,25 +300,54 @@ class Scan:
             min(self.least_weight, other.least_weight),
             max(self.most_weight, other.most_weight),
             max(self.largest, other.largest),
-            summary(*(np.concatenate(pair) for pair in zip(self.targets, other.targets, strict=True))),
+            tuple(targets),
+            self.keeps_targets and other.keeps_targets and keeps,
             first.head,
         )
+
+
+@dataclass(frozen=True)
+class Tally:
+    """What the rows of some parts add to a score.
+
+    Attributes
+    ----------
+    sums : ndarray
+    targets : tuple of ndarray
+        A few targets and weights that stand for all, see `summary`.
+    """
+
+    sums: np.ndarray
+    targets: tuple
+
+    @classmethod
+    def of(cls, sums, y, weight):
+        """That of the rows with these targets and weights."""
+        return cls(sums, summary(y, weight)[:2])
+
+    def merged(self, other):
+        """That of the rows of both."""
+        return Tally(self.sums + other.sums, _summary_of_both(self.targets, other.targets)[:2])
+
+
+def _summary_of_both(a, b):
+    return summary(*(np.concatenate(pair) for pair in zip(a, b, strict=True)))
 
 
 def summary(y, weight):
     """A few targets and weights with the same weighted mean, the same mean square and the same range.
 
-    Distinct values where they are few; else two for each of some parts of equal weight.
+    Distinct values where they are few, and whether they are; else two for each of some parts of equal weight.
     """
     if y.ndim > 1:
-        return _about_the_mean(y.astype(float), weight)
+        return *_about_the_mean(y.astype(float), weight), False
     values, index = np.unique(y, return_inverse=True)
     if len(values) <= _DISTINCT or y.dtype.kind not in "buif":
-        return values, np.bincount(index, weights=weight)
+        return values, np.bincount(index, weights=weight), True
     order = np.argsort(y, kind="stable")
     ends = np.searchsorted(np.cumsum(weight[order]), np.linspace(0, weight.sum(), _DISTINCT // 4 + 1)[1:-1])
     pairs = [_two(y[part].astype(float), weight[part]) for part in np.split(order, np.unique(ends)) if len(part)]
-    return tuple(np.concatenate(arrays) for arrays in zip(*pairs, strict=True))
+    return *(np.concatenate(arrays) for arrays in zip(*pairs, strict=True)), False
 
 
 def _two(y, weight):
@@ -299,6 +382,9 @@ class PartedRows(BaseRows):
 
     in_memory, offset = False, None
 
+    #: what `draw` takes where no column is rare
+    _foreseen = None
+
     def __init__(self, parts, prepare, scan):
         self.parts, self.prepare, self.scan = parts, prepare, scan
         self.n_rows, self.n_features = sum(scan.sizes.values()), scan.n_features
@@ -309,7 +395,7 @@ class PartedRows(BaseRows):
 
     def __getstate__(self):
         """A function that goes to the parts goes without them."""
-        return {name: value for name, value in vars(self).items() if name not in ("parts", "_unit_sample")}
+        return {name: value for name, value in vars(self).items() if name not in _ROWS_AT_HAND}
 
     def _fold(self, function, combine):
         """``combine`` of ``function(rows, start)`` over all parts; ``start`` is the number of rows before them."""
@@ -332,14 +418,21 @@ class PartedRows(BaseRows):
 
         return self._fold(lambda rows, start: rows.reduce(function, columns, combine, width), both)
 
-    def reduce_targets(self, function):
-        """See `Rows.reduce_targets`."""
+    def reduce_targets(self, function, of_squares=False):
+        """See `Rows.reduce_targets`; no round where a few targets tell it."""
+        if of_squares or self.scan.keeps_targets:
+            return function(*self.targets, slice(None))
         return self._fold(lambda rows, start: rows.reduce_targets(function), operator.add)
 
     def take(self, rows):
         """Some rows, by ascending numbers, in memory."""
+        return self._take(lambda: rows)
+
+    def _take(self, numbers):
+        """The rows with the ``numbers()``, which each part finds anew: a function is less to send than they are."""
 
         def taken(part, start):
+            rows = numbers()
             first, last = np.searchsorted(rows, [start, start + part.n_rows])
             return {start: part.take(rows[first:last] - start)} if first < last else None
 
@@ -352,11 +445,32 @@ class PartedRows(BaseRows):
     def _first_mean(self):
         return self._unit_sample._first_mean()
 
+    def foresee_draw(self, size, seed):
+        """See `BaseRows.foresee_draw`: the rows of a draw come in the same round as those that tell whether it will do.
+
+        Where some columns prove rare they came in vain: one more round for every model would cost more.
+        """
+        if self.is_sparse or self._weights_vary or "_unit_sample" in vars(self):
+            return
+
+        def wanted():
+            return np.union1d(self._sampled(), self._stratified(size, seed))
+
+        rows, numbers = self._take(wanted), wanted()
+        sample, drawn = self._sampled(), self._stratified(size, seed)
+        self._unit_sample = rows.take(np.searchsorted(numbers, sample))
+        self._foreseen = rows.take(np.searchsorted(numbers, drawn))
+
+    @property
+    def _weights_vary(self):
+        return self.scan.least_weight < self.scan.most_weight
+
     def draw(self, size, columns, rare, seed):
         """See `Rows.draw`; the same rows as if all were in memory."""
-        if not rare.size and self.scan.least_weight == self.scan.most_weight:
-            rows = self._stratified(size, seed)
-            return self.take(rows), np.full(len(rows), size / self.n_rows)
+        foreseen, self._foreseen = self._foreseen, None
+        if not rare.size and not self._weights_vary:
+            rows = self._take(partial(self._stratified, size, seed)) if foreseen is None else foreseen
+            return rows, np.full(rows.n_rows, size / self.n_rows)
         total_norm = self._fold(lambda part, start: part.weighted_norms(columns, rare).sum(), operator.add)
         total_weight = self.total_weight
 

@@ -135,7 +135,7 @@ def _linear_maps(loss, y, Z):
     """Matrices that take d (columns x outputs, by rows) to the margins and to what must stay fixed."""
     n, q = Z.shape
     k = loss.n_outputs
-    parts = ([], [])
+    parts: tuple[list, list] = ([], [])
     for output in range(k):
         unit = np.zeros((n, k))
         unit[:, output] = 1

@@ -1,6 +1,10 @@
 """What the solvers ask of an objective."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
+from scipy.sparse.linalg import LinearOperator
 
 
 class Objective:
@@ -35,19 +39,19 @@ class Objective:
         Whether Newton's method should begin with expected curvature and go over to exact curvature, as cheap, later.
     """
 
-    convex = False
-    n_rows = None
-    scale = None
-    lower_bound = -np.inf
-    resolution = 0.0
-    curvature = "observed"
-    damping_kind = "auto"
-    exact_is_dear = False
-    exact_follows = False
-    is_smooth = True
-    draws_rows = True
+    convex: bool = False
+    n_rows: int | None = None
+    scale: float | None = None
+    lower_bound: float = -np.inf
+    resolution: float = 0.0
+    curvature: str = "observed"
+    damping_kind: str = "auto"
+    exact_is_dear: bool = False
+    exact_follows: bool = False
+    is_smooth: bool = True
+    draws_rows: bool = True
 
-    def value_and_gradient(self, theta):
+    def value_and_gradient(self, theta: np.ndarray) -> tuple[float, np.ndarray]:
         """The objective and its gradient.
 
         Parameters
@@ -62,7 +66,7 @@ class Objective:
         """
         raise NotImplementedError
 
-    def scale_at(self, value, first_value):
+    def scale_at(self, value: float, first_value: float) -> float | None:
         """What the tolerance is relative to in a run that has come from ``first_value`` to ``value``.
 
         Parameters
@@ -76,7 +80,7 @@ class Objective:
         """
         return self.scale
 
-    def noise(self, theta, value):
+    def noise(self, theta: np.ndarray, value: float) -> float:
         """The rounding error of a value: smaller differences mean nothing.
 
         Parameters
@@ -90,7 +94,7 @@ class Objective:
         """
         raise NotImplementedError
 
-    def hessian(self, theta, kind="observed"):
+    def hessian(self, theta: np.ndarray, kind: str = "observed") -> LinearOperator:
         """The Hessian as an operator.
 
         Parameters
@@ -105,7 +109,7 @@ class Objective:
         """
         raise NotImplementedError
 
-    def hessian_matrix(self, theta, kind="observed", factor=None):
+    def hessian_matrix(self, theta: np.ndarray, kind: str = "observed", factor: Any = None) -> np.ndarray:
         """The Hessian as a dense matrix.
 
         Parameters
@@ -121,7 +125,7 @@ class Objective:
         """
         raise NotImplementedError
 
-    def regular_hessian_matrix(self, theta, kind="observed", factor=None):
+    def regular_hessian_matrix(self, theta: np.ndarray, kind: str = "observed", factor: Any = None) -> np.ndarray:
         """`hessian_matrix` with curvature along directions that the objective is known not to depend on.
 
         Rounding would decide otherwise whether such a matrix can be factored; no gradient lies along them.
@@ -138,7 +142,7 @@ class Objective:
         """
         return self.hessian_matrix(theta, kind, factor=factor)
 
-    def hessian_diagonal(self, theta, kind="observed", factor=None):
+    def hessian_diagonal(self, theta: np.ndarray, kind: str = "observed", factor: Any = None) -> np.ndarray:
         """The diagonal of `hessian_matrix`.
 
         Parameters
@@ -153,7 +157,7 @@ class Objective:
         """
         return np.diag(self.hessian_matrix(theta, kind, factor=factor)).copy()
 
-    def is_exact(self, kind):
+    def is_exact(self, kind: str) -> bool:
         """Whether a kind of curvature is the second derivative itself.
 
         Parameters
@@ -166,7 +170,7 @@ class Objective:
         """
         return kind == "observed"
 
-    def forms_hessian(self, n_parameters):
+    def forms_hessian(self, n_parameters: int) -> bool:
         """Whether the Hessian should be formed as a matrix rather than used by products.
 
         Parameters
@@ -179,7 +183,7 @@ class Objective:
         """
         raise NotImplementedError
 
-    def can_factor(self, n_parameters):
+    def can_factor(self, n_parameters: int) -> bool:
         """Whether a full factor of the exact Hessian is affordable, once.
 
         Parameters
@@ -192,7 +196,7 @@ class Objective:
         """
         return self.forms_hessian(n_parameters)
 
-    def preconditioner(self, theta, kind="auto", curvature="expected"):
+    def preconditioner(self, theta: np.ndarray, kind: str = "auto", curvature: str = "expected") -> Any:
         """A factor P of the Hessian at ``theta``, P'HP near the identity.
 
         Parameters
@@ -214,7 +218,7 @@ class Objective:
         """
         raise NotImplementedError
 
-    def sketch(self):
+    def sketch(self) -> "Objective | None":
         """The same objective on a weighted sample of the rows, nearly as curved and much cheaper.
 
         Drawn with a fixed seed, so that a deterministic solver stays deterministic.
@@ -224,9 +228,9 @@ class Objective:
         Objective or None
             None where all rows are cheap enough.
         """
-        return
+        return None
 
-    def inflation(self, factor):
+    def inflation(self, factor: Any) -> float:
         """How many times larger than the Hessian that of the `sketch` can be, at the most, along any direction.
 
         Parameters
@@ -241,16 +245,16 @@ class Objective:
         return np.inf
 
     @property
-    def tries_units(self):
+    def tries_units(self) -> bool:
         """Whether to begin in units alone (kind "units"): a factor costs many passes, and nothing can be flat."""
         return False
 
     @property
-    def is_dependent(self):
+    def is_dependent(self) -> bool:
         """Whether a preconditioner found parameters that are nearly combinations of others."""
         return False
 
-    def sample(self, rows):
+    def sample(self, rows: np.ndarray) -> "Objective":
         """The same objective on some rows: unbiased, the penalty not divided.
 
         Parameters
@@ -263,7 +267,7 @@ class Objective:
         """
         raise ValueError("a plain function has no rows to sample: use batch_size=None")
 
-    def predictor_change(self, theta, directions):
+    def predictor_change(self, theta: np.ndarray, directions: Sequence[np.ndarray]) -> np.ndarray:
         """How far each direction moves a linear predictor, at the most, in units over which curvature changes e-fold.
 
         Parameters
@@ -277,7 +281,7 @@ class Objective:
         """
         return np.zeros(len(directions))
 
-    def diagnose(self, theta, direction):
+    def diagnose(self, theta: np.ndarray, direction: np.ndarray) -> Any:
         """Why the optimum is at infinity, in names.
 
         Parameters
@@ -292,7 +296,7 @@ class Objective:
         """
         return
 
-    def canonical(self, theta):
+    def canonical(self, theta: np.ndarray) -> np.ndarray:
         """The conventional one of all parameter vectors that are as good.
 
         Parameters
@@ -305,7 +309,7 @@ class Objective:
         """
         return theta
 
-    def remarks(self, theta):
+    def remarks(self, theta: np.ndarray) -> list[str]:
         """What else a user should know about a solution.
 
         Parameters
@@ -318,7 +322,7 @@ class Objective:
         """
         return []
 
-    def parameter_names(self, n_parameters):
+    def parameter_names(self, n_parameters: int) -> list[str]:
         """What each parameter is called.
 
         Parameters
@@ -331,6 +335,6 @@ class Objective:
         """
         return [f"theta[{i}]" for i in range(n_parameters)]
 
-    def flat_directions(self):
+    def flat_directions(self) -> list[str]:
         """Combinations of parameters that the objective does not depend on, in names; a list of str."""
         return []

@@ -5,6 +5,7 @@ the decrement and the Newton step that it certifies.
 """
 
 import copy
+from collections.abc import Callable
 
 import numpy as np
 from scipy.linalg import blas, block_diag, eigh, lapack
@@ -112,7 +113,11 @@ class Factor:
     """What all factors share."""
 
     #: whether directions of little curvature are held back, so that P'HP is not the identity there
-    is_floored = False
+    is_floored: bool = False
+
+    #: P u and P'g, of every factor
+    apply: Callable[[np.ndarray], np.ndarray]
+    transpose: Callable[[np.ndarray], np.ndarray]
 
     def newton(self, g):
         """Half the squared Newton decrement g'P P'g / 2, and the Newton step -P P'g."""
@@ -321,7 +326,8 @@ def semidefinite_root(H):
     L, info = lapack.dpotrf(scaled, lower=1, clean=1)
     if info == 0 and L.diagonal().min(initial=1.0) ** 2 > NEAR_DEPENDENT:
         return Cholesky(L / unit[:, None])
-    return Spectral(*eigh(scaled, driver="evd"), unit)
+    values, vectors = eigh(scaled, driver="evd")
+    return Spectral(values, vectors, unit)
 
 
 def is_near_dependent(H):

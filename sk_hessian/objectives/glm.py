@@ -10,6 +10,7 @@ number for each row and output, is added to raw.
 
 import copy
 from functools import cache, cached_property, partial
+from typing import Any
 
 import numpy as np
 from scipy.sparse.linalg import LinearOperator
@@ -117,6 +118,9 @@ class GLMObjective(LinearRows):
         For messages.
     """
 
+    #: of a sketch, the least chance that a row had
+    least_chance: float
+
     def __init__(
         self,
         X,
@@ -138,7 +142,8 @@ class GLMObjective(LinearRows):
         self.convex = loss.convex
         self.curvature = loss.curvature
         self.class_names = class_names
-        self._basis_of = self._shifts = None
+        self._basis_of: Any = None
+        self._shifts: Any = None
 
     # -- value and gradient ---------------------------------------------------------------------------------------
 
@@ -433,6 +438,7 @@ class GLMObjective(LinearRows):
         size = self._sketch_size()
         if size is None:
             return None
+        self.rows.foresee_draw(size, _SKETCH_SEED)
         rare = self.rows.rare_columns()
         rare = rare[np.isfinite(self._plain_columns.scale[rare])]
         rows, chance = self.rows.draw(size, self._plain_columns, rare, _SKETCH_SEED)

@@ -76,28 +76,28 @@ class Loss:
         True when `log_likelihood` is defined.
     """
 
-    n_outputs = 1
-    n_constants = 0
-    constant_names = ()
-    canonical = True
-    convex = True
-    curvature = "observed"
-    quadratic = False
-    attains_bound = False
-    shift_invariant = False
-    is_smooth = True
-    has_dispersion = False
-    has_likelihood = True
+    n_outputs: int = 1
+    n_constants: int = 0
+    constant_names: tuple[str, ...] = ()
+    canonical: bool = True
+    convex: bool = True
+    curvature: str = "observed"
+    quadratic: bool = False
+    attains_bound: bool = False
+    shift_invariant: bool = False
+    is_smooth: bool = True
+    has_dispersion: bool = False
+    has_likelihood: bool = True
 
-    def value(self, y, raw):
+    def value(self, y: np.ndarray, raw: np.ndarray) -> np.ndarray:
         """Loss of each row, shape (n,); +inf outside the domain."""
         return self.value_and_gradient(y, raw)[0]
 
-    def value_and_gradient(self, y, raw):
+    def value_and_gradient(self, y: np.ndarray, raw: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Loss of each row, shape (n,), and its gradient in the raw prediction, shape (n, m)."""
         raise NotImplementedError
 
-    def hessian(self, y, raw, kind):
+    def hessian(self, y: np.ndarray, raw: np.ndarray, kind: str) -> np.ndarray:
         """Second derivative of each row in the raw prediction, shape (n, m, m).
 
         ``kind`` is "observed" (the second derivative itself) or "expected" (its mean over y given the prediction:
@@ -105,16 +105,16 @@ class Loss:
         """
         raise NotImplementedError
 
-    def total_hessian(self, y, raw, weight):
+    def total_hessian(self, y: np.ndarray, raw: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Weighted sum of the expected Hessians, shape (m, m), and the trace of each, shape (n,)."""
         hessian = self.hessian(y, raw, "expected")
         return np.einsum("n,nkl->kl", weight, hessian), np.einsum("nkk->n", hessian)
 
-    def hessian_product(self, y, raw, change, kind):
+    def hessian_product(self, y: np.ndarray, raw: np.ndarray, change: np.ndarray, kind: str) -> np.ndarray:
         """Hessian of each row times its ``change``, both of shape (n, m)."""
         return np.einsum("nkl,nl->nk", self.hessian(y, raw, kind), change)
 
-    def hessian_root(self, y, raw):
+    def hessian_root(self, y: np.ndarray, raw: np.ndarray) -> np.ndarray:
         """S of each row with S S' the expected Hessian, shape (n, m, m)."""
         hessian = self.hessian(y, raw, "expected")
         if hessian.shape[1] == 1:
@@ -122,22 +122,22 @@ class Loss:
         values, vectors = np.linalg.eigh(hessian)
         return vectors * np.sqrt(np.maximum(values, 0))[:, None, :]
 
-    def output_unit(self, y, weight):
+    def output_unit(self, y: np.ndarray, weight: np.ndarray) -> np.ndarray:
         """A typical size of each output's variation, shape (n_outputs,); 1 where the link has its own unit."""
         return np.ones(self.n_outputs)
 
-    def inverse_link(self, raw):
+    def inverse_link(self, raw: np.ndarray) -> np.ndarray:
         """The prediction on the scale of y, from the raw prediction."""
         raise NotImplementedError
 
-    def in_range(self, y):
+    def in_range(self, y: np.ndarray) -> np.ndarray:
         """Whether each target can be had at all, shape (n,) of bool."""
         return np.isfinite(y)
 
     #: how `in_range` is said in an error
-    range_text = "finite"
+    range_text: str = "finite"
 
-    def null_raw(self, y, weight):
+    def null_raw(self, y: np.ndarray, weight: np.ndarray) -> np.ndarray:
         """The constant raw prediction of least weighted loss, shape (m,)."""
         raise NotImplementedError
 
@@ -199,7 +199,11 @@ class Loss:
         """The constants that fit residuals, shape (n_constants,)."""
         return np.zeros(0)
 
-    def saturated(self, y):
+    def curvature_ratio(self, before: np.ndarray, after: np.ndarray) -> float:
+        """What curvature along raw predictions is multiplied with when the constants go from one value to another."""
+        return 1.0
+
+    def saturated(self, y: np.ndarray) -> np.ndarray:
         """The least loss that any prediction can have, shape (n,)."""
         raise NotImplementedError
 
@@ -225,17 +229,49 @@ class Loss:
         ValueError
             Where the best constant's deviance overflows.
         """
+        sums = self.deviance_sums(y, raw, weight)
+        with np.errstate(over="ignore", invalid="ignore"):
+            null = self.null_deviance(y, weight, offset)
+        return self._share(sums, null, weight.sum() * self.resolution(y, weight, offset))
+
+    def deviance_sums(self, y, raw, weight):
+        """Weighted sums of raw predictions' deviance, of the saturated loss less `terms_of_y`, and of its size."""
         saturated = self.saturated(y)
         with np.errstate(over="ignore", invalid="ignore"):
-            model = weight @ (self.value(y, raw) - saturated)
-            null = self.null_deviance(y, weight, offset)
+            deviance = self.value(y, raw) - saturated
+        return np.array([weight @ deviance, weight @ (saturated - self.terms_of_y(y)), weight @ np.abs(saturated)])
+
+    def terms_of_y(self, y):
+        """What every value has in common and is no polynomial of y of degree two at the most, shape (n,)."""
+        return np.zeros(len(y))
+
+    def explained_of_sums(self, sums, y, weight):
+        """See `explained`, from `deviance_sums` of all rows and a few targets that stand for them.
+
+        Parameters
+        ----------
+        sums : ndarray of shape (3,)
+        y, weight : ndarray
+            All distinct targets; or some of the same mean, mean square and range, which is enough: but for
+            `terms_of_y` every loss of such targets is a polynomial of degree two at the most.
+
+        Returns
+        -------
+        float
+        """
+        with np.errstate(over="ignore", invalid="ignore"):
+            null = self.null_deviance(y, weight) + weight @ (self.saturated(y) - self.terms_of_y(y)) - sums[1]
+        return self._share(sums, null, weight.sum() * self.resolution(y, weight))
+
+    @staticmethod
+    def _share(sums, null, resolution):
+        """The share of the constant's deviance that is explained, and what rounding leaves of it where that is none."""
         if not np.isfinite(null):
             raise ValueError("y or offset is so large that the deviance of the best constant overflows")
-        rounding = _SUM_ROUNDINGS * (np.finfo(float).eps * (weight @ np.abs(saturated)))
-        rounding += _SUM_ROUNDINGS * weight.sum() * self.resolution(y, weight, offset)
+        rounding = _SUM_ROUNDINGS * (np.finfo(float).eps * sums[2] + resolution)
         if null <= rounding:
-            return float(model <= rounding)
-        return float(1 - model / null)
+            return float(sums[0] <= rounding)
+        return float(1 - sums[0] / null)
 
     def null_deviance(self, y, weight, offset=None):
         """The weighted loss of the best constant, beside an offset, above the saturated one."""
@@ -254,7 +290,7 @@ class Loss:
         least = unit * (4 * eps) ** 2
         return least if offset is None else max(least, np.abs(offset).max() ** 2 * eps)
 
-    def log_likelihood(self, y, raw, dispersion=1.0):
+    def log_likelihood(self, y: np.ndarray, raw: np.ndarray, dispersion: float = 1.0) -> np.ndarray:
         """Logarithm of the density of each row, its constants included, shape (n,).
 
         Parameters
@@ -267,7 +303,7 @@ class Loss:
         """
         return -self.value(y, raw) / np.ravel(dispersion)
 
-    def pearson(self, y, raw):
+    def pearson(self, y: np.ndarray, raw: np.ndarray) -> np.ndarray:
         """Squared residuals over the variance function, shape (n, n_outputs); their mean estimates the dispersion."""
         raise NotImplementedError
 
@@ -275,7 +311,7 @@ class Loss:
         """A typical size of the loss, for a floor where y does not vary."""
         raise NotImplementedError
 
-    def predictor_unit(self, raw):
+    def predictor_unit(self, raw: np.ndarray) -> np.ndarray:
         """The change of a raw prediction over which the curvature changes e-fold; inf where it never does."""
         return np.ones_like(raw)
 
@@ -319,7 +355,7 @@ class Loss:
         """
         raise NotImplementedError
 
-    def remarks(self, constants):
+    def remarks(self, constants: np.ndarray) -> list[str]:
         """Sentences on the fitted ``constants`` that a user should know."""
         return []
 
@@ -879,6 +915,10 @@ class HuberLoss(Loss):
         """See `Loss.output_unit`: the scale of the null model."""
         return np.exp(self.null_raw(y, weight)[1:])
 
+    def curvature_ratio(self, before, after):
+        """See `Loss.curvature_ratio`: it falls with the scale."""
+        return np.maximum(np.exp(before[0]), self.floor) / np.maximum(np.exp(after[0]), self.floor)
+
     def null_constants(self, residual, weight):
         """See `Loss.null_constants`."""
         distance = np.abs(residual)
@@ -1035,6 +1075,10 @@ class NegativeBinomialLoss(Loss):
             return y - xlogy(y, y)
         raw = np.log(np.where(y > 0, y, 1.0))[:, None]
         return np.where(y > 0, self.value(y, raw), 0.0)
+
+    def terms_of_y(self, y):
+        """See `Loss.terms_of_y`: with theta given, what is left of the value at any mean is linear in y."""
+        return self.value(y, np.zeros((len(y), 1)))
 
     def log_likelihood(self, y, raw, dispersion=1.0):
         """See `Loss.log_likelihood`."""

@@ -1,8 +1,11 @@
 """Minimisers of smooth objectives: `minimize`, and the five solvers it runs."""
 
+from collections.abc import Callable
 from numbers import Integral, Real
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.base import clone
 
 from sk_hessian.solvers._loop import Run, State
@@ -46,7 +49,7 @@ _NEWTON_WORK = 4e4
 _NEWTON_NETWORK = 250
 
 
-def check_solver(solver):
+def check_solver(solver: str | Solver) -> Solver | None:
     """The solver object that a name or an object stands for, its options checked; None for "auto".
 
     Raises
@@ -81,7 +84,17 @@ def choose(objective, n_parameters):
     return Newton() if small and objective.forms_hessian(n_parameters) else LBFGS()
 
 
-def minimize(objective, x0, solver="auto", *, tol=1e-4, max_iter=1000, callback=None, before=None, random_state=None):
+def minimize(
+    objective: Any,
+    x0: ArrayLike,
+    solver: str | Solver = "auto",
+    *,
+    tol: float = 1e-4,
+    max_iter: int = 1000,
+    callback: Callable[[State], bool | None] | None = None,
+    before: Callable[[State], object] | None = None,
+    random_state: int | np.random.Generator | None = None,
+) -> Result:
     """Minimise an objective.
 
     Parameters
@@ -134,7 +147,7 @@ def minimize(objective, x0, solver="auto", *, tol=1e-4, max_iter=1000, callback=
 def _check_numbers(x0, tol, max_iter):
     if x0.ndim != 1 or x0.size == 0 or not np.isfinite(x0).all():
         raise ValueError(f"x0 must be a non-empty 1-D array of finite numbers, got shape {x0.shape}")
-    if isinstance(tol, bool) or not isinstance(tol, Real) or not 0 < tol < np.inf:
+    if isinstance(tol, bool) or not isinstance(tol, Real) or not 0 < float(tol) < np.inf:
         raise ValueError(f"tol must be a positive number, got {tol!r}")
     if isinstance(max_iter, bool) or not isinstance(max_iter, Integral) or max_iter < 1:
         raise ValueError(f"max_iter must be an integer of at least 1, got {max_iter!r}")

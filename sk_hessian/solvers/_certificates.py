@@ -127,7 +127,8 @@ def _by_exact_factor(problem, point):
 
 
 def _by_products(problem, point, threshold):
-    operator, gains = problem.hessian(point, "observed"), []
+    operator = problem.hessian(point, "observed")
+    gains: list[float] = []
 
     def missing():
         """What further iterations would add, if their gains go on falling as they did."""

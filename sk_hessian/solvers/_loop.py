@@ -6,6 +6,7 @@ linear predictor that a Newton step would still move.
 
 import time
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -96,11 +97,12 @@ class Run:
         self.gained = self.refreshed = 0
         self.rescued = -1
         self.refresh_decrement = self.best_decrement = self._estimate()
-        self.certificate = self.recession = None
+        self.certificate: Any = None
+        self.recession: Any = None
         self.diagnoses, self.asked = True, False
         #: the best point where the coordinates cannot reach it, and whether a callback asked to stop
         self.outside, self.told_to_stop = None, False
-        self.history = {name: [] for name in HISTORY_COLUMNS}
+        self.history: dict[str, list] = {name: [] for name in HISTORY_COLUMNS}
 
     def _factor_at(self, theta):
         """The preconditioner that the solver asks for."""

@@ -6,6 +6,7 @@ A solver is a small scikit-learn style object that only holds parameters; ``begi
 
 from dataclasses import dataclass
 from numbers import Integral, Real
+from typing import Any
 
 import numpy as np
 from sklearn.base import BaseEstimator
@@ -56,22 +57,19 @@ class Solver(BaseEstimator):
     #: whether a run takes exact factors rather than those of a sketch
     exact_factors = False
 
-    #: whether a stream of rows should be remembered by a matrix of curvature
-    keeps_matrices = True
-
-    def factor_kind(self, objective, n_parameters):
+    def factor_kind(self, objective: Any, n_parameters: int) -> str | None:
         """The preconditioner to ask an objective for."""
         return self.precondition
 
-    def warms_up(self, objective):
+    def warms_up(self, objective: Any) -> bool:
         """Whether a run on many rows begins at the optimum on a sample of them."""
         return False
 
-    def tries_units(self, objective):
+    def tries_units(self, objective: Any) -> bool:
         """Whether to begin in units alone and ask for a preconditioner once progress is slow."""
         return False
 
-    def check(self):
+    def check(self) -> None:
         """Raise a ValueError or TypeError that names the parameter."""
         for name, options in self._options().items():
             value = getattr(self, name)
@@ -102,10 +100,11 @@ def _matches(value, option):
     if not isinstance(option, _Positive):
         return type(value) is type(option) and value == option
     kind = Integral if option.integral else Real
-    if isinstance(value, (bool, np.bool_)) or not isinstance(value, kind) or not np.isfinite(value):
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, kind) or not np.isfinite(float(value)):
         return False
-    return (value >= 0 if option.zero else value > 0) and (
-        value < option.most if option.strict else value <= option.most
+    number = float(value)
+    return (number >= 0 if option.zero else number > 0) and (
+        number < option.most if option.strict else number <= option.most
     )
 
 
@@ -250,8 +249,6 @@ class LimitedMemory:
 class _FirstOrder(Solver):
     """Options and run of `SGD`, `Momentum` and `Clip`."""
 
-    keeps_matrices = False
-
     def _options(self):
         return super()._options() | {
             "schedule": (*steps.SCHEDULES, callable),
@@ -342,7 +339,7 @@ class Momentum(_FirstOrder):
         share = _Positive(1, zero=True, strict=True)
         return super()._options() | {"momentum": (share,), "nesterov": (True, False), "squares": (None, share)}
 
-    def check(self):
+    def check(self) -> None:
         """See `Solver.check`."""
         super().check()
         if self.squares is not None and self.learning_rate == "auto":
@@ -415,8 +412,8 @@ class MethodRun:
         Whether it can go on from the end of a step that was found otherwise.
     """
 
-    refresh_every = None
-    factor = None
+    refresh_every: int | None = None
+    factor: Any = None
     leaves_saddles = False
     learns_from_steps = False
 
@@ -597,7 +594,7 @@ class LBFGS(Solver):
     def _options(self):
         return super()._options() | {"memory": (_Positive(integral=True),), "subsample": ("auto", None)}
 
-    def warms_up(self, objective):
+    def warms_up(self, objective: Any) -> bool:
         """See `Solver.warms_up`."""
         return self.subsample is not None and self.precondition is not None and self.learning_rate == "auto"
 
@@ -606,7 +603,7 @@ class LBFGS(Solver):
         """See `Solver.exact_factors`."""
         return self.subsample is None
 
-    def tries_units(self, objective):
+    def tries_units(self, objective: Any) -> bool:
         """See `Solver.tries_units`."""
         return self.precondition == "auto" and self.learning_rate == "auto" and objective.tries_units
 
@@ -696,7 +693,7 @@ class Newton(Solver):
             "damping": ("auto", _Positive(zero=True)),
         }
 
-    def check(self):
+    def check(self) -> None:
         """See `Solver.check`."""
         super().check()
         if self.hessian in ("subsampled", "diagonal") and self.linear_solver == "cg":
@@ -704,7 +701,7 @@ class Newton(Solver):
                 f'Newton: linear_solver="cg" uses products of all rows; hessian={self.hessian!r} needs "auto"'
             )
 
-    def factor_kind(self, objective, n_parameters):
+    def factor_kind(self, objective: Any, n_parameters: int) -> str | None:
         """See `Solver.factor_kind`: a Hessian that is factored anyway needs no more than units.
 
         A network's diagonal is cheap in its own units, and in no others.
@@ -717,11 +714,11 @@ class Newton(Solver):
             return "diagonal" if objective.convex else objective.damping_kind
         return self.precondition
 
-    def warms_up(self, objective):
+    def warms_up(self, objective: Any) -> bool:
         """See `Solver.warms_up`: where no optimum is near, most steps are as good on fewer rows."""
         return not objective.convex and self.damping == "auto" and self.learning_rate == "auto"
 
-    def forms_hessian(self, objective, n_parameters):
+    def forms_hessian(self, objective: Any, n_parameters: int) -> bool:
         """Whether a run forms the Hessian as a matrix."""
         if self.linear_solver == "auto":
             return self.hessian != "diagonal" and objective.forms_hessian(n_parameters)

@@ -129,7 +129,7 @@ def conjugate_gradient(product, gradient, damping, done, max_iter):
     ConjugateGradient
         At negative curvature the step before it, or steepest descent of unit curvature if there was none.
     """
-    state = ConjugateGradient(np.zeros_like(gradient), np.linalg.norm(gradient))
+    state = ConjugateGradient(np.zeros_like(gradient), float(np.linalg.norm(gradient)))
     residual, direction = gradient.copy(), -gradient
     square = residual @ residual
     while state.n_iter < max_iter and square > 0 and not done(state):

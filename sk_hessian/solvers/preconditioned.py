@@ -5,6 +5,7 @@ Every solver runs in u; with P the identity it runs on the objective itself.
 
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from scipy.linalg import blas
@@ -92,7 +93,7 @@ class Point:
     value: float
     gradient: np.ndarray
     slope: np.ndarray
-    objective: object
+    objective: Any
 
     @cached_property
     def noise(self):

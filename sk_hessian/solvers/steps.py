@@ -1,6 +1,7 @@
 """How far to go: learning-rate schedules, line searches, Levenberg-Marquardt damping."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -29,7 +30,7 @@ def schedule_function(schedule):
 class Search:
     """Outcome of a line search: the new point (None if nothing was better), the step, and the evaluations."""
 
-    point: object
+    point: Any
     step: float
     n_evaluations: int
 

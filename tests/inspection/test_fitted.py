@@ -93,7 +93,7 @@ def test_a_fit_without_the_verdict_optimal_is_refused(rng):
 
 def test_bad_arguments_are_named(rng, iris):
     X, y, _ = data("Ridge", rng)
-    with pytest.raises(NotFittedError):
+    with pytest.raises(NotFittedError, match="not fitted yet"):
         Fitted(Ridge(), X, y)
     with pytest.raises(TypeError, match="estimator must be one of sk_hessian, got LinearRegression"):
         Fitted(TheirLinearRegression().fit(X, y), X, y)

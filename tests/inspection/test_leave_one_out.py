@@ -340,7 +340,7 @@ def test_a_label_of_one_row_cannot_be_left_out(rng):
 
 def test_bad_fits_are_refused(rng):
     X, y = poisson_table(rng)
-    with pytest.raises(NotFittedError):
+    with pytest.raises(NotFittedError, match="not fitted yet"):
         leave_one_out(PoissonRegressor(), X, y)
     with pytest.raises(ValueError, match="not at the optimum for these rows"):
         leave_one_out(PoissonRegressor().fit(X, y), X, y[::-1])

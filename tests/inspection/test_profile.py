@@ -291,3 +291,20 @@ def test_class_weights_are_refused(rng):
     model = LogisticRegression(C=np.inf, class_weight={0: 10.0, 1: 10.0}, **TIGHT).fit(X, y)
     with pytest.raises(ValueError, match="profile_intervals needs a likelihood, and class_weight leaves only a pseudo"):
         profile_intervals(model, X, y)
+
+
+def test_a_fit_at_a_local_maximum_is_refused():
+    # separated classes; another maximum is at about (0.9, 2.1)
+    X = np.array(
+        [
+            [0.14, 0.85, 0.01, 0.47, 0.67, -1.52, 0.62, -1.0, 0.59, -0.51, 0.53, 0.28]
+            + [-0.84, -0.95, -1.12, 1.46, -0.05, -0.42],
+            [0.1, 1.74, -0.69, -0.09, 2.86, -5.52, 3.78, -3.25, 0.34, -1.36, 0.66, 0.38]
+            + [-2.01, -1.89, -3.34, 2.86, 0.4, -1.07],
+        ]
+    ).T
+    y = np.array([1, 1, 0, 1, 1, 0, 1, 0, 1, 0, 1, 1, 0, 0, 0, 1, 1, 0])
+    model = firth().fit(X, y)
+    assert model.coef_[0, 0] > 3
+    with pytest.raises(ValueError, match=r"with x0 held at another value .* which is a local maximum only"):
+        profile_intervals(model, X, y)

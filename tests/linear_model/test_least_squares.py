@@ -32,7 +32,9 @@ def test_several_targets_are_several_fits(solver):
 @pytest.mark.parametrize("alpha", [0.5, [0.0, 1.0, 100.0]], ids=str)
 def test_a_penalty_for_each_target(solver, alpha):
     X, Y = load_linnerud(return_X_y=True)
-    ours, other = Ridge(alpha, solver=solver, tol=1e-9).fit(X, Y), theirs.Ridge(alpha, solver="cholesky").fit(X, Y)
+    ours = Ridge(alpha, solver=solver, tol=1e-9).fit(X, Y)
+    # scikit-learn 1.6 wants an array, no list
+    other = theirs.Ridge(np.array(alpha) if np.ndim(alpha) else alpha, solver="cholesky").fit(X, Y)
     np.testing.assert_allclose(ours.coef_, other.coef_, rtol=1e-6, atol=1e-8)
     np.testing.assert_allclose(ours.intercept_, other.intercept_, rtol=1e-6)
 

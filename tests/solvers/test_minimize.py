@@ -127,7 +127,7 @@ def test_runs_without_a_random_state_are_identical(solver, rng):
     np.testing.assert_array_equal(first, again)
 
 
-@pytest.mark.parametrize("random_state", [0, 7, np.random.RandomState, None])
+@pytest.mark.parametrize("random_state", [0, 7, np.random.default_rng, None])
 def test_every_kind_of_random_state(random_state, rng):
     state = random_state(3) if callable(random_state) else random_state
     result = minimize(logistic(rng), np.zeros(4), SGD(batch_size=16), random_state=state, max_iter=5)

@@ -3,8 +3,10 @@
 import textwrap
 from itertools import cycle
 from numbers import Integral
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from sk_hessian.inspection._coef_table import coef_table
 from sk_hessian.inspection._displays._shared import COLOURS, axes, line_style, pyplot
@@ -58,6 +60,9 @@ class CoefficientDisplay:
     >>> display = CoefficientDisplay.from_estimator(LinearRegression().fit(X, y), X, y)
     """
 
+    ax_: Any
+    shown_: Any
+
     def __init__(self, table, *, features=None, outputs=None, deviation=None):
         self.table, self.outputs = table, outputs
         self.features = list(table.names if features is None else features)
@@ -67,8 +72,18 @@ class CoefficientDisplay:
 
     @classmethod
     def from_estimator(
-        cls, estimator, X, y, *, sample_weight=None, offset=None, cov="auto", level=0.95, standardise=False, **kwargs
-    ):
+        cls,
+        estimator: Any,
+        X: Any,
+        y: ArrayLike | None,
+        *,
+        sample_weight: ArrayLike | None = None,
+        offset: ArrayLike | None = None,
+        cov: str = "auto",
+        level: float = 0.95,
+        standardise: bool = False,
+        **kwargs: Any,
+    ) -> "CoefficientDisplay":
         """Compute the intervals of a fitted linear model and plot them, the intercepts left out.
 
         For other options of `coef_table`, pass a table to the class.
@@ -106,7 +121,9 @@ class CoefficientDisplay:
         )
         return display.plot(**kwargs)
 
-    def plot(self, ax=None, *, name=None, sort=False, most=_MOST_FEATURES, **kwargs):
+    def plot(
+        self, ax: Any = None, *, name: str | None = None, sort: bool = False, most: int = _MOST_FEATURES, **kwargs: Any
+    ) -> "CoefficientDisplay":
         """Plot the coefficients.
 
         Parameters

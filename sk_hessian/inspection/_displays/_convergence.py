@@ -1,6 +1,8 @@
 """How runs of solvers came near to the optimum."""
 
+from collections.abc import Sequence
 from itertools import cycle
+from typing import Any
 
 import numpy as np
 
@@ -70,7 +72,16 @@ class ConvergenceDisplay:
         self.histories, self.verdicts = histories, verdicts
 
     @classmethod
-    def from_estimator(cls, estimators, *, x="iteration", y="objective_gap", labels=None, ax=None, **kwargs):
+    def from_estimator(
+        cls,
+        estimators: Any,
+        *,
+        x: str = "iteration",
+        y: str = "objective_gap",
+        labels: Sequence[str] | None = None,
+        ax: Any = None,
+        **kwargs: Any,
+    ) -> "ConvergenceDisplay":
         """Plot the history of one or several fitted estimators.
 
         Parameters
@@ -129,7 +140,9 @@ class ConvergenceDisplay:
         along = history["evaluations"] + history["hessian_products"] if x == "passes" else history[x]
         return along, history["objective"] - self.optimum if y == "objective_gap" else history[y]
 
-    def plot(self, ax=None, *, x="iteration", y="objective_gap", name=None, **kwargs):
+    def plot(
+        self, ax: Any = None, *, x: str = "iteration", y: str = "objective_gap", name: str | None = None, **kwargs: Any
+    ) -> "ConvergenceDisplay":
         """Plot the curves.
 
         Parameters

@@ -1,8 +1,10 @@
 """Which rows a fit hangs on."""
 
 from numbers import Integral
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from sk_hessian.inspection._displays._shared import COLOURS, axes, pyplot
 from sk_hessian.inspection._influence import influence
@@ -57,6 +59,8 @@ class InfluenceDisplay:
     >>> display = InfluenceDisplay.from_estimator(LinearRegression().fit(X, y), X, y)
     """
 
+    ax_: Any
+
     def __init__(self, influence, *, labels=None):
         self.influence = influence
         self.labels = np.arange(len(influence.leverage)) if labels is None else labels
@@ -65,8 +69,18 @@ class InfluenceDisplay:
 
     @classmethod
     def from_estimator(
-        cls, estimator, X, y, *, sample_weight=None, offset=None, curvature=None, labels=None, ax=None, **kwargs
-    ):
+        cls,
+        estimator: Any,
+        X: Any,
+        y: ArrayLike | None,
+        *,
+        sample_weight: ArrayLike | None = None,
+        offset: ArrayLike | None = None,
+        curvature: str | None = None,
+        labels: ArrayLike | None = None,
+        ax: Any = None,
+        **kwargs: Any,
+    ) -> "InfluenceDisplay":
         """Compute the influence of the rows of a fit and plot it.
 
         Parameters
@@ -94,7 +108,7 @@ class InfluenceDisplay:
             labels = list(X.index)
         return cls(rows, labels=labels).plot(ax, **kwargs)
 
-    def plot(self, ax=None, *, name=None, n_labels=5, **kwargs):
+    def plot(self, ax: Any = None, *, name: str | None = None, n_labels: int = 5, **kwargs: Any) -> "InfluenceDisplay":
         """Plot the rows.
 
         Parameters

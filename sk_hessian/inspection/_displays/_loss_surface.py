@@ -1,8 +1,10 @@
 """The objective around a fit, in a plane, and the way of the solver there."""
 
 from numbers import Integral
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from sk_hessian.inspection._displays._shared import COLOURS, axes, direction, few_ticks, pyplot
 from sk_hessian.inspection._fitted import Fitted
@@ -89,8 +91,18 @@ class LossSurfaceDisplay:
 
     @classmethod
     def from_estimator(
-        cls, estimator, X, y, *, sample_weight=None, directions=None, span=None, n_grid=41, path=True, **kwargs
-    ):
+        cls,
+        estimator: Any,
+        X: Any,
+        y: ArrayLike | None,
+        *,
+        sample_weight: ArrayLike | None = None,
+        directions: Any = None,
+        span: Any = None,
+        n_grid: int = 41,
+        path: bool = True,
+        **kwargs: Any,
+    ) -> "LossSurfaceDisplay":
         """Compute and plot the surface around a fitted estimator.
 
         Parameters
@@ -130,14 +142,16 @@ class LossSurfaceDisplay:
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
             plane = _Plane(estimator, X, y, directions, fit_data)
             points = plane.project(_run(estimator, plane.model)) if path else None
-            a, b = (np.linspace(*ends, n_grid) for ends in plane.ends(span, points))
+            a, b = (np.linspace(low, high, n_grid) for low, high in plane.ends(span, points))
             values = np.array([[plane.value(i, j) for i in a] for j in b])
             taylor = plane.taylor(a[None, :], b[:, None])
         solver = type(estimator.solver_).__name__.lower() if path else None
         display = cls(a, b, values, taylor, plane.model.value, path=points, labels=plane.labels, solver=solver)
         return display.plot(**kwargs)
 
-    def plot(self, ax=None, *, name=None, colorbar=True, **kwargs):
+    def plot(
+        self, ax: Any = None, *, name: str | None = None, colorbar: bool = True, **kwargs: Any
+    ) -> "LossSurfaceDisplay":
         """Plot the contours and the path.
 
         Parameters
@@ -307,7 +321,7 @@ def _run(estimator, model):
     objective, generator = model.objective, None
     if isinstance(estimator.random_state, Integral):
         # the first draw of scikit-learn's random state is the seed of a fit
-        seed = np.random.RandomState(estimator.random_state).randint(2**32, dtype=np.uint64)
+        seed = np.random.RandomState(int(estimator.random_state)).randint(2**32, dtype=np.uint64)
         generator = np.random.default_rng(seed)
     start = objective.start(generator) if isinstance(objective, MLPObjective) else objective.start()
     iterates = [start]

@@ -1,6 +1,9 @@
 """The eigenvalues of a Hessian."""
 
+from typing import Any
+
 import numpy as np
+from numpy.typing import ArrayLike
 
 from sk_hessian.inspection._displays._shared import COLOURS, axes, check_choice, count_along_x, line_style, pyplot
 from sk_hessian.inspection._spectrum import spectrum
@@ -44,8 +47,18 @@ class HessianSpectrumDisplay:
 
     @classmethod
     def from_estimator(
-        cls, estimator, X, y, *, sample_weight=None, offset=None, kind="observed", units="raw", ax=None, **kwargs
-    ):
+        cls,
+        estimator: Any,
+        X: Any,
+        y: ArrayLike | None,
+        *,
+        sample_weight: ArrayLike | None = None,
+        offset: ArrayLike | None = None,
+        kind: str = "observed",
+        units: str = "raw",
+        ax: Any = None,
+        **kwargs: Any,
+    ) -> "HessianSpectrumDisplay":
         """Compute the spectrum of a fitted estimator's Hessian and plot it.
 
         For a Hessian of your own, or other options, pass a spectrum to the class.
@@ -74,7 +87,9 @@ class HessianSpectrumDisplay:
         found = spectrum(estimator, X, y, sample_weight=sample_weight, kind=kind, units=units, offset=offset)
         return cls(found).plot(ax, **kwargs)
 
-    def plot(self, ax=None, *, name=None, show="auto", **kwargs):
+    def plot(
+        self, ax: Any = None, *, name: str | None = None, show: str = "auto", **kwargs: Any
+    ) -> "HessianSpectrumDisplay":
         """Plot the eigenvalues or their density.
 
         Parameters
