@@ -437,7 +437,7 @@ def assert_equal_tables(a, b, names=_FIGURES, rtol=1e-6):
 def covs(model, X, y):
     """The covariances that a fit of this model has."""
     fitted = Fitted(model, X, y)
-    return [cov for cov, kind in KINDS.items() if not kind.refuse(fitted.loss, fitted.prior, False)]
+    return [cov for cov, kind in KINDS.items() if not kind.refuse(fitted)]
 
 
 @every_fit
