@@ -43,9 +43,7 @@ class Task:
         """
         if not getattr(estimator, "_skl_callbacks", None):
             return cls(None, {})
-        # one weight for all rows changes no score, and scorers want one for each row
-        plain = (name for name, value in row_data.items() if value is None or isinstance(value, Real))
-        metadata = {name: row_data[name] for name in row_data.keys() - set(plain)} or None
+        metadata = {name: value for name, value in row_data.items() if _is_told(estimator, name, value)} or None
         context = estimator._init_callback_context(max_subtasks=max_subtasks)
         return cls(context, {"estimator": estimator, "X": X, "y": y, "metadata": metadata})._begin()
 
@@ -100,6 +98,15 @@ class Task:
             return latest.end(attributes_at(state))
 
         return before, after
+
+
+def _is_told(estimator, name, value):
+    """Whether callbacks are told of what a fit was given for each row: scorers pass all of it on to their metric."""
+    # one weight for all rows changes no score, and scorers want one for each row
+    if value is None or isinstance(value, Real):
+        return False
+    # metrics know weights; an offset is for those who asked for it
+    return name == "sample_weight" or estimator.get_metadata_routing().score.requests.get(name) is True
 
 
 #: a task of which nobody is told

@@ -8,9 +8,10 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn import config_context
 from sklearn.base import clone
 from sklearn.datasets import load_digits, make_multilabel_classification
-from sklearn.metrics import get_scorer
+from sklearn.metrics import get_scorer, r2_score
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -265,6 +266,24 @@ def test_scores_of_several_labels(options):
         assert rows[-1]["accuracy"] == model.score(X, y)
     else:  # the weights are those of the best validation score
         assert model.score(X, y) in [row["accuracy"] for row in rows]
+
+
+def test_a_metric_that_knows_no_offset_is_scored_without_it_and_says_so(rng):
+    X, y = rng.normal(size=(60, 2)), rng.poisson(2.0, 60).astype(float)
+    monitor = callback.ScoringMonitor(scoring="r2")
+    with pytest.warns(UserWarning, match="it was fitted with an offset, and is used here without"):
+        model = PoissonRegressor().set_callbacks(monitor).fit(X, y, offset=np.full(60, 0.5))
+    without = model.predict(X, offset=np.zeros(60))
+    assert monitor.get_logs().data[-1]["r2"] == r2_score(y, without)
+
+
+def test_callbacks_are_told_of_an_offset_that_the_score_asks_for(rng):
+    X, y, offset, recorder = rng.normal(size=(60, 2)), rng.poisson(2.0, 60), rng.normal(size=60), Recorder()
+    PoissonRegressor().set_callbacks(recorder).fit(X, y, offset=offset)
+    assert recorder.data[-1][2] is None
+    with config_context(enable_metadata_routing=True):
+        PoissonRegressor().set_score_request(offset=True).set_callbacks(recorder).fit(X, y, offset=offset)
+    assert recorder.data[-1][2]["offset"] is offset
 
 
 # -- stops ------------------------------------------------------------------------------------------------------------

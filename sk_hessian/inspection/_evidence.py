@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.optimize import minimize_scalar
 
+from sk_hessian.inspection._fitted import require_estimator
 from sk_hessian.inspection._laplace import LaplacePosterior, laplace
 
 #: least and largest step of a walk in log(strength)
@@ -48,7 +49,7 @@ class TunedPenalty:
         Its posterior.
     path : dict of str to ndarray
         "value", "log_evidence" (nan for a fit without a posterior), "effective_df" and "dispersion" of every fit, in
-        the order of the fits.
+        the order of the fits; dispersions of several targets have shape (n_fits, n_targets).
     """
 
     name: str
@@ -98,8 +99,11 @@ def tune_alpha(
 
     Raises
     ------
+    TypeError
+        For something that is no estimator of sk_hessian.
     ValueError
-        Where the first fit has no posterior, as of `laplace`; for an estimator without a penalty.
+        Where the first fit has no posterior, as of `laplace`, or no finite evidence; for an estimator without a
+        penalty.
 
     References
     ----------
@@ -137,10 +141,11 @@ class _Search:
                 'structure="last_layer" has no evidence for the penalty of the other layers: use "full", "kronecker" '
                 'or "diagonal"'
             )
-        parameters = estimator.get_params(deep=False) if hasattr(estimator, "fitted_objective") else {}
+        require_estimator(estimator)
+        parameters = estimator.get_params(deep=False)
         self._name = next((name for name in ("alpha", "C") if name in parameters), "")
         if not self._name:
-            raise ValueError(f"estimator must be one of sk_hessian with a penalty alpha or C, got {estimator!r}")
+            raise ValueError(f"estimator must be one with a penalty alpha or C, got {estimator!r}")
         if parameters.get("jeffreys"):
             raise ValueError("tune_alpha is not for jeffreys=True: Jeffreys' prior has no strength that could be tuned")
         value = parameters[self._name]
@@ -188,12 +193,12 @@ class _Search:
         fit.set_params(warm_start=self._fresh.warm_start)
         try:
             posterior = laplace(fit, X, y, **row_data, **self._options)
-            evidence = posterior.log_evidence
+            evidence = _finite(posterior.log_evidence)
         except ValueError as error:
             if self.best is None:
                 raise
             self._failure = f"{self._name}={value:.4g}: {error}"
-            self._records.append((value, np.nan, np.nan, np.nan))
+            self._records.append((value, np.nan, np.nan, np.full_like(self.best.posterior.dispersion, np.nan)))
             return np.inf
         self._records.append((value, evidence, posterior.effective_df, posterior.dispersion))
         if self.best is None or evidence > self.best.evidence:
@@ -205,8 +210,14 @@ class _Search:
         best, value = self.best, self._value(self.best.at)
         message = _MESSAGES[status].format(name=self._name, value=value, failure=self._failure)
         columns = ("value", "log_evidence", "effective_df", "dispersion")
-        path = dict(zip(columns, np.array(self._records).T, strict=True))
+        path = {name: np.array(values) for name, values in zip(columns, zip(*self._records, strict=True), strict=True)}
         return TunedPenalty(self._name, value, status, message, best.estimator, best.posterior, path)
+
+
+def _finite(evidence):
+    if not np.isfinite(evidence):
+        raise ValueError(f"the log evidence is {evidence}: the density of this loss has no accurate value for these y")
+    return evidence
 
 
 @dataclass(frozen=True)

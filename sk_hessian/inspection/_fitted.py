@@ -5,6 +5,8 @@ from inspect import signature
 
 import numpy as np
 
+from sk_hessian.objectives import Parts
+
 #: decrement on the given rows, in squared tolerances, above which they are not those of the fit
 _SLACK = 100
 
@@ -20,6 +22,31 @@ NEAR = 0.01
 
 #: Newton steps with one factor after which the optimum must be reached
 _MOST_STEPS = 8
+
+#: columns of a dense matrix of curvature: 72 MB and some copies of it, its cube in time
+_MOST_FACTORED = 3000
+
+
+def require_estimator(estimator):
+    """Refuse what is no estimator of sk_hessian.
+
+    Raises
+    ------
+    TypeError
+    """
+    if not hasattr(estimator, "fitted_objective"):
+        raise TypeError(f"estimator must be one of sk_hessian, got {type(estimator).__name__}")
+
+
+def require_rows(X, y):
+    """Refuse no rows; those that come in blocks have y with them.
+
+    Raises
+    ------
+    ValueError
+    """
+    if X is None or (y is None and not isinstance(X, Parts)):
+        raise ValueError("X and y are needed: the rows that the estimator was fitted on")
 
 
 class Fitted:
@@ -50,8 +77,7 @@ class Fitted:
     """
 
     def __init__(self, estimator, X, y, sample_weight=None, **fit_data):
-        if not hasattr(estimator, "fitted_objective"):
-            raise TypeError(f"estimator must be one of sk_hessian, got {type(estimator).__name__}")
+        require_estimator(estimator)
         self.estimator = estimator
         fit_data = {name: value for name, value in fit_data.items() if value is not None}
         for name in fit_data.keys() - signature(estimator.fitted_objective).parameters:
@@ -121,16 +147,24 @@ class Fitted:
         Raises
         ------
         ValueError
-            Where the Hessian is singular to working precision along a direction that the columns do determine.
+            Where the Hessian is singular to working precision along a direction that the columns do determine, and
+            at once where it has more than 3000 columns.
         """
+        size = self.objective.factor_size
+        if size > _MOST_FACTORED:
+            raise ValueError(
+                f"this {self.name} needs a dense matrix of curvature of {size} columns; {_MOST_FACTORED} are the most "
+                "(its time grows with their cube). A dense X with fewer rows than columns needs only as many as it has "
+                "rows, times outputs, if every coefficient is penalised; else take fewer columns"
+            )
         factor = self.objective.curvature_factor(self.theta, curvature or self.objective.curvature)
         if factor.inner.is_floored:
-            edge = self.objective.remarks(self.theta)
-            raise ValueError(
-                f"the Hessian of this {self.name} is singular to working precision: some combination of parameters is "
-                "not determined by these rows; look at inspection.flat_directions, or add a penalty"
-                + "".join(f". {remark}" for remark in edge)
+            edge = " ".join(self.objective.remarks(self.theta))
+            cause = edge or (
+                "Some combination of parameters is not determined by these rows; look at inspection.flat_directions, "
+                "or add a penalty"
             )
+            raise ValueError(f"the Hessian of this {self.name} is singular to working precision. {cause}")
         return factor
 
     def root(self, curvature=None):

@@ -1,12 +1,13 @@
 """The Hessian of a fitted estimator, as products and as a matrix, in the user's units and in comparable ones."""
 
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.sparse.linalg import LinearOperator
 
-from sk_hessian.inspection._fitted import Fitted
+from sk_hessian.inspection._fitted import Fitted, require_estimator, require_rows
 from sk_hessian.objectives import Objective
 
 #: what a user calls a kind of curvature -> what an objective calls it
@@ -36,10 +37,17 @@ class HessianOperator(LinearOperator):
 
     def __init__(self, objective, theta, kind):
         self._objective, self._theta, self.kind = objective, theta, kind
-        self._product = objective.hessian(theta, KINDS[kind])
         self.parameter_names = objective.parameter_names(theta.size)
         self.total_weight = float(getattr(objective, "total_weight", 1.0))
         super().__init__(dtype=float, shape=(theta.size,) * 2)
+
+    @cached_property
+    def _product(self):
+        return self._objective.hessian(self._theta, KINDS[self.kind])
+
+    def __getstate__(self):
+        """Without the products at the point, which are had again: they are functions."""
+        return {name: value for name, value in vars(self).items() if name != "_product"}
 
     def _matvec(self, v):
         return self._product.matvec(v)
@@ -157,8 +165,8 @@ def locate(estimator, X, y, theta, **fit_data):
         if theta is None:
             raise ValueError("theta is needed: an objective has no fitted parameters")
         return estimator, check_point(theta, getattr(estimator, "n_parameters", None))
-    if (X is None or y is None) and hasattr(estimator, "fitted_objective"):
-        raise ValueError("X and y are needed: the rows that the estimator was fitted on")
+    require_estimator(estimator)
+    require_rows(X, y)
     fitted = Fitted(estimator, X, y, **fit_data)
     if theta is None:
         return fitted.objective, fitted.theta

@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike
 from scipy.linalg import eigh
 
 from sk_hessian.inspection._fitted import Fitted
-from sk_hessian.inspection._likelihood import pearson_dispersion
+from sk_hessian.inspection._likelihood import RowWeights, pearson_dispersion
 from sk_hessian.inspection._removal import Removal, kept_rows, rows_in_memory, spread
 
 #: rows that a printed table lists
@@ -36,9 +36,10 @@ class Influence:
     cooks_distance : ndarray of shape (n,)
     dfbetas : ndarray of shape (n, n_parameters)
         Parameters with the row less those without it, in standard errors; for least squares without a penalty by the
-        residual variance of the other rows.
+        residual variance of the other rows. It is computed anew from ``parameter_change`` whenever it is asked for, so
+        that only one array of this size is kept.
     dffits : ndarray of shape (n,) or None
-        The same for the row's own predictor; None where a row has several, or where the loss has no likelihood.
+        The same for the row's own predictor; None where a row has several, or where there is no likelihood.
     parameter_change : ndarray of shape (n, n_parameters)
         Parameters without the row less those with it, by one Newton step.
     test_loss_change : ndarray of shape (n,) or None
@@ -61,7 +62,6 @@ class Influence:
     leverage: np.ndarray
     residual: np.ndarray
     cooks_distance: np.ndarray
-    dfbetas: np.ndarray
     dffits: np.ndarray | None
     parameter_change: np.ndarray
     test_loss_change: np.ndarray | None
@@ -69,6 +69,19 @@ class Influence:
     dispersion: float
     n_effective_parameters: float
     names: list
+    _deviation_ratio: np.ndarray
+
+    @property
+    def dfbetas(self):
+        """See `Influence`."""
+        return self._in_standard_errors(slice(None))
+
+    def _in_standard_errors(self, rows):
+        """``dfbetas`` of some rows."""
+        determined = self.standard_error > 0
+        unit = np.where(determined, self.standard_error, 1.0) * self._deviation_ratio[rows, None]
+        with np.errstate(invalid="ignore", divide="ignore"):
+            return np.where(determined, -self.parameter_change[rows] / unit, 0.0)
 
     def to_frame(self) -> Any:
         """One line for each row: leverage, residual, Cook's distance and ``dfbetas`` by parameter.
@@ -115,10 +128,11 @@ class Influence:
     __repr__ = __str__
 
     def _largest(self, row):
-        if np.isnan(self.dfbetas[row]).any():
+        values = self._in_standard_errors([row])[0]
+        if np.isnan(values).any():
             return "not determined without it"
-        j = np.argmax(np.abs(self.dfbetas[row]))
-        return f"{-self.dfbetas[row, j]:+.3g} {self.names[j]}"
+        j = np.argmax(np.abs(values))
+        return f"{-values[j]:+.3g} {self.names[j]}"
 
 
 def influence(
@@ -127,27 +141,36 @@ def influence(
     y: ArrayLike | None,
     *,
     sample_weight: ArrayLike | None = None,
-    offset: ArrayLike | None = None,
+    weights: str = "frequency",
     curvature: str | None = None,
     X_test: Any = None,
     y_test: ArrayLike | None = None,
     offset_test: ArrayLike | None = None,
+    **fit_data: ArrayLike | None,
 ) -> Influence:
     """What each row did to a fit, from one factor of the Hessian and one pass over the rows.
 
-    Leaving out a row removes all of its weight; the total penalty is held fixed.
+    Leaving out a row removes all of its weight; the total penalty is held fixed. ``class_weight`` counts for the
+    leverages and the changes; but it is no likelihood, so that residuals are without it, and standard errors and Cook's
+    distance are those of a loss without a likelihood, by the gradients of the rows: they do not depend on its scale.
 
     Parameters
     ----------
     estimator : fitted estimator of sk_hessian
         With the verdict "optimal".
-    X, y, sample_weight, offset
+    X, y, sample_weight
         The rows that it was fitted on.
+    weights : {"frequency", "analytic"}, default="frequency"
+        What the weights mean, as of `coef_table`: "frequency", a row of weight 2 stands for two rows, and the
+        dispersion is over the sum of the weights less the effective parameters; "analytic", it is one row of half the
+        variance, and the dispersion is over the number of rows. Families without a dispersion do not tell them apart.
     curvature : {"observed", "expected"}, optional
         Of the rows and of the Hessian. By default the second derivative itself, or its expectation for losses that are
         not convex; the two differ for links that are not canonical, such as the logarithm of `GammaRegressor`.
     X_test, y_test, offset_test : optional
         Rows for ``test_loss_change``.
+    **fit_data
+        What else the fit was given for each row: ``offset``, of shape (n_samples,) or (n_samples, n_outputs).
 
     Returns
     -------
@@ -175,13 +198,15 @@ def influence(
     >>> rows.leverage.round(3), int(rows.most_influential()[0])
     (array([0.363, 0.277, 0.223, 0.201, 0.936]), 4)
     """
+    if weights not in ("frequency", "analytic"):
+        raise ValueError(f'weights must be "frequency" or "analytic", got {weights!r}')
     if curvature not in (None, "observed", "expected"):
         raise ValueError(f'curvature must be "observed", "expected" or None, got {curvature!r}')
     if (X_test is None) != (y_test is None):
         raise ValueError("X_test and y_test must be given both, or none of them")
     if X_test is None and offset_test is not None:
         raise ValueError("offset_test needs X_test and y_test")
-    fitted = Fitted(estimator, X, y, sample_weight, offset=offset)
+    fitted = Fitted(estimator, X, y, sample_weight, **fit_data)
     rows_in_memory(fitted.objective)
     fitted.require_sum_over_rows("influence")
     loss = fitted.loss
@@ -190,7 +215,8 @@ def influence(
     fitted.require_optimum("influence")
     test = None if X_test is None else _test_objective(estimator, X_test, y_test, offset_test)
     kind = curvature or ("observed" if loss.convex else "expected")
-    return _Rows(fitted, kind, test).influence(kept_rows(sample_weight, fitted.objective.n_rows))
+    meaning = RowWeights.of(fitted.objective, sample_weight, weights)
+    return _Rows(fitted, kind, meaning, test).influence(kept_rows(sample_weight, fitted.objective.n_rows))
 
 
 def _test_objective(estimator, X_test, y_test, offset_test):
@@ -207,17 +233,19 @@ class _Rows:
     ----------
     fitted : Fitted
     kind : {"observed", "expected"}
+    weights : RowWeights
     test : Objective or None
         Of the test rows.
     """
 
-    def __init__(self, fitted, kind, test):
-        self.fitted, self.kind = fitted, kind
+    def __init__(self, fitted, kind, weights, test):
+        self.fitted, self.kind, self.weights = fitted, kind, weights
         self.objective, self.loss, self.theta = fitted.objective, fitted.loss, fitted.theta
         self.factor = fitted.factor(kind)
         self.root = fitted.conventional(self.factor)
         self.test: Any = None if test is None else self._test_derivatives(test)
-        self.spread: Any = None if self.loss.has_likelihood else self._gradient_spread()
+        is_likelihood = self.loss.has_likelihood and not fitted.is_reweighted
+        self.spread: Any = None if is_likelihood else self._gradient_spread()
 
     def influence(self, kept):
         """The `Influence` of all rows, of which the objective has the ``kept`` ones."""
@@ -225,23 +253,24 @@ class _Rows:
         leverage, chi, squares, sign, cook, change, test = terms
         n_effective = leverage.sum()
         dispersion, of_others = self._dispersions(chi, squares, n_effective)
-        residual = sign * np.sqrt(squares / dispersion)
-        error = self._standard_error(dispersion)
-        dfbetas, dffits = _scaled_changes(change, leverage, residual, error, np.sqrt(of_others / dispersion))
+        residual = sign * np.sqrt(squares / self.weights.multiplier / dispersion)
+        ratio = np.sqrt(of_others / dispersion)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            dffits = residual * np.sqrt(leverage / (1 - leverage)) / ratio
         # an estimated covariance has the dispersion in it
         unit = dispersion if self.spread is None else 1.0
         return Influence(
             leverage=spread(leverage, kept),
             residual=spread(residual, kept),
             cooks_distance=spread(np.where(np.isnan(cook), np.inf, cook / (unit * n_effective)), kept),
-            dfbetas=spread(dfbetas, kept),
             dffits=spread(dffits, kept) if self.spread is None and self.loss.n_outputs == 1 else None,
             parameter_change=spread(change, kept),
             test_loss_change=None if self.test is None else spread(test, kept),
-            standard_error=error,
+            standard_error=self._standard_error(dispersion),
             dispersion=float(dispersion),
             n_effective_parameters=float(n_effective),
             names=self.fitted.parameter_names,
+            _deviation_ratio=spread(ratio, kept, 1.0),
         )
 
     def _terms(self, terms):
@@ -273,13 +302,14 @@ class _Rows:
         """
         if not self.loss.has_dispersion:
             return 1.0, np.ones(len(chi))
-        weight, total = self.objective.rows.weight, chi.sum()
-        least = 2 * self.objective.resolution * weight.sum()
-        dispersion = pearson_dispersion("influence", total, weight.sum(), n_effective, least)
+        counts, total, n = self.weights.counts, chi.sum(), self.weights.n_samples
+        least = 2 * self.objective.resolution * self.weights.likelihood.sum()
+        hint = " (frequencies count as rows; weights='analytic' would not)" if n < len(counts) else ""
+        dispersion = pearson_dispersion("influence", total, n, n_effective, least, hint)
         if not self.loss.quadratic or np.any(self.objective.penalty):
             return dispersion, np.full(len(chi), dispersion)
-        left = weight.sum() - n_effective - weight
-        enough = left > _LEAST_FREEDOM * weight.sum()
+        left = n - n_effective - counts
+        enough = left > _LEAST_FREEDOM * n
         others = np.maximum(total - studentised, 0) / np.where(enough, left, 1.0)
         return dispersion, np.where(enough, others, np.nan)
 
@@ -327,13 +357,3 @@ class _Rows:
     def _test_change(self, steps):
         slope, bend = self.test
         return steps @ slope + 0.5 * np.einsum("nr,nr->n", steps @ bend, steps)
-
-
-def _scaled_changes(change, leverage, residual, error, ratio):
-    """The columns of dfbetas, and dffits; ``ratio`` is the deviation by the other rows over that by all."""
-    determined = np.where(error > 0, error, 1.0)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        dfbetas = -change / determined / ratio[:, None]
-        dffits = residual * np.sqrt(leverage / (1 - leverage)) / ratio
-    dfbetas[:, error == 0] = 0
-    return dfbetas, dffits

@@ -1,7 +1,7 @@
 """The Laplace approximation: a normal posterior of the parameters, predictions with it, and the evidence."""
 
 import copy
-from functools import cached_property
+from functools import cached_property, partial
 from numbers import Integral, Real
 from typing import Any
 
@@ -12,15 +12,21 @@ from scipy.special import expit, logsumexp
 
 from sk_hessian.inspection._fitted import Fitted
 from sk_hessian.inspection._likelihood import pearson_dispersion
-from sk_hessian.inspection._precision import STRUCTURES, UndeterminedError
+from sk_hessian.inspection._precision import STRUCTURES, UndeterminedError, observations
 from sk_hessian.objectives import GLMObjective, HuberLoss, MLPObjective
 
 #: parameters up to which "auto" prefers full to kronecker, and up to which a matrix of them is formed at all
 _MOST_AUTO = 1000
 _MOST_FULL = 3000
 
+#: numbers that the rows may have where they are fewer than the parameters, 800 MB
+_MOST_NUMBERS = 1e8
+
 #: the dispersion of most evidence is looked for within this factor of Pearson's, on the logarithm
 _DISPERSION_RANGE = 5.0
+
+#: share of the rows by which rounding may count more parameters than rows
+_ROUNDING = 1e-9
 
 #: what an estimate of the dispersion that fails says first
 _GIVE_DISPERSION = "laplace: give dispersion= a number, for it cannot be estimated"
@@ -53,13 +59,16 @@ def laplace(
     offset : array-like of shape (n_samples,) or (n_samples, n_classes), optional
         The rows, weights and offset of the fit, in memory. A row of weight 2 counts like two rows.
     structure : {"auto", "full", "kronecker", "diagonal", "last_layer"}, default="auto"
-        "full": all parameters together, at most 3000. "kronecker": one Kronecker product A (x) G for each layer of a
+        "full": all parameters together, at most 3000, or as many rows (times outputs) where these are fewer: beyond
+        their span the posterior is the prior. "kronecker": one Kronecker product A (x) G for each layer of a
         network, or for a softmax model; layers are independent. "diagonal": each parameter by itself, in centred and
         scaled coordinates, so that units do not matter. "last_layer": the last layer of a network in full, the others
-        fixed. "auto": full; for more than 1000 parameters kronecker, where there is none for more than 3000 diagonal.
+        fixed. "auto": full; for more than 1000 parameters kronecker where there is one. It is never diagonal.
     dispersion : float, "evidence" or None, default=None
-        Of losses that have one (the noise variance for squared errors; one for all outputs). None: squared Pearson
-        residuals over the weight less the effective degrees of freedom. "evidence": the most evident one.
+        Of losses that have one (the noise variance for squared errors). None: squared Pearson residuals over the weight
+        less the effective degrees of freedom. "evidence": the most evident one. Several targets of a linear model, or
+        of a last layer, have one each; those of a network share one, for its fit weighs them all alike. A number is
+        for all targets.
     hidden_biases : {"flat", "fixed"}, default="flat"
         Of networks, whose biases have no penalty. "flat": the posterior is also of the biases of hidden layers, with a
         flat prior; a unit without effect then has none, and the evidence grows without bound as the penalty switches a
@@ -75,8 +84,9 @@ def laplace(
     TypeError
         For something that is no estimator of sk_hessian.
     ValueError
-        For a fit that is not optimal, or of other rows; without a penalty; for Huber's loss, which has no likelihood;
-        for parameters that neither rows nor penalty determine; for bad arguments.
+        For a fit that is not optimal, or of other rows; without a penalty; for Huber's loss, which has no likelihood,
+        and ``class_weight``, which leaves none; for parameters that neither rows nor penalty determine; for a structure
+        that is too large, or that has more parameters determined than there are rows; for bad arguments.
 
     References
     ----------
@@ -108,12 +118,8 @@ def laplace(
     objective, theta, names = fitted.objective, fitted.theta, fitted.parameter_names
     features = None
     if structure == "last_layer":
-        network, at = objective, theta
-        objective, theta, names = _last_layer(network, at, names)
-
-        def features(X):
-            return network.features(at, X)
-
+        features = partial(objective.features, theta)
+        objective, theta, names = _last_layer(objective, theta, names)
     model = _model(objective, theta, names, structure)
     dispersion, source = _dispersion(model, dispersion)
     return LaplacePosterior(estimator, model, structure, dispersion, source, features)
@@ -134,7 +140,8 @@ class LaplacePosterior:
         "full", "kronecker", "diagonal" or "last_layer".
     curvature : str
         "observed", "expected" or "gauss-newton".
-    dispersion : float
+    dispersion : float or ndarray of shape (n_targets,)
+        One for each of several targets of a linear model.
     dispersion_source : str
         Where the dispersion comes from.
     effective_df : float
@@ -154,17 +161,19 @@ class LaplacePosterior:
         self._estimator, self._model, self._features = copy.copy(estimator), model, features
         self.mean, self.parameter_names = model.theta, model.names
         self.structure, self.curvature = structure, model.curvature
-        self.dispersion, self.dispersion_source, self.effective_df = dispersion, source, model.effective_df
-        self._share = dispersion / model.objective.total_weight
+        self.dispersion = float(dispersion[0]) if len(dispersion) == 1 else dispersion
+        self.dispersion_source, self.effective_df = source, float(model.effective_df.sum())
+        self._deviation = np.sqrt(dispersion / model.objective.total_weight)
         self.n_penalised = int(model.n_penalised)
         self.gamma = float(np.clip(self.n_penalised - model.precision.shrinkage, 0, None))
-        squares = 2 * model.penalty_value / self._share
+        squares = 2 * (model.penalty_value / self._deviation**2).sum()
         self.fixed_point = float(self.gamma / squares) if squares > 0 else np.inf
 
     def __repr__(self):
+        dispersion = ", ".join(f"{value:.4g}" for value in np.ravel(self.dispersion))
         return (
             f"LaplacePosterior({type(self._estimator).__name__}, structure={self.structure!r}, "
-            f"{self.mean.size} parameters, dispersion={self.dispersion:.4g})"
+            f"{self.mean.size} parameters, dispersion={dispersion})"
         )
 
     @cached_property
@@ -186,7 +195,7 @@ class LaplacePosterior:
         .. [1] D. Harville, "Bayesian inference for variance components using only error contrasts", Biometrika 61,
            1974.
         """
-        return self._model.log_evidence(self.dispersion)
+        return self._model.log_evidence(np.atleast_1d(self.dispersion))
 
     def predict(self, X: Any, of: str = "link", offset: ArrayLike | None = None) -> tuple[np.ndarray, np.ndarray]:
         """Predictive mean and standard deviation.
@@ -284,7 +293,7 @@ class LaplacePosterior:
             raise ValueError(f"n must be an integer of at least 1, got {n!r}")
         at = self._model.objective.identified
         draws = _generator(random_state).standard_normal((at.size, int(n)))
-        changes = self._model.precision.colour(draws) * np.sqrt(self._share)
+        changes = self._coloured(draws)
         return self.mean + np.stack([at.expanded(change) for change in changes.T])
 
     def covariance(self) -> np.ndarray:
@@ -302,9 +311,13 @@ class LaplacePosterior:
         if self.mean.size > _MOST_FULL:
             raise ValueError(f"a covariance of {self.mean.size} parameters is too large: use samples or predict")
         at = self._model.objective.identified
-        roots = self._model.precision.colour(np.eye(at.size)) * np.sqrt(self._share)
+        roots = self._coloured(np.eye(at.size))
         root = np.stack([at.expanded(column) for column in roots.T], axis=1)
         return root @ root.T
+
+    def _coloured(self, u):
+        """Changes of the identified coordinates whose covariance is the posterior's, for standard normal ``u``."""
+        return self._model.precision.colour(u) * self._model.by_coordinate(self._deviation)[:, None]
 
     @property
     def _is_classifier(self):
@@ -318,7 +331,7 @@ class LaplacePosterior:
         X = self._estimator._checked_rows(X)
         for _, J, _, _ in model.objective.jacobians(model.theta, X if self._features is None else self._features(X)):
             root = model.precision.whiten(J)
-            covariances.append(self._share * (root @ root.transpose(0, 2, 1)))
+            covariances.append((root @ root.transpose(0, 2, 1)) * np.outer(self._deviation, self._deviation))
         return model.objective.loss.without_shift(raw), np.concatenate(covariances)
 
 
@@ -330,35 +343,48 @@ class _Model:
         self._penalty, self.precision = penalty, precision
         self.curvature = "gauss-newton" if isinstance(objective, MLPObjective) else objective.curvature
         self._raw = objective.raw_predictions(theta)
-        self.effective_df = penalty.size - precision.shrinkage
+        # the targets of a linear model share nothing, those of a network its hidden layers
+        separate = isinstance(objective, GLMObjective) and objective.loss.quadratic
+        self._n_groups = self._raw.shape[1] if separate else 1
+        shrinkage = self.grouped(precision.shrinkages) if separate else precision.shrinkage
+        self.effective_df = penalty.size / self._n_groups - np.atleast_1d(shrinkage)
+
+    def grouped(self, values):
+        """Sums over the parameters, or the targets, of each dispersion; these are stored by rows."""
+        return values.reshape(-1, self._n_groups).sum(axis=0)
+
+    def by_coordinate(self, values):
+        """What belongs to each dispersion for each of the identified coordinates."""
+        return np.resize(values, self._penalty.size)
 
     @property
     def _n_observations(self):
-        """The weight of all targets together."""
-        return self.objective.total_weight * self._raw.shape[1]
+        """The weight of the targets of each dispersion together."""
+        return self.objective.total_weight * self._raw.shape[1] / self._n_groups
+
+    @property
+    def _chi_square(self):
+        rows = self.objective.rows
+        return self.grouped(rows.weight @ self.objective.loss.pearson(rows.y, self._raw))
 
     def pearson(self):
-        """Squared Pearson residuals over what the fit has left."""
-        objective, rows = self.objective, self.objective.rows
-        chi_square = float(rows.weight @ objective.loss.pearson(rows.y, self._raw).sum(axis=1))
-        least = 2 * objective.resolution * objective.total_weight
-        return pearson_dispersion(_GIVE_DISPERSION, chi_square, self._n_observations, self.effective_df, least)
+        """Squared Pearson residuals over what the fit has left, for each dispersion."""
+        least = 2 * self.objective.resolution * self.objective.total_weight
+        return pearson_dispersion(_GIVE_DISPERSION, self._chi_square, self._n_observations, self.effective_df, least)
 
     def most_evident(self):
         """The dispersion with the largest evidence."""
         if not self.objective.loss.quadratic:
-            centre = np.log(self.pearson())
+            centre = np.log(self.pearson()[0])
             bounds = centre - _DISPERSION_RANGE, centre + _DISPERSION_RANGE
-            found = minimize_scalar(lambda log: -self.log_evidence(np.exp(log)), bounds=bounds, method="bounded")
-            return float(np.exp(found.x))
+            found = minimize_scalar(lambda log: -self.log_evidence(np.exp([log])), bounds=bounds, method="bounded")
+            return np.exp([found.x])
         # the evidence is that of sums of squares: -m/2 log(phi) - S / phi but for a constant
-        rows, loss = self.objective.rows, self.objective.loss
-        half = rows.weight @ (loss.value(rows.y, self._raw) - loss.saturated(rows.y))
-        half += self.objective.total_weight * self.penalty_value
-        left = self._n_observations - (self._penalty.size - self.n_penalised)
-        if not (half > 0 and left > 0):
+        half = 0.5 * self._chi_square + self.objective.total_weight * self.penalty_value
+        left = self._n_observations - self.grouped(self._penalty == 0)
+        if not ((half > 0).all() and (left > 0).all()):
             raise ValueError("dispersion: the fit is perfect, so that the evidence has no maximum; give a number")
-        return float(2 * half / left)
+        return 2 * half / left
 
     @property
     def n_penalised(self):
@@ -367,17 +393,18 @@ class _Model:
 
     @property
     def penalty_value(self):
-        """The penalty at the fit."""
-        return 0.5 * (self.objective.penalties @ self.theta**2)
+        """The penalty at the fit, of the parameters of each dispersion."""
+        return 0.5 * self.grouped(self.objective.penalties * self.theta**2)
 
     def log_evidence(self, dispersion):
-        """See `LaplacePosterior.log_evidence`."""
+        """See `LaplacePosterior.log_evidence`; for dispersions of shape (n_groups,)."""
         objective, rows = self.objective, self.objective.rows
         share, has_prior = objective.total_weight / dispersion, self._penalty > 0
-        joint = rows.weight @ objective.loss.log_likelihood(rows.y, self._raw, dispersion) - share * self.penalty_value
-        prior = 0.5 * np.log(share * self._penalty[has_prior]).sum()
+        shares = self.by_coordinate(share)
+        joint = rows.weight @ objective.loss.log_likelihood(rows.y, self._raw, dispersion) - share @ self.penalty_value
+        prior = 0.5 * np.log((shares * self._penalty)[has_prior]).sum()
         flat = np.log(np.sqrt(2 * np.pi) * objective.identified.units[~has_prior]).sum()
-        log_det = self.precision.log_det + has_prior.size * np.log(share)
+        log_det = self.precision.log_det + np.log(shares).sum()
         return float(joint + prior + flat - 0.5 * log_det)
 
 
@@ -397,6 +424,7 @@ def _check_model(fitted):
     if isinstance(fitted.loss, HuberLoss):
         raise ValueError("Huber's loss has no likelihood, so that there is no posterior: use squared errors")
     fitted.require_sum_over_rows("laplace")
+    fitted.require_likelihood("laplace")
     if fitted.loss.n_constants:
         raise ValueError(
             f"this {fitted.name} estimates {', '.join(fitted.loss.constant_names)} along, which has no prior: give it "
@@ -431,15 +459,26 @@ def _resolve(objective, structure):
     if structure not in known:
         raise ValueError(f"structure={structure!r} is not available for this model: choose from {known}")
     size = objective.identified.size
-    if structure == "auto":
-        if has_kronecker:
-            return "full" if size <= _MOST_AUTO else "kronecker"
-        return "full" if size <= _MOST_FULL else "diagonal"
-    if structure == "full" and size > _MOST_FULL:
-        raise ValueError(
-            f'structure="full" is for at most {_MOST_FULL} parameters, these are {size}: choose another of {known}'
-        )
+    if structure == "auto" and has_kronecker:
+        return "full" if size <= _MOST_AUTO else "kronecker"
+    if structure in ("auto", "full"):
+        _require_full(objective, size, known[1:])
+        return "full"
     return structure
+
+
+def _require_full(objective, size, known):
+    """Refuse a full posterior of too many parameters and rows."""
+    flat = np.count_nonzero(objective.identified_penalties == 0)
+    within = min(size, observations(objective) + flat)
+    if within <= _MOST_FULL and (size <= _MOST_FULL or within * size <= _MOST_NUMBERS):
+        return
+    others = [name for name in known if name != "full"]
+    raise ValueError(
+        f"a full posterior is for at most {_MOST_FULL} parameters, or rows and outputs (then with at most "
+        f"{_MOST_NUMBERS:.0e} numbers in all); these are {size} parameters of {objective.n_rows} rows. Use "
+        f"structure={' or '.join(map(repr, others))}, which leaves out covariances, or fewer columns"
+    )
 
 
 def _last_layer(network, theta, names):
@@ -471,15 +510,22 @@ def _model(objective, theta, names, structure):
             f"the posterior is improper: neither the rows nor the penalty determine {name}, given the others; use "
             f"{advice}"
         ) from error
-    return _Model(objective, theta, names, penalty, precision)
+    model = _Model(objective, theta, names, penalty, precision)
+    determined, most = model.effective_df.sum(), observations(objective)
+    if determined > most * (1 + _ROUNDING):
+        raise ValueError(
+            f"structure={structure!r} is of no use here: without covariances it has {determined:.6g} parameters "
+            f"determined by {most} rows (times outputs); use another structure, or a stronger penalty"
+        )
+    return model
 
 
 def _dispersion(model, dispersion):
-    """The dispersion and its source."""
+    """The dispersion of each group of targets, and its source."""
     if not model.objective.loss.has_dispersion:
         if dispersion is not None and dispersion != "evidence":
             raise ValueError("dispersion must be None: that of this family is one")
-        return 1.0, "one, by the family"
+        return np.ones(1), "one, by the family"
     if dispersion is None:
         return model.pearson(), "squared Pearson residuals / (weight - effective degrees of freedom)"
     if isinstance(dispersion, str) and dispersion == "evidence":
@@ -487,7 +533,7 @@ def _dispersion(model, dispersion):
     is_number = isinstance(dispersion, Real) and not isinstance(dispersion, bool)
     if not (is_number and 0 < dispersion < np.inf):
         raise ValueError(f'dispersion must be a positive number, "evidence" or None, got {dispersion!r}')
-    return float(dispersion), "given"
+    return np.full(len(model.effective_df), float(dispersion)), "given"
 
 
 def _generator(random_state):

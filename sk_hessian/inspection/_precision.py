@@ -2,11 +2,11 @@
 
 Each is that of the objective, per unit of W / dispersion, in the `identified` coordinates z of the objective. With the
 precision written R'R a class knows ``log_det``, ``whiten(J)`` = J R^-1, ``colour(u)`` = R^-1 u, and ``shrinkage``, the
-trace of its inverse times the penalty.
+trace of its inverse times the penalty; where coordinates are told apart ``shrinkages``, its terms.
 """
 
 import numpy as np
-from scipy.linalg import cholesky, eigh, solve_triangular
+from scipy.linalg import cholesky, eigh, qr, solve_triangular
 
 #: roundings of a pivot, beside the size of the matrix
 _ROUNDINGS = 16
@@ -48,7 +48,8 @@ class Full:
         if dependent.any():
             raise UndeterminedError(np.argmax(dependent))
         self.R, self.log_det = R, 2 * np.log(pivots).sum()
-        self.shrinkage = float((self.whiten(np.diag(np.sqrt(penalty))) ** 2).sum())
+        self.shrinkages = (self.whiten(np.diag(np.sqrt(penalty))) ** 2).sum(axis=1)
+        self.shrinkage = float(self.shrinkages.sum())
 
     def whiten(self, J):
         """J R^-1, for J of shape (..., d)."""
@@ -58,6 +59,59 @@ class Full:
     def colour(self, u):
         """R^-1 u, for u of shape (d, m)."""
         return solve_triangular(self.R, u)
+
+
+class Wide:
+    """A'A + diag(penalty) with fewer rows than coordinates: full within the span of the rows, the prior outside of it.
+
+    In units of the prior the rows of the penalised coordinates are L'V', with V orthonormal. The precision is that of
+    V'z and of the coordinates without a penalty, `Full`, and one in every direction that V leaves out (the Woodbury
+    identity, by orthogonal transformations). ``whiten`` has then more columns than there are coordinates.
+
+    Parameters
+    ----------
+    A : ndarray of shape (m, d)
+    penalty : ndarray of shape (d,)
+
+    Raises
+    ------
+    UndeterminedError
+        Where a coordinate without a penalty is a combination of the former ones, to rounding.
+    """
+
+    def __init__(self, A, penalty):
+        self._held, self._flat = np.flatnonzero(penalty > 0), np.flatnonzero(penalty == 0)
+        self._unit = 1 / np.sqrt(penalty[self._held])
+        self._V, L = qr((A[:, self._held] * self._unit).T, mode="economic")
+        r, q = len(L), len(self._flat)
+        rows = np.block([[np.eye(r), np.zeros((r, q))], [L.T, A[:, self._flat]]])
+        try:
+            self._inner = Full(qr(rows, mode="r")[0][: r + q], np.repeat([1.0, 0.0], [r, q]))
+        except UndeterminedError as error:
+            raise UndeterminedError(self._flat[error.index - r]) from error
+        self.log_det = self._inner.log_det - 2 * np.log(self._unit).sum()
+        left_out = 1 - np.einsum("cr,cr->c", self._V, self._V)
+        within = self._inner.whiten(np.hstack([self._V, np.zeros((len(self._V), q))]))
+        self.shrinkages = np.zeros(len(penalty))
+        self.shrinkages[self._held] = left_out + np.einsum("cr,cr->c", within, within)
+        self.shrinkage = float(self.shrinkages.sum())
+
+    def whiten(self, J):
+        """J R^-1, for J of shape (..., d); (..., d + r)."""
+        held = J[..., self._held] * self._unit
+        within = held @ self._V
+        inner = self._inner.whiten(np.concatenate([within, J[..., self._flat]], axis=-1))
+        return np.concatenate([inner, held - within @ self._V.T], axis=-1)
+
+    def colour(self, u):
+        """R^-1 u, for u of shape (d, m)."""
+        held = u[self._held]
+        within = self._V.T @ held
+        inner = self._inner.colour(np.vstack([within, u[self._flat]]))
+        z = np.empty_like(u)
+        z[self._held] = self._unit[:, None] * (held + self._V @ (inner[: len(within)] - within))
+        z[self._flat] = inner[len(within) :]
+        return z
 
 
 class OutputBlocks:
@@ -77,7 +131,9 @@ class OutputBlocks:
         L = np.linalg.cholesky(blocks)
         self.log_det = 2 * np.log(np.einsum("qrr->qr", L)).sum()
         self._inverse, self.size = np.linalg.inv(L), len(diagonal)
-        self.shrinkage = float(np.einsum("qsr,qsr,qr->", self._inverse, self._inverse, penalty.reshape(L.shape[:2])))
+        strengths = penalty.reshape(L.shape[:2])
+        self.shrinkages = np.einsum("qsr,qsr,qr->qr", self._inverse, self._inverse, strengths).ravel()
+        self.shrinkage = float(self.shrinkages.sum())
 
     def whiten(self, J):
         """J R^-1, for J of shape (..., q r)."""
@@ -151,6 +207,11 @@ class Layers:
         self.log_det = sum(layer.log_det for layer in layers)
         self.shrinkage = sum(layer.shrinkage for layer in layers)
 
+    @property
+    def shrinkages(self):
+        """Those of all layers."""
+        return np.concatenate([layer.shrinkages for layer in self.layers])
+
     def whiten(self, J):
         """J R^-1, for J of shape (..., d)."""
         parts = zip(self.layers, np.split(J, self._ends, axis=-1), strict=True)
@@ -173,7 +234,14 @@ def full(objective, theta, kind, penalty):
     penalty : ndarray of shape (d,)
         In `identified` coordinates.
     """
+    if observations(objective) + np.sum(penalty == 0) < len(penalty):
+        return Wide(np.vstack(list(objective.identified_roots(theta, kind))), penalty)
     return Full(objective.identified_triangle(theta, kind), penalty)
+
+
+def observations(objective):
+    """How many rows there are, one for each output: what the data alone determine is no more."""
+    return objective.n_rows * objective.loss.n_outputs
 
 
 def diagonal(objective, theta, kind, penalty):

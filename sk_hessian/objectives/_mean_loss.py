@@ -197,6 +197,11 @@ class MeanLossObjective(Objective):
 
     # -- single rows ----------------------------------------------------------------------------------------------
 
+    @property
+    def factor_size(self):
+        """Columns of the matrix that `curvature_factor` factors."""
+        return self.n_parameters
+
     def curvature_factor(self, theta, kind):
         """A factor P of the whole Hessian, undamped: P P' is its inverse where the data determine theta.
 
@@ -397,12 +402,29 @@ class MeanLossObjective(Objective):
         """
         penalty = self.identified_penalties
         rows = [np.diag(np.sqrt(penalty))]
-        for raw, J, y, weight in self.jacobians(theta):
-            root = self._curvature_root(y, raw, kind) * np.sqrt(weight / self._total)[:, None, None]
-            rows.append((root.transpose(0, 2, 1) @ J).reshape(-1, J.shape[2]))
+        for root in self.identified_roots(theta, kind):
+            rows.append(root)
             if sum(map(len, rows)) > 3 * len(penalty):
                 rows = [triangle(np.vstack(rows))]
         return triangle(np.vstack(rows))
+
+    def identified_roots(self, theta, kind):
+        """A of shape (m, size), block by block, with A'A the Hessian in `identified` coordinates less the penalty.
+
+        Parameters
+        ----------
+        theta : ndarray of shape (n_parameters,)
+        kind : {"observed", "expected"}
+            As of `identified_triangle`.
+
+        Yields
+        ------
+        ndarray of shape (b, size)
+            As many rows as the block has, times the outputs that the loss sees.
+        """
+        for raw, J, y, weight in self.jacobians(theta):
+            root = self._curvature_root(y, raw, kind) * np.sqrt(weight / self._total)[:, None, None]
+            yield (root.transpose(0, 2, 1) @ J).reshape(-1, J.shape[2])
 
     def _curvature_root(self, y, raw, kind):
         if kind == "expected" or self.is_exact("expected"):

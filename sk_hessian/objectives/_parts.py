@@ -24,6 +24,9 @@ _ROWS_AT_HAND = ("parts", "_unit_sample", "_foreseen")
 #: bytes of float64 rows that are read at once from an array on disk
 _SLICE_BYTES = 2**26
 
+#: what no source can yield: the end of the blocks
+_END = object()
+
 
 class Parts:
     """A source of parts, each of which fits in memory; it can be read any number of times."""
@@ -128,9 +131,9 @@ class Blocks(Parts):
         """See `Parts.fold`; one block is in work and one is being read."""
         blocks, index, total = iter(self.source() if callable(self.source) else self.source), 0, None
         with ThreadPoolExecutor(1) as reader:
-            coming = reader.submit(next, blocks, None)
-            while (block := self._arrived(coming, index)) is not None:
-                coming = reader.submit(next, blocks, None)
+            coming = reader.submit(next, blocks, _END)
+            while (block := self._arrived(coming, index)) is not _END:
+                coming = reader.submit(next, blocks, _END)
                 total = combined(combine, total, function(index, block))
                 index += 1
         return total

@@ -42,9 +42,18 @@ class Recession:
 
     def __str__(self):
         what = " and ".join(str(c) for c in self.classes)
-        by = ", ".join(self.features) if self.features else "the intercept"
+        if not self.features:
+            return f"every row has {what}, and the intercept has no penalty"
+        by = ", ".join(self.features)
         by = f"a combination of {by}" if len(self.features) > 1 else by
         return f"{what} is separated from the rest by {by}"
+
+    @property
+    def advice(self):
+        """What to do, a sentence."""
+        if not self.features:
+            return "These rows determine nothing but that: no estimate of theirs means anything."
+        return "Add a penalty (a finite C, or alpha > 0), or drop or merge what separates."
 
 
 def find_recession(objective, theta, direction):

@@ -370,6 +370,12 @@ class GLMObjective(LinearRows):
         is_wide = is_wide and self.rows.in_memory
         return is_wide and (self.penalty > 0).all()
 
+    @property
+    def factor_size(self):
+        """See `MeanLossObjective.factor_size`: of wide rows as many as there are rows."""
+        n_columns = min(self.n_features, self.n_rows) if self._is_wide() else self.n_features
+        return n_columns * self.loss.n_outputs
+
     def _is_dense(self):
         """Whether a full factor is affordable."""
         return min(self.n_features, self.n_rows if self._is_wide() else self.n_features) <= MAX_DENSE_COLUMNS

@@ -103,8 +103,7 @@ _ADVICE = {
     "stopped": "A callback asked for it.",
     "stalled": "No step lowers the objective any more: floating-point precision is exhausted, or a fixed learning rate "
     'or batch size cannot do better. Use a larger tol, solver="newton", or drop nearly dependent columns.',
-    "separated": "The optimum is at infinity: {recession}. Add a penalty (a finite C, or alpha > 0), or drop or merge "
-    "what separates.",
+    "separated": "The optimum is at infinity: {recession}. {recession.advice}",
     "saddle": "A direction of negative curvature is left: this is no minimum. "
     'Use Newton(hessian="exact"), or another start.',
     "diverged": "The objective left all bounds, up or down; this is the best iterate. "

@@ -2,10 +2,11 @@
 
 import numpy as np
 import pytest
+from scipy.optimize import minimize_scalar
 from sklearn.datasets import load_breast_cancer, load_diabetes
 from sklearn.linear_model import BayesianRidge
 
-from sk_hessian.inspection import _evidence, laplace, tune_alpha
+from sk_hessian.inspection import LaplacePosterior, _evidence, laplace, tune_alpha
 from sk_hessian.linear_model import (
     GammaRegressor,
     HuberRegressor,
@@ -183,11 +184,57 @@ def test_the_estimator_is_not_modified_and_the_best_fit_is_complete(centred_diab
     assert tune_alpha(Ridge(alpha=0.0), X, y).value == pytest.approx(tune_alpha(Ridge(), X, y).value, rel=1e-3)
 
 
+def test_an_evidence_that_is_no_number_is_none(centred_diabetes, monkeypatch):
+    X, y = centred_diabetes
+    honest = LaplacePosterior.log_evidence.func
+    monkeypatch.setattr(LaplacePosterior, "log_evidence", property(lambda posterior: np.nan))
+    with pytest.raises(ValueError, match="the log evidence is nan: the density"):
+        tune_alpha(Ridge(), X, y)
+
+    def below_one(posterior):
+        return honest(posterior) if posterior._estimator.alpha > 0.05 else np.inf
+
+    monkeypatch.setattr(LaplacePosterior, "log_evidence", property(below_one))
+    tuned = tune_alpha(Ridge(), X, y)
+    assert tuned.status == "limited"
+    assert tuned.value > 0.05
+    assert np.isnan(tuned.path["log_evidence"]).any()
+
+
+def test_one_strength_for_several_targets(centred_diabetes, rng):
+    X, y = centred_diabetes
+    Y = np.column_stack([y, 1e3 * y + 1e4 * rng.normal(size=len(y))])
+    tuned = tune_alpha(Ridge(fit_intercept=False), X, Y)
+    assert tuned.status == "optimal"
+    assert tuned.path["dispersion"].shape == (len(tuned.path["value"]), 2)
+    for factor in (0.9, 1.1):
+        assert evidence_beside(tuned, X, Y, factor) < tuned.posterior.log_evidence
+
+
+def test_more_columns_than_any_matrix_has(rng):
+    """Against a search over the marginal likelihood of y, normal with covariance X X' / alpha + I."""
+    X = rng.normal(size=(20, 2)) @ rng.normal(size=(2, 3050)) + 0.3 * rng.normal(size=(20, 3050))
+    y = X[:, 0] + rng.normal(size=20)
+    values, vectors = np.linalg.eigh(X @ X.T)
+    squares = (vectors.T @ y) ** 2
+
+    def minus_evidence(log):
+        variance = values / np.exp(log) + 1
+        return 0.5 * (np.log(variance) + squares / variance).sum()
+
+    best = minimize_scalar(minus_evidence, bounds=(0, 15), method="bounded")
+    tuned = tune_alpha(Ridge(alpha=5.0, fit_intercept=False), X, y, dispersion=1.0)
+    assert np.log(tuned.value) == pytest.approx(best.x, abs=0.01)
+
+
 def test_what_cannot_be_tuned_is_refused(centred_diabetes):
     X, y = centred_diabetes
-    for model in (LinearRegression(), BayesianRidge()):
-        with pytest.raises(ValueError, match="estimator must be one of sk_hessian with a penalty alpha or C"):
-            tune_alpha(model, X, y)
+    with pytest.raises(ValueError, match="estimator must be one with a penalty alpha or C"):
+        tune_alpha(LinearRegression(), X, y)
+    with pytest.raises(TypeError, match="estimator must be one of sk_hessian, got BayesianRidge"):
+        tune_alpha(BayesianRidge(), X, y)
+    with pytest.raises(ValueError, match="laplace needs a likelihood, and class_weight leaves only a pseudo"):
+        tune_alpha(LogisticRegression(class_weight="balanced"), X, y > 0)
     for alpha in ([1.0, 2.0], -1.0, True, np.nan):
         with pytest.raises(ValueError, match="alpha must be one number of at least 0"):
             tune_alpha(Ridge(alpha=alpha), X, np.column_stack([y, y]))

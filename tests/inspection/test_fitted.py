@@ -4,7 +4,13 @@ from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LinearRegression as TheirLinearRegression
 
 from sk_hessian.inspection._fitted import Fitted
-from sk_hessian.linear_model import HuberRegressor, LogisticRegression, PoissonRegressor, Ridge
+from sk_hessian.linear_model import (
+    HuberRegressor,
+    LogisticRegression,
+    NegativeBinomialRegressor,
+    PoissonRegressor,
+    Ridge,
+)
 from sk_hessian.neural_network import MLPClassifier, MLPRegressor
 from tests.estimators import ESTIMATORS, UNPENALISED, convergence_warnings, raw_table, target
 
@@ -121,3 +127,14 @@ def test_class_weights_and_hubers_loss_have_no_likelihood(rng, iris):
     with pytest.raises(ValueError, match="A test needs a likelihood, which this loss does not have"):
         huber.require_likelihood("A test")
     Fitted(Ridge().fit(X, y), X, y).require_likelihood("A test")
+
+
+def test_a_singular_hessian_at_the_poisson_limit_names_its_cause(rng):
+    X, y = rng.normal(size=(400, 2)), rng.binomial(3, 0.4, 400)
+    model = NegativeBinomialRegressor(alpha=0.0).fit(X, y)
+    assert model.theta_ == np.inf
+    with pytest.raises(
+        ValueError, match=r"working precision\. There is no overdispersion: this is the Poisson"
+    ) as caught:
+        Fitted(model, X, y).factor("expected")
+    assert "flat_directions" not in str(caught.value)

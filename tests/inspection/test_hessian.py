@@ -1,10 +1,12 @@
+import pickle
+
 import numpy as np
 import pytest
 import statsmodels.api as sm
 from scipy.sparse.linalg import LinearOperator
 from sklearn.linear_model import Ridge as TheirRidge
 
-from sk_hessian.inspection import HessianOperator, hessian
+from sk_hessian.inspection import HessianOperator, hessian, taylor_model
 from sk_hessian.inspection._fitted import Fitted
 from sk_hessian.inspection._standardised import Standardised
 from sk_hessian.linear_model import GammaRegressor, LogisticRegression, PoissonRegressor, Ridge
@@ -172,3 +174,21 @@ def test_bad_arguments_are_named(rng):
         hessian(TheirRidge().fit(X, y), X, y)
     with pytest.raises(ValueError, match="X has 2 features"):
         hessian(PoissonRegressor().fit(X, y), X[:, :2], y)
+
+
+@pytest.mark.parametrize("name", ["PoissonRegressor", "LogisticRegression"])
+def test_results_can_be_saved(name, rng):
+    model, X, y, _ = fitted_model(name, rng)
+    operator, v = hessian(model, X, y), rng.normal(size=X.shape[1] + 1)
+    np.testing.assert_array_equal(pickle.loads(pickle.dumps(operator)) @ v, operator @ v)
+    expansion = taylor_model(model, X, y)
+    np.testing.assert_array_equal(pickle.loads(pickle.dumps(expansion))(v), expansion(v))
+
+
+def test_results_of_a_network_can_be_saved(rng):
+    X = rng.normal(size=(30, 2))
+    network = convergence_warnings(lambda: MLPRegressor(hidden_layer_sizes=(2,), max_iter=3).fit(X, X[:, 0]))[0]
+    operator = hessian(network, X, X[:, 0])
+    operator.matvec(np.ones(operator.shape[0]))
+    again = pickle.loads(pickle.dumps(operator))
+    np.testing.assert_array_equal(again @ np.eye(operator.shape[0]), operator @ np.eye(operator.shape[0]))

@@ -4,7 +4,7 @@ import scipy.sparse as sp
 import statsmodels.api as sm
 from sklearn.base import clone
 
-from sk_hessian.inspection import influence
+from sk_hessian.inspection import coef_table, influence, leave_one_out
 from sk_hessian.inspection._fitted import Fitted
 from sk_hessian.linear_model import (
     GammaRegressor,
@@ -382,6 +382,61 @@ def test_a_class_of_one_row_has_a_linearised_influence(rng):
 # -- what it says -----------------------------------------------------------------------------------------------------
 
 
+def test_analytic_weights_are_as_in_statsmodels(rng):
+    X, weight = rng.normal(size=(60, 2)), rng.uniform(0.2, 4.0, size=60)
+    y = X[:, 0] + rng.normal(size=60) / np.sqrt(weight)
+    model = LinearRegression(tol=1e-8)
+    # weighted least squares are those of the rows times the roots of their weights
+    root = np.sqrt(weight)
+    peer = sm.OLS(root * y, root[:, None] * np.column_stack([X, np.ones(60)])).fit()
+    theirs = peer.get_influence()
+    for scale in (1.0, 1e-3):
+        model.fit(X, y, scale * weight)
+        ours = influence(model, X, y, sample_weight=scale * weight, weights="analytic")
+        assert ours.dispersion == pytest.approx(scale * peer.scale, rel=1e-8)
+        np.testing.assert_allclose(ours.standard_error, peer.bse, rtol=1e-8)
+        np.testing.assert_allclose(ours.cooks_distance, theirs.cooks_distance[0], rtol=1e-7)
+        np.testing.assert_allclose(ours.residual, theirs.resid_studentized_internal, rtol=1e-7)
+        np.testing.assert_allclose(ours.dfbetas, theirs.dfbetas, rtol=1e-6)
+    with pytest.raises(ValueError, match=r"observations \(frequencies count as rows; weights='analytic' would not\)"):
+        influence(model, X, y, sample_weight=1e-3 * weight)
+
+
+def test_class_weights_of_any_scale_are_no_likelihood(rng):
+    X = rng.normal(size=(80, 2))
+    y = (X[:, 0] + rng.normal(size=80) > 0).astype(int)
+    plain = LogisticRegression(C=np.inf, tol=1e-8).fit(X, y)
+    alike = [LogisticRegression(C=np.inf, tol=1e-8, class_weight={0: c, 1: c}).fit(X, y) for c in (1.0, 10.0)]
+    first, second = (influence(model, X, y) for model in alike)
+    without = influence(plain, X, y)
+    for name in ("leverage", "parameter_change", "residual", "cooks_distance", "dfbetas"):
+        np.testing.assert_allclose(getattr(second, name), getattr(first, name), rtol=1e-6, atol=1e-12)
+    for name in ("leverage", "parameter_change", "residual"):
+        np.testing.assert_allclose(getattr(second, name), getattr(without, name), rtol=1e-6, atol=1e-12)
+    assert second.dffits is None
+    error = coef_table(alike[1], X, y, cov="sandwich").std_error
+    np.testing.assert_allclose(second.standard_error, error, rtol=1e-5)
+
+
+def test_one_array_of_the_rows_times_the_parameters_is_kept(rng):
+    X = rng.normal(size=(50, 3))
+    found = influence(Ridge().fit(X, X[:, 0]), X, X[:, 0] + 0)
+    assert [name for name, value in vars(found).items() if np.shape(value) == (50, 4)] == ["parameter_change"]
+    np.testing.assert_array_equal(found.dfbetas[7], found._in_standard_errors([7])[0])
+
+
+def test_a_matrix_of_too_many_columns_is_refused_at_once(rng):
+    X = sp.random_array((200, 3100), density=0.01, rng=rng, format="csr")
+    y = rng.integers(0, 2, 200)
+    model = LogisticRegression(C=0.1).fit(X, y)
+    message = "needs a dense matrix of curvature of 3100 columns; 3000 are the most"
+    for function in (influence, leave_one_out, coef_table):
+        with pytest.raises(ValueError, match=message):
+            function(model, X, y)
+    dense = X.toarray()
+    assert influence(model, dense, y).n_effective_parameters < 200
+
+
 def test_the_printed_table_names_the_most_influential_rows(rng):
     X, y = table("Ridge", rng)
     y[7] += 10
@@ -405,6 +460,8 @@ def test_the_frame_has_a_line_for_each_row(rng):
 def test_bad_arguments_are_named(rng):
     X, y = table("Ridge", rng)
     model = Ridge().fit(X, y)
+    with pytest.raises(ValueError, match=r"weights must be .*, got 'importance'"):
+        influence(model, X, y, weights="importance")
     with pytest.raises(ValueError, match='curvature must be "observed", "expected" or None, got \'exact\''):
         influence(model, X, y, curvature="exact")
     with pytest.raises(ValueError, match="X_test and y_test must be given both"):

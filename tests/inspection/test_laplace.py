@@ -1,5 +1,7 @@
 """Posteriors against closed forms, dense references, quadrature and peers."""
 
+import pickle
+
 import numpy as np
 import pytest
 from scipy import sparse
@@ -14,7 +16,8 @@ from sklearn.linear_model import BayesianRidge
 
 from sk_hessian.inspection import laplace
 from sk_hessian.inspection._fitted import Fitted
-from sk_hessian.inspection._laplace import _softmax_mean
+from sk_hessian.inspection._laplace import _resolve, _softmax_mean
+from sk_hessian.inspection._precision import STRUCTURES, Full, Wide
 from sk_hessian.linear_model import (
     GammaRegressor,
     HuberRegressor,
@@ -183,6 +186,36 @@ def test_several_targets_share_a_dispersion(rng):
     )
 
 
+@pytest.mark.parametrize("structure", ["full", "diagonal"])
+@pytest.mark.parametrize("dispersion", [None, "evidence"])
+def test_several_targets_have_a_dispersion_each(structure, dispersion, rng):
+    X, y = table(rng)
+    Y = np.column_stack([y, 1e3 * rng.normal(size=40)])
+    options = {"structure": structure, "dispersion": dispersion}
+    posterior = laplace(Ridge(alpha=[2.0, 5.0]).fit(X, Y), X, Y, **options)
+    parts = [laplace(Ridge(alpha=a).fit(X, z), X, z, **options) for a, z in zip((2.0, 5.0), Y.T, strict=True)]
+    np.testing.assert_allclose(posterior.dispersion, [part.dispersion for part in parts], rtol=1e-8)
+    assert posterior.log_evidence == pytest.approx(sum(part.log_evidence for part in parts), rel=1e-9)
+    assert posterior.effective_df == pytest.approx(sum(part.effective_df for part in parts), rel=1e-8)
+    for of in ("link", "observation"):
+        expected = np.stack([part.predict(X, of)[1] for part in parts], axis=1)
+        np.testing.assert_allclose(posterior.predict(X, of)[1], expected, rtol=1e-7)
+    whole = posterior.covariance()
+    for j, part in enumerate(parts):
+        np.testing.assert_allclose(whole[j::2, j::2], part.covariance(), rtol=1e-7, atol=1e-12)
+    draws = posterior.samples(4000, random_state=0)
+    np.testing.assert_allclose(draws.std(axis=0), np.sqrt(np.diag(whole)), rtol=0.1)
+
+
+def test_the_targets_of_a_network_share_a_dispersion(rng):
+    X = rng.normal(size=(40, 2))
+    Y = np.column_stack([X[:, 0], X[:, 1]]) + rng.normal(size=(40, 2)) * [0.1, 1.0]
+    network = MLPRegressor(hidden_layer_sizes=(2,), activation="tanh", alpha=0.5, solver="newton", random_state=0)
+    network.set_params(max_iter=500).fit(X, Y)
+    assert isinstance(laplace(network, X, Y, hidden_biases="fixed").dispersion, float)
+    assert laplace(network, X, Y, structure="last_layer").dispersion.shape == (2,)
+
+
 # -- other losses: exact but for Laplace's approximation --------------------------------------------------------------
 
 
@@ -322,6 +355,15 @@ def test_rows_in_parts_are_refused(rng):
     blocks = Blocks(lambda: iter([(X[:20], y[:20], None), (X[20:], y[20:], None)]))
     with pytest.raises(ValueError, match="X must be in memory"):
         laplace(Ridge().fit(X, y), blocks, None)
+
+
+@pytest.mark.parametrize("structure", ["full", "kronecker", "last_layer"])
+def test_a_posterior_can_be_saved(structure, small_network):
+    network, X, y = small_network
+    posterior = laplace(network, X, y, structure=structure)
+    again = pickle.loads(pickle.dumps(posterior))
+    np.testing.assert_array_equal(again.predict(X), posterior.predict(X))
+    assert again.log_evidence == posterior.log_evidence
 
 
 def test_a_later_fit_leaves_the_posterior_alone(rng):
@@ -645,6 +687,9 @@ def test_what_has_no_posterior_is_refused(rng):
         laplace(MLPRegressor("huber", (), alpha=1.0).fit(X, y), X, y)
     with pytest.raises(ValueError, match="not at the optimum for these rows"):
         laplace(Ridge().fit(X, y), X, y[::-1])
+    reweighted = LogisticRegression(class_weight={0: 10.0, 1: 10.0}).fit(X, y > y.mean())
+    with pytest.raises(ValueError, match="laplace needs a likelihood, and class_weight leaves only a pseudo"):
+        laplace(reweighted, X, y > y.mean())
     with pytest.raises(TypeError, match="estimator must be one of sk_hessian"):
         laplace(BayesianRidge().fit(X, y), X, y)
     model = TweedieRegressor(power=2.5, alpha=0.1).fit(X, np.exp(y / 10))
@@ -740,17 +785,76 @@ def test_dispersion_of_a_perfect_fit_must_be_given(rng):
             laplace(model, X, np.full(10, 3.0), dispersion=dispersion)
 
 
+def test_more_columns_than_any_matrix_has_are_a_gaussian_process(rng):
+    X = rng.normal(size=(30, 2)) @ rng.normal(size=(2, 3100)) + 0.3 * rng.normal(size=(30, 3100))
+    y = X[:, 0] + rng.normal(size=30)
+    model = Ridge(alpha=5.0, fit_intercept=False, tol=1e-8).fit(X, y)
+    posterior = laplace(model, X, y, dispersion=2.0)
+    prior = 2.0 / 5.0 * X @ X.T
+    covariance = prior + 2.0 * np.eye(30)
+    assert posterior.structure == "full"
+    assert posterior.log_evidence == pytest.approx(multivariate_normal(np.zeros(30), covariance).logpdf(y), rel=1e-9)
+    assert posterior.effective_df == pytest.approx(np.trace(np.linalg.solve(covariance, prior)), rel=1e-8)
+    within = prior - prior @ np.linalg.solve(covariance, prior)
+    np.testing.assert_allclose(posterior.predict(X)[1] ** 2, np.diag(within), rtol=1e-7)
+    # a column of which the rows say nothing keeps the variance of its prior
+    new = np.linalg.svd(X)[2][-1:]
+    assert posterior.predict(new)[1] ** 2 == pytest.approx(2.0 / 5.0, rel=1e-9)
+    draws = X @ posterior.samples(4000, random_state=0).T
+    np.testing.assert_allclose(draws.var(axis=1), np.diag(within), rtol=0.2)
+
+
+@pytest.mark.parametrize("k", [1, 2])
+def test_within_the_rows_and_outside_is_the_same_as_all_together(k, rng):
+    """Wide tables against `Full`, with an intercept and columns without a penalty."""
+    X = rng.normal(size=(12, 30)) * 10.0 ** rng.integers(-3, 4, 30) + 5.0
+    y = rng.normal(size=(12, k)) if k > 1 else rng.poisson(3.0, 12).astype(float)
+    weights = np.where(np.arange(30) < 2, 0.0, rng.uniform(0.5, 2.0, 30))
+    model = (Ridge if k > 1 else PoissonRegressor)(alpha=0.3, penalty_weights=weights, tol=1e-8).fit(X, y)
+    fitted = Fitted(model, X, y)
+    objective, penalty = fitted.objective, fitted.objective.identified_penalties
+    kind = objective.curvature
+    wide = STRUCTURES["full"](objective, fitted.theta, kind, penalty)
+    whole = Full(objective.identified_triangle(fitted.theta, kind), penalty)
+    assert isinstance(wide, Wide)
+    assert wide.log_det == pytest.approx(whole.log_det, rel=1e-9)
+    np.testing.assert_allclose(wide.shrinkages, whole.shrinkages, rtol=1e-7, atol=1e-9)
+    J, eye = rng.normal(size=(4, k, len(penalty))), np.eye(len(penalty))
+    covariance = whole.colour(eye) @ whole.colour(eye).T
+    np.testing.assert_allclose(wide.colour(eye) @ wide.colour(eye).T, covariance, rtol=1e-7, atol=1e-9)
+    root = wide.whiten(J)
+    np.testing.assert_allclose(root @ root.transpose(0, 2, 1), J @ covariance @ J.transpose(0, 2, 1), rtol=1e-7)
+
+
 def test_large_models(rng):
     X = sparse.random_array((60, 3200), density=0.02, rng=rng, format="csr")
     y = rng.poisson(1.0, size=60)
     model = PoissonRegressor(alpha=0.1).fit(X, y)
     posterior = laplace(model, X, y)
-    assert posterior.structure == "diagonal"
+    assert posterior.structure == "full"
+    assert posterior.effective_df <= 60
     assert posterior.predict(X[:3])[1].shape == (3,)
-    with pytest.raises(ValueError, match=r'structure="full" is for at most 3000 parameters, these are 3201'):
-        laplace(model, X, y, structure="full")
     with pytest.raises(ValueError, match="a covariance of 3201 parameters is too large"):
         posterior.covariance()
+
+
+def test_auto_is_never_the_diagonal(rng):
+    X = sparse.random_array((3100, 3050), density=0.002, rng=rng, format="csr")
+    model = PoissonRegressor(alpha=1.0, tol=1e-2).fit(X, rng.poisson(1.0, size=3100))
+    objective = Fitted(model, X, rng.poisson(1.0, size=3100)).objective
+    for structure in ("auto", "full"):
+        with pytest.raises(ValueError, match=r"these are 3051 parameters of 3100 rows\. Use structure='diagonal'"):
+            _resolve(objective, structure)
+    assert _resolve(objective, "diagonal") == "diagonal"
+
+
+def test_more_determined_parameters_than_rows_are_refused(rng):
+    X = rng.normal(size=(20, 2)) @ rng.normal(size=(2, 100)) + 0.1 * rng.normal(size=(20, 100))
+    y = X[:, 0]
+    model = Ridge(alpha=0.1).fit(X, y)
+    assert laplace(model, X, y, dispersion=1.0).effective_df <= 20
+    with pytest.raises(ValueError, match=r"structure='diagonal' is of no use here.* determined by 20 rows"):
+        laplace(model, X, y, structure="diagonal", dispersion=1.0)
 
 
 def test_auto_is_full_unless_that_is_large(rng):

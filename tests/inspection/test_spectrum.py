@@ -4,10 +4,12 @@ import numpy as np
 import pytest
 from scipy import sparse
 from scipy.sparse.linalg import LinearOperator, aslinearoperator
+from sklearn.dummy import DummyRegressor
 
-from sk_hessian.inspection import hessian, spectrum
+from sk_hessian.inspection import hessian, spectrum, stationary_point, taylor_model
 from sk_hessian.inspection._spectrum import hutch_plus_plus, lanczos_quadrature
 from sk_hessian.linear_model import LinearRegression, LogisticRegression, PoissonRegressor, Ridge
+from sk_hessian.objectives import Blocks
 from tests.estimators import convergence_warnings, raw_table, target
 from tests.inspection.test_hessian import every_kind, every_model, fitted_model
 
@@ -189,6 +191,16 @@ def test_nearly_dependent_columns_keep_their_small_eigenvalue(rng):
     assert found.values[0] == pytest.approx(smallest, rel=1e-3)
 
 
+def test_rows_in_blocks(rng):
+    model, X, y, _ = fitted_model("PoissonRegressor", rng)
+    blocks = Blocks([(X[:30], y[:30]), (X[30:], y[30:])])
+    found, whole = spectrum(model, blocks), spectrum(model, X, y)
+    np.testing.assert_allclose(found.values, whole.values, rtol=1e-8)
+    assert stationary_point(model, blocks).kind == stationary_point(model, X, y).kind
+    bend = taylor_model(model, blocks).hessian.toarray()
+    np.testing.assert_allclose(bend, hessian(model, X, y).toarray(), rtol=1e-8, atol=1e-12)
+
+
 def test_bad_arguments_are_named(rng):
     model, X, y, _ = fitted_model("Ridge", rng)
     with pytest.raises(ValueError, match="units='scaled' is unknown"):
@@ -199,6 +211,10 @@ def test_bad_arguments_are_named(rng):
         spectrum(model)
     with pytest.raises(ValueError, match="X is for a fitted estimator of sk_hessian, got ndarray"):
         spectrum(np.eye(3), X)
+    with pytest.raises(ValueError, match="X and y are needed"):
+        spectrum(model, X)
+    with pytest.raises(TypeError, match="estimator must be one of sk_hessian, got DummyRegressor"):
+        spectrum(DummyRegressor().fit(X, y), X, y)
     with pytest.raises(ValueError, match=r"k=3 at each end is no less than all 5 eigenvalues: use k=None"):
         spectrum(model, X, y, k=3)
     with pytest.raises(ValueError, match="k must be an integer of at least 1"):

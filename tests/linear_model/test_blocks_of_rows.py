@@ -174,6 +174,7 @@ ROWS, TARGET = np.arange(12.0).reshape(6, 2) ** 2, np.arange(6.0)
         ([(ROWS, TARGET[:3])], ValueError, "block 1: Found input variables with inconsistent numbers of samples"),
         ([(ROWS, TARGET, -TARGET)], ValueError, "block 1: sample_weight must not be negative"),
         ([(ROWS, TARGET, TARGET[:2])], ValueError, "block 1: Found input variables with inconsistent"),
+        ([None, (ROWS, TARGET)], ValueError, r"block 1 must be \(X, y\) or \(X, y, sample_weight\), got NoneType"),
         ([ROWS], ValueError, r"block 1 must be \(X, y\) or \(X, y, sample_weight\), got ndarray"),
         ([(pd.DataFrame(ROWS, columns=["a", "b"]), TARGET)], ValueError, "blocks 0 and 1 do not have the same columns"),
         ([(ROWS, np.stack([TARGET, TARGET], axis=1))], ValueError, "y: blocks 0 and 1 do not have the same number"),

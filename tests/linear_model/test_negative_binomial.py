@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 import statsmodels.api as sm
+from sklearn.exceptions import ConvergenceWarning
 
 from sk_hessian.inspection._fitted import Fitted
 from sk_hessian.linear_model import NegativeBinomialRegressor, PoissonRegressor
@@ -154,6 +155,14 @@ def test_a_stream_needs_a_given_theta(rng):
     with pytest.raises(AttributeError, match="has no attribute 'partial_fit'") as caught:
         NegativeBinomialRegressor().partial_fit(X, y)
     assert "needs theta" in str(caught.value.__cause__)
+
+
+def test_zeros_alone_are_not_advised_a_penalty(rng):
+    X = rng.normal(size=(40, 2))
+    for model in (NegativeBinomialRegressor(alpha=1.0), PoissonRegressor(alpha=1.0)):
+        with pytest.warns(ConvergenceWarning, match="every row has y = 0, and the intercept has no penalty") as caught:
+            model.fit(X, np.zeros(40))
+        assert "Add a penalty" not in str(caught[0].message)
 
 
 # -- no overdispersion -------------------------------------------------------------------------------------------------
