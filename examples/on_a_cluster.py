@@ -1,6 +1,10 @@
-"""A table that no machine has at once: fit, predictions and scores on a dask cluster.
+"""
+On a cluster
+============
 
-python examples/on_a_cluster.py [tcp://scheduler:8786]
+A table that no machine has at once: fit, predictions and scores on a dask cluster ::
+
+    python examples/on_a_cluster.py [tcp://scheduler:8786]
 
 Without an address the cluster is two processes of this machine.
 """

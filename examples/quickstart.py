@@ -1,8 +1,13 @@
-"""Raw data, five solvers: a pipeline, two grid searches, a table and a convergence plot.
+"""
+Quickstart
+==========
 
-python examples/quickstart.py
+Raw data, five solvers: a pipeline, two grid searches, a table and a convergence plot ::
+
+    python examples/quickstart.py
 """
 
+import sys
 import time
 import warnings
 from pathlib import Path
@@ -18,7 +23,7 @@ from sk_hessian.linear_model import LogisticRegression
 from sk_hessian.solvers import SGD, SOLVERS
 
 RATES = (0.01, 0.1, 1.0, 10.0)
-PICTURE = Path(__file__).with_suffix(".png")
+PICTURE = Path(sys.argv[0]).with_suffix(".png")
 
 
 def in_a_pipeline(X, X_test, y, y_test):

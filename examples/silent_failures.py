@@ -1,11 +1,18 @@
-"""Fits that go wrong without a word, beside the same fits by sk_hessian: all solvers, default options.
+"""
+Silent failures
+===============
 
-python examples/silent_failures.py
+Fits that go wrong without a word, beside the same fits by sk_hessian: all solvers, default options ::
+
+    python examples/silent_failures.py [--out FOLDER]
 
 Every figure is computed from ``coef_`` and ``intercept_`` by the formulas written here, the same for everyone.
 """
 
+import argparse
+import sys
 import warnings
+from pathlib import Path
 
 import numpy as np
 from scipy.special import gammaln
@@ -18,6 +25,16 @@ from sk_hessian.solvers import SOLVERS
 
 LOGISTIC = ("lbfgs", "liblinear", "newton-cg", "newton-cholesky", "sag", "saga")
 SEEDS = 20
+
+#: fits in the picture
+LOOKS = {
+    "right": {"color": "tab:blue", "marker": "o"},
+    "wrong, with a warning": {"color": "tab:orange", "marker": "s"},
+    "wrong and silent": {"color": "tab:red", "marker": "X"},
+}
+
+#: less of a gain than this is rounding, and drawn here
+LEAST = 1e-12
 
 
 def fit(model, X, y):
@@ -63,7 +80,7 @@ def lost_gain(models, objective, null, X, y):
 
 
 def ordinary_columns(title, classes, solvers, objective, target, null):
-    """Count wrong and silent fits over the seeds."""
+    """Count wrong and silent fits over the seeds; returns what each model lost on each, and whether it warned."""
     runs = []
     for seed in range(SEEDS):
         X, counts = ages_incomes_years(seed)
@@ -75,6 +92,7 @@ def ordinary_columns(title, classes, solvers, objective, target, null):
         wrong = lost > 0.01
         silent = (wrong & (warned == 0)).sum()
         print(f"{name:<30} {np.median(lost):>17.2g}  {wrong.sum():>5}  {int(warned.sum()):>6}  {silent:>16}")
+    return {name: np.array([run[name] for run in runs]) for name in runs[0]}
 
 
 def offset_and_scale():
@@ -124,11 +142,45 @@ def yes(flag):
     return "yes" if flag else "no"
 
 
+def plot(folder, tables):
+    """One dot for each sample: what a model lost, and whether it said so."""
+    try:
+        import matplotlib
+    except ImportError:
+        print("\npicture skipped: matplotlib is not installed (the plot extra installs it)")
+        return
+    matplotlib.use("agg")
+    import matplotlib.pyplot as plt
+
+    figure, panels = plt.subplots(1, len(tables), figsize=(9, 4.2), sharex=True, layout="constrained")
+    for axes, (title, losses) in zip(panels, tables.items(), strict=True):
+        for row, (lost, warned) in enumerate(table.T for table in losses.values()):
+            kinds = np.where(lost <= 0.01, "right", np.where(warned > 0, "wrong, with a warning", "wrong and silent"))
+            for kind, look in LOOKS.items():
+                points = np.maximum(lost[kinds == kind], LEAST)
+                axes.plot(points, np.full(len(points), row), linestyle="", alpha=0.6, label=kind, **look)
+        axes.axvline(0.01, color="0.5", linewidth=1, linestyle=":")
+        axes.set(title=title, xscale="log", xlabel="share of the reachable gain lost", xlim=(LEAST / 3, 10))
+        axes.set_yticks(range(len(losses)), losses)
+        axes.invert_yaxis()
+        axes.grid(axis="x", alpha=0.3)
+    handles, labels = panels[0].get_legend_handles_labels()
+    unique = dict(zip(labels, handles, strict=True))
+    figure.legend(unique.values(), unique.keys(), loc="outside lower center", ncols=3)
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "silent_failures.png"
+    figure.savefig(path, dpi=100)
+    print(f"\npicture: {path}")
+
+
 def main():
-    """Print the tables."""
+    """Print the tables and save the picture."""
+    parser = argparse.ArgumentParser(description="Fits that go wrong without a word.")
+    parser.add_argument("--out", type=Path, default=Path(sys.argv[0]).parent, help="folder of the picture")
+    folder, tables = parser.parse_args().out, {}
     print(f"age, income and year as they are, {SEEDS} samples of 2000 rows")
     print("wrong: more than 1% of the reachable gain over the null model is lost")
-    ordinary_columns(
+    tables["Poisson regression"] = ordinary_columns(
         "Poisson regression",
         (theirs.PoissonRegressor, ours.PoissonRegressor),
         ("lbfgs", "newton-cholesky"),
@@ -136,7 +188,7 @@ def main():
         target=lambda counts: counts,
         null=lambda y: np.log(y.mean()),
     )
-    ordinary_columns(
+    tables["Logistic regression"] = ordinary_columns(
         "Logistic regression (liblinear also penalises the intercept)",
         (theirs.LogisticRegression, ours.LogisticRegression),
         LOGISTIC,
@@ -147,6 +199,7 @@ def main():
     offset_and_scale()
     large_columns()
     separable()
+    plot(folder, tables)
 
 
 if __name__ == "__main__":

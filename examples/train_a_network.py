@@ -1,4 +1,8 @@
-"""Train small networks on real tables: five solvers from the same start, and a fitted curve.
+"""
+Train a network
+===============
+
+Train small networks on real tables: five solvers from the same start, and a fitted curve ::
 
     python examples/train_a_network.py [--out FOLDER]
 
@@ -7,6 +11,7 @@ goes.
 """
 
 import argparse
+import sys
 import time
 import warnings
 from pathlib import Path
@@ -186,8 +191,8 @@ def plot_curve(plt, X, y, models):
 
 def main():
     """Print the tables and save the pictures."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--out", type=Path, default=Path(__file__).parent, help="folder of the pictures")
+    parser = argparse.ArgumentParser(description="Train small networks on real tables.")
+    parser.add_argument("--out", type=Path, default=Path(sys.argv[0]).parent, help="folder of the pictures")
     folder = parser.parse_args().out
     models = diabetes()
     digits()

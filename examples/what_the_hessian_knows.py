@@ -2,7 +2,7 @@
 What the Hessian knows
 ======================
 
-What the curvature of a fit tells, on real tables in their own units: eight questions, most with a picture.
+What the curvature of a fit tells, on real tables in their own units: eight questions, most with a picture ::
 
     python examples/what_the_hessian_knows.py [--out FOLDER] [--docs FOLDER]
 

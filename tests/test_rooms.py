@@ -56,6 +56,15 @@ ROOMS = {
     "objectives/_parts.py": {"sk_hessian.objectives._blocks", "sk_hessian.objectives._dask"},
     "objectives/_dask.py": {"dask", "pandas", "sk_hessian.objectives._parts"},
     "objectives/_programs.py": {"scipy.optimize", "scipy.sparse"},
+    "objectives/_spread.py": {"sk_hessian.objectives.factors"},
+    "objectives/stream.py": {
+        "scipy.sparse.linalg",
+        "sk_hessian.objectives.contract",
+        "sk_hessian.objectives.factors",
+        "sk_hessian.objectives._orthogonal",
+        "sk_hessian.objectives._parts",
+        "sk_hessian.objectives._spread",
+    },
     "objectives/_orthogonal.py": {"scipy.linalg", "sk_hessian.objectives._blocks"},
     "objectives/_layers.py": {"sk_hessian.objectives.factors", "sk_hessian.objectives._blocks"},
     "objectives/": {
@@ -71,6 +80,7 @@ ROOMS = {
         "sk_hessian.objectives._programs",
         "sk_hessian.objectives._orthogonal",
         "sk_hessian.objectives._layers",
+        "sk_hessian.objectives._spread",
     },
     "inspection/": {
         "scipy",

@@ -42,7 +42,7 @@ class Approximation:
     Attributes
     ----------
     spectral_error : float
-        |B - H| / |H| in the spectral norm, in standardised units.
+        ``|B - H| / |H|`` in the spectral norm, in standardised units.
     lowest, highest : float
         The extreme eigenvalues of B^-1 H, both one for B = H; of a singular B its pseudo-inverse is taken, and the
         lowest one is zero.
@@ -156,7 +156,7 @@ def hessian_accuracy(
     Parameters
     ----------
     estimator : fitted estimator of sk_hessian
-    X, y, sample_weight
+    X, y
         The rows that it was fitted on.
     kinds : sequence of str, optional
         Of "subsampled" (expected curvature of a random sample of the rows, as of ``Newton(hessian="subsampled")``),
@@ -165,6 +165,8 @@ def hessian_accuracy(
         expected curvature), "lbfgs" (the matrix of the last pairs of a run of L-BFGS [2]_, started about 0.3
         standardised units from the fit and preconditioned by a diagonal) and "exact". By default the first five, but
         for what the model does not have.
+    sample_weight : array-like of shape (n_samples,), optional
+        That of the fit.
     share : float, default=0.1
         Share of the rows of "subsampled".
     memory : int, default=10

@@ -211,10 +211,12 @@ def leave_one_out_path(
     ----------
     estimator : fitted estimator of sk_hessian
         With a parameter ``alpha`` or ``C``; its own value does not matter.
-    X, y, sample_weight, offset
+    X, y
         As of `leave_one_out`.
     alphas : array-like of shape (n_alphas,)
         Values of ``alpha``, or of a logistic regression those of ``C``.
+    sample_weight, offset
+        As of `leave_one_out`.
 
     Returns
     -------

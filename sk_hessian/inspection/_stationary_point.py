@@ -101,10 +101,12 @@ def stationary_point(
     Parameters
     ----------
     estimator : fitted estimator of sk_hessian, or Objective
-    X, y, sample_weight
+    X, y
         The rows, for an estimator.
     theta : array-like of shape (n_parameters,), optional
         The point, by default the fitted parameters; needed for an objective.
+    sample_weight : array-like of shape (n_samples,), optional
+        That of the fit.
     tol : float, default=1e-3
         The gradient is small where half of its square over the curvature is at most ``tol**2`` times the objective's
         scale: the null model's loss above a perfect one for models, what is left for residuals, and for a function

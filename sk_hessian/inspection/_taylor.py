@@ -123,7 +123,7 @@ class TaylorModel:
     def radius(self, tolerance: float = 0.1, direction: ArrayLike | None = None) -> float:
         """How far along a direction the model can be trusted.
 
-        The largest t, as far as doublings and bisection find it, up to which
+        The largest t, as far as doublings and bisection find it, up to which ::
 
             |model - F| <= tolerance (t |g'd| + t^2 |d'Hd| / 2)
 
@@ -192,10 +192,12 @@ def taylor_model(
     Parameters
     ----------
     estimator : fitted estimator of sk_hessian, or Objective
-    X, y, sample_weight
+    X, y
         The rows, for an estimator.
     theta : array-like of shape (n_parameters,), optional
         The point theta0, by default the fitted parameters; needed for an objective.
+    sample_weight : array-like of shape (n_samples,), optional
+        That of the fit.
     kind : {"observed", "expected", "gauss-newton"}, default="observed"
         The curvature of the model, see `hessian`; all but "observed" make it Gauss-Newton's or Fisher scoring's.
     **fit_data

@@ -28,8 +28,6 @@ class _TweedieModel(RegressorMixin, OffsetModel):
         _validation.check_range(self._loss(), y, type(self).__name__)
         return y, weight, self._training_loss(y, weight)
 
-    _penalty_grows = True
-
     def _strength(self, total_weight):
         return self.alpha
 
@@ -76,7 +74,7 @@ class _TweedieModel(RegressorMixin, OffsetModel):
 
 
 class PoissonRegressor(_TweedieModel):
-    """Poisson regression with a log link: minimises the mean half deviance plus alpha |coef|^2 / 2.
+    """Poisson regression with a log link: minimises the mean half deviance plus ``alpha |coef|^2 / 2``.
 
     ``fit``, ``predict`` and ``score`` take an ``offset``: the logarithm of each row's exposure, for counts in unequal
     times or areas.
@@ -161,7 +159,7 @@ class PoissonRegressor(_TweedieModel):
 
 
 class GammaRegressor(PoissonRegressor):
-    """Gamma regression with a log link: minimises the mean half deviance plus alpha |coef|^2 / 2; y must be positive.
+    """Gamma regression with a log link: minimises the mean half deviance plus ``alpha |coef|^2 / 2``, for positive y.
 
     Parameters and attributes are those of `PoissonRegressor`.
     """
@@ -171,7 +169,7 @@ class GammaRegressor(PoissonRegressor):
 
 
 class TweedieRegressor(_TweedieModel):
-    """Regression with a Tweedie deviance: minimises its mean half plus alpha |coef|^2 / 2.
+    """Regression with a Tweedie deviance: minimises its mean half plus ``alpha |coef|^2 / 2``.
 
     ``fit``, ``predict`` and ``score`` take an ``offset``, on the scale of the link.
 

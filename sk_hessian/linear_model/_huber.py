@@ -12,8 +12,8 @@ from sk_hessian.objectives import parts_of
 class HuberRegressor(Regressor, LinearModel):
     """Linear regression that is robust to outliers, with the scale estimated along.
 
-    Minimises sum_i w_i (sigma + sigma h((y_i - x_i'coef - intercept) / sigma)) + alpha |coef|^2 over coef, intercept
-    and sigma, with h(z) = z^2 up to epsilon and 2 epsilon |z| - epsilon^2 beyond.
+    Minimises ``sum_i w_i (sigma + sigma h((y_i - x_i'coef - intercept) / sigma)) + alpha |coef|^2`` over coef,
+    intercept and sigma, with h(z) = z^2 up to epsilon and ``2 epsilon |z| - epsilon^2`` beyond.
 
     Parameters
     ----------
@@ -112,6 +112,16 @@ class HuberRegressor(Regressor, LinearModel):
             return
         residual = np.abs(check_array(y, ensure_2d=False, dtype=float).ravel() - self._raw_prediction(X))
         self.outliers_ = residual > self.epsilon * self.scale_
+
+    def _check_first(self, rows):
+        if np.ptp(rows.rows.targets[0]) == 0:
+            raise ValueError(
+                "y is constant in the first call of partial_fit, which says nothing of the scale: begin with more rows"
+            )
+
+    def _go_on(self, X, y, sample_weight, forgetting):
+        super()._go_on(X, y, sample_weight, forgetting)
+        self.__dict__.pop("outliers_", None)
 
     @by_rows
     def predict(self, X):

@@ -41,7 +41,7 @@ class _LeastSquares(MultiOutputMixin, Regressor, LinearModel):
 
 
 class LinearRegression(_LeastSquares):
-    """Ordinary least squares: minimises sum_i w_i (y_i - x_i'coef - intercept)^2.
+    """Ordinary least squares: minimises ``sum_i w_i (y_i - x_i'coef - intercept)^2``.
 
     Parameters
     ----------
@@ -116,9 +116,13 @@ class LinearRegression(_LeastSquares):
         super()._unpack(objective, coef, intercept, constants)
         self.rank_ = objective.rank
 
+    def _go_on(self, X, y, sample_weight, forgetting):
+        super()._go_on(X, y, sample_weight, forgetting)
+        del self.rank_
+
 
 class Ridge(_LeastSquares):
-    """Least squares with an L2 penalty: minimises sum_i w_i (y_i - x_i'coef - intercept)^2 + alpha |coef|^2.
+    """Least squares with an L2 penalty: minimises ``sum_i w_i (y_i - x_i'coef - intercept)^2 + alpha |coef|^2``.
 
     Parameters
     ----------

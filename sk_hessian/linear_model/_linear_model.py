@@ -21,9 +21,6 @@ _MOST_REMEMBERED = 1000
 class LinearModel(SolvedEstimator):
     """Fit and raw prediction of all linear models; a subclass says which loss and which penalty."""
 
-    #: whether the penalty stands beside the mean of the losses, so that more rows have more of it
-    _penalty_grows = False
-
     #: what a stream of rows has taught, see `partial_fit`
     _memory: Any = None
 
@@ -31,6 +28,7 @@ class LinearModel(SolvedEstimator):
 
     def _fit(self, X, y, sample_weight, task, **row_data):
         self._memory = None
+        self.__dict__.pop("t_", None)
         objective = self._objective_of(X, y, sample_weight, reset=True, **row_data)
         result = self._minimize(objective, self._start(objective), _validation.check_seed(self.random_state), task)
         self._set_weights(objective, result.x)
@@ -39,7 +37,8 @@ class LinearModel(SolvedEstimator):
     def _set_weights(self, objective, theta):
         self._unpack(objective, *objective.unpack(theta))
 
-    def _objective_of(self, X, y, sample_weight, reset, offset=None):
+    def _objective_of(self, X, y, sample_weight, reset, offset=None, before=0.0):
+        """See `SolvedEstimator._objective_of`; ``before`` is the weight of former rows, which have their penalty."""
         parts = parts_of(X, y, sample_weight, offset)
         if parts is None:
             options = {"reset": reset, "offset": offset, **self._target_options()}
@@ -55,11 +54,17 @@ class LinearModel(SolvedEstimator):
             loss,
             sample_weight=weight,
             fit_intercept=bool(self.fit_intercept),
-            penalty=np.outer(self._penalty_weights(self.n_features_in_), np.atleast_1d(self._strength(weight.sum()))),
+            penalty=self._penalty(weight.sum(), before),
             offset=offset,
             feature_names=getattr(self, "feature_names_in_", None),
             class_names=getattr(self, "classes_", None),
         )
+
+    def _penalty(self, weight, before):
+        """L2 strengths (p, k) or (p, 1) beside the mean loss of rows of this total weight."""
+        total = weight + before
+        strength = np.atleast_1d(self._strength(total)) * (total / weight)
+        return np.outer(self._penalty_weights(self.n_features_in_), strength)
 
     def _parted(self, parts, reset):
         """Rows that come in parts, checked and encoded, and the loss."""
@@ -114,7 +119,7 @@ class LinearModel(SolvedEstimator):
 
     # -- streams --------------------------------------------------------------------------------------------------
 
-    def partial_fit(self, X, y, sample_weight=None, *, forgetting=1.0):
+    def partial_fit(self, X, y=None, sample_weight=None, *, forgetting=1.0):
         """Go on with more rows: a step whose end is the optimum for them and what is remembered of those before.
 
         The rows before are remembered by their summed curvature about the latest coefficients, as a matrix with
@@ -155,24 +160,35 @@ class LinearModel(SolvedEstimator):
 
     def _go_on(self, X, y, sample_weight, forgetting, **row_data):
         self._check_all_parameters()
-        forgetting = _validation.check_forgetting(forgetting)
-        memory = self._memory
-        rows = self._objective_of(X, y, sample_weight, reset=memory is None, **row_data)
-        spec = check_solver(self.solver)
-        is_dense = rows.n_parameters <= _MOST_REMEMBERED
-        is_matrix = is_dense and (spec is None or spec.keeps_matrices)
+        forgetting, memory = _validation.check_forgetting(forgetting), self._memory
+        before = 0.0 if memory is None else forgetting * memory.weight
+        rows = self._objective_of(X, y, sample_weight, reset=memory is None, before=before, **row_data)
+        is_matrix = self._remembers_matrix(rows.n_parameters)
         if memory is None:
-            memory, self.t_ = first_memory(rows, rows.start(), is_matrix), 0
+            self._check_first(rows)
+            memory, self.t_ = first_memory(rows, is_matrix), 0
+        elif memory.centre.size != rows.n_parameters:
+            raise ValueError(
+                f"the model of these rows has {rows.n_parameters} parameters, that of the rows before "
+                f"{memory.centre.size}: y must have as many targets as before, and fit_intercept must not change"
+            )
         else:
-            memory = memory.faded(forgetting, is_matrix)
-            if not self._penalty_grows:
-                rows.penalty[:] = 0
-        objective = StreamObjective(rows, memory, is_dense)
-        result = self._minimize(objective, memory.centre, _validation.check_seed(self.random_state))
+            memory = memory.faded(forgetting).shaped(is_matrix).told(rows)
+        objective = StreamObjective(rows, memory)
+        result = self._minimize(objective, objective.start(), _validation.check_seed(self.random_state))
         self._set_weights(rows, result.x)
         self._record(result)
         self.t_ += rows.n_rows
-        self._memory = objective.remembered(result.x)
+        self._memory = objective.remembered(result.x, result.success)
+
+    def _check_first(self, rows):
+        """Raise where a stream cannot begin with these rows."""
+
+    def _remembers_matrix(self, n_parameters):
+        """Whether a stream of rows is remembered by a matrix: where the solver's preconditioner is one."""
+        spec = check_solver(self.solver)
+        kind = "auto" if spec is None else spec.precondition
+        return kind in ("full", "kronecker") or (kind == "auto" and n_parameters <= _MOST_REMEMBERED)
 
     # -- start, warnings, prediction ------------------------------------------------------------------------------
 
@@ -255,7 +271,7 @@ class OffsetModel(LinearModel):
         self.has_offset_ = offset is not None
         super()._fit(X, y, sample_weight, task, offset=offset)
 
-    def partial_fit(self, X, y, sample_weight=None, offset=None, *, forgetting=1.0):
+    def partial_fit(self, X, y=None, sample_weight=None, offset=None, *, forgetting=1.0):
         """Go on with more rows; see `LinearRegression.partial_fit`, and `fit` for the offset.
 
         Parameters

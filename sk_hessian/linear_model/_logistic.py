@@ -21,7 +21,7 @@ def _is_sum_over_rows(estimator):
 
 
 class LogisticRegression(Classifier, OffsetModel):
-    """Logistic regression: minimises C sum_i w_i loss(y_i, x_i) + |coef|^2 / 2.
+    """Logistic regression: minimises ``C sum_i w_i loss(y_i, x_i) + |coef|^2 / 2``.
 
     The loss is the binary cross-entropy for two classes and the softmax cross-entropy for more; the intercept is
     never penalised. ``fit``, predictions and scores take an ``offset``, on the scale of the log odds, or of the logits.
@@ -165,7 +165,7 @@ class LogisticRegression(Classifier, OffsetModel):
             self.convergence_ = replace(verdict, message=f"{verdict.message} {advice}")
 
     @available_if(_is_sum_over_rows)
-    def partial_fit(self, X, y, classes=None, sample_weight=None, offset=None, *, forgetting=1.0):
+    def partial_fit(self, X, y=None, classes=None, sample_weight=None, offset=None, *, forgetting=1.0):
         """Go on with more rows; see `LinearRegression.partial_fit`.
 
         Parameters
@@ -173,7 +173,7 @@ class LogisticRegression(Classifier, OffsetModel):
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
         y : array-like of shape (n_samples,)
         classes : array-like of shape (n_classes,), optional
-            All classes; needed in the first call, for y may not have them all.
+            All classes; needed in the first call unless a fit has told, for y may not have them all.
         sample_weight : array-like of shape (n_samples,), optional
         offset : array-like of shape (n_samples,) or (n_samples, n_classes), optional
         forgetting : float, default=1.0
@@ -186,6 +186,8 @@ class LogisticRegression(Classifier, OffsetModel):
         with restored_on_failure(self):
             if isinstance(self.class_weight, str):
                 raise ValueError('class_weight="balanced" needs all rows: give partial_fit a dict of weights, or None')
+            if self._memory is None and classes is None:
+                classes = getattr(self, "classes_", None)
             self._set_known_classes(classes, None if self._memory is None else self.classes_)
             self._go_on(X, y, sample_weight, forgetting, offset)
             del self._known_classes

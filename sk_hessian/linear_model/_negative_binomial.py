@@ -23,8 +23,8 @@ def _has_theta(estimator):
 class NegativeBinomialRegressor(_TweedieModel):
     """Negative binomial regression (NB2) with a log link, theta given or estimated along.
 
-    With mean mu and variance mu + mu^2 / theta. Minimises the mean negative log-likelihood plus alpha |coef|^2 / 2
-    over coef, the intercept and theta. statsmodels' and Stata's ``alpha`` is 1 / theta.
+    With mean mu and variance mu + mu^2 / theta. Minimises the mean negative log-likelihood plus
+    ``alpha |coef|^2 / 2`` over coef, the intercept and theta. statsmodels' and Stata's ``alpha`` is 1 / theta.
 
     Parameters
     ----------

@@ -8,7 +8,6 @@ from scipy import sparse
 from scipy.special import log_expit
 from sklearn.metrics import accuracy_score, r2_score
 from sklearn.utils import column_or_1d
-from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 
 from sk_hessian import _validation
@@ -18,15 +17,20 @@ from sk_hessian.objectives import (
     ACTIVATIONS,
     BinaryCrossEntropy,
     MLPObjective,
+    NetworkStreamObjective,
     SoftmaxCrossEntropy,
     SquaredLoss,
     TweedieLoss,
+    first_memory,
     network_predictions,
 )
-from sk_hessian.solvers import SGD, SOLVERS, Clip, Momentum, minimize
+from sk_hessian.solvers import LBFGS, SOLVERS, Newton, check_solver, minimize
 
 #: rows of a minibatch of `partial_fit`, as in scikit-learn
 _BATCH = 200
+
+#: parameters up to which second-order solvers go on with a stream of rows
+_MOST_REMEMBERED = 2000
 
 #: where Huber's loss turns from quadratic to linear, in scales; as in `HuberRegressor`
 _EPSILON = 1.35
@@ -35,18 +39,11 @@ _EPSILON = 1.35
 _LINKS = {"squared_error": "identity", "huber": "identity", "poisson": "exp", "gamma": "exp"}
 
 
-def _steps_by_minibatches(estimator):
-    """Whether the solver can go on with other rows."""
-    solver = estimator.solver
-    if isinstance(solver, (SGD, Momentum, Clip)) or solver in ("auto", "sgd", "momentum", "clip"):
-        return True
-    raise AttributeError(
-        f'partial_fit needs a solver of minibatches: "sgd", "momentum", "clip" or "auto", got solver={solver!r}'
-    )
-
-
 class _Network(SolvedEstimator):
     """Fit and raw prediction of both networks; a subclass says which loss."""
+
+    #: what second-order solvers have learned from a stream of rows, see `partial_fit`
+    _memory = None
 
     # -- what a subclass says -------------------------------------------------------------------------------------
 
@@ -110,7 +107,7 @@ class _Network(SolvedEstimator):
         self._set_weights(objective, result.x)
         self._record(result)
         self._set_curves(result, watch, len(y))
-        self._generator, self._moments = generator, objective.moments
+        self._generator, self._moments, self._memory = generator, objective.moments, None
 
     def _target_options(self):
         return {"multi_output": True}
@@ -200,7 +197,7 @@ class _Network(SolvedEstimator):
     # -- fit by parts ---------------------------------------------------------------------------------------------
 
     def _partial_fit(self, X, y, sample_weight):
-        """One epoch of minibatches from the current weights, in units of all rows seen so far."""
+        """Go on from the current weights, in units of all rows seen so far."""
         self._check_all_parameters()
         if self.early_stopping:
             raise ValueError("partial_fit does not support early_stopping=True: it holds no rows out")
@@ -212,9 +209,25 @@ class _Network(SolvedEstimator):
             objective.moments = self._moments.merged(objective.moments)
         self._moments = objective.moments
         theta = objective.start(self._generator) if is_first else self._former(objective)
-        theta, result = self._epoch(objective, theta)
+        is_second_order = isinstance(check_solver(self.solver), (Newton, LBFGS))
+        theta, result = (self._solve if is_second_order else self._epoch)(objective, theta)
         self._set_weights(objective, theta)
         self._append(objective, theta, result, is_first)
+        if is_second_order:
+            self._tell(self._advice(), stacklevel=4)
+
+    def _solve(self, rows, theta):
+        """The weights at a minimum for the rows and what is remembered of those before, and the result."""
+        if rows.n_parameters > _MOST_REMEMBERED:
+            raise ValueError(
+                f"partial_fit with this solver remembers a matrix of all pairs of parameters, at most "
+                f'{_MOST_REMEMBERED}, and this network has {rows.n_parameters}: use solver="sgd", or smaller layers'
+            )
+        memory = first_memory(rows, True, theta) if self._memory is None else self._memory.told(rows)
+        objective = NetworkStreamObjective(rows, memory)
+        result = self._minimize(objective, memory.centre, self._generator)
+        self._memory = objective.remembered(result.x, result.success)
+        return result.x, result
 
     def _epoch(self, objective, theta):
         """The weights after one epoch, and the last result: a solver object's own epoch, or one of minibatches.
@@ -222,6 +235,7 @@ class _Network(SolvedEstimator):
         A minibatch moves the weights by one iteration of the solver, times rows over rows plus parameters: a few rows
         do not undo what many have taught.
         """
+        self._memory = None
         if not isinstance(self.solver, str):
             result = self._iterate(objective, theta, self.solver)
             return result.x, result
@@ -272,7 +286,8 @@ class _Network(SolvedEstimator):
 class MLPRegressor(Regressor, _Network):
     """A fully connected network for regression.
 
-    Minimises sum_i w_i loss(y_i, f(x_i)) / sum_i w_i + alpha / (2 sum_i w_i) |weights|^2, the biases without penalty.
+    Minimises ``sum_i w_i loss(y_i, f(x_i)) / W + alpha / (2 W) |weights|^2`` with W the sum of the weights of the
+    rows; the biases have no penalty.
     Inputs and targets are standardised inside the solver, so that any units train; ``coefs_`` are for the raw inputs.
 
     Parameters
@@ -413,9 +428,13 @@ class MLPRegressor(Regressor, _Network):
         prediction = self._predicted(raw)
         return r2_score(y, prediction, sample_weight=weight) if np.isfinite(prediction).all() else -np.inf
 
-    @available_if(_steps_by_minibatches)
     def partial_fit(self, X, y, sample_weight=None):
-        """One epoch of minibatches over some rows, from the current weights.
+        """Go on with more rows, from the current weights.
+
+        With "sgd", "momentum", "clip" and "auto" one epoch of minibatches over these rows. With "newton" and "lbfgs" a
+        minimum for them and for what is remembered of those of former calls, their Gauss-Newton curvature (Ritter,
+        Botev & Barber, 2018), so up to 2000 parameters. Rows of a ``fit``, or of calls with another kind of solver, are
+        remembered by the weights alone.
 
         Parameters
         ----------
@@ -440,7 +459,8 @@ class MLPRegressor(Regressor, _Network):
 class MLPClassifier(Classifier, _Network):
     """A fully connected network for classification.
 
-    Minimises sum_i w_i loss(y_i, f(x_i)) / sum_i w_i + alpha / (2 sum_i w_i) |weights|^2, the biases without penalty.
+    Minimises ``sum_i w_i loss(y_i, f(x_i)) / W + alpha / (2 W) |weights|^2`` with W the sum of the weights of the
+    rows; the biases have no penalty.
     The loss is the binary cross-entropy for two classes, the softmax cross-entropy for more, and a binary one for each
     label of several. Inputs are standardised inside the solver; ``coefs_`` are for the raw ones.
 
@@ -449,10 +469,12 @@ class MLPClassifier(Classifier, _Network):
     hidden_layer_sizes, activation, alpha, solver, tol, max_iter, early_stopping, validation_fraction
         As in `MLPRegressor`; the held-out rows have their share of every class as nearly as whole rows allow, a rare
         one may have none, but the rows to train on have all.
-    n_iter_no_change, warm_start, n_init, random_state, verbose
+    n_iter_no_change, warm_start, n_init
         As in `MLPRegressor`.
     class_weight : dict, "balanced" or None, default=None
         Multiplies the weights of each class; not for several labels.
+    random_state, verbose
+        As in `MLPRegressor`.
 
     Attributes
     ----------
@@ -562,9 +584,13 @@ class MLPClassifier(Classifier, _Network):
 
     # -- fit by parts ---------------------------------------------------------------------------------------------
 
-    @available_if(_steps_by_minibatches)
     def partial_fit(self, X, y, classes=None, sample_weight=None):
-        """One epoch of minibatches over some rows, from the current weights.
+        """Go on with more rows, from the current weights.
+
+        With "sgd", "momentum", "clip" and "auto" one epoch of minibatches over these rows. With "newton" and "lbfgs" a
+        minimum for them and for what is remembered of those of former calls, their Gauss-Newton curvature (Ritter,
+        Botev & Barber, 2018), so up to 2000 parameters. Rows of a ``fit``, or of calls with another kind of solver, are
+        remembered by the weights alone.
 
         Parameters
         ----------

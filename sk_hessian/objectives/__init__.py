@@ -1,4 +1,7 @@
-"""What is minimised: losses, and objectives of one flat parameter vector."""
+"""What is minimised: losses, and objectives of one flat parameter vector.
+
+``LOSSES`` has an instance of every loss, ``ACTIVATIONS`` maps the names of activations to theirs.
+"""
 
 from sk_hessian.objectives._layers import network_predictions
 from sk_hessian.objectives._parts import (
@@ -28,7 +31,7 @@ from sk_hessian.objectives.losses import (
     TweedieLoss,
 )
 from sk_hessian.objectives.mlp import MLPObjective
-from sk_hessian.objectives.stream import Memory, StreamObjective, first_memory
+from sk_hessian.objectives.stream import Memory, NetworkStreamObjective, StreamObjective, first_memory
 
 __all__ = [
     "ACTIVATIONS",
@@ -44,6 +47,7 @@ __all__ = [
     "MLPObjective",
     "Memory",
     "NegativeBinomialLoss",
+    "NetworkStreamObjective",
     "Objective",
     "PartedRows",
     "Parts",

@@ -9,6 +9,10 @@ import numpy as np
 
 from sk_hessian.objectives._mean_loss import MeanLossObjective
 from sk_hessian.objectives._orthogonal import triangle
+from sk_hessian.objectives._spread import Spread
+
+#: how much a column that has been constant so far may be expected to vary, as a share of its size
+_CONSTANT_UNIT = 1e-6
 
 
 class LinearRows(MeanLossObjective):
@@ -77,40 +81,6 @@ class LinearRows(MeanLossObjective):
         cross = np.outer(mean, shift)
         return moment + cross + cross.T - weight.sum() * np.outer(shift, shift)
 
-    def curvature_triangle(self, theta, above):
-        """The triangular R with R'R the sum of the rows' expected curvatures, the penalty and ``above'above``.
-
-        By QR decompositions of blocks of rows, which keep the digits that a sum of squares loses. Unlike
-        `identified_triangle` it is of sums in the user's parameters, the loss's own among them: what rows to come will
-        share with these, whose means and deviations they will not.
-
-        Parameters
-        ----------
-        theta : ndarray of shape (n_parameters,)
-        above : ndarray of shape (m, n_parameters)
-
-        Returns
-        -------
-        ndarray of shape (n_parameters, n_parameters)
-        """
-        predict, k, size = self._predictor(theta), self.loss.n_outputs, self.n_parameters
-
-        def roots(block, y, weight):
-            S = self.loss.hessian_root(y, predict(block)) * np.sqrt(weight)[:, None, None]
-            Z = block.dense(self.fit_intercept)
-            weights = np.einsum("nar,nj->nrja", S[:, :k], Z).reshape(-1, self.n_weights)
-            return (np.hstack([weights, S[:, k:].transpose(0, 2, 1).reshape(len(weights), -1)]),)
-
-        def stacked(a, b):
-            return triangle(np.vstack([a, b])) if len(a) + len(b) > 2 * size else np.vstack([a, b])
-
-        with np.errstate(over="ignore", invalid="ignore"):
-            rows = self.rows.reduce(roots, combine=stacked, width=(k + self.loss.n_constants) * size)[0]
-        penalty = np.zeros(size)
-        penalty[: self.penalty.size] = np.sqrt(self.penalty.ravel() * self._total)
-        penalised = np.flatnonzero(penalty)
-        return triangle(np.vstack([above, np.diag(penalty)[penalised], rows]))
-
     def _moved_along(self, theta, factor):
         predict, root, k = self._predictor(theta), factor.inner.dense(), self.loss.n_outputs
         n_z, r = factor.columns.n_columns * k, root.shape[1]
@@ -145,12 +115,118 @@ class LinearRows(MeanLossObjective):
         """
         return self._penalty_matrix(factor.columns, 0)
 
-    def parameter_units(self):
-        """The root of the curvature that a typical row has along each parameter, shape (n_parameters,)."""
-        size = np.where(self._moments[1] > 0, self._moments[1], np.abs(self._moments[0]))
-        size = np.append(np.where(size > 0, size, 1.0), np.ones(int(self.fit_intercept)))
-        units = np.sqrt(self._mean_curvature) * np.repeat(size, self.loss.n_outputs)
-        return np.append(units, np.ones(self.loss.n_constants))
+    # -- streams --------------------------------------------------------------------------------------------------
+
+    def curvature_triangle(self, points, above):
+        """The triangular R with R'R the sum of the rows' expected curvatures and ``above'above``, without the penalty.
+
+        By QR decompositions of blocks of rows, which keep the digits that a sum of squares loses. Unlike
+        `identified_triangle` it is of sums in the user's parameters, the loss's own among them: what rows to come will
+        share with these, whose means and deviations they will not.
+
+        Parameters
+        ----------
+        points : sequence of ndarray of shape (n_parameters,)
+            Where, or two points: then it is the curvature that makes up for the gradient's change between them.
+        above : ndarray of shape (m, n_parameters)
+
+        Returns
+        -------
+        ndarray of shape (r, n_parameters)
+        """
+        predictors, size = [self._predictor(theta) for theta in points], self.n_parameters
+
+        def roots(block, y, weight):
+            S = self._roots(predictors, block, y, weight)
+            Z, k = block.dense(self.fit_intercept), self.loss.n_outputs
+            weights = np.einsum("nar,nj->nrja", S[:, :k], Z).reshape(-1, self.n_weights)
+            return (np.hstack([weights, S[:, k:].transpose(0, 2, 1).reshape(len(weights), -1)]),)
+
+        def joined(a, b):
+            return triangle(np.vstack([a, b])) if len(a) + len(b) > 2 * size else np.vstack([a, b])
+
+        with np.errstate(over="ignore", invalid="ignore"):
+            width = len(points) * (self.loss.n_outputs + self.loss.n_constants) * size
+            rows = self.rows.reduce(roots, combine=joined, width=width)[0]
+        return triangle(np.vstack([above, rows]))
+
+    def _roots(self, predictors, block, y, weight):
+        """Roots (n, m, r) of the expected curvature at one point, or on the way between two; times the weight."""
+        raws = [predict(block) for predict in predictors]
+        roots = [self.loss.hessian_root(y, raw) for raw in raws]
+        S = np.concatenate(roots, axis=2) * np.sqrt(weight / len(roots))[:, None, None]
+        return S if len(raws) == 1 else S * np.sqrt(self._secant_share(y, *raws, *roots))[:, None, None]
+
+    def _secant_share(self, y, raw, other, root, other_root):
+        """By what to multiply the mean curvature of two raw predictions for the gradient's change between them."""
+        moved = other - raw
+        change = self.loss.value_and_gradient(y, other)[1] - self.loss.value_and_gradient(y, raw)[1]
+        bent = 0.5 * sum((np.einsum("nmr,nm->nr", S, moved) ** 2).sum(axis=1) for S in (root, other_root))
+        along = np.maximum(np.einsum("nm,nm->n", moved, change), 0.0)
+        is_known = (bent > np.finfo(float).tiny) & np.isfinite(along)
+        return np.divide(along, bent, out=np.ones_like(bent), where=is_known)
+
+    def curvature_spread(self, points):
+        """The sum of the rows' expected curvatures as if columns were uncorrelated, without the penalty.
+
+        Parameters
+        ----------
+        points : sequence of ndarray of shape (n_parameters,)
+            Where, or two points: then it is the curvature that makes up for the gradient's change between them.
+
+        Returns
+        -------
+        Spread
+        """
+        predictors, k, columns = [self._predictor(theta) for theta in points], self.loss.n_outputs, self._plain_columns
+
+        def terms(block, y, weight):
+            bent = np.square(self._roots(predictors, block, y, weight)).sum(axis=2)
+            ones = [bent[:, :k].sum(axis=0)[None, :]] if self.fit_intercept else []
+            first = columns.transpose(np.vstack([block.adjoint(bent[:, :k]), *ones]))
+            return block.squares(bent[:, :k], columns), first, bent[:, k:].sum(axis=0)
+
+        with np.errstate(over="ignore", invalid="ignore"):
+            width = len(points) * (k + self.loss.n_constants) ** 2
+            squares, first, constants = self.rows.reduce(terms, columns, width=width)
+        return self._spread(squares.T, first, constants)
+
+    def _spread(self, squares, first, constants):
+        """A `Spread` from second and first moments (n_columns, k) of the standardised columns."""
+        p, columns = self.n_features, self._plain_columns
+        scale = np.where(np.isfinite(columns.scale), columns.scale, 0.0)[:, None]
+        if not self.fit_intercept:
+            return Spread(squares * scale**2, np.zeros(0), np.zeros_like(first), constants)
+        level, first = squares[p], first[:p]
+        mean = np.divide(first, level, out=np.zeros_like(first), where=level > 0)
+        squares = np.maximum(squares[:p] - level * mean**2, 0.0) * scale**2
+        return Spread(squares, level, columns.shift[:, None] + scale * mean, constants)
+
+    def typical_spread(self):
+        """The curvature that a row of these has on average at the null model, as if columns were uncorrelated.
+
+        Returns
+        -------
+        Spread
+        """
+        centre, deviation = self._moments
+        size = np.where(deviation > 0, deviation, _CONSTANT_UNIT * np.abs(centre))
+        bent = self._mean_curvature
+        outputs = np.ones(self.loss.n_outputs)
+        y, raw = self._null_at_head()
+        constants = self.loss.hessian(y, raw, "expected")[:, self.loss.n_outputs :, self.loss.n_outputs :]
+        return Spread(
+            bent * np.outer(size**2, outputs),
+            bent * outputs[: None if self.fit_intercept else 0],
+            np.outer(centre, outputs),
+            np.einsum("nmm->m", constants) / len(y),
+        )
+
+    def _null_of(self, y, weight):
+        """See `MeanLossObjective._null_of`; without an intercept zero."""
+        if self.fit_intercept:
+            return super()._null_of(y, weight)
+        return np.append(np.zeros(self.loss.n_outputs), self.loss.null_constants(y, weight))
 
     # -- the model linearised at a point, for posteriors ----------------------------------------------------------
 

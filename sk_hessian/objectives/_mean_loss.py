@@ -450,6 +450,26 @@ class MeanLossObjective(Objective):
         null = self._null_value if np.isfinite(self._null_value) else self.value_and_gradient(self.start())[0]
         return max(null - self._saturated_value, self.resolution, np.finfo(float).tiny)
 
+    def scale_of(self, y, weight):
+        """What `scale` is for such targets, the offset aside.
+
+        Parameters
+        ----------
+        y : ndarray of shape (n,) or (n, k)
+        weight : ndarray of shape (n,)
+
+        Returns
+        -------
+        float
+        """
+        with np.errstate(over="ignore", invalid="ignore"):
+            loss = self.loss.value(y, constant_predictions(self._null_of(y, weight), len(y)))
+            return weight @ (loss - self.loss.saturated(y)) / weight.sum()
+
+    def _null_of(self, y, weight):
+        """The null model's raw prediction for such targets."""
+        return self.loss.null_raw(y, weight)
+
     @cached_property
     def resolution(self):
         """See `Objective.resolution`."""

@@ -66,7 +66,14 @@ class Parts:
 
 @contextmanager
 def named(noun, index):
-    """Say in an error of the block which part it is of."""
+    """A context that says in an error of its block which part it is of.
+
+    Parameters
+    ----------
+    noun : str
+        What the parts are called.
+    index : int
+    """
     try:
         yield
     except (ValueError, TypeError) as error:
@@ -157,7 +164,16 @@ class Sliced(Blocks):
 
 
 def is_distributed(X):
-    """Whether X is a dask collection."""
+    """Whether X is a dask collection.
+
+    Parameters
+    ----------
+    X : object
+
+    Returns
+    -------
+    bool
+    """
     return hasattr(X, "__dask_graph__") and hasattr(X, "to_delayed")
 
 

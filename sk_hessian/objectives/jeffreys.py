@@ -33,10 +33,10 @@ class JeffreysObjective(GLMObjective):
 
     Parameters
     ----------
-    X, y, loss, sample_weight, fit_intercept, offset, feature_names, class_names
+    X, y, loss
         As of `GLMObjective`, of a loss with one output.
-    penalty : array-like
-        Must be zero: the prior is the penalty.
+    **options
+        As of `GLMObjective`; ``penalty`` must be zero: the prior is the penalty.
 
     Raises
     ------

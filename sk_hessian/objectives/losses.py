@@ -199,6 +199,10 @@ class Loss:
         """The constants that fit residuals, shape (n_constants,)."""
         return np.zeros(0)
 
+    def curvature_ratio(self, before: np.ndarray, after: np.ndarray) -> float:
+        """What curvature along raw predictions is multiplied with when the constants go from one value to another."""
+        return 1.0
+
     def saturated(self, y: np.ndarray) -> np.ndarray:
         """The least loss that any prediction can have, shape (n,)."""
         raise NotImplementedError
@@ -448,7 +452,7 @@ class SquaredLoss(Loss):
 class BinaryCrossEntropy(Loss):
     """log(1 + exp(-s raw)) with s = 2y - 1, y in {0, 1}; summed over the outputs where labels are several.
 
-    Everything is written in exp(-|raw|), so that neither a large margin nor its complement loses digits.
+    Everything is written in ``exp(-|raw|)``, so that neither a large margin nor its complement loses digits.
     """
 
     range_text = "0 or 1"
@@ -840,8 +844,8 @@ class TweedieLoss(Loss):
 class HuberLoss(Loss):
     """Huber's loss with the scale sigma estimated along, as in scikit-learn.
 
-    sigma + sigma h((y - mu)/sigma) with h(z) = z^2 for |z| <= epsilon and 2 epsilon |z| - epsilon^2 beyond. The raw
-    columns are mu and log sigma: the loss is jointly convex in mu and sigma, and the logarithm keeps a step from
+    sigma + sigma h((y - mu)/sigma) with h(z) = z^2 for ``|z| <= epsilon`` and ``2 epsilon |z| - epsilon^2`` beyond. The
+    raw columns are mu and log sigma: the loss is jointly convex in mu and sigma, and the logarithm keeps a step from
     collapsing the scale before the residuals have vanished. It has no likelihood: the "expected" curvature is a
     positive semi-definite bound of the observed one.
 
@@ -910,6 +914,10 @@ class HuberLoss(Loss):
     def output_unit(self, y, weight):
         """See `Loss.output_unit`: the scale of the null model."""
         return np.exp(self.null_raw(y, weight)[1:])
+
+    def curvature_ratio(self, before, after):
+        """See `Loss.curvature_ratio`: it falls with the scale."""
+        return np.maximum(np.exp(before[0]), self.floor) / np.maximum(np.exp(after[0]), self.floor)
 
     def null_constants(self, residual, weight):
         """See `Loss.null_constants`."""

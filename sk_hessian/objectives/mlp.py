@@ -19,6 +19,8 @@ from sk_hessian.objectives import factors
 from sk_hessian.objectives._blocks import Columns, DenseBlock, Scratch, SparseBlock, weighted_grams
 from sk_hessian.objectives._layers import Coordinates, Forward, MLPFactor, Moments, network_predictions
 from sk_hessian.objectives._mean_loss import ROUNDINGS, MeanLossObjective
+from sk_hessian.objectives._orthogonal import triangle
+from sk_hessian.objectives._spread import Spread
 from sk_hessian.objectives.activations import ACTIVATIONS
 from sk_hessian.objectives.losses import BinaryCrossEntropy
 
@@ -358,6 +360,62 @@ class MLPObjective(MeanLossObjective):
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
             return self.rows.reduce(terms, width=P + self._width)[0] / self._total
 
+    # -- streams --------------------------------------------------------------------------------------------------
+
+    def curvature_triangle(self, points, above):
+        """The triangular R with R'R the sum of the rows' Gauss-Newton curvatures and ``above'above``, no penalty.
+
+        Parameters
+        ----------
+        points : sequence of one ndarray of shape (n_parameters,)
+        above : ndarray of shape (m, n_parameters)
+
+        Returns
+        -------
+        ndarray of shape (r, n_parameters)
+        """
+        (theta,), k, P = points, self.loss.n_outputs, self.n_parameters
+        parameters = self._parameters(theta)
+
+        def jacobians(block, y, weight):
+            forward, raw = self._forward(block, parameters)
+            roots = self.loss.hessian_root(y, raw) * np.sqrt(weight)[:, None, None]
+            stacked = np.empty((roots.shape[2], len(raw), P))
+            for j, jacobian in enumerate(stacked):
+                forward.jacobian(roots[:, :k, j], jacobian)
+                jacobian[:, self._n_weights :] = roots[:, k:, j]
+            return (stacked.reshape(-1, P),)
+
+        def joined(a, b):
+            return triangle(np.vstack([a, b])) if len(a) + len(b) > 2 * P else np.vstack([a, b])
+
+        with np.errstate(over="ignore", invalid="ignore"):
+            rows = self.rows.reduce(jacobians, combine=joined, width=P + self._width)[0]
+        return triangle(np.vstack([above, rows]))
+
+    def typical_spread(self):
+        """Curvature that a row may have at the start, in the units of inputs and outputs alone.
+
+        Returns
+        -------
+        Spread
+        """
+        coordinates, (part, shape) = self.coordinates, self.layers[0]
+        squares = 1 / coordinates.unit(self.n_parameters) ** 2
+        scale = np.where(np.isfinite(coordinates.columns.scale), coordinates.columns.scale, 1.0)
+        squares[part].reshape(shape)[:-1] *= scale[:, None] ** 2
+        squares *= self._mean_curvature * np.mean(coordinates.output_unit) ** 2
+        weights = squares[: self._n_weights, None]
+        return Spread(weights, np.zeros(0), np.zeros_like(weights), squares[self._n_weights :])
+
+    def full_factor(self, H, theta):
+        """The damped factor of a Hessian (n_parameters, n_parameters) in the standardised coordinates."""
+        return MLPFactor(self.coordinates, factors.semidefinite_root(_damped(H)), theta, None, False)
+
+    def standard_factor(self, theta):
+        """The standardised coordinates themselves."""
+        return MLPFactor(self.coordinates, factors.Diagonal(np.ones(self.n_parameters)), theta, None, False)
+
     def _exact(self, theta, coordinates):
         """The exact Hessian: for one hidden layer Gauss-Newton and what it leaves out, else products."""
         if self._has_closed_form():
@@ -495,7 +553,7 @@ class MLPObjective(MeanLossObjective):
         if self.convex:
             inner, exact = factors.semidefinite_root(H), self.is_exact(curvature) and bool(np.isfinite(H).all())
             return MLPFactor(coordinates, inner, theta, None if inner.is_floored else curvature, exact)
-        return MLPFactor(coordinates, factors.semidefinite_root(_damped(H)), theta, None, False)
+        return self.full_factor(H, theta)
 
     def _kronecker(self, theta, coordinates):
         """Per layer A (x) G of Gauss-Newton, A the inputs' and G the gradients' second moments; both damped.

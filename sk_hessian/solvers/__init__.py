@@ -1,4 +1,7 @@
-"""Minimisers of smooth objectives: `minimize`, and the five solvers it runs."""
+"""Minimisers of smooth objectives: `minimize`, and the five solvers it runs.
+
+``SOLVERS`` maps the names of the solvers to their classes.
+"""
 
 from collections.abc import Callable
 from numbers import Integral, Real
@@ -9,7 +12,8 @@ from numpy.typing import ArrayLike
 from sklearn.base import clone
 
 from sk_hessian.solvers._loop import Run, State
-from sk_hessian.solvers.directions import LBFGS, SGD, SOLVERS, Clip, Momentum, Newton, Solver
+from sk_hessian.solvers.directions import LBFGS, SGD, SOLVERS, Clip, MethodRun, Momentum, Newton, Solver, Step
+from sk_hessian.solvers.preconditioned import Point, Preconditioned
 from sk_hessian.solvers.result import Convergence, Result
 
 __all__ = [
@@ -18,11 +22,15 @@ __all__ = [
     "SOLVERS",
     "Clip",
     "Convergence",
+    "MethodRun",
     "Momentum",
     "Newton",
+    "Point",
+    "Preconditioned",
     "Result",
     "Solver",
     "State",
+    "Step",
     "check_solver",
     "minimize",
 ]
@@ -51,6 +59,14 @@ _NEWTON_NETWORK = 250
 
 def check_solver(solver: str | Solver) -> Solver | None:
     """The solver object that a name or an object stands for, its options checked; None for "auto".
+
+    Parameters
+    ----------
+    solver : str or Solver
+
+    Returns
+    -------
+    Solver or None
 
     Raises
     ------

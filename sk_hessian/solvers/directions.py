@@ -43,7 +43,19 @@ _REFRESH_PRODUCTS = 3
 
 @dataclass(frozen=True)
 class Step:
-    """One outer iteration: the point reached, how, and whether it is any better."""
+    """One outer iteration: the point reached, how, and whether it is any better.
+
+    Attributes
+    ----------
+    point : Point
+        Where it ended.
+    size : float
+        Learning rate or length along the direction, for the history.
+    damping : float
+        Levenberg-Marquardt damping, for the history.
+    moved : bool
+        False where no step helps: the run ends, unless a new preconditioner does.
+    """
 
     point: object
     size: float
@@ -52,13 +64,25 @@ class Step:
 
 
 class Solver(BaseEstimator):
-    """Common to all solvers: the checks of their parameters."""
+    """What a solver is: options, as scikit-learn's parameters, and `begin`, which gives the state of a run.
+
+    A solver of your own derives from this and from `MethodRun`; see the tutorial "Add a solver" of the documentation.
+    It is used like the others: in `minimize` and as ``solver=`` of every estimator.
+
+    Attributes
+    ----------
+    precondition : "auto", None, "diagonal", "full" or "kronecker"
+        The change of variables that it runs in. A parameter of all solvers here.
+    exact_factors : bool
+        Whether a run takes exact factors rather than those of a sketch.
+    keeps_matrices : bool
+        Whether a stream of rows should be remembered by a matrix of curvature.
+    """
+
+    precondition = "auto"
 
     #: whether a run takes exact factors rather than those of a sketch
     exact_factors = False
-
-    #: whether a stream of rows should be remembered by a matrix of curvature
-    keeps_matrices = True
 
     def factor_kind(self, objective: Any, n_parameters: int) -> str | None:
         """The preconditioner to ask an objective for."""
@@ -72,10 +96,30 @@ class Solver(BaseEstimator):
         """Whether to begin in units alone and ask for a preconditioner once progress is slow."""
         return False
 
+    def begin(self, problem: Any, point: Any, random_state: Any) -> Any:
+        """The state of a run.
+
+        Parameters
+        ----------
+        problem : Preconditioned
+            The objective in the coordinates u of the preconditioner.
+        point : Point
+            Where the run begins.
+        random_state : int, Generator or None
+
+        Returns
+        -------
+        MethodRun
+        """
+        raise NotImplementedError
+
     def check(self) -> None:
-        """Raise a ValueError or TypeError that names the parameter."""
+        """Raise a ValueError or TypeError that names the parameter; extend it for parameters of your own."""
+        own = self.get_params(deep=False)
         for name, options in self._options().items():
-            value = getattr(self, name)
+            if name not in own:
+                continue
+            value = own[name]
             if not any(_matches(value, option) for option in options):
                 text = " or ".join(_describe(o) for o in options)
                 raise ValueError(f"{type(self).__name__}: {name}={value!r} is not supported; use {text}")
@@ -252,8 +296,6 @@ class LimitedMemory:
 class _FirstOrder(Solver):
     """Options and run of `SGD`, `Momentum` and `Clip`."""
 
-    keeps_matrices = False
-
     def _options(self):
         return super()._options() | {
             "schedule": (*steps.SCHEDULES, callable),
@@ -403,7 +445,10 @@ class Clip(_FirstOrder):
 
 
 class MethodRun:
-    """The state of one run of a solver; ``advance(problem, point)`` makes an outer iteration and returns a `Step`.
+    """The state of one run of a solver.
+
+    It sees the objective as a `Preconditioned` problem in coordinates u, in which the curvature is near the identity
+    and points are `Point`. Verdicts, certificates and refreshed preconditioners are the loop's.
 
     Attributes
     ----------
@@ -423,13 +468,30 @@ class MethodRun:
     learns_from_steps = False
 
     def reset(self):
-        """Begin anew in other coordinates."""
+        """Begin anew in other coordinates: forget every point, slope and step length."""
 
     def learn(self, start, end):
-        """Take note of a step between two points."""
+        """Take note of a step between two points that was found otherwise.
+
+        Parameters
+        ----------
+        start, end : Point
+        """
 
     def advance(self, problem, point):
-        """One outer iteration."""
+        """One outer iteration.
+
+        Parameters
+        ----------
+        problem : Preconditioned
+        point : Point
+            Where the former iteration ended.
+
+        Returns
+        -------
+        Step
+            With ``moved=False`` where nothing lowers the objective.
+        """
         raise NotImplementedError
 
 

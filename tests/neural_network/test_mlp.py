@@ -1,4 +1,5 @@
 import pickle
+import warnings
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -16,7 +17,7 @@ from sk_hessian._validation import check_seed
 from sk_hessian.linear_model import HuberRegressor, LogisticRegression, PoissonRegressor, Ridge
 from sk_hessian.neural_network import MLPClassifier, MLPRegressor
 from sk_hessian.neural_network._stopping import HeldOut, split
-from sk_hessian.objectives import MLPObjective, SquaredLoss
+from sk_hessian.objectives import MLPObjective, NetworkStreamObjective, SquaredLoss
 from sk_hessian.solvers import LBFGS, SGD, SOLVERS, Momentum, Newton, minimize
 
 every_solver = pytest.mark.parametrize("solver", ["auto", *SOLVERS, Newton(hessian="exact")], ids=str)
@@ -473,11 +474,73 @@ def test_parts_of_one_class_only(rng):
         MLPClassifier().partial_fit(X, np.zeros(20, dtype=int), classes=[0])
 
 
-def test_partial_fit_needs_minibatches():
-    with pytest.raises(AttributeError, match="partial_fit") as raised:
-        MLPRegressor(solver="newton").partial_fit([[1.0]], [1.0])
-    assert "needs a solver of minibatches" in str(raised.value.__cause__)
-    assert not hasattr(MLPClassifier(solver=LBFGS()), "partial_fit")
+@pytest.mark.parametrize("size", [50, 200])
+@pytest.mark.parametrize("solver", ["newton", "lbfgs", Newton(hessian="gauss-newton"), LBFGS(memory=5)], ids=str)
+def test_one_pass_of_a_second_order_stream_is_nearly_a_fit(solver, size, rng):
+    X, y = wave(rng, 1200)
+    X, y = X * [1, 1e3, 1e-3] + [0, 100, 1], 1e4 * y
+    model = MLPRegressor(hidden_layer_sizes=(6,), activation="tanh", solver=solver, random_state=0, max_iter=100)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        reference = clone(model).fit(X, y)
+        for rows in np.array_split(np.arange(1200), 1200 // size):
+            model.partial_fit(X[rows], y[rows])
+    assert model.score(X, y) > reference.score(X, y) - (0.15 if size == 50 else 0.05)
+    assert model.n_iter_ == len(model.loss_curve_) == 1200 // size
+    assert model.t_ == 1200
+
+
+def test_a_second_order_stream_remembers_what_its_last_rows_do_not_show(rng):
+    """Rows in order of a column: the last tenth knows nothing of the first."""
+    X, y = classes(rng, 600, 2)
+    order = np.argsort(X[:, 0])
+    models = [MLPClassifier((3,), "tanh", solver="lbfgs", alpha=0.1, random_state=0, max_iter=100) for _ in range(2)]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        for rows in np.array_split(order, 6):
+            models[0].partial_fit(X[rows], y[rows], classes=np.unique(y))
+        models[1].partial_fit(X[order[500:]], y[order[500:]], classes=np.unique(y))
+    first = order[:300]
+    assert models[0].score(X[first], y[first]) > models[1].score(X[first], y[first])
+
+
+def test_a_linear_network_streams_like_least_squares(rng):
+    X, y = wave(rng, 200)
+    model = MLPRegressor(hidden_layer_sizes=(), alpha=1.0, solver="newton", random_state=0)
+    for rows in np.array_split(np.arange(200), 10):
+        model.partial_fit(X[rows], y[rows])
+    reference = Ridge(alpha=1.0).fit(X, y)
+    np.testing.assert_allclose(model.coefs_[0][:, 0], reference.coef_, rtol=1e-6)
+
+
+def test_derivatives_of_a_network_with_memory(rng):
+    X, y = wave(rng, 60)
+    model = MLPRegressor(
+        hidden_layer_sizes=(3,), activation="tanh", solver="lbfgs", random_state=0, alpha=0.1
+    ).partial_fit(X[:40], y[:40])
+    objective = NetworkStreamObjective(model._objective_of(X[40:], y[40:], None, reset=False), model._memory)
+    theta, h = model._memory.centre + 0.1 * rng.normal(size=objective.n_parameters), 1e-6
+    ends = [[objective.value_and_gradient(theta + s * h * d) for s in (1, -1)] for d in np.eye(theta.size)]
+    gradient, H = objective.value_and_gradient(theta)[1], objective.hessian_matrix(theta)
+    np.testing.assert_allclose([(a[0] - b[0]) / (2 * h) for a, b in ends], gradient, atol=1e-6 * np.abs(gradient).max())
+    np.testing.assert_allclose([(a[1] - b[1]) / (2 * h) for a, b in ends], H, atol=1e-6 * np.abs(H).max())
+    rows = objective.rows
+    R = rows.curvature_triangle([theta], np.zeros((0, theta.size)))
+    expected = rows.hessian_matrix(theta, "expected") - np.diag(rows.penalties)
+    np.testing.assert_allclose(R.T @ R / rows.total_weight, expected, atol=1e-10 * np.abs(expected).max())
+
+
+def test_a_second_order_stream_has_its_limits(rng):
+    X, y = wave(rng, 20)
+    with pytest.raises(ValueError, match='at most 2000, and this network has 2501: use solver="sgd"'):
+        MLPRegressor(hidden_layer_sizes=(500,), solver="lbfgs").partial_fit(X, y)
+    with pytest.raises(ValueError, match='precondition="kronecker" is not available for partial_fit'):
+        MLPRegressor(hidden_layer_sizes=(3,), solver=LBFGS(precondition="kronecker")).partial_fit(X, y)
+    model = MLPRegressor(
+        hidden_layer_sizes=(3,), activation="tanh", solver="newton", random_state=0, alpha=1.0
+    ).partial_fit(X, y)
+    assert model._memory is not None
+    assert model.set_params(solver="sgd").partial_fit(X, y)._memory is None
 
 
 # -- parameters and attributes as scikit-learn's ----------------------------------------------------------------------

@@ -89,10 +89,12 @@ class ConvergenceDisplay:
         estimators : estimator, sequence of estimators, or dict of str to estimator
             Fitted estimators of sk_hessian. For the gap they must minimise the same objective: the same rows, loss
             and penalty.
-        x, y, ax, **kwargs
+        x, y
             See `plot`.
         labels : sequence of str, optional
             What the curves are called; by default the keys of the dict, or what tells the estimators apart.
+        ax, **kwargs
+            See `plot`.
 
         Returns
         -------
