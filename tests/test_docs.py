@@ -27,6 +27,14 @@ MODULES = [m.name for m in pkgutil.walk_packages(sk_hessian.__path__, "sk_hessia
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
 
 
+@pytest.fixture(autouse=True)
+def closed_figures():
+    """Before matplotlib 3.10 a change of backend with open figures warns."""
+    yield
+    if "matplotlib.pyplot" in sys.modules:
+        sys.modules["matplotlib.pyplot"].close("all")
+
+
 @pytest.mark.parametrize("name", MODULES)
 def test_doctests(name):
     result = doctest.testmod(importlib.import_module(name), optionflags=doctest.NORMALIZE_WHITESPACE)
