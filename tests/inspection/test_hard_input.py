@@ -262,6 +262,9 @@ def test_a_finite_result_or_a_sentence(name, function):
         return
     found, _ = convergence_warnings(lambda: FUNCTIONS[function](model, X, y))
     for field, values in numbers(found):
+        if (name, function, field) == ("no-overdispersion", "profile_intervals", "std_error"):
+            # theta^(-1/2) is zero, the edge: it has no standard error
+            values = values[:-1]
         assert field in NOT_FINITE or values.dtype.kind != "f" or np.isfinite(values).all(), field
     plt.close("all")
 
