@@ -35,6 +35,9 @@ _RESIDUAL = 1e-3
 _FALL = 0.5
 _MISSING = 0.1
 
+#: a Hessian with larger entries has overflowed, or is about to
+_LARGEST = 1e150
+
 #: eigenvalues below minus this share of the largest are negative curvature; trained networks have -1e-7 all the time
 _NEGATIVE = 1e-3
 
@@ -170,7 +173,11 @@ def _by_eigenvalues(problem, point, threshold):
         value, vector, largest = lowest_eigenpair(problem.hessian(point, "observed"))
         downhill = problem.factor.apply(vector) if value < -_NEGATIVE * largest else None
         return Certificate(found.decrement, found.change, found.step, None, downhill)
-    values, vectors = np.linalg.eigh(problem.hessian_matrix(point, "observed"))
+    H = problem.hessian_matrix(point, "observed")
+    # entries whose squares overflow have no eigenvalues that could be computed
+    if not np.abs(H).max(initial=0.0) < _LARGEST:
+        return Certificate(np.inf, np.inf, -point.gradient)
+    values, vectors = np.linalg.eigh(H)
     largest = np.abs(values).max()
     along = vectors.T @ point.slope
     with np.errstate(over="ignore"):

@@ -235,11 +235,18 @@ class Run:
         """Whether so little is left above the objective's lower bound that nothing can be gained."""
         return self.point.value - self.objective.lower_bound <= self._threshold(0.0)
 
+    def _is_above_best(self):
+        """Whether a point that the run has left is clearly better: this one is no optimum, or only a local one."""
+        return self.point.value > self.best.value + max(self.point.noise, self._threshold(0.0))
+
     def _look(self, stalled=False):
         """Take the certificate: a final status, or None with the next look put off."""
         certificate = self.certificate = certify(self.problem, self.point, self._factors(), self._threshold)
         if self._is_perfect():
             return "optimal"
+        if self._is_above_best():
+            self.next_look = self.iteration + self.look_gap
+            return None
         if certificate.decrement <= min(self._threshold(certificate.decrement), np.finfo(float).max):
             if certificate.downhill is not None:
                 if self.method.leaves_saddles or stalled or self._stands_still(certificate.decrement):

@@ -173,3 +173,36 @@ def test_many_parameters_use_products_and_are_certified(solver):
     result = minimize(objective, objective.start(), solver)
     assert result.status == "optimal"
     assert gap(objective, result) <= 1.1e-8
+
+
+def test_a_point_above_one_that_was_left_is_no_optimum():
+    """A first step jumps from beside the lower of two minima to the higher one, where small steps would end."""
+
+    def fun(x):
+        return x[0] ** 2 * (x[0] - 4) ** 2 + 0.5 * x[0]
+
+    def jac(x):
+        return np.array([4 * x[0] * (x[0] - 4) * (x[0] - 2) + 0.5])
+
+    def hess(x):
+        return np.array([[12 * x[0] ** 2 - 48 * x[0] + 32]])
+
+    objective = FunctionObjective(fun, jac=jac, hess=hess)
+    spec = SGD(0.37, schedule=lambda t: 1.0 if t == 1 else 0.05, batch_size=None, precondition=None)
+    result = minimize(objective, [-0.3], spec, max_iter=300)
+    assert 1.9 < result.history["objective"][-1] < 2.1
+    assert result.status != "optimal"
+    assert result.fun == min(result.history["objective"])
+
+
+def test_a_hessian_that_overflows_certifies_nothing():
+    def fun(x):
+        return x[0] ** 4 + x[1] ** 2
+
+    def jac(x):
+        return np.array([4 * x[0] ** 3, 2 * x[1]])
+
+    objective = FunctionObjective(fun, jac=jac, hess=lambda x: np.diag([np.inf, 2.0]))
+    result = minimize(objective, [1e-3, 1.0], SGD(precondition=None), max_iter=50)
+    assert result.status != "optimal"
+    assert np.isfinite(result.x).all()
