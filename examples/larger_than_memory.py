@@ -1,4 +1,8 @@
-"""Fit rows that never are in memory together: a Parquet file, a memory map, and a stream.
+"""
+Larger than memory
+==================
+
+Fit rows that never are in memory together: a Parquet file, a memory map, and a stream ::
 
     python examples/larger_than_memory.py [--rows 200000]
 
@@ -49,7 +53,7 @@ def main():
 
 
 def arguments():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(description="Fit rows that never are in memory together.")
     parser.add_argument("--rows", type=int, default=200_000)
     for hidden in ("--child", "--folder"):
         parser.add_argument(hidden, help=argparse.SUPPRESS)
@@ -163,7 +167,7 @@ def own_memory():
 
 def child(way, folder, rows):
     """`run` in a process of its own."""
-    command = [sys.executable, __file__, "--child", way, "--folder", folder, "--rows", str(rows)]
+    command = [sys.executable, sys.argv[0], "--child", way, "--folder", folder, "--rows", str(rows)]
     return json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
 
 

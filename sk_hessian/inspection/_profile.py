@@ -70,7 +70,7 @@ class ProfileIntervals:
         Twice what the log-likelihood loses where the parameter is held at zero.
     p_value : ndarray
         Of that, by the chi-squared distribution with one degree of freedom; of theta^(-1/2), which cannot be less than
-        zero, half of it, and 1 where the estimate is zero [3]_.
+        zero, half of it, and 1 where the estimate is zero (Self & Liang, see `profile_intervals`).
     level : float
     """
 
