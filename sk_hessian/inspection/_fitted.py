@@ -79,6 +79,8 @@ class Fitted:
     def __init__(self, estimator, X, y, sample_weight=None, **fit_data):
         require_estimator(estimator)
         self.estimator = estimator
+        for name in fit_data.keys() - {"offset"}:
+            raise TypeError(f"{name} is not known: beside X, y and sample_weight a fit may have had an offset")
         fit_data = {name: value for name, value in fit_data.items() if value is not None}
         for name in fit_data.keys() - signature(estimator.fitted_objective).parameters:
             raise TypeError(f"{name} is not taken by {self.name}: leave it out")

@@ -138,3 +138,9 @@ def test_a_singular_hessian_at_the_poisson_limit_names_its_cause(rng):
     ) as caught:
         Fitted(model, X, y).factor("expected")
     assert "flat_directions" not in str(caught.value)
+
+
+def test_an_unknown_keyword_is_an_error_be_it_none(rng):
+    X, y, _ = data("Ridge", rng)
+    with pytest.raises(TypeError, match="offsets is not known"):
+        Fitted(Ridge().fit(X, y), X, y, offsets=None)
