@@ -81,10 +81,14 @@ class LinearModel(SolvedEstimator):
             encoder = replace(encoder, classes=self.classes_, class_weight=weight / scan.targets[1])
         return _validation.parted_rows(parts, scan, encoder, (y, weight)), loss
 
-    def _fitted_theta(self, objective):
+    def _fitted_weights(self, n_outputs):
+        """Fitted coefficients (p, k) and intercepts (k,) for so many outputs."""
         coef = self.coef_.toarray() if sparse.issparse(self.coef_) else self.coef_
+        return np.atleast_2d(coef).T, np.broadcast_to(self.intercept_, (n_outputs,))
+
+    def _fitted_theta(self, objective):
         k = objective.loss.n_outputs
-        coef, intercept = np.atleast_2d(coef).T, np.broadcast_to(self.intercept_, (k,))
+        coef, intercept = self._fitted_weights(k)
         if coef.shape != (objective.n_features, k):
             raise ValueError(f"y has {k} outputs, but the estimator was fitted with {coef.shape[1]}")
         return objective.pack(coef, intercept, self._fitted_constants())
@@ -122,10 +126,10 @@ class LinearModel(SolvedEstimator):
     def partial_fit(self, X, y=None, sample_weight=None, *, forgetting=1.0):
         """Go on with more rows: a step whose end is the optimum for them and what is remembered of those before.
 
-        The rows before are remembered by their summed curvature about the latest coefficients, as a matrix with
-        "newton", "lbfgs" and "auto" and up to 1000 parameters, else as its diagonal. For squared loss the matrix is
-        exact: the result is that of a fit on all rows. ``convergence_`` and ``history_`` are of the latest rows. After
-        ``fit`` a new stream begins.
+        The rows before are remembered by their summed curvature about the latest coefficients, as a matrix up to 1000
+        parameters, beyond or where the solver has ``precondition="diagonal"`` or None without correlations. For squared
+        loss the matrix is exact: the result is that of a fit on all rows. ``convergence_`` and ``history_`` are of the
+        latest rows. After ``fit`` a new stream begins.
 
         Parameters
         ----------
@@ -195,8 +199,7 @@ class LinearModel(SolvedEstimator):
     def _start(self, objective):
         if not (self.warm_start and hasattr(self, "coef_")):
             return objective.start()
-        coef = self.coef_.toarray() if sparse.issparse(self.coef_) else self.coef_
-        coef, intercept = np.atleast_2d(coef).T, np.broadcast_to(self.intercept_, (objective.loss.n_outputs,))
+        coef, intercept = self._fitted_weights(objective.loss.n_outputs)
         expected = (objective.n_features, objective.loss.n_outputs)
         if coef.shape != expected:
             raise ValueError(

@@ -244,10 +244,8 @@ class Run:
         certificate = self.certificate = certify(self.problem, self.point, self._factors(), self._threshold)
         if self._is_perfect():
             return "optimal"
-        if self._is_above_best():
-            self.next_look = self.iteration + self.look_gap
-            return None
-        if certificate.decrement <= min(self._threshold(certificate.decrement), np.finfo(float).max):
+        enough = min(self._threshold(certificate.decrement), np.finfo(float).max)
+        if certificate.decrement <= enough and not self._is_above_best():
             if certificate.downhill is not None:
                 if self.method.leaves_saddles or stalled or self._stands_still(certificate.decrement):
                     return self._leave_saddle(certificate.downhill)
