@@ -73,6 +73,7 @@ ROOMS = {
         "sk_hessian.objectives.losses",
         "sk_hessian.objectives.activations",
         "sk_hessian.objectives.factors",
+        "sk_hessian.objectives._differences",
         "sk_hessian.objectives._blocks",
         "sk_hessian.objectives._mean_loss",
         "sk_hessian.objectives._linear_rows",

@@ -94,6 +94,32 @@ class Objective:
         """
         raise NotImplementedError
 
+    def floor(self, theta: np.ndarray) -> float:
+        """The decrement that rounding of the gradient leaves: no tolerance asks for less.
+
+        Parameters
+        ----------
+        theta : ndarray of shape (n_parameters,)
+
+        Returns
+        -------
+        float
+        """
+        return 0.0
+
+    def begun(self, theta: np.ndarray) -> "Objective":
+        """The objective as a run sees it that begins at ``theta``.
+
+        Parameters
+        ----------
+        theta : ndarray of shape (n_parameters,)
+
+        Returns
+        -------
+        Objective
+        """
+        return self
+
     def hessian(self, theta: np.ndarray, kind: str = "observed") -> LinearOperator:
         """The Hessian as an operator.
 
@@ -203,7 +229,8 @@ class Objective:
         ----------
         theta : ndarray of shape (n_parameters,)
         kind : {"auto", "full", "kronecker", "diagonal", "units"}
-            "units" is the diagonal as far as it is known without a pass; only for objectives that try them.
+            "units" is the diagonal alone; for objectives with rows as far as it is known without a pass, and only for
+            those that try them.
         curvature : {"observed", "expected"}
 
         Returns
@@ -311,6 +338,46 @@ class Objective:
 
     def remarks(self, theta: np.ndarray) -> list[str]:
         """What else a user should know about a solution.
+
+        Parameters
+        ----------
+        theta : ndarray of shape (n_parameters,)
+
+        Returns
+        -------
+        list of str
+        """
+        return []
+
+    def relative_size(self, theta: np.ndarray, step: np.ndarray) -> float:
+        """By how much a step changes a parameter, at the most, in sizes that the parameters have or began with.
+
+        Parameters
+        ----------
+        theta, step : ndarray of shape (n_parameters,)
+
+        Returns
+        -------
+        float
+            inf where parameters have no such sizes.
+        """
+        return np.inf
+
+    def probes(self, theta: np.ndarray) -> list[np.ndarray]:
+        """Other points to look at before a flat one is called an optimum.
+
+        Parameters
+        ----------
+        theta : ndarray of shape (n_parameters,)
+
+        Returns
+        -------
+        list of ndarray of shape (n_parameters,)
+        """
+        return []
+
+    def suspicions(self, theta: np.ndarray) -> list[str]:
+        """What may have kept a run from an optimum, in sentences.
 
         Parameters
         ----------

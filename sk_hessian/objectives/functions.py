@@ -1,64 +1,130 @@
 """A user's own function, or residuals, as an objective."""
 
+import copy
+from dataclasses import dataclass
+
 import numpy as np
 from scipy import sparse
 from scipy.linalg import eigh
 from scipy.sparse.linalg import LinearOperator
 
 from sk_hessian.objectives import factors
+from sk_hessian.objectives._differences import Differences
 from sk_hessian.objectives.contract import Objective
 
+_EPS = np.finfo(float).eps
+
 #: differences of two values below this share of them are rounding (as in scikit-learn's and glum's line searches)
-NOISE = 16 * np.finfo(float).eps
+NOISE = 16 * _EPS
+
+#: the same for sums of squares, whose residuals may be differences of larger terms
+_LEAST_SQUARES_NOISE = 2**12 * _EPS
 
 #: up to so many parameters the Hessian is formed as a matrix
 MAX_DENSE = 500
 
-#: curvatures below this share of the largest are treated as this large: flat there says little about elsewhere
+#: curvatures in natural units below this share of the largest are treated as this large: flat there says little
 _CURVATURE_FLOOR = 1e-8
+
+#: ratios by which parameters without influence are changed, to see whether they have some elsewhere
+_PROBED = (0.1, 10.0, 0.01, 100.0)
+
+#: sweeps of equilibration where a diagonal entry is small beside its row; each halves what is left in the exponent
+_SWEEPS = 4
+
+#: a gradient that differs by this share from differences, beyond their own error, is wrong
+_DISAGREES = 1e-3
+
+
+@dataclass(frozen=True)
+class GradientCheck:
+    """A user's derivatives against central differences.
+
+    Attributes
+    ----------
+    agrees : bool
+        Whether no parameter's derivative differs by more than the differences' own error and a thousandth.
+    error : ndarray of shape (p,)
+        The relative difference for each parameter; of residuals, that of the column of the Jacobian.
+    message : str
+        One sentence that names the worst parameter.
+    """
+
+    agrees: bool
+    error: np.ndarray
+    message: str
+
+    def __str__(self):
+        return self.message
 
 
 class FunctionObjective(Objective):
     """A smooth function of a flat parameter vector, with scipy's conventions.
 
     What is missing is found by central finite differences: a gradient costs 2 p evaluations of ``fun`` and keeps
-    about ten digits, a Hessian costs 2 p gradients (a product costs two); pass ``jac`` where you can.
+    about ten digits, a Hessian costs 2 p gradients, or 2 p^2 evaluations (a product costs two gradients); pass ``jac``
+    where you can.
 
     Parameters
     ----------
     fun : callable
-        ``fun(theta) -> float``, or ``fun(theta) -> (float, gradient)`` with ``jac=True``.
+        ``fun(theta, *args) -> float``, or ``fun(theta, *args) -> (float, gradient)`` with ``jac=True``.
     jac : callable or True, optional
-        ``jac(theta) -> ndarray of shape (p,)``.
+        ``jac(theta, *args) -> ndarray of shape (p,)``.
     hess : callable, optional
-        ``hess(theta) -> ndarray of shape (p, p)``.
+        ``hess(theta, *args) -> ndarray of shape (p, p)``.
     hessp : callable, optional
-        ``hessp(theta, v) -> ndarray of shape (p,)``, the Hessian times v; used where ``hess`` is not given.
+        ``hessp(theta, v, *args) -> ndarray of shape (p,)``, the Hessian times v; used where ``hess`` is not given.
+    args : tuple, default=()
+        Further arguments of all four.
+    x_scale : "jac", float or array-like of shape (p,), default="jac"
+        The unit of each parameter. "jac": the inverse root of its curvature, so that a result does not depend on the
+        units of the parameters (up to 500 of them).
+    diff_step : float or array-like of shape (p,), optional
+        Steps of finite differences, relative to the parameters; None for the powers of the machine precision that
+        suit each derivative. A parameter at zero has the size that it has at the start of a run, or else one.
     """
 
-    def __init__(self, fun, jac=None, hess=None, hessp=None):
+    damping_kind = "units"
+
+    def __init__(self, fun, jac=None, hess=None, hessp=None, *, args=(), x_scale="jac", diff_step=None):
         for name, given in (("fun", fun), ("hess", hess), ("hessp", hessp)):
             if given is not None and not callable(given):
                 raise TypeError(f"{name} must be callable, got {type(given).__name__}")
         if not (jac is None or jac is True or callable(jac)):
             raise TypeError(f"jac must be callable, True or None, got {jac!r}")
         self.fun, self.jac, self.hess, self.hessp = fun, jac, hess, hessp
+        self.args = args if isinstance(args, tuple) else (args,)
+        self.x_scale = None if isinstance(x_scale, str) and x_scale == "jac" else _positive("x_scale", x_scale)
+        share = None if diff_step is None else _positive("diff_step", diff_step)
+        self._differences = Differences(share, 0.0 if self.x_scale is None else self.x_scale)
+
+    def begun(self, theta):
+        """See `Objective.begun`: with sizes for the parameters that may cross zero on the way."""
+        for name, given in (("x_scale", self.x_scale), ("diff_step", self._differences.share)):
+            if given is not None and given.size not in (1, theta.size):
+                raise ValueError(f"{name} has {given.size} entries, but there are {theta.size} parameters")
+        if self.x_scale is not None:
+            return self
+        run = copy.copy(self)
+        run._differences = Differences(self._differences.share, self._differences.sizes(theta))
+        return run
 
     def _value(self, theta):
-        value = self.fun(theta.copy())
+        value = self.fun(theta.copy(), *self.args)
         return float(value[0] if self.jac is True else value)
 
-    def _gradient(self, theta):
+    def _gradient(self, theta, second=False):
         if callable(self.jac):
-            return np.array(self.jac(theta.copy()), dtype=float).reshape(theta.shape)
+            return np.array(self.jac(theta.copy(), *self.args), dtype=float).reshape(theta.shape)
         if self.jac is True:
-            return np.array(self.fun(theta.copy())[1], dtype=float).reshape(theta.shape)
-        return _central_differences(self._value, theta)
+            return np.array(self.fun(theta.copy(), *self.args)[1], dtype=float).reshape(theta.shape)
+        return self._differences.first(self._value, theta, second)
 
     def value_and_gradient(self, theta):
         """See `Objective.value_and_gradient`; a value that is not finite counts as +inf."""
         if self.jac is True:
-            value, gradient = self.fun(theta.copy())
+            value, gradient = self.fun(theta.copy(), *self.args)
             value, gradient = float(value), np.array(gradient, dtype=float).reshape(theta.shape)
         else:
             value = self._value(theta)
@@ -75,16 +141,17 @@ class FunctionObjective(Objective):
         if self.hessp is not None and self.hess is None:
 
             def product(v):
-                return np.ravel(self.hessp(theta.copy(), np.ravel(v)))
+                return np.ravel(self.hessp(theta.copy(), np.ravel(v), *self.args))
         elif self.hess is not None:
             matrix = self.hessian_matrix(theta)
 
             def product(v):
                 return matrix @ np.ravel(v)
         else:
+            again = self.jac is None
 
             def product(v):
-                return _directional_difference(self._gradient, theta, np.ravel(v))
+                return self._differences.along(lambda x: self._gradient(x, again), theta, np.ravel(v), again)
 
         return LinearOperator((theta.size,) * 2, matvec=product, rmatvec=product, dtype=float)
 
@@ -92,11 +159,13 @@ class FunctionObjective(Objective):
         """See `Objective.hessian_matrix`."""
         _refuse_expected(kind)
         if self.hess is not None:
-            H = np.array(self.hess(theta.copy()), dtype=float).reshape(theta.size, theta.size)
+            H = np.array(self.hess(theta.copy(), *self.args), dtype=float).reshape(theta.size, theta.size)
         elif self.hessp is not None:
-            H = np.stack([np.ravel(self.hessp(theta.copy(), e)) for e in np.eye(theta.size)])
+            H = np.stack([np.ravel(self.hessp(theta.copy(), e, *self.args)) for e in np.eye(theta.size)])
+        elif self.jac is not None:
+            H = self._differences.first(self._gradient, theta)
         else:
-            H = _central_differences(self._gradient, theta)
+            H = self._differences.second(self._value, theta)
         H = 0.5 * (H + H.T)
         return H if factor is None else factor.inner.congruence(H)
 
@@ -104,10 +173,12 @@ class FunctionObjective(Objective):
         """See `Objective.forms_hessian`."""
         return n_parameters <= MAX_DENSE
 
+    # -- natural units ------------------------------------------------------------------------------------------------
+
     def _resolve(self, kind, n_parameters):
         if kind == "auto":
             return "full" if self.forms_hessian(n_parameters) else None
-        if kind not in ("full", "diagonal"):
+        if kind not in ("full", "diagonal", "units"):
             raise ValueError(
                 f"precondition={kind!r} is not available for a function; choose from ('auto', None, 'full', 'diagonal')"
             )
@@ -124,33 +195,125 @@ class FunctionObjective(Objective):
         kind = self._resolve(kind, theta.size)
         if kind is None:
             return None
-        if kind == "diagonal":
-            size = np.nan_to_num(np.abs(self.hessian_diagonal(theta, curvature)))
-            size = np.maximum(size, _CURVATURE_FLOOR * size.max()) if size.any() else np.ones(theta.size)
-            return factors.PointFactor(factors.Diagonal(1 / np.sqrt(size)), theta, None, False)
         H = self.hessian_matrix(theta, curvature)
         if not np.isfinite(H).all():
             return None
-        values, vectors = eigh(H)
+        unit = self._units(theta, H)
+        if kind != "full":
+            return factors.PointFactor(factors.Diagonal(unit), theta, None, False)
+        values, vectors = eigh(unit[:, None] * H * unit)
         is_positive = values.min() > _CURVATURE_FLOOR * np.abs(values).max()
         size = np.abs(values) if values.any() else np.ones(theta.size)
-        inner = factors.Spectral(size, vectors, np.ones(theta.size))
+        inner = factors.Spectral(size, vectors, unit)
         certifies = bool(is_positive) and self.is_exact(curvature)
         return factors.PointFactor(inner, theta, curvature if is_positive else None, certifies)
+
+    def _units(self, theta, H):
+        """The unit of each parameter: the inverse root of its curvature in H, no more than rounding lets it see.
+
+        An entry that is small beside its row, as at a saddle of x y, is raised until no entry of the matrix in these
+        units exceeds one (D. Ruiz, "A scaling algorithm to equilibrate both rows and columns norms in matrices", 2001).
+        """
+        if self.x_scale is not None:
+            return np.broadcast_to(self.x_scale, theta.shape).copy()
+        sizes = self._differences.sizes(theta)
+        seen = np.sqrt(self._resolved_curvature(theta)) / sizes
+        root = np.maximum(np.sqrt(np.abs(H.diagonal())), seen)
+        root = np.where(root > 0, root, 1 / sizes)
+        for _ in range(_SWEEPS):
+            root *= np.sqrt(np.maximum(1.0, (np.abs(H) / root / root[:, None]).max(axis=1)))
+        return 1 / root
+
+    def _resolved_curvature(self, theta):
+        """The least second derivative, in sizes of the parameters, that is no rounding."""
+        order = 1 if self.hess is not None or self.hessp is not None else 2 / 3 if self.jac is not None else 1 / 2
+        return _EPS**order * abs(self._value(theta))
+
+    def relative_size(self, theta, step):
+        """See `Objective.relative_size`."""
+        return float(np.max(np.abs(step) / np.maximum(self._differences.sizes(theta), self._differences.typical)))
+
+    def probes(self, theta):
+        """See `Objective.probes`: other orders of magnitude of the parameters that have no influence here."""
+        influence, level = self._influences(theta)
+        flat = influence * self._differences.sizes(theta) <= np.sqrt(_EPS) * level
+        sets = [flat, *(np.eye(theta.size, dtype=bool)[flat] if flat.sum() > 1 else [])]
+        return [np.where(some, ratio * theta, theta) for some in sets if some.any() for ratio in _PROBED]
+
+    def remarks(self, theta):
+        """See `Objective.remarks`: what has no influence."""
+        influence, level = self._influences(theta)
+        flat = influence * self._differences.sizes(theta) <= np.sqrt(_EPS) * level
+        names = [name for name, is_flat in zip(self.parameter_names(theta.size), flat, strict=True) if is_flat]
+        return [f"The function hardly depends on {', '.join(names)} here: other values may be as good."] if names else []
+
+    def _influences(self, theta):
+        """By how much a change of each parameter by one changes the function, at the least, and its size."""
+        sizes = self._differences.sizes(theta)
+        curvature = np.abs(self.hessian_diagonal(theta))
+        return np.maximum(np.abs(self._gradient(theta)), curvature * sizes), abs(self._value(theta))
+
+    # -- a user's derivatives -----------------------------------------------------------------------------------------
+
+    def check_gradient(self, theta):
+        """Compare ``jac`` with central differences.
+
+        Parameters
+        ----------
+        theta : array-like of shape (p,)
+
+        Returns
+        -------
+        GradientCheck
+
+        Raises
+        ------
+        ValueError
+            Without a ``jac`` there is nothing to check.
+        """
+        if self.jac is None:
+            raise ValueError("jac must be given: without it, gradients are central differences already")
+        theta = np.array(theta, dtype=float)
+        given, found, level = self._both_derivatives(theta)
+        size = self._differences.sizes(theta)
+        # the differences' own error: a rounding of what is differenced, over the step
+        resolution = 10 * _EPS ** (2 / 3) * level / size
+        off = np.linalg.norm(given - found, axis=1)
+        error = off / np.maximum(np.linalg.norm(found, axis=1), np.where(resolution > 0, resolution, 1.0) / _DISAGREES)
+        worst = int(np.argmax(np.where(np.isnan(error), np.inf, error)))
+        agrees = bool(error[worst] <= _DISAGREES)
+        name = self.parameter_names(theta.size)[worst]
+        state = "agrees with" if agrees else "disagrees with"
+        share = f"the largest relative difference is {error[worst]:.1g}, for {name}"
+        return GradientCheck(agrees, error, f"jac {state} central differences of fun: {share}.")
+
+    def _both_derivatives(self, theta):
+        """The user's derivatives and differences, one row for each parameter, and the size of what is differenced."""
+        found = self._differences.first(self._value, theta)
+        return self._gradient(theta)[:, None], found[:, None], abs(self._value(theta))
+
+    def suspicions(self, theta):
+        """See `Objective.suspicions`: a wrong ``jac``."""
+        if self.jac is None:
+            return []
+        check = self.check_gradient(theta)
+        return [] if check.agrees else [f"{check.message} Correct jac, or leave it out."]
 
 
 class LeastSquaresObjective(FunctionObjective):
     """Half the sum of squared residuals, with the conventions of `scipy.optimize.least_squares`.
 
     The curvature by default is Gauss-Newton's J'J, so that ``minimize(..., Newton())`` is the method of Levenberg and
-    Marquardt. The tolerance is relative to the sum of squares itself, with a floor of a rounding of the first one.
+    Marquardt. The tolerance is relative to the sum of squares itself.
 
     Parameters
     ----------
     fun : callable
-        ``fun(theta) -> ndarray of shape (m,)``.
+        ``fun(theta, *args) -> ndarray of shape (m,)``.
     jac : callable, optional
-        ``jac(theta) -> ndarray or sparse matrix of shape (m, p)``; central differences without it.
+        ``jac(theta, *args) -> ndarray or sparse matrix of shape (m, p)``; central differences without it.
+    args, x_scale, diff_step
+        As in `FunctionObjective`.
 
     References
     ----------
@@ -170,27 +333,54 @@ class LeastSquaresObjective(FunctionObjective):
     curvature = "expected"
     lower_bound = 0.0
 
-    def __init__(self, fun, jac=None):
+    def __init__(self, fun, jac=None, *, args=(), x_scale="jac", diff_step=None):
         for name, given in (("fun", fun), ("jac", jac)):
             if not (callable(given) or (given is None and name == "jac")):
                 raise TypeError(f"{name} must be callable, got {given!r}")
-        super().__init__(fun, jac)
+        super().__init__(fun, jac, args=args, x_scale=x_scale, diff_step=diff_step)
         self._latest = None
 
     def scale_at(self, value, first_value):
-        """See `Objective.scale_at`: what is left, with a floor of a rounding of the first value."""
-        return max(value, np.finfo(float).eps * first_value, np.finfo(float).tiny)
+        """See `Objective.scale_at`: what is left."""
+        return max(value, np.finfo(float).tiny)
+
+    def noise(self, theta, value):
+        """See `Objective.noise`: of the sum, and of residuals whose terms are of the size of J theta."""
+        residuals, J = self._linearised(theta)
+        rounding = _EPS * self._terms(theta, J)
+        return _LEAST_SQUARES_NOISE * value + float(np.abs(residuals) @ rounding) + 8 * float(rounding @ rounding)
+
+    def _terms(self, theta, J):
+        """The size of the terms that each residual is a difference of: a lower bound, by the derivatives."""
+        return abs(J) @ np.abs(theta)
+
+    def floor(self, theta):
+        """See `Objective.floor`: e'(J'J)^-1 e / 2 of errors e of the gradient J'r, of any signs."""
+        residuals, J = self._linearised(theta)
+        error = _EPS * (abs(J).T @ np.abs(residuals))
+        if self.jac is None:
+            level = np.abs(residuals) @ self._terms(theta, J)
+            error += _EPS ** (2 / 3) * level / self._differences.sizes(theta)
+        H = self.hessian_matrix(theta, "expected")
+        unit = self._units(theta, H)
+        values, vectors = eigh(unit[:, None] * H * unit)
+        values = np.maximum(values, theta.size * _EPS * values[-1])
+        return 0.5 * float(np.sum((vectors**2 / values).T @ (unit * error) ** 2))
+
+    def _influences(self, theta):
+        residuals, J = self._linearised(theta)
+        return np.sqrt(np.ravel((abs(J) ** 2).sum(axis=0))), np.linalg.norm(residuals)
 
     def _residuals(self, theta):
-        residuals = np.atleast_1d(np.array(self.fun(theta.copy()), dtype=float))
+        residuals = np.atleast_1d(np.array(self.fun(theta.copy(), *self.args), dtype=float))
         if residuals.ndim != 1:
             raise ValueError(f"fun must return a 1-D array of residuals, got shape {residuals.shape}")
         return residuals
 
     def _jacobian(self, theta):
         if self.jac is None:
-            return _central_differences(self._residuals, theta).T
-        J = self.jac(theta.copy())
+            return self._differences.first(self._residuals, theta).T
+        J = self.jac(theta.copy(), *self.args)
         J = sparse.csr_array(J) if sparse.issparse(J) else np.atleast_2d(np.array(J, dtype=float))
         if J.ndim != 2 or J.shape[1] != theta.size:
             raise ValueError(f"jac must return an array of shape (m, {theta.size}), got shape {J.shape}")
@@ -218,13 +408,16 @@ class LeastSquaresObjective(FunctionObjective):
     def hessian(self, theta, kind="observed"):
         """See `Objective.hessian`; the second derivatives of residuals by differences."""
         residuals, J = self._linearised(theta)
+        again = self.jac is None
+
+        def gradient(x):
+            J = self._differences.first(self._residuals, x, True).T if again else self._jacobian(x)
+            return J.T @ residuals
 
         def product(v):
             v = np.ravel(v)
             bent = J.T @ (J @ v)
-            if kind == "expected":
-                return bent
-            return bent + _directional_difference(lambda x: self._jacobian(x).T @ residuals, theta, v)
+            return bent if kind == "expected" else bent + self._differences.along(gradient, theta, v, again)
 
         return LinearOperator((theta.size,) * 2, matvec=product, rmatvec=product, dtype=float)
 
@@ -234,10 +427,36 @@ class LeastSquaresObjective(FunctionObjective):
         H = J.T @ J
         H = H.toarray() if sparse.issparse(H) else H
         if kind == "observed":
-            # differences of J'r with r held fixed: their error vanishes with the residuals
-            second = _central_differences(lambda x: self._jacobian(x).T @ residuals, theta)
-            H = H + 0.5 * (second + second.T)
+            H = H + self._bend(theta, residuals)
         return H if factor is None else factor.inner.congruence(H)
+
+    def _bend(self, theta, residuals):
+        """sum_i r_i times the Hessian of the i-th residual, with r held fixed: its error vanishes with the residuals."""
+        if self.jac is None:
+            return self._differences.second(lambda x: residuals @ self._residuals(x), theta)
+        second = self._differences.first(lambda x: self._jacobian(x).T @ residuals, theta)
+        return 0.5 * (second + second.T)
+
+    def _resolved_curvature(self, theta):
+        residuals = self._linearised(theta)[0]
+        return _EPS ** (1 / 2 if self.jac is None else 2 / 3) * float(residuals @ residuals)
+
+    def _both_derivatives(self, theta):
+        residuals, J = self._linearised(theta)
+        J = J.toarray() if sparse.issparse(J) else J
+        return J.T, self._differences.first(self._residuals, theta), np.linalg.norm(residuals)
+
+
+def _positive(name, given):
+    """Positive numbers as an array of shape () or (p,)."""
+    try:
+        numbers = np.array(given, dtype=float)
+    except (TypeError, ValueError):
+        numbers = np.array(np.nan)
+    if numbers.ndim > 1 or not (np.isfinite(numbers) & (numbers > 0)).all():
+        choices = ' or "jac"' if name == "x_scale" else " or None"
+        raise ValueError(f"{name} must be a positive number, one for each parameter{choices}, got {given!r}")
+    return numbers
 
 
 def _refuse_expected(kind):
@@ -246,26 +465,3 @@ def _refuse_expected(kind):
             "a function has no expected (Gauss-Newton) curvature, as residuals and likelihoods have: use the observed "
             'one, kind="observed", or of a solver hessian="exact"'
         )
-
-
-def _steps(theta, order):
-    """Steps that balance truncation against rounding: eps^(1/3) for central differences, in units of theta."""
-    return np.finfo(float).eps ** (1 / order) * np.maximum(1.0, np.abs(theta))
-
-
-def _central_differences(function, theta):
-    """Derivative of ``function`` in each parameter, stacked along the first axis."""
-    rows = []
-    for i, step in enumerate(_steps(theta, 3)):
-        shift = np.zeros_like(theta)
-        shift[i] = step
-        rows.append((np.asarray(function(theta + shift)) - function(theta - shift)) / (2 * step))
-    return np.stack(rows)
-
-
-def _directional_difference(function, theta, v):
-    size = np.abs(v).max(initial=0.0)
-    if size == 0:
-        return np.zeros_like(theta)
-    step = _steps(theta, 3).max() / size
-    return (function(theta + step * v) - function(theta - step * v)) / (2 * step)

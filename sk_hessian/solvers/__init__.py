@@ -157,7 +157,7 @@ def minimize(
         if function is not None and not callable(function):
             raise TypeError(f"{name} must be callable, got {function!r}")
     spec = choose(objective, x0.size) if spec is None else spec
-    return Run(objective, x0, spec, tol, random_state).go(max_iter, callback, before)
+    return Run(objective.begun(x0), x0, spec, tol, random_state).go(max_iter, callback, before)
 
 
 def _check_numbers(x0, tol, max_iter):

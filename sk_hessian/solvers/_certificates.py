@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from sk_hessian.solvers.preconditioned import Identity
 from sk_hessian.solvers.linear import conjugate_gradient, lowest_eigenpair
 
 #: a linear predictor that a step moves by more, in units over which the curvature changes e-fold, is not settled
@@ -173,6 +174,10 @@ def _by_eigenvalues(problem, point, threshold):
         value, vector, largest = lowest_eigenpair(problem.hessian(point, "observed"))
         downhill = problem.factor.apply(vector) if value < -_NEGATIVE * largest else None
         return Certificate(found.decrement, found.change, found.step, None, downhill)
+    if problem.objective.n_rows is None:
+        # a function has no unit but those of its parameters, here and not where the run began
+        factor = problem.objective.preconditioner(point.theta, "units", problem.objective.curvature)
+        problem, point = problem.refactored(factor or Identity(point.theta), point)
     H = problem.hessian_matrix(point, "observed")
     # entries whose squares overflow have no eigenvalues that could be computed
     if not np.abs(H).max(initial=0.0) < _LARGEST:

@@ -39,6 +39,9 @@ _SUSPICIOUS = 1e-6
 #: a run stands still at a decrement below this share of what counts as optimal
 _STANDSTILL = 1e-4
 
+#: a decrement above this share of the scale is no rounding
+_NEAR_ROUNDING = 1e-8
+
 #: most iterations between two looks at the certificate
 _LONGEST_GAP = 64
 
@@ -209,8 +212,11 @@ class Run:
 
     def _threshold(self, decrement):
         """The largest decrement that counts as optimal."""
-        threshold = self.tol**2 * self._scale(decrement)
-        return max(threshold, self.point.noise) if self._own_scale() is None else threshold
+        scale = self._scale(decrement)
+        threshold = self.tol**2 * scale
+        if self._own_scale() is None:
+            return max(threshold, self.point.noise)
+        return max(threshold, self.point.floor) if threshold < decrement <= _NEAR_ROUNDING * scale else threshold
 
     def _factors(self):
         """The factors at hand, the latest first."""
@@ -229,11 +235,18 @@ class Run:
         if self.problem.is_identity and self.method.factor is None:
             return abs(self.drop) <= self._threshold(0.0) or not self.point.gradient.any()
         estimate = self._estimate()
-        return estimate <= self._threshold(estimate) or self._is_perfect()
+        return estimate <= self._threshold(estimate) or self._is_perfect() or self._is_remnant()
 
     def _is_perfect(self):
         """Whether so little is left above the objective's lower bound that nothing can be gained."""
-        return self.point.value - self.objective.lower_bound <= self._threshold(0.0)
+        gap = self.point.value - self.objective.lower_bound
+        return gap < np.inf and gap <= max(self._threshold(0.0), self.point.noise)
+
+    def _is_remnant(self):
+        """Whether a function with a lower bound has come as near to it as rounding of its first value."""
+        bound = self.objective.lower_bound
+        gap, first = self.point.value - bound, self.first_value - bound
+        return self.objective.n_rows is None and gap <= np.finfo(float).eps * first < np.inf
 
     def _is_above_best(self):
         """Whether a point that the run has left is clearly better: this one is no optimum, or only a local one."""
@@ -245,12 +258,15 @@ class Run:
         if self._is_perfect():
             return "optimal"
         enough = min(self._threshold(certificate.decrement), np.finfo(float).max)
+        if self._is_remnant() and self.objective.relative_size(self.point.theta, certificate.step) <= self.tol:
+            # at a singular optimum the decrement never is small beside what is left
+            enough = max(enough, certificate.decrement)
         if certificate.decrement <= enough and not self._is_above_best():
             if certificate.downhill is not None:
                 if self.method.leaves_saddles or stalled or self._stands_still(certificate.decrement):
                     return self._leave_saddle(certificate.downhill)
             elif certificate.change <= MOST_CHANGE:
-                return "optimal"
+                return None if self._leaves_plateau() else "optimal"
             elif certificate.decrement <= _SUSPICIOUS * self._scale(0.0) and self._is_separated():
                 return "separated"
         self.next_look = self.iteration + self.look_gap
@@ -308,6 +324,15 @@ class Run:
                     self._restart(theta)
                     return None
         return "saddle"
+
+    def _leaves_plateau(self):
+        """Go on from a lower point that was not seen from here, where parameters have no influence."""
+        for theta in self.objective.probes(self.point.theta):
+            self.counts.evaluations += 1
+            if self.objective.value_and_gradient(theta)[0] < self.point.value - self.point.noise:
+                self._restart(theta)
+                return True
+        return False
 
     def _restart(self, theta):
         factor = self._factor_at(theta)
@@ -390,9 +415,12 @@ class Run:
         text = message(status, self.spec, self.iteration, point.value, decrement / scale if scale else np.nan)
         if status == "separated":
             text = text.format(recession=self.recession)
+        remarks = self.objective.remarks(point.theta)
+        if status in ("stalled", "max_iter", "diverged"):
+            remarks = [*remarks, *self.objective.suspicions(point.theta)]
         convergence = Convergence(
             status=status,
-            message=" ".join([text, *self.objective.remarks(point.theta)]),
+            message=" ".join([text, *remarks]),
             objective=point.value,
             decrement=decrement,
             scale=scale,

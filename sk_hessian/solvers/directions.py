@@ -819,8 +819,8 @@ class _NewtonRun(MethodRun):
         self.kind = {"auto": best, "exact": "observed"}.get(spec.hessian, "expected")
         self.is_textbook = spec.learning_rate != "auto"
         self.fixed_damping = None if spec.damping == "auto" else spec.damping
-        self.damping = steps.GentleDamping() if objective.damping_kind == "units" else steps.Damping()
         self.is_dense = spec.forms_hessian(objective, problem.origin.size)
+        self.damping = _damping_rule(objective, problem, self.is_dense)
         self.refresh_every = None if self.is_dense or spec.hessian == "diagonal" else _REFRESH_PRODUCTS
         self.goes_over = spec.hessian == "auto" and objective.exact_follows
         self.values = []
@@ -835,6 +835,7 @@ class _NewtonRun(MethodRun):
     def reset(self):
         """See `MethodRun.reset`."""
         self.first_norm = self.factor = None
+        self.damping.reset()
 
     def advance(self, problem, point):
         """One step."""
@@ -842,18 +843,17 @@ class _NewtonRun(MethodRun):
         if self.is_textbook or self.fixed_damping is not None:
             return self._fixed_step(problem, point, curvature)
         for _ in range(_MOST_TRIALS):
-            direction, damping = curvature.solve(point.slope, self.damping.value)
-            self.damping.value = damping
-            new = problem.evaluate(point.u + direction)
-            ratio = _gain_ratio(point, new, direction, damping)
+            trial = self.damping.step(curvature, point.slope)
+            new = problem.evaluate(point.u + trial.direction)
+            ratio = _gain_ratio(point, new, trial.predicted)
             if ratio > 1e-4:
-                self._remember(problem, point, curvature, damping)
+                self._remember(problem, point, trial.root, trial.damping)
                 self.damping.accept(ratio)
                 self._go_over_if_slow(new.value - problem.objective.lower_bound)
-                return Step(new, 1.0, damping)
-            self.damping.reject(curvature.unit)
+                return Step(new, 1.0, trial.damping)
+            self.damping.reject(ratio)
         self.damping.restart()
-        return Step(point, 0.0, damping, moved=False)
+        return Step(point, 0.0, trial.damping, moved=False)
 
     def _go_over_if_slow(self, value):
         """From Gauss-Newton to exact curvature: the one is better far from an optimum, the other near it.
@@ -868,7 +868,7 @@ class _NewtonRun(MethodRun):
 
     def _fixed_step(self, problem, point, curvature):
         direction, damping = curvature.solve(point.slope, self.fixed_damping or 0.0)
-        self._remember(problem, point, curvature, damping)
+        self._remember(problem, point, curvature.root, damping)
         if self.is_textbook:
             return Step(problem.evaluate(point.u + self.rate * direction), self.rate, damping)
         search = steps.line_search(problem, point, direction, wolfe=None)
@@ -887,21 +887,28 @@ class _NewtonRun(MethodRun):
         part = problem if self.rows is None else problem.sample(self.rows)
         return OperatorCurvature(part.hessian(point, self.kind), self.first_norm, max(20, min(point.u.size, 200)))
 
-    def _remember(self, problem, point, curvature, damping):
+    def _remember(self, problem, point, root, damping):
         """Keep the factor: of the Hessian itself for the verdict, a damped one for what it says of progress."""
-        if curvature.triangle is not None and self.rows is None:
+        if root is not None and self.rows is None:
             exact = damping == 0 and problem.objective.is_exact(self.kind)
-            self.factor = Refined(problem.factor, curvature.triangle, point.theta, exact)
+            self.factor = Refined(problem.factor, root, point.theta, exact)
 
 
-def _gain_ratio(point, new, direction, damping):
+def _damping_rule(objective, problem, is_dense):
+    """A radius for functions, gentle damping for networks, and hardly any for what is convex."""
+    if objective.n_rows is None and is_dense:
+        size = np.linalg.norm(np.linalg.lstsq(problem.factor.dense(), problem.origin)[0])
+        return steps.TrustRegion(size or np.inf)
+    return steps.GentleDamping() if objective.damping_kind == "units" and objective.n_rows else steps.Damping()
+
+
+def _gain_ratio(point, new, predicted):
     """Actual over predicted decrease of a damped Newton step; where both are rounding, 1 if the slope shrank."""
     gain = point.value - new.value
     if not np.isfinite(new.value):
         return -np.inf
     if abs(gain) <= point.noise:
         return 1.0 if np.linalg.norm(new.slope) < np.linalg.norm(point.slope) else -1.0
-    predicted = 0.5 * (damping * (direction @ direction) - point.slope @ direction)
     return gain / predicted
 
 

@@ -3,11 +3,26 @@
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.linalg import lapack
+from scipy.linalg import blas, lapack
 from scipy.sparse.linalg import ArpackNoConvergence, eigsh
 
 #: dampings tried, fourfold each: from 1e-8 of the largest curvature far beyond it
 _MOST_DAMPINGS = 40
+
+
+class Triangle:
+    """The root L^-T of the inverse of L L'."""
+
+    def __init__(self, L):
+        self.L = L
+
+    def apply(self, u):
+        """L^-T u."""
+        return blas.dtrsv(self.L, u, lower=1, trans=1)
+
+    def transpose(self, g):
+        """L^-1 g."""
+        return blas.dtrsv(self.L, g, lower=1)
 
 
 class DenseCurvature:
@@ -16,23 +31,28 @@ class DenseCurvature:
     Parameters
     ----------
     H : ndarray of shape (r, r)
+
+    Attributes
+    ----------
+    root : Triangle or None
+        Of the inverse of the matrix that the latest solve took.
     """
 
     def __init__(self, H):
         self.H = H
         self.unit = np.abs(H.diagonal()).max(initial=0.0) or 1.0
-        self.triangle = None
+        self.root = None
 
     def solve(self, gradient, damping):
         """The minimiser d of gradient'd + d'(H + damping I)d / 2, and the damping that made H definite.
 
         Steepest descent of unit curvature where none does, for H is not finite.
         """
-        self.triangle = None
+        self.root = None
         for _ in range(_MOST_DAMPINGS):
             L, info = lapack.dpotrf(self._damped(damping), lower=1, clean=1)
             if info == 0 and L.diagonal().min(initial=1.0) > 0:
-                self.triangle = L
+                self.root = Triangle(L)
                 return -lapack.dpotrs(L, gradient, lower=1)[0], damping
             damping = max(4 * damping, 1e-8 * self.unit)
         return -gradient, 0.0
@@ -48,12 +68,17 @@ class DenseCurvature:
 class DiagonalCurvature:
     """H given by its diagonal; entries that are not positive count as the smallest positive one."""
 
-    triangle = None
+    root = None
 
     def __init__(self, diagonal):
         positive = diagonal[diagonal > 0]
         self.diagonal = np.where(diagonal > 0, diagonal, positive.min() if positive.size else 1.0)
         self.unit = self.diagonal.max(initial=0.0)
+
+    @property
+    def H(self):
+        """The matrix."""
+        return np.diag(self.diagonal)
 
     def solve(self, gradient, damping):
         """See `DenseCurvature.solve`."""
@@ -73,7 +98,7 @@ class OperatorCurvature:
         Norm of the first gradient of the run.
     """
 
-    triangle = None
+    root = None
     unit = 1.0
 
     def __init__(self, operator, first_norm, max_iter):

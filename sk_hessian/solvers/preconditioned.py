@@ -8,7 +8,6 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-from scipy.linalg import blas
 from scipy.sparse.linalg import LinearOperator
 
 
@@ -36,21 +35,25 @@ class Identity:
         """Every parameter vector can be reached."""
         return theta
 
+    def dense(self):
+        """P as a matrix."""
+        return np.eye(self.theta.size)
+
 
 class Refined:
-    """P L^-T: a factor refined by the Cholesky factor L of the Hessian in its coordinates."""
+    """P R: a factor refined by a root R of the inverse Hessian in its coordinates."""
 
-    def __init__(self, outer, L, theta, certifies):
-        self.outer, self.L, self.theta, self.certifies = outer, L, theta, certifies
+    def __init__(self, outer, root, theta, certifies):
+        self.outer, self.root, self.theta, self.certifies = outer, root, theta, certifies
         self.inflation = 1.0 if certifies else np.inf
 
     def apply(self, u):
-        """P L^-T u."""
-        return self.outer.apply(blas.dtrsv(self.L, u, lower=1, trans=1))
+        """P R u."""
+        return self.outer.apply(self.root.apply(u))
 
     def transpose(self, g):
-        """L^-1 P'g."""
-        return blas.dtrsv(self.L, self.outer.transpose(g), lower=1)
+        """R'P'g."""
+        return self.root.transpose(self.outer.transpose(g))
 
     def newton(self, g):
         """Half the squared Newton decrement and the Newton step."""
@@ -99,6 +102,11 @@ class Point:
     def noise(self):
         """Rounding error of the value: smaller differences mean nothing."""
         return self.objective.noise(self.theta, self.value) if np.isfinite(self.value) else 0.0
+
+    @cached_property
+    def floor(self):
+        """The least decrement that rounding leaves here."""
+        return self.objective.floor(self.theta) if np.isfinite(self.value) else 0.0
 
 
 class Preconditioned:
@@ -197,7 +205,7 @@ def factor_at(objective, kind, theta, counts, exact=False):
     """
     if kind is None:
         return Identity(theta)
-    if kind == "units":
+    if kind == "units" and objective.n_rows is not None:
         return objective.preconditioner(theta, kind)
     sketch = None if exact else objective.sketch()
     if sketch is not None:

@@ -1,9 +1,12 @@
 """How far to go: learning-rate schedules, line searches, Levenberg-Marquardt damping."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from scipy.linalg import lapack
+
+from sk_hessian.solvers.linear import Triangle
 
 #: the share of the predicted decrease that a step must bring (Nocedal & Wright, section 3.1)
 _ARMIJO = 1e-4
@@ -95,26 +98,48 @@ class Damping:
     """Levenberg-Marquardt damping from the ratio of actual to predicted decrease.
 
     It begins at zero, grows by 4, 16, 64, ... while steps fail (after H. B. Nielsen, "Damping parameter in Marquardt's
-    method", 1999), shrinks by 10 after a good one, and is dropped below 1e-6: full Newton steps near the solution.
+    method", 1999), shrinks by 10 after a good one, and is dropped below 1e-6 of the largest curvature: full Newton steps
+    near the solution.
     """
 
     def __init__(self):
+        self._unit = 1.0
         self.restart()
 
     def restart(self):
         """Begin anew."""
         self.value, self._growth = 0.0, 4.0
 
-    def reject(self, unit):
-        """After a step that did not decrease the objective; ``unit`` is a typical curvature."""
-        self.value = max(self._growth * self.value, 0.05 * unit)
+    def reset(self):
+        """Nothing depends on the coordinates."""
+
+    def step(self, curvature, slope):
+        """The `Trial` of the damped model.
+
+        Parameters
+        ----------
+        curvature : DenseCurvature, DiagonalCurvature or OperatorCurvature
+        slope : ndarray of shape (r,)
+
+        Returns
+        -------
+        Trial
+        """
+        direction, self.value = curvature.solve(slope, self.value)
+        self._unit = curvature.unit
+        predicted = 0.5 * (self.value * (direction @ direction) - slope @ direction)
+        return Trial(direction, self.value, predicted, curvature.root)
+
+    def reject(self, ratio):
+        """After a step that did not decrease the objective."""
+        self.value = max(self._growth * self.value, 0.05 * self._unit)
         self._growth *= 4
 
     def accept(self, ratio):
         """After a step with this ratio of actual to predicted decrease."""
         self._growth = 4.0
         if ratio > 0.75:
-            self.value = 0.1 * self.value if self.value > 1e-6 else 0.0
+            self.value = 0.1 * self.value if self.value > 1e-6 * self._unit else 0.0
         elif ratio < 0.25:
             self.value *= 2
 
@@ -130,7 +155,7 @@ class GentleDamping(Damping):
         """See `Damping.restart`."""
         self.value = 0.01
 
-    def reject(self, unit):
+    def reject(self, ratio):
         """See `Damping.reject`."""
         self.value *= 3
 
@@ -140,3 +165,185 @@ class GentleDamping(Damping):
             self.value *= 0.2
         elif ratio < 0.25:
             self.value *= 2
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A damped Newton step that is to be tried.
+
+    Attributes
+    ----------
+    direction : ndarray
+    damping : float
+    predicted : float
+        By how much the model says that it lowers the objective.
+    root : object or None
+        A root of the inverse of the matrix that was solved.
+    """
+
+    direction: np.ndarray
+    damping: float
+    predicted: float
+    root: Any
+
+
+_ROUNDING = np.finfo(float).eps
+
+#: a radius is met within this share
+_RADIUS_SLACK = 0.1
+_MOST_SECULAR_STEPS = 60
+
+
+@dataclass(frozen=True)
+class DampedStep:
+    """The minimiser of a damped quadratic model.
+
+    Attributes
+    ----------
+    direction : ndarray
+    damping, length : float
+        The length is that of D times the direction.
+    bend : float
+        d'D^2 (H + damping D^2)^-1 D^2 d, minus half the slope of the squared length in the damping.
+    root : Triangle
+    """
+
+    direction: np.ndarray
+    damping: float
+    length: float
+    bend: float
+    root: Any
+
+
+class DampedModel:
+    """g'd + d'(H + mu D^2) d / 2 for any mu.
+
+    Parameters
+    ----------
+    H : ndarray of shape (p, p)
+    slope, metric : ndarray of shape (p,)
+        g, and the diagonal of D^2.
+    """
+
+    def __init__(self, H, slope, metric):
+        self.H, self.slope, self.metric = H, slope, metric
+        self.slope_length = np.linalg.norm(slope / np.sqrt(metric))
+
+    def solve(self, mu):
+        """The `DampedStep`, None where the matrix is not safely positive definite.
+
+        The matrix is scaled to a unit diagonal first: curvatures that are tiny beside D keep their digits.
+        """
+        damped = self.H + np.diag(mu * self.metric) if mu else self.H
+        diagonal = damped.diagonal()
+        if not diagonal.min() > 0:
+            return None
+        unit = 1 / np.sqrt(diagonal)
+        L, info = lapack.dpotrf(unit[:, None] * damped * unit, lower=1, clean=1)
+        if info != 0 or L.diagonal().min() ** 2 <= len(L) * _ROUNDING:
+            return None
+        root = Triangle(L / unit[:, None])
+        direction = -root.apply(root.transpose(self.slope))
+        weighted = root.transpose(self.metric * direction)
+        length = np.linalg.norm(np.sqrt(self.metric) * direction)
+        return DampedStep(direction, mu, length, weighted @ weighted, root)
+
+    def least_damping(self):
+        """The least mu that makes the matrix safely definite, and a direction of negative curvature or None."""
+        unit = 1 / np.sqrt(self.metric)
+        values, vectors = np.linalg.eigh(unit[:, None] * self.H * unit)
+        noise = 4 * len(values) * _ROUNDING * max(1.0, np.abs(values).max())
+        mu = noise + max(0.0, -values[0])
+        while self.solve(mu) is None:
+            mu += noise
+            noise *= 4
+        return mu, unit * vectors[:, 0] if values[0] < -noise else None
+
+    def prolonged(self, found, direction, radius):
+        """A step that goes on along a direction of negative curvature to the boundary, as the gradient has it."""
+        direction = np.copysign(1.0, -(self.slope @ direction)) * direction
+        rest = np.sqrt(max(radius**2 - found.length**2, 0.0))
+        return replace(found, direction=found.direction + rest * direction, length=max(radius, found.length))
+
+
+class TrustRegion:
+    """The minimiser of the quadratic model in the ellipsoid |D d| <= radius, for the function of a user.
+
+    D is the largest root of the curvature of each parameter so far (Moré), so that neither the steps nor the radius
+    depend on the units of the parameters, and a parameter that has lost its influence does not run away. The radius
+    begins at the size of the parameters; after a step that gains less than a quarter of what was predicted it shrinks
+    to 0.4 of the step, after one of three quarters it is twice the step. Of the shares that were tried, and beside
+    Nielsen's damping with and without geodesic acceleration, this solved most of NIST's and Moré, Garbow &
+    Hillstrom's problems, in fewest evaluations.
+
+    Parameters
+    ----------
+    radius : float
+        Of the first step, in units of D at the start; positive.
+
+    References
+    ----------
+    .. [1] J. Moré, "The Levenberg-Marquardt algorithm: implementation and theory", 1978.
+    .. [2] J. Moré, D. Sorensen, "Computing a trust region step", 1983 (for curvature that is negative).
+    """
+
+    def __init__(self, radius):
+        self.radius = radius
+        self.reset()
+
+    def restart(self):
+        """Begin anew, with a full step."""
+        self.radius = np.inf
+
+    def reset(self):
+        """Forget the coordinates: in the new ones a typical curvature is one."""
+        self._metric, self._of = 1.0, None
+
+    def step(self, curvature, slope):
+        """See `Damping.step`."""
+        if self._of is not curvature:
+            self._metric = np.maximum(self._metric, np.abs(curvature.H.diagonal()))
+            self._of, self._model = curvature, DampedModel(curvature.H, slope, self._metric)
+            self._newton = self._model.solve(0.0)
+            self._least, self._lowest = (0.0, None) if self._newton else self._model.least_damping()
+        found = self._newton
+        if found is None or found.length > (1 + _RADIUS_SLACK) * self.radius:
+            found = self._on_boundary()
+        self._length, self._inside = found.length, found.damping == self._least
+        predicted = -(slope @ found.direction + 0.5 * found.direction @ curvature.H @ found.direction)
+        return Trial(found.direction, found.damping, predicted, found.root)
+
+    def _on_boundary(self):
+        """The step as long as the radius, or with the least damping if that is not so long."""
+        model, low, radius = self._model, self._least, self.radius
+        found = model.solve(low) if low else None
+        if found is not None and found.length <= (1 + _RADIUS_SLACK) * radius:
+            return found if self._lowest is None else model.prolonged(found, self._lowest, radius)
+        high = low + model.slope_length / radius
+        mu = low + 1e-3 * (high - low)
+        for _ in range(_MOST_SECULAR_STEPS):
+            found = model.solve(mu)
+            if found is None:
+                low = mu
+            elif abs(found.length - radius) <= _RADIUS_SLACK * radius or high - low <= 4 * _ROUNDING * high:
+                break
+            else:
+                low, high = (mu, high) if found.length > radius else (low, mu)
+                # Newton's method on 1 / length, which is nearly linear in mu
+                mu += (found.length / radius - 1) * found.length**2 / found.bend
+            if not low < mu < high:
+                mu = self._least + np.sqrt(max(low - self._least, 1e-16 * (high - self._least)) * (high - self._least))
+        return found
+
+    def reject(self, ratio):
+        """See `Damping.reject`."""
+        self.radius = (0.4 if np.isfinite(ratio) else 0.1) * min(self.radius, self._length)
+
+    def accept(self, ratio):
+        """See `Damping.accept`."""
+        if ratio <= 0.25:
+            self.reject(ratio)
+        elif ratio >= 0.75 or self._inside:
+            self.radius = 2 * self._length
+        else:
+            self.radius = min(self.radius, 2 * self._length)

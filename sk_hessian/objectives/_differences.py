@@ -1,0 +1,95 @@
+"""Central differences, with steps in units of the parameters."""
+
+import numpy as np
+
+_EPS = np.finfo(float).eps
+
+#: a parameter is not taken for smaller than this share of the size that it began with, lest it stick where it crosses zero
+_SMALLEST = 1e-3
+
+#: how far the second difference that balances truncation and rounding steps, in sizes: eps^(1/4), and eps^(1/3) for a first
+_FIRST, _SECOND = _EPS ** (1 / 3), _EPS ** (1 / 4)
+
+
+class Differences:
+    """Derivatives from values: f'(x) = (f(x + h) - f(x - h)) / 2h, with h a share of each parameter's size.
+
+    The share balances truncation against rounding (Nocedal & Wright, "Numerical Optimization", section 8.1). A
+    parameter's size is its absolute value, so that nothing depends on its unit; zero counts as one.
+
+    Parameters
+    ----------
+    share : float, ndarray of shape (p,) or None
+        The steps in sizes; None for the powers of the machine precision that are right for each derivative.
+    sizes : ndarray of shape (p,) or float
+        Typical sizes of the parameters; zero where they are not known.
+    """
+
+    def __init__(self, share=None, sizes=0.0):
+        self.share, self.typical = share, sizes
+
+    def sizes(self, theta):
+        """The size of each parameter at ``theta``."""
+        size = np.maximum(np.abs(theta), _SMALLEST * self.typical)
+        return np.where(size > 0, size, 1.0)
+
+    def _steps(self, theta, share):
+        steps = (share if self.share is None else self.share) * self.sizes(theta)
+        # what is really added, so that the quotient has no error of its own
+        return (theta + steps) - theta
+
+    def first(self, function, theta, second=False):
+        """The derivative of a function of scalar or array values.
+
+        Parameters
+        ----------
+        function : callable
+        theta : ndarray of shape (p,)
+        second : bool
+            Whether differences of these differences will be taken: longer steps keep more digits then.
+
+        Returns
+        -------
+        ndarray of shape (p, ...)
+        """
+        rows = []
+        for i, step in enumerate(self._steps(theta, _SECOND if second else _FIRST)):
+            shift = np.zeros_like(theta)
+            shift[i] = step
+            rows.append((np.asarray(function(theta + shift)) - function(theta - shift)) / (2 * step))
+        return np.stack(rows)
+
+    def second(self, function, theta):
+        """The matrix of second derivatives of a scalar function, from its values, shape (p, p)."""
+        steps = np.diag(self._steps(theta, _SECOND))
+        return self._mixed(function, theta, steps)
+
+    def _mixed(self, function, theta, shifts):
+        p, sizes, centre = theta.size, shifts.diagonal(), function(theta)
+        H = np.empty((p, p))
+        for i, a in enumerate(shifts):
+            H[i, i] = (function(theta + a) - 2 * centre + function(theta - a)) / sizes[i] ** 2
+            for j, b in enumerate(shifts[:i]):
+                change = function(theta + a + b) - function(theta + a - b)
+                change -= function(theta - a + b) - function(theta - a - b)
+                H[i, j] = H[j, i] = change / (4 * sizes[i] * sizes[j])
+        return H
+
+    def along(self, function, theta, v, second=False):
+        """The derivative of a function of array values along ``v``: zero for a direction of zero.
+
+        Parameters
+        ----------
+        function : callable
+        theta, v : ndarray of shape (p,)
+        second : bool
+            Whether the values of the function are differences themselves.
+
+        Returns
+        -------
+        ndarray
+        """
+        reach = np.max(np.abs(v) / self._steps(theta, _SECOND if second else _FIRST))
+        if reach == 0:
+            return np.zeros_like(theta)
+        return (function(theta + v / reach) - function(theta - v / reach)) * (0.5 * reach)
