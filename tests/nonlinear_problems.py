@@ -629,3 +629,107 @@ def nist():
     """The 27 datasets by name, with both starts; `at`, `minima` and `deviations` are certified to 11 digits."""
     stored = json.loads(_STRD.read_text())
     return {name: _dataset(name, model, stored[name]) for name, model in _MODELS.items()}
+
+
+# -- runs and their verdicts -----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Case:
+    """A problem from one start."""
+
+    name: str
+    problem: NonlinearProblem
+    start: np.ndarray
+
+
+def starts(collection):
+    """The `Case`s of "nist", from both starts, or of "more-garbow-hillstrom", from 1, 10 and 100 times its start."""
+    if collection == "nist":
+        return [Case(f"{p.name}/{i}", p, x) for p in nist().values() for i, x in enumerate(p.starts, 1)]
+    problems = more_garbow_hillstrom().values()
+    factors = (1, 10, 100)
+    return [Case(f"{p.name} x{f}", p, f * p.x0) for p in problems for f in factors if f == 1 or p.x0.any()]
+
+
+#: terms of the same form may be exchanged: which parameters go together
+_EXCHANGES = {"MGH17": [[0, 2, 1, 4, 3]], "Lanczos": [[2, 3, 0, 1, 4, 5], [0, 1, 4, 5, 2, 3], [4, 5, 2, 3, 0, 1]]}
+
+
+def digits(problem, theta):
+    """Correct digits of the worst parameter, for the best order of terms that may be exchanged."""
+    orders = [list(range(problem.n)), *_EXCHANGES.get(problem.name.rstrip("123"), _EXCHANGES.get(problem.name, []))]
+    error = min(np.max(np.abs(theta[order] / problem.at - 1)) for order in orders)
+    return -np.log10(max(error, 1e-16))
+
+
+def is_solved(case, theta):
+    """Six digits of NIST's parameters, or the value of a known minimum."""
+    problem = case.problem
+    if problem.level:
+        return digits(problem, theta) >= 6
+    value = problem.sum_of_squares(theta)
+    known = [abs(value - least) <= 1e-6 * least + 1e-12 for least in problem.minima]
+    return any(known) or any(abs(value - limit) <= 1e-4 * limit for limit in problem.elsewhere)
+
+
+def is_stationary(problem, theta):
+    """Whether residuals are orthogonal to the Jacobian's columns, or nothing beside those of the start; and whether no
+    other order of magnitude of the parameters without influence is lower."""
+    with np.errstate(all="ignore"):
+        r, J = problem.residuals(theta), problem.jacobian(theta)
+        value, norms = r @ r, np.linalg.norm(J, axis=0)
+        if value <= 1e-12 * problem.sum_of_squares(problem.x0):
+            return True
+        seen = norms * np.abs(theta) > 1e-8 * np.sqrt(value)
+        cosines = np.abs(J.T @ r)[seen] / (norms[seen] * np.sqrt(value))
+        others = [np.where(seen, theta, ratio * theta) for ratio in (0.01, 0.1, 0.5, 2, 10, 100)]
+        lower = [other for other in others if problem.sum_of_squares(other) < (1 - 1e-6) * value]
+        return cosines.max(initial=0.0) <= 1e-3 and not lower
+
+
+# -- random problems in units of one ---------------------------------------------------------------------------------
+
+
+def _sums(x, q):
+    return q[0] * np.exp(-q[1] * x) + q[2] * np.exp(-q[3] * x)
+
+
+def _peak(x, q):
+    return q[0] * np.exp(-0.5 * ((x - q[1]) / q[2]) ** 2) + q[3]
+
+
+def _growth(x, q):
+    return q[0] / (1 + np.exp(q[1] - q[2] * x))
+
+
+def _ratio(x, q):
+    return (q[0] + q[1] * x) / (1 + q[2] * x + q[3] * x**2)
+
+
+def _power(x, q):
+    return q[0] * x ** q[1] + q[2]
+
+
+_CURVES = (
+    (_sums, [2.0, 0.4, 1.0, 3.0]),
+    (_peak, [3.0, 1.5, 0.6, 0.5]),
+    (_growth, [3.0, 2.0, 1.5]),
+    (_ratio, [1.0, 2.0, 0.5, 0.4]),
+    (_power, [1.5, 0.7, 0.8]),
+)
+
+
+def random_problem(seed):
+    """Residuals of a curve with noise, a start without zeros within 40% of the truth, and the truth."""
+    rng = np.random.default_rng(seed)
+    curve, typical = _CURVES[seed % len(_CURVES)]
+    truth = np.array(typical) * rng.uniform(0.7, 1.4, len(typical))
+    x = np.sort(rng.uniform(0.05, 4, 40))
+    y = curve(x, truth) + 0.02 * rng.normal(size=x.size)
+
+    def residuals(q):
+        with np.errstate(all="ignore"):
+            return curve(x, q) - y
+
+    return residuals, truth * rng.uniform(0.6, 1.4, truth.size), truth

@@ -4,10 +4,10 @@ import numpy as np
 
 _EPS = np.finfo(float).eps
 
-#: a parameter is not taken for smaller than this share of the size that it began with, lest it stick where it crosses zero
+#: the least size of a parameter beside the one that it began with: it may cross zero
 _SMALLEST = 1e-3
 
-#: how far the second difference that balances truncation and rounding steps, in sizes: eps^(1/4), and eps^(1/3) for a first
+#: steps in sizes that balance truncation against rounding, for first and second derivatives
 _FIRST, _SECOND = _EPS ** (1 / 3), _EPS ** (1 / 4)
 
 

@@ -245,7 +245,9 @@ class FunctionObjective(Objective):
         influence, level = self._influences(theta)
         flat = influence * self._differences.sizes(theta) <= np.sqrt(_EPS) * level
         names = [name for name, is_flat in zip(self.parameter_names(theta.size), flat, strict=True) if is_flat]
-        return [f"The function hardly depends on {', '.join(names)} here: other values may be as good."] if names else []
+        return (
+            [f"The function hardly depends on {', '.join(names)} here: other values may be as good."] if names else []
+        )
 
     def _influences(self, theta):
         """By how much a change of each parameter by one changes the function, at the least, and its size."""
@@ -431,7 +433,7 @@ class LeastSquaresObjective(FunctionObjective):
         return H if factor is None else factor.inner.congruence(H)
 
     def _bend(self, theta, residuals):
-        """sum_i r_i times the Hessian of the i-th residual, with r held fixed: its error vanishes with the residuals."""
+        """sum_i r_i times the Hessian of residual i, with r held fixed: its error vanishes with the residuals."""
         if self.jac is None:
             return self._differences.second(lambda x: residuals @ self._residuals(x), theta)
         second = self._differences.first(lambda x: self._jacobian(x).T @ residuals, theta)

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sk_hessian.solvers.preconditioned import Identity
 from sk_hessian.solvers.linear import conjugate_gradient, lowest_eigenpair
+from sk_hessian.solvers.preconditioned import Identity
 
 #: a linear predictor that a step moves by more, in units over which the curvature changes e-fold, is not settled
 MOST_CHANGE = 0.1

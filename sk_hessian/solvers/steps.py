@@ -98,8 +98,8 @@ class Damping:
     """Levenberg-Marquardt damping from the ratio of actual to predicted decrease.
 
     It begins at zero, grows by 4, 16, 64, ... while steps fail (after H. B. Nielsen, "Damping parameter in Marquardt's
-    method", 1999), shrinks by 10 after a good one, and is dropped below 1e-6 of the largest curvature: full Newton steps
-    near the solution.
+    method", 1999), shrinks by 10 after a good one, and is dropped below 1e-6 of the largest curvature: near the
+    solution steps are Newton's own.
     """
 
     def __init__(self):
@@ -203,6 +203,8 @@ class DampedStep:
     direction : ndarray
     damping, length : float
         The length is that of D times the direction.
+    predicted : float
+        By how much the undamped model falls.
     bend : float
         d'D^2 (H + damping D^2)^-1 D^2 d, minus half the slope of the squared length in the damping.
     root : Triangle
@@ -211,6 +213,7 @@ class DampedStep:
     direction: np.ndarray
     damping: float
     length: float
+    predicted: float
     bend: float
     root: Any
 
@@ -245,14 +248,17 @@ class DampedModel:
         root = Triangle(L / unit[:, None])
         direction = -root.apply(root.transpose(self.slope))
         weighted = root.transpose(self.metric * direction)
-        length = np.linalg.norm(np.sqrt(self.metric) * direction)
-        return DampedStep(direction, mu, length, weighted @ weighted, root)
+        length = float(np.linalg.norm(np.sqrt(self.metric) * direction))
+        # H d = -g - mu D^2 d
+        predicted = 0.5 * (mu * length**2 - self.slope @ direction)
+        return DampedStep(direction, mu, length, predicted, weighted @ weighted, root)
 
     def least_damping(self):
         """The least mu that makes the matrix safely definite, and a direction of negative curvature or None."""
         unit = 1 / np.sqrt(self.metric)
         values, vectors = np.linalg.eigh(unit[:, None] * self.H * unit)
-        noise = 4 * len(values) * _ROUNDING * max(1.0, np.abs(values).max())
+        # in units of D, of which one is the largest curvature so far: a linear function has none at all
+        noise = 4 * len(values) * _ROUNDING * max(_ROUNDING**3, np.abs(values).max())
         mu = noise + max(0.0, -values[0])
         while self.solve(mu) is None:
             mu += noise
@@ -263,7 +269,9 @@ class DampedModel:
         """A step that goes on along a direction of negative curvature to the boundary, as the gradient has it."""
         direction = np.copysign(1.0, -(self.slope @ direction)) * direction
         rest = np.sqrt(max(radius**2 - found.length**2, 0.0))
-        return replace(found, direction=found.direction + rest * direction, length=max(radius, found.length))
+        step = found.direction + rest * direction
+        predicted = -(self.slope @ step + 0.5 * step @ self.H @ step)
+        return replace(found, direction=step, length=max(radius, found.length), predicted=predicted)
 
 
 class TrustRegion:
@@ -289,6 +297,8 @@ class TrustRegion:
 
     def __init__(self, radius):
         self.radius = radius
+        self._least: float = 0.0
+        self._lowest: np.ndarray | None = None
         self.reset()
 
     def restart(self):
@@ -310,15 +320,15 @@ class TrustRegion:
         if found is None or found.length > (1 + _RADIUS_SLACK) * self.radius:
             found = self._on_boundary()
         self._length, self._inside = found.length, found.damping == self._least
-        predicted = -(slope @ found.direction + 0.5 * found.direction @ curvature.H @ found.direction)
-        return Trial(found.direction, found.damping, predicted, found.root)
+        return Trial(found.direction, found.damping, found.predicted, found.root)
 
     def _on_boundary(self):
         """The step as long as the radius, or with the least damping if that is not so long."""
         model, low, radius = self._model, self._least, self.radius
         found = model.solve(low) if low else None
         if found is not None and found.length <= (1 + _RADIUS_SLACK) * radius:
-            return found if self._lowest is None else model.prolonged(found, self._lowest, radius)
+            is_saddle = self._lowest is not None and radius < np.inf
+            return model.prolonged(found, self._lowest, radius) if is_saddle else found
         high = low + model.slope_length / radius
         mu = low + 1e-3 * (high - low)
         for _ in range(_MOST_SECULAR_STEPS):
