@@ -160,7 +160,7 @@ def _parts_of_frame(frame):
 
     Dask's own optimisation, without the step that merges small partitions of a file: how many it merges depends on the
     columns that are read, so X and y of one file would come in different partitions. ``dask.persist`` of several
-    columns of a file merges them too, yet the frame says that it has as many as before (issue 12488 of dask): those
+    columns of a file merges them too, yet the frame says that it has as many as before (dask/dask#12488): those
     that do not exist are left out, their rows are in the others.
     """
     if _is_frame(frame):
