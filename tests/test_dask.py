@@ -309,6 +309,132 @@ def test_the_client_never_has_all_rows(given, rng, monkeypatch):
     assert not hasattr(model, "outliers_")
 
 
+# -- frames from files ------------------------------------------------------------------------------------------------
+
+COLUMNS = list("abcdef")
+
+
+@pytest.fixture(scope="module")
+def parquet(tmp_path_factory):
+    """A Parquet file of twelve row groups, not all of whose columns are needed, and its table."""
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame(rng.normal(size=(1200, 8)), columns=list("abcdefgh"))
+    noise = rng.logistic(size=len(frame))
+    frame = frame.assign(y=(frame["a"] - frame["b"] + noise > 0).astype(int), w=rng.uniform(0.5, 2, size=len(frame)))
+    path = tmp_path_factory.mktemp("parquet") / "rows.parquet"
+    frame.to_parquet(path, row_group_size=100)
+    return path, frame
+
+
+def projected(d):
+    return d[COLUMNS], d["y"], d["w"]
+
+
+def filtered(d):
+    return projected(d[d["a"] > -0.5])
+
+
+#: from the frame of a file to X, y and the weights; what they are in memory is the same of the table in memory
+FROM_FILES = {
+    "projected": projected,
+    "filtered": filtered,
+    "computed": lambda d: (d[COLUMNS] * 2, d["y"] > 0, d["w"] + 1),
+    "a frame as y": lambda d: (d[COLUMNS], d[["y"]], d["w"]),
+    "arrays": lambda d: tuple(values.values for values in projected(d)),
+    "filtered arrays": lambda d: tuple(values.values for values in filtered(d)),
+    "a frame and arrays": lambda d: (d[COLUMNS], d["y"].values, d["w"]),
+    "an array and series": lambda d: (d[COLUMNS].values, d["y"], d["w"].values),
+}
+#: the same in dask alone
+HELD = {
+    "persisted before": lambda d: projected(d.persist()),
+    "persisted apart": lambda d: tuple(values.persist() for values in projected(d)),
+    "persisted together": lambda d: dask.persist(*projected(d)),
+    "X persisted": lambda d: (d[COLUMNS].persist(), d["y"], d["w"]),
+    "repartitioned": lambda d: (d[COLUMNS], d["y"].repartition(npartitions=3), d["w"]),
+}
+
+
+@pytest.mark.parametrize("kind", [*FROM_FILES, *HELD])
+def test_columns_of_a_parquet_file(parquet, kind):
+    """Dask merges small partitions of a file, the more the fewer columns are read: X and y go together."""
+    path, table = parquet
+    X, y, weight = {**FROM_FILES, **HELD}[kind](dd.read_parquet(path, split_row_groups=2))
+    rows, target, weights = FROM_FILES.get(kind, projected)(table)
+    target = np.ravel(target)
+    model, memory = LinearRegression().fit(X, y, weight), LinearRegression().fit(rows, target, weights)
+    np.testing.assert_allclose(np.ravel(model.coef_), memory.coef_, rtol=1e-8)
+    assert model.convergence_.passes == memory.convergence_.passes
+    assert float(model.score(X, y, weight)) == pytest.approx(memory.score(rows, target, weights), abs=1e-12)
+    np.testing.assert_allclose(np.ravel(model.predict(X).compute()), memory.predict(rows), rtol=1e-7)
+
+
+def test_a_classifier_of_columns_of_a_parquet_file(parquet):
+    path, table = parquet
+    d = dd.read_parquet(path, split_row_groups=2)
+    assert len(d[COLUMNS].to_delayed()) > len(d.y.to_delayed())  # what dask makes of them apart
+    model = LogisticRegression().fit(d[COLUMNS], d.y)
+    memory = LogisticRegression().fit(table[COLUMNS], table.y)
+    np.testing.assert_allclose(model.coef_, memory.coef_, rtol=1e-8)
+    assert list(model.feature_names_in_) == COLUMNS
+    assert float(model.score(d[COLUMNS], d.y)) == memory.score(table[COLUMNS], table.y)
+    probabilities = model.predict_proba(d[COLUMNS])
+    assert probabilities.numblocks == (d.npartitions, 1)
+    np.testing.assert_allclose(probabilities.compute(), memory.predict_proba(table[COLUMNS]), rtol=1e-7)
+
+
+def test_a_round_reads_each_partition_once_and_the_columns_it_needs(computed):
+    """X, y and the weights come of one table: a round reads it once, and of its columns only theirs."""
+    read = []
+
+    def reading(start, columns=None):
+        read.append((start, tuple(columns)))
+        rows = np.random.default_rng(start).normal(size=(100, 8))
+        return pd.DataFrame(rows, columns=list("abcdefyw"))[list(columns)]
+
+    d = dd.from_map(reading, range(6), meta=pd.DataFrame(columns=list("abcdefyw"), dtype=float))
+    del read[:], computed[:]
+    X, y = d[["b", "a"]], d["y"]
+    model = LinearRegression().fit(X, y)
+    assert {frozenset(columns) for _, columns in read} == {frozenset("aby")}
+    assert len(read) == 6 * len(computed)
+    del read[:]
+    float(model.score(X, y))
+    assert len(read) == 6
+    del read[:]
+    model.predict(X).compute()
+    assert sorted((start, frozenset(columns)) for start, columns in read) == [(k, frozenset("ab")) for k in range(6)]
+
+
+def test_arrays_of_one_table_are_computed_once_a_round(computed):
+    made = []
+
+    def making(block_info=None):
+        made.append(1)
+        return np.random.default_rng(block_info[None]["chunk-location"][0]).normal(size=(100, 4))
+
+    table = da.map_blocks(making, chunks=((100,) * 6, (4,)), dtype=float, meta=np.empty((0, 0)))
+    del made[:], computed[:]
+    LinearRegression().fit(table[:, :3], table[:, 3], np.abs(table[:, 0]))
+    assert len(made) == 6 * len(computed)
+
+
+def test_rows_that_are_cut_elsewhere_with_empty_partitions(rng):
+    """Chunks of unknown sizes, some of them empty: one round counts their rows."""
+    X, y, weight = rng.normal(size=(60, 2)), rng.normal(size=60), rng.uniform(1, 2, size=60)
+    expected = Ridge(tol=1e-8).fit(X, y, weight).coef_
+
+    def cut(values, *ends):
+        pieces = np.split(values, ends)
+        parts = [da.from_delayed(dask.delayed(p), (np.nan, *p.shape[1:]), dtype=float) for p in pieces]
+        return da.concatenate(parts, allow_unknown_chunksizes=True)
+
+    for ends in ([20, 40], [0, 30, 30, 60], [1, 2, 3, 59]):
+        for other in ([10], [0, 0, 20, 55, 60, 60]):
+            model = Ridge(tol=1e-8).fit(cut(X, *ends), cut(y, *other), cut(weight, 7, 8))
+            assert distance(model.coef_, expected) <= 1e-10
+
+
 # -- bad input ---------------------------------------------------------------------------------------------------------
 
 ROWS, TARGET = np.arange(24.0).reshape(12, 2) ** 2, np.arange(12.0)
@@ -407,7 +533,7 @@ def test_y_may_have_other_known_partitions_and_be_in_memory(rng):
         (TARGET, TARGET[:5], "sample_weight has 5 rows, but X has 12"),
         (TARGET, 3.0, "sample_weight must have an entry for each row of X, got 3.0"),
         (TARGET, np.where(TARGET == 5, -1, 1), "partition 1: sample_weight must not be negative"),
-        (unknown(da.from_array(TARGET, chunks=6)), None, "y has 2 partitions, but X has 3: repartition"),
+        (unknown(da.from_array(TARGET[:10], chunks=6)), None, "y has 10 rows, but X has 12"),
         (None, None, "requires y to be passed"),
     ],
 )

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import joblib
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.model_selection import GridSearchCV
 
@@ -14,6 +15,7 @@ from sk_hessian.linear_model import LogisticRegression, PoissonRegressor, Ridge
 dask = pytest.importorskip("dask")
 distributed = pytest.importorskip("distributed")
 da = pytest.importorskip("dask.array")
+dd = pytest.importorskip("dask.dataframe")
 
 
 @pytest.fixture(scope="module")
@@ -51,6 +53,26 @@ def test_the_same_as_in_memory_and_lazy_results(client):
     np.testing.assert_allclose(model.predict(dX).compute(), model.predict(X), rtol=1e-13)
     assert float(model.score(dX, dy)) == pytest.approx(model.score(X, y), rel=0, abs=1e-12)
     assert len(pickle.dumps(model)) < 20_000
+
+
+@pytest.mark.parametrize("held", ["not", "together", "apart", "before"])
+def test_columns_of_a_parquet_file(client, tmp_path, held):
+    """Dask merges small partitions of a file by the columns that are read, and when it persists some too."""
+    X, y = table(1200)
+    frame = pd.DataFrame(X, columns=list("abcd")).assign(y=y, more=0.0)
+    frame.to_parquet(tmp_path / "rows.parquet", row_group_size=100)
+    d = dd.read_parquet(tmp_path / "rows.parquet", split_row_groups=2)
+    if held == "before":
+        d = client.persist(d)
+    dX, dy = d[["a", "b", "c"]], d["y"]
+    if held == "together":
+        dX, dy = client.persist([dX, dy])
+    if held == "apart":
+        dX, dy = client.persist(dX), client.persist(dy)
+    model, exact = Ridge(tol=1e-8).fit(dX, dy), Ridge(tol=1e-8).fit(frame[["a", "b", "c"]], y)
+    np.testing.assert_allclose(model.coef_, exact.coef_, rtol=1e-8)
+    assert float(model.score(dX, dy)) == pytest.approx(exact.score(frame[["a", "b", "c"]], y), rel=0, abs=1e-12)
+    np.testing.assert_allclose(model.predict(dX).compute(), exact.predict(frame[["a", "b", "c"]]), rtol=1e-10)
 
 
 def test_an_error_on_a_worker_names_the_partition(client):

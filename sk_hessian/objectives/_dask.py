@@ -3,6 +3,8 @@
 The only module that imports dask, and only once X is one of its collections.
 """
 
+from itertools import pairwise
+
 import numpy as np
 
 from sk_hessian.objectives._parts import Parts, combined, is_distributed, named
@@ -14,35 +16,34 @@ _FAN_IN = 8
 class Partitions(Parts):
     """The partitions of dask collections.
 
-    A round computes them anew from their graph: ``X.persist()`` beforehand keeps them in the workers' memory instead.
+    A round computes them anew from their graph: ``dask.persist(X, y)`` beforehand keeps them in the workers' memory
+    instead. X, y and the weights are made ready together, so that a table from which they all come is read once a
+    round, and of its columns only those that one of them needs.
 
     Parameters
     ----------
     X : dask array or data frame
         Of known or unknown chunk sizes; a chunk must have all columns.
     y, sample_weight : dask array or series, array-like or None
-        With the same partitions, or with known sizes.
+        With the rows of X. Where they are cut elsewhere and sizes are not known, one round counts rows to cut them
+        like X.
 
     Raises
     ------
     ImportError
         Where dask is not installed.
     ValueError
-        Where the partitions do not match.
+        Where the rows do not match.
     """
 
     noun = "partition"
 
     def __init__(self, X, y, sample_weight=None):
         _dask()
-        columns = [_row_parts(X, "X", None)]
-        for name, values in (("y", y), ("sample_weight", sample_weight)):
-            if values is not None:
-                columns.append(_row_parts(values, name, X))
-                many, of_X = len(columns[-1]), len(columns[0])
-                if many != of_X:
-                    raise ValueError(f"{name} has {many} partitions, but X has {of_X}: repartition one of them")
-        self.partitions = list(zip(*columns, strict=True))
+        _check_table(X)
+        given = {"y": y, "sample_weight": sample_weight}
+        aligned = {name: _aligned(values, name, X) for name, values in given.items() if values is not None}
+        self.partitions = _beside_each_other({"X": X, **aligned})
 
     def fold(self, function, combine):
         """See `Parts.fold`; one round."""
@@ -115,15 +116,99 @@ def _dask():
     return dask
 
 
-def _row_parts(values, name, like):
-    """The partitions of a collection as a list of ``Delayed``; ``like`` is X."""
-    if like is None:
-        _check_table(values)
-    else:
-        values = _aligned(values, name, like)
-    if getattr(values, "ndim", 1) == 2 and hasattr(values, "rechunk"):
-        values = values.rechunk({1: -1})
-    return np.ravel(values.to_delayed()).tolist()
+def _beside_each_other(collections):
+    """The partitions of some collections, by name, X first: a list of tuples, or of ``Delayed`` tuples."""
+    columns = dict(zip(collections, _parts_of_each(list(collections.values())), strict=True))
+    many = {len(column) for column in columns.values()}
+    if len(many) > 1:
+        columns = _cut_like_X(columns)
+    elif all(_is_frame(values) and {values.npartitions} == many for values in collections.values()):
+        import dask.dataframe as dd
+
+        # one expression of all, so that dask reads once what several of them come from
+        options = {"meta": (None, object), "enforce_metadata": False, "clear_divisions": True}
+        return _parts_of_frame(dd.map_partitions(_tuple, *collections.values(), **options))
+    return list(zip(*columns.values(), strict=True))
+
+
+def _tuple(*rows):
+    return rows
+
+
+def _is_frame(values):
+    return hasattr(values, "divisions")
+
+
+def _parts_of_each(collections):
+    """The partitions of each collection, lists of ``Delayed``; those of arrays share what they have in common.
+
+    Dask would fuse what several arrays come from into each of them, and so compute it as often.
+    """
+    parts = [None if _has_chunks(values) else _parts_of_frame(values) for values in collections]
+    arrays = [values.rechunk({1: -1}) if values.ndim == 2 else values for values in collections if _has_chunks(values)]
+    with _dask().config.set({"optimization.fuse.active": False}):
+        ready = iter(_dask().optimize(*arrays))
+    return [np.ravel(next(ready).to_delayed(optimize_graph=False)).tolist() if part is None else part for part in parts]
+
+
+def _has_chunks(values):
+    return hasattr(values, "rechunk")
+
+
+def _parts_of_frame(frame):
+    """The partitions of a frame as a list of ``Delayed``.
+
+    Dask's own optimisation, without the step that merges small partitions of a file: how many it merges depends on the
+    columns that are read, so X and y of one file would come in different partitions. ``dask.persist`` of several
+    columns of a file merges them too, yet the frame says that it has as many as before (dask/dask#12488): those
+    that do not exist are left out, their rows are in the others.
+    """
+    if _is_frame(frame):
+        frame = frame.simplify().lower_completely().fuse()
+    return [part for part in frame.to_delayed(optimize_graph=False) if part.key in part.dask]
+
+
+def _cut_like_X(columns):
+    """The columns of partitions, by name, cut where X, the first, is cut; one round counts their rows.
+
+    Raises
+    ------
+    ValueError
+        Where they do not have as many rows as X.
+    """
+    count = _dask().delayed(_n_rows, pure=False)
+    sizes = _dask().compute({name: [count(part) for part in column] for name, column in columns.items()})[0]
+    ends = np.cumsum([0, *sizes["X"]])
+    cut = {}
+    for name, column in columns.items():
+        if sum(sizes[name]) != ends[-1]:
+            raise ValueError(f"{name} has {sum(sizes[name])} rows, but X has {ends[-1]}")
+        cut[name] = column if sizes[name] == sizes["X"] else _cut_at(ends, column, np.cumsum([0, *sizes[name]]))
+    return cut
+
+
+def _cut_at(ends, column, own_ends):
+    """The rows of a column of partitions that end at ``own_ends``, in partitions that end at ``ends``."""
+    parts, take = [], _dask().delayed(_taken, pure=False)
+    for start, stop in pairwise(ends):
+        # from the first that ends after the start to the last that starts before the stop; at least one, for no row too
+        first = min(np.searchsorted(own_ends[1:], start, side="right"), len(column) - 1)
+        last = max(np.searchsorted(own_ends[:-1], stop), first + 1)
+        parts.append(take(column[first:last], int(start - own_ends[first]), int(stop - own_ends[first])))
+    return parts
+
+
+def _n_rows(rows):
+    return int(np.shape(rows)[0])
+
+
+def _taken(parts, start, stop):
+    """Some rows of partitions that follow each other."""
+    if hasattr(parts[0], "iloc"):
+        import pandas as pd
+
+        return pd.concat(parts).iloc[start:stop]
+    return np.concatenate(parts)[start:stop]
 
 
 def _check_table(X):
@@ -174,9 +259,11 @@ def _check_length(length, name, X):
 
 def map_rows(function, X):
     """See `_parts.map_distributed`; the example of its results is what it returns for a row of zeros."""
-    delayed, parts, example = _dask().delayed, _row_parts(X, "X", None), function(_row_like(X))[:0]
+    delayed = _dask().delayed
     import dask.array as da
 
+    _check_table(X)
+    parts, example = _parts_of_each([X])[0], function(_row_like(X))[:0]
     sizes = X.chunks[0] if hasattr(X, "chunks") else [np.nan] * len(parts)
     carried, shape = delayed(_Carried(function), pure=False), example.shape[1:]
     blocks = [delayed(_apply, pure=False)(carried, index, part, example) for index, part in enumerate(parts)]
