@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike
 from scipy.optimize import minimize_scalar
 from scipy.special import expit, logsumexp
 
+from sk_hessian._text import listed
 from sk_hessian.inspection._fitted import Fitted
 from sk_hessian.inspection._likelihood import pearson_dispersion
 from sk_hessian.inspection._precision import STRUCTURES, UndeterminedError, observations
@@ -447,9 +448,7 @@ def _require_optimum(fitted):
     fitted.require_optimum(what)
     flat = fitted.objective.flat_directions()
     if flat:
-        raise ValueError(
-            f"nothing determines some coefficients: {'; '.join(flat)}. Drop these columns or penalise them"
-        )
+        raise ValueError(f"nothing determines some coefficients: {listed(flat)}. Drop these columns or penalise them")
 
 
 def _resolve(objective, structure):
