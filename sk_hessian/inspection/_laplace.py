@@ -11,6 +11,7 @@ from scipy.optimize import minimize_scalar
 from scipy.special import expit, logsumexp
 
 from sk_hessian._text import listed
+from sk_hessian.inspection._chain import Chain
 from sk_hessian.inspection._fitted import Fitted
 from sk_hessian.inspection._likelihood import pearson_dispersion
 from sk_hessian.inspection._precision import STRUCTURES, UndeterminedError, observations
@@ -109,7 +110,8 @@ def laplace(
     >>> mean.round(), std.round(1)
     (array([200.,  73.]), array([6.6, 7. ]))
     """
-    fitted = Fitted(estimator, X, y, sample_weight, **_row_data(estimator, offset))
+    chain = Chain.of(estimator)
+    fitted = Fitted(chain, X, y, sample_weight, **_row_data(chain.estimator, offset))
     _check_model(fitted)
     if hidden_biases not in ("flat", "fixed"):
         raise ValueError(f'hidden_biases must be "flat" or "fixed", got {hidden_biases!r}')
@@ -123,7 +125,7 @@ def laplace(
         objective, theta, names = _last_layer(objective, theta, names)
     model = _model(objective, theta, names, structure)
     dispersion, source = _dispersion(model, dispersion)
-    return LaplacePosterior(estimator, model, structure, dispersion, source, features)
+    return LaplacePosterior(chain, model, structure, dispersion, source, features)
 
 
 class LaplacePosterior:
@@ -157,9 +159,10 @@ class LaplacePosterior:
         where the evidence is largest: for squared errors, and for other losses nearly.
     """
 
-    def __init__(self, estimator, model, structure, dispersion, source, features):
+    def __init__(self, chain, model, structure, dispersion, source, features):
         # a later fit gives the estimator new attributes, not this copy
-        self._estimator, self._model, self._features = copy.copy(estimator), model, features
+        self._chain = Chain(copy.copy(chain.estimator), copy.deepcopy(chain.before))
+        self._estimator, self._model, self._features = self._chain.estimator, model, features
         self.mean, self.parameter_names = model.theta, model.names
         self.structure, self.curvature = structure, model.curvature
         self.dispersion = float(dispersion[0]) if len(dispersion) == 1 else dispersion
@@ -326,7 +329,7 @@ class LaplacePosterior:
 
     def _raw_moments(self, X, offset):
         """Mean (n, k) and covariance (n, k, k) of the raw predictions."""
-        model, covariances = self._model, []
+        model, covariances, X = self._model, [], self._chain.transformed(X)
         raw = self._estimator._raw_prediction(X, **_row_data(self._estimator, offset))
         raw = raw.reshape(len(raw), -1)
         X = self._estimator._checked_rows(X)
