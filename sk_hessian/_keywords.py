@@ -67,6 +67,9 @@ PARAMETERS = (
         "Adam is `solver=Momentum(0.001, momentum=0.9, squares=0.999, batch_size=200, precondition=None)`",
     ),
     (("max_fun",), ("_Network",), "`max_iter`"),
+    (("lr", "eta", "eta0"), ("Solver",), "`learning_rate`"),
+    (("beta", "beta_1"), ("Momentum",), "`momentum`"),
+    (("beta_2",), ("Momentum",), "`squares`"),
 )
 
 #: the same for arguments of ``fit`` and ``partial_fit``
@@ -76,9 +79,17 @@ FIT_ARGUMENTS = (
         ("LinearModel",),
         "`warm_start=True` of the estimator: a fit then starts from its former `coef_` and `intercept_`",
     ),
-    (("offset",), ("LinearModel",), "this model has the identity link: subtract the offset from y"),
+    (
+        ("offset",),
+        ("LinearRegression", "Ridge", "HuberRegressor"),
+        "this model has the identity link: subtract the offset from y",
+    ),
     (("offset",), ("_Network",), "a network has no offset"),
-    (("exposure",), ("OffsetModel",), "`offset=np.log(exposure)`, for the link is a logarithm"),
+    (
+        ("exposure",),
+        ("PoissonRegressor", "GammaRegressor", "TweedieRegressor", "NegativeBinomialRegressor"),
+        "`offset=np.log(exposure)`, where the link is a logarithm",
+    ),
     (
         ("classes",),
         ("LogisticRegression", "MLPClassifier"),
@@ -106,7 +117,7 @@ def advice_on(owner: type, method: str, name: str, known: Iterable[str]) -> str:
     Parameters
     ----------
     owner : type
-        The class of the estimator.
+        The class of the estimator or of the solver.
     method : {"__init__", "fit", "partial_fit"}
     name : str
         The unknown keyword.

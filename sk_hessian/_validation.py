@@ -296,6 +296,8 @@ def check_classes(y, weight, class_weight, known=None):
     if isinstance(class_weight, str) and class_weight == "balanced":
         # a row of weight two counts as two rows here too
         weight = weight * weight.sum() / (len(classes) * np.bincount(index, weights=weight)[index])
+    elif isinstance(class_weight, str):
+        raise ValueError(f'class_weight must be a dict, "balanced" or None, got {class_weight!r}')
     elif class_weight is not None:
         weight = weight * compute_sample_weight(class_weight, y)
     if not ((weight > 0) & np.isfinite(weight)).all():

@@ -27,7 +27,7 @@ GROUPS = {
     "SolvedEstimator": "every estimator",
     "LinearModel": "linear models",
     "_Network": "networks",
-    "OffsetModel": "models with an offset",
+    "Solver": "solver objects",
 }
 
 LACKING = [
@@ -81,6 +81,25 @@ def test_another_unknown_parameter_lists_the_known_ones(name):
         CLASSES[name](qqqq=3)
     with pytest.raises(ValueError, match=r"'max_iters' .* Did you mean 'max_iter'\?"):
         CLASSES[name]().set_params(max_iters=3)
+
+
+@pytest.mark.parametrize("name", solvers.SOLVERS)
+def test_unknown_options_of_solver_objects(name):
+    solver = solvers.SOLVERS[name]
+    with pytest.raises(
+        TypeError, match=r"'learningrate'\. Did you mean 'learning_rate'\? Its parameters are .*learning_rate"
+    ):
+        solver(learningrate=0.1)
+    with pytest.raises(TypeError, match=r"'lr'\. Instead: learning_rate\."):
+        solver(lr=0.1)
+    assert clone(solver(precondition=None)).get_params() == solver(precondition=None).get_params()
+    assert set(inspect.signature(solver).parameters) == set(solver().get_params())
+
+
+@pytest.mark.parametrize("name", ["LogisticRegression", "MLPClassifier"])
+def test_an_unknown_class_weight_names_the_choices(name):
+    with pytest.raises(ValueError, match=r"class_weight must be a dict, \"balanced\" or None, got 'even'"):
+        CLASSES[name](class_weight="even").fit([[0.0], [1.0]], [0, 1])
 
 
 @pytest.mark.parametrize("name", CLASSES)

@@ -96,7 +96,14 @@ ROOMS = {
         "sk_hessian.solvers",
         "sk_hessian.inspection.*",
     },
-    "solvers/": {"scipy.linalg", "scipy.sparse.linalg", "scipy.optimize", "sklearn.base", "sk_hessian.solvers.*"},
+    "solvers/": {
+        "sk_hessian._keywords",
+        "scipy.linalg",
+        "scipy.sparse.linalg",
+        "scipy.optimize",
+        "sklearn.base",
+        "sk_hessian.solvers.*",
+    },
 }
 
 every_module = pytest.mark.parametrize("module", MODULES)
