@@ -182,8 +182,8 @@ def check_penalty_weights(penalty_weights, n_features, names=None):
 
     Parameters
     ----------
-    penalty_weights : array-like of shape (p,), dict or None
-        A dict has weights by the name of the column, and one for the others.
+    penalty_weights : array-like of shape (p,), dict, pandas series or None
+        A dict, or a pandas series with such an index, has weights by the name of the column, and one for the others.
     n_features : int
     names : sequence of str, optional
         What the columns are called, for a dict.
@@ -195,6 +195,9 @@ def check_penalty_weights(penalty_weights, n_features, names=None):
     """
     if penalty_weights is None:
         return np.ones(n_features)
+    # a series by names in another order than the columns' would be taken by position
+    if hasattr(penalty_weights, "iloc") and all(isinstance(label, str) for label in penalty_weights.index):
+        penalty_weights = penalty_weights.to_dict()
     if isinstance(penalty_weights, Mapping):
         penalty_weights = _by_column(penalty_weights, names)
     try:

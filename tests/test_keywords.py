@@ -16,6 +16,7 @@ from sklearn.pipeline import make_pipeline
 
 from sk_hessian import linear_model, neural_network, solvers
 from sk_hessian._keywords import FIT_ARGUMENTS, PARAMETERS
+from sk_hessian.objectives import Blocks
 from tests.estimators import ESTIMATORS, convergence_warnings, raw_table, target
 
 PAGE = (Path(__file__).parents[1] / "docs" / "coming_from_scikit_learn.md").read_text(encoding="utf-8")
@@ -204,6 +205,24 @@ def test_penalty_weights_by_name_are_those_by_position(name, rng):
     by_name = clone(ESTIMATORS[name]).set_params(penalty_weights={"size": 0, "age": 2.5}).fit(X, y)
     by_position = clone(ESTIMATORS[name]).set_params(penalty_weights=[2.5, 1, 0]).fit(X, y)
     np.testing.assert_array_equal(by_name.coef_, by_position.coef_)
+
+
+@pytest.mark.parametrize(
+    "weights",
+    [
+        pd.Series({"size": 0.0, "age": 2.5}),
+        pd.Series([2.5, 1.0, 0.0], index=[7, 8, 9]),
+        {"income": 1, "size": np.float32(0), "age": np.int64(3) - 0.5},
+    ],
+    ids=["series by name", "series by position", "numpy numbers"],
+)
+@pytest.mark.parametrize("container", ["frame", "blocks"])
+def test_penalty_weights_in_other_containers(weights, container, rng):
+    X, y = framed("Ridge", rng)
+    expected = linear_model.Ridge(penalty_weights=[2.5, 1, 0], tol=1e-8).fit(X, y)
+    data = (X, y) if container == "frame" else (Blocks([(X[:30], y[:30]), (X[30:], y[30:])]),)
+    model = linear_model.Ridge(penalty_weights=weights, tol=1e-8).fit(*data)
+    np.testing.assert_allclose(model.coef_, expected.coef_, rtol=1e-6)
 
 
 def test_penalty_weights_by_name_in_a_stream(rng):
