@@ -4,6 +4,7 @@ import contextlib
 import copy
 import warnings
 from functools import partial, wraps
+from inspect import currentframe
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from sk_hessian import _validation
 from sk_hessian._callbacks import UNTOLD, CallbackSupportMixin, Task, with_callbacks
+from sk_hessian._keywords import advice_on, with_advice
 from sk_hessian.objectives import SquaredLoss, is_distributed, map_distributed, parts_of
 from sk_hessian.solvers import check_solver, minimize
 
@@ -44,6 +46,14 @@ def restored_on_failure(estimator):
         vars(estimator).clear()
         vars(estimator).update(before)
         raise
+
+
+def _frames_inside():
+    """The ``stacklevel`` by which a warning of the calling function points at the user's line."""
+    frame, n_frames = currentframe(), 0
+    while frame is not None and frame.f_globals.get("__name__", "").partition(".")[0] == __package__:
+        frame, n_frames = frame.f_back, n_frames + 1
+    return n_frames
 
 
 def progress_printer(verbose):
@@ -204,6 +214,11 @@ class SolvedEstimator(CallbackSupportMixin, BaseEstimator):
         "https://sk-hessian.readthedocs.io/en/latest/generated/{estimator_module}.{estimator_name}.html"
     )
 
+    def __init_subclass__(cls, **options):
+        super().__init_subclass__(**options)
+        if "__init__" in vars(cls):
+            cls.__init__ = with_advice(cls.__init__)  # type: ignore[method-assign]
+
     def set_params(self, **params):
         """Set parameters, ``solver__option`` those of a solver object.
 
@@ -219,8 +234,13 @@ class SolvedEstimator(CallbackSupportMixin, BaseEstimator):
         Raises
         ------
         ValueError
-            For an option of a solver that is only a name.
+            For an unknown name, and for an option of a solver that is only a name.
         """
+        known = list(self.get_params(deep=False))
+        for name in params:
+            if name.partition("__")[0] not in known:
+                advice = advice_on(type(self), "__init__", name, known)
+                raise ValueError(f"Invalid parameter {name!r} for estimator {type(self).__name__}. {advice}")
         options = [name for name in params if name.startswith("solver__")]
         solver = params.get("solver", self.solver)
         if options and isinstance(solver, str):
@@ -230,6 +250,7 @@ class SolvedEstimator(CallbackSupportMixin, BaseEstimator):
             )
         return super().set_params(**params)
 
+    @with_advice
     def fit(self, X, y=None, sample_weight=None):
         """Fit the model.
 
@@ -263,7 +284,7 @@ class SolvedEstimator(CallbackSupportMixin, BaseEstimator):
         with restored_on_failure(self):
             self._check_all_parameters()
             self._fit_as_task(X, y, sample_weight, **row_data)
-            self._tell(self._advice(), stacklevel=4)
+            self._tell(self._advice())
         return self
 
     @with_callbacks
@@ -376,9 +397,9 @@ class SolvedEstimator(CallbackSupportMixin, BaseEstimator):
         verdict = self.convergence_
         return "" if verdict.status in ("optimal", "stopped") else verdict.message
 
-    def _tell(self, advice, stacklevel=3, category=ConvergenceWarning):
+    def _tell(self, advice, category=ConvergenceWarning):
         if advice:
-            warnings.warn(f"{type(self).__name__}: {advice}", category, stacklevel=stacklevel)
+            warnings.warn(f"{type(self).__name__}: {advice}", category, stacklevel=_frames_inside())
 
     def _as_it_is(self):
         """A copy for a lazy prediction, which a later fit does not change."""

@@ -1,5 +1,6 @@
 """Checks of parameters, targets and weights, by scikit-learn's public API; every error names the argument."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from numbers import Integral, Real
@@ -11,6 +12,7 @@ from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import validate_data
 
+from sk_hessian._text import listed, suggestion
 from sk_hessian.objectives import (
     BinaryCrossEntropy,
     HuberLoss,
@@ -175,12 +177,36 @@ def check_weight(sample_weight, X):
     return weight
 
 
-def check_penalty_weights(penalty_weights, n_features):
-    """``penalty_weights`` as a float array of shape (p,), ones for None."""
+def check_penalty_weights(penalty_weights, n_features, names=None):
+    """``penalty_weights`` as a float array of shape (p,), ones for None.
+
+    Parameters
+    ----------
+    penalty_weights : array-like of shape (p,), dict, pandas series or None
+        A dict, or a pandas series with such an index, has weights by the name of the column, and one for the others.
+    n_features : int
+    names : sequence of str, optional
+        What the columns are called, for a dict.
+
+    Raises
+    ------
+    ValueError
+        For another shape, nan, infinity, negative weights, and names that no column has.
+    """
     if penalty_weights is None:
         return np.ones(n_features)
-    if isinstance(penalty_weights, Real):
-        penalty_weights = [penalty_weights]
+    # a series by names in another order than the columns' would be taken by position
+    if hasattr(penalty_weights, "iloc") and all(isinstance(label, str) for label in penalty_weights.index):
+        penalty_weights = penalty_weights.to_dict()
+    if isinstance(penalty_weights, Mapping):
+        penalty_weights = _by_column(penalty_weights, names)
+    try:
+        penalty_weights = np.atleast_1d(np.asarray(penalty_weights, dtype=float))
+    except (TypeError, ValueError) as error:
+        raise TypeError(
+            "penalty_weights must be numbers, one for each column, or a dict from column names to numbers, got "
+            f"{penalty_weights!r}"
+        ) from error
     weights = check_array(penalty_weights, ensure_2d=False, dtype=np.float64, input_name="penalty_weights")
     if weights.shape != (n_features,):
         raise ValueError(
@@ -189,6 +215,25 @@ def check_penalty_weights(penalty_weights, n_features):
     if (weights < 0).any():
         raise ValueError("penalty_weights must not be negative; zero leaves a feature without penalty")
     return weights
+
+
+def _by_column(weights, names):
+    """Weights by the name of the column as a list in the order of the columns, one for those without."""
+    if names is None:
+        raise ValueError(
+            "penalty_weights is a dict, so that X must be a data frame with column names (strings), and this X has no "
+            "names: pass a data frame, or an array with one weight for each column"
+        )
+    names = list(names)
+    for name, weight in weights.items():
+        if name not in names:
+            raise ValueError(
+                f"penalty_weights names the column {name!r}, which X does not have.{suggestion(name, names)} "
+                f"The columns are {listed(names, ', ')}"
+            )
+        if isinstance(weight, (bool, np.bool_)) or not isinstance(weight, Real):
+            raise TypeError(f"penalty_weights must be numbers, got {weight!r} for the column {name!r}")
+    return [weights.get(name, 1.0) for name in names]
 
 
 def check_range(loss, y, name):
@@ -254,6 +299,8 @@ def check_classes(y, weight, class_weight, known=None):
     if isinstance(class_weight, str) and class_weight == "balanced":
         # a row of weight two counts as two rows here too
         weight = weight * weight.sum() / (len(classes) * np.bincount(index, weights=weight)[index])
+    elif isinstance(class_weight, str):
+        raise ValueError(f'class_weight must be a dict, "balanced" or None, got {class_weight!r}')
     elif class_weight is not None:
         weight = weight * compute_sample_weight(class_weight, y)
     if not ((weight > 0) & np.isfinite(weight)).all():

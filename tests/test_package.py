@@ -48,6 +48,29 @@ def test_the_package_itself_imports_nothing_else():
     assert imported_by("import sk_hessian") & {"numpy", "scipy", "sklearn"} == set()
 
 
+def test_submodules_are_loaded_when_they_are_used(of_scikit_learn):
+    """``sk_hessian.linear_model`` after ``import sk_hessian`` alone."""
+    rooms = [room.removeprefix(".") for room in ROOMS if room]
+    used = "import sk_hessian\n" + "\n".join(f"assert sk_hessian.{room}.__all__" for room in rooms)
+    assert imported_by(used) & HEAVY == of_scikit_learn & HEAVY
+
+
+def test_completion_shows_the_public_names_alone():
+    public = {"__version__", "inspection", "linear_model", "neural_network", "objectives", "solvers"}
+    assert set(dir(sk_hessian)) == set(sk_hessian.__all__) == public
+    assert all(hasattr(sk_hessian, name) for name in public)
+    assert not hasattr(sk_hessian, "version")
+    with pytest.raises(AttributeError, match="has no attribute 'linear_models'; it has __version__, inspection, lin"):
+        sk_hessian.linear_models  # noqa: B018
+
+
+def test_a_star_import_has_the_submodules():
+    names = {}
+    exec("from sk_hessian import *", names)
+    assert names["linear_model"].Ridge
+    assert names["__version__"] == sk_hessian.__version__
+
+
 def test_the_package_is_marked_as_typed():
     assert (Path(sk_hessian.__file__).parent / "py.typed").exists()
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from sk_hessian._text import listed
 from sk_hessian.inspection._covariance import KINDS, Curvature, profile
 from sk_hessian.inspection._fitted import Fitted
 from sk_hessian.inspection._likelihood import RowWeights
@@ -317,7 +318,7 @@ def _require_determined(fitted):
         raise ValueError(f"coef_table: there are no standard errors for this {fitted.name}. {' '.join(edge)}")
     if flat:
         raise ValueError(
-            f"coef_table: the data do not determine every coefficient of this {fitted.name}: {'; '.join(flat)}. "
+            f"coef_table: the data do not determine every coefficient of this {fitted.name}: {listed(flat)}. "
             "Drop these columns, or add a penalty"
         )
 

@@ -1,7 +1,7 @@
 """The penalty of most evidence."""
 
 import copy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from numbers import Real
 from typing import Any
 
@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.optimize import minimize_scalar
 
-from sk_hessian.inspection._fitted import require_estimator
+from sk_hessian.inspection._chain import Chain
 from sk_hessian.inspection._laplace import LaplacePosterior, laplace
 
 #: least and largest step of a walk in log(strength)
@@ -141,11 +141,11 @@ class _Search:
                 'structure="last_layer" has no evidence for the penalty of the other layers: use "full", "kronecker" '
                 'or "diagonal"'
             )
-        require_estimator(estimator)
-        parameters = estimator.get_params(deep=False)
+        self._original, chain = estimator, Chain.of(estimator)
+        parameters = chain.estimator.get_params(deep=False)
         self._name = next((name for name in ("alpha", "C") if name in parameters), "")
         if not self._name:
-            raise ValueError(f"estimator must be one with a penalty alpha or C, got {estimator!r}")
+            raise ValueError(f"estimator must be one with a penalty alpha or C, got {chain.estimator!r}")
         if parameters.get("jeffreys"):
             raise ValueError("tune_alpha is not for jeffreys=True: Jeffreys' prior has no strength that could be tuned")
         value = parameters[self._name]
@@ -153,7 +153,9 @@ class _Search:
             raise ValueError(
                 f"{self._name} must be one number of at least 0, got {value!r}: one strength is tuned for all targets"
             )
-        self._fresh = type(estimator)(**copy.deepcopy(parameters))
+        X, y, _ = data
+        self._chain = chain.fresh(X, y)
+        self._fresh, self._transformed = self._chain.estimator, self._chain.transformed(X)
         self._data, self._options = data, options
         self._seen, self._records, self._failure = {}, [], ""
         self.best: Any = None
@@ -189,10 +191,10 @@ class _Search:
         X, y, row_data = self._data
         value = self._value(log_strength)
         fit = copy.deepcopy(self._fresh if self.best is None else self.best.estimator)
-        fit.set_params(**{self._name: value, "warm_start": self.best is not None}).fit(X, y, **row_data)
+        fit.set_params(**{self._name: value, "warm_start": self.best is not None}).fit(self._transformed, y, **row_data)
         fit.set_params(warm_start=self._fresh.warm_start)
         try:
-            posterior = laplace(fit, X, y, **row_data, **self._options)
+            posterior = laplace(self._whole(fit), X, y, **row_data, **self._options)
             evidence = _finite(posterior.log_evidence)
         except ValueError as error:
             if self.best is None:
@@ -211,7 +213,11 @@ class _Search:
         message = _MESSAGES[status].format(name=self._name, value=value, failure=self._failure)
         columns = ("value", "log_evidence", "effective_df", "dispersion")
         path = {name: np.array(values) for name, values in zip(columns, zip(*self._records, strict=True), strict=True)}
-        return TunedPenalty(self._name, value, status, message, best.estimator, best.posterior, path)
+        return TunedPenalty(self._name, value, status, message, self._whole(best.estimator), best.posterior, path)
+
+    def _whole(self, fit):
+        """A fit in the pipeline that the estimator came in."""
+        return replace(self._chain, estimator=fit).inserted(self._original)
 
 
 def _finite(evidence):

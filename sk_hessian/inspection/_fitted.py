@@ -5,6 +5,8 @@ from inspect import signature
 
 import numpy as np
 
+from sk_hessian.inspection._chain import Chain
+from sk_hessian.inspection._row_labels import row_labels
 from sk_hessian.objectives import Parts
 
 #: decrement on the given rows, in squared tolerances, above which they are not those of the fit
@@ -27,17 +29,6 @@ _MOST_STEPS = 8
 _MOST_FACTORED = 3000
 
 
-def require_estimator(estimator):
-    """Refuse what is no estimator of sk_hessian.
-
-    Raises
-    ------
-    TypeError
-    """
-    if not hasattr(estimator, "fitted_objective"):
-        raise TypeError(f"estimator must be one of sk_hessian, got {type(estimator).__name__}")
-
-
 def require_rows(X, y):
     """Refuse no rows; those that come in blocks have y with them.
 
@@ -54,15 +45,18 @@ class Fitted:
 
     Parameters
     ----------
-    estimator : estimator of sk_hessian
+    estimator : estimator of sk_hessian, or Pipeline whose last step is one
     X, y, sample_weight
-        The rows that it was fitted on.
+        The rows that it was fitted on. The steps of a pipeline before the last one transform X.
     **fit_data
         What else the fit was given for each row: ``offset``, of shape (n_samples,) or (n_samples, n_outputs). None is
         left out.
 
     Attributes
     ----------
+    chain : Chain
+        The estimator with the steps before it.
+    estimator : estimator of sk_hessian
     objective : sk_hessian.objectives.Objective
     theta : ndarray of shape (n_parameters,)
     total_weight : float
@@ -77,15 +71,37 @@ class Fitted:
     """
 
     def __init__(self, estimator, X, y, sample_weight=None, **fit_data):
-        require_estimator(estimator)
-        self.estimator = estimator
+        self.chain = Chain.of(estimator)
+        self.estimator = self.chain.estimator
         for name in fit_data.keys() - {"offset"}:
             raise TypeError(f"{name} is not known: beside X, y and sample_weight a fit may have had an offset")
         fit_data = {name: value for name, value in fit_data.items() if value is not None}
-        for name in fit_data.keys() - signature(estimator.fitted_objective).parameters:
+        for name in fit_data.keys() - signature(self.estimator.fitted_objective).parameters:
             raise TypeError(f"{name} is not taken by {self.name}: leave it out")
-        self.objective, self.theta = estimator.fitted_objective(X, y, sample_weight, **fit_data)
+        self._index, self._rows, self._fit_data = (X, y), (self.chain.transformed(X), y), fit_data
+        self.objective, self.theta = self.with_weight(sample_weight)
         self.total_weight = self.objective.total_weight
+
+    def with_weight(self, sample_weight):
+        """The objective of the same rows with other weights, and the fitted parameters.
+
+        Parameters
+        ----------
+        sample_weight : array-like of shape (n_samples,) or None
+
+        Returns
+        -------
+        objective : sk_hessian.objectives.Objective
+        theta : ndarray of shape (n_parameters,)
+        """
+        objective, theta = self.estimator.fitted_objective(*self._rows, sample_weight, **self._fit_data)
+        if objective.feature_names is None:
+            objective.feature_names = self.chain.feature_names
+        return objective, theta
+
+    def row_labels(self, n_rows):
+        """What the rows that were passed are called, see `row_labels`; those of weight zero are among them."""
+        return row_labels(*self._index, n_rows)
 
     @property
     def name(self):

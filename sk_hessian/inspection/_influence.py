@@ -10,6 +10,7 @@ from scipy.linalg import eigh
 from sk_hessian.inspection._fitted import Fitted
 from sk_hessian.inspection._likelihood import RowWeights, pearson_dispersion
 from sk_hessian.inspection._removal import Removal, kept_rows, rows_in_memory, spread
+from sk_hessian.inspection._row_labels import row_names
 
 #: rows that a printed table lists
 _MOST_SHOWN = 5
@@ -52,6 +53,8 @@ class Influence:
         Sum of the leverages; the number of parameters where there is no penalty.
     names : list of str
         What the parameters are called.
+    labels : pandas.Index, or ndarray of int of shape (n,)
+        What the rows are called: the index of X, if X is a pandas data frame, else that of y, else positions from 0 on.
 
     Notes
     -----
@@ -69,6 +72,7 @@ class Influence:
     dispersion: float
     n_effective_parameters: float
     names: list
+    labels: Any
     _deviation_ratio: np.ndarray
 
     @property
@@ -89,6 +93,7 @@ class Influence:
         Returns
         -------
         pandas.DataFrame
+            With the index of the rows, see ``labels``.
         """
         import pandas as pd
 
@@ -96,9 +101,9 @@ class Influence:
         columns |= {name: getattr(self, name) for name in ("dffits", "test_loss_change")}
         columns = {name: values for name, values in columns.items() if values is not None}
         columns |= {f"dfbetas {name}": values for name, values in zip(self.names, self.dfbetas.T, strict=True)}
-        return pd.DataFrame(columns)
+        return pd.DataFrame(columns, index=None if isinstance(self.labels, np.ndarray) else self.labels)
 
-    def most_influential(self, n_rows: int = _MOST_SHOWN) -> np.ndarray:
+    def most_influential(self, n_rows: int = _MOST_SHOWN) -> Any:
         """The rows of largest Cook's distance, the largest first.
 
         Parameters
@@ -107,17 +112,29 @@ class Influence:
 
         Returns
         -------
-        ndarray of int
+        pandas.Index or ndarray of int
+            Their ``labels``: for a data frame X, ``X.loc[...]`` has these rows (and all others of the same label, where
+            labels are not unique), for an array X, ``X[...]``.
         """
+        return self.labels[self._order(n_rows)]
+
+    def _order(self, n_rows=_MOST_SHOWN):
+        """Positions of the rows of largest Cook's distance."""
         return np.argsort(-self.cooks_distance, kind="stable")[:n_rows]
 
     def __str__(self):
+        rows = self._order()
+        names = row_names(self.labels, rows)
+        width = max(8, *map(len, names))
         lines = [
-            f"{'row':>8}{'leverage':>12}{'residual':>12}{'Cook':>12}   largest change without it, in standard errors"
+            f"{'row':>{width}}{'leverage':>12}{'residual':>12}{'Cook':>12}   largest change without it, in standard "
+            "errors"
         ]
-        for row in self.most_influential():
+        for row, name in zip(rows, names, strict=True):
             values = self.leverage[row], self.residual[row], self.cooks_distance[row]
-            lines.append(f"{row:>8}" + "".join(f"{value:>12.4g}" for value in values) + f"   {self._largest(row)}")
+            lines.append(
+                f"{name:>{width}}" + "".join(f"{value:>12.4g}" for value in values) + f"   {self._largest(row)}"
+            )
         n = len(self.leverage)
         lines.append(f"{n} rows, {self.n_effective_parameters:.4g} effective parameters")
         undetermined = np.flatnonzero(np.isinf(self.cooks_distance))
@@ -213,7 +230,7 @@ def influence(
     if loss.has_dispersion and loss.n_outputs > 1:
         raise ValueError(f"y has {loss.n_outputs} targets, each with a variance of its own: fit and pass one at a time")
     fitted.require_optimum("influence")
-    test = None if X_test is None else _test_objective(estimator, X_test, y_test, offset_test)
+    test = None if X_test is None else _test_objective(fitted.chain, X_test, y_test, offset_test)
     kind = curvature or ("observed" if loss.convex else "expected")
     meaning = RowWeights.of(fitted.objective, sample_weight, weights)
     return _Rows(fitted, kind, meaning, test).influence(kept_rows(sample_weight, fitted.objective.n_rows))
@@ -270,6 +287,7 @@ class _Rows:
             dispersion=float(dispersion),
             n_effective_parameters=float(n_effective),
             names=self.fitted.parameter_names,
+            labels=self.fitted.row_labels(len(kept)),
             _deviation_ratio=spread(ratio, kept, 1.0),
         )
 

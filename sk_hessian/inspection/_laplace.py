@@ -10,13 +10,17 @@ from numpy.typing import ArrayLike
 from scipy.optimize import minimize_scalar
 from scipy.special import expit, logsumexp
 
+from sk_hessian._text import listed
+from sk_hessian.inspection._chain import Chain
 from sk_hessian.inspection._fitted import Fitted
 from sk_hessian.inspection._likelihood import pearson_dispersion
 from sk_hessian.inspection._precision import STRUCTURES, UndeterminedError, observations
 from sk_hessian.objectives import GLMObjective, HuberLoss, MLPObjective
 
-#: parameters up to which "auto" prefers full to kronecker, and up to which a matrix of them is formed at all
+#: parameters whose full posterior "auto" takes whatever else is cheaper; what it costs is taken of others too
 _MOST_AUTO = 1000
+
+#: parameters up to which a matrix of them is formed at all
 _MOST_FULL = 3000
 
 #: numbers that the rows may have where they are fewer than the parameters, 800 MB
@@ -63,7 +67,9 @@ def laplace(
         their span the posterior is the prior. "kronecker": one Kronecker product A (x) G for each layer of a
         network, or for a softmax model; layers are independent. "diagonal": each parameter by itself, in centred and
         scaled coordinates, so that units do not matter. "last_layer": the last layer of a network in full, the others
-        fixed. "auto": full; for more than 1000 parameters kronecker where there is one. It is never diagonal.
+        fixed. "auto": full where there is no Kronecker product, up to 1000 parameters, and where it costs no more than
+        it would for 1000 parameters, or than the Kronecker product does: so for few rows (times outputs) of many
+        parameters too. Else kronecker. It is never diagonal.
     dispersion : float, "evidence" or None, default=None
         Of losses that have one (the noise variance for squared errors). None: squared Pearson residuals over the weight
         less the effective degrees of freedom. "evidence": the most evident one. Several targets of a linear model, or
@@ -108,7 +114,8 @@ def laplace(
     >>> mean.round(), std.round(1)
     (array([200.,  73.]), array([6.6, 7. ]))
     """
-    fitted = Fitted(estimator, X, y, sample_weight, **_row_data(estimator, offset))
+    chain = Chain.of(estimator)
+    fitted = Fitted(chain, X, y, sample_weight, **_row_data(chain.estimator, offset))
     _check_model(fitted)
     if hidden_biases not in ("flat", "fixed"):
         raise ValueError(f'hidden_biases must be "flat" or "fixed", got {hidden_biases!r}')
@@ -122,7 +129,7 @@ def laplace(
         objective, theta, names = _last_layer(objective, theta, names)
     model = _model(objective, theta, names, structure)
     dispersion, source = _dispersion(model, dispersion)
-    return LaplacePosterior(estimator, model, structure, dispersion, source, features)
+    return LaplacePosterior(chain, model, structure, dispersion, source, features)
 
 
 class LaplacePosterior:
@@ -156,9 +163,10 @@ class LaplacePosterior:
         where the evidence is largest: for squared errors, and for other losses nearly.
     """
 
-    def __init__(self, estimator, model, structure, dispersion, source, features):
+    def __init__(self, chain, model, structure, dispersion, source, features):
         # a later fit gives the estimator new attributes, not this copy
-        self._estimator, self._model, self._features = copy.copy(estimator), model, features
+        self._chain = Chain(copy.copy(chain.estimator), copy.deepcopy(chain.before))
+        self._estimator, self._model, self._features = self._chain.estimator, model, features
         self.mean, self.parameter_names = model.theta, model.names
         self.structure, self.curvature = structure, model.curvature
         self.dispersion = float(dispersion[0]) if len(dispersion) == 1 else dispersion
@@ -325,7 +333,7 @@ class LaplacePosterior:
 
     def _raw_moments(self, X, offset):
         """Mean (n, k) and covariance (n, k, k) of the raw predictions."""
-        model, covariances = self._model, []
+        model, covariances, X = self._model, [], self._chain.transformed(X)
         raw = self._estimator._raw_prediction(X, **_row_data(self._estimator, offset))
         raw = raw.reshape(len(raw), -1)
         X = self._estimator._checked_rows(X)
@@ -447,9 +455,7 @@ def _require_optimum(fitted):
     fitted.require_optimum(what)
     flat = fitted.objective.flat_directions()
     if flat:
-        raise ValueError(
-            f"nothing determines some coefficients: {'; '.join(flat)}. Drop these columns or penalise them"
-        )
+        raise ValueError(f"nothing determines some coefficients: {listed(flat)}. Drop these columns or penalise them")
 
 
 def _resolve(objective, structure):
@@ -460,18 +466,38 @@ def _resolve(objective, structure):
         raise ValueError(f"structure={structure!r} is not available for this model: choose from {known}")
     size = objective.identified.size
     if structure == "auto" and has_kronecker:
-        return "full" if size <= _MOST_AUTO else "kronecker"
+        return "full" if _is_full_cheap(objective, size) else "kronecker"
     if structure in ("auto", "full"):
         _require_full(objective, size, known[1:])
         return "full"
     return structure
 
 
+def _is_full_cheap(objective, size):
+    """Whether a full posterior costs no more than that of 1000 parameters does, or than a Kronecker factor.
+
+    In multiplications: the triangle of m rows of d parameters takes m d min(m, d), that of fewer rows than parameters
+    is taken within their span; the factors of a layer of q inputs and r outputs take n (q^2 + r^2) + q^3 + r^3.
+    """
+    rows = _determining_rows(objective)
+    full = rows * size * min(rows, size)
+    kronecker = sum(objective.n_rows * (q**2 + r**2) + q**3 + r**3 for q, r in objective.identified.shapes)
+    return size <= _MOST_AUTO or (_is_full_possible(rows, size) and full <= max(_MOST_AUTO**3, kronecker))
+
+
+def _determining_rows(objective):
+    """Rows, one for each output, and the coordinates that no penalty determines: what is not the prior's."""
+    return observations(objective) + np.count_nonzero(objective.identified_penalties == 0)
+
+
+def _is_full_possible(rows, size):
+    within = min(size, rows)
+    return within <= _MOST_FULL and (size <= _MOST_FULL or within * size <= _MOST_NUMBERS)
+
+
 def _require_full(objective, size, known):
     """Refuse a full posterior of too many parameters and rows."""
-    flat = np.count_nonzero(objective.identified_penalties == 0)
-    within = min(size, observations(objective) + flat)
-    if within <= _MOST_FULL and (size <= _MOST_FULL or within * size <= _MOST_NUMBERS):
+    if _is_full_possible(_determining_rows(objective), size):
         return
     others = [name for name in known if name != "full"]
     raise ValueError(

@@ -1,6 +1,5 @@
 """Predictions of each row by the fit without it, from one factor of the Hessian."""
 
-import copy
 from collections.abc import Callable
 from dataclasses import dataclass
 from numbers import Real
@@ -10,8 +9,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.linalg import eigh
 
+from sk_hessian.inspection._chain import Chain
 from sk_hessian.inspection._fitted import Fitted
 from sk_hessian.inspection._removal import Removal, kept_rows, rows_in_memory, spread
+from sk_hessian.inspection._row_labels import row_names
 from sk_hessian.objectives import BinaryCrossEntropy, GLMObjective, SoftmaxCrossEntropy
 from sk_hessian.solvers import minimize
 
@@ -53,6 +54,8 @@ class LeaveOneOut:
     refitted : ndarray of shape (n,) of bool
         Rows for which the model was fitted anew without them.
     n_refitted : int
+    labels : pandas.Index, or ndarray of int of shape (n,)
+        What the rows are called: the index of X, if X is a pandas data frame, else that of y, else positions from 0 on.
     """
 
     predictions: np.ndarray
@@ -61,6 +64,22 @@ class LeaveOneOut:
     loss: float
     refitted: np.ndarray
     n_refitted: int
+    labels: Any
+
+    def to_frame(self) -> Any:
+        """One line for each row: its predictions, and whether the model was fitted anew without it.
+
+        Returns
+        -------
+        pandas.DataFrame
+            With the index of the rows, see ``labels``.
+        """
+        import pandas as pd
+
+        table = self.predictions.reshape(len(self.refitted), -1)
+        names = ["prediction"] if self.predictions.ndim == 1 else [f"prediction {i}" for i in range(table.shape[1])]
+        columns = dict(zip(names, table.T, strict=True)) | {"refitted": self.refitted}
+        return pd.DataFrame(columns, index=None if isinstance(self.labels, np.ndarray) else self.labels)
 
     def __str__(self):
         n = len(self.refitted)
@@ -177,8 +196,7 @@ def leave_one_out(
         raise TypeError(f"scoring must be a callable scoring(y, predictions) or None, got {scoring!r}")
     if refit_above is not None and not (isinstance(refit_above, Real) and 0 <= refit_above <= 1):
         raise ValueError(f"refit_above must be a number from 0 to 1 or None, got {refit_above!r}")
-    fit_data = {} if offset is None else {"offset": offset}
-    fitted = Fitted(estimator, X, y, sample_weight, **fit_data)
+    fitted = Fitted(estimator, X, y, sample_weight, offset=offset)
     fitted.require_sum_over_rows("leave_one_out")
     fitted.require_optimum("leave_one_out")
     held_out = _HeldOut(fitted, sample_weight)
@@ -186,7 +204,7 @@ def leave_one_out(
     raw = spread(own, kept)
     if not kept.all():
         # the other way round, the rows of weight zero are all that is left
-        raw[~kept] = estimator.fitted_objective(X, y, ~kept, **fit_data)[0].raw_predictions(fitted.theta)
+        raw[~kept] = fitted.with_weight(~kept)[0].raw_predictions(fitted.theta)
     predictions = held_out.predictions(raw)
     return LeaveOneOut(
         predictions=predictions,
@@ -195,6 +213,7 @@ def leave_one_out(
         loss=held_out.loss_of(own),
         refitted=spread(held_out.refitted, kept, False),
         n_refitted=int(held_out.refitted.sum()),
+        labels=fitted.row_labels(len(kept)),
     )
 
 
@@ -214,8 +233,9 @@ def leave_one_out_path(
 
     Parameters
     ----------
-    estimator : fitted estimator of sk_hessian
-        With a parameter ``alpha`` or ``C``; its own value does not matter.
+    estimator : estimator of sk_hessian
+        Fitted or not, and it is not modified. With a parameter ``alpha`` or ``C``, whose own value does not matter. A
+        network that is fitted goes on from its weights; one that is not begins with a fit of the strongest penalty.
     X, y
         As of `leave_one_out`.
     alphas : array-like of shape (n_alphas,)
@@ -238,19 +258,24 @@ def leave_one_out_path(
     >>> from sk_hessian.inspection import leave_one_out_path
     >>> from sk_hessian.linear_model import Ridge
     >>> X, y = load_diabetes(return_X_y=True)
-    >>> leave_one_out_path(Ridge().fit(X, y), X, y, [1e-3, 1e-2, 1e-1, 1.0])
+    >>> leave_one_out_path(Ridge(), X, y, [1e-3, 1e-2, 1e-1, 1.0])
            alpha          loss       score
            0.001       1500.33     0.49398
             0.01        1500.2     0.49402  best
              0.1       1502.31     0.49331
                1       1663.83     0.43883
     """
-    parameter = "C" if hasattr(estimator, "C") else "alpha"
-    if not hasattr(estimator, parameter):
-        raise ValueError(f"{type(estimator).__name__} has no penalty whose strength could vary: use Ridge")
+    chain = Chain.of(estimator)
+    parameter = "C" if hasattr(chain.estimator, "C") else "alpha"
+    if not hasattr(chain.estimator, parameter):
+        raise ValueError(f"{type(chain.estimator).__name__} has no penalty whose strength could vary: use Ridge")
     strengths = _checked_strengths(alphas, parameter)
-    Fitted(estimator, X, y, sample_weight, offset=offset).require_sum_over_rows("leave_one_out_path")
-    path = _Path(estimator, parameter, X, y, sample_weight, {"offset": offset})
+    if not hasattr(chain.estimator, "convergence_"):
+        strongest = float(strengths[_strongest_first(strengths, parameter)[0]])
+        row_data = {"sample_weight": sample_weight, "offset": offset}
+        chain = _fitted(chain, {parameter: strongest}, X, y, row_data)
+    Fitted(chain, X, y, sample_weight, offset=offset).require_sum_over_rows("leave_one_out_path")
+    path = _Path(chain, parameter, X, y, sample_weight, {"offset": offset})
     losses, scores = path.in_one_go(strengths) if path.is_exact(strengths) else path.one_by_one(strengths)
     return LeaveOneOutPath(parameter, strengths, losses, scores)
 
@@ -267,6 +292,19 @@ def _checked_strengths(alphas, parameter):
     if values.ndim != 1 or not values.size or not inside.all():
         raise ValueError(f"{text}, got {alphas!r}")
     return values
+
+
+def _strongest_first(strengths, parameter):
+    """Positions in the order of falling penalty."""
+    return np.argsort(strengths if parameter == "C" else -strengths, kind="stable")
+
+
+def _fitted(chain, params, X, y, row_data):
+    """A fresh copy of a chain, fitted with these parameters of its estimator."""
+    chain = chain.fresh(X, y).with_params(**params)
+    row_data = {name: values for name, values in row_data.items() if values is not None}
+    chain.estimator.fit(chain.transformed(X), y, **row_data)
+    return chain
 
 
 def _scored(scoring, y, predictions):
@@ -344,8 +382,9 @@ class _HeldOut:
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
             result = minimize(rest, theta, tol=self.fitted.estimator.tol)
         if result.status != "optimal":
+            labels, position = self.fitted.row_labels(len(self.kept)), np.flatnonzero(self.kept)[row]
             raise ValueError(
-                f"row {np.flatnonzero(self.kept)[row]} cannot be left out, for no optimum of the others was found: "
+                f"row {row_names(labels, [position])[0]} cannot be left out, for no optimum of the others was found: "
                 f"{result.message}"
             )
         factor = rest.curvature_factor(result.x, "observed")
@@ -410,21 +449,22 @@ class _Path:
 
     Parameters
     ----------
-    estimator : fitted estimator
+    chain : Chain
+        Fitted.
     parameter : {"alpha", "C"}
     X, y, sample_weight
     fit_data : dict
         As of `Fitted`.
     """
 
-    def __init__(self, estimator, parameter, X, y, sample_weight, fit_data):
-        self.estimator, self.parameter, self.sample_weight = estimator, parameter, sample_weight
+    def __init__(self, chain, parameter, X, y, sample_weight, fit_data):
+        self.chain, self.parameter, self.sample_weight = chain, parameter, sample_weight
         self._rows = X, y, sample_weight
         self._fit_data = fit_data
 
     def at(self, strength):
         """The objective with this strength, at the parameters of the estimator."""
-        candidate = copy.copy(self.estimator).set_params(**{self.parameter: float(strength)})
+        candidate = self.chain.with_params(**{self.parameter: float(strength)})
         return Fitted(candidate, *self._rows, **self._fit_data)
 
     def is_exact(self, alphas):
@@ -436,12 +476,12 @@ class _Path:
     def one_by_one(self, alphas):
         """Losses and scores from a fit for each strength, the strongest penalty first."""
         losses, scores, theta = np.empty(len(alphas)), np.empty(len(alphas)), None
-        for i in np.argsort(alphas if self.parameter == "C" else -alphas, kind="stable"):
+        for i in _strongest_first(alphas, self.parameter):
             fitted = self.at(alphas[i])
             held_out = _HeldOut(fitted, self.sample_weight)
             with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
                 start = fitted.theta if theta is None else theta
-                result = minimize(fitted.objective, start, tol=self.estimator.tol)
+                result = minimize(fitted.objective, start, tol=self.chain.estimator.tol)
             if result.status != "optimal":
                 raise ValueError(f"alphas: {self.parameter}={alphas[i]:.6g} has no optimum: {result.message}")
             theta = fitted.theta = result.x

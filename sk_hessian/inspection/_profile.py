@@ -11,6 +11,7 @@ from scipy.linalg import null_space
 from scipy.optimize import brentq
 from scipy.stats import chi2
 
+from sk_hessian._text import listed
 from sk_hessian.inspection._fitted import Fitted
 from sk_hessian.inspection._text import aligned, interval_headings
 from sk_hessian.objectives import FunctionObjective
@@ -252,7 +253,7 @@ def _check_likelihood(fitted):
 def _check_columns(fitted):
     flat = fitted.objective.flat_directions()
     if flat:
-        raise ValueError(f"profile_intervals needs independent columns, but {'; '.join(flat)}: drop such columns")
+        raise ValueError(f"profile_intervals needs independent columns, but {listed(flat)}: drop such columns")
 
 
 class _Profile:

@@ -10,7 +10,8 @@ from scipy import sparse
 from scipy.linalg import eigh_tridiagonal
 from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, aslinearoperator, eigsh
 
-from sk_hessian.inspection._fitted import Fitted, require_estimator, require_rows
+from sk_hessian.inspection._chain import Chain
+from sk_hessian.inspection._fitted import Fitted, require_rows
 from sk_hessian.inspection._hessian import KINDS, HessianOperator, check_kind, combination
 from sk_hessian.inspection._standardised import Standardised
 
@@ -229,12 +230,11 @@ def spectrum(
     check_kind(kind)
     if units not in ("raw", "standardised"):
         raise ValueError(f'units={units!r} is unknown: choose from "raw", "standardised"')
-    if hasattr(estimator, "fitted_objective"):
+    if hasattr(estimator, "fit"):
+        chain = Chain.of(estimator)
         require_rows(X, y)
-        source = _of_estimator(Fitted(estimator, X, y, sample_weight, **fit_data), kind, units)
+        source = _of_estimator(Fitted(chain, X, y, sample_weight, **fit_data), kind, units)
     else:
-        if hasattr(estimator, "fit"):
-            require_estimator(estimator)
         given = [n for n, v in {"X": X, "y": y, "sample_weight": sample_weight, **fit_data}.items() if v is not None]
         if given:
             raise ValueError(f"{given[0]} is for a fitted estimator of sk_hessian, got {type(estimator).__name__}")

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigsh
 
+from sk_hessian.inspection._chain import Chain
 from sk_hessian.inspection._flat_directions import finite, near_null
 from sk_hessian.inspection._hessian import combination, locate
 from sk_hessian.inspection._spectrum import MAX_DENSE
@@ -149,8 +150,10 @@ def stationary_point(
     if not (np.isfinite(value) and np.isfinite(gradient).all()):
         raise ValueError("the objective or its gradient is not finite at this point")
     look = _Look(objective, point, value, gradient, tolerance or accuracy(objective)[1])
-    at_infinity = theta is None and estimator.convergence_.status == "separated"
-    return look.verdict(tol, estimator.convergence_.message if at_infinity else None)
+    if theta is not None:
+        return look.verdict(tol, None)
+    verdict = Chain.of(estimator).estimator.convergence_
+    return look.verdict(tol, verdict.message if verdict.status == "separated" else None)
 
 
 class _Look:

@@ -96,8 +96,9 @@ class PoissonRegressor(_TweedieModel):
         Print every ``verbose``-th iteration.
     random_state : int, RandomState or None, default=None
         For minibatches.
-    penalty_weights : array-like of shape (n_features,), default=None
-        Multiplies the penalty of each feature; 0 leaves a feature without one.
+    penalty_weights : array-like of shape (n_features,) or dict, default=None
+        Multiplies the penalty of each feature; 0 leaves a feature without one. A dict has the weights by the names of
+        the columns of a data frame, such as ``{"age": 0}``; the weight of all other columns is 1.
 
     Attributes
     ----------

@@ -11,6 +11,8 @@ from sklearn.utils.validation import check_is_fitted
 
 from sk_hessian import _validation
 from sk_hessian._base import SolvedEstimator, restored_on_failure
+from sk_hessian._keywords import with_advice
+from sk_hessian._text import listed
 from sk_hessian.objectives import GLMObjective, StreamObjective, first_memory, parts_of
 from sk_hessian.solvers import check_solver
 
@@ -110,7 +112,8 @@ class LinearModel(SolvedEstimator):
         raise NotImplementedError
 
     def _penalty_weights(self, n_features):
-        return _validation.check_penalty_weights(getattr(self, "penalty_weights", None), n_features)
+        names = getattr(self, "feature_names_in_", None)
+        return _validation.check_penalty_weights(getattr(self, "penalty_weights", None), n_features, names)
 
     def _unpack(self, objective, coef, intercept, constants):
         """Set the fitted attributes from coefficients (p, k), intercepts (k,) and constants of the loss."""
@@ -123,6 +126,7 @@ class LinearModel(SolvedEstimator):
 
     # -- streams --------------------------------------------------------------------------------------------------
 
+    @with_advice
     def partial_fit(self, X, y=None, sample_weight=None, *, forgetting=1.0):
         """Go on with more rows: a step whose end is the optimum for them and what is remembered of those before.
 
@@ -159,7 +163,7 @@ class LinearModel(SolvedEstimator):
     def _go_on_and_tell(self, X, y, sample_weight, forgetting, **row_data):
         with restored_on_failure(self):
             self._go_on(X, y, sample_weight, forgetting, **row_data)
-            self._tell(self._advice(), stacklevel=4)
+            self._tell(self._advice())
         return self
 
     def _go_on(self, X, y, sample_weight, forgetting, **row_data):
@@ -218,7 +222,7 @@ class LinearModel(SolvedEstimator):
             return advice
         if verdict.flat_directions and self._warns_of_flat_directions():
             return (
-                f"the data do not determine every coefficient: {'; '.join(verdict.flat_directions)}. Predictions are "
+                f"the data do not determine every coefficient: {listed(verdict.flat_directions)}. Predictions are "
                 "optimal; coef_ is the solution of least norm. Drop these columns or add a penalty."
             )
         return ""
@@ -238,6 +242,7 @@ class LinearModel(SolvedEstimator):
 class OffsetModel(LinearModel):
     """Linear models whose fit, predictions and scores take an offset, a known part of the linear predictor."""
 
+    @with_advice
     def fit(self, X, y=None, sample_weight=None, offset=None):
         """Fit the model.
 
@@ -274,6 +279,7 @@ class OffsetModel(LinearModel):
         self.has_offset_ = offset is not None
         super()._fit(X, y, sample_weight, task, offset=offset)
 
+    @with_advice
     def partial_fit(self, X, y=None, sample_weight=None, offset=None, *, forgetting=1.0):
         """Go on with more rows; see `LinearRegression.partial_fit`, and `fit` for the offset.
 
@@ -403,6 +409,5 @@ class OffsetModel(LinearModel):
             self._tell(
                 "it was fitted with an offset, and is used here without: predictions are those for offset=0. Pass "
                 "offset, or zeros if that is meant",
-                stacklevel=7,
                 category=UserWarning,
             )

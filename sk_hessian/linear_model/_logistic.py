@@ -9,6 +9,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from sk_hessian import _validation
 from sk_hessian._base import Classifier, by_rows, class_indices, restored_on_failure
+from sk_hessian._keywords import with_advice
 from sk_hessian.linear_model._linear_model import OffsetModel
 from sk_hessian.objectives import JeffreysObjective
 from sk_hessian.solvers import LBFGS, Newton, check_solver
@@ -45,8 +46,9 @@ class LogisticRegression(Classifier, OffsetModel):
         Print every ``verbose``-th iteration.
     random_state : int, RandomState or None, default=None
         For minibatches.
-    penalty_weights : array-like of shape (n_features,), default=None
-        Multiplies the penalty of each feature; 0 leaves a feature without one.
+    penalty_weights : array-like of shape (n_features,) or dict, default=None
+        Multiplies the penalty of each feature; 0 leaves a feature without one. A dict has the weights by the names of
+        the columns of a data frame, such as ``{"age": 0}``; the weight of all other columns is 1.
     jeffreys : bool, default=False
         Whether to add half the log-determinant of the information to the log-likelihood: Jeffreys' prior, by which
         Firth (1993) reduces the estimates' bias, and which has finite ones where the classes are separated. For two
@@ -165,6 +167,7 @@ class LogisticRegression(Classifier, OffsetModel):
             self.convergence_ = replace(verdict, message=f"{verdict.message} {advice}")
 
     @available_if(_is_sum_over_rows)
+    @with_advice
     def partial_fit(self, X, y=None, classes=None, sample_weight=None, offset=None, *, forgetting=1.0):
         """Go on with more rows; see `LinearRegression.partial_fit`.
 

@@ -4,6 +4,7 @@ import numpy as np
 from sklearn.utils.metaestimators import available_if
 
 from sk_hessian import _validation
+from sk_hessian._keywords import with_advice
 from sk_hessian.linear_model._glm import _TweedieModel
 from sk_hessian.objectives import NegativeBinomialLoss
 
@@ -45,8 +46,9 @@ class NegativeBinomialRegressor(_TweedieModel):
         Print every ``verbose``-th iteration.
     random_state : int, RandomState or None, default=None
         For minibatches.
-    penalty_weights : array-like of shape (n_features,), default=None
-        Multiplies the penalty of each feature; 0 leaves a feature without one.
+    penalty_weights : array-like of shape (n_features,) or dict, default=None
+        Multiplies the penalty of each feature; 0 leaves a feature without one. A dict has the weights by the names of
+        the columns of a data frame, such as ``{"age": 0}``; the weight of all other columns is 1.
 
     Attributes
     ----------
@@ -115,6 +117,7 @@ class NegativeBinomialRegressor(_TweedieModel):
         return self._loss()
 
     @available_if(_has_theta)
+    @with_advice
     def partial_fit(self, X, y, sample_weight=None, offset=None, *, forgetting=1.0):
         """Go on with more rows, where ``theta`` is given; see `PoissonRegressor.partial_fit`.
 

@@ -12,6 +12,7 @@ from sklearn.utils.multiclass import check_classification_targets, type_of_targe
 
 from sk_hessian import _validation
 from sk_hessian._base import Classifier, Regressor, SolvedEstimator, by_rows, class_indices, restored_on_failure
+from sk_hessian._keywords import with_advice
 from sk_hessian.neural_network._stopping import HeldOut, split
 from sk_hessian.objectives import (
     ACTIVATIONS,
@@ -214,7 +215,7 @@ class _Network(SolvedEstimator):
         self._set_weights(objective, theta)
         self._append(objective, theta, result, is_first)
         if is_second_order:
-            self._tell(self._advice(), stacklevel=4)
+            self._tell(self._advice())
 
     def _solve(self, rows, theta):
         """The weights at a minimum for the rows and what is remembered of those before, and the result."""
@@ -428,6 +429,7 @@ class MLPRegressor(Regressor, _Network):
         prediction = self._predicted(raw)
         return r2_score(y, prediction, sample_weight=weight) if np.isfinite(prediction).all() else -np.inf
 
+    @with_advice
     def partial_fit(self, X, y, sample_weight=None):
         """Go on with more rows, from the current weights.
 
@@ -584,6 +586,7 @@ class MLPClassifier(Classifier, _Network):
 
     # -- fit by parts ---------------------------------------------------------------------------------------------
 
+    @with_advice
     def partial_fit(self, X, y, classes=None, sample_weight=None):
         """Go on with more rows, from the current weights.
 

@@ -123,7 +123,7 @@ class Orthogonal:
         null[varies[:p]] = complement[:, : varies[:p].sum()].T / self.plain.scale[varies[:p], None]
         return null
 
-    def dependencies(self, most=5):
+    def dependencies(self):
         """Each dependent column as a combination of the others, such as ``"x2 = 3 x0 - 0.5 x1 + 1"``."""
         p = len(self.plain.scale)
         if self._V is None or len(self._V) == self._V.shape[1]:
@@ -132,12 +132,11 @@ class Orthogonal:
         R, pivot = qr(self._R, mode="r", pivoting=True, check_finite=False)
         kept, dropped = pivot[:rank], pivot[rank:]
         solution = np.linalg.lstsq(R[:rank, :rank], R[:rank, rank:], rcond=None)[0]
-        named = [
+        return [
             self._sentence(kept, combination, column, p)
             for combination, column in zip(solution.T, dropped, strict=True)
             if column < p and self._is_free[column]
         ]
-        return named if len(named) <= most else named[:most] + [f"and {len(named) - most} more"]
 
     def _sentence(self, kept, combination, column, p):
         scale, shift, name = self.plain.scale, self.plain.shift, self._objective_name

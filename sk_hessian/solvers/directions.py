@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from sklearn.base import BaseEstimator
 
+from sk_hessian._keywords import with_advice
 from sk_hessian.solvers import steps
 from sk_hessian.solvers.linear import DenseCurvature, DiagonalCurvature, OperatorCurvature
 from sk_hessian.solvers.preconditioned import Refined
@@ -83,6 +84,11 @@ class Solver(BaseEstimator):
 
     #: whether a run takes exact factors rather than those of a sketch
     exact_factors = False
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if "__init__" in vars(cls):
+            cls.__init__ = with_advice(cls.__init__)  # type: ignore[method-assign]
 
     def factor_kind(self, objective: Any, n_parameters: int) -> str | None:
         """The preconditioner to ask an objective for."""

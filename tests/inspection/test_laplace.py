@@ -1,6 +1,7 @@
 """Posteriors against closed forms, dense references, quadrature and peers."""
 
 import pickle
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -28,7 +29,7 @@ from sk_hessian.linear_model import (
     TweedieRegressor,
 )
 from sk_hessian.neural_network import MLPClassifier, MLPRegressor
-from sk_hessian.objectives import Blocks
+from sk_hessian.objectives import Blocks, SoftmaxCrossEntropy
 from tests.estimators import ESTIMATORS, convergence_warnings, raw_table, target
 
 #: what has a penalty, a likelihood, and no parameters of the loss's own
@@ -861,6 +862,83 @@ def test_auto_is_full_unless_that_is_large(rng):
     X = rng.normal(size=(40, 1001))
     y = np.digitize(X[:, 0], [-0.5, 0.5])
     softmax_model = LogisticRegression(C=0.01).fit(X, y)
-    assert laplace(softmax_model, X, y).structure == "kronecker"
+    # more than 1000 parameters, but few rows: the span of the rows is small
+    assert laplace(softmax_model, X, y).structure == "full"
     assert laplace(softmax_model.fit(X[:, :20], y), X[:, :20], y).structure == "full"
     assert laplace(Ridge(alpha=10.0).fit(X, y), X, y).structure == "full"
+
+
+class Shape:
+    """What the choice of a structure looks at."""
+
+    def __init__(self, n_rows, shapes, n_flat):
+        self.n_rows, size = n_rows, sum(q * r for q, r in shapes)
+        self.identified = SimpleNamespace(shapes=shapes, size=size)
+        self.identified_penalties = np.repeat([0.0, 1.0], [n_flat, size - n_flat])
+        self.loss = SoftmaxCrossEntropy(shapes[-1][1] + 1)
+
+
+@pytest.mark.parametrize(
+    ("n_rows", "shapes", "n_flat", "structure"),
+    [
+        # softmax, tall: of few and of many columns, and so many rows that they do not matter
+        (100_000, [(400, 2)], 2, "full"),
+        (5_000, [(1_500, 2)], 2, "kronecker"),
+        (1_000, [(1_500, 2)], 2, "kronecker"),
+        # softmax, wide: three classes, many classes, and so many rows that their span is large
+        (60, [(4_000, 2)], 2, "full"),
+        (300, [(2_000, 2)], 2, "full"),
+        (200, [(20_000, 2)], 2, "full"),
+        (100, [(2_000, 19)], 19, "kronecker"),
+        (20, [(2_000, 19)], 19, "full"),
+        (2_000, [(2_500, 2)], 2, "kronecker"),
+        # more numbers than are formed
+        (700, [(60_000, 2)], 2, "kronecker"),
+        # networks: few rows, many rows, and layers that are small beside their rows
+        (50, [(51, 60), (61, 2)], 62, "full"),
+        (2_000, [(51, 60), (61, 2)], 62, "kronecker"),
+        (100, [(1_001, 100), (101, 2)], 102, "kronecker"),
+        (100_000, [(11, 50), (51, 2)], 52, "full"),
+    ],
+)
+def test_auto_follows_the_cost(n_rows, shapes, n_flat, structure):
+    assert _resolve(Shape(n_rows, shapes, n_flat), "auto") == structure
+
+
+@pytest.mark.parametrize("model", ["softmax", "binary", "network"])
+def test_auto_of_few_rows_and_many_parameters_is_the_full_posterior(model, rng):
+    """The covariance of the raw predictions from the dense precision of all parameters, by the Woodbury identity."""
+    X = rng.normal(size=(24, 1100 if model == "binary" else 520 if model == "softmax" else 150))
+    n_classes = 2 if model == "binary" else 3
+    y = np.argsort(np.argsort(X[:, 0])) * n_classes // len(X)
+    if model == "network":
+        fit = MLPClassifier(
+            hidden_layer_sizes=(7,), activation="tanh", alpha=5.0, solver="newton", random_state=0, tol=1e-6
+        )
+    else:
+        fit = LogisticRegression(C=0.01, tol=1e-8)
+    fit.fit(X, y)
+    automatic, full = (laplace(fit, X, y, structure=name) for name in ("auto", "full"))
+    assert automatic.mean.size > 1000
+    assert automatic.structure == "full"
+    np.testing.assert_allclose(automatic.predict_proba(X[:5]), full.predict_proba(X[:5]), rtol=1e-10)
+    if model != "network":
+        np.testing.assert_allclose(automatic.predict(X)[1], dense_deviations(fit, X), rtol=1e-7)
+
+
+def dense_deviations(model, X):
+    """Posterior deviations of the raw predictions of a logistic regression, from the inverse of its whole precision."""
+    Z, p = np.column_stack([X - X.mean(axis=0), np.ones(len(X))]), model.predict_proba(X)
+    k = len(model.coef_)
+    curvature = (
+        np.einsum("nk,kl->nkl", p, np.eye(k)) - np.einsum("nk,nl->nkl", p, p)
+        if k > 1
+        else p[:, :1, None] * p[:, 1:, None]
+    )
+    A = np.einsum("nkl,np,nq->kplq", curvature, Z, Z, optimize=True)
+    # the common shift of the intercepts, which nothing determines, is pinned
+    A[:, -1, :, -1] += k > 1
+    A = A.reshape(k * Z.shape[1], -1) + np.diag(np.tile(np.append(np.full(X.shape[1], 1 / model.C), 0), k))
+    J = np.einsum("kl,np->nklp", np.eye(k) - (1 / k if k > 1 else 0), Z).reshape(len(X) * k, -1)
+    variance = np.einsum("mp,pm->m", J, np.linalg.solve(A, J.T))
+    return np.sqrt(variance).reshape((len(X), k) if k > 1 else -1)

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from sk_hessian.inspection._chain import Chain
 from sk_hessian.inspection._displays._shared import COLOURS, axes, check_choice, count_along_x, line_style, pyplot
 
 #: what a curve may run along -> the label of the axis
@@ -252,6 +253,7 @@ def _labelled(estimators, labels):
         models = list(estimators) if isinstance(estimators, list | tuple) else [estimators]
     if not models:
         raise ValueError("estimators is empty: pass at least one fitted estimator")
+    models = [Chain.of(model, "estimators must be of sk_hessian").estimator for model in models]
     for model in models:
         _check_fitted(model)
     labels = _told_apart(models) if labels is None else [labels] if isinstance(labels, str) else list(labels)
@@ -261,8 +263,6 @@ def _labelled(estimators, labels):
 
 
 def _check_fitted(model):
-    if not hasattr(model, "fitted_objective"):
-        raise TypeError(f"estimators must be of sk_hessian, got {type(model).__name__}")
     if not hasattr(model, "history_"):
         raise ValueError(f"this {type(model).__name__} is not fitted: call fit first")
 

@@ -8,6 +8,7 @@ from numpy.typing import ArrayLike
 
 from sk_hessian.inspection._displays._shared import COLOURS, axes, pyplot
 from sk_hessian.inspection._influence import influence
+from sk_hessian.inspection._row_labels import row_names
 
 #: area of the bubble of the largest Cook's distance in square points, and as a share of it the least that can be seen
 _LARGEST_AREA, _LEAST_SHARE = 400.0, 0.01
@@ -33,7 +34,7 @@ class InfluenceDisplay:
         What `sk_hessian.inspection.influence` returns: ``leverage``, ``residual`` and ``cooks_distance``, each of shape
         (n_samples,).
     labels : sequence of shape (n_samples,), optional
-        What the rows are called; by default their numbers.
+        What the rows are called; by default the ``labels`` of the influence, and their positions if it has none.
 
     Attributes
     ----------
@@ -63,7 +64,10 @@ class InfluenceDisplay:
 
     def __init__(self, influence, *, labels=None):
         self.influence = influence
-        self.labels = np.arange(len(influence.leverage)) if labels is None else labels
+        if labels is None:
+            labels = getattr(influence, "labels", np.arange(len(influence.leverage)))
+        # a series would be asked for labels, not for positions
+        self.labels = list(labels) if hasattr(labels, "iloc") else labels
         if len(self.labels) != len(influence.leverage):
             raise ValueError(f"labels must be one for each of {len(influence.leverage)} rows, got {len(self.labels)}")
 
@@ -89,7 +93,7 @@ class InfluenceDisplay:
         X, y, sample_weight, offset, curvature
             See `sk_hessian.inspection.influence`.
         labels : sequence of shape (n_samples,), optional
-            What the rows are called; by default the index of a data frame, else their numbers.
+            What the rows are called; by default the index of a data frame, else their positions.
         ax, **kwargs
             See `plot`.
 
@@ -104,8 +108,6 @@ class InfluenceDisplay:
         """
         pyplot(cls.__name__)
         rows = influence(estimator, X, y, sample_weight=sample_weight, offset=offset, curvature=curvature)
-        if labels is None and hasattr(X, "iloc"):
-            labels = list(X.index)
         return cls(rows, labels=labels).plot(ax, **kwargs)
 
     def plot(self, ax: Any = None, *, name: str | None = None, n_labels: int = 5, **kwargs: Any) -> "InfluenceDisplay":
@@ -161,7 +163,10 @@ class InfluenceDisplay:
         order = np.argsort(np.where(is_drawn, -cook, np.inf), kind="stable")
         rows = order[: min(n_labels, is_drawn.sum())]
         radii = np.sqrt(areas / np.pi)
-        self.text_ = [_annotate(ax, f"{self.labels[i]}", (leverage[i], residual[i]), radii[i]) for i in rows]
+        self.text_ = [
+            _annotate(ax, name, (leverage[i], residual[i]), radii[i])
+            for i, name in zip(rows, row_names(self.labels, rows), strict=True)
+        ]
         points = np.column_stack([leverage, residual])[is_drawn]
         _place(ax, self.text_, radii[rows], points, radii[is_drawn])
         return self

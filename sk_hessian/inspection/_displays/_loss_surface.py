@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from sk_hessian.inspection._chain import Chain
 from sk_hessian.inspection._displays._shared import COLOURS, axes, direction, few_ticks, pyplot
 from sk_hessian.inspection._fitted import Fitted
 from sk_hessian.inspection._spectrum import spectrum
@@ -140,12 +141,12 @@ class LossSurfaceDisplay:
         span = None if span is None else _checked_span(span)
         fit_data = {"sample_weight": sample_weight, "offset": kwargs.pop("offset", None)}
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-            plane = _Plane(estimator, X, y, directions, fit_data)
-            points = plane.project(_run(estimator, plane.model)) if path else None
+            plane, model = _Plane(estimator, X, y, directions, fit_data), Chain.of(estimator).estimator
+            points = plane.project(_run(model, plane.model)) if path else None
             a, b = (np.linspace(low, high, n_grid) for low, high in plane.ends(span, points))
             values = np.array([[plane.value(i, j) for i in a] for j in b])
             taylor = plane.taylor(a[None, :], b[:, None])
-        solver = type(estimator.solver_).__name__.lower() if path else None
+        solver = type(model.solver_).__name__.lower() if path else None
         display = cls(a, b, values, taylor, plane.model.value, path=points, labels=plane.labels, solver=solver)
         return display.plot(**kwargs)
 

@@ -1,0 +1,46 @@
+"""What rows are called: by the index of a data frame, as columns are by its names; else by their positions."""
+
+import numpy as np
+
+
+def row_labels(X, y, n_rows):
+    """One label for each row.
+
+    Parameters
+    ----------
+    X, y : array-like
+        The index of X counts; y's where X has none.
+    n_rows : int
+
+    Returns
+    -------
+    pandas.Index, or ndarray of int of shape (n_rows,)
+        Positions where neither has an index, such as for arrays and polars frames.
+    """
+    for data in (X, y):
+        # lists have a method of the name index
+        if hasattr(data, "iloc"):
+            return data.index
+    return np.arange(n_rows)
+
+
+def row_names(labels, rows):
+    """Some rows in words; with its position where a label belongs to several rows.
+
+    Parameters
+    ----------
+    labels : pandas.Index or sequence
+    rows : sequence of int
+        Positions.
+
+    Returns
+    -------
+    list of str
+    """
+    shared = labels.duplicated(keep=False) if hasattr(labels, "duplicated") else np.zeros(len(labels), dtype=bool)
+    return [f"{_text(labels[row])} (position {row})" if shared[row] else _text(labels[row]) for row in rows]
+
+
+def _text(label):
+    """A label of several levels is a tuple."""
+    return ", ".join(map(str, label)) if isinstance(label, tuple) else str(label)
