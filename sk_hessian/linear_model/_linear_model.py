@@ -19,6 +19,13 @@ from sk_hessian.solvers import check_solver
 #: parameters up to which a stream of rows is remembered by a matrix
 _MOST_REMEMBERED = 1000
 
+#: share of what a model can gain that the memory of a stream may cost in silence
+_MOST_ERROR = 0.005
+
+#: share above which the memory is mended and the step is made again, and how often
+_MENDED = 1e-4
+_MOST_MENDINGS = 10
+
 
 class LinearModel(SolvedEstimator):
     """Fit and raw prediction of all linear models; a subclass says which loss and which penalty."""
@@ -169,7 +176,7 @@ class LinearModel(SolvedEstimator):
     def _go_on(self, X, y, sample_weight, forgetting, **row_data):
         self._check_all_parameters()
         forgetting, memory = _validation.check_forgetting(forgetting), self._memory
-        before = 0.0 if memory is None else forgetting * memory.weight
+        before = 0.0 if memory is None else forgetting * memory.total_weight
         rows = self._objective_of(X, y, sample_weight, reset=memory is None, before=before, **row_data)
         is_matrix = self._remembers_matrix(rows.n_parameters)
         if memory is None:
@@ -182,12 +189,34 @@ class LinearModel(SolvedEstimator):
             )
         else:
             memory = memory.faded(forgetting).shaped(is_matrix).told(rows)
-        objective = StreamObjective(rows, memory)
-        result = self._minimize(objective, objective.start(), _validation.check_seed(self.random_state))
+        objective, result = self._step(StreamObjective(rows, memory))
         self._set_weights(rows, result.x)
         self._record(result)
+        self._doubt(sum(objective.memory_error(result.x)))
         self.t_ += rows.n_rows
         self._memory = objective.remembered(result.x, result.success)
+
+    def _step(self, objective):
+        """The optimum for new rows and the memory, and the objective, its memory mended where it proves wrong there."""
+        solve = partial(self._minimize, random_state=_validation.check_seed(self.random_state))
+        result = solve(objective, objective.start())
+        for _ in range(_MOST_MENDINGS):
+            error, _ = objective.memory_error(result.x)
+            if error <= _MENDED or not np.isfinite(error):
+                break
+            objective = objective.mended(result.x)
+            result = solve(objective, result.x)
+        return objective, result
+
+    def _doubt(self, error):
+        """Call no model optimal whose memory of the rows before may have cost this share of what it can gain."""
+        if self.convergence_.status == "optimal" and not error <= _MOST_ERROR:
+            message = (
+                f"stalled: the step ended at an optimum, but the rows before are remembered by a quadratic, and the "
+                f"model has moved so far since that about {min(error, 1):.1%} of what it can gain may be missing. Give "
+                "the rows in random order, or call fit with all of them."
+            )
+            self.convergence_ = replace(self.convergence_, status="stalled", message=message)
 
     def _check_first(self, rows):
         """Raise where a stream cannot begin with these rows."""

@@ -4,6 +4,7 @@
 """
 
 from sk_hessian.objectives._layers import network_predictions
+from sk_hessian.objectives._memory import Memory, first_memory
 from sk_hessian.objectives._parts import (
     Blocks,
     PartedRows,
@@ -31,7 +32,7 @@ from sk_hessian.objectives.losses import (
     TweedieLoss,
 )
 from sk_hessian.objectives.mlp import MLPObjective
-from sk_hessian.objectives.stream import Memory, NetworkStreamObjective, StreamObjective, first_memory
+from sk_hessian.objectives.stream import NetworkStreamObjective, StreamObjective
 
 __all__ = [
     "ACTIVATIONS",

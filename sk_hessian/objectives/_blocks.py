@@ -554,6 +554,10 @@ class Rows(BaseRows):
         offset = None if self.offset is None else self.offset[rows]
         return Rows(self.X[rows], self.y[rows], self.weight[rows], offset)
 
+    def times(self, factor):
+        """The same with all weights times a number."""
+        return Rows(self.X, self.y, factor * self.weight, self.offset)
+
     def collected(self):
         """All rows in memory."""
         return self
@@ -606,5 +610,10 @@ class Rows(BaseRows):
 def stacked(many):
     """The rows of several `Rows`, one after the other."""
     tables = [rows.X for rows in many]
-    X = sp.vstack(tables, format="csr") if sp.issparse(tables[0]) else np.concatenate(tables)
-    return Rows(X, np.concatenate([rows.y for rows in many]), np.concatenate([rows.weight for rows in many]))
+    X = sp.vstack(tables, format="csr") if any(map(sp.issparse, tables)) else np.concatenate(tables)
+    y, weight = (np.concatenate([getattr(rows, name) for rows in many]) for name in ("y", "weight"))
+    widths = [rows.offset.shape[1] for rows in many if rows.offset is not None]
+    if not widths:
+        return Rows(X, y, weight)
+    offsets = [np.zeros((rows.n_rows, widths[0])) if rows.offset is None else rows.offset for rows in many]
+    return Rows(X, y, weight, np.concatenate(offsets))

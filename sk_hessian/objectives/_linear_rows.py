@@ -3,7 +3,8 @@
 A base class of `GLMObjective` alone, whose parameters, columns and sums over rows it reads.
 """
 
-from functools import cached_property
+import copy
+from functools import cached_property, partial
 
 import numpy as np
 
@@ -117,8 +118,63 @@ class LinearRows(MeanLossObjective):
 
     # -- streams --------------------------------------------------------------------------------------------------
 
-    def curvature_triangle(self, points, above):
-        """The triangular R with R'R the sum of the rows' expected curvatures and ``above'above``, without the penalty.
+    def on_rows(self, rows):
+        """The same model of other rows, its penalty as strong beside the sum over them.
+
+        Parameters
+        ----------
+        rows : Rows
+            With the same columns.
+
+        Returns
+        -------
+        GLMObjective
+        """
+        other = copy.copy(self)
+        for name in [name for name in vars(self) if isinstance(getattr(type(self), name, None), cached_property)]:
+            del other.__dict__[name]
+        other.rows, other.n_rows, other._total = rows, rows.n_rows, rows.total_weight
+        other.draws_rows = rows.in_memory
+        other.penalty = self.penalty * (self._total / other._total)
+        other._basis_of = other._shifts = other._latest = other._kept = None
+        return other
+
+    def row_quadratics(self, points):
+        """The gradient of each row's loss, and its curvature, in its raw predictions and without its weight.
+
+        Parameters
+        ----------
+        points : sequence of ndarray of shape (n_parameters,)
+            As of `curvature_triangle`; the gradient is that at the first.
+
+        Returns
+        -------
+        slope : ndarray of shape (n_rows, m)
+        bend : ndarray of shape (n_rows, m, m)
+        """
+        roots, predict = self._rooted(points, None), self._predictor(points[0])
+        with np.errstate(over="ignore", invalid="ignore"):
+            root = self.rows.gather(lambda block, y, weight: roots(block, y, np.ones_like(weight)))
+            slope = self.rows.gather(lambda block, y, weight: self.loss.value_and_gradient(y, predict(block))[1])
+        return slope, root @ root.transpose(0, 2, 1)
+
+    def pulled_back(self, slope):
+        """The weighted sum over rows of gradients in raw predictions, as one in theta.
+
+        Parameters
+        ----------
+        slope : ndarray of shape (n_rows, m)
+
+        Returns
+        -------
+        ndarray of shape (n_parameters,)
+        """
+        return self.rows.reduce(lambda block, y, weight: (self._adjoint(block, slope[block.part] * weight[:, None]),))[
+            0
+        ]
+
+    def curvature_triangle(self, points, above, roots=None):
+        """The triangular R with R'R the sum of the rows' curvatures and ``above'above``, without the penalty.
 
         By QR decompositions of blocks of rows, which keep the digits that a sum of squares loses. Unlike
         `identified_triangle` it is of sums in the user's parameters, the loss's own among them: what rows to come will
@@ -129,15 +185,17 @@ class LinearRows(MeanLossObjective):
         points : sequence of ndarray of shape (n_parameters,)
             Where, or two points: then it is the curvature that makes up for the gradient's change between them.
         above : ndarray of shape (m, n_parameters)
+        roots : ndarray of shape (n_rows, m, r), optional
+            Other curvatures S S' of the raw predictions, the weights apart, than those of the loss at the points.
 
         Returns
         -------
         ndarray of shape (r, n_parameters)
         """
-        predictors, size = [self._predictor(theta) for theta in points], self.n_parameters
+        rooted, size = self._rooted(points, roots), self.n_parameters
 
-        def roots(block, y, weight):
-            S = self._roots(predictors, block, y, weight)
+        def curved(block, y, weight):
+            S = rooted(block, y, weight)
             Z, k = block.dense(self.fit_intercept), self.loss.n_outputs
             weights = np.einsum("nar,nj->nrja", S[:, :k], Z).reshape(-1, self.n_weights)
             return (np.hstack([weights, S[:, k:].transpose(0, 2, 1).reshape(len(weights), -1)]),)
@@ -146,9 +204,15 @@ class LinearRows(MeanLossObjective):
             return triangle(np.vstack([a, b])) if len(a) + len(b) > 2 * size else np.vstack([a, b])
 
         with np.errstate(over="ignore", invalid="ignore"):
-            width = len(points) * (self.loss.n_outputs + self.loss.n_constants) * size
-            rows = self.rows.reduce(roots, combine=joined, width=width)[0]
+            width = 2 * (self.loss.n_outputs + self.loss.n_constants) * size
+            rows = self.rows.reduce(curved, combine=joined, width=width)[0]
         return triangle(np.vstack([above, rows]))
+
+    def _rooted(self, points, roots):
+        """A function from a block, its targets and weights to roots (n, m, r) of its curvatures."""
+        if roots is None:
+            return partial(self._roots, [self._predictor(theta) for theta in points])
+        return lambda block, y, weight: roots[block.part] * np.sqrt(weight)[:, None, None]
 
     def _roots(self, predictors, block, y, weight):
         """Roots (n, m, r) of the expected curvature at one point, or on the way between two; times the weight."""
@@ -166,28 +230,30 @@ class LinearRows(MeanLossObjective):
         is_known = (bent > np.finfo(float).tiny) & np.isfinite(along)
         return np.divide(along, bent, out=np.ones_like(bent), where=is_known)
 
-    def curvature_spread(self, points):
-        """The sum of the rows' expected curvatures as if columns were uncorrelated, without the penalty.
+    def curvature_spread(self, points, roots=None):
+        """The sum of the rows' curvatures as if columns were uncorrelated, without the penalty.
 
         Parameters
         ----------
         points : sequence of ndarray of shape (n_parameters,)
-            Where, or two points: then it is the curvature that makes up for the gradient's change between them.
+        roots : ndarray of shape (n_rows, m, r), optional
+            As of `curvature_triangle`.
 
         Returns
         -------
         Spread
         """
-        predictors, k, columns = [self._predictor(theta) for theta in points], self.loss.n_outputs, self._plain_columns
+        rooted = self._rooted(points, roots)
+        k, columns = self.loss.n_outputs, self._plain_columns
 
         def terms(block, y, weight):
-            bent = np.square(self._roots(predictors, block, y, weight)).sum(axis=2)
+            bent = np.square(rooted(block, y, weight)).sum(axis=2)
             ones = [bent[:, :k].sum(axis=0)[None, :]] if self.fit_intercept else []
             first = columns.transpose(np.vstack([block.adjoint(bent[:, :k]), *ones]))
             return block.squares(bent[:, :k], columns), first, bent[:, k:].sum(axis=0)
 
         with np.errstate(over="ignore", invalid="ignore"):
-            width = len(points) * (k + self.loss.n_constants) ** 2
+            width = 2 * (k + self.loss.n_constants) ** 2
             squares, first, constants = self.rows.reduce(terms, columns, width=width)
         return self._spread(squares.T, first, constants)
 

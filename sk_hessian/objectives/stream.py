@@ -22,135 +22,31 @@ References
    forgotten: the prior).
 """
 
-from dataclasses import dataclass, replace
+import copy
+from dataclasses import replace
 
 import numpy as np
 from scipy.sparse.linalg import LinearOperator
 
 from sk_hessian.objectives import factors
+from sk_hessian.objectives._blocks import stacked
+from sk_hessian.objectives._memory import Triangle
 from sk_hessian.objectives._orthogonal import triangle
-from sk_hessian.objectives._parts import summary
 from sk_hessian.objectives._spread import Spread, SpreadFactor
 from sk_hessian.objectives.contract import Objective
 
-#: the information before any row, in rows; its root stands well above the rounding of R after many rows
-_PRIOR = 1e-12
+#: rows that are kept as they are, and numbers in them: a pass over so many costs less than the call around it
+_KEPT_ROWS = 1000
+_KEPT_NUMBERS = 2**21
 
-#: a step along which curvature changes e-fold so many times, by fewer rows than so many for each parameter, is
-#: remembered by the secant's curvature
-_FAR = 0.5
-_FEW_ROWS = 20
+#: rows of the sample that tells how far the quadratic can be trusted
+_WITNESSES = 1000
+
+#: parts of that sample whose differences tell its error (batch means)
+_PARTS = 10
 
 #: how far back from the latest parameters a start is looked for where these are outside the domain of new rows
 _BACK = (0.99, 0.9, 0.5, 0.1, 0.01, 1e-4, 0.0)
-
-
-@dataclass(frozen=True)
-class Triangle:
-    """A Hessian R'R.
-
-    Attributes
-    ----------
-    root : ndarray of shape (m, n_parameters)
-    """
-
-    root: np.ndarray
-
-    def apply(self, v):
-        """R v."""
-        return self.root @ v
-
-    def transpose(self, v):
-        """R'v."""
-        return self.root.T @ v
-
-    def rows(self):
-        """R."""
-        return self.root
-
-    def diagonal(self):
-        """The diagonal of R'R."""
-        return np.einsum("mp,mp->p", self.root, self.root)
-
-    def times(self, factor):
-        """The same Hessian times a number."""
-        return Triangle(np.sqrt(factor) * self.root)
-
-    def rescaled(self, ratio, n_weights):
-        """The same with the curvature along the first parameters times a number."""
-        root = self.root.copy()
-        root[:, :n_weights] *= np.sqrt(ratio)
-        return Triangle(root)
-
-    def plus(self, other):
-        """The sum with another Hessian."""
-        return Triangle(triangle(np.vstack([self.root, other.rows()])))
-
-
-@dataclass(frozen=True)
-class Memory:
-    """What is remembered of the losses of the rows before: a quadratic about the latest parameters.
-
-    Attributes
-    ----------
-    curvature : Triangle or Spread
-        Their Hessian, as a sum over rows.
-    slope, centre : ndarray of shape (n_parameters,)
-        Their gradient, and where.
-    prior : Spread
-        What is known before any row, a part of ``curvature``; zero along parameters that no row has told of.
-    weight : float
-        Total weight of the rows.
-    targets : tuple of ndarray or None
-        Some targets and weights that stand for theirs.
-    """
-
-    curvature: Triangle | Spread
-    slope: np.ndarray
-    centre: np.ndarray
-    prior: Spread
-    weight: float = 0.0
-    targets: tuple | None = None
-
-    @property
-    def is_matrix(self):
-        """Whether the curvature is a matrix."""
-        return isinstance(self.curvature, Triangle)
-
-    def faded(self, forgetting):
-        """The same with all weights times ``forgetting``, but for the prior, which would fade into rounding."""
-        if forgetting == 1:
-            return self
-        curvature = self.curvature.times(forgetting).plus(self.prior.times(1 - forgetting))
-        targets = self.targets and (self.targets[0], forgetting * self.targets[1])
-        return replace(
-            self, curvature=curvature, slope=forgetting * self.slope, weight=forgetting * self.weight, targets=targets
-        )
-
-    def rescaled(self, ratio):
-        """The same with the curvature along coefficients and intercepts times a number."""
-        if ratio == 1:
-            return self
-        curvature, prior = self.curvature, self.prior.rescaled(ratio)
-        if isinstance(curvature, Spread):
-            return replace(self, curvature=curvature.rescaled(ratio), prior=prior)
-        n_weights = prior.squares.size + len(prior.level)
-        return replace(self, curvature=curvature.rescaled(ratio, n_weights), prior=prior)
-
-    def told(self, rows):
-        """The same, with a prior along the parameters that ``rows`` are the first to tell of."""
-        known = self.prior.diagonal() > 0
-        if known.all():
-            return self
-        new = _prior(rows).without(known)
-        return replace(self, curvature=self.curvature.plus(new), prior=self.prior.plus(new))
-
-    def shaped(self, is_matrix):
-        """The same as a matrix, or without correlations."""
-        if is_matrix == self.is_matrix:
-            return self
-        rows = self.curvature.rows()
-        return replace(self, curvature=Triangle(rows) if is_matrix else Spread.of_rows(rows, self.prior))
 
 
 class StreamObjective(Objective):
@@ -164,22 +60,30 @@ class StreamObjective(Objective):
         Of the shape in which curvature is to be remembered.
     """
 
+    n_rows: int
+    scale: float
+
     def __init__(self, rows, memory):
-        self.rows, self.memory, self.total = rows, memory, rows.total_weight
+        self.rows, self.memory = self._joined(rows, memory)
+        rows = self.rows
+        self.total = rows.total_weight
         self.n_rows, self.convex, self.curvature = rows.n_rows, rows.convex, "expected"
         self.n_parameters = rows.n_parameters
         self.resolution, self.is_smooth, self.draws_rows = rows.resolution, rows.is_smooth, rows.draws_rows
-        self.lower_bound = -np.inf if memory.slope.any() else rows.lower_bound
-        self.targets = self._all_targets()
+        self.lower_bound = -np.inf if self.memory.slope.any() else rows.lower_bound
+        self.targets = self.memory.pooled(rows.rows.targets)
         self.scale = self._scale()
         self._latest = None
 
-    def _all_targets(self):
-        targets = self.rows.rows.targets
-        if self.memory.targets is not None:
-            pairs = zip(self.memory.targets, targets, strict=True)
-            targets = tuple(np.concatenate(pair) for pair in pairs)
-        return summary(*targets)[:2]
+    def _joined(self, rows, memory):
+        """The latest rows, with those that are kept where both are few, and the memory without these."""
+        kept = memory.kept
+        if kept is None:
+            return rows, memory
+        memory = replace(memory, kept=None)
+        if rows.n_rows > _KEPT_ROWS:
+            return rows, self._with_rows(memory, rows.on_rows(kept), [memory.centre])
+        return rows.on_rows(stacked([kept, rows.rows.collected()])), memory
 
     def _scale(self):
         """That of all targets so far, for the sum over all rows; that of a few rows may be zero."""
@@ -203,12 +107,14 @@ class StreamObjective(Objective):
         return self.rows.noise(theta, value)
 
     def start(self):
-        """The latest parameters, or where new rows do not allow them, as near to them as is tried."""
+        """The latest parameters; or where the null model of the rows is better, the best on the way from it to them."""
         centre = self.memory.centre
-        if np.isfinite(self.value_and_gradient(centre)[0]):
+        if self.rows.loss.quadratic:
             return centre
-        feasible = self.rows.start()
-        tried = [feasible + share * (centre - feasible) for share in _BACK]
+        null = self.rows.start()
+        if self.value_and_gradient(centre)[0] <= self.value_and_gradient(null)[0]:
+            return centre
+        tried = [null + share * (centre - null) for share in _BACK]
         values = [self.value_and_gradient(theta)[0] for theta in tried]
         return tried[int(np.argmin(values))]
 
@@ -324,45 +230,84 @@ class StreamObjective(Objective):
     def remembered(self, theta, is_optimum=True):
         """The `Memory` of all rows so far, the latest among them, at ``theta``.
 
-        Few rows that have moved the parameters far, such as those that no other contradicts yet, are remembered by the
-        change of their gradients on the way: where they are fitted perfectly there may be no curvature left.
+        The older half of the rows that were kept goes into the quadratic once they are too many; not those of a squared
+        loss, whose quadratic is exact. Where the run did not end at an optimum the curvature is that of the secant from
+        the null model: rows that no other contradicts yet have no curvature left where they are fitted perfectly.
         """
-        memory, points = self.memory, self._points(theta, is_optimum)
-        if self.rows.loss.n_constants:
-            constants = (self.rows.unpack(at)[2] for at in (memory.centre, theta))
-            memory = memory.rescaled(self.rows.loss.curvature_ratio(*constants))
-        is_known = len(points) == 1 and memory is self.memory
-        return Memory(
-            self._losses(theta) if is_known else self._summed(memory, points),
-            self._slope(theta, is_optimum),
-            theta,
-            memory.prior,
-            memory.weight + self.total,
-            self.targets,
-        )
+        memory, n_old = self.memory.at(theta, self.rows), self._n_old()
+        if n_old == self.n_rows:
+            old, kept = self.rows, None
+        else:
+            rows = self.rows.rows.collected()
+            old = self.rows.on_rows(rows.take(np.arange(n_old))) if n_old else None
+            kept = rows.take(np.arange(n_old, self.n_rows))
+        if old is not None:
+            is_exact = is_optimum or self.rows.loss.quadratic
+            memory = self._with_rows(memory, old, [theta] if is_exact else [theta, old.start()])
+        return replace(memory, kept=kept)
 
-    def _points(self, theta, is_optimum):
-        """Where the curvature of the latest rows is taken: at the end, or between the start and the end."""
-        are_few = self.n_rows < _FEW_ROWS * self.n_parameters or not is_optimum
-        centre = self.memory.centre
-        is_far = are_few and self.rows.predictor_change(centre, [theta - centre])[0] > _FAR
-        return [theta, self.start()] if is_far else [theta]
+    def _n_old(self):
+        """How many of the rows, the first, go into the quadratic."""
+        rows, n_rows = self.rows.rows, self.n_rows
+        if self.rows.loss.quadratic or n_rows > 2 * _KEPT_ROWS:
+            return n_rows
+        most = _affordable(_KEPT_ROWS, rows)
+        return 0 if n_rows <= most else n_rows - most // 2
 
-    @property
-    def _is_quadratic(self):
-        """Whether the memory is exact."""
-        return self.rows.loss.quadratic
+    @staticmethod
+    def _with_rows(memory, rows, points):
+        """`Memory.with_rows`, with witnesses where the quadratic is not exact."""
+        memory = memory.with_rows(rows, points)
+        return memory if rows.loss.quadratic else memory.witnessed(rows, points, _affordable(_WITNESSES, rows.rows))
 
-    def _slope(self, theta, is_optimum):
-        """The gradient of the losses: minus the penalty's, and what is left of the whole.
+    def memory_error(self, theta):
+        """What the quadratic of the old rows may spoil at a point: half the squared Newton decrement of its error.
 
-        A run may end within its tolerance without having moved; what the rows have told would else be lost. Far from an
-        optimum, though, a Taylor model that is not exact could lead anywhere: there the run's end is taken for one.
+        The error is that of its gradient, by the witnesses; the curvature is that of the latest rows and the witnesses.
+
+        Returns
+        -------
+        error, noise : float
+            In units of `scale`, so that they are shares of what the model can gain: of the quadratic, and of what
+            it has been mended by, which is as uncertain as ten parts of the witnesses differ.
         """
-        slope = -self._penalty() * theta
-        if is_optimum or self._is_quadratic:
-            slope += self.total * self.value_and_gradient(theta)[1]
-        return slope
+        if self.memory.witnesses is None:
+            return 0.0, 0.0
+        memory, rows, error = self._doubted(theta)
+        if not np.isfinite(error).all():
+            return np.inf, 0.0
+        share, witnesses = memory.weight / rows.total_weight, memory.witnesses
+        there = copy.copy(self)
+        curved = replace(memory, curvature=memory.prior).curvature_of(rows, [theta]).times(share)
+        there.memory, there._latest = replace(memory, curvature=curved), None
+        factor = there.preconditioner(theta, "auto")
+        along = factor.transpose(share / self.total * rows.pulled_back(error))
+        mended, part = witnesses.mended + error, np.arange(rows.n_rows) % _PARTS
+        parts = [rows.pulled_back(mended * (part == one)[:, None]) for one in range(_PARTS)]
+        apart = np.stack([factor.transpose(share / self.total * sums) for sums in parts - np.mean(parts, axis=0)])
+        noise = _PARTS / (_PARTS - 1) * (apart**2).sum() if rows.n_rows < memory.n_rows else 0.0
+        return 0.5 * (along @ along) / self.scale, 0.5 * noise / self.scale
+
+    def _doubted(self, theta):
+        """The memory at a point, the objective of its witnesses, and their slopes less those by the quadratic.
+
+        These are infinite where the point is outside the loss's domain.
+        """
+        memory = self.memory.at(theta, self.rows)
+        rows = self.rows.on_rows(memory.witnesses.rows)
+        error = rows.row_quadratics([theta])[0] - memory.witnesses.slope
+        return memory, rows, error if np.isfinite(rows.value_and_gradient(theta)[0]) else np.full_like(error, np.inf)
+
+    def mended(self, theta):
+        """The same objective with the quadratic mended at a point, as the witnesses tell."""
+        memory, rows, error = self._doubted(theta)
+        return type(self)(self.rows, memory.mended(rows, error))
+
+
+def _affordable(n_rows, rows):
+    """So many rows, or as few as have no more numbers than may be kept."""
+    per_row = (rows.X.nnz / rows.n_rows) if (rows.is_sparse and rows.in_memory) else rows.n_features
+    return max(1, int(min(n_rows, _KEPT_NUMBERS / max(per_row, 1))))
 
 
 class NetworkStreamObjective(StreamObjective):
@@ -374,8 +319,6 @@ class NetworkStreamObjective(StreamObjective):
     memory : Memory
         Of a matrix.
     """
-
-    _is_quadratic = False
 
     def __init__(self, rows, memory):
         super().__init__(rows, memory)
@@ -404,34 +347,14 @@ class NetworkStreamObjective(StreamObjective):
         """See `Objective.diagnose`."""
         return
 
-    def _points(self, theta, is_optimum):
-        return [theta]
+    def start(self):
+        """The latest weights."""
+        return self.memory.centre
 
+    def remembered(self, theta, is_optimum=True):
+        """See `StreamObjective.remembered`: all in the quadratic, which may be far from the losses.
 
-def first_memory(rows, is_matrix, theta=None):
-    """The memory before any row: next to nothing, so that what no row tells of stays where it is.
-
-    Parameters
-    ----------
-    rows : GLMObjective or MLPObjective
-        The first rows, for the null model and for units.
-    is_matrix : bool
-        Whether to remember a matrix.
-    theta : ndarray of shape (n_parameters,), optional
-        Where to begin; the null model for None.
-
-    Returns
-    -------
-    Memory
-    """
-    theta, prior = rows.start() if theta is None else theta, _prior(rows)
-    return Memory(prior, np.zeros_like(theta), theta, prior).shaped(is_matrix)
-
-
-def _prior(rows):
-    """What is known before any row; of the loss's constants as much as one row for each parameter tells.
-
-    As many rows as parameters fit perfectly, which would say that the scale is zero.
-    """
-    typical = rows.typical_spread()
-    return replace(typical.times(_PRIOR), constants=typical.constants * rows.n_parameters)
+        Far from an optimum its slope could lead anywhere: there the run's end is taken for one.
+        """
+        memory = self.memory.at(theta, self.rows).with_rows(self.rows, [theta])
+        return memory if is_optimum else replace(memory, slope=-self._penalty() * theta)
