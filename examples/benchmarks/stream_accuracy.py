@@ -41,7 +41,7 @@ def _gamma(eta, rng):
 
 def _compound(eta, rng):
     """A compound Poisson distribution: about a quarter of zeros."""
-    return rng.gamma(2.0 * np.maximum(rng.poisson(1.5, eta.size), 1e-9), np.exp(eta) / 2).round(9)
+    return rng.gamma(2.0 * rng.poisson(1.5, eta.size), np.exp(eta) / 2)
 
 
 def _negative_binomial(eta, rng):
@@ -114,7 +114,7 @@ def explained(model, X, y, weight):
         return d2_log_loss_score(y, model.predict_proba(X), sample_weight=weight, labels=model.classes_)
     if hasattr(model, "d2_score"):
         return model.d2_score(X, y, sample_weight=weight)
-    null = HuberRegressor(alpha=0).fit(np.zeros_like(X), y, sample_weight=weight)
+    null = HuberRegressor(alpha=1.0).fit(np.zeros_like(X), y, sample_weight=weight)
     losses = [_objective(of, X, y, weight) for of in (model, null)]
     return 1 - losses[0] / losses[1]
 

@@ -1,8 +1,12 @@
 """Streams of rows: what `partial_fit` learns batch by batch against a fit on all rows."""
 
 import pickle
+import runpy
 import warnings
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from itertools import product
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -20,10 +24,15 @@ from sk_hessian.linear_model import (
     Ridge,
     TweedieRegressor,
 )
+from sk_hessian.linear_model import _linear_model as linear_model_module
 from sk_hessian.objectives import Blocks, GLMObjective, SquaredLoss, StreamObjective, first_memory
+from sk_hessian.objectives import stream as stream_module
 from sk_hessian.solvers import LBFGS, SGD, Newton
 from tests import estimators
-from tests.estimators import ALL_SOLVERS, target
+from tests.estimators import ALL_SOLVERS, convergence_warnings, target
+
+#: scripts of the same repository
+BENCHMARKS = Path(__file__).parents[2] / "examples" / "benchmarks"
 
 
 def with_theta(models):
@@ -251,9 +260,11 @@ def test_a_class_that_comes_late(rng):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         model = stream(LogisticRegression(C=np.inf), X, y, 50)
-    assert np.isfinite(model.coef_).all()
-    assert log_loss(y, model.predict_proba(X)) < np.log(3)
-    assert 0.5 < model.predict_proba(X[1000:])[:, 2].mean() < 0.75  # 0.65 of these rows
+    reference = LogisticRegression(C=np.inf).fit(X, y)
+    losses = [log_loss(y, m.predict_proba(X)) for m in (model, reference)]
+    assert losses[0] < losses[1] + 1e-3
+    shares = [m.predict_proba(X[1000:])[:, 2].mean() for m in (model, reference)]
+    assert abs(shares[0] - shares[1]) < 0.01
 
 
 def test_new_rows_outside_the_domain_of_the_old_coefficients(rng):
@@ -284,6 +295,138 @@ def test_offsets_are_part_of_the_rows(rng):
         model.partial_fit(X[part], y[part], offset=np.log(exposure[part]))
     np.testing.assert_allclose(model.coef_, reference.coef_, atol=0.01)
     assert model.has_offset_
+
+
+# -- the latest rows, as they came, and the quadratic of the others ---------------------------------------------------
+
+
+@pytest.fixture
+def few_kept(monkeypatch):
+    """So few rows are kept, and are witnesses, that short streams have many others."""
+    monkeypatch.setattr(stream_module, "_KEPT_ROWS", 140)
+    monkeypatch.setattr(stream_module, "_WITNESSES", 140)
+
+
+@pytest.mark.parametrize("size", [1, 2, 7])
+def test_early_batches_that_are_separated_are_left_behind(size):
+    """Two rows of counts may have their optimum at infinity, where the curvature is exp(190) or none."""
+    rng = np.random.default_rng(1)
+    X = rng.normal(size=(200, 6))
+    y = np.random.default_rng(2).poisson(np.exp(0.3 * X[:, 0] + 0.5))
+    model, told = convergence_warnings(lambda: stream(PoissonRegressor(alpha=0), X, y, size))
+    reference = PoissonRegressor(alpha=0).fit(X, y)
+    assert abs(model.score(X, y) - reference.score(X, y)) < 1e-6
+    assert model.convergence_.status == "optimal"
+    assert len(told) < 10
+
+
+def test_the_smallest_stream_of_counts():
+    X, y = np.array([[0.3], [0.2], [-1.7], [-0.2]]), np.array([0.0, 2.0, 1.0, 1.0])
+    with pytest.warns(ConvergenceWarning, match="separated"):
+        model = PoissonRegressor(alpha=0).partial_fit(X[:2], y[:2])
+    model.partial_fit(X[2:], y[2:])
+    np.testing.assert_allclose(model.coef_, PoissonRegressor(alpha=0).fit(X, y).coef_, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", [name for name in UNPENALISED if name not in EXACT])
+def test_few_rows_are_a_fit_on_all(name, rng):
+    """Every loss, be its curvature growing or not: nothing is approximated before rows are many."""
+    X = rng.normal(size=(160, 3))
+    y = target(name, X, rng)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        model = stream(clone(UNPENALISED[name]).set_params(tol=1e-6), X, y, 16)
+    assert model.convergence_.status == "optimal"
+    reference = clone(UNPENALISED[name]).set_params(tol=1e-6).fit(X, y)
+    # Huber's scale begins with the information of a row for each parameter
+    assert distance(model, reference, X) < (0.05 if name == "HuberRegressor" else 1e-3)
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_streams_end_near_the_fit_or_say_so(seed, few_kept):
+    """A small run of examples/benchmarks/stream_accuracy.py, most rows of it in the quadratic."""
+    accuracy = runpy.run_path(str(BENCHMARKS / "stream_accuracy.py"))
+    streams = [
+        accuracy["run"](loss, (seed + turn) % 2, (10, 20, 30)[turn % 3], seed, order, 300)
+        for turn, (loss, order) in enumerate(product(accuracy["LOSSES"], ("shuffled", "by y")))
+    ]
+    assert not [one for one in streams if one.is_silent and not one.is_near]
+    assert np.mean([one.is_near for one in streams]) >= 0.9
+
+
+def test_a_memory_that_is_wrong_says_so(few_kept, monkeypatch, rng):
+    """Without mending, counts that come sorted: the quadratic is that of zeros alone, far from where it is used."""
+    monkeypatch.setattr(linear_model_module, "_MOST_MENDINGS", 0)
+    X = rng.normal(size=(600, 3))
+    y = np.sort(rng.poisson(1.5, 600))
+    model, told = convergence_warnings(lambda: stream(PoissonRegressor(alpha=0), X, y, 20))
+    assert model.convergence_.status == "stalled"
+    assert "remembered by a quadratic" in told[-1]
+    assert "random order" in told[-1]
+
+
+@pytest.mark.parametrize("name", ["softmax", "GammaRegressor", "PoissonRegressor", "NegativeBinomialRegressor-given"])
+def test_a_mended_quadratic_has_the_slope_of_the_rows(name, rng):
+    """Known answer where all of its rows are witnesses; the error is then half the squared decrement, all of it."""
+    X = rng.normal(size=(80, 3)) + [0, 5, -3]
+    y = target(name, X, rng)
+    model = stream(clone(ESTIMATORS[name]), X, y, 80)
+    rows = model._objective_of(X[:15], y[:15], None, reset=False, before=80.0)
+    kept = rows.on_rows(model._memory.kept)
+    memory = replace(model._memory, kept=None)
+    objective = StreamObjective(rows, memory)
+    objective.memory = objective._with_rows(memory, kept, [memory.centre])
+    theta = memory.centre + 0.2 * rng.normal(size=memory.centre.size)
+    errors = objective.memory_error(theta)
+    assert errors[0] > 1e-4
+    assert errors[1] == 0
+    mended = objective.mended(theta)
+    true = kept.total_weight * (kept.value_and_gradient(theta)[1] - kept.penalties * theta)
+    np.testing.assert_allclose(mended.memory.slope_at(theta), true, rtol=1e-6, atol=1e-6 * np.abs(true).max())
+    assert mended.memory_error(theta)[0] < 1e-12
+
+
+@pytest.mark.parametrize("name", ["PoissonRegressor", "LogisticRegression"])
+def test_forgetting_fades_the_rows_that_are_kept(name, rng):
+    X = rng.normal(size=(200, 3))
+    y = target(name, X, rng)
+    weight = 0.95 ** ((199 - np.arange(200)) // 20)
+    reference = clone(UNPENALISED[name]).fit(X, y, sample_weight=weight)
+    model = stream(clone(UNPENALISED[name]), X, y, 20, forgetting=0.95)
+    assert distance(model, reference, X) < 1e-3
+
+
+def test_forgetting_with_most_rows_in_the_quadratic(few_kept, rng):
+    """The slope changes its sign on the way; the witnesses are of what is left."""
+    X = rng.normal(size=(2000, 2))
+    y = rng.poisson(np.exp(np.where(np.arange(2000) < 1000, 1.0, -1.0) * X[:, 0])).astype(float)
+    model, told = convergence_warnings(lambda: stream(PoissonRegressor(alpha=0), X, y, 50, forgetting=0.8))
+    assert abs(model.coef_[0] + 1) < 0.2
+    assert not [text for text in told[-3:] if "separated" in text]
+
+
+def test_rows_are_copied(rng):
+    X, buffer = rng.normal(size=(100, 3)), np.empty((20, 3))
+    y = target("PoissonRegressor", X, rng)
+    model = PoissonRegressor(alpha=0)
+    for start in range(0, 100, 20):
+        buffer[:] = X[start : start + 20]
+        model.partial_fit(buffer, y[start : start + 20])
+    np.testing.assert_array_equal(model.coef_, stream(PoissonRegressor(alpha=0), X, y, 20).coef_)
+
+
+def test_kept_rows_of_every_container(rng):
+    """Sparse rows, blocks and offsets, one after the other, are rows of one table."""
+    X = rng.normal(size=(120, 3)) * (rng.random((120, 3)) < 0.5)
+    offset = rng.normal(size=120)
+    offset[80:] = 0
+    y = rng.poisson(np.exp(1 + 0.5 * X[:, 0] + offset)).astype(float)
+    model = PoissonRegressor(alpha=0, tol=1e-6)
+    model.partial_fit(X[:40], y[:40], offset=offset[:40])
+    model.partial_fit(sparse.csr_array(X[40:80]), y[40:80], offset=offset[40:80])
+    model.partial_fit(Blocks([(X[80:90], y[80:90]), (X[90:], y[90:])]))
+    reference = PoissonRegressor(alpha=0, tol=1e-6).fit(X, y, offset=offset)
+    np.testing.assert_allclose(model.coef_, reference.coef_, atol=1e-4)
 
 
 # -- memory without correlations --------------------------------------------------------------------------------------
