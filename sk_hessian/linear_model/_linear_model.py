@@ -137,10 +137,12 @@ class LinearModel(SolvedEstimator):
     def partial_fit(self, X, y=None, sample_weight=None, *, forgetting=1.0):
         """Go on with more rows: a step whose end is the optimum for them and what is remembered of those before.
 
-        The rows before are remembered by their summed curvature about the latest coefficients, as a matrix up to 1000
-        parameters, beyond or where the solver has ``precondition="diagonal"`` or None without correlations. For squared
-        loss the matrix is exact: the result is that of a fit on all rows. ``convergence_`` and ``history_`` are of the
-        latest rows. After ``fit`` a new stream begins.
+        The latest rows, up to 1000, are kept as they are, so that a short stream is a fit on all its rows. The rows
+        before those are remembered by their summed curvature about the latest coefficients: as a matrix up to 1000
+        parameters; without correlations beyond, or where the solver has ``precondition="diagonal"`` or None. A sample
+        of up to 1000 of them mends that memory where the coefficients have moved far. For squared loss the matrix is
+        exact, and no row is kept. ``convergence_`` and ``history_`` are of the latest step. After ``fit`` a new stream
+        begins.
 
         Parameters
         ----------
@@ -163,7 +165,8 @@ class LinearModel(SolvedEstimator):
         Warns
         -----
         ConvergenceWarning
-            Where the step did not end at an optimum.
+            Where the step did not end at an optimum, or at that of a memory which may be wrong by more than 0.5% of what
+            the model can gain.
         """
         return self._go_on_and_tell(X, y, sample_weight, forgetting)
 
@@ -189,24 +192,34 @@ class LinearModel(SolvedEstimator):
             )
         else:
             memory = memory.faded(forgetting).shaped(is_matrix).told(rows)
-        objective, result = self._step(StreamObjective(rows, memory))
+        objective, result, error = self._step(StreamObjective(rows, memory))
         self._set_weights(rows, result.x)
         self._record(result)
-        self._doubt(sum(objective.memory_error(result.x)))
+        self._doubt(error)
         self.t_ += rows.n_rows
         self._memory = objective.remembered(result.x, result.success)
 
     def _step(self, objective):
-        """The optimum for new rows and the memory, and the objective, its memory mended where it proves wrong there."""
+        """Go to the optimum for new rows and the memory, and again where the memory proves wrong there and is mended.
+
+        Returns
+        -------
+        objective : StreamObjective
+            With the memory as it was mended.
+        result : Result
+        error : float
+            What the memory may still have spoilt, as a share of what the model can gain.
+        """
         solve = partial(self._minimize, random_state=_validation.check_seed(self.random_state))
         result = solve(objective, objective.start())
+        errors = objective.memory_error(result.x)
         for _ in range(_MOST_MENDINGS):
-            error, _ = objective.memory_error(result.x)
-            if error <= _MENDED or not np.isfinite(error):
+            if errors[0] <= _MENDED or not np.isfinite(errors[0]):
                 break
             objective = objective.mended(result.x)
             result = solve(objective, result.x)
-        return objective, result
+            errors = objective.memory_error(result.x)
+        return objective, result, sum(errors)
 
     def _doubt(self, error):
         """Call no model optimal whose memory of the rows before may have cost this share of what it can gain."""

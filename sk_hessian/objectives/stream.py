@@ -1,4 +1,4 @@
-"""An objective on the rows at hand that remembers the rows before as a quadratic.
+"""An objective on the latest rows that remembers the rows before as a quadratic.
 
 The sum over all rows so far is approximated by the loss of the latest ones, the penalty, and the second-order Taylor
 model of the losses of the rest,
@@ -10,6 +10,11 @@ for squared loss (exact), and the extended Kalman filter in its implicit form fo
 cannot overshoot. R is updated by a QR decomposition; columns may be of any size. Where R would be too large, the
 columns are taken as uncorrelated about their means.
 
+A Taylor model holds near the point where it was taken. Two things keep it there. The latest rows, up to a thousand, are
+no part of it: they are kept as they are, and are old when they go into it, together with hundreds of others, at
+parameters that many rows have determined. And a uniform sample of the rows in it, the witnesses, tells how wrong its
+gradient is: the difference between their true gradient and that by the quadratic, a control variate, is added to s.
+
 References
 ----------
 .. [1] D. Bertsekas, "Incremental least squares methods and the extended Kalman filter", SIAM J. Optim. 6(3), 1996.
@@ -18,7 +23,9 @@ References
    Ann. Statist. 45(4), 2017 (implicit updates).
 .. [4] H. Ritter, A. Botev, D. Barber, "Online structured Laplace approximations for overcoming catastrophic
    forgetting", 2018 (the same for networks).
-.. [5] R. Kulhavy, M. Zarrop, "On a general concept of forgetting", Int. J. Control 58(4), 1993 (what is never
+.. [5] R. Johnson, T. Zhang, "Accelerating stochastic gradient descent using predictive variance reduction", 2013 (a
+   sample's gradient less its former one, beside the former one of all rows).
+.. [6] R. Kulhavy, M. Zarrop, "On a general concept of forgetting", Int. J. Control 58(4), 1993 (what is never
    forgotten: the prior).
 """
 
