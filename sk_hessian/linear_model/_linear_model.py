@@ -165,8 +165,8 @@ class LinearModel(SolvedEstimator):
         Warns
         -----
         ConvergenceWarning
-            Where the step did not end at an optimum, or at that of a memory which may be wrong by more than 0.5% of what
-            the model can gain.
+            Where the step did not end at an optimum, or the memory may be wrong by more than 0.5% of what the model can
+            gain.
         """
         return self._go_on_and_tell(X, y, sample_weight, forgetting)
 
