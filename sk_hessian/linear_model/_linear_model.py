@@ -216,9 +216,12 @@ class LinearModel(SolvedEstimator):
         for _ in range(_MOST_MENDINGS):
             if errors[0] <= _MENDED or not np.isfinite(errors[0]):
                 break
-            objective = objective.mended(result.x)
-            result = solve(objective, result.x)
-            errors = objective.memory_error(result.x)
+            mended = objective.mended(result.x)
+            again = solve(mended, result.x)
+            left = mended.memory_error(again.x)
+            if not left[0] < errors[0]:  # curvature without correlations may be far too small: a mended step too long
+                break
+            objective, result, errors = mended, again, left
         return objective, result, sum(errors)
 
     def _doubt(self, error):

@@ -365,6 +365,17 @@ def test_a_memory_that_is_wrong_says_so(few_kept, monkeypatch, rng):
     assert "random order" in told[-1]
 
 
+def test_mending_does_not_make_a_diagonal_memory_diverge(few_kept, rng):
+    """With more columns than rows that are alike the curvature without correlations is far too small."""
+    X = rng.normal(size=(300, 200)) + rng.normal(size=(300, 1))
+    y = (X[:, 0] - X[:, 1] + rng.logistic(size=300) > 0).astype(int)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        model = stream(LogisticRegression(C=0.1, solver=Newton(precondition="diagonal")), X, y, 30)
+    assert np.abs(model.decision_function(X)).max() < 100
+    assert model.convergence_.status != "optimal" or log_loss(y, model.predict_proba(X)) < 1
+
+
 @pytest.mark.parametrize("name", ["softmax", "GammaRegressor", "PoissonRegressor", "NegativeBinomialRegressor-given"])
 def test_a_mended_quadratic_has_the_slope_of_the_rows(name, rng):
     """Known answer where all of its rows are witnesses; the error is then half the squared decrement, all of it."""
