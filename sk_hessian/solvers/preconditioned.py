@@ -4,7 +4,6 @@ Every solver runs in u; with P the identity it runs on the objective itself.
 """
 
 from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -89,6 +88,8 @@ class Point:
         Gradients in theta and in u.
     objective : Objective
         Of which this is a point.
+    noise : float
+        Rounding error of the value: smaller differences mean nothing.
     """
 
     u: np.ndarray
@@ -97,11 +98,7 @@ class Point:
     gradient: np.ndarray
     slope: np.ndarray
     objective: Any
-
-    @cached_property
-    def noise(self):
-        """Rounding error of the value: smaller differences mean nothing."""
-        return self.objective.noise(self.theta, self.value) if np.isfinite(self.value) else 0.0
+    noise: float = 0.0
 
     @cached_property
     def floor(self):
@@ -139,12 +136,17 @@ class Preconditioned:
 
     def evaluate(self, u):
         """The `Point` at ``u``: one pass."""
-        theta = self.origin + self.factor.apply(u)
-        value, gradient = self.objective.value_and_gradient(theta)
-        self.counts.evaluations += self._share
+        theta, value, gradient = self._visit(u)
         if not np.isfinite(value):
             return Point(u, theta, np.inf, np.zeros_like(theta), np.zeros_like(u), self.objective)
-        return Point(u, theta, value, gradient, self.factor.transpose(gradient), self.objective)
+        # at once, while the objective remembers the slopes of its rows
+        noise = self.objective.noise(theta, value)
+        return Point(u, theta, value, gradient, self.factor.transpose(gradient), self.objective, noise)
+
+    def _visit(self, u):
+        theta = self.origin + self.factor.apply(u)
+        self.counts.evaluations += self._share
+        return theta, *self.objective.value_and_gradient(theta)
 
     def start(self):
         """The `Point` at the origin."""
@@ -152,8 +154,8 @@ class Preconditioned:
 
     def slope(self, u):
         """The gradient at ``u``, and whether the value there is finite."""
-        point = self.evaluate(u)
-        return point.slope, np.isfinite(point.value)
+        _, value, gradient = self._visit(u)
+        return self.factor.transpose(gradient), np.isfinite(value)
 
     def hessian(self, point, kind):
         """P'HP at ``point`` as a `LinearOperator`."""
