@@ -447,7 +447,10 @@ def _check_model(fitted):
 
 def _require_optimum(fitted):
     what = "A Laplace approximation"
-    if isinstance(fitted.objective, MLPObjective) and fitted.estimator.convergence_.status != "optimal":
+    if isinstance(fitted.objective, MLPObjective) and fitted.estimator.convergence_.status not in (
+        "optimal",
+        "settled",
+    ):
         what = (
             "A Laplace approximation (of a network early_stopping=False, a larger max_iter or alpha, fewer units or "
             'solver="newton" help to reach the optimum)'

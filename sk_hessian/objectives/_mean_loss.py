@@ -70,6 +70,7 @@ class MeanLossObjective(Objective):
     """
 
     fit_intercept = True
+    is_model = True
     n_parameters: int
 
     #: whether each row has its own term beside the penalty; not where a prior is of all rows at once

@@ -628,6 +628,10 @@ class GLMObjective(LinearRows):
             intercept += self._plain_columns.shift @ along
         return self.pack(coef, intercept, constants)
 
+    def remedy(self, status):
+        """See `Objective.remedy`."""
+        return "fewer columns that nearly depend on each other" if status == "stalled" else ""
+
     def remarks(self, theta):
         """See `Objective.remarks`."""
         return self.loss.remarks(theta[self.n_weights :])

@@ -104,6 +104,7 @@ class MLPObjective(MeanLossObjective):
         self.convex = not hidden_layer_sizes and loss.convex
         self.damping_kind = "auto" if self.convex else "units"
         self.exact_is_dear = not self.convex
+        self.has_kinks = bool(hidden_layer_sizes) and self.activation.has_kinks
 
     # -- parameters -----------------------------------------------------------------------------------------------
 
@@ -675,6 +676,10 @@ class MLPObjective(MeanLossObjective):
         theta[part].reshape(shape)[-1] = self._null_raw[:k]
         theta[self._n_weights :] = self._null_raw[k:]
         return theta
+
+    def remedy(self, status):
+        """See `Objective.remedy`."""
+        return "another start (random_state)" if status == "saddle" else ""
 
     def remarks(self, theta):
         """See `Objective.remarks`: labels without an optimum, and rectifiers that no row reaches."""

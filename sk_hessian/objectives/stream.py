@@ -164,11 +164,14 @@ class StreamObjective(Objective):
         Of the shape in which curvature is to be remembered.
     """
 
+    is_model = True
+
     def __init__(self, rows, memory):
         self.rows, self.memory, self.total = rows, memory, rows.total_weight
         self.n_rows, self.convex, self.curvature = rows.n_rows, rows.convex, "expected"
         self.n_parameters = rows.n_parameters
         self.resolution, self.is_smooth, self.draws_rows = rows.resolution, rows.is_smooth, rows.draws_rows
+        self.has_kinks = rows.has_kinks
         self.lower_bound = -np.inf if memory.slope.any() else rows.lower_bound
         self.targets = self._all_targets()
         self.scale = self._scale()
@@ -316,6 +319,10 @@ class StreamObjective(Objective):
     def canonical(self, theta):
         """See `Objective.canonical`."""
         return self.rows.canonical(theta)
+
+    def remedy(self, status):
+        """See `Objective.remedy`."""
+        return self.rows.remedy(status)
 
     def remarks(self, theta):
         """See `Objective.remarks`."""

@@ -137,6 +137,10 @@ class Preconditioned:
     def evaluate(self, u):
         """The `Point` at ``u``: one pass."""
         theta, value, gradient = self._visit(u)
+        # without a gradient there is no way on from a point: it counts as one outside the domain
+        return self._point(u, theta, value if np.isfinite(gradient).all() else np.inf, gradient)
+
+    def _point(self, u, theta, value, gradient):
         if not np.isfinite(value):
             return Point(u, theta, np.inf, np.zeros_like(theta), np.zeros_like(u), self.objective)
         # at once, while the objective remembers the slopes of its rows
@@ -149,8 +153,9 @@ class Preconditioned:
         return theta, *self.objective.value_and_gradient(theta)
 
     def start(self):
-        """The `Point` at the origin."""
-        return self.evaluate(np.zeros(self.factor.shape[1]))
+        """The `Point` at the origin, be its gradient finite or not."""
+        u = np.zeros(self.factor.shape[1])
+        return self._point(u, *self._visit(u))
 
     def slope(self, u):
         """The gradient at ``u``, and whether the value there is finite."""
