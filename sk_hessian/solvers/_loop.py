@@ -18,8 +18,8 @@ from sk_hessian.solvers.result import HISTORY_COLUMNS, Convergence, Ending, Resu
 #: iterations without any gain beyond rounding after which precision is exhausted
 _PATIENCE = 30
 
-#: where derivatives jump: iterations that together gain less than the tolerance before a run has settled; no run of 72
-#: on relu networks gained as much as 1e-6 of the scale later, but on plateaus of ten iterations they do
+#: where derivatives jump: iterations that together gain less than the tolerance before a run has settled; of 72
+#: runs on networks of rectifiers none gained more than 4e-6 of the scale later, where ten iterations lost up to 6e-5
 _SETTLING = 30
 
 #: ... and where no step helps any more
@@ -276,7 +276,7 @@ class Run:
 
         A fixed step length may be the reason that they gained little: then the run must have been faster before.
         """
-        if not self.objective.has_kinks or self.iteration < window:
+        if not self.objective.has_kinks or self.method.shortens_steps or self.iteration < window:
             return False
         last = self.history["objective"][-window - 1 :]
         spread = max(last) - min(last)

@@ -468,6 +468,9 @@ class MethodRun:
         Whether it can go on from the end of a step that was found otherwise.
     has_fixed_steps : bool
         Whether the user has set the length of its steps: that they gain little then says nothing of what is left.
+    shortens_steps : bool
+        Whether its steps may have become short for another reason than that nothing is left to gain: the noise of
+        minibatches, or a schedule.
     """
 
     refresh_every: int | None = None
@@ -475,6 +478,7 @@ class MethodRun:
     leaves_saddles = False
     learns_from_steps = False
     has_fixed_steps = False
+    shortens_steps = False
 
     def reset(self):
         """Begin anew in other coordinates: forget every point, slope and step length."""
@@ -511,7 +515,7 @@ class _FirstOrderRun(MethodRun):
         self.direction, self.average = direction, spec.average
         self.rng = np.random.default_rng(random_state)
         self.rate = spec.learning_rate
-        self.schedule = steps.schedule_function(spec.schedule)
+        self.schedule, self.is_constant = steps.schedule_function(spec.schedule), spec.schedule == "constant"
         self.batch = _first_batch(spec.batch_size, problem)
         self.grows, self.n_rows = spec.batch_size == "auto", problem.objective.n_rows
         self.is_textbook = self.has_fixed_steps = spec.learning_rate != "auto"
@@ -521,6 +525,11 @@ class _FirstOrderRun(MethodRun):
     def refresh_every(self):
         """Minibatches keep their coordinates: their own noise is larger than what a refresh gains."""
         return _REFRESH_FIRST_ORDER if self.batch is None else None
+
+    @property
+    def shortens_steps(self):
+        """See `MethodRun.shortens_steps`."""
+        return self.batch is not None or not self.is_constant
 
     def reset(self):
         """See `MethodRun.reset`."""
