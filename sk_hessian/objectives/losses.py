@@ -556,6 +556,7 @@ class BinaryCrossEntropy(Loss):
 class SoftmaxCrossEntropy(Loss):
     """log sum_k exp(raw_k) - raw_y, with y the index of the class."""
 
+    cancels = True
     shift_invariant = True
 
     def __init__(self, n_outputs):
