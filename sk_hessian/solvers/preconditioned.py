@@ -4,6 +4,7 @@ Every solver runs in u; with P the identity it runs on the objective itself.
 """
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
