@@ -276,7 +276,7 @@ class SolvedEstimator(CallbackSupportMixin, BaseEstimator):
         Warns
         -----
         ConvergenceWarning
-            Where ``convergence_.status`` is not "optimal".
+            Where ``convergence_.status`` is not "optimal", "stopped" or "settled".
         """
         return self._fit_and_tell(X, y, sample_weight)
 
@@ -395,7 +395,7 @@ class SolvedEstimator(CallbackSupportMixin, BaseEstimator):
     def _advice(self):
         """What a user must know of the fit, or an empty string."""
         verdict = self.convergence_
-        return "" if verdict.status in ("optimal", "stopped") else verdict.message
+        return "" if verdict.status in ("optimal", "stopped", "settled") else verdict.message
 
     def _tell(self, advice, category=ConvergenceWarning):
         if advice:

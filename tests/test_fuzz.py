@@ -19,7 +19,7 @@ from sk_hessian.objectives import FunctionObjective
 from sk_hessian.solvers import LBFGS, SGD, SOLVERS, Clip, Momentum, Newton, minimize
 from tests.estimators import ESTIMATORS
 
-STATUSES = {"optimal", "stopped", "stalled", "separated", "saddle", "diverged", "max_iter"}
+STATUSES = {"optimal", "stopped", "settled", "stalled", "separated", "saddle", "diverged", "max_iter"}
 #: a clear error names an argument
 NAMES = re.compile(r"\b(X|y|sample_weight|class_weight|link|alpha|C|batch_size|solver|hessian|precondition)\b")
 PRECONDITIONERS = ["auto", None, "diagonal", "full"]

@@ -61,7 +61,7 @@ ROOMS = {
     "objectives/_threads.py": {"threadpoolctl"},
     "objectives/_parts.py": {"sk_hessian.objectives._blocks", "sk_hessian.objectives._dask"},
     "objectives/_dask.py": {"dask", "pandas", "sk_hessian.objectives._parts"},
-    "objectives/_programs.py": {"scipy.optimize", "scipy.sparse"},
+    "objectives/_programs.py": {"sk_hessian.objectives.contract", "scipy.optimize", "scipy.sparse"},
     "objectives/_spread.py": {"sk_hessian.objectives.factors"},
     "objectives/_differences.py": set(),
     "objectives/_memory.py": {

@@ -8,6 +8,7 @@ import numpy as np
 from sk_hessian.inspection._chain import Chain
 from sk_hessian.inspection._row_labels import row_labels
 from sk_hessian.objectives import Parts
+from sk_hessian.solvers import still_missing
 
 #: decrement on the given rows, in squared tolerances, above which they are not those of the fit
 _SLACK = 100
@@ -264,6 +265,12 @@ class Fitted:
         ValueError
         """
         verdict = self.estimator.convergence_
+        if verdict.status == "settled":
+            raise ValueError(
+                f'{what} needs an optimum, and the fit is "settled": of a network with kinks '
+                f"(activation={self.estimator.activation!r}) none can be proved. Use a smooth activation, such as "
+                '"tanh", "softplus" or "gelu"'
+            )
         if verdict.status != "optimal":
             raise ValueError(f'{what} needs a fit with the verdict "optimal". This one: {verdict.message}')
         # of a network the damped factor: along what is flat a gradient of rounding counts for nothing
@@ -273,8 +280,8 @@ class Fitted:
         share = max(_SLACK * verdict.tol**2, _LEAST_SHARE)
         if not (decrement <= share * self.objective.scale and self._has_the_value(decrement)):
             raise ValueError(
-                f"{what}: this {self.name} is not at the optimum for these rows (distance about "
-                f"{decrement / self.objective.scale:.2g} of the scale). Pass the X, y and weights of the fit"
+                f"{what}: this {self.name} is not at the optimum for these rows: "
+                f"{still_missing(decrement, self.objective.scale, True)}. Pass the X, y and weights of the fit"
             )
 
     def _has_the_value(self, decrement):

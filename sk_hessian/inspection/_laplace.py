@@ -446,8 +446,8 @@ def _check_model(fitted):
 
 
 def _require_optimum(fitted):
-    what = "A Laplace approximation"
-    if isinstance(fitted.objective, MLPObjective) and fitted.estimator.convergence_.status != "optimal":
+    what, status = "A Laplace approximation", fitted.estimator.convergence_.status
+    if isinstance(fitted.objective, MLPObjective) and status not in ("optimal", "settled"):
         what = (
             "A Laplace approximation (of a network early_stopping=False, a larger max_iter or alpha, fewer units or "
             'solver="newton" help to reach the optimum)'

@@ -316,7 +316,7 @@ class OffsetModel(LinearModel):
         Warns
         -----
         ConvergenceWarning
-            Where ``convergence_.status`` is not "optimal".
+            Where ``convergence_.status`` is not "optimal" or "stopped".
         """
         return self._fit_and_tell(X, y, sample_weight, offset=offset)
 

@@ -299,7 +299,7 @@ class MLPRegressor(Regressor, _Network):
     hidden_layer_sizes : int or sequence of int, default=(100,)
         Units of each hidden layer; () is a linear model.
     activation : {"identity", "logistic", "tanh", "relu", "softplus", "gelu", "silu"}, default="relu"
-        Of the hidden layers.
+        Of the hidden layers. "relu" has kinks, where no optimum can be proved: such a fit ends as ``settled``.
     alpha : float, default=1e-4
         Strength of the penalty; unlike scikit-learn's it does not depend on the size of minibatches.
     solver : str or Solver, default="auto"

@@ -5,11 +5,7 @@ from dataclasses import replace
 import numpy as np
 from sklearn.model_selection import train_test_split
 
-#: what to do about a run that ended so
-_ADVICE = {
-    "max_iter": ["Use a larger max_iter."],
-    "diverged": ['Use learning_rate="auto", or a smaller one.'],
-}
+from sk_hessian.solvers import advice
 
 
 class HeldOut:
@@ -57,7 +53,8 @@ class HeldOut:
             f"{status}: no better validation score than {self.best_score:.6g} in the last of {result.nit} "
             f"iterations{end}; the weights are those of the best one."
         )
-        text = " ".join([text, *_ADVICE.get(status, []), *objective.remarks(self.best)])
+        todo = [advice(status, result.solver, objective, gradient)] if status != "stopped" else []
+        text = " ".join([text, *todo, *objective.remarks(self.best)])
         verdict = replace(
             result.convergence,
             status=status,

@@ -70,6 +70,7 @@ class MeanLossObjective(Objective):
     """
 
     fit_intercept = True
+    is_model = True
     n_parameters: int
 
     #: whether each row has its own term beside the penalty; not where a prior is of all rows at once
@@ -93,6 +94,9 @@ class MeanLossObjective(Objective):
     #: what `_kept` will be when the pass is over: a pass that is interrupted leaves nothing
     _keeping: Any = None
 
+    #: mean size of the loss's slope in the raw predictions at the latest gradient, with its rows and its point
+    _slope: Any = None
+
     def __init__(self, X, y, loss, sample_weight, feature_names, offset=None):
         self._is_relative = _is_extreme(sample_weight)
         self.rows = X if isinstance(X, BaseRows) else _rows(X, y, sample_weight, offset)
@@ -104,7 +108,7 @@ class MeanLossObjective(Objective):
 
     def __getstate__(self):
         """Without what can be had again: a function of this objective goes to the parts of its rows."""
-        caches = ("_sketch", "_latest", "_kept", "_keeping")
+        caches = ("_sketch", "_latest", "_kept", "_keeping", "_slope")
         return {name: value for name, value in vars(self).items() if name not in caches}
 
     @property
@@ -158,17 +162,18 @@ class MeanLossObjective(Objective):
 
     def value_and_gradient(self, theta):
         """See `Objective.value_and_gradient`; one pass over X."""
-        linearised = self._linearise(theta)
+        linearised, k = self._linearise(theta), self.loss.n_outputs
 
         def terms(block, y, weight):
             raw, adjoint = linearised(block)
             value, gradient = self.loss.value_and_gradient(y, raw)
             gradient *= weight[:, None]
-            return weight @ value, adjoint(gradient)
+            return weight @ value, adjoint(gradient), np.abs(gradient[:, :k]).sum()
 
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-            value, gradient = self.rows.reduce(terms, width=self._width)
+            value, gradient, slope = self.rows.reduce(terms, width=self._width)
             self._kept, self._keeping = self._keeping, None
+            self._slope = self.rows, theta.copy(), float(slope / self._total)
             penalty, slope = self._penalty_gradient(theta)
             value = value / self._total + penalty
             return (float(value) if np.isfinite(value) else np.inf), gradient / self._total + slope
@@ -189,12 +194,22 @@ class MeanLossObjective(Objective):
         centre, deviation = self._moments
         return np.abs(centre) + deviation
 
-    @cached_property
-    def _null_slope(self):
-        """Mean size of the loss's gradient at the null model; some rows are enough."""
-        y, raw = self._null_at_head()
-        gradient = self.loss.value_and_gradient(y, raw)[1]
-        return np.abs(gradient[:, : self.loss.n_outputs]).mean()
+    def _rounding(self, theta, value, size):
+        """Rounding error of a value whose raw predictions are sums of terms of this ``size``.
+
+        The error e of a raw prediction changes the loss by slope * e + curvature * e^2 / 2, with the slope at the point
+        itself: near a perfect fit it is next to nothing, far below that of the null model.
+        """
+        eps = ROUNDINGS * np.finfo(float).eps
+        error, own = eps * size, ROUNDINGS * self.resolution if self.loss.cancels else 0.0
+        with np.errstate(over="ignore", invalid="ignore"):
+            return eps * abs(value) + own + error * (self._mean_slope(theta) + 0.5 * error * self._mean_curvature)
+
+    def _mean_slope(self, theta):
+        """Mean size of the loss's gradient in the raw predictions: known at the point of the latest pass."""
+        if self._slope is None or self._slope[0] is not self.rows or not np.array_equal(self._slope[1], theta):
+            self.value_and_gradient(theta)
+        return self._slope[2]
 
     # -- single rows ----------------------------------------------------------------------------------------------
 

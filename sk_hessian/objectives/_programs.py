@@ -15,6 +15,8 @@ import numpy as np
 import scipy.sparse as sp
 from scipy.optimize import linprog
 
+from sk_hessian.objectives.contract import in_words
+
 #: violations of a unit mean margin that count as rounding; the linear program's own feasibility tolerance is 1e-7
 _ROUNDING = 1e-6
 
@@ -41,12 +43,12 @@ class Recession:
     direction: np.ndarray
 
     def __str__(self):
-        what = " and ".join(str(c) for c in self.classes)
+        what = in_words(self.classes, " and " if len(self.classes) == 2 else ", ")
         if not self.features:
             return f"every row has {what}, and the intercept has no penalty"
-        by = ", ".join(self.features)
+        by = in_words(self.features)
         by = f"a combination of {by}" if len(self.features) > 1 else by
-        return f"{what} is separated from the rest by {by}"
+        return f"{what} {'is' if len(self.classes) == 1 else 'are'} separated from the rest by {by}"
 
     @property
     def advice(self):

@@ -23,10 +23,13 @@ class Activation:
         How initial weights are drawn: for functions that keep the size of a centred input, or that halve its square.
     bound : float
         Largest absolute value.
+    has_kinks : bool
+        Whether the slope jumps somewhere.
     """
 
     gain = "glorot"
     bound = np.inf
+    has_kinks = False
 
     def value(self, z):
         """h(z)."""
@@ -97,6 +100,7 @@ class Relu(Activation):
     """max(z, 0), with the slope 0 at 0."""
 
     gain = "he"
+    has_kinks = True
 
     def value(self, z):
         """See `Activation.value`."""

@@ -6,6 +6,26 @@ from typing import Any
 import numpy as np
 from scipy.sparse.linalg import LinearOperator
 
+#: names that a sentence lists before it counts the rest
+_MOST_NAMED = 5
+
+
+def in_words(names, between=", "):
+    """Names as a part of a sentence, such as ``"x0, x1, x2, x3, x4 and 56 more"``.
+
+    Parameters
+    ----------
+    names : sequence
+    between : str
+        What stands between two names.
+
+    Returns
+    -------
+    str
+    """
+    text = between.join(str(name) for name in names[:_MOST_NAMED])
+    return text if len(names) <= _MOST_NAMED else f"{text} and {len(names) - _MOST_NAMED} more"
+
 
 class Objective:
     """A smooth function of one flat parameter vector theta, with as much of its structure as it knows.
@@ -35,6 +55,10 @@ class Objective:
         Whether some rows can be had for much less than a pass, so that minibatches make sense.
     is_smooth : bool
         Whether curvature changes at most e-fold where no linear predictor moves by more than a unit.
+    has_kinks : bool
+        Whether derivatives jump near every point that a run may end at, so that no Newton decrement proves an optimum.
+    is_model : bool
+        Whether it is a model of data, whose scale is what the model can gain at the most.
     exact_follows : bool
         Whether Newton's method should begin with expected curvature and go over to exact curvature, as cheap, later.
     """
@@ -49,6 +73,8 @@ class Objective:
     exact_is_dear: bool = False
     exact_follows: bool = False
     is_smooth: bool = True
+    has_kinks: bool = False
+    is_model: bool = False
     draws_rows: bool = True
 
     def value_and_gradient(self, theta: np.ndarray) -> tuple[float, np.ndarray]:
@@ -389,6 +415,20 @@ class Objective:
         """
         return []
 
+    def remedy(self, status: str) -> str:
+        """What helps against a run of this status, for this kind of objective, beside the options of the solver.
+
+        Parameters
+        ----------
+        status : str
+
+        Returns
+        -------
+        str
+            What to use, such as ``"another start x0"``; empty where nothing is known.
+        """
+        return "another start x0" if status == "saddle" else ""
+
     def parameter_names(self, n_parameters: int) -> list[str]:
         """What each parameter is called.
 
@@ -401,6 +441,20 @@ class Objective:
         list of str
         """
         return [f"theta[{i}]" for i in range(n_parameters)]
+
+    def parameters_in_words(self, which: np.ndarray) -> str:
+        """The names of some parameters, the first ones of many.
+
+        Parameters
+        ----------
+        which : ndarray of bool, shape (n_parameters,)
+
+        Returns
+        -------
+        str
+        """
+        names = self.parameter_names(len(which))
+        return in_words([names[i] for i in np.flatnonzero(which)])
 
     def flat_directions(self) -> list[str]:
         """Combinations of parameters that the objective does not depend on, in names; a list of str."""

@@ -110,9 +110,15 @@ class FunctionObjective(Objective):
         run._differences = Differences(self._differences.share, self._differences.sizes(theta))
         return run
 
+    def remedy(self, status):
+        """See `Objective.remedy`."""
+        if status == "stalled" and self.jac is None:
+            return "an exact jac, where differences lose digits"
+        return super().remedy(status)
+
     def _value(self, theta):
         value = self.fun(theta.copy(), *self.args)
-        return float(value[0] if self.jac is True else value)
+        return _as_number(value[0] if self.jac is True else value)
 
     def _gradient(self, theta, second=False):
         if callable(self.jac):
@@ -125,7 +131,7 @@ class FunctionObjective(Objective):
         """See `Objective.value_and_gradient`; a value that is not finite counts as +inf."""
         if self.jac is True:
             value, gradient = self.fun(theta.copy(), *self.args)
-            value, gradient = float(value), np.array(gradient, dtype=float).reshape(theta.shape)
+            value, gradient = _as_number(value), np.array(gradient, dtype=float).reshape(theta.shape)
         else:
             value = self._value(theta)
             gradient = self._gradient(theta) if np.isfinite(value) else np.zeros_like(theta)
@@ -459,6 +465,16 @@ def _positive(name, given):
         choices = ' or "jac"' if name == "x_scale" else " or None"
         raise ValueError(f"{name} must be a positive number, one for each parameter{choices}, got {given!r}")
     return numbers
+
+
+def _as_number(value):
+    """A value of ``fun`` as a float."""
+    if np.size(value) != 1:
+        raise ValueError(
+            f"fun must return one number, got an array of shape {np.shape(value)}: for residuals use "
+            "LeastSquaresObjective(fun), for (value, gradient) pass jac=True"
+        )
+    return float(np.reshape(value, ()))
 
 
 def _refuse_expected(kind):

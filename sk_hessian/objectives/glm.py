@@ -232,7 +232,7 @@ class GLMObjective(LinearRows):
         """See `Objective.noise`: of the sum, and of raw predictions that are sums of large terms."""
         coef, intercept, _ = self.unpack(theta)
         terms = self._column_sizes @ np.abs(coef) + np.abs(intercept) + self._largest_offset
-        return ROUNDINGS * np.finfo(float).eps * (abs(value) + terms.max() * self._null_slope)
+        return self._rounding(theta, value, terms.max())
 
     # -- curvature ------------------------------------------------------------------------------------------------
 
@@ -627,6 +627,10 @@ class GLMObjective(LinearRows):
             coef -= along
             intercept += self._plain_columns.shift @ along
         return self.pack(coef, intercept, constants)
+
+    def remedy(self, status):
+        """See `Objective.remedy`."""
+        return "fewer columns that nearly depend on each other" if status == "stalled" else ""
 
     def remarks(self, theta):
         """See `Objective.remarks`."""

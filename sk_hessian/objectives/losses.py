@@ -72,6 +72,8 @@ class Loss:
         What solvers use by default: the second derivative itself where it is positive, else the expected one.
     quadratic : bool
         True when the curvature is constant.
+    cancels : bool
+        True when the value is a difference of large terms, so that near zero it keeps fewer digits.
     attains_bound : bool
         True when finite predictions have the saturated value for every y in range.
     shift_invariant : bool
@@ -95,6 +97,7 @@ class Loss:
     convex: bool = True
     curvature: str = "observed"
     quadratic: bool = False
+    cancels: bool = False
     attains_bound: bool = False
     shift_invariant: bool = False
     is_smooth: bool = True
@@ -553,6 +556,7 @@ class BinaryCrossEntropy(Loss):
 class SoftmaxCrossEntropy(Loss):
     """log sum_k exp(raw_k) - raw_y, with y the index of the class."""
 
+    cancels = True
     shift_invariant = True
 
     def __init__(self, n_outputs):
@@ -680,6 +684,7 @@ class TweedieLoss(Loss):
         self.canonical = (link == "log" and power == 1) or (link == "identity" and power == 0)
         self.quadratic = link == "identity" and power == 0
         self.is_smooth = link == "log" or power == 0
+        self.cancels = power != 0
         self.convex = power == 0 if link == "identity" else 1 <= power <= 2
         self.convex = self.convex or (link == "identity" and power == 1)
         self.curvature = "observed" if link == "log" and self.convex else "expected"
@@ -990,6 +995,7 @@ class NegativeBinomialLoss(Loss):
     """
 
     canonical = False
+    cancels = True
     even_constants = True
     range_text = "non-negative"
 

@@ -18,7 +18,7 @@ from scipy.sparse.linalg import LinearOperator
 from sk_hessian.objectives import factors
 from sk_hessian.objectives._blocks import Columns, DenseBlock, Scratch, SparseBlock, weighted_grams
 from sk_hessian.objectives._layers import Coordinates, Forward, MLPFactor, Moments, network_predictions
-from sk_hessian.objectives._mean_loss import ROUNDINGS, MeanLossObjective
+from sk_hessian.objectives._mean_loss import MeanLossObjective
 from sk_hessian.objectives._orthogonal import triangle
 from sk_hessian.objectives._spread import Spread
 from sk_hessian.objectives.activations import ACTIVATIONS
@@ -104,6 +104,7 @@ class MLPObjective(MeanLossObjective):
         self.convex = not hidden_layer_sizes and loss.convex
         self.damping_kind = "auto" if self.convex else "units"
         self.exact_is_dear = not self.convex
+        self.has_kinks = bool(hidden_layer_sizes) and self.activation.has_kinks
 
     # -- parameters -----------------------------------------------------------------------------------------------
 
@@ -174,14 +175,14 @@ class MLPObjective(MeanLossObjective):
 
         Roundings of many terms add up like independent errors; an activation does not enlarge them.
         """
-        squares, errors, eps = self._column_sizes**2, np.zeros(self.n_features), np.finfo(float).eps
+        squares, errors = self._column_sizes**2, np.zeros(self.n_features)
         coefs, intercepts, _ = self.unpack(theta)
         with np.errstate(over="ignore", invalid="ignore"):
             for W, b in zip(coefs, intercepts, strict=True):
                 squares = squares @ W**2 + b**2
                 errors = errors @ W**2 + squares
                 squares = np.minimum(squares, self.activation.bound**2)
-            return ROUNDINGS * eps * (abs(value) + np.sqrt(errors.max()) * self._null_slope)
+        return self._rounding(theta, value, np.sqrt(errors.max()))
 
     # -- curvature ------------------------------------------------------------------------------------------------
 
@@ -675,6 +676,10 @@ class MLPObjective(MeanLossObjective):
         theta[part].reshape(shape)[-1] = self._null_raw[:k]
         theta[self._n_weights :] = self._null_raw[k:]
         return theta
+
+    def remedy(self, status):
+        """See `Objective.remedy`."""
+        return "another start (random_state)" if status == "saddle" else ""
 
     def remarks(self, theta):
         """See `Objective.remarks`: labels without an optimum, and rectifiers that no row reaches."""

@@ -69,6 +69,7 @@ class StreamObjective(Objective):
 
     n_rows: int
     scale: float
+    is_model = True
 
     def __init__(self, rows, memory):
         self.rows, self.memory = self._joined(rows, memory)
@@ -77,6 +78,7 @@ class StreamObjective(Objective):
         self.n_rows, self.convex, self.curvature = rows.n_rows, rows.convex, "expected"
         self.n_parameters = rows.n_parameters
         self.resolution, self.is_smooth, self.draws_rows = rows.resolution, rows.is_smooth, rows.draws_rows
+        self.has_kinks = rows.has_kinks
         self.lower_bound = -np.inf if self.memory.slope.any() else rows.lower_bound
         self.targets = self.memory.pooled(rows.rows.targets)
         self.scale = self._scale()
@@ -229,6 +231,10 @@ class StreamObjective(Objective):
     def canonical(self, theta):
         """See `Objective.canonical`."""
         return self.rows.canonical(theta)
+
+    def remedy(self, status):
+        """See `Objective.remedy`."""
+        return self.rows.remedy(status)
 
     def remarks(self, theta):
         """See `Objective.remarks`."""

@@ -15,6 +15,8 @@ from sk_hessian.solvers._loop import Run, State
 from sk_hessian.solvers.directions import LBFGS, SGD, SOLVERS, Clip, MethodRun, Momentum, Newton, Solver, Step
 from sk_hessian.solvers.preconditioned import Point, Preconditioned
 from sk_hessian.solvers.result import Convergence, Result
+from sk_hessian.solvers.result import advice as advice
+from sk_hessian.solvers.result import still_missing as still_missing
 
 __all__ = [
     "LBFGS",
@@ -126,7 +128,7 @@ def minimize(
     max_iter : int, default=1000
         Most outer iterations; epochs for a stochastic solver.
     callback : callable, optional
-        ``callback(state)`` after each iteration, see `State`; a true answer stops the run.
+        ``callback(state)`` after each iteration, see `State`; a true answer or a StopIteration stops the run.
     before : callable, optional
         ``before(state)`` before each iteration, with the state that it starts from.
     random_state : int, Generator or None

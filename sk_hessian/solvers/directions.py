@@ -466,12 +466,19 @@ class MethodRun:
         Whether it follows negative curvature.
     learns_from_steps : bool
         Whether it can go on from the end of a step that was found otherwise.
+    has_fixed_steps : bool
+        Whether the user has set the length of its steps: that they gain little then says nothing of what is left.
+    shortens_steps : bool
+        Whether its steps may have become short for another reason than that nothing is left to gain: the noise of
+        minibatches, or a schedule.
     """
 
     refresh_every: int | None = None
     factor: Any = None
     leaves_saddles = False
     learns_from_steps = False
+    has_fixed_steps = False
+    shortens_steps = False
 
     def reset(self):
         """Begin anew in other coordinates: forget every point, slope and step length."""
@@ -508,16 +515,21 @@ class _FirstOrderRun(MethodRun):
         self.direction, self.average = direction, spec.average
         self.rng = np.random.default_rng(random_state)
         self.rate = spec.learning_rate
-        self.schedule = steps.schedule_function(spec.schedule)
+        self.schedule, self.is_constant = steps.schedule_function(spec.schedule), spec.schedule == "constant"
         self.batch = _first_batch(spec.batch_size, problem)
         self.grows, self.n_rows = spec.batch_size == "auto", problem.objective.n_rows
-        self.is_textbook = spec.learning_rate != "auto"
+        self.is_textbook = self.has_fixed_steps = spec.learning_rate != "auto"
         self.step, self.epoch, self.shrink = None, 0, 1.0
 
     @property
     def refresh_every(self):
         """Minibatches keep their coordinates: their own noise is larger than what a refresh gains."""
         return _REFRESH_FIRST_ORDER if self.batch is None else None
+
+    @property
+    def shortens_steps(self):
+        """See `MethodRun.shortens_steps`."""
+        return self.batch is not None or not self.is_constant
 
     def reset(self):
         """See `MethodRun.reset`."""
@@ -692,7 +704,7 @@ class _LBFGSRun(MethodRun):
 
     def __init__(self, spec):
         self.direction, self.rate = LimitedMemory(spec.memory), spec.learning_rate
-        self.is_textbook = spec.learning_rate != "auto"
+        self.is_textbook = self.has_fixed_steps = spec.learning_rate != "auto"
         self.learns_from_steps = not self.is_textbook
 
     def reset(self):
@@ -823,8 +835,9 @@ class _NewtonRun(MethodRun):
         self.hessian, self.rate = spec.hessian, spec.learning_rate
         best = "observed" if objective.convex else objective.curvature
         self.kind = {"auto": best, "exact": "observed"}.get(spec.hessian, "expected")
-        self.is_textbook = spec.learning_rate != "auto"
+        self.is_textbook = self.has_fixed_steps = spec.learning_rate != "auto"
         self.fixed_damping = None if spec.damping == "auto" else spec.damping
+        self.has_fixed_steps = self.is_textbook or bool(self.fixed_damping)
         self.is_dense = spec.forms_hessian(objective, problem.origin.size)
         self.damping = _damping_rule(objective, problem, self.is_dense)
         self.refresh_every = None if self.is_dense or spec.hessian == "diagonal" else _REFRESH_PRODUCTS

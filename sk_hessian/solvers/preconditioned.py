@@ -89,6 +89,8 @@ class Point:
         Gradients in theta and in u.
     objective : Objective
         Of which this is a point.
+    noise : float
+        Rounding error of the value: smaller differences mean nothing.
     """
 
     u: np.ndarray
@@ -97,11 +99,7 @@ class Point:
     gradient: np.ndarray
     slope: np.ndarray
     objective: Any
-
-    @cached_property
-    def noise(self):
-        """Rounding error of the value: smaller differences mean nothing."""
-        return self.objective.noise(self.theta, self.value) if np.isfinite(self.value) else 0.0
+    noise: float = 0.0
 
     @cached_property
     def floor(self):
@@ -139,21 +137,31 @@ class Preconditioned:
 
     def evaluate(self, u):
         """The `Point` at ``u``: one pass."""
-        theta = self.origin + self.factor.apply(u)
-        value, gradient = self.objective.value_and_gradient(theta)
-        self.counts.evaluations += self._share
+        theta, value, gradient = self._visit(u)
+        # without a gradient there is no way on from a point: it counts as one outside the domain
+        return self._point(u, theta, value if np.isfinite(gradient).all() else np.inf, gradient)
+
+    def _point(self, u, theta, value, gradient):
         if not np.isfinite(value):
             return Point(u, theta, np.inf, np.zeros_like(theta), np.zeros_like(u), self.objective)
-        return Point(u, theta, value, gradient, self.factor.transpose(gradient), self.objective)
+        # at once, while the objective remembers the slopes of its rows
+        noise = self.objective.noise(theta, value)
+        return Point(u, theta, value, gradient, self.factor.transpose(gradient), self.objective, noise)
+
+    def _visit(self, u):
+        theta = self.origin + self.factor.apply(u)
+        self.counts.evaluations += self._share
+        return theta, *self.objective.value_and_gradient(theta)
 
     def start(self):
-        """The `Point` at the origin."""
-        return self.evaluate(np.zeros(self.factor.shape[1]))
+        """The `Point` at the origin, be its gradient finite or not."""
+        u = np.zeros(self.factor.shape[1])
+        return self._point(u, *self._visit(u))
 
     def slope(self, u):
         """The gradient at ``u``, and whether the value there is finite."""
-        point = self.evaluate(u)
-        return point.slope, np.isfinite(point.value)
+        _, value, gradient = self._visit(u)
+        return self.factor.transpose(gradient), np.isfinite(value)
 
     def hessian(self, point, kind):
         """P'HP at ``point`` as a `LinearOperator`."""

@@ -1,6 +1,7 @@
 """What a run hands back."""
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -26,13 +27,14 @@ class Convergence:
     Attributes
     ----------
     status : str
-        "optimal", "stopped", "stalled", "separated", "saddle", "diverged" or "max_iter".
+        "optimal", "stopped", "settled", "stalled", "separated", "saddle", "diverged" or "max_iter".
     message : str
         What happened, how far from the optimum, what to do.
     objective : float
         At the returned parameters: weighted mean loss plus penalty for the linear models.
     decrement : float
-        Half the squared Newton decrement there, an estimate of objective minus optimum; nan if it was not certified.
+        Half the squared Newton decrement there, an estimate of objective minus optimum; nan if it was not
+        certified, and for "settled".
     scale : float
         What the tolerance is relative to: ``optimal`` needs ``decrement <= tol**2 * scale``.
     tol : float
@@ -97,30 +99,158 @@ class Result:
     history: dict = field(repr=False)
 
 
-#: status -> what happened and what to do, after the common sentence
-_ADVICE = {
-    "optimal": "",
-    "stopped": "A callback asked for it.",
-    "stalled": "No step lowers the objective any more: floating-point precision is exhausted, or a fixed learning rate "
-    'or batch size cannot do better. Use a larger tol, solver="newton", or drop nearly dependent columns.',
-    "separated": "The optimum is at infinity: {recession}. {recession.advice}",
-    "saddle": "A direction of negative curvature is left: this is no minimum. "
-    'Use Newton(hessian="exact"), or another start.',
-    "diverged": "The objective left all bounds, up or down; this is the best iterate. "
-    'Use a smaller learning_rate, or learning_rate="auto"; a function without a minimum has no solution.',
-    "max_iter": 'Use a larger max_iter, solver="newton" or "lbfgs", or learning_rate="auto".',
-}
+#: status, fact, what happened: the first row speaks whose fact holds
+_WHAT = (
+    ("stopped", None, "A callback asked for it."),
+    (
+        "settled",
+        None,
+        "The last iterations gained less than the tolerance. The objective has kinks, where its derivatives jump, so "
+        "that no optimum can be proved.",
+    ),
+    ("separated", None, "The optimum is at infinity: {recession}."),
+    ("saddle", None, "The gradient vanishes, but a direction of negative curvature is left: this is no minimum."),
+    ("stalled", "undefined", "The gradient is not finite there, in {undefined}, so that no step is defined."),
+    ("stalled", "fixed", "No iteration gains any more: {fixed} cannot come nearer, or rounding hides the gains."),
+    ("stalled", None, "No step lowers the objective any more: floating-point precision is exhausted."),
+    ("diverged", "fell", "The objective fell beyond all bounds: check that it has a minimum."),
+    ("diverged", None, "The objective rose beyond all bounds; this is the best iterate."),
+)
+
+#: status, fact, what to do about it: all rows whose fact holds
+_DO = (
+    ("max_iter", None, "a larger max_iter"),
+    ("stalled", None, "a larger tol"),
+    ("diverged", "rate", "a smaller learning_rate"),
+    ("saddle", "may_stay", 'solver=Newton(hessian="exact")'),
+    ("max_iter stalled diverged", "free", "solver={free}"),
+    ("max_iter stalled", "faster", "solver={faster}"),
+)
+
+#: options whose fixed values end a run early or hold it back, and the value that the run chooses itself
+_OPTIONS = {"learning_rate": "auto", "batch_size": "auto", "damping": "auto"}
+
+#: the share of the scale from which on it is told in per cent
+_IN_PER_CENT = 1e-3
+
+#: an objective that is lower than this has no minimum: a run ends by it where it falls by 1e30
+_BOTTOMLESS = -1e29
 
 
-def message(status, solver, n_iter, value, distance):
-    """One paragraph: the status, how it ended, how far from the optimum, what to do.
+def still_missing(decrement, scale, is_model):
+    """How much is left to gain, as a part of a sentence.
 
     Parameters
     ----------
-    distance : float
-        The certified decrement in units of the scale, nan if there is none.
+    decrement : float
+        Half the squared Newton decrement, nan where it is not known.
+    scale : float
+        What a model can gain at the most.
+    is_model : bool
+
+    Returns
+    -------
+    str
     """
-    name = type(solver).__name__.lower()
-    far = "unknown" if np.isnan(distance) else f"about {distance:.2g} of the scale"
-    text = f"{status}: {name} ended after {n_iter} iterations at objective {value:.10g}, distance to the optimum {far}."
-    return f"{text} {_ADVICE[status]}".strip()
+    share = decrement / scale if is_model and scale > 0 else 0.0
+    if not np.isfinite(decrement) or share > 1:
+        return "how much is still to be gained is not known"
+    if share >= _IN_PER_CENT:
+        per_cent = f"{100 * share:.0f}" if share >= 0.1 else f"{100 * share:.2g}"
+        return f"about {per_cent}% of what this model can gain is still missing"
+    return f"a Newton step would still gain about {decrement:.2g}" if decrement > 0 else "nothing is left to gain"
+
+
+def advice(status, solver, objective, gradient):
+    """What to do about a run that ended so, a sentence or nothing.
+
+    Parameters
+    ----------
+    status : str
+    solver : Solver
+        That ran.
+    objective : Objective
+    gradient : ndarray of shape (n_parameters,)
+        Where the run ended.
+
+    Returns
+    -------
+    str
+    """
+    facts = _facts(solver, objective, gradient)
+    if facts["undefined"]:
+        return "Use another start, or check the derivatives."
+    ways = [text.format(**facts) for of, fact, text in _DO if status in of.split() and (fact is None or facts[fact])]
+    # what a fixed option holds back has no other reason
+    ways += [objective.remedy(status)] if objective.remedy(status) and not facts["fixed"] else []
+    if not ways:
+        return ""
+    return f"Use {ways[0]}." if len(ways) == 1 else f"Use {', '.join(ways[:-1])}, or {ways[-1]}."
+
+
+def _facts(solver, objective, gradient):
+    """What the advice depends on, in words where it is quoted; empty or False where it does not hold."""
+    name, options = type(solver).__name__, solver.get_params(deep=False)
+    fixed = {o: options[o] for o in _OPTIONS if options.get(o, _OPTIONS[o]) not in (_OPTIONS[o], None)}
+    # a running mean of squares is the rule for its own rate, which must be a number
+    has_own_rule = options.get("squares") is not None
+    free = [*fixed, *["precondition"] * (options.get("precondition", "auto") is None)] if fixed else []
+    quoted = [f'{o}="auto"' for o in free if not has_own_rule]
+    newton = name == "Newton"
+    others = [] if newton else ['"newton"'] * objective.forms_hessian(gradient.size) + ['"lbfgs"'] * (name != "LBFGS")
+    undefined = ~np.isfinite(gradient)
+    return {
+        "undefined": objective.parameters_in_words(undefined) if undefined.any() else "",
+        "fixed": " with ".join(f"{o}={value!r}" for o, value in fixed.items()),
+        "free": f"{name}({', '.join(quoted)})" if quoted else "",
+        "rate": "learning_rate" in fixed,
+        "faster": " or ".join(others),
+        "may_stay": not (newton and options["hessian"] == "exact"),
+    }
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How a run ended, to be told.
+
+    Attributes
+    ----------
+    status : str
+    solver : Solver
+    objective : Objective
+    n_iter : int
+    point : Point
+        That is returned.
+    decrement, scale : float
+        See `Convergence`.
+    recession : object or None
+        For "separated".
+    """
+
+    status: str
+    solver: Any
+    objective: Any
+    n_iter: int
+    point: Any
+    decrement: float
+    scale: float
+    recession: Any = None
+
+    def message(self):
+        """One paragraph: what happened, how far from the optimum, what to do."""
+        name, plural = type(self.solver).__name__.lower(), "" if self.n_iter == 1 else "s"
+        text = f"{self.status}: {name} ended after {self.n_iter} iteration{plural} at objective {self.point.value:.10g}"
+        if self.status not in ("settled", "separated", "saddle"):
+            text += f"; {still_missing(self.decrement, self.scale, self.objective.is_model)}"
+        return " ".join(part for part in (f"{text}.", self._what(), self._advice()) if part)
+
+    def _what(self):
+        facts = _facts(self.solver, self.objective, self.point.gradient)
+        facts |= {"fell": self.point.value < _BOTTOMLESS, "recession": self.recession}
+        said = (text for status, fact, text in _WHAT if status == self.status and (fact is None or facts[fact]))
+        return next(said, "").format(**facts)
+
+    def _advice(self):
+        if self.status == "separated":
+            return self.recession.advice
+        return advice(self.status, self.solver, self.objective, self.point.gradient)

@@ -762,3 +762,13 @@ def test_without_matplotlib_the_error_says_what_to_install(name, displays, monke
     data = () if name == "ConvergenceDisplay" else diabetes
     with pytest.raises(ImportError, match=rf"{name} needs matplotlib: pip install sk-hessian\[plot\]"):
         type(display).from_estimator(linear, *data)
+
+
+def test_a_settled_run_ends_with_a_square():
+    X, y = load_iris(return_X_y=True)
+    model = MLPClassifier((3,), "relu", alpha=0.1, tol=1e-3, random_state=0).fit(X, y)
+    assert model.convergence_.status == "settled"
+    display = ConvergenceDisplay.from_estimator(model)
+    assert display.lines_[0].get_marker() == "s"
+    assert display.lines_[0].get_label().endswith("(settled)")
+    plt.close(display.figure_)

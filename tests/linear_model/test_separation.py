@@ -4,10 +4,11 @@ import numpy as np
 import pandas as pd
 import pytest
 from sklearn.base import clone
-from sklearn.datasets import load_iris
+from sklearn.datasets import load_digits, load_iris
 from sklearn.exceptions import ConvergenceWarning
 
 from sk_hessian.linear_model import LogisticRegression, PoissonRegressor, TweedieRegressor
+from sk_hessian.objectives._programs import Recession
 from sk_hessian.solvers import SOLVERS
 from tests.estimators import ALL_SOLVERS, convergence_warnings
 
@@ -159,3 +160,32 @@ def test_a_nearly_separated_set_is_optimal():
     y[np.argsort(X["dose"])[len(X) // 4]] = "ill"
     model = LogisticRegression(C=np.inf, tol=1e-8).fit(X, y)
     assert model.convergence_.status == "optimal"
+
+
+def test_many_separated_classes_and_columns_are_counted():
+    """A sentence names five; the verdict's data has all."""
+    X, y = load_digits(return_X_y=True)
+    with pytest.warns(ConvergenceWarning, match="separated: ") as caught:
+        model = LogisticRegression(C=np.inf).fit(X, y)
+    text, proof = str(caught[0].message), model.convergence_.separation
+    assert len(proof.features) > 20
+    assert f"{proof.features[4]} and {len(proof.features) - 5} more" in text
+    assert not any(f"{name}," in text for name in proof.features[5:])
+    assert len(text) < 500
+
+
+@pytest.mark.parametrize(
+    ("features", "classes", "words"),
+    [
+        (["x0"], ["class 1"], "class 1 is separated from the rest by x0"),
+        (["a", "b"], ["u", "v"], "u and v are separated from the rest by a combination of a, b"),
+        (
+            list("abcdef"),
+            list("123"),
+            "1, 2, 3 are separated from the rest by a combination of a, b, c, d, e and 1 more",
+        ),
+        ([], ["y = 0"], "every row has y = 0, and the intercept has no penalty"),
+    ],
+)
+def test_a_recession_in_words(features, classes, words):
+    assert str(Recession(features, classes, np.zeros(2))) == words

@@ -14,11 +14,13 @@ from sklearn.model_selection import GridSearchCV
 
 from sk_hessian import _base
 from sk_hessian._validation import check_seed
+from sk_hessian.inspection import laplace
 from sk_hessian.linear_model import HuberRegressor, LogisticRegression, PoissonRegressor, Ridge
 from sk_hessian.neural_network import MLPClassifier, MLPRegressor
 from sk_hessian.neural_network._stopping import HeldOut, split
-from sk_hessian.objectives import MLPObjective, NetworkStreamObjective, SquaredLoss
-from sk_hessian.solvers import LBFGS, SGD, SOLVERS, Momentum, Newton, minimize
+from sk_hessian.objectives import BinaryCrossEntropy, MLPObjective, NetworkStreamObjective, SquaredLoss, TweedieLoss
+from sk_hessian.objectives.activations import ACTIVATIONS
+from sk_hessian.solvers import LBFGS, SGD, SOLVERS, Clip, Momentum, Newton, minimize
 
 every_solver = pytest.mark.parametrize("solver", ["auto", *SOLVERS, Newton(hessian="exact")], ids=str)
 quiet = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -242,7 +244,7 @@ def test_a_class_that_is_not_trained_on_is_an_error(rng):
         model.fit(X, np.repeat([0, 1], [18, 2]))
 
 
-@pytest.mark.parametrize("status", ["optimal", "saddle", "stalled", "diverged", "stopped", "max_iter"])
+@pytest.mark.parametrize("status", ["optimal", "saddle", "stalled", "settled", "diverged", "stopped", "max_iter"])
 def test_the_verdict_on_the_last_point_is_not_said_of_the_best(status, rng):
     X, y = wave(rng)
     model = MLPObjective(X, y, SquaredLoss(), hidden_layer_sizes=(4,), activation="relu")
@@ -732,3 +734,162 @@ def test_degenerate_data_are_fitted(solver, rng):
         model = MLPRegressor(hidden_layer_sizes=(3,), solver=solver, random_state=0, max_iter=50).fit(A, b)
         assert np.isfinite(model.predict(A)).all()
         assert model.loss_ <= 0.5 * np.var(b) + 1e-4
+
+
+# -- networks with kinks ----------------------------------------------------------------------------------------------
+
+KINKED = {"hidden_layer_sizes": (5,), "activation": "relu", "random_state": 0}
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("solver", ["auto", "newton", "lbfgs", "sgd", "momentum", "clip"])
+def test_a_network_with_kinks_settles_and_does_not_warn(solver):
+    X, y = load_iris(return_X_y=True)
+    model = MLPClassifier(**KINKED | {"hidden_layer_sizes": (8, 8)}, alpha=0.01, solver=solver, tol=1e-3).fit(X, y)
+    verdict, objective = model.convergence_, model.history_["objective"]
+    assert verdict.status == "settled"
+    assert "no optimum can be proved" in verdict.message
+    assert np.isnan(verdict.decrement)
+    assert np.ptp(objective[-11:]) <= verdict.tol**2 * verdict.scale
+    assert verdict.objective == objective.min()
+    assert model.score(X, y) > 0.95
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize(
+    "change", [{"n_init": 3}, {"warm_start": True}, {"loss": "poisson"}, {"loss": "huber"}], ids=str
+)
+def test_restarts_warm_starts_and_other_losses_settle(change, rng):
+    X, y = wave(rng)
+    model = MLPRegressor(**KINKED | change, tol=1e-3)
+    for _ in range(2):
+        assert model.fit(X, np.abs(y)).convergence_.status == "settled"
+
+
+def test_only_activations_with_kinks_settle(rng):
+    X, y = wave(rng)
+    assert MLPRegressor(**KINKED | {"hidden_layer_sizes": ()}).fit(X, y).convergence_.status == "optimal"
+    assert [name for name, activation in ACTIVATIONS.items() if activation.has_kinks] == ["relu"]
+    assert MLPRegressor(**SMALL, loss="huber").fit(X, y).convergence_.status == "optimal"
+    result = minimize(MLPObjective(X, y, SquaredLoss(), hidden_layer_sizes=(3,), activation="relu"), np.zeros(16))
+    assert not result.success
+
+
+def test_a_kinked_network_that_fits_perfectly_is_optimal(rng):
+    X = rng.normal(size=(20, 1))
+    model = MLPRegressor(**KINKED | {"hidden_layer_sizes": (20,)}, alpha=0, tol=1e-3).fit(X, np.maximum(X[:, 0], 0))
+    assert model.convergence_.status == "optimal"
+    assert model.convergence_.objective <= 1e-6 * model.convergence_.scale
+
+
+@pytest.mark.parametrize(
+    ("solver", "max_iter"),
+    [("lbfgs", 12), (SGD(1e-9, precondition=None, batch_size=None), 100), (Newton(damping=1e12), 60)],
+    ids=str,
+)
+def test_a_kinked_network_whose_training_is_cut_short_warns(solver, max_iter, rng):
+    """By too few iterations, or by steps so short that each gains next to nothing."""
+    X, y = wave(rng)
+    with pytest.warns(ConvergenceWarning, match="MLPRegressor: max_iter: .* Use a larger max_iter, or|solver="):
+        MLPRegressor(**KINKED, solver=solver, max_iter=max_iter).fit(X, y)
+
+
+@pytest.mark.parametrize(
+    "solver",
+    [SGD(0.2, batch_size=15, precondition=None), SGD(batch_size=15), Momentum(batch_size=50), Clip(schedule="inverse")],
+    ids=str,
+)
+def test_steps_that_are_short_for_another_reason_have_not_settled(solver, rng):
+    """The noise of minibatches shortens them, or a schedule."""
+    X, y = wave(rng)
+    with pytest.warns(ConvergenceWarning, match=r"(stalled|max_iter): .*solver=") as caught:
+        MLPRegressor(**KINKED, solver=solver, max_iter=150).fit(X, y)
+    assert (solver.batch_size == "auto") == ('batch_size="auto"' not in str(caught[0].message))
+
+
+@pytest.mark.filterwarnings("error")
+def test_minibatches_that_grow_settle(rng):
+    X, y = wave(rng, 3000)
+    model = MLPRegressor(**KINKED | {"hidden_layer_sizes": (3,)}, solver="sgd", tol=1e-3).fit(X, y)
+    assert model.convergence_.status == "settled"
+
+
+def test_early_stopping_and_streams_of_a_kinked_network_do_not_warn(rng):
+    X, y = wave(rng)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert MLPRegressor(**KINKED, early_stopping=True).fit(X, y).convergence_.status in ("stopped", "settled")
+        model = MLPRegressor(**KINKED, solver="newton", tol=1e-3)
+        for part in range(3):
+            model.partial_fit(X[part::3], y[part::3])
+    assert model.convergence_.status == "settled"
+
+
+def test_inspection_that_needs_an_optimum_names_the_kinks(rng):
+    X, y = wave(rng)
+    model = MLPRegressor(**KINKED, tol=1e-3).fit(X, y)
+    with pytest.raises(ValueError, match=r'"settled".*activation=.relu.*Use a smooth activation, such as "tanh"'):
+        laplace(model, X, y)
+
+
+# -- rounding ---------------------------------------------------------------------------------------------------------
+
+
+def deep(target, loss=None, activation="tanh"):
+    X = np.linspace(-1, 1, 60)[:, None]
+    return MLPObjective(X, target(X[:, 0]), loss or SquaredLoss(), hidden_layer_sizes=(10,), activation=activation)
+
+
+@pytest.mark.parametrize("activation", ["tanh", "logistic", "softplus", "gelu"])
+def test_a_nearly_perfect_fit_goes_on(activation):
+    """Rounding of the predictions moves the value by their error times the slope there, which is next to nothing."""
+    objective = deep(np.exp, activation=activation)
+    result = minimize(objective, objective.start(0), "newton", tol=1e-10, max_iter=500)
+    assert result.status in ("optimal", "max_iter")
+    assert result.fun <= 1e-11
+
+
+@pytest.mark.parametrize(
+    ("target", "loss", "most"),
+    [
+        (lambda x: np.c_[np.exp(x), np.sin(2 * x)], SquaredLoss(2), 1e-9),
+        (lambda x: np.exp(x) + 1e6, SquaredLoss(), 1e-10),
+        (lambda x: 1e8 * np.exp(x), SquaredLoss(), 1e5),
+        (lambda x: np.exp(np.exp(x)), TweedieLoss(1), 1e-10),
+        (lambda x: np.exp(np.exp(x)), TweedieLoss(2), 1e-10),
+    ],
+    ids=["two outputs", "offset", "unit", "poisson", "gamma"],
+)
+def test_so_do_other_targets_and_losses(target, loss, most):
+    objective = deep(target, loss)
+    result = minimize(objective, objective.start(0), "newton", tol=1e-10, max_iter=400)
+    assert result.status in ("optimal", "max_iter", "stalled")
+    assert result.fun - objective.lower_bound <= most
+
+
+@pytest.mark.parametrize("share", [1.0, 1e-3, 1e-6])
+@pytest.mark.parametrize(
+    ("loss", "offset"),
+    [
+        (SquaredLoss(), 0.0),
+        (SquaredLoss(), 1e6),
+        (TweedieLoss(1), 0.0),
+        (TweedieLoss(2), 0.0),
+        (BinaryCrossEntropy(), 0.0),
+    ],
+    ids=["squares", "offset", "poisson", "gamma", "logistic"],
+)
+def test_the_noise_of_a_value_is_that_of_its_neighbours(loss, offset, share, rng):
+    """Values at parameters that differ by a few roundings scatter by no more than it, and not by far less."""
+    X = rng.normal(size=(200, 3))
+    raw = np.tanh(X @ [1.0, -1.0, 0.5]) + share * rng.normal(size=200)
+    y = {SquaredLoss: raw + offset, TweedieLoss: np.exp(raw), BinaryCrossEntropy: (raw > 0) * 1.0}[type(loss)]
+    objective = MLPObjective(X, y, loss, hidden_layer_sizes=(1,))
+    theta = objective.pack([np.array([[1.0], [-1.0], [0.5]]), np.ones((1, 1))], [np.zeros(1), np.zeros(1)])
+    theta[-1] = offset if isinstance(loss, SquaredLoss) else 0.0
+    value = objective.value_and_gradient(theta)[0]
+    near = [objective.value_and_gradient(theta * (1 + 1e-16 * k))[0] for k in (-4, -2, 2, 4)]
+    noise = objective.noise(theta, value)
+    assert np.abs(np.subtract(near, value)).max() <= noise
+    most = share * max(offset, 1.0) if isinstance(loss, SquaredLoss) else 1.0
+    assert noise <= 1e-13 * most + 1e-29 * offset**2

@@ -3,6 +3,7 @@ import pytest
 from scipy.optimize import rosen, rosen_der, rosen_hess, rosen_hess_prod
 
 from sk_hessian.objectives import FunctionObjective
+from sk_hessian.solvers import minimize
 from tests.objectives.cases import assert_close
 
 X0 = np.array([-1.2, 1.0, 0.7])
@@ -100,3 +101,17 @@ def test_the_factor_of_an_indefinite_hessian_takes_absolute_curvatures(kind):
 def test_kronecker_is_refused():
     with pytest.raises(ValueError, match="precondition='kronecker' is not available for a function"):
         COMBINATIONS["hess"].preconditioner(X0, "kronecker")
+
+
+@pytest.mark.parametrize("value", [np.ones(2), [1.0, 2.0, 3.0], np.ones((2, 2)), np.array([])], ids=str)
+@pytest.mark.parametrize("jac", [None, rosen_der, True], ids=["differences", "jac", "both"])
+def test_an_array_valued_fun_is_named(value, jac):
+    fun = (lambda x: (value, np.ones(2))) if jac is True else (lambda x: value)
+    with pytest.raises(ValueError, match=r"fun must return one number, got an array .* LeastSquaresObjective\(fun\)"):
+        minimize(FunctionObjective(fun, jac=jac), [1.0, 2.0])
+
+
+@pytest.mark.parametrize("as_number", [np.float32, np.array, lambda v: np.array([v]), lambda v: np.array([[v]])])
+def test_one_number_in_any_form_is_a_value(as_number):
+    result = minimize(FunctionObjective(lambda x: as_number((x[0] - 2) ** 2), jac=lambda x: 2 * (x - 2)), [0.0])
+    np.testing.assert_allclose(result.x, 2)

@@ -375,3 +375,32 @@ def test_without_a_row_the_total_penalty_is_the_same(loss, rng):
     new = GLMObjective(X[keep], model.rows.y[keep], model.loss, **options)
     assert rest.scale == pytest.approx(new.scale)
     assert_close(rest.preconditioner(theta).dense(), new.preconditioner(theta).dense())
+
+
+@pytest.mark.parametrize("share", [1.0, 1e-3, 1e-7])
+@pytest.mark.parametrize(
+    ("loss", "offset"),
+    [
+        (SquaredLoss(), 0.0),
+        (SquaredLoss(), 1e6),
+        (TweedieLoss(1), 0.0),
+        (TweedieLoss(2), 0.0),
+        (BinaryCrossEntropy(), 0.0),
+    ],
+    ids=["squares", "offset", "poisson", "gamma", "logistic"],
+)
+def test_noise_is_the_rounding_error_at_the_point(loss, offset, share):
+    """It bounds what a few roundings of the parameters change, and vanishes with the residuals of squares."""
+    rng = np.random.default_rng(3)
+    X, coef = rng.normal(size=(200, 3)), np.array([0.5, -0.3, 0.2])
+    raw = X @ coef + share * rng.normal(size=200)
+    y = {SquaredLoss: raw + offset, TweedieLoss: np.exp(raw), BinaryCrossEntropy: (raw > 0) * 1.0}[type(loss)]
+    objective = GLMObjective(X, y, loss)
+    theta = np.append(coef, offset)
+    value = objective.value_and_gradient(theta)[0]
+    noise = objective.noise(theta, value)
+    near = [objective.value_and_gradient(theta * (1 + 1e-16 * k))[0] for k in (-4, -2, 2, 4)]
+    assert np.abs(np.subtract(near, value)).max() <= noise
+    most = share * max(offset, 1.0) if isinstance(loss, SquaredLoss) else 1.0
+    assert noise <= 1e-13 * most + 1e-29 * offset**2
+    assert objective.noise(theta, value) == pytest.approx(noise, rel=1e-12), "known without the latest pass too"

@@ -3,8 +3,16 @@
 import numpy as np
 import pytest
 
-from sk_hessian.objectives import BinaryCrossEntropy, FunctionObjective, GLMObjective, SquaredLoss, TweedieLoss
+from sk_hessian.objectives import (
+    BinaryCrossEntropy,
+    FunctionObjective,
+    GLMObjective,
+    MLPObjective,
+    SquaredLoss,
+    TweedieLoss,
+)
 from sk_hessian.solvers import LBFGS, SGD, SOLVERS, Clip, Momentum, Newton, minimize
+from sk_hessian.solvers.result import still_missing
 
 every_solver = pytest.mark.parametrize("name", SOLVERS)
 CORRELATIONS = [0.9, 0.99, 0.999, 0.9999, 0.99999]
@@ -153,7 +161,7 @@ def test_the_message_says_how_far_and_what_to_do(name):
     objective = correlated(0.9, "logistic")
     result = minimize(objective, objective.start(), name, max_iter=1)
     assert result.status == "max_iter"
-    for words in (name, "1 iteration", "of the scale", "Use a larger max_iter"):
+    for words in (name, "1 iteration", "of what this model can gain", "Use a larger max_iter"):
         assert words in result.message
 
 
@@ -206,3 +214,137 @@ def test_a_hessian_that_overflows_certifies_nothing():
     result = minimize(objective, [1e-3, 1.0], SGD(precondition=None), max_iter=50)
     assert result.status != "optimal"
     assert np.isfinite(result.x).all()
+
+
+# -- what is said -----------------------------------------------------------------------------------------------------
+
+LOGISTIC = correlated(0.9, "logistic")
+WELLS = FunctionObjective(lambda t: (t[0] ** 2 - 1) ** 2 + t[1] ** 2)
+VALLEY = FunctionObjective(lambda t: 100 * (t[1] - t[0] ** 2) ** 2 + (1 - t[0]) ** 2)
+
+
+@pytest.mark.parametrize(
+    ("objective", "solver", "max_iter", "advice"),
+    [
+        (LOGISTIC, "newton", 1, "Use a larger max_iter."),
+        (LOGISTIC, "lbfgs", 1, 'Use a larger max_iter, or solver="newton".'),
+        (LOGISTIC, "momentum", 1, 'Use a larger max_iter, or solver="newton" or "lbfgs".'),
+        (
+            LOGISTIC,
+            Clip(1e-3),
+            2,
+            'Use a larger max_iter, solver=Clip(learning_rate="auto"), or solver="newton" or "lbfgs".',
+        ),
+        (
+            LOGISTIC,
+            SGD(1e-3, batch_size=50, precondition=None),
+            2,
+            'solver=SGD(learning_rate="auto", batch_size="auto", precondition="auto")',
+        ),
+        (LOGISTIC, Newton(damping=10.0), 2, 'Use a larger max_iter, or solver=Newton(damping="auto").'),
+        (LOGISTIC, LBFGS(learning_rate=1e-3), 2, 'solver=LBFGS(learning_rate="auto"), or solver="newton".'),
+        # a running mean of squares needs a rate, so that "auto" is no advice
+        (
+            LOGISTIC,
+            Momentum(1e-3, squares=0.999, precondition=None),
+            2,
+            'Use a larger max_iter, or solver="newton" or "lbfgs".',
+        ),
+        (VALLEY, "newton", 2, "Use a larger max_iter."),
+        (WELLS, "lbfgs", 9, 'Use solver=Newton(hessian="exact"), or another start x0.'),
+    ],
+    ids=repr,
+)
+def test_the_advice_is_for_the_solver_that_ran(objective, solver, max_iter, advice):
+    start = objective.start() if objective is LOGISTIC else [0.0, 1.0]
+    result = minimize(objective, start, solver, max_iter=max_iter)
+    assert result.status in ("max_iter", "saddle")
+    assert advice in result.message
+
+
+@pytest.mark.parametrize("solver", ["sgd", "lbfgs", SGD(0.1)], ids=repr)
+def test_a_plain_function_is_told_nothing_of_columns_or_models(solver):
+    rng = np.random.default_rng(0)
+    noisy = FunctionObjective(lambda x: (x @ x + 1e-3 * rng.uniform(), 2 * x + 1e-3 * rng.normal(size=3)), jac=True)
+    for max_iter in (2, 200):
+        message = minimize(noisy, np.ones(3), solver, max_iter=max_iter).message
+        assert not any(word in message for word in ("column", "model", "scale", "nan"))
+
+
+@pytest.mark.parametrize(
+    ("decrement", "scale", "is_model", "words"),
+    [
+        (0.52, 1.0, True, "about 52% of what this model can gain is still missing"),
+        (1.04, 200.0, True, "about 0.52% of what this model can gain is still missing"),
+        (3e-9, 1.0, True, "a Newton step would still gain about 3e-09"),
+        (0.0, 1.0, True, "nothing is left to gain"),
+        (7.8e14, 1.0, True, "how much is still to be gained is not known"),
+        (np.nan, 1.0, True, "how much is still to be gained is not known"),
+        (np.inf, 1.0, False, "how much is still to be gained is not known"),
+        (0.52, 1.0, False, "a Newton step would still gain about 0.52"),
+    ],
+)
+def test_what_is_missing_is_said_in_words(decrement, scale, is_model, words):
+    assert still_missing(decrement, scale, is_model) == words
+
+
+def undefined_at_zero(t):
+    return np.abs(t[0]) + t[1] ** 2, np.array([np.nan if t[0] == 0 else np.sign(t[0]), 2 * t[1]])
+
+
+@every_solver
+def test_a_gradient_that_is_not_finite_is_named(name):
+    result = minimize(FunctionObjective(undefined_at_zero, jac=True), [0.0, 1.0], name)
+    assert result.status == "stalled"
+    assert "The gradient is not finite there, in theta[0], so that no step is defined." in result.message
+    assert "precision" not in result.message
+
+
+def test_a_gradient_that_is_not_finite_is_named_in_the_terms_of_a_network():
+    X = np.linspace(-1, 1, 20)[:, None]
+    network = MLPObjective(X, X[:, 0], SquaredLoss(), hidden_layer_sizes=(2,), feature_names=["dose"])
+    theta, known = network.start(0), network.value_and_gradient
+    network.value_and_gradient = lambda t: (known(t)[0], np.where(np.arange(t.size) < 2, np.nan, known(t)[1]))
+    assert "not finite there, in W1[dose, 0], W1[dose, 1], so that" in minimize(network, theta, "lbfgs").message
+
+
+def test_a_point_without_a_gradient_is_left_out_on_the_way():
+    def root(t):
+        with np.errstate(invalid="ignore", divide="ignore"):
+            return np.sqrt(np.maximum(t[0] - 1, 0)) + (t[0] - 3) ** 2, np.array(
+                [0.5 / np.sqrt(t[0] - 1) + 2 * t[0] - 6]
+            )
+
+    result = minimize(FunctionObjective(root, jac=True), [9.0], "newton", tol=1e-8)
+    assert result.status == "optimal"
+    assert np.isfinite(result.jac).all()
+
+
+@every_solver
+def test_a_callback_may_stop_by_an_exception(name):
+    def enough(state):
+        if state.iteration == 2:
+            raise StopIteration
+
+    result = minimize(VALLEY, [-1.2, 1.0], name, callback=enough)
+    assert (result.status, result.nit) == ("stopped", 2)
+
+
+def test_other_exceptions_of_a_callback_are_not_held_back():
+    def broken(state):
+        raise KeyError("mine")
+
+    with pytest.raises(KeyError, match="mine"):
+        minimize(VALLEY, [-1.2, 1.0], "newton", callback=broken)
+
+
+# -- rounding ---------------------------------------------------------------------------------------------------------
+
+
+def test_many_small_gains_count_together():
+    """Each of them is below the rounding error that the objective states, and their sum is not."""
+    bowl = FunctionObjective(lambda t: t @ t, jac=lambda t: 2 * t)
+    bowl.noise = lambda theta, value: 1e-3
+    result = minimize(bowl, [1.0, 1.0], SGD(2e-4, precondition=None, batch_size=None), tol=1e-3, max_iter=300)
+    assert result.status == "max_iter"
+    assert result.nit == 300

@@ -22,6 +22,9 @@ _Y_LABELS = {
 #: the same of a gap where no run is known to have come near an optimum
 _RELATIVE_LABEL = "objective above the least of these runs"
 
+#: verdict -> the mark at the end of its curve; a cross for the others
+_MARKERS = {"optimal": "o", "settled": "s"}
+
 _LINE_STYLES = ("-", "--", "-.", ":")
 
 #: scales of the same objective differ by less than this share, even where X is in single precision
@@ -34,7 +37,8 @@ _MUCH_LONGER = 20
 class ConvergenceDisplay:
     """The way of one or several runs to the optimum, on a logarithmic axis.
 
-    A curve ends with a disc where the verdict is "optimal", else with a cross, and the legend has the status.
+    A curve ends with a disc where the verdict is "optimal", with a square where it is "settled", else with a cross; but
+    for "optimal" the legend has the status.
 
     Parameters
     ----------
@@ -217,7 +221,7 @@ class ConvergenceDisplay:
         verdict = self.verdicts[label]
         is_optimal = verdict.status == "optimal"
         end = np.flatnonzero(np.isfinite(height))[-1:].tolist()
-        style = {"marker": "o" if is_optimal else "X", "markevery": end, "markersize": 8, **style}
+        style = {"marker": _MARKERS.get(verdict.status, "X"), "markevery": end, "markersize": 8, **style}
         label = label if is_optimal else f"{label} ({verdict.status})"
         return self.ax_.plot(along, height, label=label, **style)[0]
 
