@@ -114,7 +114,8 @@ class LinearRegression(_LeastSquares):
 
     def _unpack(self, objective, coef, intercept, constants):
         super()._unpack(objective, coef, intercept, constants)
-        self.rank_ = objective.rank
+        if objective.rank is not None:
+            self.rank_ = objective.rank
 
     def _go_on(self, X, y, sample_weight, forgetting):
         super()._go_on(X, y, sample_weight, forgetting)

@@ -276,9 +276,26 @@ class Objective:
         """Whether to begin in units alone (kind "units"): a factor costs many passes, and nothing can be flat."""
         return False
 
+    def determine(self, theta: np.ndarray) -> float:
+        """Decide once, before a solver without a preconditioner runs, which combinations of parameters are flat.
+
+        A preconditioner decides the same on its way. Both do so only where a factor is affordable.
+
+        Parameters
+        ----------
+        theta : ndarray of shape (n_parameters,)
+            Where the run begins.
+
+        Returns
+        -------
+        float
+            Passes that it took; zero where that is decided already, or never in question.
+        """
+        return 0.0
+
     @property
     def is_dependent(self) -> bool:
-        """Whether a preconditioner found parameters that are nearly combinations of others."""
+        """Whether some parameters proved to be nearly combinations of others."""
         return False
 
     def sample(self, rows: np.ndarray) -> "Objective":
