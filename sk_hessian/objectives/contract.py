@@ -353,6 +353,21 @@ class Objective:
         """
         return theta
 
+    def refined(self, theta: np.ndarray) -> tuple[np.ndarray, int]:
+        """An optimum with the digits that the sums of a run have lost, where they can be had at little cost.
+
+        Parameters
+        ----------
+        theta : ndarray of shape (n_parameters,)
+            A `canonical` optimum.
+
+        Returns
+        -------
+        theta : ndarray of shape (n_parameters,)
+        passes : int
+        """
+        return theta, 0
+
     def remarks(self, theta: np.ndarray) -> list[str]:
         """What else a user should know about a solution.
 

@@ -21,6 +21,7 @@ from sk_hessian.objectives._linear_rows import LinearRows
 from sk_hessian.objectives._mean_loss import ROUNDINGS
 from sk_hessian.objectives._orthogonal import Orthogonal
 from sk_hessian.objectives._programs import find_recession, positive_start
+from sk_hessian.objectives._refinement import MOST_WORK, refined
 
 #: up to so many columns a dense factor is affordable (its memory is 8 r^2 bytes: 72 MB, its cost r^3 / 3)
 MAX_DENSE_COLUMNS = 3000
@@ -269,6 +270,10 @@ class GLMObjective(LinearRows):
         """The blocks of the sum from rows that are kept in the coordinates of the basis."""
         pairs = self.rows.gather(matrices)[:, *_output_pairs(self.loss.n_outputs)]
         return weighted_grams(self._basis_of.rows, pairs, Scratch())
+
+    def _curvature(self, theta, kind, coordinates):
+        """See `MeanLossObjective._curvature`; of a squared loss it is the same everywhere."""
+        return super()._curvature(np.zeros_like(theta) if self.loss.quadratic else theta, kind, coordinates)
 
     def _sum_curvature(self, theta, kind, columns):
         """See `MeanLossObjective._sum_curvature`; shape (n_columns k + constants,) squared."""
@@ -650,6 +655,14 @@ class GLMObjective(LinearRows):
             coef -= along
             intercept += self._plain_columns.shift @ along
         return self.pack(coef, intercept, constants)
+
+    def refined(self, theta):
+        """See `Objective.refined`: least squares on small tables."""
+        work = self.n_rows * self.n_weights * (1 if self.columns.basis is None else self.columns.n_columns)
+        may = self.loss.quadratic and self.rows.in_memory and not self.penalty.any()
+        if not (may and work <= MOST_WORK and self.columns.n_columns):
+            return theta, 0
+        return refined(self, theta, self.preconditioner(theta))
 
     def remarks(self, theta):
         """See `Objective.remarks`."""

@@ -412,6 +412,10 @@ class Run:
         gap = point.value - self.objective.lower_bound
         decrement = np.nan if self.certificate is None else min(self.certificate.decrement, gap)
         scale = self._scale(0.0 if np.isnan(decrement) else decrement)
+        x = self.objective.canonical(point.theta)
+        if status == "optimal" and not self.problem.is_identity:
+            x, passes = self.objective.refined(x)
+            self.counts.others += passes
         text = message(status, self.spec, self.iteration, point.value, decrement / scale if scale else np.nan)
         if status == "separated":
             text = text.format(recession=self.recession)
@@ -431,7 +435,7 @@ class Run:
             separation=self.recession if status == "separated" else None,
         )
         return Result(
-            x=self.objective.canonical(point.theta),
+            x=x,
             fun=point.value,
             jac=point.gradient,
             nit=self.iteration,
