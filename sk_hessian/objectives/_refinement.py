@@ -23,7 +23,7 @@ def refined(objective, theta, factor):
     Parameters
     ----------
     objective : GLMObjective
-        Of a squared loss, without a penalty, its rows in memory.
+        Of a squared loss, without a penalty, and few rows.
     theta : ndarray of shape (n_parameters,)
         Near the optimum.
     factor : GLMFactor
@@ -48,7 +48,7 @@ def refined(objective, theta, factor):
 
 def _extended_slope(objective, columns):
     """A function from theta to the gradient in the coordinates ``columns``, rounded only at its end."""
-    rows, k = objective.rows, objective.loss.n_outputs
+    rows, k = objective.rows.collected(), objective.loss.n_outputs
     X = rows.gather(lambda block, y, weight: block.dense(False)).astype(np.longdouble)
     y, p = rows.y.reshape(len(X), k).astype(np.longdouble), X.shape[1]
     y = y if rows.offset is None else y - rows.offset

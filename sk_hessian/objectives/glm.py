@@ -646,20 +646,16 @@ class GLMObjective(LinearRows):
         if self.loss.shift_invariant:
             coef -= coef.mean(axis=1, keepdims=True)
             intercept -= intercept.mean()
-        constant = np.where(np.isinf(self._plain_columns.scale)[:, None] & (self.penalty == 0), coef, 0.0)
-        coef -= constant
-        intercept += self._plain_columns.shift @ constant
-        null = self._basis_of.null_space() if self._basis_of else np.zeros((self.n_features, 0))
-        if null.shape[1]:
-            along = null @ np.linalg.lstsq(null, coef, rcond=None)[0]
-            coef -= along
-            intercept += self._plain_columns.shift @ along
+        if self._basis_of:
+            shift, scale = self._plain_columns.shift, self._plain_columns.scale
+            coef, surplus = self._basis_of.least_norm(coef, np.isinf(scale)[:, None] & (self.penalty == 0))
+            intercept += shift @ surplus
         return self.pack(coef, intercept, constants)
 
     def refined(self, theta):
         """See `Objective.refined`: least squares on small tables."""
         work = self.n_rows * self.n_weights * (1 if self.columns.basis is None else self.columns.n_columns)
-        may = self.loss.quadratic and self.rows.in_memory and not self.penalty.any()
+        may = self.loss.quadratic and not self.penalty.any()
         if not (may and work <= MOST_WORK and self.columns.n_columns):
             return theta, 0
         return refined(self, theta, self.preconditioner(theta))
