@@ -10,7 +10,7 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Reference:
-    """A dataset, its design without the constant, and the certified coefficients, the intercept first where there is one.
+    """A dataset: its design without the constant, and the certified coefficients, the intercept first.
 
     Attributes
     ----------
@@ -95,7 +95,7 @@ def _filip():
 
 
 def _wampler(number):
-    """y = 1 + x + ... + x^5, or of the second sum x^k / 10^k, on x = 0 ... 20; beside it errors at right angles to x^k."""
+    """The sum of x^k up to x^5, in the second dataset of x^k / 10^k, and errors at right angles to all of them."""
     x = np.arange(21.0)
     base = [0.1**k if number == 2 else 1.0 for k in range(6)]
     if number == 2:

@@ -119,7 +119,7 @@ class LinearRegression(_LeastSquares):
 
     def _go_on(self, X, y, sample_weight, forgetting):
         super()._go_on(X, y, sample_weight, forgetting)
-        del self.rank_
+        self.__dict__.pop("rank_", None)
 
 
 class Ridge(_LeastSquares):

@@ -106,9 +106,7 @@ def test_without_a_preconditioner_it_sees_dependent_columns_too(model):
     X, y = table(isinstance(model, LogisticRegression))
     X = np.c_[X[:, 0], 2 * X[:, 0], 10 * X[:, 2]]
     usual, _ = convergence_warnings(lambda: clone(model).set_params(tol=1e-8).fit(X, y))
-    ours, _ = convergence_warnings(
-        lambda: clone(model).set_params(solver=PlainHalving(), tol=1e-6).fit(X, y)
-    )
+    ours, _ = convergence_warnings(lambda: clone(model).set_params(solver=PlainHalving(), tol=1e-6).fit(X, y))
     np.testing.assert_allclose(ours.coef_, usual.coef_, atol=1e-3)
     assert ours.convergence_.flat_directions == usual.convergence_.flat_directions
 
