@@ -65,7 +65,7 @@ class LinearRegression(_LeastSquares):
         Where columns are dependent, the solution of least norm.
     intercept_ : float or ndarray of shape (n_targets,)
     rank_ : int
-        Rank of the (centred) X.
+        Rank of the (centred) X, the same for every solver; not set beyond 3000 columns, where no factor tells.
     n_iter_ : int
     solver_ : Solver
         The solver that ran.

@@ -25,7 +25,7 @@ from sk_hessian.objectives import (
     first_memory,
     network_predictions,
 )
-from sk_hessian.solvers import LBFGS, Newton, check_solver, minimize
+from sk_hessian.solvers import LBFGS, SOLVERS, Newton, check_solver, minimize
 
 #: rows of a minibatch of `partial_fit`, as in scikit-learn
 _BATCH = 200
@@ -240,7 +240,7 @@ class _Network(SolvedEstimator):
         if not isinstance(self.solver, str):
             result = self._iterate(objective, theta, self.solver)
             return result.x, result
-        solver = check_solver("sgd" if self.solver == "auto" else self.solver)
+        solver = SOLVERS["sgd" if self.solver == "auto" else self.solver]()
         if "batch_size" in solver.get_params():
             solver.set_params(batch_size=None)
         order, n_rows = self._generator.permutation(objective.n_rows), objective.n_rows

@@ -199,7 +199,7 @@ def positive_start(objective):
 
 def _check_representable(objective, z, coef):
     """Raise where the coefficients of a start leave the floating-point range, or their penalty does."""
-    with np.errstate(over="ignore"):
+    with np.errstate(over="ignore", under="ignore"):
         large = np.flatnonzero(~np.isfinite(coef + (np.sqrt(objective.penalty) * coef) ** 2).all(axis=1))
     vanishes = (z != 0) & (np.abs(coef[:, 0]) < np.finfo(float).tiny)
     lost = np.flatnonzero(vanishes & np.isfinite(objective._plain_columns.scale))
@@ -211,6 +211,8 @@ def _check_representable(objective, z, coef):
         raise ValueError(
             f"X: column {name} is so large beside y that its coefficient vanishes; divide it by a constant"
         )
+    if not np.isfinite(objective.value_and_gradient(coef.ravel())[0]):
+        raise ValueError("y is so small or so large that its deviance overflows; multiply or divide it by a constant")
 
 
 def _largest_margin(Z, offset, bound, most):

@@ -1,4 +1,4 @@
-"""Rank, flat directions and the coefficients of least norm are facts of the data: every solver object finds the same."""
+"""Rank, flat directions and least norm are facts of the data: every solver object finds the same."""
 
 import numpy as np
 import pytest
@@ -79,7 +79,7 @@ CASES += [("classes", "duplicate")]
 
 
 @pytest.mark.parametrize("container", [np.asarray, sp.csr_array])
-@pytest.mark.parametrize("kind, table", CASES)
+@pytest.mark.parametrize(("kind", "table"), CASES)
 def test_every_solver_says_the_same(kind, table, container):
     X = TABLES[table]
     y = target(kind, X)
