@@ -1,5 +1,8 @@
 """Bad input: a clear error that names the argument, or the right fit; never a change of the arrays or the estimator."""
 
+import itertools
+import re
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -18,7 +21,15 @@ from sk_hessian.linear_model import (
     TweedieRegressor,
 )
 from sk_hessian.solvers import LBFGS, SGD, SOLVERS, Clip, Momentum, Newton
-from tests.estimators import ALL_SOLVERS, ESTIMATORS, convergence_warnings, prediction, raw_table, target
+from tests.estimators import (
+    ALL_SOLVERS,
+    ESTIMATORS,
+    UNPENALISED,
+    convergence_warnings,
+    prediction,
+    raw_table,
+    target,
+)
 
 every_estimator = pytest.mark.parametrize("name", ESTIMATORS)
 every_solver = pytest.mark.parametrize("solver", ALL_SOLVERS)
@@ -590,3 +601,64 @@ def test_a_failed_verdict_is_a_warning_not_an_error(solver, rng):
         model = PoissonRegressor(alpha=0, solver=solver, max_iter=1, tol=1e-12).fit(X, y)
     assert len(caught) == 1
     assert np.isfinite(model.coef_).all()
+
+
+def error_of(model, X, y):
+    """The message of the ValueError that a fit ends in, None where it ends in none."""
+    try:
+        convergence_warnings(lambda: model.fit(X, y))
+    except ValueError as error:
+        return str(error)
+    return None
+
+
+def extreme_column(kind, size, rng):
+    """Positive rows of some size, constant, with one row alone, or of sizes that differ by sixty powers of ten."""
+    x = rng.uniform(0.1, 3, size=30)
+    rows = {"any": x, "constant": np.ones(30), "one row": (np.arange(30) == 0) * 1.0}
+    return rows[kind] * size if kind in rows else x * 10.0 ** rng.integers(-60, 1, size=30) * size
+
+
+@pytest.mark.parametrize("model", [
+    TweedieRegressor(power=1, link="identity", alpha=0), TweedieRegressor(power=1, link="identity"),
+    TweedieRegressor(power=2, link="identity", alpha=0), TweedieRegressor(power=1.5, alpha=0),
+    TweedieRegressor(power=0, link="log", alpha=0), LinearRegression(), HuberRegressor(), PoissonRegressor(),
+], ids=str)  # fmt: skip
+@pytest.mark.parametrize(
+    "sizes", [(1e182, 1e258), (1e-300, 1e-300), (1e-300, 1e300), (1e182, 1), (1e145, 1e-182)], ids=str
+)
+def test_columns_of_extreme_sizes_are_fitted_or_named(model, sizes, rng):
+    """Never an error of numpy or scipy, nor one that names neither column nor remedy."""
+    y = rng.poisson(2, size=30) + 1.0
+    for kinds in itertools.combinations_with_replacement(["any", "constant", "one row", "mixed"], 2):
+        X = np.stack([extreme_column(kind, size, rng) for kind, size in zip(kinds, sizes, strict=True)], axis=1)
+        for container, fit_intercept in ((np.asarray, False), (sp.csr_array, False), (np.asarray, True)):
+            one = clone(model).set_params(fit_intercept=fit_intercept, max_iter=30)
+            said = error_of(one, container(X), y)
+            if said is None:
+                assert np.isfinite(one.coef_).all()
+            else:
+                assert re.search(r"X: column x\d .*(divide|multiply) it by|link='identity' needs a positive", said)
+
+
+@pytest.mark.parametrize(("exponent", "y", "power", "alpha", "message"), [
+    (-300, 1.0, 1, 1.0, "column x0 is so small that its coefficient overflows; multiply it"),
+    (224, 1e-150, 3, 0.0, "column x0 is so large beside y that its coefficient vanishes; divide it"),
+    (0, 1e-150, 3, 0.0, "y is so small or so large that its deviance overflows; multiply or divide it"),
+])  # fmt: skip
+def test_a_start_that_cannot_be_written_names_the_reason(exponent, y, power, alpha, message, rng):
+    X = rng.uniform(1, 2, size=(20, 1)) * 10.0**exponent
+    X[0] *= 1e-6 if exponent == 0 else 1
+    model = TweedieRegressor(power=power, link="identity", alpha=alpha, fit_intercept=False)
+    refused(model, ValueError, message, X, y * rng.gamma(2, size=20) + y)
+
+
+@pytest.mark.parametrize("solver", [*ALL_SOLVERS, Newton(precondition=None), SGD(precondition="full")], ids=str)
+@pytest.mark.parametrize("name", ["TweedieRegressor", "LinearRegression", "LogisticRegression"])
+def test_columns_of_zeros_without_an_intercept(name, solver):
+    model = TweedieRegressor(power=0, link="log", alpha=0) if name == "TweedieRegressor" else UNPENALISED[name]
+    y = np.arange(12) % 2 if name == "LogisticRegression" else np.arange(12.0)
+    model = clone(model).set_params(fit_intercept=False, solver=solver)
+    convergence_warnings(lambda: model.fit(np.zeros((12, 2)), y))
+    assert model.convergence_.status == "optimal"
+    np.testing.assert_array_equal(model.coef_, 0)

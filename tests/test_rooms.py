@@ -79,6 +79,7 @@ ROOMS = {
         "sk_hessian.objectives._orthogonal",
         "sk_hessian.objectives._spread",
     },
+    "objectives/_refinement.py": set(),
     "objectives/_orthogonal.py": {"scipy.linalg", "sk_hessian.objectives._blocks"},
     "objectives/_layers.py": {"sk_hessian.objectives.factors", "sk_hessian.objectives._blocks"},
     "objectives/": {
@@ -94,6 +95,7 @@ ROOMS = {
         "sk_hessian.objectives.glm",
         "sk_hessian.objectives._programs",
         "sk_hessian.objectives._orthogonal",
+        "sk_hessian.objectives._refinement",
         "sk_hessian.objectives._layers",
         "sk_hessian.objectives._spread",
     },

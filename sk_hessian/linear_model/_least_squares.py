@@ -65,7 +65,7 @@ class LinearRegression(_LeastSquares):
         Where columns are dependent, the solution of least norm.
     intercept_ : float or ndarray of shape (n_targets,)
     rank_ : int
-        Rank of the (centred) X.
+        Rank of the (centred) X, the same for every solver; not set beyond 3000 columns, where no factor tells.
     n_iter_ : int
     solver_ : Solver
         The solver that ran.
@@ -114,11 +114,12 @@ class LinearRegression(_LeastSquares):
 
     def _unpack(self, objective, coef, intercept, constants):
         super()._unpack(objective, coef, intercept, constants)
-        self.rank_ = objective.rank
+        if objective.rank is not None:
+            self.rank_ = objective.rank
 
     def _go_on(self, X, y, sample_weight, forgetting):
         super()._go_on(X, y, sample_weight, forgetting)
-        del self.rank_
+        self.__dict__.pop("rank_", None)
 
 
 class Ridge(_LeastSquares):

@@ -240,7 +240,9 @@ class _Network(SolvedEstimator):
         if not isinstance(self.solver, str):
             result = self._iterate(objective, theta, self.solver)
             return result.x, result
-        solver = SOLVERS["sgd" if self.solver == "auto" else self.solver](batch_size=None)
+        solver = SOLVERS["sgd" if self.solver == "auto" else self.solver]()
+        if "batch_size" in solver.get_params():
+            solver.set_params(batch_size=None)
         order, n_rows = self._generator.permutation(objective.n_rows), objective.n_rows
         for first in range(0, n_rows, _BATCH):
             rows = np.sort(order[first : first + _BATCH])

@@ -123,6 +123,17 @@ class Orthogonal:
         null[varies[:p]] = complement[:, : varies[:p].sum()].T / self.plain.scale[varies[:p], None]
         return null
 
+    def least_norm(self, coef, is_free_constant):
+        """Coefficients (p, k) of least norm with the same predictions but for a constant, and what was taken off.
+
+        ``is_free_constant`` (p, k) says which belong to constant columns without a penalty.
+        """
+        surplus = np.where(is_free_constant, coef, 0.0)
+        null = self.null_space()
+        if null.shape[1]:
+            surplus += null @ np.linalg.lstsq(null, coef - surplus, rcond=None)[0]
+        return coef - surplus, surplus
+
     def dependencies(self):
         """Each dependent column as a combination of the others, such as ``"x2 = 3 x0 - 0.5 x1 + 1"``."""
         p = len(self.plain.scale)

@@ -194,7 +194,27 @@ def positive_start(objective):
         if (Z @ z).min() < 1e-3:
             z = _largest_margin(Z, np.zeros(len(Z)), 1, 1)
         z = z * (mean / (rows.weight @ (Z @ z) / rows.weight.sum()))
-    return columns.to_weights(z[:, None]).ravel()
+    coef = columns.to_weights(z[:, None])
+    _check_representable(objective, z, coef)
+    return coef.ravel()
+
+
+def _check_representable(objective, z, coef):
+    """Raise where the coefficients of a start leave the floating-point range, or their penalty does."""
+    with np.errstate(over="ignore", under="ignore"):
+        large = np.flatnonzero(~np.isfinite(coef + (np.sqrt(objective.penalty) * coef) ** 2).all(axis=1))
+    vanishes = (z != 0) & (np.abs(coef[:, 0]) < np.finfo(float).tiny)
+    lost = np.flatnonzero(vanishes & np.isfinite(objective._plain_columns.scale))
+    if large.size:
+        name = objective.name(large[0])
+        raise ValueError(f"X: column {name} is so small that its coefficient overflows; multiply it by a constant")
+    if lost.size:
+        name = objective.name(lost[0])
+        raise ValueError(
+            f"X: column {name} is so large beside y that its coefficient vanishes; divide it by a constant"
+        )
+    if not np.isfinite(objective.value_and_gradient(coef.ravel())[0]):
+        raise ValueError("y is so small or so large that its deviance overflows; multiply or divide it by a constant")
 
 
 def _largest_margin(Z, offset, bound, most):

@@ -302,9 +302,26 @@ class Objective:
         """Whether to begin in units alone (kind "units"): a factor costs many passes, and nothing can be flat."""
         return False
 
+    def determine(self, theta: np.ndarray) -> float:
+        """Decide once, before a solver without a preconditioner runs, which combinations of parameters are flat.
+
+        A preconditioner decides the same on its way. Both do so only where a factor is affordable.
+
+        Parameters
+        ----------
+        theta : ndarray of shape (n_parameters,)
+            Where the run begins.
+
+        Returns
+        -------
+        float
+            Passes that it took; zero where that is decided already, or never in question.
+        """
+        return 0.0
+
     @property
     def is_dependent(self) -> bool:
-        """Whether a preconditioner found parameters that are nearly combinations of others."""
+        """Whether some parameters proved to be nearly combinations of others."""
         return False
 
     def sample(self, rows: np.ndarray) -> "Objective":
@@ -361,6 +378,21 @@ class Objective:
         ndarray of shape (n_parameters,)
         """
         return theta
+
+    def refined(self, theta: np.ndarray) -> tuple[np.ndarray, int]:
+        """An optimum with the digits that the sums of a run have lost, where they can be had at little cost.
+
+        Parameters
+        ----------
+        theta : ndarray of shape (n_parameters,)
+            A `canonical` optimum.
+
+        Returns
+        -------
+        theta : ndarray of shape (n_parameters,)
+        passes : int
+        """
+        return theta, 0
 
     def remarks(self, theta: np.ndarray) -> list[str]:
         """What else a user should know about a solution.

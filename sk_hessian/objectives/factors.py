@@ -105,7 +105,11 @@ class CoordinateFactor(PointFactor):
 
     def newton(self, g):
         """See `PointFactor.newton`."""
-        decrement, step = self.inner.newton(self._to_z(g))
+        return self.newton_within(self._to_z(g))
+
+    def newton_within(self, slope):
+        """The same from a gradient in the coordinates."""
+        decrement, step = self.inner.newton(slope)
         return decrement, self._from_z(step)
 
 

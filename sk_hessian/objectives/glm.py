@@ -21,6 +21,7 @@ from sk_hessian.objectives._linear_rows import LinearRows
 from sk_hessian.objectives._mean_loss import ROUNDINGS
 from sk_hessian.objectives._orthogonal import Orthogonal
 from sk_hessian.objectives._programs import find_recession, positive_start
+from sk_hessian.objectives._refinement import MOST_WORK, refined
 
 #: up to so many columns a dense factor is affordable (its memory is 8 r^2 bytes: 72 MB, its cost r^3 / 3)
 MAX_DENSE_COLUMNS = 3000
@@ -270,6 +271,10 @@ class GLMObjective(LinearRows):
         pairs = self.rows.gather(matrices)[:, *_output_pairs(self.loss.n_outputs)]
         return weighted_grams(self._basis_of.rows, pairs, Scratch())
 
+    def _curvature(self, theta, kind, coordinates):
+        """See `MeanLossObjective._curvature`; of a squared loss it is the same everywhere."""
+        return super()._curvature(np.zeros_like(theta) if self.loss.quadratic else theta, kind, coordinates)
+
     def _sum_curvature(self, theta, kind, columns):
         """See `MeanLossObjective._sum_curvature`; shape (n_columns k + constants,) squared."""
         predict = self._predictor(theta)
@@ -464,8 +469,7 @@ class GLMObjective(LinearRows):
             unit = np.full(self.n_parameters, 1 / np.sqrt(self._mean_curvature))
             return self._factor(self._plain_columns, factors.Diagonal(unit), theta, None)
         kind = self._resolve(kind)
-        if self._is_dense() and self._basis_of is None:
-            self._orthogonalise_if_needed(theta, curvature)
+        self._settle_basis(theta, curvature)
         columns, exact = self.columns, True
         if kind == "kronecker":
             inner, exact = self._kronecker(theta, columns), self.loss.quadratic
@@ -557,8 +561,29 @@ class GLMObjective(LinearRows):
             C, A = self.rows.reduce(terms, columns, width=self.loss.n_outputs)
         return A / (self._total if self.loss.quadratic else np.trace(C)), C / self._total
 
-    def _orthogonalise_if_needed(self, theta, curvature):
-        """Decide once, by the curvature or by the columns' second moments, whether columns are nearly dependent."""
+    def determine(self, theta):
+        """See `Objective.determine`: first by the sketch, where there is one."""
+        if self._basis_of is not None or not self._is_dense():
+            return 0.0
+        sketch, share = self.sketch(), 0.0
+        if sketch is not None:
+            share = sketch.n_rows / self.n_rows
+            sketch._settle_basis(theta, self.curvature)
+            if not sketch.is_dependent:
+                # columns that are independent on some rows are so on all
+                self._basis_of = False
+                return share
+        self._settle_basis(theta, self.curvature)
+        return share + 1.0
+
+    def _settle_basis(self, theta, curvature):
+        """Decide once, by the curvature or by the columns' second moments, whether columns are nearly dependent.
+
+        What that says of rank, flat directions and the coefficients of least norm holds for every solver. The curvature
+        is kept, so that a factor of it at the same point is no further pass.
+        """
+        if self._basis_of is not None or not self._is_dense():
+            return
         plain = self._plain_columns
         if self._is_wide():
             is_dependent = True
@@ -614,23 +639,30 @@ class GLMObjective(LinearRows):
     def canonical(self, theta):
         """See `Objective.canonical`: what the data do not determine gets its conventional value.
 
-        Softmax: coefficients sum to zero over the classes, which a penalty asks for as well. Dependent columns: the
-        coefficients of least Euclidean norm in the user's units.
+        Softmax: coefficients sum to zero over the classes, which a penalty asks for as well. Constant and dependent
+        columns: the coefficients of least Euclidean norm in the user's units.
         """
         coef, intercept, constants = (np.array(part) for part in self.unpack(theta))
         if self.loss.shift_invariant:
             coef -= coef.mean(axis=1, keepdims=True)
             intercept -= intercept.mean()
-        null = self._basis_of.null_space() if self._basis_of else np.zeros((self.n_features, 0))
-        if null.shape[1]:
-            along = null @ np.linalg.lstsq(null, coef, rcond=None)[0]
-            coef -= along
-            intercept += self._plain_columns.shift @ along
+        if self._basis_of:
+            shift, scale = self._plain_columns.shift, self._plain_columns.scale
+            coef, surplus = self._basis_of.least_norm(coef, np.isinf(scale)[:, None] & (self.penalty == 0))
+            intercept += shift @ surplus
         return self.pack(coef, intercept, constants)
 
     def remedy(self, status):
         """See `Objective.remedy`."""
         return "fewer columns that nearly depend on each other" if status == "stalled" else ""
+
+    def refined(self, theta):
+        """See `Objective.refined`: least squares on small tables."""
+        work = self.n_rows * self.n_weights * (1 if self.columns.basis is None else self.columns.n_columns)
+        may = self.loss.quadratic and not self.penalty.any()
+        if not (may and work <= MOST_WORK and self.columns.n_columns):
+            return theta, 0
+        return refined(self, theta, self.preconditioner(theta))
 
     def remarks(self, theta):
         """See `Objective.remarks`."""
@@ -647,7 +679,9 @@ class GLMObjective(LinearRows):
 
     @property
     def rank(self):
-        """Rank of the columns, the intercept aside."""
+        """Rank of the columns, the intercept aside; None where no factor that would tell is affordable."""
+        if not self._is_dense():
+            return None
         return self._basis_of.columns.n_columns - self.fit_intercept if self._basis_of else self.n_features
 
 

@@ -67,7 +67,7 @@ class JeffreysObjective(GLMObjective):
         self.convex = False
         self.curvature = "expected"
         # the determinant is that of one set of coordinates throughout
-        self._orthogonalise_if_needed(self.start(), "expected")
+        self._settle_basis(self.start(), "expected")
 
     # -- the information --------------------------------------------------------------------------------------------
 

@@ -83,6 +83,9 @@ def certify(problem, point, known, threshold):
     threshold : callable
         ``threshold(decrement)``, beyond which the exact figure does not matter.
     """
+    if not problem.factor.shape[1]:
+        # the data determine nothing, so that nothing is left to find
+        return Certificate(0.0, 0.0, np.zeros_like(point.theta))
     if not problem.objective.convex:
         return _by_eigenvalues(problem, point, threshold)
     for factor in known:

@@ -452,6 +452,10 @@ class Run:
         is_known = self.certificate is not None and status != "settled"
         decrement = min(self.certificate.decrement, gap) if is_known else np.nan
         scale = self._scale(0.0 if np.isnan(decrement) else decrement)
+        x = self.objective.canonical(point.theta)
+        if status == "optimal" and not self.problem.is_identity:
+            x, passes = self.objective.refined(x)
+            self.counts.others += passes
         recession = self.recession if status == "separated" else None
         ending = Ending(status, self.spec, self.objective, self.iteration, point, decrement, scale, recession)
         remarks = self.objective.remarks(point.theta)
@@ -470,7 +474,7 @@ class Run:
             separation=recession,
         )
         return Result(
-            x=self.objective.canonical(point.theta),
+            x=x,
             fun=point.value,
             jac=point.gradient,
             nit=self.iteration,

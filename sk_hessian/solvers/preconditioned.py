@@ -207,11 +207,12 @@ def factor_at(objective, kind, theta, counts, exact=False):
     Parameters
     ----------
     kind : str or None
-        A kind that `Objective.preconditioner` knows; None for no factor.
+        A kind that `Objective.preconditioner` knows; None for no factor, but for the one that tells what is flat.
     exact : bool
         Whether to take none from a sketch.
     """
     if kind is None:
+        counts.hessians += objective.determine(theta)
         return Identity(theta)
     if kind == "units" and objective.n_rows is not None:
         return objective.preconditioner(theta, kind)
