@@ -101,6 +101,8 @@ class Memory:
         What is known before any row, a part of ``curvature``; zero along parameters that no row has told of.
     weight : float
         Total weight of the rows.
+    excess : float
+        The sum of their losses above the saturated ones, at ``centre``.
     targets : tuple of ndarray or None
         Some targets and weights that stand for theirs.
     """
@@ -110,6 +112,7 @@ class Memory:
     centre: np.ndarray
     prior: Spread
     weight: float = 0.0
+    excess: float = 0.0
     targets: tuple | None = None
 
     @property
@@ -123,9 +126,8 @@ class Memory:
             return self
         curvature = self.curvature.times(forgetting).plus(self.prior.times(1 - forgetting))
         targets = self.targets and (self.targets[0], forgetting * self.targets[1])
-        return replace(
-            self, curvature=curvature, slope=forgetting * self.slope, weight=forgetting * self.weight, targets=targets
-        )
+        sums = {name: forgetting * getattr(self, name) for name in ("slope", "weight", "excess")}
+        return replace(self, curvature=curvature, targets=targets, **sums)
 
     def rescaled(self, ratio):
         """The same with the curvature along coefficients and intercepts times a number."""
@@ -201,6 +203,11 @@ class StreamObjective(Objective):
     def noise(self, theta, value):
         """See `Objective.noise`."""
         return self.rows.noise(theta, value)
+
+    def likelihood_tolerance(self, theta, value, tol):
+        """See `Objective.likelihood_tolerance`: of the sum over all rows so far, whose mean tells the dispersion."""
+        weight = self.memory.weight + self.total
+        return self.rows.tolerance_of(theta, self._excess(theta, value) / weight, tol)
 
     def start(self):
         """The latest parameters, or where new rows do not allow them, as near to them as is tried."""
@@ -332,12 +339,14 @@ class StreamObjective(Objective):
             constants = (self.rows.unpack(at)[2] for at in (memory.centre, theta))
             memory = memory.rescaled(self.rows.loss.curvature_ratio(*constants))
         is_known = len(points) == 1 and memory is self.memory
+        value, gradient = self.value_and_gradient(theta)
         return Memory(
             self._losses(theta) if is_known else self._summed(memory, points),
-            self._slope(theta, is_optimum),
+            self._slope(theta, gradient if is_optimum or self._is_quadratic else 0.0),
             theta,
             memory.prior,
             memory.weight + self.total,
+            self._excess(theta, value),
             self.targets,
         )
 
@@ -353,16 +362,17 @@ class StreamObjective(Objective):
         """Whether the memory is exact."""
         return self.rows.loss.quadratic
 
-    def _slope(self, theta, is_optimum):
+    def _excess(self, theta, value):
+        """What the losses of all rows so far sum to, above the saturated ones."""
+        return max(self.memory.excess + self.total * self.rows.excess_of(theta, value), 0.0)
+
+    def _slope(self, theta, gradient):
         """The gradient of the losses: minus the penalty's, and what is left of the whole.
 
         A run may end within its tolerance without having moved; what the rows have told would else be lost. Far from an
         optimum, though, a Taylor model that is not exact could lead anywhere: there the run's end is taken for one.
         """
-        slope = -self._penalty() * theta
-        if is_optimum or self._is_quadratic:
-            slope += self.total * self.value_and_gradient(theta)[1]
-        return slope
+        return self.total * gradient - self._penalty() * theta
 
 
 class NetworkStreamObjective(StreamObjective):
@@ -403,6 +413,13 @@ class NetworkStreamObjective(StreamObjective):
     def diagnose(self, theta, direction):
         """See `Objective.diagnose`."""
         return
+
+    def likelihood_tolerance(self, theta, value, tol):
+        """See `Objective.likelihood_tolerance`: weights of a network have no errors."""
+        return np.inf
+
+    def _excess(self, theta, value):
+        return 0.0
 
     def _points(self, theta, is_optimum):
         return [theta]

@@ -55,6 +55,10 @@ class Refined:
         """R'P'g."""
         return self.root.transpose(self.outer.transpose(g))
 
+    def solve(self, slope):
+        """(L L')^-1 times a gradient in the coordinates of P."""
+        return blas.dtrsv(self.L, blas.dtrsv(self.L, slope, lower=1), lower=1, trans=1)
+
     def newton(self, g):
         """Half the squared Newton decrement and the Newton step."""
         root = self.transpose(g)
