@@ -56,8 +56,8 @@ class Refined:
         return self.root.transpose(self.outer.transpose(g))
 
     def solve(self, slope):
-        """(L L')^-1 times a gradient in the coordinates of P."""
-        return blas.dtrsv(self.L, blas.dtrsv(self.L, slope, lower=1), lower=1, trans=1)
+        """R R' times a gradient in the coordinates of P."""
+        return self.root.apply(self.root.transpose(slope))
 
     def newton(self, g):
         """Half the squared Newton decrement and the Newton step."""
