@@ -535,3 +535,47 @@ def _of_score(X, y):
     y = check_array(y, ensure_2d=False, dtype=None, ensure_min_samples=0, input_name="y")
     check_consistent_length(X, y)
     return X, _single(y)
+
+
+#: relative error of float32 up to which parameters are rounded to it: below its range they would lose their digits
+_FLOAT32_ERROR = 1e-6
+
+
+def rounded_to_float32(parameters):
+    """Fitted parameters in float32, or None where that cannot hold them.
+
+    Parameters
+    ----------
+    parameters : sequence of ndarray or numpy scalars
+        float64.
+
+    Returns
+    -------
+    list of ndarray or numpy scalars, or None
+    """
+    with np.errstate(over="ignore", under="ignore"):
+        rounded = [exact.astype(np.float32) for exact in parameters]
+    holds = all(np.allclose(near, exact, _FLOAT32_ERROR, 0) for near, exact in zip(rounded, parameters, strict=True))
+    return rounded if holds else None
+
+
+def unrounded(parameters, exact):
+    """Fitted parameters in float64: those of the fit, as long as the attributes are their roundings.
+
+    Parameters
+    ----------
+    parameters : sequence of array-like
+        The attributes, which a user may have set.
+    exact : sequence of ndarray or None
+        What the fit found, where it has rounded that.
+
+    Returns
+    -------
+    sequence of ndarray
+    """
+    parameters = [np.asarray(values) for values in parameters]
+    if exact is not None and len(exact) == len(parameters):
+        pairs = zip(exact, parameters, strict=True)
+        if all(np.array_equal(found.astype(values.dtype), values) for found, values in pairs):
+            return exact
+    return [values.astype(float, copy=False) for values in parameters]

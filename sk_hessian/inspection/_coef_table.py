@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 
 from sk_hessian._text import listed
 from sk_hessian.inspection._covariance import KINDS, Curvature, profile
-from sk_hessian.inspection._fitted import Fitted
+from sk_hessian.inspection._fitted import NEAR, Fitted
 from sk_hessian.inspection._likelihood import RowWeights
 from sk_hessian.inspection._text import aligned, interval_headings
 from sk_hessian.objectives import GLMObjective
@@ -75,6 +75,7 @@ class CoefTable:
     names : list of str
         Parameters: features (times outputs), intercepts, and the loss's own.
     estimate, std_error : ndarray of shape (n_parameters,)
+        The estimates are those of the fit, such as ``coef_``.
     statistic, p_value : ndarray of shape (n_parameters,)
         Estimate over error, and the two-sided p-value of a parameter that is zero; nan where both are exactly zero, of
         a posterior, and by Wald's statistic of theta^(-1/2), of which zero is the edge. Of
@@ -87,9 +88,8 @@ class CoefTable:
     df : float or ndarray of shape (n_targets,)
         Its degrees of freedom; inf for the normal one.
     model, verdict, cov : str
-        The class of the estimator, the verdict on its fit, and which covariance this is. Where the tolerance of the fit
-        has left an estimate more than 0.01 standard errors from the optimum, the table is of the optimum, to which
-        Newton steps lead, and the verdict says so.
+        The class of the estimator, the verdict on its fit, and which covariance this is. Where a ``tol`` above the
+        default one has left an estimate more than 0.01 standard errors from the optimum, the verdict says so.
     target : str
         What the intervals are about.
     level : float
@@ -289,18 +289,23 @@ def coef_table(
     cov = _chosen(cov, fitted, groups)
     curvature = Curvature(fitted, row_weights, KINDS[cov].curvature, groups)
     covariance = KINDS[cov].covariance(curvature)
-    moved = fitted.polish("coef_table", curvature.factor, np.sqrt(np.diag(covariance)))
-    if moved > 0:
+    estimate, error = curvature.estimate, np.sqrt(np.diag(covariance))
+    distance = fitted.distance(curvature.factor, error)
+    # a profile begins at the optimum; what is printed are the estimates of the fit all the same
+    if KINDS[cov].intervals is profile and fitted.polish("coef_table", curvature.factor, error) > 0:
         curvature = Curvature(fitted, row_weights, KINDS[cov].curvature, groups)
         covariance = KINDS[cov].covariance(curvature)
-    return _table(curvature, covariance, cov, level, _verdict(fitted, moved))
+    return _table(curvature, covariance, cov, level, (estimate, _verdict(fitted, distance)))
 
 
-def _verdict(fitted, moved):
+def _verdict(fitted, distance):
     status = fitted.estimator.convergence_.status
-    if not moved:
+    if distance <= NEAR:
         return status
-    return f"{status}; polished by Newton steps, for its tolerance left estimates up to {moved:.2g} std. errors away"
+    return (
+        f"{status}; its tol={fitted.estimator.tol:g} left estimates up to {distance:.2g} std. errors from the "
+        "optimum: fit with a smaller tol"
+    )
 
 
 def _check_options(cov, weights, level):
@@ -356,13 +361,14 @@ def _chosen(cov, fitted, groups):
     return found
 
 
-def _table(curvature, covariance, cov, level, verdict):
+def _table(curvature, covariance, cov, level, of_fit):
+    estimate, verdict = of_fit
     fitted, likelihood, kind = curvature.fitted, curvature.likelihood, KINDS[cov]
     df = _degrees_of_freedom(curvature, cov)
     is_profile = kind.intervals is profile
     return CoefTable(
         names=fitted.parameter_names,
-        estimate=curvature.estimate,
+        estimate=estimate,
         std_error=np.sqrt(np.diag(covariance)),
         **kind.intervals(curvature, covariance, df, level),
         covariance=covariance,

@@ -291,6 +291,24 @@ class Fitted:
         value = self.objective.value_and_gradient(self.theta)[0]
         return abs(value - self.estimator.convergence_.objective) <= _SAME_VALUE * self.objective.scale
 
+    def distance(self, factor, error):
+        """How far the tolerance of the fit has left ``theta`` from the optimum, by a Newton step.
+
+        Parameters
+        ----------
+        factor : sk_hessian.objectives.factors.PointFactor
+            Of the Hessian at ``theta``.
+        error : ndarray of shape (n_parameters,)
+            Standard errors.
+
+        Returns
+        -------
+        float
+            Of the farthest parameter, in standard errors.
+        """
+        step, counts = self.objective.canonical(factor.newton(self.gradient)[1]), error > 0
+        return float(np.max(np.abs(step)[counts] / error[counts], initial=0.0))
+
     def polish(self, what, factor, error):
         """Take ``theta`` to the optimum by Newton steps, where the fit's tolerance has left it away from there.
 

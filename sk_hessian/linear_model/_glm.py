@@ -89,7 +89,8 @@ class PoissonRegressor(_TweedieModel):
     max_iter : int, default=1000
         Most outer iterations; epochs for a stochastic solver.
     tol : float, default=1e-4
-        ``optimal`` needs half the squared Newton decrement to be at most ``tol**2`` times the null model's deviance.
+        ``optimal`` needs half the squared Newton decrement to be at most ``tol**2`` times the null model's deviance,
+        and no coefficient to be more than ``100 * tol`` standard errors from the optimum, however many rows there are.
     warm_start : bool, default=False
         Start from the former solution.
     verbose : int, default=0
@@ -103,7 +104,7 @@ class PoissonRegressor(_TweedieModel):
     Attributes
     ----------
     coef_ : ndarray of shape (n_features,)
-    intercept_ : float
+    intercept_ : numpy scalar
     n_iter_ : int
     solver_ : Solver
         The solver that ran.

@@ -27,7 +27,8 @@ class HuberRegressor(Regressor, LinearModel):
         Start from the former solution.
     fit_intercept : bool, default=True
     tol : float, default=1e-4
-        ``optimal`` needs half the squared Newton decrement to be at most ``tol**2`` times the null model's loss.
+        ``optimal`` needs half the squared Newton decrement to be at most ``tol**2`` times the null model's loss,
+        and no coefficient to be more than ``100 * tol`` standard errors from the optimum, however many rows there are.
     solver : str or Solver, default="auto"
         "auto", "sgd", "momentum", "clip", "newton", "lbfgs", or an object such as ``Newton(damping=1.0)``.
     verbose : int, default=0
@@ -41,7 +42,7 @@ class HuberRegressor(Regressor, LinearModel):
     Attributes
     ----------
     coef_ : ndarray of shape (n_features,)
-    intercept_ : float
+    intercept_ : numpy scalar
     scale_ : float
         sigma.
     outliers_ : ndarray of shape (n_samples,) of bool
@@ -85,6 +86,8 @@ class HuberRegressor(Regressor, LinearModel):
         self.verbose = verbose
         self.random_state = random_state
         self.penalty_weights = penalty_weights
+
+    _keeps_float32 = False
 
     def _check_parameters(self):
         _validation.check_number(self, "epsilon", 1)

@@ -23,7 +23,7 @@ class _LeastSquares(MultiOutputMixin, Regressor, LinearModel):
     def _unpack(self, objective, coef, intercept, constants):
         single = objective.rows.targets[0].ndim == 1
         self.coef_ = np.ascontiguousarray(coef[:, 0] if single else coef.T)
-        self.intercept_ = float(intercept[0]) if single or not self.fit_intercept else intercept.copy()
+        self.intercept_ = intercept[0] if single or not self.fit_intercept else intercept.copy()
 
     @by_rows
     def predict(self, X):
@@ -49,7 +49,8 @@ class LinearRegression(_LeastSquares):
     solver : str or Solver, default="auto"
         "auto", "sgd", "momentum", "clip", "newton", "lbfgs", or an object such as ``Newton(damping=1.0)``.
     tol : float, default=1e-4
-        ``optimal`` needs half the squared Newton decrement to be at most ``tol**2`` times the null model's loss.
+        ``optimal`` needs half the squared Newton decrement to be at most ``tol**2`` times the null model's loss,
+        and no coefficient to be more than ``100 * tol`` standard errors from the optimum, however many rows there are.
     max_iter : int, default=1000
         Most outer iterations; epochs for a stochastic solver.
     warm_start : bool, default=False
@@ -63,7 +64,7 @@ class LinearRegression(_LeastSquares):
     ----------
     coef_ : ndarray of shape (n_features,) or (n_targets, n_features)
         Where columns are dependent, the solution of least norm.
-    intercept_ : float or ndarray of shape (n_targets,)
+    intercept_ : numpy scalar or ndarray of shape (n_targets,)
     rank_ : int
         Rank of the (centred) X, the same for every solver; not set beyond 3000 columns, where no factor tells.
     n_iter_ : int
@@ -80,7 +81,7 @@ class LinearRegression(_LeastSquares):
     --------
     >>> from sk_hessian.linear_model import LinearRegression
     >>> model = LinearRegression().fit([[0.0], [1.0], [2.0]], [1.0, 3.0, 5.0])
-    >>> model.coef_.round(6), round(model.intercept_, 6), model.convergence_.status
+    >>> model.coef_.round(6), round(float(model.intercept_), 6), model.convergence_.status
     (array([2.]), 1.0, 'optimal')
     """
 
@@ -133,7 +134,8 @@ class Ridge(_LeastSquares):
     solver : str or Solver, default="auto"
         "auto", "sgd", "momentum", "clip", "newton", "lbfgs", or an object such as ``Newton(damping=1.0)``.
     tol : float, default=1e-4
-        ``optimal`` needs half the squared Newton decrement to be at most ``tol**2`` times the null model's loss.
+        ``optimal`` needs half the squared Newton decrement to be at most ``tol**2`` times the null model's loss,
+        and no coefficient to be more than ``100 * tol`` standard errors from the optimum, however many rows there are.
     max_iter : int, default=1000
         Most outer iterations; epochs for a stochastic solver.
     warm_start : bool, default=False
@@ -149,7 +151,7 @@ class Ridge(_LeastSquares):
     Attributes
     ----------
     coef_ : ndarray of shape (n_features,) or (n_targets, n_features)
-    intercept_ : float or ndarray of shape (n_targets,)
+    intercept_ : numpy scalar or ndarray of shape (n_targets,)
     n_iter_ : int
     solver_, convergence_, history_
         As in `LinearRegression`.

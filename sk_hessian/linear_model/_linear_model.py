@@ -13,7 +13,7 @@ from sk_hessian import _validation
 from sk_hessian._base import SolvedEstimator, restored_on_failure
 from sk_hessian._keywords import with_advice
 from sk_hessian._text import listed
-from sk_hessian.objectives import GLMObjective, StreamObjective, first_memory, parts_of
+from sk_hessian.objectives import GLMObjective, StreamObjective, first_memory, parts_of, row_products
 from sk_hessian.solvers import check_solver
 
 #: parameters up to which a stream of rows is remembered by a matrix
@@ -34,6 +34,13 @@ class LinearModel(SolvedEstimator):
     _memory: Any = None
 
     coef_: Any
+    intercept_: Any
+
+    #: float64 coefficients and intercepts of a fit whose attributes are float32
+    _exact: Any = None
+
+    #: whether the attributes keep float32 of X, as in scikit-learn's class of the same name
+    _keeps_float32 = True
 
     def _fit(self, X, y, sample_weight, task, **row_data):
         self._memory = None
@@ -45,6 +52,12 @@ class LinearModel(SolvedEstimator):
 
     def _set_weights(self, objective, theta):
         self._unpack(objective, *objective.unpack(theta))
+        self._exact = None
+        if self._keeps_float32 and objective.rows.dtype == np.float32:
+            exact = self.coef_, self.intercept_
+            rounded = _validation.rounded_to_float32(exact)
+            if rounded is not None:
+                (self.coef_, self.intercept_), self._exact = rounded, exact
 
     def _objective_of(self, X, y, sample_weight, reset, offset=None, before=0.0):
         """See `SolvedEstimator._objective_of`; ``before`` is the weight of former rows, which have their penalty."""
@@ -91,9 +104,13 @@ class LinearModel(SolvedEstimator):
         return _validation.parted_rows(parts, scan, encoder, (y, weight)), loss
 
     def _fitted_weights(self, n_outputs):
-        """Fitted coefficients (p, k) and intercepts (k,) for so many outputs."""
+        """Fitted coefficients (p, k) and intercepts (k,) for so many outputs, in float64.
+
+        Those of the fit while the attributes are their roundings, else what a user has made of the attributes.
+        """
         coef = self.coef_.toarray() if sparse.issparse(self.coef_) else self.coef_
-        return np.atleast_2d(coef).T, np.broadcast_to(self.intercept_, (n_outputs,))
+        coef, intercept = _validation.unrounded((coef, self.intercept_), self._exact)
+        return np.atleast_2d(coef).T, np.broadcast_to(intercept, (n_outputs,))
 
     def _fitted_theta(self, objective):
         k = objective.loss.n_outputs
@@ -125,7 +142,7 @@ class LinearModel(SolvedEstimator):
     def _unpack(self, objective, coef, intercept, constants):
         """Set the fitted attributes from coefficients (p, k), intercepts (k,) and constants of the loss."""
         self.coef_ = np.ascontiguousarray(coef[:, 0])
-        self.intercept_ = float(intercept[0])
+        self.intercept_ = intercept[0]
 
     def _fitted_constants(self):
         """The loss's constants as they were fitted."""
@@ -280,8 +297,7 @@ class LinearModel(SolvedEstimator):
         return self._linear_predictor(self._checked_rows(X))
 
     def _linear_predictor(self, X):
-        raw = X @ self.coef_.T
-        return (raw.toarray() if sparse.issparse(raw) else raw) + self.intercept_
+        return row_products(X, self.coef_.T) + self.intercept_
 
 
 class OffsetModel(LinearModel):
@@ -373,7 +389,7 @@ class OffsetModel(LinearModel):
         NotFittedError
         """
         check_is_fitted(self)
-        if offset is None and self.has_offset_:
+        if offset is None and self._had_offset:
             raise ValueError(f"this {type(self).__name__} was fitted with an offset: pass it as offset")
         return self._objective_and_theta(X, y, sample_weight, offset=offset)
 
@@ -449,8 +465,13 @@ class OffsetModel(LinearModel):
         self._tell_of_offset()
         return raw
 
+    @property
+    def _had_offset(self):
+        """Whether there was a fit with an offset; attributes that were set by hand are of none."""
+        return getattr(self, "has_offset_", False)
+
     def _tell_of_offset(self):
-        if self.has_offset_:
+        if self._had_offset:
             self._tell(
                 "it was fitted with an offset, and is used here without: predictions are those for offset=0. Pass "
                 "offset, or zeros if that is meant",

@@ -37,7 +37,8 @@ class LogisticRegression(Classifier, OffsetModel):
     solver : str or Solver, default="auto"
         "auto", "sgd", "momentum", "clip", "newton", "lbfgs", or an object such as ``Newton(hessian="subsampled")``.
     tol : float, default=1e-4
-        ``optimal`` needs half the squared Newton decrement to be at most ``tol**2`` times the null model's loss.
+        ``optimal`` needs half the squared Newton decrement to be at most ``tol**2`` times the null model's loss,
+        and no coefficient to be more than ``100 * tol`` standard errors from the optimum, however many rows there are.
     max_iter : int, default=1000
         Most outer iterations; epochs for a stochastic solver.
     warm_start : bool, default=False

@@ -39,7 +39,8 @@ class NegativeBinomialRegressor(_TweedieModel):
     max_iter : int, default=1000
         Most outer iterations; epochs for a stochastic solver.
     tol : float, default=1e-4
-        ``optimal`` needs half the squared Newton decrement to be at most ``tol**2`` times the null model's deviance.
+        ``optimal`` needs half the squared Newton decrement to be at most ``tol**2`` times the null model's deviance,
+        and no coefficient to be more than ``100 * tol`` standard errors from the optimum, however many rows there are.
     warm_start : bool, default=False
         Start from the former solution.
     verbose : int, default=0
@@ -53,7 +54,7 @@ class NegativeBinomialRegressor(_TweedieModel):
     Attributes
     ----------
     coef_ : ndarray of shape (n_features,)
-    intercept_ : float
+    intercept_ : numpy scalar
     theta_ : float
         As given, or as estimated: inf where the counts are not overdispersed, which ``convergence_.message`` says.
     n_iter_ : int

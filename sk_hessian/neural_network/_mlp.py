@@ -2,6 +2,7 @@
 
 from functools import partial
 from numbers import Integral, Real
+from typing import Any
 
 import numpy as np
 from scipy import sparse
@@ -45,6 +46,9 @@ class _Network(SolvedEstimator):
 
     #: what second-order solvers have learned from a stream of rows, see `partial_fit`
     _memory = None
+
+    #: float64 weights and biases of a fit whose attributes are float32
+    _exact: Any = None
 
     # -- what a subclass says -------------------------------------------------------------------------------------
 
@@ -129,7 +133,12 @@ class _Network(SolvedEstimator):
                 f"y has {objective.loss.n_outputs} outputs, but the estimator was fitted with {self.n_outputs_}"
             )
         constants = [np.log(self.scale_)] if objective.loss.n_constants else []
-        return objective.pack(self.coefs_, self.intercepts_, constants)
+        return objective.pack(*self._exact_layers(), constants)
+
+    def _exact_layers(self):
+        """Weights and biases of all layers in float64, see `_validation.unrounded`."""
+        parts = _validation.unrounded((*self.coefs_, *self.intercepts_), self._exact)
+        return parts[: len(self.coefs_)], parts[len(self.coefs_) :]
 
     def _objective(self, X, y, weight, loss):
         return MLPObjective(
@@ -159,7 +168,7 @@ class _Network(SolvedEstimator):
                 "refit with warm_start=False, or a new estimator"
             )
         constants = self._former_constants(objective.unpack(objective.start(0))[2])
-        return objective.pack(self.coefs_, self.intercepts_, constants)
+        return objective.pack(*self._exact_layers(), constants)
 
     def _best_run(self, objective, held, generator, task):
         """The best of the runs from all starts, as of `_run`; with several starts each is a task."""
@@ -182,7 +191,11 @@ class _Network(SolvedEstimator):
 
     def _set_weights(self, objective, theta):
         coefs, intercepts, constants = objective.unpack(theta)
-        self.coefs_, self.intercepts_ = [W.copy() for W in coefs], [b.copy() for b in intercepts]
+        exact = [part.copy() for part in (*coefs, *intercepts)]
+        rounded = _validation.rounded_to_float32(exact) if objective.rows.dtype == np.float32 else None
+        self._exact = exact if rounded else None
+        parts, n_layers = rounded or exact, len(coefs)
+        self.coefs_, self.intercepts_ = parts[:n_layers], parts[n_layers:]
         self.n_layers_, self.n_outputs_ = len(coefs) + 1, objective.loss.n_outputs
         if len(constants):
             self.scale_ = max(float(np.exp(constants[0])), objective.loss.floor)
@@ -269,7 +282,8 @@ class _Network(SolvedEstimator):
         """Raw predictions, shape (n, n_outputs)."""
         X = self._checked_rows(X)
         layers = list(zip(self.coefs_, self.intercepts_, strict=True))
-        return network_predictions(X, layers, ACTIVATIONS[self.activation])
+        raw = network_predictions(X, layers, ACTIVATIONS[self.activation])
+        return raw.astype(np.result_type(X, *self.coefs_), copy=False)
 
     @by_rows
     def predict(self, X):

@@ -3,6 +3,7 @@
 ``LOSSES`` has an instance of every loss, ``ACTIVATIONS`` maps the names of activations to theirs.
 """
 
+from sk_hessian.objectives._blocks import row_products
 from sk_hessian.objectives._layers import network_predictions
 from sk_hessian.objectives._memory import Memory, first_memory
 from sk_hessian.objectives._parts import (
@@ -64,4 +65,5 @@ __all__ = [
     "named",
     "network_predictions",
     "parts_of",
+    "row_products",
 ]

@@ -312,6 +312,25 @@ def as_rows(X):
     return X
 
 
+def row_products(X, V):
+    """X @ V of checked rows as an array; float32 rows beside float64 coefficients are converted a block at a time.
+
+    Parameters
+    ----------
+    X : ndarray or CSR matrix of shape (n, p)
+    V : ndarray or sparse matrix of shape (p,) or (p, k)
+
+    Returns
+    -------
+    ndarray of shape (n,) or (n, k)
+    """
+    if X.dtype == np.float32 and np.result_type(X, V) != np.float32 and not sp.issparse(V):
+        rows = Rows(as_rows(X), np.zeros(X.shape[0]), np.zeros(X.shape[0]))
+        return rows.gather(lambda block, y, weight: block.product(V))
+    product = X @ V
+    return product.toarray() if sp.issparse(product) else product
+
+
 class BaseRows:
     """What all rows offer, wherever they are: moments of the columns, and what tells which rows a sample needs.
 
@@ -325,8 +344,11 @@ class BaseRows:
     head : tuple of ndarray
         Some targets and weights.
     largest_target : float
+    dtype : dtype
+        float32 where X is that, else float64.
     """
 
+    dtype: Any = np.dtype(float)
     n_rows: int
     n_features: int
     is_sparse: bool
@@ -442,6 +464,7 @@ class Rows(BaseRows):
         self.X, self.y, self.weight, self.offset = X, y, weight, offset
         self.n_rows, self.n_features = X.shape
         self.is_sparse = sp.issparse(X)
+        self.dtype = np.dtype(np.float32 if X.dtype == np.float32 else float)
 
     @cached_property
     def total_weight(self):

@@ -278,8 +278,9 @@ def _row_like(X):
     if hasattr(X, "dtypes"):
         import pandas as pd
 
-        return pd.DataFrame(np.zeros((1, len(X.columns))), columns=list(X.columns))
-    return np.zeros((1, X.shape[1]))
+        row = pd.DataFrame(np.zeros((1, len(X.columns))), columns=list(X.columns))
+        return row.astype({column: dtype for column, dtype in X.dtypes.items() if dtype.kind == "f"})
+    return np.zeros((1, X.shape[1]), dtype=X.dtype if X.dtype.kind == "f" else float)
 
 
 def _apply(carried, index, rows, example):

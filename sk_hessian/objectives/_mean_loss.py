@@ -146,6 +146,10 @@ class MeanLossObjective(Objective):
         """The penalty and its gradient."""
         raise NotImplementedError
 
+    def excess_of(self, theta, value):
+        """The mean loss above the saturated one, from the objective's value."""
+        return value - self._penalty_gradient(theta)[0] - self._saturated_value
+
     def _sum_curvature(self, theta, kind, coordinates):
         """The Hessian in ``coordinates``, the penalty included; ``kind`` is "expected" where that is exact."""
         raise NotImplementedError

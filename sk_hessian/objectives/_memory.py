@@ -123,6 +123,8 @@ class Memory:
         What is known before any row, a part of ``curvature``; zero along parameters that no row has told of.
     weight : float
         Total weight of the rows that the quadratic stands for.
+    excess : float
+        The sum of their losses above the saturated ones, at ``centre``.
     targets : tuple of ndarray or None
         Some targets and weights that stand for theirs.
     n_rows : int
@@ -138,6 +140,7 @@ class Memory:
     centre: np.ndarray
     prior: Spread
     weight: float = 0.0
+    excess: float = 0.0
     targets: tuple | None = None
     n_rows: int = 0
     kept: Any = None
@@ -162,14 +165,17 @@ class Memory:
             curvature=self.curvature.times(forgetting).plus(self.prior.times(1 - forgetting)),
             slope=forgetting * self.slope,
             weight=forgetting * self.weight,
+            excess=forgetting * self.excess,
             targets=self.targets and (self.targets[0], forgetting * self.targets[1]),
             kept=self.kept and self.kept.times(forgetting),
             witnesses=self.witnesses and self.witnesses.faded(forgetting),
         )
 
-    def slope_at(self, theta):
-        """The gradient of the quadratic."""
-        return self.slope + self.curvature.transpose(self.curvature.apply(theta - self.centre))
+    def taylor(self, theta):
+        """The change of the quadratic from the centre on, and its gradient."""
+        away = theta - self.centre
+        bent = self.curvature.apply(away)
+        return self.slope @ away + 0.5 * (bent @ bent), self.slope + self.curvature.transpose(bent)
 
     def witnessed(self, objective, points, size):
         """The same after `with_rows`, with some of these rows among the witnesses, ``size`` of all."""
@@ -189,7 +195,8 @@ class Memory:
         objective : GLMObjective or MLPObjective
             Of any rows.
         """
-        moved = replace(self, slope=self.slope_at(theta), centre=theta)
+        change, slope = self.taylor(theta)
+        moved = replace(self, slope=slope, centre=theta, excess=self.excess + change)
         if self.witnesses is not None:
             rows = objective.on_rows(self.witnesses.rows)
             change = rows.raw_predictions(theta) - rows.raw_predictions(self.centre)
@@ -223,12 +230,14 @@ class Memory:
             the two.
         """
         total = objective.total_weight
-        gradient = objective.value_and_gradient(self.centre)[1] - objective.penalties * self.centre
+        value, gradient = objective.value_and_gradient(self.centre)
+        gradient = gradient - objective.penalties * self.centre
         return replace(
             self,
             curvature=self.curvature_of(objective, points),
             slope=self.slope + total * gradient,
             weight=self.weight + total,
+            excess=self.excess + total * objective.excess_of(self.centre, value),
             targets=self.pooled(objective.rows.targets),
             n_rows=self.n_rows + objective.n_rows,
         )

@@ -115,7 +115,7 @@ class Blocks(Parts):
     ...         X = np.arange(start, start + 100.0)[:, None]
     ...         yield X, 2 * X[:, 0] + 1
     >>> model = LinearRegression().fit(Blocks(source))
-    >>> model.coef_.round(6), round(model.intercept_, 6)
+    >>> model.coef_.round(6), round(float(model.intercept_), 6)
     (array([2.]), 1.0)
     """
 

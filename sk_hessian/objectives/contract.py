@@ -106,6 +106,23 @@ class Objective:
         """
         return self.scale
 
+    def likelihood_tolerance(self, theta: np.ndarray, value: float, tol: float) -> float:
+        """The largest decrement at which no parameter is more than ``100 tol`` standard errors from the optimum.
+
+        Parameters
+        ----------
+        theta : ndarray of shape (n_parameters,)
+        value : float
+            The objective there.
+        tol : float
+
+        Returns
+        -------
+        float
+            inf where no likelihood gives the parameters errors.
+        """
+        return np.inf
+
     def noise(self, theta: np.ndarray, value: float) -> float:
         """The rounding error of a value: smaller differences mean nothing.
 

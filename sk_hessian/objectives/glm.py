@@ -63,6 +63,9 @@ _MOST_FACTOR_COST = 1e9
 
 _SKETCH_SEED = 20_200_219
 
+#: standard errors that a parameter may be from the optimum, in units of tol: a hundredth of one by default
+_ERRORS = 100
+
 
 class GLMFactor(factors.CoordinateFactor):
     """theta = P u for a GLM: coordinates of the standardised columns, then a factor of the Hessian in them."""
@@ -121,6 +124,9 @@ class GLMObjective(LinearRows):
 
     #: of a sketch, the least chance that a row had
     least_chance: float
+
+    #: not of a sketch: the tolerance of its run is already that of the sampling
+    has_likelihood = True
 
     def __init__(
         self,
@@ -231,9 +237,35 @@ class GLMObjective(LinearRows):
 
     def noise(self, theta, value):
         """See `Objective.noise`: of the sum, and of raw predictions that are sums of large terms."""
+        return ROUNDINGS * np.finfo(float).eps * (abs(value) + self._largest_terms(theta) * self._null_slope)
+
+    def _largest_terms(self, theta):
+        """The size of the terms of which a raw prediction is the sum, in a typical row."""
         coef, intercept, _ = self.unpack(theta)
-        terms = self._column_sizes @ np.abs(coef) + np.abs(intercept) + self._largest_offset
-        return self._rounding(theta, value, terms.max())
+        return self._rounding(theta, value, self._largest_terms(theta))
+
+    def _largest_terms(self, theta):
+        """The size of the terms of which a raw prediction is the sum, in a typical row."""
+        coef, intercept, _ = self.unpack(theta)
+        return (self._column_sizes @ np.abs(coef) + np.abs(intercept) + self._largest_offset).max()
+
+    def likelihood_tolerance(self, theta, value, tol):
+        """See `Objective.likelihood_tolerance`: (100 tol)^2 phi / (2 W), with W the sum of the weights as given.
+
+        A mean loss d above its minimum is a likelihood-ratio statistic of 2 W d / phi, and no parameter is then more
+        than the root of that from the optimum, in standard errors. The dispersion phi is what the loss makes of the
+        value, `Loss.dispersion`. Weights that are not frequencies have no sample size; W is then that of the
+        likelihood that they multiply. It is never less than what rounding makes of the linear predictors, nor, where a
+        fit can be perfect and leave no dispersion, than what it makes of the loss.
+        """
+        return self.tolerance_of(theta, self.excess_of(theta, value), tol) if self.has_likelihood else np.inf
+
+    def tolerance_of(self, theta, excess, tol):
+        """See `likelihood_tolerance`; for a dispersion that this mean loss above the saturated one tells."""
+        phi = self.loss.dispersion(max(excess, 0.0), theta[self.n_weights :])
+        rounding = ROUNDINGS * np.finfo(float).eps * self._largest_terms(theta)
+        least = max(0.5 * self._mean_curvature * rounding**2, self.resolution if self.loss.attains_bound else 0.0)
+        return max((_ERRORS * tol) ** 2 * phi / (2 * self._total), least)
 
     # -- curvature ------------------------------------------------------------------------------------------------
 
@@ -451,7 +483,7 @@ class GLMObjective(LinearRows):
         for name in ("_moments", "_plain_columns", "_sketch"):
             sketch.__dict__.pop(name, None)
         sketch.rows = Rows(rows.X, rows.y, rows.weight / chance, rows.offset)
-        sketch.least_chance = np.min(chance)
+        sketch.least_chance, sketch.has_likelihood = np.min(chance), False
         sketch.n_rows, sketch._total = sketch.rows.n_rows, sketch.rows.total_weight
         sketch._basis_of = sketch._latest = sketch._kept = sketch._shifts = None
         return sketch

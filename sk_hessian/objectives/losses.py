@@ -319,6 +319,23 @@ class Loss:
         """
         return -self.value(y, raw) / np.ravel(dispersion)
 
+    def dispersion(self, excess: float, constants: np.ndarray) -> float:
+        """A rough estimate of the dispersion, the unit of twice the loss, from no more than a point's value.
+
+        Parameters
+        ----------
+        excess : float
+            The mean loss above that of the saturated model.
+        constants : ndarray of shape (n_constants,)
+
+        Returns
+        -------
+        float
+            The mean deviance of an output, 1 where the family has no dispersion. The mean deviance of a Gamma
+            distribution is at most twice its dispersion.
+        """
+        return 2 * excess / self.n_outputs if self.has_dispersion else 1.0
+
     def pearson(self, y: np.ndarray, raw: np.ndarray) -> np.ndarray:
         """Squared residuals over the variance function, shape (n, n_outputs); their mean estimates the dispersion."""
         raise NotImplementedError
@@ -923,6 +940,14 @@ class HuberLoss(Loss):
     def inverse_link(self, raw):
         """See `Loss.inverse_link`."""
         return raw[:, :1]
+
+    def dispersion(self, excess, constants):
+        """See `Loss.dispersion`: 2 sigma, the ratio of the mean squared slope to the mean curvature along mu.
+
+        The slopes are 2 clip(z, -epsilon, epsilon), whose mean square is 4 where sigma is the optimum; the curvature is
+        2 / sigma for the rows inside. What is left of a robust fit, its outliers aside.
+        """
+        return 2 * max(np.exp(constants[0]), self.floor)
 
     def pearson(self, y, raw):
         """See `Loss.pearson`: squared residuals in units of the scale."""

@@ -106,14 +106,17 @@ class StreamObjective(Objective):
     def value_and_gradient(self, theta):
         """See `Objective.value_and_gradient`."""
         value, gradient = self.rows.value_and_gradient(theta)
-        memory, away = self.memory, theta - self.memory.centre
-        bent = memory.curvature.apply(away)
-        value += (memory.slope @ away + 0.5 * (bent @ bent)) / self.total
-        return value, gradient + (memory.slope + memory.curvature.transpose(bent)) / self.total
+        change, slope = self.memory.taylor(theta)
+        return value + change / self.total, gradient + slope / self.total
 
     def noise(self, theta, value):
         """See `Objective.noise`."""
         return self.rows.noise(theta, value)
+
+    def likelihood_tolerance(self, theta, value, tol):
+        """See `Objective.likelihood_tolerance`: of the sum over all rows so far, whose mean tells the dispersion."""
+        excess = max(self.memory.excess + self.total * self.rows.excess_of(theta, value), 0.0)
+        return self.rows.tolerance_of(theta, excess / (self.memory.weight + self.total), tol)
 
     def start(self):
         """The latest parameters; or where the null model of the rows is better, the best on the way from it to them."""
@@ -359,6 +362,10 @@ class NetworkStreamObjective(StreamObjective):
     def diagnose(self, theta, direction):
         """See `Objective.diagnose`."""
         return
+
+    def likelihood_tolerance(self, theta, value, tol):
+        """See `Objective.likelihood_tolerance`: weights of a network have no errors."""
+        return np.inf
 
     def start(self):
         """The latest weights."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from sk_hessian.solvers.linear import conjugate_gradient, lowest_eigenpair
-from sk_hessian.solvers.preconditioned import Identity
+from sk_hessian.solvers.preconditioned import Identity, Refined
 
 #: a linear predictor that a step moves by more, in units over which the curvature changes e-fold, is not settled
 MOST_CHANGE = 0.1
@@ -60,7 +60,7 @@ class Certificate:
     downhill : ndarray or None
         A direction of negative curvature in theta.
     move : ndarray or None
-        The step in u, where conjugate gradients found it.
+        The same step in u, where the coordinates of the problem are those of the curvature.
     """
 
     decrement: float
@@ -120,8 +120,15 @@ def _by_near_factor(problem, point, factor, threshold):
     if away > (_NEARBY if problem.objective.is_smooth else _NEARBY_JUMPS):
         return None
     slack = factor.inflation * np.exp(2 * away)
-    found = Certificate(decrement * slack, change, step)
+    found = Certificate(decrement * slack, change, step, move=_move(problem, point, factor))
     return found if slack <= _SLACK or found.decrement <= threshold(found.decrement) else None
+
+
+def _move(problem, point, factor):
+    """The Newton step of a factor in the coordinates of the problem, if it is theirs or a refinement of theirs."""
+    if factor is problem.factor:
+        return -point.slope
+    return -factor.solve(point.slope) if isinstance(factor, Refined) and factor.outer is problem.factor else None
 
 
 def _by_exact_factor(problem, point):
@@ -192,7 +199,10 @@ def _by_eigenvalues(problem, point, threshold):
         bent = along / np.maximum(np.abs(values), max(np.finfo(float).eps * largest, np.finfo(float).tiny))
     if not np.isfinite(bent).all():
         return Certificate(np.inf, np.inf, -point.gradient)
-    step = -problem.factor.apply(vectors @ bent)
+    move = -(vectors @ bent)
+    step = problem.factor.apply(move)
     downhill = problem.factor.apply(vectors[:, 0]) if values[0] < -_NEGATIVE * largest else None
     change = _changes(problem, point, step)[0]
-    return Certificate(0.5 * float(along @ bent), change, step, None, downhill)
+    # where curvature is next to nothing a step leads anywhere
+    is_bowl = values[0] > _NEGATIVE * largest
+    return Certificate(0.5 * float(along @ bent), change, step, None, downhill, move if is_bowl else None)

@@ -116,6 +116,8 @@ class Run:
         self.diagnoses, self.asked = True, False
         #: the best point where the coordinates cannot reach it, and whether a callback asked to stop
         self.outside, self.told_to_stop = None, False
+        #: what errors of a likelihood may not ask for: once a run has stalled, the rounding of the objective
+        self.rounding = 0.0
         self.history: dict[str, list] = {name: [] for name in HISTORY_COLUMNS}
 
     def _factor_at(self, theta):
@@ -207,19 +209,39 @@ class Run:
         if self.iteration - max(self.gained, self.rescued) > _PATIENCE:
             return self._exhausted()
         if self.iteration >= self.next_look and self._proposes():
-            return self._look() or self._use_certificate()
+            status = self._look()
+            if status is None and self._takes_newton_step() and self._proposes():
+                status = self._look()
+            return status
         return None
 
-    def _use_certificate(self):
-        """Take the Newton step that a look in vain has found, where the solver can go on from its end."""
-        move = None if self.certificate is None or self.told_to_stop else self.certificate.move
-        if move is None or not self.method.learns_from_steps or self.iteration >= self.max_iter:
-            return
+    def _takes_newton_step(self):
+        """Go on from the end of the Newton step that a look in vain has found; whether that is no higher.
+
+        Not a textbook run, whose rate is a float or whose coordinates are the user's: it goes on by its formula.
+        """
+        is_textbook = self.spec.precondition is None or not self.method.learns_from_steps
+        if is_textbook or self.told_to_stop or self.iteration >= self.max_iter:
+            return False
+        move = self._newton_move()
+        if move is None:
+            return False
         end = self.problem.evaluate(self.point.u + move)
-        if end.value < self.point.value - self.point.noise:
-            self._announce()
-            self.method.learn(self.point, end)
-            self._arrive(Step(end, 1.0))
+        if end.value > self.point.value + self.point.noise:
+            return False
+        self._announce()
+        self.method.learn(self.point, end)
+        self._arrive(Step(end, 1.0))
+        return True
+
+    def _newton_move(self):
+        """The Newton step of the latest certificate in u, None where it has none that leads down."""
+        certificate = self.certificate
+        if certificate is None or not np.isfinite(certificate.decrement):
+            return None
+        if self.problem.factor is certificate.factor:
+            return -self.point.slope
+        return certificate.step if self.problem.is_identity else certificate.move
 
     def _left_all_bounds(self):
         rise, size = self.point.value - self.first_value, abs(self.first_value)
@@ -239,7 +261,10 @@ class Run:
         threshold = self.tol**2 * scale
         if self._own_scale() is None:
             return max(threshold, self.point.noise)
-        return max(threshold, self.point.floor) if threshold < decrement <= _NEAR_ROUNDING * scale else threshold
+        if threshold < decrement <= _NEAR_ROUNDING * scale:
+            return max(threshold, self.point.floor)
+        errors = self.objective.likelihood_tolerance(self.point.theta, self.point.value, self.tol)
+        return min(threshold, max(errors, self.rounding))
 
     def _factors(self):
         """The factors at hand, the latest first."""
@@ -291,6 +316,8 @@ class Run:
 
     def _look(self, stalled=False):
         """Take the certificate: a final status, or None with the next look put off."""
+        if stalled:
+            self.rounding = self.point.noise
         certificate = self.certificate = certify(self.problem, self.point, self._factors(), self._threshold)
         if self._is_perfect():
             return "optimal"
@@ -451,7 +478,8 @@ class Run:
         gap = point.value - self.objective.lower_bound
         is_known = self.certificate is not None and status != "settled"
         decrement = min(self.certificate.decrement, gap) if is_known else np.nan
-        scale = self._scale(0.0 if np.isnan(decrement) else decrement)
+        known = 0.0 if np.isnan(decrement) else decrement
+        scale = self._scale(known)
         x = self.objective.canonical(point.theta)
         if status == "optimal" and not self.problem.is_identity:
             x, passes = self.objective.refined(x)
@@ -466,7 +494,7 @@ class Run:
             message=" ".join([ending.message(), *remarks]),
             objective=point.value,
             decrement=decrement,
-            scale=scale,
+            scale=self._threshold(known) / self.tol**2,
             tol=self.tol,
             gradient_norm=float(np.abs(point.gradient).max(initial=0.0)),
             passes=self.counts.passes,

@@ -519,6 +519,7 @@ class _FirstOrderRun(MethodRun):
         self.batch = _first_batch(spec.batch_size, problem)
         self.grows, self.n_rows = spec.batch_size == "auto", problem.objective.n_rows
         self.is_textbook = self.has_fixed_steps = spec.learning_rate != "auto"
+        self.learns_from_steps = not self.is_textbook
         self.step, self.epoch, self.shrink = None, 0, 1.0
 
     @property
@@ -535,6 +536,10 @@ class _FirstOrderRun(MethodRun):
         """See `MethodRun.reset`."""
         self.direction.reset()
         self.step = None
+
+    def learn(self, start, end):
+        """See `MethodRun.learn`: an average of the gradients before says nothing of those here."""
+        self.direction.reset()
 
     def advance(self, problem, point):
         """One epoch."""
@@ -836,6 +841,7 @@ class _NewtonRun(MethodRun):
         best = "observed" if objective.convex else objective.curvature
         self.kind = {"auto": best, "exact": "observed"}.get(spec.hessian, "expected")
         self.is_textbook = self.has_fixed_steps = spec.learning_rate != "auto"
+        self.learns_from_steps = not self.is_textbook
         self.fixed_damping = None if spec.damping == "auto" else spec.damping
         self.has_fixed_steps = self.is_textbook or bool(self.fixed_damping)
         self.is_dense = spec.forms_hessian(objective, problem.origin.size)

@@ -55,6 +55,10 @@ class Refined:
         """R'P'g."""
         return self.root.transpose(self.outer.transpose(g))
 
+    def solve(self, slope):
+        """R R' times a gradient in the coordinates of P."""
+        return self.root.apply(self.root.transpose(slope))
+
     def newton(self, g):
         """Half the squared Newton decrement and the Newton step."""
         root = self.transpose(g)
