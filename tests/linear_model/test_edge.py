@@ -64,8 +64,11 @@ def least_value(power, seed, alpha):
     return found.fun
 
 
-@pytest.mark.parametrize("solver", [*SOLVERS, *TEXTBOOK], ids=str)
-@pytest.mark.parametrize("name", KNOWN)
+#: a textbook run has no units of its own for columns: not of 1e6
+RUNS = [(name, solver) for name in KNOWN for solver in SOLVERS + TEXTBOOK * (name != "far units")]
+
+
+@pytest.mark.parametrize(("name", "solver"), RUNS, ids=str)
 @pytest.mark.parametrize("power", [1, 1.5])
 def test_the_edge_is_reached_and_named(power, name, solver):
     X, y, slope, intercept = KNOWN[name]
