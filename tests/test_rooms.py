@@ -62,6 +62,7 @@ ROOMS = {
     "objectives/_parts.py": {"sk_hessian.objectives._blocks", "sk_hessian.objectives._dask"},
     "objectives/_dask.py": {"dask", "pandas", "sk_hessian.objectives._parts"},
     "objectives/_programs.py": {"sk_hessian.objectives.contract", "scipy.optimize", "scipy.sparse"},
+    "objectives/_edge.py": {"scipy.linalg", "scipy.optimize"},
     "objectives/_spread.py": {"sk_hessian.objectives.factors"},
     "objectives/_differences.py": set(),
     "objectives/_memory.py": {
@@ -93,6 +94,7 @@ ROOMS = {
         "sk_hessian.objectives._mean_loss",
         "sk_hessian.objectives._linear_rows",
         "sk_hessian.objectives.glm",
+        "sk_hessian.objectives._edge",
         "sk_hessian.objectives._programs",
         "sk_hessian.objectives._orthogonal",
         "sk_hessian.objectives._refinement",

@@ -41,6 +41,29 @@ def require_rows(X, y):
         raise ValueError("X and y are needed: the rows that the estimator was fitted on")
 
 
+def require_interior(objective, theta, what):
+    """Refuse a point on the edge of the loss's domain, where the gradient is not zero at an optimum either.
+
+    Parameters
+    ----------
+    objective : sk_hessian.objectives.Objective
+    theta : ndarray of shape (n_parameters,)
+    what : str
+        What needs another point, for the error.
+
+    Raises
+    ------
+    ValueError
+    """
+    n_rows = len(objective.edge_rows(theta))
+    if n_rows:
+        raise ValueError(
+            f"{what} needs a point inside the domain of the loss, where the gradient of an optimum is zero. Here "
+            f'{n_rows} {"rows" if n_rows > 1 else "row"} with y = 0 have the mean 0, the edge of what link="identity" '
+            'allows: use link="log", or leave these rows out'
+        )
+
+
 class Fitted:
     """An estimator's objective at its fitted parameters.
 
@@ -273,6 +296,7 @@ class Fitted:
             )
         if verdict.status != "optimal":
             raise ValueError(f'{what} needs a fit with the verdict "optimal". This one: {verdict.message}')
+        require_interior(self.objective, self.theta, what)
         # of a network the damped factor: along what is flat a gradient of rounding counts for nothing
         kind = "full" if self.objective.can_factor(self.theta.size) else "auto"
         factor = self.objective.preconditioner(self.theta, kind, self.objective.curvature)

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 from scipy.linalg import eigh
 
 from sk_hessian.inspection._chain import Chain
-from sk_hessian.inspection._fitted import Fitted
+from sk_hessian.inspection._fitted import Fitted, require_interior
 from sk_hessian.inspection._removal import Removal, kept_rows, rows_in_memory, spread
 from sk_hessian.inspection._row_labels import row_names
 from sk_hessian.objectives import BinaryCrossEntropy, GLMObjective, SoftmaxCrossEntropy
@@ -356,6 +356,7 @@ class _HeldOut:
     def raw_without_each(self, refit_above=None):
         """Raw predictions of each row without it, shape (n, m)."""
         fitted, k = self.fitted, self.loss.n_outputs
+        require_interior(self.objective, fitted.theta, "leave_one_out")
         factor = fitted.factor("observed")
         theta = _polished(self.objective, fitted.theta, factor)
 

@@ -8,6 +8,7 @@ from numpy.typing import ArrayLike
 from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigsh
 
 from sk_hessian.inspection._chain import Chain
+from sk_hessian.inspection._fitted import require_interior
 from sk_hessian.inspection._flat_directions import finite, near_null
 from sk_hessian.inspection._hessian import combination, locate
 from sk_hessian.inspection._spectrum import MAX_DENSE
@@ -145,6 +146,7 @@ def stationary_point(
         if value is not None and not 0 < value < 1:
             raise ValueError(f"{name} must be between 0 and 1, got {value!r}")
     objective, point = locate(estimator, X, y, theta, sample_weight=sample_weight, **fit_data)
+    require_interior(objective, point, "stationary_point")
     with np.errstate(all="ignore"):
         value, gradient = objective.value_and_gradient(point)
     if not (np.isfinite(value) and np.isfinite(gradient).all()):

@@ -187,9 +187,13 @@ def positive_start(objective):
     columns, rows = objective._plain_columns, objective.rows.collected()
     Z = np.vstack([block.standardised(columns) for block, _, _ in rows.blocks(columns, dense=True)])
     mean = rows.weight @ rows.y / rows.weight.sum() or 1.0
+    # the mean of a row of zeros is 0, whatever the coefficients: where y = 0 it may be
+    moves = Z.any(axis=1) | ~objective.loss.may_be_on_edge(rows.y)
     if rows.offset is not None:
-        z = _largest_margin(Z, rows.offset[:, 0], None, mean)
+        moves = moves | rows.offset.any(axis=1)
+        z = _largest_margin(Z[moves], rows.offset[moves, 0], None, mean)
     else:
+        Z, rows = Z[moves], rows.take(np.flatnonzero(moves))
         z = np.linalg.lstsq(Z, np.ones(len(Z)), rcond=None)[0]
         if (Z @ z).min() < 1e-3:
             z = _largest_margin(Z, np.zeros(len(Z)), 1, 1)

@@ -383,6 +383,48 @@ class Objective:
         """
         return
 
+    def edge_optimum(self, theta: np.ndarray) -> Any:
+        """An optimum on the edge of the domain, where the gradient does not vanish.
+
+        Parameters
+        ----------
+        theta : ndarray of shape (n_parameters,)
+            The best point of a run.
+
+        Returns
+        -------
+        object or None
+            With ``theta``, ``decrement`` (the decrease of the second-order model over the domain) and ``passes``; its
+            text is a remark for the user. None where there is no edge, or nothing on it.
+        """
+        return
+
+    def approaches_edge(self, theta: np.ndarray) -> bool:
+        """Whether a point is so near the edge of the domain that an optimum may be on it.
+
+        Parameters
+        ----------
+        theta : ndarray of shape (n_parameters,)
+
+        Returns
+        -------
+        bool
+        """
+        return False
+
+    def edge_rows(self, theta: np.ndarray) -> np.ndarray:
+        """Numbers of the rows whose predictions are on the edge of the domain.
+
+        Parameters
+        ----------
+        theta : ndarray of shape (n_parameters,)
+
+        Returns
+        -------
+        ndarray of int
+        """
+        return np.zeros(0, dtype=np.intp)
+
     def canonical(self, theta: np.ndarray) -> np.ndarray:
         """The conventional one of all parameter vectors that are as good.
 

@@ -17,6 +17,7 @@ from scipy.sparse.linalg import LinearOperator
 
 from sk_hessian.objectives import factors
 from sk_hessian.objectives._blocks import Columns, Rows, Scratch, weighted_grams
+from sk_hessian.objectives._edge import approaches_edge, edge_rows, find_edge, may_have_edge
 from sk_hessian.objectives._linear_rows import LinearRows
 from sk_hessian.objectives._mean_loss import ROUNDINGS
 from sk_hessian.objectives._orthogonal import Orthogonal
@@ -665,6 +666,18 @@ class GLMObjective(LinearRows):
     def diagnose(self, theta, direction):
         """See `Objective.diagnose`: a `Recession` or None."""
         return find_recession(self, theta, direction)
+
+    def edge_optimum(self, theta):
+        """See `Objective.edge_optimum`."""
+        return find_edge(self, theta) if may_have_edge(self) else None
+
+    def approaches_edge(self, theta):
+        """See `Objective.approaches_edge`."""
+        return may_have_edge(self) and approaches_edge(self, theta)
+
+    def edge_rows(self, theta):
+        """See `Objective.edge_rows`."""
+        return edge_rows(self, theta) if may_have_edge(self) else super().edge_rows(theta)
 
     # -- flat directions ------------------------------------------------------------------------------------------
 

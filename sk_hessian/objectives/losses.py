@@ -21,6 +21,10 @@ _PERFECT = 1e7
 #: share of a class that has no row, in a sample or so far
 _ABSENT = 1e-3
 
+#: a mean below this share of the average one is 0 where y = 0; a negative one too, of coefficients in float32
+_ON_EDGE = 1e-10
+_BEYOND_EDGE = 1e-6
+
 #: steps to the best constant beside an offset, the share of the loss below which one is the last, and rows at a time
 _MOST_NULL_STEPS = 200
 _NULL_ROUNDING = 1e-13
@@ -150,6 +154,14 @@ class Loss:
         """Whether each target can be had at all, shape (n,) of bool."""
         return np.isfinite(y)
 
+    def may_be_on_edge(self, y: np.ndarray) -> np.ndarray:
+        """Whether the best raw prediction of a row may be zero, the edge of what raw predictions may be, shape (n,)."""
+        return np.zeros(len(y), dtype=bool)
+
+    def settled(self, y: np.ndarray, raw: np.ndarray) -> np.ndarray:
+        """Raw predictions, those that are on the edge but for rounding exactly there."""
+        return raw
+
     #: how `in_range` is said in an error
     range_text: str = "finite"
 
@@ -254,7 +266,7 @@ class Loss:
         """Weighted sums of raw predictions' deviance, of the saturated loss less `terms_of_y`, and of its size."""
         saturated = self.saturated(y)
         with np.errstate(over="ignore", invalid="ignore"):
-            deviance = self.value(y, raw) - saturated
+            deviance = self.value(y, self.settled(y, raw)) - saturated
         return np.array([weight @ deviance, weight @ (saturated - self.terms_of_y(y)), weight @ np.abs(saturated)])
 
     def terms_of_y(self, y):
@@ -717,8 +729,28 @@ class TweedieLoss(Loss):
             return raw**exponent
         return np.exp(raw if exponent == 1 else exponent * raw)
 
-    def _outside(self, raw):
-        return (raw <= 0) if self.link == "identity" and self.power > 0 else None
+    def _outside(self, y, raw):
+        """Rows whose mean is not in the domain; a mean of 0 is where y = 0 and that has a finite loss."""
+        if self.link == "log" or self.power == 0:
+            return None
+        return (raw <= 0) & ~self._is_at_edge(y, raw)
+
+    def _is_at_edge(self, y, raw):
+        return (raw == 0) & self.may_be_on_edge(y)
+
+    def may_be_on_edge(self, y):
+        """See `Loss.may_be_on_edge`: rows with y = 0 below power 2, where their loss at mean 0 is 0."""
+        may = self.link == "identity" and 1 <= self.power < 2
+        return (y == 0) if may else super().may_be_on_edge(y)
+
+    def settled(self, y, raw):
+        """See `Loss.settled`."""
+        zero = self.may_be_on_edge(y)
+        if not zero.any():
+            return raw
+        unit = np.abs(raw).mean()
+        near = (raw < _ON_EDGE * unit) & (raw > -_BEYOND_EDGE * unit)
+        return np.where(near & zero[:, None], 0.0, raw)
 
     def _value(self, y, raw):
         p = self.power
@@ -733,13 +765,17 @@ class TweedieLoss(Loss):
         raw = raw[:, 0]
         if self.link == "log":
             return self._of_log_mean(y, raw)
-        outside = self._outside(raw)
-        if outside is not None and outside.any():
-            inside = np.where(outside, 1.0, raw)
-            value, gradient = self.value_and_gradient(y, _column(inside))
-            return np.where(outside, np.inf, value), gradient
+        if self.power > 0 and (raw <= 0).any():
+            return self._beyond_inside(y, raw)
         gradient = self._moment(raw, 1 - self.power) - y * self._moment(raw, -self.power)
         return self._value(y, raw), _column(gradient)
+
+    def _beyond_inside(self, y, raw):
+        """The same where a mean is not positive: the limit at the edge, where an infinite slope is taken as zero."""
+        outside, at_edge = self._outside(y, raw), self._is_at_edge(y, raw)
+        value, gradient = self.value_and_gradient(y, _column(np.where(outside | at_edge, 1.0, raw)))
+        gradient[at_edge] = float(self.power == 1)
+        return np.where(outside, np.inf, np.where(at_edge, 0.0, value)), gradient
 
     def _of_log_mean(self, y, raw):
         """Value and gradient share their two powers of the mean."""
@@ -754,9 +790,10 @@ class TweedieLoss(Loss):
     def hessian(self, y, raw, kind):
         """See `Loss.hessian`."""
         raw, p = raw[:, 0], self.power
-        outside = self._outside(raw)
-        if outside is not None:
-            raw = np.where(outside, 1.0, raw)
+        if self.link == "identity" and p > 0 and (raw <= 0).any():
+            inside = self.hessian(y, _column(np.where(raw <= 0, 1.0, raw)), kind)
+            inside[self._is_at_edge(y, raw)] = 0.0
+            return inside
         if self.link == "log":
             if kind == "expected":
                 return _as_hessian(self._moment(raw, 2 - p))
@@ -856,7 +893,8 @@ class TweedieLoss(Loss):
     def pearson(self, y, raw):
         """See `Loss.pearson`."""
         mean = self.inverse_link(raw)
-        return (y[:, None] - mean) ** 2 / mean**self.power
+        residual = y[:, None] - mean
+        return np.divide(residual**2, mean**self.power, out=np.zeros_like(mean), where=(residual != 0) | (mean != 0))
 
     def response_moments(self, raw, variance, dispersion):
         """See `Loss.response_moments`: log-normal; for the identity link to second order (exact for powers 0 to 3)."""

@@ -5,12 +5,12 @@ linear predictor that a Newton step would still move.
 """
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from sk_hessian.solvers._certificates import MOST_CHANGE, certify
+from sk_hessian.solvers._certificates import MOST_CHANGE, Certificate, certify
 from sk_hessian.solvers.directions import Newton, Step
 from sk_hessian.solvers.preconditioned import Counts, Identity, Preconditioned, factor_at
 from sk_hessian.solvers.result import HISTORY_COLUMNS, Convergence, Ending, Result
@@ -55,6 +55,9 @@ _NEAR_ROUNDING = 1e-8
 
 #: most iterations between two looks at the certificate
 _LONGEST_GAP = 64
+
+#: a step that gains less than this share of what is missing is held back, perhaps by the edge of the domain
+_HELD_BACK = 1e-2
 
 #: lengths tried along a direction of negative curvature, in preconditioned units
 _ESCAPES = 2.0 ** -np.arange(30)
@@ -114,6 +117,9 @@ class Run:
         self.certificate: Any = None
         self.recession: Any = None
         self.diagnoses, self.asked = True, False
+        #: an optimum on the edge of the domain, and when to look for one again while the run is near it
+        self.edge: Any = None
+        self.next_edge = 0
         #: the best point where the coordinates cannot reach it, and whether a callback asked to stop
         self.outside, self.told_to_stop = None, False
         #: what errors of a likelihood may not ask for: once a run has stalled, the rounding of the objective
@@ -154,7 +160,7 @@ class Run:
             status = self._verdict() if moved else self._exhausted()
             if self.told_to_stop:
                 status = status or "stopped"
-        return self._result(status)
+        return self._result(self._at_edge(status))
 
     def _starts_at_optimum(self):
         """Whether not even one step is worth it: a heavy penalty's small coefficients are."""
@@ -210,10 +216,44 @@ class Run:
             return self._exhausted()
         if self.iteration >= self.next_look and self._proposes():
             status = self._look()
+            if status is None and self.certificate is not None and self.certificate.change >= 1:
+                status = self._at_near_edge()
             if status is None and self._takes_newton_step() and self._proposes():
                 status = self._look()
             return status
-        return None
+        return self._at_near_edge() if self.drop <= _HELD_BACK * self._estimate() else None
+
+    def _at_near_edge(self):
+        """Look for an optimum on the edge where the run is near it."""
+        if self.iteration < self.next_edge or not self.objective.approaches_edge(self.point.theta):
+            return None
+        self.next_edge = 2 * self.iteration
+        return self._at_edge(None)
+
+    def _at_edge(self, status):
+        """Where the optimum is on the edge of the domain, go there: its decrement is that over the feasible set.
+
+        An objective that may not be convex can have optima inside and on the edge: the lower one counts.
+        """
+        proved = self.edge is not None or (status == "optimal" and self.objective.convex)
+        may_move = self.diagnoses and self.iteration < self.max_iter
+        if proved or not may_move or status not in (None, "optimal", "stalled", "saddle"):
+            return status
+        edge = self.objective.edge_optimum(self.best.theta)
+        if edge is None:
+            return status
+        self.counts.others += edge.passes
+        there = replace(self.best, theta=edge.theta, value=edge.value, gradient=edge.gradient)
+        problem, point = self.problem.refactored(self.problem.factor, there)
+        if not point.value <= self.best.value + point.noise or edge.decrement > self._threshold(edge.decrement):
+            return status
+        self._announce()
+        self.edge, self.problem, self.point, self.best = edge, problem, point, point
+        self.certificate = Certificate(edge.decrement, 0.0, np.zeros_like(edge.theta))
+        self.iteration += 1
+        self._record(1.0, 0.0)
+        self.told_to_stop = self._asks_to_stop() or self.told_to_stop
+        return "optimal"
 
     def _takes_newton_step(self):
         """Go on from the end of the Newton step that a look in vain has found; whether that is no higher.
@@ -491,7 +531,7 @@ class Run:
             remarks = [*remarks, *self.objective.suspicions(point.theta)]
         convergence = Convergence(
             status=status,
-            message=" ".join([ending.message(), *remarks]),
+            message=" ".join([ending.message(), *remarks, *([str(self.edge)] if self.edge else [])]),
             objective=point.value,
             decrement=decrement,
             scale=self._threshold(known) / self.tol**2,
