@@ -238,11 +238,6 @@ class GLMObjective(LinearRows):
 
     def noise(self, theta, value):
         """See `Objective.noise`: of the sum, and of raw predictions that are sums of large terms."""
-        return ROUNDINGS * np.finfo(float).eps * (abs(value) + self._largest_terms(theta) * self._null_slope)
-
-    def _largest_terms(self, theta):
-        """The size of the terms of which a raw prediction is the sum, in a typical row."""
-        coef, intercept, _ = self.unpack(theta)
         return self._rounding(theta, value, self._largest_terms(theta))
 
     def _largest_terms(self, theta):
