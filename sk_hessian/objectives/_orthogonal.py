@@ -10,6 +10,9 @@ from sk_hessian.objectives._blocks import Columns
 #: eigenvalues of a Gram matrix up to this leave the digits of those about one
 _WELL_SPREAD = 1e8
 
+#: how much shorter a column is taken to be than the one before it, to tell columns of equal length apart
+_TILT = 1e-7
+
 #: shares of a combination below this are rounding
 _TINY_SHARE = 1e-6
 
@@ -140,9 +143,13 @@ class Orthogonal:
         if self._V is None or len(self._V) == self._V.shape[1]:
             return []
         rank = len(self._V)
-        R, pivot = qr(self._R, mode="r", pivoting=True, check_finite=False)
+        # columns of equal length are told apart by their order, not by rounding: the later one is the combination
+        tilt = 1 - _TILT * np.arange(self._R.shape[1])
+        if self.plain.fit_intercept:
+            tilt[-1] = 1 + _TILT
+        pivot = qr(self._R * tilt, mode="r", pivoting=True, check_finite=False)[1]
         kept, dropped = pivot[:rank], pivot[rank:]
-        solution = np.linalg.lstsq(R[:rank, :rank], R[:rank, rank:], rcond=None)[0]
+        solution = np.linalg.lstsq(self._R[:, kept], self._R[:, dropped], rcond=None)[0]
         return [
             self._sentence(kept, combination, column, p)
             for combination, column in zip(solution.T, dropped, strict=True)

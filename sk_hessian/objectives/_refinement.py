@@ -47,20 +47,21 @@ def refined(objective, theta, factor):
 
 
 def _extended_slope(objective, columns):
-    """A function from theta to the gradient in the coordinates ``columns``, rounded only at its end."""
-    rows, k = objective.rows.collected(), objective.loss.n_outputs
-    X = rows.gather(lambda block, y, weight: block.dense(False)).astype(np.longdouble)
-    y, p = rows.y.reshape(len(X), k).astype(np.longdouble), X.shape[1]
-    y = y if rows.offset is None else y - rows.offset
-    Z = (X - columns.shift) / columns.scale
-    Z = np.hstack([Z, np.ones((len(X), 1))]) if columns.fit_intercept else Z
-    Z = Z if columns.basis is None else Z @ columns.basis.astype(np.longdouble)
-    weighted = (Z * (rows.weight / rows.total_weight)[:, None]).T
+    """A function from theta to the gradient in the coordinates ``columns``, rounded only at its end: one round."""
+    k, p, total, offset = objective.loss.n_outputs, objective.n_features, objective.total_weight, objective.rows.offset
+    basis = None if columns.basis is None else columns.basis.astype(np.longdouble)
 
     def slope(theta):
         W = theta.reshape(-1, k).astype(np.longdouble)
-        residual = X @ W[:p] - y
-        residual += W[p:].sum(axis=0)
-        return (weighted @ residual).astype(float).ravel()
+
+        def terms(block, y, weight):
+            X, y = block.dense(False).astype(np.longdouble), y.reshape(len(y), k)
+            residual = X @ W[:p] + W[p:].sum(axis=0) - y - (0.0 if offset is None else offset[block.part])
+            Z = (X - columns.shift) / columns.scale
+            Z = np.hstack([Z, np.ones((len(X), 1))]) if columns.fit_intercept else Z
+            Z = Z if basis is None else Z @ basis
+            return (Z.T @ (residual * (weight / total)[:, None]),)
+
+        return objective.rows.reduce(terms)[0].astype(float).ravel()
 
     return slope

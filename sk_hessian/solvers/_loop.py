@@ -50,6 +50,9 @@ _SUSPICIOUS = 1e-6
 #: a run stands still at a decrement below this share of what counts as optimal
 _STANDSTILL = 1e-4
 
+#: what rounding hides is no perfect fit above this share of the first value: near a pole of the loss it hides a lot
+_NEARLY_NOTHING = 1e-10
+
 #: a decrement above this share of the scale is no rounding
 _NEAR_ROUNDING = 1e-8
 
@@ -245,7 +248,9 @@ class Run:
         self.counts.others += edge.passes
         there = replace(self.best, theta=edge.theta, value=edge.value, gradient=edge.gradient)
         problem, point = self.problem.refactored(self.problem.factor, there)
-        if not point.value <= self.best.value + point.noise or edge.decrement > self._threshold(edge.decrement):
+        # beside an optimum that is proved already an edge as low to rounding is the same point
+        enough = max(self._threshold(edge.decrement), point.noise if status == "optimal" else 0.0)
+        if not point.value <= self.best.value + point.noise or edge.decrement > enough:
             return status
         self._announce()
         self.edge, self.problem, self.point, self.best = edge, problem, point, point
@@ -327,8 +332,9 @@ class Run:
 
     def _is_perfect(self):
         """Whether so little is left above the objective's lower bound that nothing can be gained."""
-        gap = self.point.value - self.objective.lower_bound
-        return gap < np.inf and gap <= max(self._threshold(0.0), self.point.noise)
+        bound = self.objective.lower_bound
+        gap, first = self.point.value - bound, self.first_value - bound
+        return gap < np.inf and gap <= max(self._threshold(0.0), min(self.point.noise, _NEARLY_NOTHING * first))
 
     def _is_remnant(self):
         """Whether a function with a lower bound has come as near to it as rounding of its first value."""

@@ -254,7 +254,10 @@ class DampedModel:
         return DampedStep(direction, mu, length, predicted, weighted @ weighted, root)
 
     def least_damping(self):
-        """The least mu that makes the matrix safely definite, and a direction of negative curvature or None."""
+        """The least mu that makes the matrix safely definite, and a direction of negative curvature or None.
+
+        The matrix must be finite.
+        """
         unit = 1 / np.sqrt(self.metric)
         values, vectors = np.linalg.eigh(unit[:, None] * self.H * unit)
         # in units of D, of which one is the largest curvature so far: a linear function has none at all
@@ -307,13 +310,16 @@ class TrustRegion:
 
     def reset(self):
         """Forget the coordinates: in the new ones a typical curvature is one."""
-        self._metric, self._of = 1.0, None
+        self._metric: Any = 1.0
+        self._of: Any = None
 
     def step(self, curvature, slope):
         """See `Damping.step`."""
         if self._of is not curvature:
-            self._metric = np.maximum(self._metric, np.abs(curvature.H.diagonal()))
-            self._of, self._model = curvature, DampedModel(curvature.H, slope, self._metric)
+            # curvature that is not finite says nothing: steepest descent
+            H = curvature.H if np.isfinite(curvature.H).all() else np.diag(self._metric * np.ones_like(slope))
+            self._metric = np.maximum(self._metric, np.abs(H.diagonal()))
+            self._of, self._model = curvature, DampedModel(H, slope, self._metric)
             self._newton = self._model.solve(0.0)
             self._least, self._lowest = (0.0, None) if self._newton else self._model.least_damping()
         found = self._newton

@@ -180,11 +180,11 @@ def undetermined(why):
 
 #: case -> what the errors say, and of which functions; all others have a result
 REFUSED = {
-    "collinear": undetermined(r"x0 = x3 - 0\.1 x1") | NO_PROFILE | NO_PENALTY | NO_STRENGTH,
+    "collinear": undetermined(r"x3 = x0 \+ 0\.1 x1") | NO_PROFILE | NO_PENALTY | NO_STRENGTH,
     "collinear-penalty": PENALTY,
-    "collinear-softmax": undetermined(r"x0 = x3 - 0\.1 x1") | SEVERAL | NO_PENALTY,
-    "collinear-counts": undetermined(r"x0 = x3 - 0\.1 x1")
-    | {r"needs independent columns, but x0 = x3 - 0\.1 x1": ("profile_intervals",)}
+    "collinear-softmax": undetermined(r"x3 = x0 \+ 0\.1 x1") | SEVERAL | NO_PENALTY,
+    "collinear-counts": undetermined(r"x3 = x0 \+ 0\.1 x1")
+    | {r"needs independent columns, but x3 = x0 \+ 0\.1 x1": ("profile_intervals",)}
     | NO_PENALTY,
     "nearly-collinear": NO_PROFILE,
     "constant-column": NO_PROFILE,
@@ -233,9 +233,8 @@ REFUSED = {
     | OTHER_PATH
     | PENALTY
     | {
-        "is not at the optimum for these rows": (*ROWS, "laplace"),
+        'needs an optimum, and the fit is "settled"': (*ROWS, "laplace", "tune_alpha"),
         "the class 2 has no row": ("leave_one_out_path",),
-        'needs a fit with the verdict "optimal"': ("tune_alpha",),
     },
     "saddle": NETWORK
     | OTHER_PATH

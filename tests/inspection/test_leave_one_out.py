@@ -231,7 +231,9 @@ def test_more_columns_than_rows(kind, rng):
     X = X.astype(np.float32) if kind == "float32" else sp.csr_array(X) if kind == "sparse" else X
     model = Ridge(alpha=0.5).fit(X, y)
     expected = held_out(model, X, y)
-    np.testing.assert_allclose(leave_one_out(model, X, y).predictions, expected, atol=1e-8 * np.abs(expected).max())
+    # what is held out is predicted in the precision of X
+    digits = 1e-6 if kind == "float32" else 1e-8
+    np.testing.assert_allclose(leave_one_out(model, X, y).predictions, expected, atol=digits * np.abs(expected).max())
 
 
 def test_a_mean_that_the_step_makes_negative_is_refitted(rng):

@@ -393,7 +393,7 @@ def test_a_mended_quadratic_has_the_slope_of_the_rows(name, rng):
     assert errors[1] == 0
     mended = objective.mended(theta)
     true = kept.total_weight * (kept.value_and_gradient(theta)[1] - kept.penalties * theta)
-    np.testing.assert_allclose(mended.memory.slope_at(theta), true, rtol=1e-6, atol=1e-6 * np.abs(true).max())
+    np.testing.assert_allclose(mended.memory.taylor(theta)[1], true, rtol=1e-6, atol=1e-6 * np.abs(true).max())
     assert mended.memory_error(theta)[0] < 1e-12
 
 
