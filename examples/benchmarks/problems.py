@@ -146,6 +146,25 @@ def _doctor_visits():
     return _encode(_r_table("AER", "DoctorVisits"), "visits")
 
 
+def _credit():
+    """Whether a loan was paid back, 4,039 rows."""
+    return _binary(_r_table("modeldata", "credit_data"), "Status", "bad")
+
+
+def _churn():
+    """Whether a customer left, 5,000 rows."""
+    return _binary(_r_table("modeldata", "mlc_churn"), "churn", "yes")
+
+
+def _lending():
+    """Whether a loan went bad, 9,857 rows; one class is rare."""
+    return _binary(_r_table("modeldata", "lending_club"), "Class", "bad")
+
+
+def _binary(frame, target, positive):
+    return _encode(frame.assign(**{target: frame[target] == positive}), target)
+
+
 def _concrete():
     """Compressive strength, 1,030 x 8."""
     return _encode(_r_table("modeldata", "concrete"), "compressive_strength")
@@ -226,6 +245,9 @@ _TABLES = (
     ("diabetes", _DIABETES, "ridge linear huber gamma poisson", "ridge huber"),
     ("boston", _boston, "ridge huber", ""),
     ("concrete", _concrete, "ridge huber gamma", "gamma"),
+    ("credit", _credit, "logistic", ""),
+    ("churn", _churn, "logistic", ""),
+    ("lending", _lending, "logistic", ""),
     ("doctor visits", _doctor_visits, "poisson", "poisson"),
     ("randhie", _randhie, "poisson", "poisson"),
     ("diamonds", _diamonds, "gamma ridge linear huber", "gamma ridge"),

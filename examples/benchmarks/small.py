@@ -1,4 +1,4 @@
-"""Fits of tables of a few hundred rows, as in a grid search: default arguments against the fastest peer.
+"""Fits of tables of a few hundred to 20,000 rows, as in a grid search: default arguments against the fastest peer.
 
     OMP_NUM_THREADS=1 python examples/benchmarks/small.py
 
@@ -25,6 +25,12 @@ _PROBLEMS = {
     "breast cancer: logistic": linear_model.LogisticRegression,
     "diabetes: ridge": linear_model.Ridge,
     "diabetes: linear": linear_model.LinearRegression,
+    "diabetes: poisson": linear_model.PoissonRegressor,
+    "credit: logistic": linear_model.LogisticRegression,
+    "churn: logistic": linear_model.LogisticRegression,
+    "lending: logistic": linear_model.LogisticRegression,
+    "doctor visits: poisson": linear_model.PoissonRegressor,
+    "randhie: poisson": linear_model.PoissonRegressor,
 }
 
 
@@ -42,7 +48,7 @@ def main():
 def report(problem, fits):
     """Print one table's times."""
     X, y = problem.data()
-    model = _PROBLEMS[problem.name]()
+    model = _PROBLEMS[problem.name](**({"alpha": problem.strength} if problem.model == "poisson" else {}))
     peer = fastest(problem, X, y)
     best = optimum(problem, X, y)
     with measure.quiet() as warned:
