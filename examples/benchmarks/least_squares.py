@@ -87,11 +87,11 @@ def units(count):
     same_status = same_values = close = total = 0
     for seed in range(count):
         residuals, start, _ = random_problem(seed)
-        base = minimize(LeastSquaresObjective(residuals), start, tol=1e-6)
+        base = minimize(LeastSquaresObjective(residuals), start, tol=1e-8)
         rng = np.random.default_rng(seed)
         for _ in range(10):
             unit = 10.0 ** rng.uniform(-12, 12, start.size)
-            other = minimize(LeastSquaresObjective(lambda q, u=unit, f=residuals: f(q * u)), start / unit, tol=1e-6)
+            other = minimize(LeastSquaresObjective(lambda q, u=unit, f=residuals: f(q * u)), start / unit, tol=1e-8)
             fitted = np.linalg.norm(residuals(other.x * unit) - residuals(base.x))
             total += 1
             same_status += other.status == base.status

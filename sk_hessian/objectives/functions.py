@@ -372,8 +372,9 @@ class LeastSquaresObjective(FunctionObjective):
         H = self.hessian_matrix(theta, "expected")
         unit = self._units(theta, H)
         values, vectors = eigh(unit[:, None] * H * unit)
-        values = np.maximum(values, theta.size * _EPS * values[-1])
-        return 0.5 * float(np.sum((vectors**2 / values).T @ (unit * error) ** 2))
+        # along directions that rounding of J'J hides, nothing is known of errors: they must not excuse a gradient
+        seen = values > theta.size * _EPS * values[-1]
+        return 0.5 * float(np.sum((vectors[:, seen] ** 2 / values[seen]).T @ (unit * error) ** 2))
 
     def _influences(self, theta):
         residuals, J = self._linearised(theta)
