@@ -12,11 +12,18 @@ from numpy.typing import ArrayLike
 from sklearn.base import clone
 
 from sk_hessian.solvers._loop import Run, State
-from sk_hessian.solvers.directions import LBFGS, SGD, SOLVERS, Clip, MethodRun, Momentum, Newton, Solver, Step
+from sk_hessian.solvers.clip import Clip
+from sk_hessian.solvers.lbfgs import LBFGS
+from sk_hessian.solvers.method import MethodRun, Step
+from sk_hessian.solvers.momentum import Momentum
+from sk_hessian.solvers.newton import Newton
+from sk_hessian.solvers.options import Positive, Solver
+from sk_hessian.solvers.plan import choose
 from sk_hessian.solvers.preconditioned import Point, Preconditioned
 from sk_hessian.solvers.result import Convergence, Result
 from sk_hessian.solvers.result import advice as advice
 from sk_hessian.solvers.result import still_missing as still_missing
+from sk_hessian.solvers.sgd import SGD
 
 __all__ = [
     "LBFGS",
@@ -28,6 +35,7 @@ __all__ = [
     "Momentum",
     "Newton",
     "Point",
+    "Positive",
     "Preconditioned",
     "Result",
     "Solver",
@@ -36,6 +44,9 @@ __all__ = [
     "check_solver",
     "minimize",
 ]
+
+#: the names of the solvers
+SOLVERS = {"sgd": SGD, "momentum": Momentum, "clip": Clip, "newton": Newton, "lbfgs": LBFGS}
 
 #: names of scikit-learn's solvers -> what to use here
 _ELSEWHERE = {
@@ -50,13 +61,6 @@ _ELSEWHERE = {
     "lsqr": '"lbfgs"',
     "sparse_cg": 'Newton(linear_solver="cg")',
 }
-
-
-#: rows times parameters beyond which a few more gradients are cheaper than a Hessian at every step
-_NEWTON_WORK = 4e4
-
-#: parameters up to which a network with a cheap exact Hessian takes it: in fewer seconds to better minima
-_NEWTON_NETWORK = 250
 
 
 def check_solver(solver: str | Solver) -> Solver | None:
@@ -89,17 +93,6 @@ def check_solver(solver: str | Solver) -> Solver | None:
         raise TypeError(f"solver must be one of {names} or an object such as Newton(), got {solver!r}")
     solver.check()
     return clone(solver)
-
-
-def choose(objective, n_parameters):
-    """The solver that "auto" stands for.
-
-    Newton where forming its Hessian costs less than the calls around it (small tables, plain functions) and for small
-    networks of one hidden layer, else L-BFGS, from one factor of the Hessian.
-    """
-    small = objective.n_rows is None or objective.n_rows * n_parameters <= _NEWTON_WORK
-    small = small or (objective.exact_follows and n_parameters <= _NEWTON_NETWORK)
-    return Newton() if small and objective.forms_hessian(n_parameters) else LBFGS()
 
 
 def minimize(
@@ -158,7 +151,7 @@ def minimize(
     for name, function in (("callback", callback), ("before", before)):
         if function is not None and not callable(function):
             raise TypeError(f"{name} must be callable, got {function!r}")
-    spec = choose(objective, x0.size) if spec is None else spec
+    spec = SOLVERS[choose(objective, x0.size)]() if spec is None else spec
     return Run(objective.begun(x0), x0, spec, tol, random_state).go(max_iter, callback, before)
 
 

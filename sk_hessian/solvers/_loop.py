@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 
 from sk_hessian.solvers._certificates import MOST_CHANGE, Certificate, certify
-from sk_hessian.solvers.directions import Newton, Step
+from sk_hessian.solvers.method import Step
+from sk_hessian.solvers.newton import Newton
 from sk_hessian.solvers.preconditioned import Counts, Identity, Preconditioned, factor_at
 from sk_hessian.solvers.result import HISTORY_COLUMNS, Convergence, Ending, Result
 

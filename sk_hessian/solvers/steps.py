@@ -38,6 +38,12 @@ class Search:
     n_evaluations: int
 
 
+def first_step(problem, direction):
+    """One where the curvature is near the identity, else short beside the direction."""
+    norm = np.abs(direction).sum()
+    return 1.0 if not problem.is_identity or norm == 0 else min(1.0, 1 / norm)
+
+
 def line_search(problem, point, direction, step=1.0, wolfe=0.9, max_evaluations=30):
     """A step along ``direction`` with sufficient decrease and, if ``wolfe``, sufficient flattening.
 

@@ -1,0 +1,83 @@
+"""Gradient descent with clipped gradients."""
+
+from typing import ClassVar
+
+import numpy as np
+
+from sk_hessian.solvers.first_order import FirstOrder
+from sk_hessian.solvers.options import Positive
+
+#: an automatic clip value, in square roots of the scale: gradients of unit curvature start at no more than 1.4
+_CLIP_SHARE = 0.3
+
+#: ... and no smaller than this share of the first gradient
+_LEAST_CLIP = 0.1
+
+
+class Clipped:
+    """-clip(g, -bound, bound) by entries, or -g shrunk to norm ``bound``.
+
+    References
+    ----------
+    .. [1] R. Pascanu, T. Mikolov, Y. Bengio, "On the difficulty of training recurrent neural networks", 2013.
+    """
+
+    def __init__(self, bound, by):
+        self.bound, self.by = bound, by
+
+    def reset(self):
+        """Nothing to forget."""
+
+    def __call__(self, slope):
+        """The direction at a point of this slope."""
+        if self.by == "value":
+            return -np.clip(slope, -self.bound, self.bound)
+        norm = np.linalg.norm(slope)
+        return -slope if norm <= self.bound else -slope * (self.bound / norm)
+
+
+class Clip(FirstOrder):
+    """Clipped gradients: theta - eta clip(g, -alpha, alpha).
+
+    Parameters
+    ----------
+    learning_rate : "auto" or float, default="auto"
+    clip_value : "auto" or float, default="auto"
+        alpha, in preconditioned coordinates; "auto" is 0.3 times the square root of the objective's scale, which a
+        gradient of unit curvature exceeds only far from the optimum (for a plain function 0.3 times the largest
+        entry at the start).
+    by : {"value", "norm"}, default="value"
+        Clip each entry, or shrink the whole gradient to norm alpha.
+    schedule, batch_size, average, precondition
+        As in `SGD`.
+    """
+
+    options: ClassVar = {"clip_value": ("auto", Positive()), "by": ("value", "norm")}
+
+    def __init__(
+        self,
+        learning_rate="auto",
+        *,
+        clip_value="auto",
+        by="value",
+        schedule="constant",
+        batch_size="auto",
+        average=False,
+        precondition="auto",
+    ):
+        self.learning_rate = learning_rate
+        self.clip_value = clip_value
+        self.by = by
+        self.schedule = schedule
+        self.batch_size = batch_size
+        self.average = average
+        self.precondition = precondition
+
+    def direction(self, scale, point):
+        """See `FirstOrder.direction`."""
+        if self.clip_value != "auto":
+            return Clipped(self.clip_value, self.by)
+        largest = np.abs(point.slope).max(initial=0.0)
+        # a constant target has a scale of rounding only
+        size = max(np.sqrt(scale), _LEAST_CLIP * largest) if scale else largest
+        return Clipped(_CLIP_SHARE * (size or 1.0), self.by)

@@ -1,0 +1,153 @@
+"""What `SGD`, `Momentum` and `Clip` share: a direction made of gradients, of all rows or of minibatches."""
+
+from typing import ClassVar
+
+import numpy as np
+
+from sk_hessian.solvers import plan, steps
+from sk_hessian.solvers.method import MethodRun, Step
+from sk_hessian.solvers.options import Positive, Solver
+
+
+class FirstOrder(Solver):
+    """A solver whose direction is a function of gradients."""
+
+    options: ClassVar = {
+        "schedule": (*steps.SCHEDULES, callable),
+        "batch_size": ("auto", None, Positive(integral=True)),
+        "average": (True, False),
+    }
+
+    def begin(self, problem, point, random_state):
+        """See `Solver.begin`."""
+        return FirstOrderRun(self, self.direction(problem.objective.scale, point), problem, random_state)
+
+    def direction(self, scale, point):
+        """The function of a slope that gives the direction, with ``reset`` to forget the slopes before.
+
+        Parameters
+        ----------
+        scale : float or None
+            That of the objective.
+        point : Point
+            Where the run begins.
+        """
+        raise NotImplementedError
+
+
+class FirstOrderRun(MethodRun):
+    """One run of a first-order solver."""
+
+    def __init__(self, spec, direction, problem, random_state):
+        self.direction, self.average = direction, spec.average
+        self.rng = np.random.default_rng(random_state)
+        self.rate = spec.learning_rate
+        self.schedule, self.is_constant = steps.schedule_function(spec.schedule), spec.schedule == "constant"
+        self.batch = _first_batch(spec.batch_size, problem)
+        self.grows, self.n_rows = spec.batch_size == "auto", problem.objective.n_rows
+        self.is_textbook = self.has_fixed_steps = spec.learning_rate != "auto"
+        self.learns_from_steps = not self.is_textbook
+        self.step, self.epoch, self.shrink = None, 0, 1.0
+
+    @property
+    def refresh_every(self):
+        """Minibatches keep their coordinates: their own noise is larger than what a refresh gains."""
+        return plan.REFRESH_FIRST_ORDER if self.batch is None else None
+
+    @property
+    def shortens_steps(self):
+        """See `MethodRun.shortens_steps`."""
+        return self.batch is not None or not self.is_constant
+
+    def reset(self):
+        """See `MethodRun.reset`."""
+        self.direction.reset()
+        self.step = None
+
+    def learn(self, start, end):
+        """See `MethodRun.learn`: an average of the gradients before says nothing of those here."""
+        self.direction.reset()
+
+    def advance(self, problem, point):
+        """One epoch."""
+        self.epoch += 1
+        if self.batch is not None:
+            return self._epoch(problem, point)
+        if self.is_textbook:
+            rate = self.rate * self.schedule(self.epoch)
+            return Step(problem.evaluate(point.u + rate * self.direction(point.slope)), rate)
+        return self.full_step(problem, point)
+
+    def full_step(self, problem, point):
+        """One step on all rows whose length is the run's own."""
+        return self.searched_step(problem, point, self.direction(point.slope))
+
+    def searched_step(self, problem, point, direction):
+        """Along a direction by a line search for decrease, from the latest Barzilai-Borwein step."""
+        first = self.step or steps.first_step(problem, direction)
+        search = steps.line_search(problem, point, direction, first * self.schedule(self.epoch), wolfe=None)
+        if search.point is None:
+            return Step(point, 0.0, moved=False)
+        bend = (search.point.slope - point.slope) @ direction
+        moved = search.step * (direction @ direction)
+        self.step = moved / bend if bend > 0 else 4 * search.step
+        self.step = min(max(self.step, 0.01 * search.step), 100 * search.step)
+        return Step(search.point, search.step)
+
+    def _epoch(self, problem, point):
+        """Minibatches over a permutation of the rows, then one look at all of them."""
+        n_rows, batch = problem.objective.n_rows, self.batch
+        rate = self._batch_rate(problem) * self.schedule(self.epoch)
+        order = self.rng.permutation(n_rows)
+        u, total, finite = point.u.copy(), np.zeros_like(point.u), True
+        squares, gradients = 0.0, np.zeros_like(u)
+        starts = range(0, n_rows, batch)
+        for start in starts:
+            slope, finite = problem.sample(np.sort(order[start : start + batch])).slope(u)
+            if not finite:
+                break
+            u = u + rate * self.direction(slope)
+            total += u
+            squares += slope @ slope
+            gradients += slope
+        new = problem.evaluate(total / len(starts) if self.average else u)
+        if self.is_textbook and not self.grows:
+            return Step(new, rate)
+        spread = max(squares - gradients @ gradients / len(starts), 0.0) / len(starts)
+        return self._adapt(point, new, rate, 0.5 * rate * spread, finite)
+
+    def _adapt(self, point, new, rate, jitter, finite):
+        """Larger batches (or smaller steps) once an epoch gains less than the noise of its gradients."""
+        gain = point.value - new.value
+        if not (finite and gain > jitter):
+            if self.grows:
+                self.batch = plan.next_batch(self.batch, self.n_rows)
+            else:
+                self.shrink *= 0.5
+            self.direction.reset()
+        return Step(new, rate) if finite and gain > 0 else Step(point, rate)
+
+    def _batch_rate(self, problem):
+        if self.is_textbook:
+            return self.rate
+        return self.shrink * self.batch / (self.batch + problem.factor.shape[1])
+
+
+def _first_batch(batch_size, problem):
+    """Rows of the first minibatch, None for all."""
+    n_rows = problem.objective.n_rows
+    draws = n_rows is not None and problem.objective.draws_rows
+    if batch_size is None or (batch_size == "auto" and not draws):
+        return None
+    if n_rows is None:
+        raise ValueError(f"batch_size={batch_size} needs an objective that is a sum over rows; use batch_size=None")
+    if not draws:
+        raise ValueError(f"batch_size={batch_size} needs rows in memory, and these come in parts; use batch_size=None")
+    if batch_size != "auto":
+        if batch_size > n_rows:
+            raise ValueError(
+                f"batch_size={batch_size} is larger than the number of rows (n_samples={n_rows}); "
+                "use batch_size=None for all rows"
+            )
+        return None if batch_size == n_rows else batch_size
+    return plan.first_batch(n_rows, problem.factor.shape[1])

@@ -1,0 +1,124 @@
+"""Limited-memory quasi-Newton."""
+
+from typing import Any, ClassVar
+
+import numpy as np
+
+from sk_hessian.solvers import plan, steps
+from sk_hessian.solvers.method import MethodRun, Step
+from sk_hessian.solvers.options import Positive, Solver
+
+
+class LimitedMemory:
+    """-(H_k) g by the two-loop recursion over the last pairs (Nocedal & Wright, algorithm 7.4).
+
+    The first matrix is the identity of the coordinates it runs in (so the preconditioner of the objective), scaled
+    by s'y / y'y of the latest pair (their equation 7.20).
+    """
+
+    def __init__(self, memory):
+        self.memory = memory
+        self.reset()
+
+    def reset(self):
+        """Forget the pairs."""
+        self.pairs = []
+
+    def update(self, s, y):
+        """Remember a step ``s`` and the change ``y`` of the slope, unless its curvature is not positive."""
+        curvature = s @ y
+        if curvature > np.finfo(float).eps * np.linalg.norm(s) * np.linalg.norm(y):
+            self.pairs = (
+                [*self.pairs[-self.memory + 1 :], (s, y, 1 / curvature)] if self.memory > 1 else [(s, y, 1 / curvature)]
+            )
+
+    def __call__(self, slope):
+        """The direction at a point of this slope."""
+        q, alphas = slope.copy(), []
+        for s, y, rho in reversed(self.pairs):
+            alphas.append(rho * (s @ q))
+            q -= alphas[-1] * y
+        if self.pairs:
+            s, y, rho = self.pairs[-1]
+            q *= 1 / (rho * (y @ y))
+        for (s, y, rho), alpha in zip(self.pairs, reversed(alphas), strict=True):
+            q += (alpha - rho * (y @ q)) * s
+        return -q
+
+
+class LBFGS(Solver):
+    """Limited-memory quasi-Newton: theta - eta (H_k) g from the last pairs of steps and gradient changes.
+
+    Parameters
+    ----------
+    memory : int, default=10
+        Pairs kept.
+    subsample : "auto" or None, default="auto"
+        "auto": where rows are many, begin at the optimum on a sample of a tenth of them, with its Hessian as
+        preconditioner; None: begin where it is told to.
+    learning_rate : "auto" or float, default="auto"
+        "auto": a line search for the strong Wolfe conditions; a float is taken as it is.
+    precondition : "auto", None, "diagonal", "full" or "kronecker", default="auto"
+        The matrix that the recursion starts from.
+
+    References
+    ----------
+    .. [1] D. Liu, J. Nocedal, "On the limited memory BFGS method for large scale optimization", 1989.
+    """
+
+    options: ClassVar = {"memory": (Positive(integral=True),), "subsample": ("auto", None)}
+
+    def __init__(self, memory=10, *, subsample="auto", learning_rate="auto", precondition="auto"):
+        self.memory = memory
+        self.subsample = subsample
+        self.learning_rate = learning_rate
+        self.precondition = precondition
+
+    def warms_up(self, objective: Any) -> bool:
+        """See `Solver.warms_up`."""
+        return self.subsample is not None and self.precondition is not None and self.learning_rate == "auto"
+
+    @property
+    def exact_factors(self):
+        """See `Solver.exact_factors`."""
+        return self.subsample is None
+
+    def tries_units(self, objective: Any) -> bool:
+        """See `Solver.tries_units`."""
+        return self.precondition == "auto" and self.learning_rate == "auto" and objective.tries_units
+
+    def begin(self, problem, point, random_state):
+        """See `Solver.begin`."""
+        return LBFGSRun(self)
+
+
+class LBFGSRun(MethodRun):
+    """One run of `LBFGS`."""
+
+    refresh_every = plan.REFRESH_LBFGS
+
+    def __init__(self, spec):
+        self.direction, self.rate = LimitedMemory(spec.memory), spec.learning_rate
+        self.is_textbook = self.has_fixed_steps = spec.learning_rate != "auto"
+        self.learns_from_steps = not self.is_textbook
+
+    def reset(self):
+        """See `MethodRun.reset`."""
+        self.direction.reset()
+
+    def advance(self, problem, point):
+        """One step."""
+        direction = self.direction(point.slope)
+        if self.is_textbook:
+            search = steps.Search(problem.evaluate(point.u + self.rate * direction), self.rate, 1)
+        else:
+            first = 1.0 if self.direction.pairs else steps.first_step(problem, direction)
+            search = steps.line_search(problem, point, direction, first)
+        if search.point is None:
+            return Step(point, 0.0, moved=False)
+        self.learn(point, search.point)
+        return Step(search.point, search.step)
+
+    def learn(self, start, end):
+        """See `MethodRun.learn`."""
+        self.direction.update(end.u - start.u, end.slope - start.slope)

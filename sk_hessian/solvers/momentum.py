@@ -1,0 +1,149 @@
+"""Gradient descent along an exponential average of gradients."""
+
+from typing import ClassVar
+
+import numpy as np
+
+from sk_hessian.solvers.first_order import FirstOrder, FirstOrderRun
+from sk_hessian.solvers.method import Step
+from sk_hessian.solvers.options import Positive
+
+#: Adam's epsilon: entries of the gradient below it are not blown up
+_ADAM_FLOOR = 1e-8
+
+#: growth of an automatic learning rate after each step that helped, where no full factor makes one the right one
+_RATE_GROWTH = 1.05
+
+#: what weighs the past in an average
+_SHARE = Positive(1, zero=True, strict=True)
+
+
+class ExponentialAverage:
+    """v = beta v + (1 - beta) g, then -v; with ``nesterov`` -(beta v + (1 - beta) g), looking one step ahead.
+
+    References
+    ----------
+    .. [1] B. Polyak, "Some methods of speeding up the convergence of iteration methods", 1964.
+    .. [2] I. Sutskever et al., "On the importance of initialization and momentum in deep learning", 2013 (Nesterov).
+    """
+
+    def __init__(self, beta, nesterov):
+        self.beta, self.nesterov = beta, nesterov
+        self.reset()
+
+    def reset(self):
+        """Forget the past."""
+        self.velocity = 0.0
+
+    def __call__(self, slope):
+        """The direction at a point of this slope."""
+        self.velocity = self.beta * self.velocity + (1 - self.beta) * slope
+        if self.nesterov:
+            return -(self.beta * self.velocity + (1 - self.beta) * slope)
+        return -self.velocity
+
+
+class RunningSquares:
+    """A direction divided, entry by entry, by the root of a running mean of squared gradients.
+
+    With `ExponentialAverage` it is Adam without the first average's correction for its start at zero.
+
+    References
+    ----------
+    .. [1] D. Kingma, J. Ba, "Adam: a method for stochastic optimization", 2015.
+    """
+
+    def __init__(self, direction, decay):
+        self.direction, self.decay = direction, decay
+        self.reset()
+
+    def reset(self):
+        """Forget the past."""
+        self.direction.reset()
+        self.mean, self.share = 0.0, 0.0
+
+    def __call__(self, slope):
+        """The direction at a point of this slope."""
+        self.mean = self.decay * self.mean + (1 - self.decay) * slope**2
+        self.share = self.decay * self.share + (1 - self.decay)
+        return self.direction(slope) / (np.sqrt(self.mean / self.share) + _ADAM_FLOOR)
+
+
+class Momentum(FirstOrder):
+    """Momentum as an exponential average: v = beta v + (1 - beta) g, theta - eta v.
+
+    With ``learning_rate="auto"`` the average restarts where it points uphill (O'Donoghue & Candes, "Adaptive restart
+    for accelerated gradient schemes", 2015).
+
+    Parameters
+    ----------
+    learning_rate : "auto" or float, default="auto"
+    momentum : float in [0, 1), default=0.9
+        beta.
+    nesterov : bool, default=False
+        Step along the average as it will be with the same gradient once more.
+    squares : float in [0, 1) or None, default=None
+        Decay of a running mean of squared gradients, by whose root each entry of the step is divided: with 0.999 and
+        ``precondition=None`` this is Adam. Needs a float ``learning_rate``.
+    schedule, batch_size, average, precondition
+        As in `SGD`.
+    """
+
+    options: ClassVar = {"momentum": (_SHARE,), "nesterov": (True, False), "squares": (None, _SHARE)}
+
+    def __init__(
+        self,
+        learning_rate="auto",
+        *,
+        momentum=0.9,
+        nesterov=False,
+        squares=None,
+        schedule="constant",
+        batch_size="auto",
+        average=False,
+        precondition="auto",
+    ):
+        self.learning_rate = learning_rate
+        self.momentum = momentum
+        self.nesterov = nesterov
+        self.squares = squares
+        self.schedule = schedule
+        self.batch_size = batch_size
+        self.average = average
+        self.precondition = precondition
+
+    def check(self) -> None:
+        """See `Solver.check`."""
+        super().check()
+        if self.squares is not None and self.learning_rate == "auto":
+            raise ValueError('Momentum: squares needs a float learning_rate, such as 0.001; "auto" is for squares=None')
+
+    def begin(self, problem, point, random_state):
+        """See `Solver.begin`."""
+        return MomentumRun(self, self.direction(problem.objective.scale, point), problem, random_state)
+
+    def direction(self, scale, point):
+        """See `FirstOrder.direction`."""
+        average = ExponentialAverage(self.momentum, self.nesterov)
+        return average if self.squares is None else RunningSquares(average, self.squares)
+
+
+class MomentumRun(FirstOrderRun):
+    """One run of `Momentum`."""
+
+    def full_step(self, problem, point):
+        """Along the average, restarted where it points uphill; the rate grows until the objective rises."""
+        if self.step is None:
+            return self.searched_step(problem, point, -point.slope)
+        direction = self.direction(point.slope)
+        if direction @ point.slope > 0:
+            self.direction.reset()
+            direction = self.direction(point.slope)
+        for _ in range(60):
+            rate = self.step * self.schedule(self.epoch)
+            new = problem.evaluate(point.u + rate * direction)
+            if new.value <= point.value + point.noise:
+                self.step *= 1.0 if problem.has_full_factor else _RATE_GROWTH
+                return Step(new, rate)
+            self.step *= 0.5
+        return Step(point, 0.0, moved=False)
