@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.base import clone
 
-from sk_hessian.solvers._loop import Run, State
 from sk_hessian.solvers.clip import Clip
 from sk_hessian.solvers.lbfgs import LBFGS
+from sk_hessian.solvers.loop import State, Watch, begin, follow
 from sk_hessian.solvers.method import MethodRun, Step
 from sk_hessian.solvers.momentum import Momentum
 from sk_hessian.solvers.newton import Newton
@@ -24,6 +24,7 @@ from sk_hessian.solvers.result import Convergence, Result
 from sk_hessian.solvers.result import advice as advice
 from sk_hessian.solvers.result import still_missing as still_missing
 from sk_hessian.solvers.sgd import SGD
+from sk_hessian.solvers.verdict import Verdict
 
 __all__ = [
     "LBFGS",
@@ -152,7 +153,8 @@ def minimize(
         if function is not None and not callable(function):
             raise TypeError(f"{name} must be callable, got {function!r}")
     spec = SOLVERS[choose(objective, x0.size)]() if spec is None else spec
-    return Run(objective.begun(x0), x0, spec, tol, random_state).go(max_iter, callback, before)
+    run = begin(objective.begun(x0), x0, spec, tol, random_state, Watch(before, callback))
+    return follow(run, Verdict(run, tol, max_iter))
 
 
 def _check_numbers(x0, tol, max_iter):

@@ -3,6 +3,9 @@
 No solver is better than another because of a number here, only dearer or cheaper: a verdict does not depend on them.
 """
 
+import numpy as np
+
+from sk_hessian.solvers.preconditioned import Identity
 
 # -- the solver that "auto" stands for ---------------------------------------------------------------------------
 
@@ -60,10 +63,110 @@ def subsample_size(n_rows, n_parameters):
     return None if size >= n_rows else size
 
 
-# -- refreshing the preconditioner -------------------------------------------------------------------------------
+# -- how a run begins --------------------------------------------------------------------------------------------
 
-#: iterations after which a factor that no longer makes the decrement fall so far is taken anew
+#: the optimum of a sketch is found to a tenth of its statistical error, parameters over rows
+SKETCH_PRECISION = 0.1
+WARM_UP_ITERATIONS = 15
+
+#: steps where there may be many optima: their number of rows decides little for so many
+WARM_UP_OF_NETWORKS = 50
+
+
+def warm_up(sketch, n_parameters, tol):
+    """The tolerance and the most iterations of a run on a sketch."""
+    if not sketch.convex:
+        return tol, WARM_UP_OF_NETWORKS
+    return np.sqrt(SKETCH_PRECISION * n_parameters / sketch.n_rows), WARM_UP_ITERATIONS
+
+
+def factor_at(objective, spec, theta, counts, in_units=False):
+    """The factor of the Hessian at ``theta`` that a solver asks for.
+
+    From a sketch of the objective where it has one and that is regular, unless the solver takes exact factors. Where
+    the solver wants none, one is taken only if that is how the objective tells what is flat.
+
+    Parameters
+    ----------
+    objective : Objective
+    spec : Solver
+    theta : ndarray
+    counts : Counts
+    in_units : bool
+        Whether units of the parameters are enough.
+    """
+    kind = "units" if in_units else spec.factor_kind(objective, theta.size)
+    if kind is None:
+        counts.hessians += objective.determine(theta)
+        return Identity(theta)
+    if kind == "units" and objective.n_rows is not None:
+        return objective.preconditioner(theta, kind)
+    sketch = None if spec.exact_factors else objective.sketch()
+    if sketch is not None:
+        counts.hessians += sketch.n_rows / objective.n_rows
+        factor = sketch.preconditioner(theta, kind, curvature=objective.curvature)
+        if not sketch.is_dependent:
+            return factor.uncertified(objective.inflation(factor))
+    counts.hessians += 1.0
+    factor = objective.preconditioner(theta, kind, curvature=objective.curvature)
+    return Identity(theta) if factor is None else factor
+
+
+# -- when the preconditioner is taken anew -----------------------------------------------------------------------
+
+#: iterations after which a factor that no longer makes the decrement fall tenfold is taken anew
 REFRESH_FIRST_ORDER = 5
 REFRESH_LBFGS = 10
 REFRESH_PRODUCTS = 3
 REFRESH_FALL = 0.1
+
+
+class Refresh:
+    """Says when a factor no longer helps.
+
+    Attributes
+    ----------
+    iteration : int
+        The latest iteration at which it did.
+    decrement : float
+        The decrement there.
+    """
+
+    def __init__(self):
+        self.iteration, self.decrement = 0, np.inf
+
+    def note(self, iteration, decrement):
+        """The factor is new, or has helped."""
+        self.iteration, self.decrement = iteration, decrement
+
+    def is_due(self, iteration, decrement, every):
+        """Whether the decrement has not fallen tenfold in ``every`` iterations; None is for never."""
+        if every is None or iteration - self.iteration < every:
+            return False
+        helps = decrement < REFRESH_FALL * self.decrement
+        if helps:
+            self.note(iteration, decrement)
+        return not helps
+
+
+# -- when and how to certify -------------------------------------------------------------------------------------
+
+#: up to so many parameters an exact factor is cheaper than conjugate gradients
+SMALL = 200
+
+#: products that conjugate gradients may spend on a certificate
+MOST_PRODUCTS = 500
+
+#: most iterations between two looks at the certificate
+LONGEST_GAP = 64
+
+#: a step that gains less than this share of what is missing is held back, perhaps by the edge of the domain
+HELD_BACK = 1e-2
+
+
+def certifies_by_factor(problem):
+    """Whether a certificate comes from an exact factor rather than from products."""
+    objective, size = problem.objective, problem.factor.shape[1]
+    if size <= SMALL and objective.sketch() is None:
+        return True
+    return not problem.has_full_factor and objective.can_factor(size) and not objective.tries_units

@@ -203,29 +203,3 @@ class Preconditioned:
         problem = Preconditioned(self.objective, factor, point.theta, self.counts)
         moved = replace(point, u=np.zeros(factor.shape[1]), slope=factor.transpose(point.gradient))
         return problem, moved
-
-
-def factor_at(objective, kind, theta, counts, exact=False):
-    """A factor of the Hessian at ``theta``, from a sketch of the objective where it has one and that is regular.
-
-    Parameters
-    ----------
-    kind : str or None
-        A kind that `Objective.preconditioner` knows; None for no factor, but for the one that tells what is flat.
-    exact : bool
-        Whether to take none from a sketch.
-    """
-    if kind is None:
-        counts.hessians += objective.determine(theta)
-        return Identity(theta)
-    if kind == "units" and objective.n_rows is not None:
-        return objective.preconditioner(theta, kind)
-    sketch = None if exact else objective.sketch()
-    if sketch is not None:
-        counts.hessians += sketch.n_rows / objective.n_rows
-        factor = sketch.preconditioner(theta, kind, curvature=objective.curvature)
-        if not sketch.is_dependent:
-            return factor.uncertified(objective.inflation(factor))
-    counts.hessians += 1.0
-    factor = objective.preconditioner(theta, kind, curvature=objective.curvature)
-    return Identity(theta) if factor is None else factor

@@ -1,5 +1,6 @@
 """What a run hands back."""
 
+import time
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,6 +19,36 @@ HISTORY_COLUMNS = {
     "hessian_products": "Hessian products and matrices so far, in passes",
     "seconds": "since the run began",
 }
+
+
+class History:
+    """The rows of a history, one per iteration.
+
+    Parameters
+    ----------
+    began : float
+        When the run began, in seconds of ``time.perf_counter``.
+    """
+
+    def __init__(self, began):
+        self.began, self.rows = began, []
+
+    def add(self, *row):
+        """A row: its entries in the order of `HISTORY_COLUMNS`, without the seconds."""
+        self.rows.append((*row, time.perf_counter() - self.began))
+
+    def record(self):
+        """The latest row by its names."""
+        return dict(zip(HISTORY_COLUMNS, self.rows[-1], strict=True))
+
+    def latest_values(self, number):
+        """The objective in the last rows."""
+        column = list(HISTORY_COLUMNS).index("objective")
+        return [row[column] for row in self.rows[-number:]]
+
+    def columns(self):
+        """The columns by their names."""
+        return {k: np.asarray(column) for k, column in zip(HISTORY_COLUMNS, zip(*self.rows, strict=True), strict=True)}
 
 
 @dataclass(frozen=True)

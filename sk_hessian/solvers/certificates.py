@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from sk_hessian.solvers import plan
 from sk_hessian.solvers.linear import conjugate_gradient, lowest_eigenpair
 from sk_hessian.solvers.preconditioned import Identity, Refined
 
@@ -22,12 +23,8 @@ _NEARBY_JUMPS = 0.1
 #: a bound within this factor of the truth is as good as the truth
 _SLACK = 1.25
 
-#: up to so many parameters an exact factor is cheaper than conjugate gradients
-_SMALL = 200
-
 #: conjugate gradients have found the decrement when so many iterations in turn add less than a hundredth
 _SETTLED = 3
-_MOST_PRODUCTS = 500
 
 #: ... and the residual has fallen to this share, so that small eigenvalues have had their say
 _RESIDUAL = 1e-3
@@ -93,9 +90,7 @@ def certify(problem, point, known, threshold):
             certificate = _by_near_factor(problem, point, factor, threshold)
             if certificate is not None:
                 return certificate
-    objective, size = problem.objective, problem.factor.shape[1]
-    cheap = size <= _SMALL and objective.sketch() is None
-    if cheap or (not problem.has_full_factor and objective.can_factor(size) and not objective.tries_units):
+    if plan.certifies_by_factor(problem):
         return _by_exact_factor(problem, point)
     return _by_products(problem, point, threshold)
 
@@ -165,7 +160,7 @@ def _by_products(problem, point, threshold):
         return quiet or missing() <= _MISSING * cg.decrement or cg.decrement > threshold(cg.decrement)
 
     first = np.linalg.norm(point.slope)
-    cg = conjugate_gradient(operator.matvec, point.slope, 0.0, settled, min(2 * point.u.size, _MOST_PRODUCTS))
+    cg = conjugate_gradient(operator.matvec, point.slope, 0.0, settled, min(2 * point.u.size, plan.MOST_PRODUCTS))
     step = problem.factor.apply(cg.step)
     rest = missing()
     decrement = cg.decrement + (rest if np.isfinite(rest) else 0.0)

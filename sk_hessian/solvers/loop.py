@@ -1,0 +1,298 @@
+"""The one loop of all solvers: advance, look whether to stop, refresh the preconditioner, record."""
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from sk_hessian.solvers import plan
+from sk_hessian.solvers.method import Step
+from sk_hessian.solvers.newton import Newton
+from sk_hessian.solvers.preconditioned import Counts, Identity, Preconditioned, Refined
+from sk_hessian.solvers.result import Convergence, Ending, History, Result
+from sk_hessian.solvers.verdict import Verdict
+
+
+@dataclass(frozen=True)
+class State:
+    """What a callback sees before or after an iteration.
+
+    Attributes
+    ----------
+    x : ndarray
+        Parameters.
+    iteration : int
+        Iterations so far.
+    record : dict
+        The row of the history.
+    """
+
+    x: np.ndarray
+    iteration: int
+    record: dict
+
+
+@dataclass(frozen=True)
+class Watch:
+    """Who is told of the iterations of a run, before and after each; either may be None."""
+
+    before: Callable[[State], object] | None = None
+    callback: Callable[[State], bool | None] | None = None
+
+
+class Run:
+    """A run on its way: the problem in its coordinates, the latest and the best point, and how it came there.
+
+    Parameters
+    ----------
+    spec : Solver
+    problem : Preconditioned
+    point : Point
+        Where it begins.
+    method : MethodRun
+    history : History
+    watch : Watch
+    """
+
+    def __init__(self, spec, problem, point, method, history, watch):
+        self.spec, self.problem, self.point, self.method = spec, problem, point, method
+        self.history, self.watch, self.refreshes = history, watch, plan.Refresh()
+        self.objective, self.counts = problem.objective, problem.counts
+        self.first_value = point.value
+        self.best: Any = point
+        #: the best point where the coordinates cannot reach it
+        self.outside: Any = None
+        #: whether the coordinates are units only, until progress is slow
+        self.in_units = False
+        self.iteration, self.drop = 0, np.inf
+        #: half the squared decrement by the latest factor, and the smallest since that
+        self.estimate = self.best_decrement = np.nan
+        #: the latest iteration that gained anything, and the value there
+        self.gained, self.mark = 0, point.value
+        self.told_to_stop = False
+
+    # -- iterations -------------------------------------------------------------------------------------------------
+
+    def advance(self):
+        """One outer iteration; whether it got anywhere."""
+        self.announce()
+        return self.arrive(self.method.advance(self.problem, self.point))
+
+    def announce(self):
+        """Tell that an iteration begins."""
+        if self.watch.before is not None:
+            self.watch.before(self.state())
+
+    def arrive(self, step):
+        """Go on from where a step ended; whether that is anywhere new."""
+        self.iteration += 1
+        self.drop = self.point.value - step.point.value
+        self.stand(self.problem, step.point)
+        if self.point.value < self.best.value:
+            self.best = self.point
+        # many small gains count together: of a slow run each one may be below the rounding error
+        if self.estimate < 0.9 * self.best_decrement or self.best.value < self.mark - self.best.noise:
+            self.gained, self.mark = self.iteration, self.best.value
+            self.best_decrement = min(self.best_decrement, self.estimate)
+        self.record(step)
+        may_refresh = step.moved and not self.problem.is_identity and math.isfinite(self.point.value)
+        if may_refresh and self.refreshes.is_due(self.iteration, self.estimate, self.method.refresh_every):
+            self.refresh()
+        return step.moved
+
+    def stand(self, problem, point):
+        """Be at a point."""
+        self.problem, self.point = problem, point
+        factor = self.method.factor
+        if factor is None:
+            root = point.slope
+        elif isinstance(factor, Refined) and factor.outer is problem.factor:
+            root = factor.root.transpose(point.slope)
+        else:
+            root = factor.transpose(point.gradient)
+        self.estimate = 0.5 * float(root @ root)
+
+    def factors(self):
+        """The factors at hand, the latest first."""
+        return [factor for factor in (self.method.factor, self.problem.factor) if factor is not None]
+
+    def step_onto(self, problem, point):
+        """An iteration that ends at a point that was found otherwise, the best so far."""
+        self.announce()
+        self.iteration += 1
+        self.best = point
+        self.stand(problem, point)
+        self.record(Step(point, 1.0))
+
+    def record(self, step):
+        """Write the history, and ask the callback whether to go on: no by a true answer, or by a StopIteration."""
+        self.write(step.size, step.damping)
+        if self.watch.callback is None:
+            return
+        try:
+            self.told_to_stop = bool(self.watch.callback(self.state())) or self.told_to_stop
+        except StopIteration:
+            self.told_to_stop = True
+
+    def write(self, size, damping):
+        """A row of the history."""
+        counts, point = self.counts, self.point
+        self.history.add(
+            self.iteration,
+            counts.evaluations,
+            point.value,
+            # a method of the array would be a call more
+            float(np.maximum.reduce(np.abs(point.gradient), initial=0.0)),
+            self.estimate,
+            size,
+            damping,
+            counts.evaluations,
+            counts.hessians + counts.products,
+        )
+
+    def state(self):
+        """What a callback sees."""
+        return State(self.point.theta.copy(), self.iteration, self.history.record())
+
+    # -- coordinates ------------------------------------------------------------------------------------------------
+
+    def refresh(self):
+        """Go on in the coordinates of a factor at the latest point."""
+        factor = plan.factor_at(self.objective, self.spec, self.point.theta, self.counts)
+        if self.in_units and not factor.reaches_all:
+            self._move_inside(factor)
+        else:
+            self.move_to(factor)
+        self.in_units = False
+
+    def move_to(self, factor):
+        """Go on in the coordinates of another factor."""
+        is_best = self.point is self.best
+        problem, point = self.problem.refactored(factor, self.point)
+        self.best = point if is_best else self.best
+        self._begin_anew(problem, point)
+
+    def _move_inside(self, factor):
+        """Go on where coordinates that cannot reach every point come nearest; the best point is not forgotten."""
+        self.outside = self.best
+        problem = Preconditioned(self.objective, factor, factor.restrict(self.point.theta), self.counts)
+        point = problem.start()
+        self.best = point if point.value <= self.best.value else self.best
+        self._begin_anew(problem, point)
+
+    def restart(self, theta):
+        """Go on from another point, in coordinates that are taken there."""
+        factor = plan.factor_at(self.objective, self.spec, theta, self.counts)
+        problem = Preconditioned(self.objective, factor, theta, self.counts).restricted()
+        self.best = problem.start()
+        self._begin_anew(problem, self.best)
+
+    def _begin_anew(self, problem, point):
+        self.method.reset()
+        self.settle(problem, point)
+
+    def settle(self, problem, point):
+        """Be at a point in new coordinates, from where gains count."""
+        self.stand(problem, point)
+        self.best_decrement = self.estimate
+        self.refreshes.note(self.iteration, self.estimate)
+
+
+def begin(objective, x0, spec, tol, random_state=None, watch=Watch()):
+    """The `Run` of a solver, at its start: on the optimum of a sketch or at ``x0``, in the coordinates of a factor."""
+    history, counts = History(time.perf_counter()), Counts()
+    plain = Preconditioned(objective, Identity(x0), x0, counts)
+    in_units = spec.tries_units(objective)
+    start = None if in_units or not spec.warms_up(objective) else _warm_start(plain, spec, tol)
+    start = plain.start() if start is None else start
+    if not np.isfinite(start.value):
+        raise ValueError("the objective is not finite at the start x0; pass a feasible one")
+    factor = plan.factor_at(objective, spec, start.theta, counts, in_units)
+    problem, point = plain.refactored(factor, start)
+    reachable = problem.restricted()
+    if reachable.origin is not problem.origin:
+        moved = reachable.start()
+        if np.isfinite(moved.value):
+            problem, point = reachable, moved
+    run = Run(spec, problem, point, spec.begin(problem, point, random_state), history, watch)
+    run.in_units = in_units
+    run.settle(problem, point)
+    return run
+
+
+def _warm_start(plain, spec, tol):
+    """The optimum of the sketch, to the precision that it has; None unless it is better than the start there."""
+    objective, x0 = plain.objective, plain.origin
+    sketch = objective.sketch()
+    if sketch is None:
+        return None
+    tol, iterations = plan.warm_up(sketch, x0.size, tol)
+    run = begin(sketch, x0, Newton() if sketch.convex else spec, tol)
+    theta = follow(run, Verdict(run, tol, iterations, diagnoses=False)).x
+    plain.counts.others += run.counts.passes * sketch.n_rows / objective.n_rows
+    warm = plain.evaluate(theta - x0)
+    return warm if warm.value < run.first_value else None
+
+
+def follow(run, verdict):
+    """Iterate until a verdict; returns the `Result`."""
+    run.write(0.0, 0.0)
+    status = verdict.at_start()
+    while status is None:
+        if run.iteration >= verdict.max_iter:
+            status = verdict.last_look("max_iter")
+            break
+        status = verdict.after_step() if run.advance() else verdict.exhausted()
+        if run.told_to_stop:
+            status = status or "stopped"
+    return _result(run, verdict, verdict.at_edge(status))
+
+
+def _result(run, verdict, status):
+    point = run.point if status in ("optimal", "separated", "saddle") else run.best
+    x = run.objective.canonical(point.theta)
+    if status == "optimal" and not run.problem.is_identity:
+        x, passes = run.objective.refined(x)
+        run.counts.others += passes
+    convergence = _convergence(run, verdict, status, point)
+    return Result(
+        x=x,
+        fun=point.value,
+        jac=point.gradient,
+        nit=run.iteration,
+        nfev=run.counts.evaluations,
+        nhev=run.counts.hessians + run.counts.products,
+        success=status == "optimal",
+        status=status,
+        message=convergence.message,
+        solver=run.spec,
+        convergence=convergence,
+        history=run.history.columns(),
+    )
+
+
+def _convergence(run, verdict, status, point):
+    objective, standard, certificate = run.objective, verdict.standard, verdict.certificate
+    is_known = certificate is not None and status != "settled"
+    decrement = min(certificate.decrement, point.value - verdict.lower_bound) if is_known else np.nan
+    known = 0.0 if np.isnan(decrement) else decrement
+    recession = verdict.recession if status == "separated" else None
+    ending = Ending(status, run.spec, objective, run.iteration, point, decrement, standard.scale(known), recession)
+    remarks = objective.remarks(point.theta)
+    if status in ("stalled", "max_iter", "diverged"):
+        remarks = [*remarks, *objective.suspicions(point.theta)]
+    return Convergence(
+        status=status,
+        message=" ".join([ending.message(), *remarks, *([str(verdict.edge)] if verdict.edge else [])]),
+        objective=point.value,
+        decrement=decrement,
+        scale=standard.threshold(known) / verdict.tol**2,
+        tol=verdict.tol,
+        gradient_norm=float(np.abs(point.gradient).max(initial=0.0)),
+        passes=run.counts.passes,
+        flat_directions=tuple(objective.flat_directions()),
+        separation=recession,
+    )
