@@ -80,20 +80,23 @@ def check_solver(solver: str | Solver) -> Solver | None:
     ValueError, TypeError
         For an unknown name or option, naming the alternatives.
     """
-    names = ", ".join(repr(name) for name in ("auto", *SOLVERS))
     if isinstance(solver, str):
         if solver == "auto":
             return None
         if solver not in SOLVERS:
             instead = f"; for scikit-learn's {solver!r} use {_ELSEWHERE[solver]}" if solver in _ELSEWHERE else ""
             raise ValueError(
-                f"solver={solver!r} is unknown: choose from {names}, or an object such as Newton(){instead}"
+                f"solver={solver!r} is unknown: choose from {_names()}, or an object such as Newton(){instead}"
             )
         return SOLVERS[solver]()
     if not isinstance(solver, Solver):
-        raise TypeError(f"solver must be one of {names} or an object such as Newton(), got {solver!r}")
+        raise TypeError(f"solver must be one of {_names()} or an object such as Newton(), got {solver!r}")
     solver.check()
     return clone(solver)
+
+
+def _names():
+    return ", ".join(repr(name) for name in ("auto", *SOLVERS))
 
 
 def minimize(

@@ -40,7 +40,7 @@ class DenseCurvature:
 
     def __init__(self, H):
         self.H = H
-        self.unit = np.abs(H.diagonal()).max(initial=0.0) or 1.0
+        self.unit = np.maximum.reduce(np.abs(H.diagonal()), initial=0.0) or 1.0
         self.root = None
 
     def solve(self, gradient, damping):
@@ -50,16 +50,14 @@ class DenseCurvature:
         """
         self.root = None
         for _ in range(_MOST_DAMPINGS):
-            L, info = lapack.dpotrf(self._damped(damping), lower=1, clean=1)
-            if info == 0 and L.diagonal().min(initial=1.0) > 0:
+            L, info = lapack.dpotrf(self._damped(damping) if damping else self.H, lower=1, clean=1)
+            if info == 0 and np.minimum.reduce(L.diagonal(), initial=1.0) > 0:
                 self.root = Triangle(L)
                 return -lapack.dpotrs(L, gradient, lower=1)[0], damping
             damping = max(4 * damping, 1e-8 * self.unit)
         return -gradient, 0.0
 
     def _damped(self, damping):
-        if damping == 0:
-            return self.H
         damped = self.H.copy()
         damped.flat[:: len(damped) + 1] += damping
         return damped

@@ -76,11 +76,6 @@ class Run:
 
     # -- iterations -------------------------------------------------------------------------------------------------
 
-    def advance(self):
-        """One outer iteration; whether it got anywhere."""
-        self.announce()
-        return self.arrive(self.method.advance(self.problem, self.point))
-
     def announce(self):
         """Tell that an iteration begins."""
         if self.watch.before is not None:
@@ -98,8 +93,9 @@ class Run:
             self.gained, self.mark = self.iteration, self.best.value
             self.best_decrement = min(self.best_decrement, self.estimate)
         self.record(step)
-        may_refresh = step.moved and not self.problem.is_identity and math.isfinite(self.point.value)
-        if may_refresh and self.refreshes.is_due(self.iteration, self.estimate, self.method.refresh_every):
+        every = self.method.refresh_every
+        may_refresh = step.moved and every is not None and not self.problem.is_identity
+        if may_refresh and math.isfinite(self.point.value) and self.refreshes.is_due(self, every):
             self.refresh()
         return step.moved
 
@@ -129,29 +125,13 @@ class Run:
 
     def record(self, step):
         """Write the history, and ask the callback whether to go on: no by a true answer, or by a StopIteration."""
-        self.write(step.size, step.damping)
+        self.history.add(self, step)
         if self.watch.callback is None:
             return
         try:
             self.told_to_stop = bool(self.watch.callback(self.state())) or self.told_to_stop
         except StopIteration:
             self.told_to_stop = True
-
-    def write(self, size, damping):
-        """A row of the history."""
-        counts, point = self.counts, self.point
-        self.history.add(
-            self.iteration,
-            counts.evaluations,
-            point.value,
-            # a method of the array would be a call more
-            float(np.maximum.reduce(np.abs(point.gradient), initial=0.0)),
-            self.estimate,
-            size,
-            damping,
-            counts.evaluations,
-            counts.hessians + counts.products,
-        )
 
     def state(self):
         """What a callback sees."""
@@ -198,7 +178,7 @@ class Run:
         """Be at a point in new coordinates, from where gains count."""
         self.stand(problem, point)
         self.best_decrement = self.estimate
-        self.refreshes.note(self.iteration, self.estimate)
+        self.refreshes.note(self)
 
 
 def begin(objective, x0, spec, tol, random_state=None, watch=Watch()):
@@ -239,13 +219,15 @@ def _warm_start(plain, spec, tol):
 
 def follow(run, verdict):
     """Iterate until a verdict; returns the `Result`."""
-    run.write(0.0, 0.0)
+    run.history.add(run, Step(run.point, 0.0))
     status = verdict.at_start()
     while status is None:
         if run.iteration >= verdict.max_iter:
             status = verdict.last_look("max_iter")
             break
-        status = verdict.after_step() if run.advance() else verdict.exhausted()
+        run.announce()
+        moved = run.arrive(run.method.advance(run.problem, run.point))
+        status = verdict.after_step() if moved else verdict.exhausted()
         if run.told_to_stop:
             status = status or "stopped"
     return _result(run, verdict, verdict.at_edge(status))

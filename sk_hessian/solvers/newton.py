@@ -145,7 +145,8 @@ class NewtonRun(MethodRun):
             if ratio > 1e-4:
                 self._remember(problem, point, trial.root, trial.damping)
                 self.damping.accept(ratio)
-                self._go_over_if_slow(new.value - problem.objective.lower_bound)
+                if self.goes_over:
+                    self._go_over_if_slow(new.value - problem.objective.lower_bound)
                 return Step(new, 1.0, trial.damping)
             self.damping.reject(ratio)
         self.damping.restart()
@@ -159,7 +160,7 @@ class NewtonRun(MethodRun):
         """
         self.values.append(value)
         recent = self.values[-_SLOW_STEPS - 1 :]
-        if self.goes_over and len(recent) > _SLOW_STEPS and recent[0] - value < _SLOW_GAIN * value:
+        if len(recent) > _SLOW_STEPS and recent[0] - value < _SLOW_GAIN * value:
             self.kind = "observed"
 
     def _fixed_step(self, problem, point, curvature):

@@ -135,17 +135,17 @@ class Refresh:
     def __init__(self):
         self.iteration, self.decrement = 0, np.inf
 
-    def note(self, iteration, decrement):
-        """The factor is new, or has helped."""
-        self.iteration, self.decrement = iteration, decrement
+    def note(self, run):
+        """The factor of a run is new, or has helped."""
+        self.iteration, self.decrement = run.iteration, run.estimate
 
-    def is_due(self, iteration, decrement, every):
-        """Whether the decrement has not fallen tenfold in ``every`` iterations; None is for never."""
-        if every is None or iteration - self.iteration < every:
+    def is_due(self, run, every):
+        """Whether the decrement has not fallen tenfold in ``every`` iterations."""
+        if run.iteration - self.iteration < every:
             return False
-        helps = decrement < REFRESH_FALL * self.decrement
+        helps = run.estimate < REFRESH_FALL * self.decrement
         if helps:
-            self.note(iteration, decrement)
+            self.note(run)
         return not helps
 
 

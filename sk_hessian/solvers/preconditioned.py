@@ -127,12 +127,9 @@ class Preconditioned:
     def __init__(self, objective, factor, origin, counts, share=1.0):
         self.objective, self.factor, self.counts = objective, factor, counts
         self.origin = origin
+        #: whether u is theta
+        self.is_identity = isinstance(factor, Identity)
         self._share = share
-
-    @property
-    def is_identity(self):
-        """Whether u is theta."""
-        return isinstance(self.factor, Identity)
 
     @property
     def has_full_factor(self):
@@ -143,7 +140,7 @@ class Preconditioned:
         """The `Point` at ``u``: one pass."""
         theta, value, gradient = self._visit(u)
         # without a gradient there is no way on from a point: it counts as one outside the domain
-        return self._point(u, theta, value if np.isfinite(gradient).all() else np.inf, gradient)
+        return self._point(u, theta, value if np.logical_and.reduce(np.isfinite(gradient)) else np.inf, gradient)
 
     def _point(self, u, theta, value, gradient):
         if not np.isfinite(value):

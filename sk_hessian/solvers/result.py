@@ -33,9 +33,22 @@ class History:
     def __init__(self, began):
         self.began, self.rows = began, []
 
-    def add(self, *row):
-        """A row: its entries in the order of `HISTORY_COLUMNS`, without the seconds."""
-        self.rows.append((*row, time.perf_counter() - self.began))
+    def add(self, run, step):
+        """The row of a run after a step, in the order of `HISTORY_COLUMNS`."""
+        counts, point = run.counts, run.point
+        row = (
+            run.iteration,
+            counts.evaluations,
+            point.value,
+            float(np.maximum.reduce(np.abs(point.gradient), initial=0.0)),
+            run.estimate,
+            step.size,
+            step.damping,
+            counts.evaluations,
+            counts.hessians + counts.products,
+            time.perf_counter() - self.began,
+        )
+        self.rows.append(row)
 
     def record(self):
         """The latest row by its names."""
@@ -209,7 +222,10 @@ def advice(status, solver, objective, gradient):
     -------
     str
     """
-    facts = _facts(solver, objective, gradient)
+    return _advice(status, objective, _facts(solver, objective, gradient))
+
+
+def _advice(status, objective, facts):
     if facts["undefined"]:
         return "Use another start, or check the derivatives."
     ways = [text.format(**facts) for of, fact, text in _DO if status in of.split() and (fact is None or facts[fact])]
@@ -274,15 +290,9 @@ class Ending:
         text = f"{self.status}: {name} ended after {self.n_iter} iteration{plural} at objective {self.point.value:.10g}"
         if self.status not in ("settled", "separated", "saddle"):
             text += f"; {still_missing(self.decrement, self.scale, self.objective.is_model)}"
-        return " ".join(part for part in (f"{text}.", self._what(), self._advice()) if part)
-
-    def _what(self):
         facts = _facts(self.solver, self.objective, self.point.gradient)
         facts |= {"fell": self.point.value < _BOTTOMLESS, "recession": self.recession}
         said = (text for status, fact, text in _WHAT if status == self.status and (fact is None or facts[fact]))
-        return next(said, "").format(**facts)
-
-    def _advice(self):
-        if self.status == "separated":
-            return self.recession.advice
-        return advice(self.status, self.solver, self.objective, self.point.gradient)
+        what = next(said, "").format(**facts)
+        to_do = self.recession.advice if self.recession else _advice(self.status, self.objective, facts)
+        return " ".join(part for part in (f"{text}.", what, to_do) if part)

@@ -104,6 +104,7 @@ class Verdict:
         self.run, self.tol, self.max_iter, self.diagnoses = run, tol, max_iter, diagnoses
         self.objective = run.objective
         self.lower_bound = run.objective.lower_bound
+        self.is_bounded = self.lower_bound > -np.inf
         self.certificate: Certificate | None = None
         #: a direction along which the loss falls for ever, and whether it was looked for
         self.recession: Any = None
@@ -185,27 +186,32 @@ class Verdict:
     def _left_all_bounds(self):
         run = self.run
         rise, size = run.point.value - run.first_value, abs(run.first_value)
-        return rise > _DIVERGED_UP * max(self.standard.scale(0.0), size) or rise < -_DIVERGED_DOWN * max(1.0, size)
+        if rise > _DIVERGED_UP * size and rise > _DIVERGED_UP * self.standard.scale(0.0):
+            return True
+        return rise < -_DIVERGED_DOWN * max(1.0, size)
 
     def _proposes(self):
         """Whether to take the certificate."""
-        run = self.run
+        run, standard = self.run, self.standard
         if run.problem.is_identity and run.method.factor is None:
-            return abs(run.drop) <= self.standard.threshold(0.0) or not run.point.gradient.any()
-        return run.estimate <= self.standard.threshold(run.estimate) or self._is_perfect() or self._is_remnant()
+            return abs(run.drop) <= standard.threshold(0.0) or not run.point.gradient.any()
+        if run.estimate <= standard.threshold(run.estimate):
+            return True
+        return self.is_bounded and (self._is_perfect() or self._is_remnant())
 
     def _is_perfect(self):
         """Whether so little is left above the objective's lower bound that nothing can be gained."""
+        if not self.is_bounded:
+            return False
         gap, first = self.run.point.value - self.lower_bound, self.run.first_value - self.lower_bound
-        enough = max(self.standard.threshold(0.0), min(self.run.point.noise, _NEARLY_NOTHING * first))
-        return gap < np.inf and gap <= enough
+        return gap <= max(self.standard.threshold(0.0), min(self.run.point.noise, _NEARLY_NOTHING * first))
 
     def _is_remnant(self):
         """Whether a function with a lower bound has come as near to it as rounding of its first value."""
-        if self.objective.n_rows is not None:
+        if self.objective.n_rows is not None or not self.is_bounded:
             return False
         gap, first = self.run.point.value - self.lower_bound, self.run.first_value - self.lower_bound
-        return gap <= np.finfo(float).eps * first < np.inf
+        return gap <= np.finfo(float).eps * first
 
     def _has_settled(self, window):
         """Whether the last iterations neither gained nor lost more than the tolerance, where no optimum can be proved.
