@@ -136,32 +136,29 @@ class Preconditioned:
         """Whether the factor sees the coupling of the parameters."""
         return self.factor.is_full
 
-    def evaluate(self, u):
-        """The `Point` at ``u``: one pass."""
-        theta, value, gradient = self._visit(u)
-        # without a gradient there is no way on from a point: it counts as one outside the domain
-        return self._point(u, theta, value if np.logical_and.reduce(np.isfinite(gradient)) else np.inf, gradient)
+    def evaluate(self, u, needs_gradient=True):
+        """The `Point` at ``u``: one pass.
 
-    def _point(self, u, theta, value, gradient):
-        if not np.isfinite(value):
+        Without a finite gradient there is no way on from a point: it counts as one outside the domain, unless that is
+        not asked for.
+        """
+        theta = self.origin + self.factor.apply(u)
+        self.counts.evaluations += self._share
+        value, gradient = self.objective.value_and_gradient(theta)
+        if not np.isfinite(value) or (needs_gradient and not np.logical_and.reduce(np.isfinite(gradient))):
             return Point(u, theta, np.inf, np.zeros_like(theta), np.zeros_like(u), self.objective)
         # at once, while the objective remembers the slopes of its rows
         noise = self.objective.noise(theta, value)
         return Point(u, theta, value, gradient, self.factor.transpose(gradient), self.objective, noise)
 
-    def _visit(self, u):
-        theta = self.origin + self.factor.apply(u)
-        self.counts.evaluations += self._share
-        return theta, *self.objective.value_and_gradient(theta)
-
     def start(self):
-        """The `Point` at the origin, be its gradient finite or not."""
-        u = np.zeros(self.factor.shape[1])
-        return self._point(u, *self._visit(u))
+        """The `Point` at the origin, whether its gradient is finite or not."""
+        return self.evaluate(np.zeros(self.factor.shape[1]), needs_gradient=False)
 
     def slope(self, u):
         """The gradient at ``u``, and whether the value there is finite."""
-        _, value, gradient = self._visit(u)
+        self.counts.evaluations += self._share
+        value, gradient = self.objective.value_and_gradient(self.origin + self.factor.apply(u))
         return self.factor.transpose(gradient), np.isfinite(value)
 
     def hessian(self, point, kind):

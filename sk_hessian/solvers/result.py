@@ -290,6 +290,8 @@ class Ending:
         text = f"{self.status}: {name} ended after {self.n_iter} iteration{plural} at objective {self.point.value:.10g}"
         if self.status not in ("settled", "separated", "saddle"):
             text += f"; {still_missing(self.decrement, self.scale, self.objective.is_model)}"
+        if self.status == "optimal":
+            return f"{text}."
         facts = _facts(self.solver, self.objective, self.point.gradient)
         facts |= {"fell": self.point.value < _BOTTOMLESS, "recession": self.recession}
         said = (text for status, fact, text in _WHAT if status == self.status and (fact is None or facts[fact]))
