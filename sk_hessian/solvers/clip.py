@@ -65,13 +65,11 @@ class Clip(FirstOrder):
         average=False,
         precondition="auto",
     ):
-        self.learning_rate = learning_rate
+        super().__init__(
+            learning_rate, schedule=schedule, batch_size=batch_size, average=average, precondition=precondition
+        )
         self.clip_value = clip_value
         self.by = by
-        self.schedule = schedule
-        self.batch_size = batch_size
-        self.average = average
-        self.precondition = precondition
 
     def direction(self, scale, point):
         """See `FirstOrder.direction`."""

@@ -18,6 +18,15 @@ class FirstOrder(Solver):
         "average": (True, False),
     }
 
+    def __init__(
+        self, learning_rate="auto", *, schedule="constant", batch_size="auto", average=False, precondition="auto"
+    ):
+        self.learning_rate = learning_rate
+        self.schedule = schedule
+        self.batch_size = batch_size
+        self.average = average
+        self.precondition = precondition
+
     def begin(self, problem, point, random_state):
         """See `Solver.begin`."""
         return FirstOrderRun(self, self.direction(problem.objective.scale, point), problem, random_state)

@@ -175,15 +175,11 @@ def conjugate_gradient(product, gradient, damping, done, max_iter):
     return state
 
 
-def lowest_eigenpair(operator, matrix=None):
+def lowest_eigenpair(operator):
     """The smallest eigenvalue of a symmetric operator with its vector, and the largest in absolute value.
 
-    Dense where ``matrix`` is given; else Lanczos from a random vector (of a fixed seed: the gradient may lie in a
-    subspace that misses it).
+    By Lanczos from a random vector (of a fixed seed: the gradient may lie in a subspace that misses it).
     """
-    if matrix is not None:
-        values, vectors = np.linalg.eigh(matrix)
-        return values[0], vectors[:, 0], np.abs(values).max()
     start = np.random.default_rng(0).normal(size=operator.shape[0])
     try:
         values, vectors = eigsh(operator, k=1, which="SA", v0=start, tol=1e-3, maxiter=300)

@@ -12,7 +12,7 @@ from sk_hessian.solvers import plan
 from sk_hessian.solvers.method import Step
 from sk_hessian.solvers.newton import Newton
 from sk_hessian.solvers.preconditioned import Counts, Identity, Preconditioned, Refined
-from sk_hessian.solvers.result import Convergence, Ending, History, Result
+from sk_hessian.solvers.result import Convergence, History, Result, message, still_missing
 from sk_hessian.solvers.verdict import Verdict
 
 
@@ -59,7 +59,7 @@ class Run:
 
     def __init__(self, spec, problem, point, method, history, watch):
         self.spec, self.problem, self.point, self.method = spec, problem, point, method
-        self.history, self.watch, self.refreshes = history, watch, plan.Refresh()
+        self.history, self.watch = history, watch
         self.objective, self.counts = problem.objective, problem.counts
         self.first_value = point.value
         self.best: Any = point
@@ -72,6 +72,8 @@ class Run:
         self.estimate = self.best_decrement = np.nan
         #: the latest iteration that gained anything, and the value there
         self.gained, self.mark = 0, point.value
+        #: the latest iteration at which the factor was new or had helped, and the decrement there
+        self.refreshed, self.refresh_decrement = 0, np.inf
         self.told_to_stop = False
 
     # -- iterations -------------------------------------------------------------------------------------------------
@@ -94,9 +96,8 @@ class Run:
             self.best_decrement = min(self.best_decrement, self.estimate)
         self.record(step)
         every = self.method.refresh_every
-        may_refresh = step.moved and every is not None and not self.problem.is_identity
-        if may_refresh and math.isfinite(self.point.value) and self.refreshes.is_due(self, every):
-            self.refresh()
+        if step.moved and every is not None and self.iteration - self.refreshed >= every:
+            self._refresh_if_slow()
         return step.moved
 
     def stand(self, problem, point):
@@ -139,6 +140,15 @@ class Run:
 
     # -- coordinates ------------------------------------------------------------------------------------------------
 
+    def _refresh_if_slow(self):
+        """A factor at the latest point where the old one no longer makes the decrement fall."""
+        if self.problem.is_identity or not math.isfinite(self.point.value):
+            return
+        if self.estimate < plan.REFRESH_FALL * self.refresh_decrement:
+            self.refreshed, self.refresh_decrement = self.iteration, self.estimate
+        else:
+            self.refresh()
+
     def refresh(self):
         """Go on in the coordinates of a factor at the latest point."""
         factor = plan.factor_at(self.objective, self.spec, self.point.theta, self.counts)
@@ -178,7 +188,7 @@ class Run:
         """Be at a point in new coordinates, from where gains count."""
         self.stand(problem, point)
         self.best_decrement = self.estimate
-        self.refreshes.note(self)
+        self.refreshed, self.refresh_decrement = self.iteration, self.estimate
 
 
 def begin(objective, x0, spec, tol, random_state=None, watch=Watch()):
@@ -262,13 +272,15 @@ def _convergence(run, verdict, status, point):
     decrement = min(certificate.decrement, point.value - verdict.lower_bound) if is_known else np.nan
     known = 0.0 if np.isnan(decrement) else decrement
     recession = verdict.recession if status == "separated" else None
-    ending = Ending(status, run.spec, objective, run.iteration, point, decrement, standard.scale(known), recession)
+    missing = still_missing(decrement, standard.scale(known), objective.is_model)
     remarks = objective.remarks(point.theta)
     if status in ("stalled", "max_iter", "diverged"):
         remarks = [*remarks, *objective.suspicions(point.theta)]
     return Convergence(
         status=status,
-        message=" ".join([ending.message(), *remarks, *([str(verdict.edge)] if verdict.edge else [])]),
+        message=" ".join(
+            [message(status, run, point, missing, recession), *remarks, *([str(verdict.edge)] if verdict.edge else [])]
+        ),
         objective=point.value,
         decrement=decrement,
         scale=standard.threshold(known) / verdict.tol**2,

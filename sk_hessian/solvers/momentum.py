@@ -103,14 +103,12 @@ class Momentum(FirstOrder):
         average=False,
         precondition="auto",
     ):
-        self.learning_rate = learning_rate
+        super().__init__(
+            learning_rate, schedule=schedule, batch_size=batch_size, average=average, precondition=precondition
+        )
         self.momentum = momentum
         self.nesterov = nesterov
         self.squares = squares
-        self.schedule = schedule
-        self.batch_size = batch_size
-        self.average = average
-        self.precondition = precondition
 
     def check(self) -> None:
         """See `Solver.check`."""

@@ -13,10 +13,6 @@ from sk_hessian.solvers.preconditioned import Refined
 #: most trial steps of one iteration: damping has then grown by 4^k (k+1)/2-fold, far beyond any curvature
 _MOST_TRIALS = 25
 
-#: Gauss-Newton is slow when so many steps gain less than this share of what is left
-_SLOW_STEPS = 4
-_SLOW_GAIN = 0.02
-
 _SUBSAMPLE_SEED = 20_110_901
 
 
@@ -159,8 +155,7 @@ class NewtonRun(MethodRun):
         each predicts; on networks the plain rule was as good.
         """
         self.values.append(value)
-        recent = self.values[-_SLOW_STEPS - 1 :]
-        if len(recent) > _SLOW_STEPS and recent[0] - value < _SLOW_GAIN * value:
+        if plan.is_slow(self.values):
             self.kind = "observed"
 
     def _fixed_step(self, problem, point, curvature):
@@ -182,7 +177,7 @@ class NewtonRun(MethodRun):
             return DenseCurvature(part.hessian_matrix(point, self.kind))
         self.first_norm = self.first_norm or np.linalg.norm(point.slope)
         part = problem if self.rows is None else problem.sample(self.rows)
-        return OperatorCurvature(part.hessian(point, self.kind), self.first_norm, max(20, min(point.u.size, 200)))
+        return OperatorCurvature(part.hessian(point, self.kind), self.first_norm, plan.inner_iterations(point.u.size))
 
     def _remember(self, problem, point, root, damping):
         """Keep the factor: of the Hessian itself for the verdict, a damped one for what it says of progress."""

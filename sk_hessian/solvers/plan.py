@@ -63,6 +63,27 @@ def subsample_size(n_rows, n_parameters):
     return None if size >= n_rows else size
 
 
+# -- how Newton's method knows the curvature ---------------------------------------------------------------------
+
+#: conjugate gradients make as many iterations as there are parameters, within these bounds
+FEWEST_INNER = 20
+MOST_INNER = 200
+
+#: Gauss-Newton is slow when so many steps gain less than this share of what is left; then exact curvature follows
+SLOW_STEPS = 4
+SLOW_GAIN = 0.02
+
+
+def inner_iterations(n_parameters):
+    """The most iterations of conjugate gradients within one step."""
+    return max(FEWEST_INNER, min(n_parameters, MOST_INNER))
+
+
+def is_slow(values):
+    """Whether the last steps have gained little of what is left above the lower bound."""
+    return len(values) > SLOW_STEPS and values[-SLOW_STEPS - 1] - values[-1] < SLOW_GAIN * values[-1]
+
+
 # -- how a run begins --------------------------------------------------------------------------------------------
 
 #: the optimum of a sketch is found to a tenth of its statistical error, parameters over rows
@@ -119,34 +140,6 @@ REFRESH_FIRST_ORDER = 5
 REFRESH_LBFGS = 10
 REFRESH_PRODUCTS = 3
 REFRESH_FALL = 0.1
-
-
-class Refresh:
-    """Says when a factor no longer helps.
-
-    Attributes
-    ----------
-    iteration : int
-        The latest iteration at which it did.
-    decrement : float
-        The decrement there.
-    """
-
-    def __init__(self):
-        self.iteration, self.decrement = 0, np.inf
-
-    def note(self, run):
-        """The factor of a run is new, or has helped."""
-        self.iteration, self.decrement = run.iteration, run.estimate
-
-    def is_due(self, run, every):
-        """Whether the decrement has not fallen tenfold in ``every`` iterations."""
-        if run.iteration - self.iteration < every:
-            return False
-        helps = run.estimate < REFRESH_FALL * self.decrement
-        if helps:
-            self.note(run)
-        return not helps
 
 
 # -- when and how to certify -------------------------------------------------------------------------------------

@@ -2,7 +2,6 @@
 
 import time
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 
@@ -257,44 +256,33 @@ def _facts(solver, objective, gradient):
     }
 
 
-@dataclass(frozen=True)
-class Ending:
-    """How a run ended, to be told.
+def message(status, run, point, missing, recession):
+    """One paragraph: what happened, how far from the optimum, what to do.
 
-    Attributes
+    Parameters
     ----------
     status : str
-    solver : Solver
-    objective : Objective
-    n_iter : int
+    run : Run
     point : Point
         That is returned.
-    decrement, scale : float
-        See `Convergence`.
+    missing : str
+        How much is still to be gained, see `still_missing`.
     recession : object or None
         For "separated".
+
+    Returns
+    -------
+    str
     """
-
-    status: str
-    solver: Any
-    objective: Any
-    n_iter: int
-    point: Any
-    decrement: float
-    scale: float
-    recession: Any = None
-
-    def message(self):
-        """One paragraph: what happened, how far from the optimum, what to do."""
-        name, plural = type(self.solver).__name__.lower(), "" if self.n_iter == 1 else "s"
-        text = f"{self.status}: {name} ended after {self.n_iter} iteration{plural} at objective {self.point.value:.10g}"
-        if self.status not in ("settled", "separated", "saddle"):
-            text += f"; {still_missing(self.decrement, self.scale, self.objective.is_model)}"
-        if self.status == "optimal":
-            return f"{text}."
-        facts = _facts(self.solver, self.objective, self.point.gradient)
-        facts |= {"fell": self.point.value < _BOTTOMLESS, "recession": self.recession}
-        said = (text for status, fact, text in _WHAT if status == self.status and (fact is None or facts[fact]))
-        what = next(said, "").format(**facts)
-        to_do = self.recession.advice if self.recession else _advice(self.status, self.objective, facts)
-        return " ".join(part for part in (f"{text}.", what, to_do) if part)
+    name, plural = type(run.spec).__name__.lower(), "" if run.iteration == 1 else "s"
+    text = f"{status}: {name} ended after {run.iteration} iteration{plural} at objective {point.value:.10g}"
+    if status not in ("settled", "separated", "saddle"):
+        text += f"; {missing}"
+    if status == "optimal":
+        return f"{text}."
+    facts = _facts(run.spec, run.objective, point.gradient)
+    facts |= {"fell": point.value < _BOTTOMLESS, "recession": recession}
+    said = (text for of, fact, text in _WHAT if of == status and (fact is None or facts[fact]))
+    what = next(said, "").format(**facts)
+    to_do = recession.advice if recession else _advice(status, run.objective, facts)
+    return " ".join(part for part in (f"{text}.", what, to_do) if part)

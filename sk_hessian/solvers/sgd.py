@@ -34,15 +34,6 @@ class SGD(FirstOrder):
         The change of variables it runs in. None with a float ``learning_rate`` is the textbook formula.
     """
 
-    def __init__(
-        self, learning_rate="auto", *, schedule="constant", batch_size="auto", average=False, precondition="auto"
-    ):
-        self.learning_rate = learning_rate
-        self.schedule = schedule
-        self.batch_size = batch_size
-        self.average = average
-        self.precondition = precondition
-
     def direction(self, scale, point):
         """See `FirstOrder.direction`."""
         return Gradient()

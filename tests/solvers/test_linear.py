@@ -94,12 +94,11 @@ def test_operator_curvature_solves_as_precisely_as_its_forcing_term(H, rng):
     assert curvature.n_products <= 50
 
 
-@pytest.mark.parametrize("dense", [True, False])
-def test_the_lowest_eigenpair(dense, rng):
+def test_the_lowest_eigenpair(rng):
     Q = np.linalg.qr(rng.normal(size=(30, 30)))[0]
     values = np.concatenate([[-0.5], np.linspace(0.1, 5, 29)])
     H = (Q * values) @ Q.T
-    value, vector, largest = lowest_eigenpair(None if dense else aslinearoperator(H), H if dense else None)
+    value, vector, largest = lowest_eigenpair(aslinearoperator(H))
     assert value == pytest.approx(-0.5, rel=1e-2)
     assert largest == pytest.approx(5, rel=1e-2)
     assert abs(vector @ Q[:, 0]) / np.linalg.norm(vector) == pytest.approx(1, abs=1e-2)
