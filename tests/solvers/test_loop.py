@@ -161,7 +161,12 @@ def test_the_message_says_how_far_and_what_to_do(name):
     objective = correlated(0.9, "logistic")
     result = minimize(objective, objective.start(), name, max_iter=1)
     assert result.status == "max_iter"
-    for words in (name, "1 iteration", "of what this model can gain", "Use a larger max_iter"):
+    for words in (
+        SOLVERS[name].__name__.lower(),
+        "1 iteration",
+        "of what this model can gain",
+        "Use a larger max_iter",
+    ):
         assert words in result.message
 
 
