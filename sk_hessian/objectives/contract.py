@@ -315,9 +315,12 @@ class Objective:
         return np.inf
 
     @property
-    def tries_units(self) -> bool:
-        """Whether to begin in units alone (kind "units"): a factor costs many passes, and nothing can be flat."""
-        return False
+    def factor_passes(self) -> float:
+        """What the factor of kind "auto" costs, in passes, where a run may begin in units alone (kind "units").
+
+        It is 0 where a run should not: the factor is the solution, or says what is flat.
+        """
+        return 0.0
 
     def determine(self, theta: np.ndarray) -> float:
         """Decide once, before a solver without a preconditioner runs, which combinations of parameters are flat.

@@ -41,9 +41,6 @@ _SKETCH_MOST = 50_000
 #: up to so many columns the exact factor that solves a quadratic objective at once costs less than a sketch's passes
 _FEW_COLUMNS = 200
 
-#: a factor that costs more passes than these is not taken before it is needed
-_MANY_PASSES = 20
-
 #: multiplications of a symmetric product that take as long as one of a pass: that waits for memory
 _PASS_WORK = 16
 
@@ -426,10 +423,10 @@ class GLMObjective(LinearRows):
         return few and self.n_rows * size**2 <= _MOST_FACTOR_COST
 
     @property
-    def tries_units(self):
-        """See `Objective.tries_units`: not where one factor is the solution."""
+    def factor_passes(self):
+        """See `Objective.factor_passes`: none where one factor is the solution, or where something can be flat."""
         may = not self.loss.quadratic and (self.penalty > 0).all()
-        return may and self._factor_work() > _MANY_PASSES * _PASS_WORK * self.n_rows * self.penalty.size
+        return self._factor_work() / (_PASS_WORK * self.n_rows * self.penalty.size) if may else 0.0
 
     def _factor_work(self):
         """Multiplications of the factor that "auto" takes, and of the sketch's optimum."""

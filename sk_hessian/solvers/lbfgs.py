@@ -85,7 +85,7 @@ class LBFGS(Solver):
 
     def tries_units(self, objective: Any) -> bool:
         """See `Solver.tries_units`."""
-        return self.precondition == "auto" and self.learning_rate == "auto" and objective.tries_units
+        return self.precondition == "auto" and self.learning_rate == "auto" and plan.can_wait(objective)
 
     def begin(self, problem, point, random_state):
         """See `Solver.begin`."""

@@ -1,6 +1,6 @@
-"""The policy of the solvers: every threshold that decides what a run does, in units of the facts of an objective.
+"""The policy of the solvers: what a run does, by thresholds on the facts of an objective and the options of a solver.
 
-No solver is better than another because of a number here, only dearer or cheaper: a verdict does not depend on them.
+These numbers decide what a run costs. What counts as optimal does not depend on them (see `verdict`).
 """
 
 import numpy as np
@@ -86,12 +86,21 @@ def is_slow(values):
 
 # -- how a run begins --------------------------------------------------------------------------------------------
 
-#: the optimum of a sketch is found to a tenth of its statistical error, parameters over rows
+#: a factor that costs more passes than these is not taken before it is needed: at the worst the work doubles, on easy
+#: data it falls by far more
+MANY_PASSES = 20
+
+#: the optimum of a sketch is found to a tenth of its statistical error, which is parameters over rows
 SKETCH_PRECISION = 0.1
 WARM_UP_ITERATIONS = 15
 
-#: steps where there may be many optima: their number of rows decides little for so many
+#: where there may be many optima, the number of rows decides little for so many steps
 WARM_UP_OF_NETWORKS = 50
+
+
+def can_wait(objective):
+    """Whether a run may begin in units alone, and take a factor once progress is slow."""
+    return objective.factor_passes > MANY_PASSES
 
 
 def warm_up(sketch, n_parameters, tol):
@@ -135,7 +144,8 @@ def factor_at(objective, spec, theta, counts, in_units=False):
 
 # -- when the preconditioner is taken anew -----------------------------------------------------------------------
 
-#: iterations after which a factor that no longer makes the decrement fall tenfold is taken anew
+#: iterations after which a factor that no longer makes the decrement fall tenfold is taken anew: the fewer, the more
+#: an iteration costs (conjugate gradients make many products), or the less a method learns by itself
 REFRESH_FIRST_ORDER = 5
 REFRESH_LBFGS = 10
 REFRESH_PRODUCTS = 3
@@ -144,8 +154,8 @@ REFRESH_FALL = 0.1
 
 # -- when and how to certify -------------------------------------------------------------------------------------
 
-#: up to so many parameters an exact factor is cheaper than conjugate gradients
-SMALL = 200
+#: up to so many parameters an exact factor is cheaper than conjugate gradients, where all rows must be read anyway
+FEW_PARAMETERS = 200
 
 #: products that conjugate gradients may spend on a certificate
 MOST_PRODUCTS = 500
@@ -160,6 +170,6 @@ HELD_BACK = 1e-2
 def certifies_by_factor(problem):
     """Whether a certificate comes from an exact factor rather than from products."""
     objective, size = problem.objective, problem.factor.shape[1]
-    if size <= SMALL and objective.sketch() is None:
+    if size <= FEW_PARAMETERS and objective.sketch() is None:
         return True
-    return not problem.has_full_factor and objective.can_factor(size) and not objective.tries_units
+    return not problem.has_full_factor and objective.can_factor(size) and not can_wait(objective)
