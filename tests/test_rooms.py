@@ -11,6 +11,12 @@ import sk_hessian
 ROOT = Path(sk_hessian.__file__).parent
 MODULES = {path.relative_to(ROOT).as_posix(): path for path in sorted(ROOT.rglob("*.py"))}
 
+#: what a method of minimisation may import: neither the loop nor the verdict
+METHOD = {
+    f"sk_hessian.solvers.{name}"
+    for name in ("options", "method", "plan", "steps", "linear", "preconditioned", "first_order")
+}
+
 #: room -> modules that it may import besides the standard library, numpy and `_text` (the words that messages share);
 #: the longest match counts. A foreign package stands for all that it holds, one of ours for its public names; "*" for
 #: all of its modules
@@ -109,6 +115,10 @@ ROOMS = {
         "sk_hessian.solvers",
         "sk_hessian.inspection.*",
     },
+    "solvers/options.py": {"sk_hessian._keywords", "sklearn.base"},
+    "solvers/method.py": set(),
+    "solvers/plan.py": {"sk_hessian.solvers.preconditioned"},
+    **{f"solvers/{name}.py": METHOD for name in ("first_order", "sgd", "momentum", "clip", "newton", "lbfgs")},
     "solvers/": {
         "sk_hessian._keywords",
         "scipy.linalg",

@@ -273,14 +273,14 @@ def _convergence(run, verdict, status, point):
     known = 0.0 if np.isnan(decrement) else decrement
     recession = verdict.recession if status == "separated" else None
     missing = still_missing(decrement, standard.scale(known), objective.is_model)
-    remarks = objective.remarks(point.theta)
+    texts = [message(status, run, point, missing, recession), *objective.remarks(point.theta)]
     if status in ("stalled", "max_iter", "diverged"):
-        remarks = [*remarks, *objective.suspicions(point.theta)]
+        texts += objective.suspicions(point.theta)
+    if verdict.edge:
+        texts.append(str(verdict.edge))
     return Convergence(
         status=status,
-        message=" ".join(
-            [message(status, run, point, missing, recession), *remarks, *([str(verdict.edge)] if verdict.edge else [])]
-        ),
+        message=" ".join(texts),
         objective=point.value,
         decrement=decrement,
         scale=standard.threshold(known) / verdict.tol**2,
