@@ -117,7 +117,8 @@ def edge_rows(objective, theta):
     found = np.flatnonzero(on)
     if objective.fit_intercept or not len(found):
         return found
-    return found[np.ravel(abs(objective.rows.take(found).X).sum(axis=1)) > 0]
+    ones = np.ones(objective.n_features)
+    return found[objective.rows.take(found).gather(lambda block, y, weight: block.sizes(ones)) > 0]
 
 
 def may_have_edge(objective):
@@ -376,7 +377,8 @@ def _moved_inside(objective, theta, interior, active):
 def _raw_and_size(objective, theta, which):
     """Raw predictions of some rows, and the sums of their terms' sizes."""
     rows, (coef, intercept, _) = objective.rows.take(np.flatnonzero(which)), objective.unpack(theta)
-    raw, size = rows.X @ coef[:, 0] + intercept[0], abs(rows.X) @ np.abs(coef[:, 0]) + abs(intercept[0])
+    raw = rows.gather(lambda block, y, weight: block.forward(coef[:, 0])) + intercept[0]
+    size = rows.gather(lambda block, y, weight: block.sizes(np.abs(coef[:, 0]))) + abs(intercept[0])
     if rows.offset is None:
         return raw, size
     return raw + rows.offset[:, 0], size + np.abs(rows.offset[:, 0])

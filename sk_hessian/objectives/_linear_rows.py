@@ -169,9 +169,7 @@ class LinearRows(MeanLossObjective):
         -------
         ndarray of shape (n_parameters,)
         """
-        return self.rows.reduce(lambda block, y, weight: (self._adjoint(block, slope[block.part] * weight[:, None]),))[
-            0
-        ]
+        return self.rows.fold(lambda block, y, weight: (self._adjoint(block, slope[block.part] * weight[:, None]),))[0]
 
     def curvature_triangle(self, points, above, roots=None):
         """The triangular R with R'R the sum of the rows' curvatures and ``above'above``, without the penalty.
@@ -196,7 +194,7 @@ class LinearRows(MeanLossObjective):
 
         def curved(block, y, weight):
             S = rooted(block, y, weight)
-            Z, k = block.dense(self.fit_intercept), self.loss.n_outputs
+            Z, k = block.standardised(self._raw_units), self.loss.n_outputs
             weights = np.einsum("nar,nj->nrja", S[:, :k], Z).reshape(-1, self.n_weights)
             return (np.hstack([weights, S[:, k:].transpose(0, 2, 1).reshape(len(weights), -1)]),)
 
@@ -205,7 +203,7 @@ class LinearRows(MeanLossObjective):
 
         with np.errstate(over="ignore", invalid="ignore"):
             width = 2 * (self.loss.n_outputs + self.loss.n_constants) * size
-            rows = self.rows.reduce(curved, combine=joined, width=width)[0]
+            rows = self.rows.fold(curved, combine=joined, width=width)[0]
         return triangle(np.vstack([above, rows]))
 
     def _rooted(self, points, roots):
@@ -254,7 +252,7 @@ class LinearRows(MeanLossObjective):
 
         with np.errstate(over="ignore", invalid="ignore"):
             width = 2 * (k + self.loss.n_constants) ** 2
-            squares, first, constants = self.rows.reduce(terms, columns, width=width)
+            squares, first, constants = self.rows.fold(terms, columns, width=width)
         return self._spread(squares.T, first, constants)
 
     def _spread(self, squares, first, constants):

@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from sk_hessian.objectives._blocks import BaseRows, Columns, Rows, as_rows
 from sk_hessian.objectives._layers import Identified
 from sk_hessian.objectives._orthogonal import triangle
 from sk_hessian.objectives.contract import Objective
 from sk_hessian.objectives.losses import constant_predictions
+from sk_hessian.objectives.rows import BaseRows, Columns, rows_of
 
 #: rounding errors of a sum of n terms, allowing for blocks and for order
 ROUNDINGS = 16
@@ -19,7 +19,7 @@ ROUNDINGS = 16
 #: deviations below cannot be divided by: their inverse, times a coefficient, overflows
 _SMALLEST = 1e-302
 
-#: constant columns, and sparse ones, beyond this are refused: their sums of squares overflow
+#: constant columns, and those whose sums are about zero, beyond this are refused: their squares overflow
 _LARGEST = 1e140
 
 #: weights beyond this, or below its inverse, are taken relative to the largest
@@ -99,7 +99,7 @@ class MeanLossObjective(Objective):
 
     def __init__(self, X, y, loss, sample_weight, feature_names, offset=None):
         self._is_relative = _is_extreme(sample_weight)
-        self.rows = X if isinstance(X, BaseRows) else _rows(X, y, sample_weight, offset)
+        self.rows = _rows(X, y, sample_weight, offset)
         self.loss = loss
         self.n_rows, self.n_features = self.rows.n_rows, self.rows.n_features
         self.feature_names = feature_names
@@ -175,7 +175,7 @@ class MeanLossObjective(Objective):
             return weight @ value, adjoint(gradient), np.abs(gradient[:, :k]).sum()
 
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-            value, gradient, slope = self.rows.reduce(terms, width=self._width)
+            value, gradient, slope = self.rows.fold(terms, width=self._width)
             self._kept, self._keeping = self._keeping, None
             self._slope = self.rows, theta.copy(), float(slope / self._total)
             penalty, slope = self._penalty_gradient(theta)
@@ -287,7 +287,7 @@ class MeanLossObjective(Objective):
         list of ndarray
         """
         terms, width = self._terms_along(theta, factor, kind)
-        return self.rows.reduce(lambda block, y, weight: function(terms(block, y, weight)), width=width)
+        return self.rows.fold(lambda block, y, weight: function(terms(block, y, weight)), width=width)
 
     def _terms_along(self, theta, factor, kind):
         """A function from a block, its targets and weights to `RowTerms`, and the numbers that it needs for a row."""
@@ -329,7 +329,7 @@ class MeanLossObjective(Objective):
             name = self.name(small[0])
             raise ValueError(f"X: column {name} is so small that its coefficient overflows; multiply it by a constant")
         large = np.flatnonzero((np.abs(centre) > _LARGEST) & (deviation < np.abs(centre) / _EXTREME))
-        if large.size or (self.rows.is_sparse and (deviation > _LARGEST).any()):
+        if large.size or (self.rows.sums_about_zero and (deviation > _LARGEST).any()):
             name = self.name(large[0] if large.size else np.argmax(deviation))
             raise ValueError(f"X: column {name} is so large that its square overflows; divide it by a constant")
         return centre, deviation
@@ -402,7 +402,7 @@ class MeanLossObjective(Objective):
         return Identified(columns, layers, output_unit, self.loss.contrasts(), self.integrates_hidden_biases)
 
     def _rows_of(self, X):
-        return self.rows if X is None else Rows(as_rows(X), np.zeros(X.shape[0]), np.zeros(X.shape[0]))
+        return self.rows if X is None else rows_of(X)
 
     def identified_triangle(self, theta, kind):
         """R with R'R the Hessian in `identified` coordinates, the penalty included; upper triangular.
@@ -540,7 +540,7 @@ class MeanLossObjective(Objective):
             return (np.array([(np.abs(self.loss.without_shift(move)) / unit).max() for move in moves]),)
 
         with np.errstate(over="ignore", invalid="ignore"):
-            return self.rows.reduce(largest, combine=np.maximum, width=self._width)[0]
+            return self.rows.fold(largest, combine=np.maximum, width=self._width)[0]
 
     def sketch(self):
         """See `Objective.sketch`."""
@@ -570,8 +570,10 @@ def _is_extreme(weight):
 
 
 def _rows(X, y, sample_weight, offset):
-    X, y = as_rows(X), np.asarray(y)
-    weight = np.ones(X.shape[0]) if sample_weight is None else np.asarray(sample_weight, dtype=float)
+    if isinstance(X, BaseRows):
+        return X
+    y = np.asarray(y)
+    weight = np.ones(len(y)) if sample_weight is None else np.asarray(sample_weight, dtype=float)
     if _is_extreme(weight):
         weight = weight / weight.max()
-    return Rows(X, y, weight, None if offset is None else np.asarray(offset, dtype=float).reshape(len(y), -1))
+    return rows_of(X, y, weight, None if offset is None else np.asarray(offset, dtype=float).reshape(len(y), -1))

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from scipy.linalg import eigh, qr, svd
 
-from sk_hessian.objectives._blocks import Columns
+from sk_hessian.objectives.rows import Columns
 
 #: eigenvalues of a Gram matrix up to this leave the digits of those about one
 _WELL_SPREAD = 1e8
@@ -107,7 +107,7 @@ class Orthogonal:
             R = np.vstack([a, b])
             return triangle(R) if len(R) > 2 * most else R
 
-        R = objective.rows.reduce(scaled, plain, combine=stacked, width=most)[0]
+        R = objective.rows.fold(scaled, plain, combine=stacked, width=most)[0]
         if ridge is not None and ridge.any():
             R = np.vstack([R, np.diag(np.sqrt(np.append(ridge, np.zeros(int(plain.fit_intercept)))))])
         return triangle(R) if len(R) > most else R

@@ -91,7 +91,7 @@ def _is_recession(objective, direction):
         most = margin.max(axis=1, initial=0.0).sum()
         return (np.array([margin.min(initial=np.inf), -np.abs(fixed).max(initial=0.0), most]),)
 
-    least, moved, most = objective.rows.reduce(sides, combine=_least_and_sum)[0]
+    least, moved, most = objective.rows.fold(sides, combine=_least_and_sum)[0]
     size = most / objective.n_rows
     return size > 0 and least >= -1e-12 * size and -moved <= 1e-12 * size
 

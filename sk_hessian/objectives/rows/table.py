@@ -1,0 +1,214 @@
+"""Rows that are in memory or memory-mapped, read in blocks: a pass allocates a block, never an array of X's size."""
+
+import operator
+from functools import cached_property, partial, reduce
+from itertools import pairwise
+
+import numpy as np
+
+from sk_hessian.objectives.rows import sampling
+from sk_hessian.objectives.rows.container import BaseRows
+from sk_hessian.objectives.rows.grams import Scratch
+from sk_hessian.objectives.rows.threads import n_threads, run
+
+#: bytes of float64 rows in one block: 0.5 to 3 MB measured alike, below the call overhead shows, above the cache ends
+BLOCK_BYTES = 2**20
+
+#: columns of a symmetric product, and numbers computed per row, from which on a second thread pays
+_PRODUCT_COLUMNS = 32
+_WIDE = 256
+
+#: targets that tell the size of a loss's derivatives
+_HEAD = 1000
+
+#: rows of a block of targets
+_TARGET_ROWS = 2**16
+
+
+class Rows(BaseRows):
+    """X, y and weights; a kind of X is a subclass that says how to cut it into blocks.
+
+    Parameters
+    ----------
+    X : object of shape (n, p)
+        As `table` makes it; a row or an array of row numbers selects rows. Any float dtype; blocks are float64.
+    y : ndarray of shape (n,) or (n, k)
+    weight : ndarray of shape (n,)
+    offset : ndarray of shape (n, n_outputs), optional
+        What is added to the raw predictions; None for nothing.
+    """
+
+    #: numbers that X keeps
+    n_numbers: int
+
+    def __init__(self, X, y, weight, offset=None):
+        self.X, self.y, self.weight, self.offset = X, y, weight, offset
+        self.n_rows, self.n_features = X.shape
+        self.dtype = np.dtype(np.float32 if X.dtype == np.float32 else float)
+
+    # -- what a kind says ---------------------------------------------------------------------------------------------
+
+    @staticmethod
+    def holds(X):
+        """Whether X, as a user has it, is of this kind."""
+        raise NotImplementedError
+
+    @staticmethod
+    def table(X):
+        """X as this kind wants it; without copying where that can be."""
+        raise NotImplementedError
+
+    @staticmethod
+    def joined(tables):
+        """The rows of several X, one after the other."""
+        raise NotImplementedError
+
+    def block(self, part, scratch=None):
+        """The rows of a slice."""
+        raise NotImplementedError
+
+    def block_size(self, columns, dense, width):
+        """Rows of a block; parameters as of `blocks`."""
+        width += self.n_features + (columns.n_columns if columns else 0)
+        return max(1, BLOCK_BYTES // (8 * width))
+
+    # -- sums over rows -----------------------------------------------------------------------------------------------
+
+    def fold(self, function, columns=None, combine=operator.add, width=0):
+        """See `BaseRows.fold`; on several threads if it pays."""
+        parts = self._parts(columns, width=width)
+        workers = min(self._n_threads(columns, width), len(parts))
+        if workers == 1:
+            return self._combine(function, combine, parts)
+        bounds = np.linspace(0, len(parts), workers + 1).astype(int)
+        shares = [parts[a:b] for a, b in pairwise(bounds)]
+        totals = run([partial(self._combine, function, combine, share) for share in shares])
+        return [reduce(combine, terms) for terms in zip(*totals, strict=True)]
+
+    def _parts(self, columns=None, dense=False, width=0):
+        """The blocks as slices of rows."""
+        size = self.block_size(columns, dense, width)
+        return [slice(start, min(start + size, self.n_rows)) for start in range(0, self.n_rows, size)]
+
+    def _n_threads(self, columns, width):
+        """Threads for a pass: what waits for memory has nothing of a second one, products of many columns have."""
+        is_product = columns is not None and self.n_features >= _PRODUCT_COLUMNS
+        return n_threads(self.n_numbers) if is_product or width >= _WIDE else 1
+
+    def _combine(self, function, combine, parts):
+        scratch = Scratch()
+        total = list(function(*self._cut(parts[0], scratch)))
+        for part in parts[1:]:
+            for i, term in enumerate(function(*self._cut(part, scratch))):
+                total[i] = combine(total[i], term)
+        return total
+
+    def _cut(self, part, scratch=None):
+        return self.block(part, scratch), self.y[part], self.weight[part]
+
+    def offset_of(self, part):
+        """That of some rows."""
+        return None if self.offset is None else self.offset[part]
+
+    def reduce_targets(self, function, of_squares=False):
+        """Sum of ``function(y, weight, part)`` over blocks of rows, the slices ``part``, whose X is not needed.
+
+        Parameters
+        ----------
+        function : callable
+            A weighted sum over rows.
+        of_squares : bool
+            Whether it is a polynomial of y of degree two at the most, so that `targets` tell it too.
+        """
+        starts = range(0, self.n_rows, _TARGET_ROWS)
+        parts = (slice(start, start + _TARGET_ROWS) for start in starts)
+        return sum(function(self.y[part], self.weight[part], part) for part in parts)
+
+    # -- rows one by one ----------------------------------------------------------------------------------------------
+
+    def blocks(self, columns=None, dense=False, width=0):
+        """Yield ``(block, y, weight)``.
+
+        Parameters
+        ----------
+        columns : Columns, optional
+            The coordinates in which the rows will be needed.
+        dense : bool
+            Whether they will be needed as dense rows even if X is sparse.
+        width : int
+            Further numbers that will be needed for each row.
+        """
+        for part in self._parts(columns, dense, width):
+            yield self._cut(part)
+
+    def gather(self, function, width=0):
+        """``function(block, y, weight)`` of all blocks, stacked by rows; ``width`` as of `fold`."""
+        return np.concatenate([function(*block) for block in self.blocks(width=width)])
+
+    def take(self, rows):
+        """The same for some rows, copied."""
+        return type(self)(self.X[rows], self.y[rows], self.weight[rows], self.offset_of(rows))
+
+    def weighted(self, weight):
+        """The same with other weights."""
+        return type(self)(self.X, self.y, weight, self.offset)
+
+    def collected(self):
+        """All rows in memory."""
+        return self
+
+    def draw(self, size, columns, rare, seed):
+        """About ``size`` rows and the chance that each had: one of each equal stretch, or more of the rare ones.
+
+        Parameters
+        ----------
+        size : int
+        columns : Columns
+        rare : ndarray of int
+            Columns whose variance is in few rows.
+        seed : int
+
+        Returns
+        -------
+        rows : Rows
+        chance : ndarray
+        """
+        if not rare.size and np.ptp(self.weight) == 0:
+            rows = sampling.stratified(self.n_rows, size, seed)
+            return self.take(rows), np.full(len(rows), size / self.n_rows)
+        norms = sampling.weighted_norms(self, columns, rare)
+        chance = sampling.chances(size, self.weight, norms, self.total_weight, norms.sum())
+        rows = np.flatnonzero(np.random.default_rng(seed).random(self.n_rows) < chance)
+        return self.take(rows), np.minimum(chance[rows], 1.0)
+
+    # -- facts --------------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def total_weight(self):
+        """Sum of the weights."""
+        return self.weight.sum()
+
+    @property
+    def targets(self):
+        """See `BaseRows`: all of them."""
+        return self.y, self.weight
+
+    @property
+    def head(self):
+        """See `BaseRows`."""
+        return self.y[:_HEAD], self.weight[:_HEAD]
+
+    @property
+    def largest_target(self):
+        """See `BaseRows`."""
+        return np.abs(self.y).max()
+
+    @property
+    def numbers_per_row(self):
+        """See `BaseRows`."""
+        return self.n_numbers / self.n_rows
+
+    def _first_mean(self):
+        """The mean of some rows."""
+        block, _, weight = next(self.blocks())
+        return block.adjoint(weight) / weight.sum()
