@@ -329,4 +329,4 @@ def network_predictions(X, layers, activation):
     ndarray of shape (n, k)
     """
     width = 2 * sum(len(b) for _, b in layers)
-    return rows_of(X).gather(lambda block, y, weight: Forward(block, layers, activation).raw, width)
+    return rows_of(X).gather(lambda block, y, weight: Forward(block, layers, activation).raw, width=width)

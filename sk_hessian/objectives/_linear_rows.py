@@ -43,7 +43,7 @@ class LinearRows(MeanLossObjective):
         predict, k = self._predictor(theta), self.loss.n_outputs
         columns, constants = factor.columns, self.loss.n_constants
         sums = np.zeros((groups.max() + 1, columns.n_columns * k + constants))
-        for block, y, _ in self.rows.blocks(columns, dense=True, width=sums.shape[1]):
+        for block, y, _ in self.rows.blocks(columns, columns.n_columns + 2 * sums.shape[1]):
             slope = self.loss.value_and_gradient(y, predict(block))[1] * weight[block.part, None]
             Z = block.standardised(columns)
             scores = np.hstack([(Z[:, :, None] * slope[:, None, :k]).reshape(len(Z), -1), slope[:, k:]])
@@ -312,7 +312,7 @@ class LinearRows(MeanLossObjective):
         """See `MeanLossObjective.jacobians`."""
         parameters, columns, basis = self.unpack(theta), self.identified.columns, self.identified.contrasts
         rows, predict = self._rows_of(X), self._raw if X is None else self._change
-        for block, y, weight in rows.blocks(columns, dense=True, width=self.identified.size * len(basis)):
+        for block, y, weight in rows.blocks(columns, (1 + self.identified.size) * len(basis) + columns.n_columns):
             Z = block.standardised(columns)
             J = Z[:, None, :, None] * basis[None, :, None, :]
             yield predict(block, parameters), J.reshape(*J.shape[:2], -1), y, weight

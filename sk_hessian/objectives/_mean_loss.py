@@ -22,6 +22,9 @@ _SMALLEST = 1e-302
 #: constant columns, and those whose sums are about zero, beyond this are refused: their squares overflow
 _LARGEST = 1e140
 
+#: numbers that a row needs where only its target counts
+_TARGET_WIDTH = 2
+
 #: weights beyond this, or below its inverse, are taken relative to the largest
 _EXTREME = 1e100
 
@@ -248,7 +251,7 @@ class MeanLossObjective(Objective):
         ndarray of shape (n_rows, n_outputs + n_constants)
         """
         linearised = self._linearise(theta)
-        return self.rows.gather(lambda block, y, weight: linearised(block)[0], self._width)
+        return self.rows.gather(lambda block, y, weight: linearised(block)[0], width=self._width)
 
     def gather_terms(self, theta, factor, function, kind="observed"):
         """``function(terms)`` of all rows, block by block.
@@ -269,8 +272,7 @@ class MeanLossObjective(Objective):
             The arrays of all blocks, one after the other.
         """
         terms, width = self._terms_along(theta, factor, kind)
-        parts = [function(terms(*block)) for block in self.rows.blocks(width=width)]
-        return [np.concatenate(arrays) for arrays in zip(*parts, strict=True)]
+        return self.rows.gather(lambda *block: function(terms(*block)), width=width)
 
     def reduce_terms(self, theta, factor, function, kind="observed"):
         """The sum over all rows of ``function(terms)``, a tuple of arrays; otherwise as `gather_terms`.
@@ -459,15 +461,11 @@ class MeanLossObjective(Objective):
             return self.loss.null_raw(*self.rows.targets)
         return self.loss.null_beside(self.rows.offset, *self.rows.targets)
 
-    def _null_predictions(self, y, part):
-        """Raw predictions of the null model for targets y, the rows of the slice ``part``."""
-        offset = None if self.rows.offset is None else self.rows.offset[part]
-        return constant_predictions(self._null_raw, len(y), offset)
-
     def _null_at_head(self):
         """Some targets, and the raw predictions of the null model for them."""
         y = self.rows.head[0]
-        return y, self._null_predictions(y, slice(len(y)))
+        offset = None if self.rows.offset is None else self.rows.offset[: len(y)]
+        return y, constant_predictions(self._null_raw, len(y), offset)
 
     @cached_property
     def _largest_offset(self):
@@ -521,12 +519,12 @@ class MeanLossObjective(Objective):
     def _null_and_saturated(self):
         """The mean losses of the null and of the saturated model."""
 
-        def totals(y, weight, part):
-            null = self.loss.value(y, self._null_predictions(y, part))
-            return np.array([weight @ null, weight @ self.loss.saturated(y)])
+        def totals(block, y, weight):
+            null = self.loss.value(y, constant_predictions(self._null_raw, len(y), block.offset))
+            return (np.array([weight @ null, weight @ self.loss.saturated(y)]),)
 
         with np.errstate(over="ignore", invalid="ignore"):
-            return self.rows.reduce_targets(totals, of_squares=self.loss.quadratic) / self._total
+            return self.rows.standing_in(self.loss.quadratic).fold(totals, width=_TARGET_WIDTH)[0] / self._total
 
     def predictor_change(self, theta, directions):
         """See `Objective.predictor_change`; half a pass, and none where the curvature is constant."""

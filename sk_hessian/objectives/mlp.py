@@ -608,7 +608,7 @@ class MLPObjective(MeanLossObjective):
         """See `MeanLossObjective.jacobians`."""
         at, P, k = self.identified, self.n_parameters, self.loss.n_outputs
         parameters, unit = self._parameters(at.standardised(theta)), at.unit(P)
-        for block, y, weight in self._rows_of(X).blocks(at.columns, dense=True, width=k * P + self._width):
+        for block, y, weight in self._rows_of(X).blocks(at.columns, at.columns.n_columns + k * P + self._width):
             forward, raw = self._forward(_inputs(block, at), parameters)
             J = np.empty((len(raw), k, P))
             for j, output in enumerate(np.eye(k)):
@@ -634,7 +634,7 @@ class MLPObjective(MeanLossObjective):
         def last(block, y, weight):
             return Forward(block, parameters, self.activation).values[-1]
 
-        return self._rows_of(X).gather(last, self._width)
+        return self._rows_of(X).gather(last, width=self._width)
 
     # -- what the solvers ask -------------------------------------------------------------------------------------
 

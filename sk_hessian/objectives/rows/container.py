@@ -65,6 +65,16 @@ class BaseRows:
         """
         raise NotImplementedError
 
+    def standing_in(self, of_squares):
+        """Rows whose weighted sums over targets are those of these; fewer, or without columns, where that is cheaper.
+
+        Parameters
+        ----------
+        of_squares : bool
+            Whether the sums are of polynomials of y of degree two at the most, so that `targets` tell them.
+        """
+        return self
+
     def moments(self, fit_intercept):
         """Weighted mean and standard deviation of each column; a constant column deviates by exactly zero.
 

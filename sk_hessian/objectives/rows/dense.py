@@ -116,6 +116,10 @@ class DenseRows(Rows):
         """See `Rows.joined`."""
         return np.concatenate(tables)
 
+    def standing_in(self, of_squares):
+        """See `BaseRows.standing_in`: without columns."""
+        return DenseRows(self.X[:, :0], self.y, self.weight, self.offset)
+
     @property
     def n_numbers(self):
         """See `Rows`."""

@@ -81,10 +81,10 @@ class SparseRows(Rows):
         """See `Rows`."""
         return self.X.nnz
 
-    def block_size(self, columns, dense, width):
-        """See `Rows.block_size`; as many rows as threads leave to each, unless they will be made dense."""
-        if dense or (columns is not None and columns.basis is not None):
-            return super().block_size(columns, dense, width)
+    def block_size(self, columns, width):
+        """See `Rows.block_size`; as many rows as threads leave to each, unless a basis makes them dense."""
+        if columns is not None and columns.basis is not None:
+            return super().block_size(columns, width)
         return min(-(-self.n_rows // n_threads(self.n_numbers)), max(1, BLOCK_BYTES // (8 * (width + 1))))
 
     def block(self, part, scratch=None):

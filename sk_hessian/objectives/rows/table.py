@@ -21,9 +21,6 @@ _WIDE = 256
 #: targets that tell the size of a loss's derivatives
 _HEAD = 1000
 
-#: rows of a block of targets
-_TARGET_ROWS = 2**16
-
 
 class Rows(BaseRows):
     """X, y and weights; a kind of X is a subclass that says how to cut it into blocks.
@@ -67,8 +64,8 @@ class Rows(BaseRows):
         """The rows of a slice."""
         raise NotImplementedError
 
-    def block_size(self, columns, dense, width):
-        """Rows of a block; parameters as of `blocks`."""
+    def block_size(self, columns, width):
+        """Rows of a block; parameters as of `fold`."""
         width += self.n_features + (columns.n_columns if columns else 0)
         return max(1, BLOCK_BYTES // (8 * width))
 
@@ -76,74 +73,48 @@ class Rows(BaseRows):
 
     def fold(self, function, columns=None, combine=operator.add, width=0):
         """See `BaseRows.fold`; on several threads if it pays."""
-        parts = self._parts(columns, width=width)
-        workers = min(self._n_threads(columns, width), len(parts))
+        size = self.block_size(columns, width)
+        if size >= self.n_rows:
+            return list(function(self._whole, self.y, self.weight))
+        parts = self._parts(size)
+        # what waits for memory has nothing of a second thread, products of many columns have
+        is_product = columns is not None and self.n_features >= _PRODUCT_COLUMNS
+        workers = min(n_threads(self.n_numbers) if is_product or width >= _WIDE else 1, len(parts))
         if workers == 1:
-            return self._combine(function, combine, parts)
+            return self._fold_parts(function, combine, parts)
         bounds = np.linspace(0, len(parts), workers + 1).astype(int)
-        shares = [parts[a:b] for a, b in pairwise(bounds)]
-        totals = run([partial(self._combine, function, combine, share) for share in shares])
+        totals = run([partial(self._fold_parts, function, combine, parts[a:b]) for a, b in pairwise(bounds)])
         return [reduce(combine, terms) for terms in zip(*totals, strict=True)]
 
-    def _parts(self, columns=None, dense=False, width=0):
+    @cached_property
+    def _whole(self):
+        """All rows as one block."""
+        return self.block(slice(0, self.n_rows))
+
+    def _parts(self, size):
         """The blocks as slices of rows."""
-        size = self.block_size(columns, dense, width)
         return [slice(start, min(start + size, self.n_rows)) for start in range(0, self.n_rows, size)]
 
-    def _n_threads(self, columns, width):
-        """Threads for a pass: what waits for memory has nothing of a second one, products of many columns have."""
-        is_product = columns is not None and self.n_features >= _PRODUCT_COLUMNS
-        return n_threads(self.n_numbers) if is_product or width >= _WIDE else 1
-
-    def _combine(self, function, combine, parts):
+    def _fold_parts(self, function, combine, parts):
         scratch = Scratch()
-        total = list(function(*self._cut(parts[0], scratch)))
-        for part in parts[1:]:
-            for i, term in enumerate(function(*self._cut(part, scratch))):
-                total[i] = combine(total[i], term)
-        return total
-
-    def _cut(self, part, scratch=None):
-        return self.block(part, scratch), self.y[part], self.weight[part]
+        terms = (function(self.block(part, scratch), self.y[part], self.weight[part]) for part in parts)
+        return list(reduce(lambda total, more: tuple(map(combine, total, more)), terms))
 
     def offset_of(self, part):
         """That of some rows."""
         return None if self.offset is None else self.offset[part]
 
-    def reduce_targets(self, function, of_squares=False):
-        """Sum of ``function(y, weight, part)`` over blocks of rows, the slices ``part``, whose X is not needed.
+    def blocks(self, columns=None, width=0):
+        """Yield what a function in `fold` gets."""
+        for part in self._parts(self.block_size(columns, width)):
+            yield self.block(part), self.y[part], self.weight[part]
 
-        Parameters
-        ----------
-        function : callable
-            A weighted sum over rows.
-        of_squares : bool
-            Whether it is a polynomial of y of degree two at the most, so that `targets` tell it too.
-        """
-        starts = range(0, self.n_rows, _TARGET_ROWS)
-        parts = (slice(start, start + _TARGET_ROWS) for start in starts)
-        return sum(function(self.y[part], self.weight[part], part) for part in parts)
-
-    # -- rows one by one ----------------------------------------------------------------------------------------------
-
-    def blocks(self, columns=None, dense=False, width=0):
-        """Yield ``(block, y, weight)``.
-
-        Parameters
-        ----------
-        columns : Columns, optional
-            The coordinates in which the rows will be needed.
-        dense : bool
-            Whether they will be needed as dense rows even if X is sparse.
-        width : int
-            Further numbers that will be needed for each row.
-        """
-        for part in self._parts(columns, dense, width):
-            yield self._cut(part)
-
-    def gather(self, function, width=0):
-        """``function(block, y, weight)`` of all blocks, stacked by rows; ``width`` as of `fold`."""
-        return np.concatenate([function(*block) for block in self.blocks(width=width)])
+    def gather(self, function, columns=None, width=0):
+        """``function(block, y, weight)``, an array or a tuple of them, of all blocks, stacked by rows."""
+        parts = self.fold(lambda *rows: ([function(*rows)],), columns, operator.iadd, width)[0]
+        if isinstance(parts[0], tuple):
+            return [np.concatenate(arrays) for arrays in zip(*parts, strict=True)]
+        return np.concatenate(parts)
 
     def take(self, rows):
         """The same for some rows, copied."""

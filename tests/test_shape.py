@@ -1,0 +1,102 @@
+"""The bars of taste that rooms keep: classes of one idea, short functions and files, no state set on the way."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+import sk_hessian
+
+ROOT = Path(sk_hessian.__file__).parent
+
+#: rooms that keep the bars, as folders or files
+ROOMS = ("objectives/rows",)
+
+MODULES = [path for path in sorted(ROOT.rglob("*.py")) if path.relative_to(ROOT).as_posix().startswith(ROOMS)]
+
+MOST_METHODS, MOST_DEPTH, MOST_LINES, MOST_CODE_LINES, MOST_PARAMETERS = 25, 3, 500, 40, 7
+
+every_module = pytest.mark.parametrize("path", MODULES, ids=lambda path: path.relative_to(ROOT).as_posix())
+
+
+def nodes(path, kind):
+    return [node for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(node, kind)]
+
+
+def functions_of(owner):
+    return [node for node in owner.body if isinstance(node, ast.FunctionDef)]
+
+
+#: the bases of each of our classes, by name
+BASES = {
+    node.name: [ast.unparse(base).split(".")[-1] for base in node.bases]
+    for path in sorted(ROOT.rglob("*.py"))
+    for node in nodes(path, ast.ClassDef)
+}
+
+
+def depth(name):
+    """How many of our classes there are in the longest line of inheritance that ends with this one."""
+    return 1 + max(map(depth, BASES[name]), default=0) if name in BASES else 0
+
+
+def code_lines(function, lines):
+    """Lines of a function without its docstring, comments and blank lines."""
+    body = function.body[1:] if ast.get_docstring(function) else function.body
+    if not body:
+        return 0
+    code = lines[body[0].lineno - 1 : body[-1].end_lineno]
+    return sum(1 for line in code if line.strip() and not line.strip().startswith("#"))
+
+
+def attributes_set(function):
+    """Attributes of ``self`` that a method sets."""
+    for node in ast.walk(function):
+        if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store) and ast.unparse(node.value) == "self":
+            yield node.attr
+
+
+def test_every_room_has_modules():
+    """The tests below would pass for a room that does not exist."""
+    assert all(any(room in path.as_posix() for path in MODULES) for room in ROOMS)
+
+
+@every_module
+def test_a_file_has_at_most_so_many_lines(path):
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= MOST_LINES
+
+
+@every_module
+def test_a_class_has_few_methods_and_a_short_line_of_inheritance(path):
+    for node in nodes(path, ast.ClassDef):
+        assert len({function.name for function in functions_of(node)}) <= MOST_METHODS, node.name
+        assert depth(node.name) <= MOST_DEPTH, node.name
+
+
+@every_module
+def test_attributes_are_set_in_init_only(path):
+    """Cached properties set themselves."""
+    for node in nodes(path, ast.ClassDef):
+        methods = [function for function in functions_of(node) if function.name not in ("__init__", "__setstate__")]
+        assert [f"{node.name}.{name}" for method in methods for name in attributes_set(method)] == []
+
+
+@every_module
+def test_functions_are_short_and_take_few_parameters(path):
+    lines = path.read_text(encoding="utf-8").splitlines()
+    for node in nodes(path, ast.FunctionDef):
+        assert code_lines(node, lines) <= MOST_CODE_LINES, node.name
+        count = len(node.args.args) + len(node.args.kwonlyargs) - (node.args.args[:1] != [])
+        assert count <= MOST_PARAMETERS or node.name == "__init__", node.name
+
+
+#: what only the room of rows may ask: what X is
+KINDS_OF_X = {"is_sparse", "X", "nnz", "issparse"}
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "objectives").glob("*.py")), ids=lambda path: path.name)
+def test_what_kind_x_is_is_known_in_the_room_of_rows_alone(path):
+    asked = {node.attr for node in nodes(path, ast.Attribute)} & KINDS_OF_X
+    assert asked <= ({"issparse"} if path.name == "functions.py" else set())
+    checked = [ast.unparse(node.args[0]) for node in nodes(path, ast.Call) if ast.unparse(node.func) == "isinstance"]
+    assert not set(checked) & {"block", "rows"}
