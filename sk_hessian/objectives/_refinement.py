@@ -56,7 +56,7 @@ def _extended_slope(objective, columns):
 
         def terms(block, y, weight):
             X, y = block.dense().astype(np.longdouble), y.reshape(len(y), k)
-            residual = X @ W[:p] + W[p:].sum(axis=0) - y - (0.0 if block.offset is None else block.offset)
+            residual = X @ W[:p] + W[p:].sum(axis=0) - y + (0.0 if block.offset is None else block.offset)
             Z = (X - columns.shift) / columns.scale
             Z = np.hstack([Z, np.ones((len(X), 1))]) if columns.fit_intercept else Z
             Z = Z if basis is None else Z @ basis
