@@ -57,7 +57,7 @@ ROOMS = {
     "objectives/losses.py": {"scipy.special", "scipy.linalg"},
     "objectives/activations.py": {"scipy.special"},
     "objectives/factors.py": {"scipy.special", "scipy.linalg"},
-    "objectives/rows/": {"scipy.sparse", "sk_hessian.objectives.rows.*"},
+    "objectives/rows/": {"scipy.linalg", "scipy.sparse", "sk_hessian.objectives.rows.*"},
     "objectives/rows/threads.py": {"threadpoolctl"},
     "objectives/rows/dask.py": {"dask", "pandas", "sk_hessian.objectives.rows.sources"},
     "objectives/_programs.py": {"sk_hessian.objectives.contract", "scipy.optimize", "scipy.sparse"},

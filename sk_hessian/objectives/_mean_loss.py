@@ -8,10 +8,9 @@ from typing import Any
 import numpy as np
 
 from sk_hessian.objectives._layers import Identified
-from sk_hessian.objectives._orthogonal import triangle
 from sk_hessian.objectives.contract import Objective
 from sk_hessian.objectives.losses import constant_predictions
-from sk_hessian.objectives.rows import BaseRows, Columns, rows_of
+from sk_hessian.objectives.rows import BaseRows, Columns, rows_of, triangle
 
 #: rounding errors of a sum of n terms, allowing for blocks and for order
 ROUNDINGS = 16
@@ -523,8 +522,7 @@ class MeanLossObjective(Objective):
             null = self.loss.value(y, constant_predictions(self._null_raw, len(y), block.offset))
             return (np.array([weight @ null, weight @ self.loss.saturated(y)]),)
 
-        with np.errstate(over="ignore", invalid="ignore"):
-            return self.rows.standing_in(self.loss.quadratic).fold(totals, width=_TARGET_WIDTH)[0] / self._total
+        return self.rows.standing_in(self.loss.quadratic).fold(totals, width=_TARGET_WIDTH)[0] / self._total
 
     def predictor_change(self, theta, directions):
         """See `Objective.predictor_change`; half a pass, and none where the curvature is constant."""
@@ -537,8 +535,7 @@ class MeanLossObjective(Objective):
             unit = self.loss.predictor_unit(raw)
             return (np.array([(np.abs(self.loss.without_shift(move)) / unit).max() for move in moves]),)
 
-        with np.errstate(over="ignore", invalid="ignore"):
-            return self.rows.fold(largest, combine=np.maximum, width=self._width)[0]
+        return self.rows.fold(largest, combine=np.maximum, width=self._width)[0]
 
     def sketch(self):
         """See `Objective.sketch`."""

@@ -5,9 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from sk_hessian.objectives._orthogonal import triangle
 from sk_hessian.objectives._spread import Spread
-from sk_hessian.objectives.rows import stacked, summary
+from sk_hessian.objectives.rows import stacked, summary, triangle
 
 #: the information before any row, in rows; its root stands well above the rounding of R after many rows
 _PRIOR = 1e-12

@@ -560,8 +560,7 @@ class GLMObjective(LinearRows):
             bent = np.einsum("nkk->nk", bent) * weight[:, None]
             return block.squares(bent[:, :k], columns), bent[:, k:].sum(axis=0)
 
-        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-            squares, constants = self.rows.fold(terms, columns, width=(k + self.loss.n_constants) ** 2)
+        squares, constants = self.rows.fold(terms, columns, width=(k + self.loss.n_constants) ** 2)
         diagonal = squares.T / self._total
         for output in range(k):
             strength = self._strengths(columns, self.penalty[:, output])
@@ -584,8 +583,7 @@ class GLMObjective(LinearRows):
             total, size = self.loss.total_hessian(y, predict(block), weight)
             return total, block.gram((size * weight)[:, None], columns)[0]
 
-        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-            C, A = self.rows.fold(terms, columns, width=self.loss.n_outputs)
+        C, A = self.rows.fold(terms, columns, width=self.loss.n_outputs)
         return A / (self._total if self.loss.quadratic else np.trace(C)), C / self._total
 
     def determine(self, theta):

@@ -18,11 +18,10 @@ from scipy.sparse.linalg import LinearOperator
 from sk_hessian.objectives import factors
 from sk_hessian.objectives._layers import Coordinates, Forward, MLPFactor, Moments, network_predictions
 from sk_hessian.objectives._mean_loss import MeanLossObjective
-from sk_hessian.objectives._orthogonal import triangle
 from sk_hessian.objectives._spread import Spread
 from sk_hessian.objectives.activations import ACTIVATIONS
 from sk_hessian.objectives.losses import BinaryCrossEntropy
-from sk_hessian.objectives.rows import Columns, weighted_grams
+from sk_hessian.objectives.rows import Columns, triangle, weighted_grams
 
 #: up to so many parameters the Hessian is formed as a matrix
 MAX_DENSE = 2000
@@ -220,9 +219,8 @@ class MLPObjective(MeanLossObjective):
                 parts = forward.pull(bent[:, :, :k])
             return (self._flat(parts, bent[:, :, k:].sum(axis=0)),)
 
-        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-            total = self.rows.fold(terms, width=(self._width + self.n_features) * V.shape[1])[0] / self._total
-            return total if coordinates is not None else total + self.penalties[:, None] * V
+        total = self.rows.fold(terms, width=(self._width + self.n_features) * V.shape[1])[0] / self._total
+        return total if coordinates is not None else total + self.penalties[:, None] * V
 
     def _changes(self, V):
         """The columns of ``V`` as changes of the layers and of the constants, see `Forward.push`."""
@@ -358,8 +356,7 @@ class MLPObjective(MeanLossObjective):
                 gram += jacobian.T @ jacobian
             return (gram,)
 
-        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-            return self.rows.fold(terms, width=P + self._width)[0] / self._total
+        return self.rows.fold(terms, width=P + self._width)[0] / self._total
 
     # -- streams --------------------------------------------------------------------------------------------------
 
@@ -385,14 +382,9 @@ class MLPObjective(MeanLossObjective):
             for j, jacobian in enumerate(stacked):
                 forward.jacobian(roots[:, :k, j], jacobian)
                 jacobian[:, self._n_weights :] = roots[:, k:, j]
-            return (stacked.reshape(-1, P),)
+            return stacked.reshape(-1, P)
 
-        def joined(a, b):
-            return triangle(np.vstack([a, b])) if len(a) + len(b) > 2 * P else np.vstack([a, b])
-
-        with np.errstate(over="ignore", invalid="ignore"):
-            rows = self.rows.fold(jacobians, combine=joined, width=P + self._width)[0]
-        return triangle(np.vstack([above, rows]))
+        return triangle(np.vstack([above, self.rows.triangle(jacobians, width=P + self._width)]))
 
     def typical_spread(self):
         """Curvature that a row may have at the start, in the units of inputs and outputs alone.
@@ -443,8 +435,7 @@ class MLPObjective(MeanLossObjective):
             mixed = (forward.slopes[0][:, :, None] * delta[:, None, :]).reshape(len(Z), -1)
             return weighted_grams(Z, bend), Z.T @ mixed
 
-        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-            grams, mixed = self.rows.fold(terms, width=self._width + self.n_features + width * k)
+        grams, mixed = self.rows.fold(terms, width=self._width + self.n_features + width * k)
         H = np.zeros((self.n_parameters, self.n_parameters))
         for j, (gram, both) in enumerate(zip(grams, mixed.reshape(fan_in, width, k).swapaxes(0, 1), strict=True)):
             own, out = slice(j, first.stop, width), slice(first.stop + j * k, first.stop + (j + 1) * k)
@@ -479,8 +470,7 @@ class MLPObjective(MeanLossObjective):
                 total += self._squares(forward, roots[:, :, j], coordinates)
             return (total,)
 
-        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-            total = self.rows.fold(terms, coordinates.columns, width=self._width + k**2)[0] / self._total
+        total = self.rows.fold(terms, coordinates.columns, width=self._width + k**2)[0] / self._total
         return total * coordinates.unit(self.n_parameters) ** 2 + self._penalty_diagonal(coordinates)
 
     def _squares(self, forward, root, coordinates):
@@ -587,8 +577,7 @@ class MLPObjective(MeanLossObjective):
             outputs = [sum(d.T @ d for d in of_layer) for of_layer in zip(*deltas, strict=True)]
             return *inputs, *outputs, (roots[:, k:] ** 2).sum(axis=(0, 2))
 
-        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-            *sums, constants = self.rows.fold(terms, coordinates.columns, width=self._width + k**2)
+        *sums, constants = self.rows.fold(terms, coordinates.columns, width=self._width + k**2)
         sums = [total / self._total for total in sums]
         n_layers, unit = len(self.layers), coordinates.output_unit
         sums[-1] = unit[:, None] * sums[-1] * unit

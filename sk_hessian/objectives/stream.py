@@ -37,10 +37,9 @@ from scipy.sparse.linalg import LinearOperator
 
 from sk_hessian.objectives import factors
 from sk_hessian.objectives._memory import Triangle
-from sk_hessian.objectives._orthogonal import triangle
 from sk_hessian.objectives._spread import Spread, SpreadFactor
 from sk_hessian.objectives.contract import Objective
-from sk_hessian.objectives.rows import stacked
+from sk_hessian.objectives.rows import stacked, triangle
 
 #: rows that are kept as they are, and numbers in them: a pass over so many costs less than the call around it
 _KEPT_ROWS = 1000

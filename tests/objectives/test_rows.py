@@ -1,3 +1,5 @@
+import pickle
+
 import numpy as np
 import pytest
 import scipy.sparse as sp
@@ -146,3 +148,38 @@ def test_weighted_grams_take_weights_of_both_signs(sign, rng):
     Z, w = rng.normal(size=(N, P)), rng.uniform(0.1, 1, size=(N, 2))
     w[0, 1] *= sign
     np.testing.assert_allclose(weighted_grams(Z, w), np.einsum("na,nm,nb->mab", Z, w, Z), rtol=1e-10, atol=1e-12)
+
+
+def test_gather_takes_tuples_too(rows, small_blocks):
+    y, weight = rows.gather(lambda block, y, weight: (y, weight))
+    np.testing.assert_array_equal(y, rows.y)
+    np.testing.assert_array_equal(weight, rows.weight)
+
+
+def test_the_triangle_of_rows_has_their_gram(rows, small_blocks):
+    X = dense(rows)
+    R = rows.triangle(lambda block, y, weight: block.dense(), width=P)
+    assert len(R) <= len(X)
+    np.testing.assert_allclose(R.T @ R, X.T @ X, rtol=1e-9, atol=1e-9)
+
+
+def test_sizes_are_of_terms(rows, small_blocks, rng):
+    V = rng.uniform(size=P)
+    sizes = rows.gather(lambda block, y, weight: block.sizes(V))
+    np.testing.assert_allclose(sizes, np.abs(dense(rows)) @ V, rtol=1e-6)
+
+
+def test_what_stands_in_for_rows_has_their_targets(rows, small_blocks):
+    total = rows.standing_in(False).fold(lambda block, y, weight: (weight @ y,), width=2)[0]
+    assert total == pytest.approx(rows.weight @ rows.y)
+
+
+def test_an_overflow_in_a_fold_does_not_warn(rows, small_blocks):
+    with np.errstate(all="raise"):
+        assert rows.fold(lambda block, y, weight: (np.exp(1e3 + y).sum(),))[0] == np.inf
+
+
+def test_a_pickle_has_each_number_once(rows, rng):
+    plain = len(pickle.dumps(rows))
+    rows.gather(lambda block, y, weight: block.forward(np.ones(P)))
+    assert len(pickle.dumps(rows)) <= plain + 100

@@ -3,7 +3,7 @@
 from sk_hessian.objectives.rows.columns import Columns
 from sk_hessian.objectives.rows.container import BaseRows
 from sk_hessian.objectives.rows.dense import DenseBlock
-from sk_hessian.objectives.rows.grams import weighted_grams
+from sk_hessian.objectives.rows.grams import triangle, weighted_grams
 from sk_hessian.objectives.rows.kinds import row_products, rows_of, stacked
 from sk_hessian.objectives.rows.parts import PartedRows
 from sk_hessian.objectives.rows.sources import Blocks, Parts, is_distributed, map_distributed, named, parts_of
@@ -26,5 +26,6 @@ __all__ = [
     "rows_of",
     "stacked",
     "summary",
+    "triangle",
     "weighted_grams",
 ]

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from sk_hessian.objectives.rows import moments, sampling
+from sk_hessian.objectives.rows.grams import triangle
 
 
 class BaseRows:
@@ -43,10 +44,12 @@ class BaseRows:
     n_features: int
     total_weight: float
     take: Any
-    _first_mean: Any
+    some_mean: Any
 
     def fold(self, function, columns=None, combine=operator.add, width=0):
         """Sum of ``function(block, y, weight)``, a tuple of arrays, over all blocks of rows, in a fixed order.
+
+        Overflow and invalid operations do not warn: the sums show them.
 
         Parameters
         ----------
@@ -64,6 +67,19 @@ class BaseRows:
         list of ndarray
         """
         raise NotImplementedError
+
+    def triangle(self, function, columns=None, width=0):
+        """The triangular factor of the rows ``function(block, y, weight)``, or these where they are few.
+
+        By QR decompositions of blocks: the same singular values and right vectors, with the digits that a sum of
+        squares loses.
+        """
+
+        def both(a, b):
+            R = np.vstack([a, b])
+            return triangle(R) if len(R) > 2 * R.shape[1] else R
+
+        return self.fold(lambda *rows: (function(*rows),), columns, both, width)[0]
 
     def standing_in(self, of_squares):
         """Rows whose weighted sums over targets are those of these; fewer, or without columns, where that is cheaper.
@@ -85,18 +101,12 @@ class BaseRows:
             sample serves, for these are only units, but for the columns that do not vary in it.
         """
         if self.sums_about_zero or self.n_rows <= 2 * sampling.UNIT_ROWS:
-            return moments.exact(self, self._shift(fit_intercept), fit_intercept)
+            return moments.exact(self, fit_intercept)
         centre, deviation = self._some.moments(fit_intercept)
         constant = np.flatnonzero(deviation == 0)
         if constant.size:
-            centre[constant], deviation[constant] = moments.exact(
-                self, self._shift(fit_intercept), fit_intercept, constant
-            )
+            centre[constant], deviation[constant] = moments.exact(self, fit_intercept, constant)
         return centre, deviation
-
-    def _shift(self, fit_intercept):
-        """About what sums of the columns are taken: the mean of some rows, unless zero must do."""
-        return self._first_mean() if fit_intercept and not self.sums_about_zero else np.zeros(self.n_features)
 
     @cached_property
     def _some(self):

@@ -1,8 +1,9 @@
-"""Symmetric products of weighted rows."""
+"""Symmetric products of weighted rows, and triangular factors of such products."""
 
 import math
 
 import numpy as np
+from scipy.linalg import qr
 
 
 class Scratch:
@@ -34,6 +35,11 @@ def weighted_grams(Z, weights, scratch=None):
             np.multiply(Z, w[:, None], out=scaled)
             np.matmul(Z.T, scaled, out=gram)
     return grams
+
+
+def triangle(rows):
+    """The triangular factor of rows that are more than the columns: the same singular values and right vectors."""
+    return qr(rows, mode="r", check_finite=False, overwrite_a=True)[0][: rows.shape[1]]
 
 
 def centred_grams(grams, sums, totals, shift, fit_intercept):

@@ -12,18 +12,16 @@ _ROUNDINGS = 8
 _SMALLEST_SQUARE = 1e-250
 
 
-def exact(rows, shift, fit_intercept, which=None):
+def exact(rows, fit_intercept, which=None):
     """Weighted mean and standard deviation of some or all columns; a constant column deviates by exactly zero.
 
-    Sums are taken about the mean of the first block, so that a large mean costs no digits (Chan, Golub & LeVeque,
+    Sums are taken about the mean of some rows, so that a large mean costs no digits (Chan, Golub & LeVeque,
     "Algorithms for computing the sample variance", 1983). Columns whose squares leave the floating-point range are
     measured again in units of their largest deviation.
 
     Parameters
     ----------
     rows : BaseRows
-    shift : ndarray of shape (p,)
-        About what to take the sums.
     fit_intercept : bool
     which : ndarray of int, optional
 
@@ -31,6 +29,7 @@ def exact(rows, shift, fit_intercept, which=None):
     -------
     centre, deviation : ndarray
     """
+    shift = rows.some_mean() if fit_intercept and not rows.sums_about_zero else np.zeros(rows.n_features)
     shift = shift if which is None else shift[which]
     unit = np.ones(len(shift))
     mean, square, largest = _deviations(rows, which, shift, unit)

@@ -89,8 +89,9 @@ class PartedRows(BaseRows):
         """All rows in memory."""
         return _joined(self._fold_parts(lambda part, start: {start: part}, operator.or_))
 
-    def _first_mean(self):
-        return self._some._first_mean()
+    def some_mean(self):
+        """See `Rows.some_mean`: of the sample."""
+        return self._some.some_mean()
 
     @cached_property
     def _some(self):

@@ -3,6 +3,7 @@
 import operator
 from functools import cached_property, partial, reduce
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 
@@ -20,6 +21,10 @@ _WIDE = 256
 
 #: targets that tell the size of a loss's derivatives
 _HEAD = 1000
+
+
+#: what sums show by themselves, on whichever thread or worker: no warning
+_UNHEARD: dict[str, Any] = dict.fromkeys(("over", "under", "invalid", "divide"), "ignore")
 
 
 class Rows(BaseRows):
@@ -42,6 +47,10 @@ class Rows(BaseRows):
         self.X, self.y, self.weight, self.offset = X, y, weight, offset
         self.n_rows, self.n_features = X.shape
         self.dtype = np.dtype(np.float32 if X.dtype == np.float32 else float)
+
+    def __getstate__(self):
+        """Without the block that views X."""
+        return {name: value for name, value in vars(self).items() if name != "_whole"}
 
     # -- what a kind says ---------------------------------------------------------------------------------------------
 
@@ -75,7 +84,8 @@ class Rows(BaseRows):
         """See `BaseRows.fold`; on several threads if it pays."""
         size = self.block_size(columns, width)
         if size >= self.n_rows:
-            return list(function(self._whole, self.y, self.weight))
+            with np.errstate(**_UNHEARD):
+                return list(function(self._whole, self.y, self.weight))
         parts = self._parts(size)
         # what waits for memory has nothing of a second thread, products of many columns have
         is_product = columns is not None and self.n_features >= _PRODUCT_COLUMNS
@@ -98,7 +108,8 @@ class Rows(BaseRows):
     def _fold_parts(self, function, combine, parts):
         scratch = Scratch()
         terms = (function(self.block(part, scratch), self.y[part], self.weight[part]) for part in parts)
-        return list(reduce(lambda total, more: tuple(map(combine, total, more)), terms))
+        with np.errstate(**_UNHEARD):
+            return list(reduce(lambda total, more: tuple(map(combine, total, more)), terms))
 
     def offset_of(self, part):
         """That of some rows."""
@@ -179,7 +190,7 @@ class Rows(BaseRows):
         """See `BaseRows`."""
         return self.n_numbers / self.n_rows
 
-    def _first_mean(self):
+    def some_mean(self):
         """The mean of some rows."""
         block, _, weight = next(self.blocks())
         return block.adjoint(weight) / weight.sum()
