@@ -48,7 +48,7 @@ def refined(objective, theta, factor):
 
 def _extended_slope(objective, columns):
     """A function from theta to the gradient in the coordinates ``columns``, rounded only at its end: one round."""
-    k, p, total = objective.loss.n_outputs, objective.n_features, objective.total_weight
+    k, p, total = objective.loss.n_outputs, objective.n_features, objective.rows.total_weight
     basis = None if columns.basis is None else columns.basis.astype(np.longdouble)
 
     def slope(theta):
