@@ -28,7 +28,7 @@ da = pytest.importorskip("dask.array")
 dd = pytest.importorskip("dask.dataframe")
 cloudpickle = pytest.importorskip("cloudpickle")
 
-from sk_hessian.objectives import _dask  # noqa: E402
+from sk_hessian.objectives.rows.dask import Partitions  # noqa: E402
 
 every_estimator = pytest.mark.parametrize("name", ESTIMATORS)
 PREDICTIONS = ("predict", "predict_proba", "predict_log_proba", "decision_function")
@@ -266,7 +266,7 @@ def test_what_a_round_sends_and_what_comes_back(name, rng, monkeypatch):
     X = rng.normal(size=(n, p))
     y = target(name, X, rng)
     dX, dy = chunked(X, y, size=2000)
-    sent, back, plain = [], [], _dask.Partitions.fold
+    sent, back, plain = [], [], Partitions.fold
 
     def fold(self, function, combine):
         result = plain(self, function, combine)
@@ -274,7 +274,7 @@ def test_what_a_round_sends_and_what_comes_back(name, rng, monkeypatch):
         back.append(len(cloudpickle.dumps(result)))
         return result
 
-    monkeypatch.setattr(_dask.Partitions, "fold", fold)
+    monkeypatch.setattr(Partitions, "fold", fold)
     model = ESTIMATORS[name].fit(dX, dy)
     assert max(sent) <= 60_000
     assert sum(size > 60_000 for size in back) <= 1
@@ -286,13 +286,13 @@ def test_nothing_of_a_sketch_travels(rng, monkeypatch):
     X = rng.normal(size=(n, p))
     X[:, 0] = rng.uniform(size=n) < 0.002
     y = (X @ rng.normal(size=p) / 7 + rng.logistic(size=n) > 0).astype(int)
-    sent, plain = [], _dask.Partitions.fold
+    sent, plain = [], Partitions.fold
 
     def fold(self, function, combine):
         sent.append(len(cloudpickle.dumps((function, combine))))
         return plain(self, function, combine)
 
-    monkeypatch.setattr(_dask.Partitions, "fold", fold)
+    monkeypatch.setattr(Partitions, "fold", fold)
     model = LogisticRegression().fit(*chunked(X, y, size=20_000))
     assert model.convergence_.status == "optimal"
     assert max(sent) <= 100_000

@@ -1,4 +1,4 @@
-"""The bars of taste that rooms keep: classes of one idea, short functions and files."""
+"""The bars of taste that rooms keep: classes of one idea, short functions and files, no state set on the way."""
 
 import ast
 from functools import cache
@@ -11,7 +11,7 @@ import sk_hessian
 ROOT = Path(sk_hessian.__file__).parent
 
 #: rooms that keep the bars, as folders or files
-ROOMS = ("solvers",)
+ROOMS = ("objectives/rows", "solvers")
 
 MODULES = [path for path in sorted(ROOT.rglob("*.py")) if path.relative_to(ROOT).as_posix().startswith(ROOMS)]
 
@@ -26,6 +26,10 @@ every_module = pytest.mark.parametrize("path", MODULES, ids=lambda path: path.re
 @cache
 def nodes(path, kind):
     return [node for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(node, kind)]
+
+
+def functions_of(owner):
+    return [node for node in owner.body if isinstance(node, ast.FunctionDef)]
 
 
 #: the bases of each of our classes, by name
@@ -55,6 +59,13 @@ def parameters(function):
     return [name for name in names if name not in ("self", "cls")]
 
 
+def attributes_set(function):
+    """Attributes of ``self`` that a method sets."""
+    for node in ast.walk(function):
+        if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store) and ast.unparse(node.value) == "self":
+            yield node.attr
+
+
 @pytest.mark.parametrize("room", ROOMS)
 def test_every_room_has_modules(room):
     """The tests below would pass for a room that does not exist."""
@@ -69,9 +80,16 @@ def test_a_file_has_at_most_so_many_lines(path):
 @every_module
 def test_a_class_has_few_methods_and_a_short_line_of_inheritance(path):
     for node in nodes(path, ast.ClassDef):
-        own = {method.name for method in node.body if isinstance(method, ast.FunctionDef)}
-        assert len(own) <= MOST_METHODS, node.name
+        assert len({function.name for function in functions_of(node)}) <= MOST_METHODS, node.name
         assert depth(node.name) <= MOST_DEPTH, node.name
+
+
+@pytest.mark.parametrize("path", [path for path in MODULES if "solvers" not in path.parts], ids=lambda path: path.name)
+def test_attributes_are_set_in_init_only(path):
+    """Cached properties set themselves; a run of a solver is a state by itself."""
+    for node in nodes(path, ast.ClassDef):
+        methods = [function for function in functions_of(node) if function.name not in ("__init__", "__setstate__")]
+        assert [f"{node.name}.{name}" for method in methods for name in attributes_set(method)] == []
 
 
 @every_module
@@ -88,3 +106,15 @@ def test_the_counters_count():
     assert code_lines(function, source.splitlines()) == 2
     assert parameters(function) == ["a", "b"]
     assert depth("SGD") == 3
+
+
+#: what only the room of rows may ask: what X is
+KINDS_OF_X = {"is_sparse", "X", "nnz", "issparse"}
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "objectives").glob("*.py")), ids=lambda path: path.name)
+def test_what_kind_x_is_is_known_in_the_room_of_rows_alone(path):
+    asked = {node.attr for node in nodes(path, ast.Attribute)} & KINDS_OF_X
+    assert asked <= ({"issparse"} if path.name == "functions.py" else set())
+    checked = [ast.unparse(node.args[0]) for node in nodes(path, ast.Call) if ast.unparse(node.func) == "isinstance"]
+    assert not set(checked) & {"block", "rows"}

@@ -3,20 +3,8 @@
 ``LOSSES`` has an instance of every loss, ``ACTIVATIONS`` maps the names of activations to theirs.
 """
 
-from sk_hessian.objectives._blocks import row_products
 from sk_hessian.objectives._layers import network_predictions
 from sk_hessian.objectives._memory import Memory, first_memory
-from sk_hessian.objectives._parts import (
-    Blocks,
-    PartedRows,
-    Parts,
-    Scan,
-    Tally,
-    is_distributed,
-    map_distributed,
-    named,
-    parts_of,
-)
 from sk_hessian.objectives.activations import ACTIVATIONS
 from sk_hessian.objectives.contract import Objective
 from sk_hessian.objectives.functions import FunctionObjective, LeastSquaresObjective
@@ -33,6 +21,18 @@ from sk_hessian.objectives.losses import (
     TweedieLoss,
 )
 from sk_hessian.objectives.mlp import MLPObjective
+from sk_hessian.objectives.rows import (
+    Blocks,
+    PartedRows,
+    Parts,
+    Scan,
+    Tally,
+    is_distributed,
+    map_distributed,
+    named,
+    parts_of,
+    row_products,
+)
 from sk_hessian.objectives.stream import NetworkStreamObjective, StreamObjective
 
 __all__ = [

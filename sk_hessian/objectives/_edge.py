@@ -117,7 +117,8 @@ def edge_rows(objective, theta):
     found = np.flatnonzero(on)
     if objective.fit_intercept or not len(found):
         return found
-    return found[np.ravel(abs(objective.rows.take(found).X).sum(axis=1)) > 0]
+    ones = np.ones(objective.n_features)
+    return found[objective.rows.take(found).gather(lambda block, y, weight: block.sizes(ones)) > 0]
 
 
 def may_have_edge(objective):
@@ -181,9 +182,9 @@ class _Program:
         self.loss, self.convex, self.origin = objective.loss, objective.convex, origin
         self.factor = objective.preconditioner(interior, "full", "expected")
         rows, moved = objective.rows, objective._moved_along(origin, self.factor)
-        parts = [moved(block) for block, _, _ in rows.blocks(self.factor.columns, dense=True)]
-        self.raw_at_origin = np.concatenate([raw[:, 0] for raw, _ in parts])
-        self.A = np.concatenate([along[:, 0] for _, along in parts])
+        columns = self.factor.columns
+        raw, along = rows.gather(lambda block, y, weight: moved(block), columns, 2 * columns.n_columns)
+        self.raw_at_origin, self.A = raw[:, 0], along[:, 0]
         self.y, self.share = rows.y, rows.weight / rows.weight.sum()
         self.zero = self.loss.may_be_on_edge(rows.y)
         self.noise = _VALUE_ROUNDINGS * np.finfo(float).eps * self.loss.unit(rows.y, rows.weight)
@@ -219,8 +220,8 @@ class _Program:
     def theta_gradient(self, objective, u):
         """The gradient in theta, where a slope on the edge is not infinite."""
         slope = self.share[:, None] * self.loss.value_and_gradient(self.y, self.settled(u))[1]
-        sums = [objective._adjoint(block, slope[block.part]) for block, _, _ in objective.rows.blocks()]
-        return sum(sums) + objective._penalty_gradient(self.origin + self.factor.apply(u))[1]
+        total = objective.rows.fold(lambda block, y, weight: (objective._adjoint(block, slope[block.part]),))[0]
+        return total + objective._penalty_gradient(self.origin + self.factor.apply(u))[1]
 
     def model(self, u):
         """The gradient at ``u``, a positive semi-definite Hessian, and the exact one but for rows on the edge."""
@@ -376,7 +377,8 @@ def _moved_inside(objective, theta, interior, active):
 def _raw_and_size(objective, theta, which):
     """Raw predictions of some rows, and the sums of their terms' sizes."""
     rows, (coef, intercept, _) = objective.rows.take(np.flatnonzero(which)), objective.unpack(theta)
-    raw, size = rows.X @ coef[:, 0] + intercept[0], abs(rows.X) @ np.abs(coef[:, 0]) + abs(intercept[0])
+    raw = rows.gather(lambda block, y, weight: block.forward(coef[:, 0])) + intercept[0]
+    size = rows.gather(lambda block, y, weight: block.sizes(np.abs(coef[:, 0]))) + abs(intercept[0])
     if rows.offset is None:
         return raw, size
     return raw + rows.offset[:, 0], size + np.abs(rows.offset[:, 0])

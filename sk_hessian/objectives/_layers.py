@@ -7,7 +7,7 @@ from itertools import pairwise
 import numpy as np
 
 from sk_hessian.objectives import factors
-from sk_hessian.objectives._blocks import Columns, DenseBlock, Rows, as_rows
+from sk_hessian.objectives.rows import Columns, DenseBlock, rows_of
 
 
 class Coordinates:
@@ -184,7 +184,7 @@ class Forward:
 
     Parameters
     ----------
-    block : DenseBlock or SparseBlock of n rows
+    block : DenseBlock of n rows
     layers : sequence of (weights (fan_in, fan_out), biases (fan_out,))
     activation : Activation
     """
@@ -192,25 +192,31 @@ class Forward:
     def __init__(self, block, layers, activation):
         self._layers, self._activation = layers, activation
         self.inputs = [block]
+        #: values of the hidden units of each layer, (n, width)
+        self.hidden: list[np.ndarray] = []
         self._sums: list[np.ndarray] = []
         for W, b in layers:
             if self._sums:
-                self.inputs.append(DenseBlock(activation.value(self._sums[-1])))
-            self._sums.append(self.inputs[-1].product(W))
+                self.hidden.append(activation.value(self._sums[-1]))
+                self.inputs.append(DenseBlock(self.hidden[-1]))
+            self._sums.append(self.inputs[-1].forward(W))
             self._sums[-1] += b
         self.raw = self._sums[-1]
 
     @cached_property
     def slopes(self):
         """The activation's first derivative in each hidden layer, (n, width)."""
-        pairs = zip(self._sums, self.inputs[1:], strict=False)
-        return [self._activation.slope(z, h.X) for z, h in pairs]
+        return [self._activation.slope(z, h) for z, h in zip(self._sums, self.hidden, strict=False)]
 
     @cached_property
     def bends(self):
         """Its second derivative."""
-        pairs = zip(self._sums, self.inputs[1:], strict=False)
-        return [self._activation.bend(z, h.X) for z, h in pairs]
+        return [self._activation.bend(z, h) for z, h in zip(self._sums, self.hidden, strict=False)]
+
+    @cached_property
+    def values(self):
+        """The inputs of each layer as arrays."""
+        return [self.inputs[0].dense(), *self.hidden]
 
     def backward(self, delta):
         """Gradients in the sums of each layer, from that in the last ones, ``delta`` (n, k)."""
@@ -231,11 +237,11 @@ class Forward:
     def jacobian(self, delta, out):
         """The gradient of each row, from that in its last sums, written to ``out`` (n, parameters of the layers)."""
         start, n = 0, len(delta)
-        for inputs, change in zip(self.inputs, self.backward(delta), strict=True):
-            fan_in, fan_out = inputs.X.shape[1], change.shape[1]
+        for values, change in zip(self.values, self.backward(delta), strict=True):
+            fan_in, fan_out = values.shape[1], change.shape[1]
             end = start + fan_in * fan_out
             weights = out[:, start:end].reshape(n, fan_in, fan_out)
-            np.multiply(inputs.X[:, :, None], change[:, None, :], out=weights)
+            np.multiply(values[:, :, None], change[:, None, :], out=weights)
             out[:, end : end + fan_out] = change
             start = end + fan_out
 
@@ -247,7 +253,7 @@ class Forward:
         moved: list[np.ndarray] = []
         for inputs, (dW, db), (W, _) in zip(self.inputs, changes, self._layers, strict=True):
             fan_in, n_changes, fan_out = dW.shape
-            change = inputs.product(dW.reshape(fan_in, -1)).reshape(-1, n_changes, fan_out)
+            change = inputs.forward(dW.reshape(fan_in, -1)).reshape(-1, n_changes, fan_out)
             change += db
             if moved:
                 hidden = moved[-1] * self.slopes[len(moved) - 1][:, None, :]
@@ -322,6 +328,5 @@ def network_predictions(X, layers, activation):
     -------
     ndarray of shape (n, k)
     """
-    rows = Rows(as_rows(X), np.zeros(X.shape[0]), np.zeros(X.shape[0]))
     width = 2 * sum(len(b) for _, b in layers)
-    return rows.gather(lambda block, y, weight: Forward(block, layers, activation).raw, width)
+    return rows_of(X).gather(lambda block, y, weight: Forward(block, layers, activation).raw, width=width)

@@ -9,8 +9,8 @@ from functools import cached_property, partial
 import numpy as np
 
 from sk_hessian.objectives._mean_loss import MeanLossObjective
-from sk_hessian.objectives._orthogonal import triangle
 from sk_hessian.objectives._spread import Spread
+from sk_hessian.objectives.rows import triangle
 
 #: how much a column that has been constant so far may be expected to vary, as a share of its size
 _CONSTANT_UNIT = 1e-6
@@ -43,7 +43,7 @@ class LinearRows(MeanLossObjective):
         predict, k = self._predictor(theta), self.loss.n_outputs
         columns, constants = factor.columns, self.loss.n_constants
         sums = np.zeros((groups.max() + 1, columns.n_columns * k + constants))
-        for block, y, _ in self.rows.blocks(columns, dense=True, width=sums.shape[1]):
+        for block, y, _ in self.rows.blocks(columns, columns.n_columns + 2 * sums.shape[1]):
             slope = self.loss.value_and_gradient(y, predict(block))[1] * weight[block.part, None]
             Z = block.standardised(columns)
             scores = np.hstack([(Z[:, :, None] * slope[:, None, :k]).reshape(len(Z), -1), slope[:, k:]])
@@ -153,9 +153,8 @@ class LinearRows(MeanLossObjective):
         bend : ndarray of shape (n_rows, m, m)
         """
         roots, predict = self._rooted(points, None), self._predictor(points[0])
-        with np.errstate(over="ignore", invalid="ignore"):
-            root = self.rows.gather(lambda block, y, weight: roots(block, y, np.ones_like(weight)))
-            slope = self.rows.gather(lambda block, y, weight: self.loss.value_and_gradient(y, predict(block))[1])
+        root = self.rows.gather(lambda block, y, weight: roots(block, y, np.ones_like(weight)))
+        slope = self.rows.gather(lambda block, y, weight: self.loss.value_and_gradient(y, predict(block))[1])
         return slope, root @ root.transpose(0, 2, 1)
 
     def pulled_back(self, slope):
@@ -169,9 +168,7 @@ class LinearRows(MeanLossObjective):
         -------
         ndarray of shape (n_parameters,)
         """
-        return self.rows.reduce(lambda block, y, weight: (self._adjoint(block, slope[block.part] * weight[:, None]),))[
-            0
-        ]
+        return self.rows.fold(lambda block, y, weight: (self._adjoint(block, slope[block.part] * weight[:, None]),))[0]
 
     def curvature_triangle(self, points, above, roots=None):
         """The triangular R with R'R the sum of the rows' curvatures and ``above'above``, without the penalty.
@@ -196,17 +193,12 @@ class LinearRows(MeanLossObjective):
 
         def curved(block, y, weight):
             S = rooted(block, y, weight)
-            Z, k = block.dense(self.fit_intercept), self.loss.n_outputs
+            Z, k = block.standardised(self._raw_units), self.loss.n_outputs
             weights = np.einsum("nar,nj->nrja", S[:, :k], Z).reshape(-1, self.n_weights)
-            return (np.hstack([weights, S[:, k:].transpose(0, 2, 1).reshape(len(weights), -1)]),)
+            return np.hstack([weights, S[:, k:].transpose(0, 2, 1).reshape(len(weights), -1)])
 
-        def joined(a, b):
-            return triangle(np.vstack([a, b])) if len(a) + len(b) > 2 * size else np.vstack([a, b])
-
-        with np.errstate(over="ignore", invalid="ignore"):
-            width = 2 * (self.loss.n_outputs + self.loss.n_constants) * size
-            rows = self.rows.reduce(curved, combine=joined, width=width)[0]
-        return triangle(np.vstack([above, rows]))
+        width = 2 * (self.loss.n_outputs + self.loss.n_constants) * size
+        return triangle(np.vstack([above, self.rows.triangle(curved, width=width)]))
 
     def _rooted(self, points, roots):
         """A function from a block, its targets and weights to roots (n, m, r) of its curvatures."""
@@ -252,9 +244,8 @@ class LinearRows(MeanLossObjective):
             first = columns.transpose(np.vstack([block.adjoint(bent[:, :k]), *ones]))
             return block.squares(bent[:, :k], columns), first, bent[:, k:].sum(axis=0)
 
-        with np.errstate(over="ignore", invalid="ignore"):
-            width = 2 * (k + self.loss.n_constants) ** 2
-            squares, first, constants = self.rows.reduce(terms, columns, width=width)
+        width = 2 * (k + self.loss.n_constants) ** 2
+        squares, first, constants = self.rows.fold(terms, columns, width=width)
         return self._spread(squares.T, first, constants)
 
     def _spread(self, squares, first, constants):
@@ -314,7 +305,7 @@ class LinearRows(MeanLossObjective):
         """See `MeanLossObjective.jacobians`."""
         parameters, columns, basis = self.unpack(theta), self.identified.columns, self.identified.contrasts
         rows, predict = self._rows_of(X), self._raw if X is None else self._change
-        for block, y, weight in rows.blocks(columns, dense=True, width=self.identified.size * len(basis)):
+        for block, y, weight in rows.blocks(columns, (1 + self.identified.size) * len(basis) + columns.n_columns):
             Z = block.standardised(columns)
             J = Z[:, None, :, None] * basis[None, :, None, :]
             yield predict(block, parameters), J.reshape(*J.shape[:2], -1), y, weight

@@ -7,11 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from sk_hessian.objectives._blocks import BaseRows, Columns, Rows, as_rows
 from sk_hessian.objectives._layers import Identified
-from sk_hessian.objectives._orthogonal import triangle
 from sk_hessian.objectives.contract import Objective
 from sk_hessian.objectives.losses import constant_predictions
+from sk_hessian.objectives.rows import BaseRows, Columns, rows_of, triangle
 
 #: rounding errors of a sum of n terms, allowing for blocks and for order
 ROUNDINGS = 16
@@ -19,8 +18,11 @@ ROUNDINGS = 16
 #: deviations below cannot be divided by: their inverse, times a coefficient, overflows
 _SMALLEST = 1e-302
 
-#: constant columns, and sparse ones, beyond this are refused: their sums of squares overflow
+#: constant columns, and those whose sums are about zero, beyond this are refused: their squares overflow
 _LARGEST = 1e140
+
+#: numbers that a row needs where only its target counts
+_TARGET_WIDTH = 2
 
 #: weights beyond this, or below its inverse, are taken relative to the largest
 _EXTREME = 1e100
@@ -99,7 +101,7 @@ class MeanLossObjective(Objective):
 
     def __init__(self, X, y, loss, sample_weight, feature_names, offset=None):
         self._is_relative = _is_extreme(sample_weight)
-        self.rows = X if isinstance(X, BaseRows) else _rows(X, y, sample_weight, offset)
+        self.rows = _rows(X, y, sample_weight, offset)
         self.loss = loss
         self.n_rows, self.n_features = self.rows.n_rows, self.rows.n_features
         self.feature_names = feature_names
@@ -175,7 +177,7 @@ class MeanLossObjective(Objective):
             return weight @ value, adjoint(gradient), np.abs(gradient[:, :k]).sum()
 
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-            value, gradient, slope = self.rows.reduce(terms, width=self._width)
+            value, gradient, slope = self.rows.fold(terms, width=self._width)
             self._kept, self._keeping = self._keeping, None
             self._slope = self.rows, theta.copy(), float(slope / self._total)
             penalty, slope = self._penalty_gradient(theta)
@@ -248,7 +250,7 @@ class MeanLossObjective(Objective):
         ndarray of shape (n_rows, n_outputs + n_constants)
         """
         linearised = self._linearise(theta)
-        return self.rows.gather(lambda block, y, weight: linearised(block)[0], self._width)
+        return self.rows.gather(lambda block, y, weight: linearised(block)[0], width=self._width)
 
     def gather_terms(self, theta, factor, function, kind="observed"):
         """``function(terms)`` of all rows, block by block.
@@ -269,8 +271,7 @@ class MeanLossObjective(Objective):
             The arrays of all blocks, one after the other.
         """
         terms, width = self._terms_along(theta, factor, kind)
-        parts = [function(terms(*block)) for block in self.rows.blocks(width=width)]
-        return [np.concatenate(arrays) for arrays in zip(*parts, strict=True)]
+        return self.rows.gather(lambda *block: function(terms(*block)), width=width)
 
     def reduce_terms(self, theta, factor, function, kind="observed"):
         """The sum over all rows of ``function(terms)``, a tuple of arrays; otherwise as `gather_terms`.
@@ -287,7 +288,7 @@ class MeanLossObjective(Objective):
         list of ndarray
         """
         terms, width = self._terms_along(theta, factor, kind)
-        return self.rows.reduce(lambda block, y, weight: function(terms(block, y, weight)), width=width)
+        return self.rows.fold(lambda block, y, weight: function(terms(block, y, weight)), width=width)
 
     def _terms_along(self, theta, factor, kind):
         """A function from a block, its targets and weights to `RowTerms`, and the numbers that it needs for a row."""
@@ -329,7 +330,7 @@ class MeanLossObjective(Objective):
             name = self.name(small[0])
             raise ValueError(f"X: column {name} is so small that its coefficient overflows; multiply it by a constant")
         large = np.flatnonzero((np.abs(centre) > _LARGEST) & (deviation < np.abs(centre) / _EXTREME))
-        if large.size or (self.rows.is_sparse and (deviation > _LARGEST).any()):
+        if large.size or (self.rows.sums_about_zero and (deviation > _LARGEST).any()):
             name = self.name(large[0] if large.size else np.argmax(deviation))
             raise ValueError(f"X: column {name} is so large that its square overflows; divide it by a constant")
         return centre, deviation
@@ -402,7 +403,7 @@ class MeanLossObjective(Objective):
         return Identified(columns, layers, output_unit, self.loss.contrasts(), self.integrates_hidden_biases)
 
     def _rows_of(self, X):
-        return self.rows if X is None else Rows(as_rows(X), np.zeros(X.shape[0]), np.zeros(X.shape[0]))
+        return self.rows if X is None else rows_of(X)
 
     def identified_triangle(self, theta, kind):
         """R with R'R the Hessian in `identified` coordinates, the penalty included; upper triangular.
@@ -459,15 +460,11 @@ class MeanLossObjective(Objective):
             return self.loss.null_raw(*self.rows.targets)
         return self.loss.null_beside(self.rows.offset, *self.rows.targets)
 
-    def _null_predictions(self, y, part):
-        """Raw predictions of the null model for targets y, the rows of the slice ``part``."""
-        offset = None if self.rows.offset is None else self.rows.offset[part]
-        return constant_predictions(self._null_raw, len(y), offset)
-
     def _null_at_head(self):
         """Some targets, and the raw predictions of the null model for them."""
         y = self.rows.head[0]
-        return y, self._null_predictions(y, slice(len(y)))
+        offset = None if self.rows.offset is None else self.rows.offset[: len(y)]
+        return y, constant_predictions(self._null_raw, len(y), offset)
 
     @cached_property
     def _largest_offset(self):
@@ -521,12 +518,11 @@ class MeanLossObjective(Objective):
     def _null_and_saturated(self):
         """The mean losses of the null and of the saturated model."""
 
-        def totals(y, weight, part):
-            null = self.loss.value(y, self._null_predictions(y, part))
-            return np.array([weight @ null, weight @ self.loss.saturated(y)])
+        def totals(block, y, weight):
+            null = self.loss.value(y, constant_predictions(self._null_raw, len(y), block.offset))
+            return (np.array([weight @ null, weight @ self.loss.saturated(y)]),)
 
-        with np.errstate(over="ignore", invalid="ignore"):
-            return self.rows.reduce_targets(totals, of_squares=self.loss.quadratic) / self._total
+        return self.rows.standing_in(self.loss.quadratic).fold(totals, width=_TARGET_WIDTH)[0] / self._total
 
     def predictor_change(self, theta, directions):
         """See `Objective.predictor_change`; half a pass, and none where the curvature is constant."""
@@ -539,8 +535,7 @@ class MeanLossObjective(Objective):
             unit = self.loss.predictor_unit(raw)
             return (np.array([(np.abs(self.loss.without_shift(move)) / unit).max() for move in moves]),)
 
-        with np.errstate(over="ignore", invalid="ignore"):
-            return self.rows.reduce(largest, combine=np.maximum, width=self._width)[0]
+        return self.rows.fold(largest, combine=np.maximum, width=self._width)[0]
 
     def sketch(self):
         """See `Objective.sketch`."""
@@ -570,8 +565,10 @@ def _is_extreme(weight):
 
 
 def _rows(X, y, sample_weight, offset):
-    X, y = as_rows(X), np.asarray(y)
-    weight = np.ones(X.shape[0]) if sample_weight is None else np.asarray(sample_weight, dtype=float)
+    if isinstance(X, BaseRows):
+        return X
+    y = np.asarray(y)
+    weight = np.ones(len(y)) if sample_weight is None else np.asarray(sample_weight, dtype=float)
     if _is_extreme(weight):
         weight = weight / weight.max()
-    return Rows(X, y, weight, None if offset is None else np.asarray(offset, dtype=float).reshape(len(y), -1))
+    return rows_of(X, y, weight, None if offset is None else np.asarray(offset, dtype=float).reshape(len(y), -1))

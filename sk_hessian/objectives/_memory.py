@@ -5,10 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from sk_hessian.objectives._blocks import stacked
-from sk_hessian.objectives._orthogonal import triangle
-from sk_hessian.objectives._parts import summary
 from sk_hessian.objectives._spread import Spread
+from sk_hessian.objectives.rows import stacked, summary, triangle
 
 #: the information before any row, in rows; its root stands well above the rounding of R after many rows
 _PRIOR = 1e-12
@@ -167,7 +165,7 @@ class Memory:
             weight=forgetting * self.weight,
             excess=forgetting * self.excess,
             targets=self.targets and (self.targets[0], forgetting * self.targets[1]),
-            kept=self.kept and self.kept.times(forgetting),
+            kept=self.kept and self.kept.weighted(forgetting * self.kept.weight),
             witnesses=self.witnesses and self.witnesses.faded(forgetting),
         )
 

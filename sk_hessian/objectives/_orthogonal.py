@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from scipy.linalg import eigh, qr, svd
 
-from sk_hessian.objectives._blocks import Columns
+from sk_hessian.objectives.rows import Columns, triangle
 
 #: eigenvalues of a Gram matrix up to this leave the digits of those about one
 _WELL_SPREAD = 1e8
@@ -18,11 +18,6 @@ _TINY_SHARE = 1e-6
 
 #: columns that a named combination lists
 _MOST_TERMS = 6
-
-
-def triangle(rows):
-    """The triangular factor of rows that are more than the columns: the same singular values and right vectors."""
-    return qr(rows, mode="r", check_finite=False, overwrite_a=True)[0][: rows.shape[1]]
 
 
 def _singular(R, ridge):
@@ -101,13 +96,9 @@ class Orthogonal:
         total, most = objective.rows.total_weight, len(unit)
 
         def scaled(block, y, weight):
-            return (block.standardised(plain) * unit * np.sqrt(weight / total)[:, None],)
+            return block.standardised(plain) * unit * np.sqrt(weight / total)[:, None]
 
-        def stacked(a, b):
-            R = np.vstack([a, b])
-            return triangle(R) if len(R) > 2 * most else R
-
-        R = objective.rows.reduce(scaled, plain, combine=stacked, width=most)[0]
+        R = objective.rows.triangle(scaled, plain, width=most)
         if ridge is not None and ridge.any():
             R = np.vstack([R, np.diag(np.sqrt(np.append(ridge, np.zeros(int(plain.fit_intercept)))))])
         return triangle(R) if len(R) > most else R

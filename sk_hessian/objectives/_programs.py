@@ -91,7 +91,7 @@ def _is_recession(objective, direction):
         most = margin.max(axis=1, initial=0.0).sum()
         return (np.array([margin.min(initial=np.inf), -np.abs(fixed).max(initial=0.0), most]),)
 
-    least, moved, most = objective.rows.reduce(sides, combine=_least_and_sum)[0]
+    least, moved, most = objective.rows.fold(sides, combine=_least_and_sum)[0]
     size = most / objective.n_rows
     return size > 0 and least >= -1e-12 * size and -moved <= 1e-12 * size
 
@@ -104,7 +104,7 @@ def _least_and_sum(a, b):
 def _by_program(objective, free):
     """Minimise the L1 norm of d over margins >= 0, fixed = 0, mean margin = 1; None when infeasible."""
     columns, loss, rows = objective._plain_columns, objective.loss, objective.rows.collected()
-    Z = np.vstack([block.standardised(columns) for block, _, _ in rows.blocks(columns, dense=True)])
+    Z = rows.gather(lambda block, y, weight: block.standardised(columns), columns, columns.n_columns)
     free = np.concatenate([free, np.ones(int(objective.fit_intercept), dtype=bool)])
     Z = Z[:, free]
     margin, fixed = _linear_maps(loss, rows.y, Z)
@@ -185,7 +185,7 @@ def positive_start(objective):
         Where there are none.
     """
     columns, rows = objective._plain_columns, objective.rows.collected()
-    Z = np.vstack([block.standardised(columns) for block, _, _ in rows.blocks(columns, dense=True)])
+    Z = rows.gather(lambda block, y, weight: block.standardised(columns), columns, columns.n_columns)
     mean = rows.weight @ rows.y / rows.weight.sum() or 1.0
     # the mean of a row of zeros is 0, whatever the coefficients: where y = 0 it may be
     moves = Z.any(axis=1) | ~objective.loss.may_be_on_edge(rows.y)

@@ -48,20 +48,20 @@ def refined(objective, theta, factor):
 
 def _extended_slope(objective, columns):
     """A function from theta to the gradient in the coordinates ``columns``, rounded only at its end: one round."""
-    k, p, total, offset = objective.loss.n_outputs, objective.n_features, objective.total_weight, objective.rows.offset
+    k, p, total = objective.loss.n_outputs, objective.n_features, objective.rows.total_weight
     basis = None if columns.basis is None else columns.basis.astype(np.longdouble)
 
     def slope(theta):
         W = theta.reshape(-1, k).astype(np.longdouble)
 
         def terms(block, y, weight):
-            X, y = block.dense(False).astype(np.longdouble), y.reshape(len(y), k)
-            residual = X @ W[:p] + W[p:].sum(axis=0) - y - (0.0 if offset is None else offset[block.part])
+            X, y = block.dense().astype(np.longdouble), y.reshape(len(y), k)
+            residual = X @ W[:p] + W[p:].sum(axis=0) - y + (0.0 if block.offset is None else block.offset)
             Z = (X - columns.shift) / columns.scale
             Z = np.hstack([Z, np.ones((len(X), 1))]) if columns.fit_intercept else Z
             Z = Z if basis is None else Z @ basis
             return (Z.T @ (residual * (weight / total)[:, None]),)
 
-        return objective.rows.reduce(terms)[0].astype(float).ravel()
+        return objective.rows.fold(terms)[0].astype(float).ravel()
 
     return slope

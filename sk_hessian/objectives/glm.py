@@ -16,13 +16,13 @@ import numpy as np
 from scipy.sparse.linalg import LinearOperator
 
 from sk_hessian.objectives import factors
-from sk_hessian.objectives._blocks import Columns, Rows, Scratch, weighted_grams
 from sk_hessian.objectives._edge import approaches_edge, edge_rows, find_edge, may_have_edge
 from sk_hessian.objectives._linear_rows import LinearRows
 from sk_hessian.objectives._mean_loss import ROUNDINGS
 from sk_hessian.objectives._orthogonal import Orthogonal
 from sk_hessian.objectives._programs import find_recession, positive_start
 from sk_hessian.objectives._refinement import MOST_WORK, refined
+from sk_hessian.objectives.rows import Columns, weighted_grams
 
 #: up to so many columns a dense factor is affordable (its memory is 8 r^2 bytes: 72 MB, its cost r^3 / 3)
 MAX_DENSE_COLUMNS = 3000
@@ -175,14 +175,14 @@ class GLMObjective(LinearRows):
     def _raw(self, block, parameters):
         """Raw predictions of the rows of a block, shape (n, outputs + constants)."""
         raw = self._change(block, parameters)
-        if self.rows.offset is not None:
-            raw[:, : self.loss.n_outputs] += self.rows.offset[block.part]
+        if block.offset is not None:
+            raw[:, : self.loss.n_outputs] += block.offset
         return raw
 
     def _change(self, block, parameters):
         """The same without the offset: what raw predictions change by when the parameters change by these."""
         coef, intercept, constants = parameters
-        raw = block.product(coef) if coef.any() else np.zeros((block.X.shape[0], self.loss.n_outputs))
+        raw = block.forward(coef) if coef.any() else np.zeros((block.n_rows, self.loss.n_outputs))
         raw += intercept
         if len(constants):
             raw = np.hstack([raw, np.broadcast_to(constants, (len(raw), len(constants)))])
@@ -274,7 +274,7 @@ class GLMObjective(LinearRows):
                 return (self._adjoint(block, bent * weight[:, None]),)
 
             with np.errstate(over="ignore", invalid="ignore"):
-                return self.rows.reduce(terms)[0] / self._total + self._penalty_gradient(np.ravel(v))[1]
+                return self.rows.fold(terms)[0] / self._total + self._penalty_gradient(np.ravel(v))[1]
 
         return LinearOperator((self.n_parameters,) * 2, matvec=product, rmatvec=product, dtype=float)
 
@@ -294,7 +294,7 @@ class GLMObjective(LinearRows):
     def _wide_grams(self, matrices):
         """The blocks of the sum from rows that are kept in the coordinates of the basis."""
         pairs = self.rows.gather(matrices)[:, *_output_pairs(self.loss.n_outputs)]
-        return weighted_grams(self._basis_of.rows, pairs, Scratch())
+        return weighted_grams(self._basis_of.rows, pairs)
 
     def _curvature(self, theta, kind, coordinates):
         """See `MeanLossObjective._curvature`; of a squared loss it is the same everywhere."""
@@ -324,7 +324,7 @@ class GLMObjective(LinearRows):
 
         def terms(block, y, weight):
             M = matrices(block, y, weight)
-            grams = block.grams(M[:, upper[0], upper[1]], columns)
+            grams = block.gram(M[:, upper[0], upper[1]], columns)
             if m == k:
                 return (grams,)
             cross = M[:, :k, k:].reshape(len(M), -1)
@@ -335,7 +335,7 @@ class GLMObjective(LinearRows):
             if self._keeps_rows(columns):
                 grams, rest = self._wide_grams(matrices), []
             else:
-                grams, *rest = self.rows.reduce(terms, columns, width=m**2)
+                grams, *rest = self.rows.fold(terms, columns, width=m**2)
         r = columns.n_columns
         total = np.empty((r, k, r, k))
         for gram, a, b in zip(grams, *upper, strict=True):
@@ -396,8 +396,7 @@ class GLMObjective(LinearRows):
         return self._basis_of.columns if self._basis_of else self._plain_columns
 
     def _is_wide(self):
-        is_wide = self.n_features > max(self.n_rows, MAX_DENSE_SOFTMAX) and not self.rows.is_sparse
-        is_wide = is_wide and self.rows.in_memory
+        is_wide = self.n_features > max(self.n_rows, MAX_DENSE_SOFTMAX) and self.rows.is_array
         return is_wide and (self.penalty > 0).all()
 
     @property
@@ -475,7 +474,7 @@ class GLMObjective(LinearRows):
         sketch = copy.copy(self)
         for name in ("_moments", "_plain_columns", "_sketch"):
             sketch.__dict__.pop(name, None)
-        sketch.rows = Rows(rows.X, rows.y, rows.weight / chance, rows.offset)
+        sketch.rows = rows.weighted(rows.weight / chance)
         sketch.least_chance, sketch.has_likelihood = np.min(chance), False
         sketch.n_rows, sketch._total = sketch.rows.n_rows, sketch.rows.total_weight
         sketch._basis_of = sketch._latest = sketch._kept = sketch._shifts = None
@@ -558,8 +557,7 @@ class GLMObjective(LinearRows):
             bent = np.einsum("nkk->nk", bent) * weight[:, None]
             return block.squares(bent[:, :k], columns), bent[:, k:].sum(axis=0)
 
-        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-            squares, constants = self.rows.reduce(terms, columns, width=(k + self.loss.n_constants) ** 2)
+        squares, constants = self.rows.fold(terms, columns, width=(k + self.loss.n_constants) ** 2)
         diagonal = squares.T / self._total
         for output in range(k):
             strength = self._strengths(columns, self.penalty[:, output])
@@ -578,12 +576,11 @@ class GLMObjective(LinearRows):
 
         def terms(block, y, weight):
             if self.loss.quadratic:
-                return weight.sum() * np.eye(self.loss.n_outputs), block.grams(weight[:, None], columns)[0]
+                return weight.sum() * np.eye(self.loss.n_outputs), block.gram(weight[:, None], columns)[0]
             total, size = self.loss.total_hessian(y, predict(block), weight)
-            return total, block.grams((size * weight)[:, None], columns)[0]
+            return total, block.gram((size * weight)[:, None], columns)[0]
 
-        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-            C, A = self.rows.reduce(terms, columns, width=self.loss.n_outputs)
+        C, A = self.rows.fold(terms, columns, width=self.loss.n_outputs)
         return A / (self._total if self.loss.quadratic else np.trace(C)), C / self._total
 
     def determine(self, theta):
@@ -615,7 +612,7 @@ class GLMObjective(LinearRows):
         elif self.loss.n_outputs + self.loss.n_constants == 1:
             is_dependent = factors.is_near_dependent(self._curvature(theta, curvature, plain))
         else:
-            gram = self.rows.reduce(lambda block, y, weight: (block.grams(weight[:, None], plain)[0],), plain)[0]
+            gram = self.rows.fold(lambda block, y, weight: (block.gram(weight[:, None], plain)[0],), plain)[0]
             gram = gram / self._total + self._penalty_matrix(plain, 0) / self._mean_curvature
             is_dependent = factors.is_near_dependent(gram)
         self._basis_of = Orthogonal(self) if is_dependent else False

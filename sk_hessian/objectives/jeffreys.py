@@ -11,10 +11,10 @@ import numpy as np
 from scipy.linalg import cholesky, solve_triangular
 from scipy.sparse.linalg import LinearOperator
 
-from sk_hessian.objectives._blocks import Scratch, weighted_grams
 from sk_hessian.objectives._mean_loss import ROUNDINGS
 from sk_hessian.objectives.factors import unit_scale
 from sk_hessian.objectives.glm import MAX_DENSE_COLUMNS, GLMObjective
+from sk_hessian.objectives.rows import weighted_grams
 
 #: directions of a Hessian that are summed at once: each needs a matrix of the columns' size
 _DIRECTIONS = 32
@@ -111,7 +111,7 @@ class JeffreysObjective(GLMObjective):
             leverage = bend * np.einsum("ij,ij->i", U, U)
             return (self._adjoint(block, (leverage * (p - 0.5))[:, None]),)
 
-        slope = self.rows.reduce(terms, self.columns, width=self.n_parameters)[0]
+        slope = self.rows.fold(terms, self.columns, width=self.n_parameters)[0]
         return value - 0.5 * determinant / self._total, gradient + slope / self._total
 
     def noise(self, theta, value):
@@ -186,7 +186,7 @@ class JeffreysObjective(GLMObjective):
 
         def thirds(block, y, weight):
             U, p, bend = rows(block, weight)
-            return (weighted_grams(U, (bend * (1 - 2 * p))[:, None] * change(block), Scratch()),)
+            return (weighted_grams(U, (bend * (1 - 2 * p))[:, None] * change(block)),)
 
         def terms(block, y, weight):
             U, p, bend = rows(block, weight)
@@ -197,8 +197,8 @@ class JeffreysObjective(GLMObjective):
             return (adjoint(block, 0.5 * R),)
 
         width = 3 * self.n_parameters
-        moments = self.rows.reduce(thirds, self.columns, width=width)[0]
-        return self.rows.reduce(terms, self.columns, width=width)[0] / self._total
+        moments = self.rows.fold(thirds, self.columns, width=width)[0]
+        return self.rows.fold(terms, self.columns, width=width)[0] / self._total
 
     # -- what a sum over rows offers, and this is none ----------------------------------------------------------------
 

@@ -16,13 +16,12 @@ import numpy as np
 from scipy.sparse.linalg import LinearOperator
 
 from sk_hessian.objectives import factors
-from sk_hessian.objectives._blocks import Columns, DenseBlock, Scratch, SparseBlock, weighted_grams
 from sk_hessian.objectives._layers import Coordinates, Forward, MLPFactor, Moments, network_predictions
 from sk_hessian.objectives._mean_loss import MeanLossObjective
-from sk_hessian.objectives._orthogonal import triangle
 from sk_hessian.objectives._spread import Spread
 from sk_hessian.objectives.activations import ACTIVATIONS
 from sk_hessian.objectives.losses import BinaryCrossEntropy
+from sk_hessian.objectives.rows import Columns, triangle, weighted_grams
 
 #: up to so many parameters the Hessian is formed as a matrix
 MAX_DENSE = 2000
@@ -220,9 +219,8 @@ class MLPObjective(MeanLossObjective):
                 parts = forward.pull(bent[:, :, :k])
             return (self._flat(parts, bent[:, :, k:].sum(axis=0)),)
 
-        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-            total = self.rows.reduce(terms, width=(self._width + self.n_features) * V.shape[1])[0] / self._total
-            return total if coordinates is not None else total + self.penalties[:, None] * V
+        total = self.rows.fold(terms, width=(self._width + self.n_features) * V.shape[1])[0] / self._total
+        return total if coordinates is not None else total + self.penalties[:, None] * V
 
     def _changes(self, V):
         """The columns of ``V`` as changes of the layers and of the constants, see `Forward.push`."""
@@ -358,8 +356,7 @@ class MLPObjective(MeanLossObjective):
                 gram += jacobian.T @ jacobian
             return (gram,)
 
-        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-            return self.rows.reduce(terms, width=P + self._width)[0] / self._total
+        return self.rows.fold(terms, width=P + self._width)[0] / self._total
 
     # -- streams --------------------------------------------------------------------------------------------------
 
@@ -385,14 +382,9 @@ class MLPObjective(MeanLossObjective):
             for j, jacobian in enumerate(stacked):
                 forward.jacobian(roots[:, :k, j], jacobian)
                 jacobian[:, self._n_weights :] = roots[:, k:, j]
-            return (stacked.reshape(-1, P),)
+            return stacked.reshape(-1, P)
 
-        def joined(a, b):
-            return triangle(np.vstack([a, b])) if len(a) + len(b) > 2 * P else np.vstack([a, b])
-
-        with np.errstate(over="ignore", invalid="ignore"):
-            rows = self.rows.reduce(jacobians, combine=joined, width=P + self._width)[0]
-        return triangle(np.vstack([above, rows]))
+        return triangle(np.vstack([above, self.rows.triangle(jacobians, width=P + self._width)]))
 
     def typical_spread(self):
         """Curvature that a row may have at the start, in the units of inputs and outputs alone.
@@ -439,12 +431,11 @@ class MLPObjective(MeanLossObjective):
             forward, raw = self._forward(_inputs(block, coordinates), parameters)
             delta = self.loss.value_and_gradient(y, raw)[1] * weight[:, None]
             bend = forward.bends[0] * (delta @ parameters[0][1][0].T)
-            Z = _with_ones(forward.inputs[0].X)
+            Z = _with_ones(forward.values[0])
             mixed = (forward.slopes[0][:, :, None] * delta[:, None, :]).reshape(len(Z), -1)
-            return weighted_grams(Z, bend, Scratch()), Z.T @ mixed
+            return weighted_grams(Z, bend), Z.T @ mixed
 
-        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-            grams, mixed = self.rows.reduce(terms, width=self._width + self.n_features + width * k)
+        grams, mixed = self.rows.fold(terms, width=self._width + self.n_features + width * k)
         H = np.zeros((self.n_parameters, self.n_parameters))
         for j, (gram, both) in enumerate(zip(grams, mixed.reshape(fan_in, width, k).swapaxes(0, 1), strict=True)):
             own, out = slice(j, first.stop, width), slice(first.stop + j * k, first.stop + (j + 1) * k)
@@ -479,8 +470,7 @@ class MLPObjective(MeanLossObjective):
                 total += self._squares(forward, roots[:, :, j], coordinates)
             return (total,)
 
-        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-            total = self.rows.reduce(terms, coordinates.columns, width=self._width + k**2)[0] / self._total
+        total = self.rows.fold(terms, coordinates.columns, width=self._width + k**2)[0] / self._total
         return total * coordinates.unit(self.n_parameters) ** 2 + self._penalty_diagonal(coordinates)
 
     def _squares(self, forward, root, coordinates):
@@ -488,9 +478,9 @@ class MLPObjective(MeanLossObjective):
         k, parts = self.loss.n_outputs, []
         deltas = forward.backward(root[:, :k])
         parts.append(forward.inputs[0].squares(deltas[0] ** 2, coordinates.columns).T.ravel())
-        for inputs, delta in zip(forward.inputs[1:], deltas[1:], strict=True):
+        for hidden, delta in zip(forward.hidden, deltas[1:], strict=True):
             squares = delta**2
-            parts += [(inputs.X**2).T.dot(squares).ravel(), squares.sum(axis=0)]
+            parts += [(hidden**2).T.dot(squares).ravel(), squares.sum(axis=0)]
         return np.concatenate([*parts, (root[:, k:] ** 2).sum(axis=0)])
 
     # -- preconditioning ------------------------------------------------------------------------------------------
@@ -580,15 +570,14 @@ class MLPObjective(MeanLossObjective):
         def terms(block, y, weight):
             forward, raw = self._forward(block, parameters)
             roots = self.loss.hessian_root(y, raw) * np.sqrt(weight)[:, None, None]
-            first = block.grams(weight[:, None], coordinates.columns)[0]
-            inner = [_with_ones(h.X) * np.sqrt(weight)[:, None] for h in forward.inputs[1:]]
+            first = block.gram(weight[:, None], coordinates.columns)[0]
+            inner = [_with_ones(h) * np.sqrt(weight)[:, None] for h in forward.hidden]
             inputs = [first] + [h.T @ h for h in inner]
             deltas = [forward.backward(roots[:, :k, j]) for j in range(roots.shape[2])]
             outputs = [sum(d.T @ d for d in of_layer) for of_layer in zip(*deltas, strict=True)]
             return *inputs, *outputs, (roots[:, k:] ** 2).sum(axis=(0, 2))
 
-        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-            *sums, constants = self.rows.reduce(terms, coordinates.columns, width=self._width + k**2)
+        *sums, constants = self.rows.fold(terms, coordinates.columns, width=self._width + k**2)
         sums = [total / self._total for total in sums]
         n_layers, unit = len(self.layers), coordinates.output_unit
         sums[-1] = unit[:, None] * sums[-1] * unit
@@ -608,7 +597,7 @@ class MLPObjective(MeanLossObjective):
         """See `MeanLossObjective.jacobians`."""
         at, P, k = self.identified, self.n_parameters, self.loss.n_outputs
         parameters, unit = self._parameters(at.standardised(theta)), at.unit(P)
-        for block, y, weight in self._rows_of(X).blocks(at.columns, dense=True, width=k * P + self._width):
+        for block, y, weight in self._rows_of(X).blocks(at.columns, at.columns.n_columns + k * P + self._width):
             forward, raw = self._forward(_inputs(block, at), parameters)
             J = np.empty((len(raw), k, P))
             for j, output in enumerate(np.eye(k)):
@@ -632,9 +621,9 @@ class MLPObjective(MeanLossObjective):
         parameters = self._parameters(theta)[0]
 
         def last(block, y, weight):
-            return _dense(Forward(block, parameters, self.activation).inputs[-1])
+            return Forward(block, parameters, self.activation).values[-1]
 
-        return self._rows_of(X).gather(last, self._width)
+        return self._rows_of(X).gather(last, width=self._width)
 
     # -- what the solvers ask -------------------------------------------------------------------------------------
 
@@ -703,9 +692,9 @@ class MLPObjective(MeanLossObjective):
 
         def largest(block, y, weight):
             forward = Forward(block, parameters[0], self.activation)
-            return tuple(hidden.X.max(axis=0) for hidden in forward.inputs[1:])
+            return tuple(hidden.max(axis=0) for hidden in forward.hidden)
 
-        peaks = self.rows.reduce(largest, combine=np.maximum, width=self._width)
+        peaks = self.rows.fold(largest, combine=np.maximum, width=self._width)
         dead = [int((peak <= 0).sum()) for peak in peaks]
         if not any(dead):
             return []
@@ -717,11 +706,7 @@ class MLPObjective(MeanLossObjective):
 
 def _inputs(block, coordinates):
     """A block in standardised coordinates; itself without any."""
-    return block if coordinates is None else DenseBlock(block.standardised(coordinates.inputs))
-
-
-def _dense(block):
-    return block.X.toarray() if isinstance(block, SparseBlock) else block.X
+    return block if coordinates is None else block.through(coordinates.inputs)
 
 
 def _with_ones(h):

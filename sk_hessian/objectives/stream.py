@@ -36,11 +36,10 @@ import numpy as np
 from scipy.sparse.linalg import LinearOperator
 
 from sk_hessian.objectives import factors
-from sk_hessian.objectives._blocks import stacked
 from sk_hessian.objectives._memory import Triangle
-from sk_hessian.objectives._orthogonal import triangle
 from sk_hessian.objectives._spread import Spread, SpreadFactor
 from sk_hessian.objectives.contract import Objective
+from sk_hessian.objectives.rows import stacked, triangle
 
 #: rows that are kept as they are, and numbers in them: a pass over so many costs less than the call around it
 _KEPT_ROWS = 1000
@@ -322,8 +321,7 @@ class StreamObjective(Objective):
 
 def _affordable(n_rows, rows):
     """So many rows, or as few as have no more numbers than may be kept."""
-    per_row = (rows.X.nnz / rows.n_rows) if (rows.is_sparse and rows.in_memory) else rows.n_features
-    return max(1, int(min(n_rows, _KEPT_NUMBERS / max(per_row, 1))))
+    return max(1, int(min(n_rows, _KEPT_NUMBERS / max(rows.numbers_per_row, 1))))
 
 
 class NetworkStreamObjective(StreamObjective):

@@ -13,7 +13,7 @@ import scipy.sparse as sp
 
 from sk_hessian.linear_model import HuberRegressor, LinearRegression, LogisticRegression, PoissonRegressor, Ridge
 from sk_hessian.objectives import Blocks
-from sk_hessian.objectives._parts import summary
+from sk_hessian.objectives.rows import summary
 from sk_hessian.solvers import SGD
 from tests.estimators import ESTIMATORS, distance, raw_table, target
 

@@ -11,9 +11,9 @@ from sk_hessian.objectives import (
     SoftmaxCrossEntropy,
     SquaredLoss,
     TweedieLoss,
-    _blocks,
     _layers,
 )
+from sk_hessian.objectives.rows import sparse, table
 from sk_hessian.solvers import minimize
 from tests.objectives.cases import assert_close, container, differences, loss_id, targets
 
@@ -179,8 +179,8 @@ def test_predictions_hold_the_hidden_units_of_a_block_only(kind, rng, monkeypatc
             sizes.append(len(self.raw))
 
     monkeypatch.setattr(_layers, "Forward", Counted)
-    for name in ("BLOCK_BYTES", "_SPARSE_BYTES"):
-        monkeypatch.setattr(_blocks, name, 8 * 10 * (2 * (50 + 30 + 1) + 2))
+    for module in (table, sparse):
+        monkeypatch.setattr(module, "BLOCK_BYTES", 8 * 10 * (2 * (50 + 30 + 1) + 2))
     assert_close(model.raw(theta, model.rows.X), whole)
     assert sizes == [10] * 10
 

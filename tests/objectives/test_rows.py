@@ -1,9 +1,10 @@
+import pickle
+
 import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from sk_hessian.objectives import _blocks
-from sk_hessian.objectives._blocks import Columns, Rows, Scratch, weighted_grams
+from sk_hessian.objectives.rows import Columns, rows_of, sparse, table, weighted_grams
 
 N, P = 101, 4
 
@@ -24,12 +25,12 @@ def rows(request, data, tmp_path):
         mapped.flush()
         X = np.memmap(tmp_path / "X", dtype=float, mode="r", shape=X.shape)
     make = {"fortran": np.asfortranarray, "csr": sp.csr_array, "float32": np.float32}.get(request.param, lambda X: X)
-    return Rows(make(X), y, weight)
+    return rows_of(make(X), y, weight)
 
 
 @pytest.fixture
 def small_blocks(monkeypatch):
-    monkeypatch.setattr(_blocks, "BLOCK_BYTES", 8 * P * 7)
+    monkeypatch.setattr(table, "BLOCK_BYTES", 8 * P * 7)
 
 
 def columns(fit_intercept=True, basis=None):
@@ -37,32 +38,32 @@ def columns(fit_intercept=True, basis=None):
 
 
 def dense(rows):
-    X = rows.X.toarray() if rows.is_sparse else np.asarray(rows.X)
+    X = rows.X.toarray() if rows.sums_about_zero else np.asarray(rows.X)
     return X.astype(float)
 
 
 def test_blocks_cover_every_row_once(rows, small_blocks):
     blocks = list(rows.blocks())
-    assert rows.is_sparse or len(blocks) > 10
+    assert rows.sums_about_zero or len(blocks) > 10
     np.testing.assert_array_equal(np.concatenate([y for _, y, _ in blocks]), rows.y)
     np.testing.assert_array_equal(np.concatenate([w for _, _, w in blocks]), rows.weight)
 
 
-def test_reduce_adds_up_products_with_the_rows(rows, small_blocks, rng):
+def test_fold_adds_up_products_with_the_rows(rows, small_blocks, rng):
     V, X = rng.normal(size=(P, 2)), dense(rows)
-    total = rows.reduce(lambda block, y, weight: (block.adjoint(block.product(V) * weight[:, None]), weight.sum()))
+    total = rows.fold(lambda block, y, weight: (block.adjoint(block.forward(V) * weight[:, None]), weight.sum()))
     np.testing.assert_allclose(total[0], X.T @ (rows.weight[:, None] * (X @ V)), rtol=1e-6, atol=1e-9)
     assert total[1] == pytest.approx(rows.weight.sum())
 
 
 def test_gather_keeps_the_order(rows, small_blocks, rng):
     V = rng.normal(size=(P, 2))
-    np.testing.assert_allclose(rows.gather(lambda block, y, weight: block.product(V)), dense(rows) @ V, rtol=1e-6)
+    np.testing.assert_allclose(rows.gather(lambda block, y, weight: block.forward(V)), dense(rows) @ V, rtol=1e-6)
 
 
 def test_what_a_function_needs_for_each_row_makes_blocks_smaller(rows, monkeypatch):
-    monkeypatch.setattr(_blocks, "BLOCK_BYTES", 8 * (P + 16) * 10)
-    monkeypatch.setattr(_blocks, "_SPARSE_BYTES", 8 * (16 + 1) * 10)
+    monkeypatch.setattr(table, "BLOCK_BYTES", 8 * (P + 16) * 10)
+    monkeypatch.setattr(sparse, "BLOCK_BYTES", 8 * (16 + 1) * 10)
     sizes = []
     gathered = rows.gather(lambda block, y, weight: sizes.append(len(y)) or y, width=16)
     assert sizes == [len(y) for _, y, _ in rows.blocks(width=16)] == [10] * 10 + [1]
@@ -79,10 +80,10 @@ def test_grams_and_squares(rows, small_blocks, fit_intercept, rank, rng):
     Z = np.column_stack([Z, np.ones(N)]) if fit_intercept else Z
     Z = Z if rank is None else Z @ c.basis
     expected = np.einsum("na,n,nb->ab", Z, rows.weight, Z)
-    grams = rows.reduce(lambda block, y, weight: (block.grams(weight[:, None], c),), c)[0]
+    grams = rows.fold(lambda block, y, weight: (block.gram(weight[:, None], c),), c)[0]
     np.testing.assert_allclose(grams[0], expected, rtol=1e-9, atol=1e-9 * np.abs(expected).max())
     if rank is None:
-        squares = rows.reduce(lambda block, y, weight: (block.squares(weight[:, None], c),), c)[0]
+        squares = rows.fold(lambda block, y, weight: (block.squares(weight[:, None], c),), c)[0]
         np.testing.assert_allclose(squares[0], np.diag(expected), rtol=1e-9, atol=1e-12)
 
 
@@ -99,21 +100,21 @@ def test_moments(rows, small_blocks, fit_intercept):
 @pytest.mark.parametrize("constant", [0.0, 0.1, 1e8 / 3, -1e-200])
 def test_a_constant_column_deviates_by_exactly_zero(make, constant, rng):
     X = np.column_stack([np.full(N, constant), rng.normal(size=N)])
-    _, deviation = Rows(make(X), np.zeros(N), rng.uniform(0.1, 1, size=N)).moments(True)
+    _, deviation = rows_of(make(X), np.zeros(N), rng.uniform(0.1, 1, size=N)).moments(True)
     assert deviation[0] == 0
     assert deviation[1] > 0.5
 
 
 def test_a_large_mean_costs_no_digits_of_the_deviation(rng):
     x = rng.normal(size=N)
-    _, deviation = Rows((x + 1e9)[:, None], np.zeros(N), np.ones(N)).moments(True)
+    _, deviation = rows_of((x + 1e9)[:, None], np.zeros(N), np.ones(N)).moments(True)
     assert deviation[0] == pytest.approx(x.std(), rel=1e-6)
 
 
 @pytest.mark.parametrize("size", [1e-300, 1e-160, 1e160, 1e300])
 def test_squares_that_leave_the_floating_point_range(size, rng):
     x = rng.normal(size=N)
-    _, deviation = Rows((x * size)[:, None], np.zeros(N), np.ones(N)).moments(True)
+    _, deviation = rows_of((x * size)[:, None], np.zeros(N), np.ones(N)).moments(True)
     assert deviation[0] / size == pytest.approx(x.std(), rel=1e-9)
 
 
@@ -146,6 +147,39 @@ def test_coordinates_predict_what_their_weights_predict(data, rng):
 def test_weighted_grams_take_weights_of_both_signs(sign, rng):
     Z, w = rng.normal(size=(N, P)), rng.uniform(0.1, 1, size=(N, 2))
     w[0, 1] *= sign
-    np.testing.assert_allclose(
-        weighted_grams(Z, w, Scratch()), np.einsum("na,nm,nb->mab", Z, w, Z), rtol=1e-10, atol=1e-12
-    )
+    np.testing.assert_allclose(weighted_grams(Z, w), np.einsum("na,nm,nb->mab", Z, w, Z), rtol=1e-10, atol=1e-12)
+
+
+def test_gather_takes_tuples_too(rows, small_blocks):
+    y, weight = rows.gather(lambda block, y, weight: (y, weight))
+    np.testing.assert_array_equal(y, rows.y)
+    np.testing.assert_array_equal(weight, rows.weight)
+
+
+def test_the_triangle_of_rows_has_their_gram(rows, small_blocks):
+    X = dense(rows)
+    R = rows.triangle(lambda block, y, weight: block.dense(), width=P)
+    assert len(R) <= len(X)
+    np.testing.assert_allclose(R.T @ R, X.T @ X, rtol=1e-9, atol=1e-9)
+
+
+def test_sizes_are_of_terms(rows, small_blocks, rng):
+    V = rng.uniform(size=P)
+    sizes = rows.gather(lambda block, y, weight: block.sizes(V))
+    np.testing.assert_allclose(sizes, np.abs(dense(rows)) @ V, rtol=1e-6)
+
+
+def test_what_stands_in_for_rows_has_their_targets(rows, small_blocks):
+    total = rows.standing_in(False).fold(lambda block, y, weight: (weight @ y,), width=2)[0]
+    assert total == pytest.approx(rows.weight @ rows.y)
+
+
+def test_an_overflow_in_a_fold_does_not_warn(rows, small_blocks):
+    with np.errstate(all="raise"):
+        assert rows.fold(lambda block, y, weight: (np.exp(1e3 + y).sum(),))[0] == np.inf
+
+
+def test_a_pickle_has_each_number_once(rows, rng):
+    plain = len(pickle.dumps(rows))
+    rows.gather(lambda block, y, weight: block.forward(np.ones(P)))
+    assert len(pickle.dumps(rows)) <= plain + 100

@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from sk_hessian.objectives._parts import Parts, combined, is_distributed, named
+from sk_hessian.objectives.rows.sources import Parts, combined, is_distributed, named
 
 #: partial sums that one task adds up
 _FAN_IN = 8
@@ -258,7 +258,7 @@ def _check_length(length, name, X):
 
 
 def map_rows(function, X):
-    """See `_parts.map_distributed`; the example of its results is what it returns for a row of zeros."""
+    """See `sources.map_distributed`; the example of its results is what it returns for a row of zeros."""
     delayed = _dask().delayed
     import dask.array as da
 

@@ -1,0 +1,31 @@
+"""Rows where they live: the only room that knows what X is. A pass is one `fold` over blocks of rows."""
+
+from sk_hessian.objectives.rows.columns import Columns
+from sk_hessian.objectives.rows.container import BaseRows
+from sk_hessian.objectives.rows.dense import DenseBlock
+from sk_hessian.objectives.rows.grams import triangle, weighted_grams
+from sk_hessian.objectives.rows.kinds import row_products, rows_of, stacked
+from sk_hessian.objectives.rows.parts import PartedRows
+from sk_hessian.objectives.rows.sources import Blocks, Parts, is_distributed, map_distributed, named, parts_of
+from sk_hessian.objectives.rows.summaries import Scan, Tally, summary
+
+__all__ = [
+    "BaseRows",
+    "Blocks",
+    "Columns",
+    "DenseBlock",
+    "PartedRows",
+    "Parts",
+    "Scan",
+    "Tally",
+    "is_distributed",
+    "map_distributed",
+    "named",
+    "parts_of",
+    "row_products",
+    "rows_of",
+    "stacked",
+    "summary",
+    "triangle",
+    "weighted_grams",
+]

@@ -1,0 +1,100 @@
+"""Columns as coordinates: centred, in units of their own, and orthogonal where they are nearly dependent."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+#: units within this and its inverse have squares that are far from the floating-point range's ends
+_MODERATE = 1e60
+
+#: a mean of so many units costs a sum of squares its square in roundings, four digits of sixteen
+_FAR = 100
+
+
+@dataclass(frozen=True)
+class Columns:
+    """A change of coordinates: raw = [(X - shift) / scale, 1] @ basis @ z.
+
+    Attributes
+    ----------
+    shift, scale : ndarray of shape (p,)
+        Zero and unit of each column; the unit of a constant one is infinite.
+    fit_intercept : bool
+        Whether a column of ones follows the features.
+    basis : ndarray of shape (q, r) or None
+        An orthogonalising map of the q = p + fit_intercept standardised columns, when they are nearly dependent.
+    metric : ndarray of shape (q,) or None
+        Weights under which the columns of the basis are orthogonal, and what they leave out changes no prediction.
+    """
+
+    shift: np.ndarray
+    scale: np.ndarray
+    fit_intercept: bool
+    basis: Any = None
+    metric: Any = None
+
+    @classmethod
+    def raw(cls, n_features, fit_intercept):
+        """The columns as they are."""
+        return cls(np.zeros(n_features), np.ones(n_features), fit_intercept)
+
+    @classmethod
+    def standardising(cls, centre, deviation, ridge, fit_intercept):
+        """Each column centred, in units of its deviation and the root of its penalty together."""
+        return cls(centre, np.where(deviation > 0, np.hypot(deviation, ridge), np.inf), fit_intercept)
+
+    @property
+    def n_columns(self):
+        """Number of coordinates of one output."""
+        return len(self.shift) + self.fit_intercept if self.basis is None else self.basis.shape[1]
+
+    @cached_property
+    def inverse_units(self):
+        """One over the units, where a product may be scaled after it is summed; None for a basis or extreme units."""
+        finite = self.scale[np.isfinite(self.scale)]
+        if self.basis is not None or not ((finite > 1 / _MODERATE) & (finite < _MODERATE)).all():
+            return None
+        return np.append(1 / self.scale, np.ones(int(self.fit_intercept)))
+
+    @cached_property
+    def may_centre_late(self):
+        """Whether products may be centred after they are summed: no column's mean is far beyond its unit."""
+        if self.inverse_units is None or (np.abs(self.shift) > _MODERATE).any():
+            return False
+        return np.abs(self.shift * self.inverse_units[: len(self.shift)]).max(initial=0.0) <= _FAR
+
+    def without_basis(self):
+        """The standardised columns themselves."""
+        return Columns(self.shift, self.scale, self.fit_intercept)
+
+    def from_weights(self, W):
+        """The inverse of `to_weights` without a basis; what constant columns add goes to the intercept."""
+        coef = W[: len(self.scale)]
+        z = coef * np.where(np.isfinite(self.scale), self.scale, 0.0)[:, None]
+        return np.vstack([z, W[-1:] + self.shift @ coef]) if self.fit_intercept else z
+
+    def nearest(self, z):
+        """The nearest of the standardised weights ``z`` (q, k) that the basis reaches."""
+        if self.metric is None:
+            return self.basis @ np.linalg.lstsq(self.basis, z, rcond=None)[0]
+        squares = self.metric @ self.basis**2
+        return self.basis @ ((self.basis.T @ (self.metric[:, None] * z)) / squares[:, None])
+
+    def to_weights(self, z):
+        """Coefficients and intercept (q, k) in the user's units, from coordinates (n_columns, k)."""
+        z = z if self.basis is None else self.basis @ z
+        if not self.fit_intercept:
+            return z / self.scale[:, None]
+        coef = z[:-1] / self.scale[:, None]
+        return np.vstack([coef, z[-1:] - self.shift @ coef])
+
+    def transpose(self, gradient):
+        """The adjoint of `to_weights`: a gradient (q, k) in the user's units to coordinates (n_columns, k)."""
+        if self.fit_intercept:
+            coef = (gradient[:-1] - self.shift[:, None] * gradient[-1]) / self.scale[:, None]
+            gradient = np.vstack([coef, gradient[-1:]])
+        else:
+            gradient = gradient / self.scale[:, None]
+        return gradient if self.basis is None else self.basis.T @ gradient

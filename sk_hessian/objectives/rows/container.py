@@ -1,0 +1,123 @@
+"""What rows offer, wherever they are: the contract of the containers."""
+
+import operator
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from sk_hessian.objectives.rows import moments, sampling
+from sk_hessian.objectives.rows.grams import triangle
+
+
+class BaseRows:
+    """X, targets, weights and offset, of which a pass asks for sums.
+
+    Attributes
+    ----------
+    n_rows, n_features : int
+    total_weight : float
+    targets : tuple of ndarray
+        Targets and weights that stand for all: their weighted means are those of all rows.
+    head : tuple of ndarray
+        Some targets and weights.
+    largest_target : float
+    offset : ndarray of shape (n_rows, n_outputs) or None
+        What is added to the raw predictions.
+    numbers_per_row : float
+        How many numbers a row of X keeps.
+    """
+
+    #: whether rows can be had one by one, and arrays of their number
+    in_memory = True
+
+    #: whether X is an array in memory, so that another one of its size may be made
+    is_array = False
+
+    #: whether sums of squares are about zero, not about the mean, because most entries are zero
+    sums_about_zero = False
+
+    #: float32 where X is that, else float64
+    dtype: Any = np.dtype(float)
+
+    n_rows: int
+    n_features: int
+    total_weight: float
+    take: Any
+    some_mean: Any
+
+    def fold(self, function, columns=None, combine=operator.add, width=0):
+        """Sum of ``function(block, y, weight)``, a tuple of arrays, over all blocks of rows, in a fixed order.
+
+        Overflow and invalid operations do not warn: the sums show them.
+
+        Parameters
+        ----------
+        function : callable
+            Of a block (see `DenseBlock`), its targets and its weights.
+        columns : Columns, optional
+            The coordinates in which the rows will be needed.
+        combine : callable
+            What to do instead of adding.
+        width : int
+            Further numbers that the function needs for each row.
+
+        Returns
+        -------
+        list of ndarray
+        """
+        raise NotImplementedError
+
+    def triangle(self, function, columns=None, width=0):
+        """The triangular factor of the rows ``function(block, y, weight)``, or these where they are few.
+
+        By QR decompositions of blocks: the same singular values and right vectors, with the digits that a sum of
+        squares loses.
+        """
+
+        def both(a, b):
+            R = np.vstack([a, b])
+            return triangle(R) if len(R) > 2 * R.shape[1] else R
+
+        return self.fold(lambda *rows: (function(*rows),), columns, both, width)[0]
+
+    def standing_in(self, of_squares):
+        """Rows whose weighted sums over targets are those of these; fewer, or without columns, where that is cheaper.
+
+        Parameters
+        ----------
+        of_squares : bool
+            Whether the sums are of polynomials of y of degree two at the most, so that `targets` tell them.
+        """
+        return self
+
+    def moments(self, fit_intercept):
+        """Weighted mean and standard deviation of each column; a constant column deviates by exactly zero.
+
+        Returns
+        -------
+        centre, deviation : ndarray of shape (p,)
+            Without an intercept the centre is zero and the deviation the root mean square. Of many dense rows a
+            sample serves, for these are only units, but for the columns that do not vary in it.
+        """
+        if self.sums_about_zero or self.n_rows <= 2 * sampling.UNIT_ROWS:
+            return moments.exact(self, fit_intercept)
+        centre, deviation = self._some.moments(fit_intercept)
+        constant = np.flatnonzero(deviation == 0)
+        if constant.size:
+            centre[constant], deviation[constant] = moments.exact(self, fit_intercept, constant)
+        return centre, deviation
+
+    @cached_property
+    def _some(self):
+        """The rows in the sample for the columns' units."""
+        return self.take(sampling.unit_rows(self.n_rows))
+
+    def rare_columns(self):
+        """Columns so much of whose variance is in few rows that a uniform sample would misjudge it."""
+        if self.sums_about_zero:
+            return np.arange(self.n_features)
+        return moments.rare(self._some.gather(lambda block, y, weight: block.dense()))
+
+    def foresee_draw(self, size, seed):
+        """Be told that `draw` will be called, once the columns are known; rows in memory need not know."""

@@ -1,0 +1,130 @@
+"""Rows of an array: a block of them, and the container.
+
+What `DenseBlock` does by `DenseBlock.dense` alone serves the blocks of every kind.
+"""
+
+import numpy as np
+
+from sk_hessian.objectives.rows.grams import Scratch, centred_grams, weighted_grams
+from sk_hessian.objectives.rows.table import Rows
+
+
+class DenseBlock:
+    """Some rows of X as float64.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n, p)
+    part : slice
+        Which rows these are.
+    offset : ndarray of shape (n, n_outputs) or None
+        What is added to their raw predictions.
+    scratch : Scratch, optional
+    """
+
+    def __init__(self, X, part=slice(None), offset=None, scratch=None):
+        self._X, self.part, self.offset, self._scratch = X, part, offset, scratch or Scratch()
+
+    @property
+    def n_rows(self):
+        """Number of rows."""
+        return self._X.shape[0]
+
+    def dense(self):
+        """X as an array."""
+        return self._X
+
+    def forward(self, V):
+        """X @ V."""
+        return self._X @ V
+
+    def adjoint(self, R):
+        """X.T @ R."""
+        return self._X.T @ R
+
+    def sizes(self, V):
+        """|X| @ V: how large the terms are of which `forward` is the sum."""
+        return abs(self._X) @ V
+
+    def standardised(self, columns):
+        """The rows in the coordinates of ``columns``, shape (n, n_columns)."""
+        Z = self._centred(columns)
+        Z[:, : len(columns.scale)] /= columns.scale
+        return Z if columns.basis is None else Z @ columns.basis
+
+    def through(self, columns):
+        """The same rows in these coordinates, as a block."""
+        return DenseBlock(self.standardised(columns), self.part, self.offset)
+
+    def _centred(self, columns):
+        X = self.dense()
+        n, p = X.shape
+        Z = np.empty((n, p + columns.fit_intercept))
+        np.subtract(X, columns.shift, out=Z[:, :p])
+        Z[:, p:] = 1
+        return Z
+
+    def gram(self, weights, columns):
+        """Z' diag(w) Z for every column w of ``weights`` (n, m), Z the standardised rows; shape (m, r, r)."""
+        if columns.inverse_units is None:
+            return weighted_grams(self.standardised(columns), weights, self._scratch)
+        if columns.may_centre_late:
+            grams = weighted_grams(self._X, weights, self._scratch)
+            grams = centred_grams(grams, weights.T @ self._X, weights.sum(axis=0), columns.shift, columns.fit_intercept)
+        else:
+            grams = weighted_grams(self._centred(columns), weights, self._scratch)
+        grams *= columns.inverse_units[:, None] * columns.inverse_units
+        return grams
+
+    def squares(self, weights, columns):
+        """The diagonals of `gram`, shape (m, r)."""
+        return weights.T @ self.standardised(columns) ** 2
+
+    def norms(self, shift, inverse):
+        """Squared norm of each row of (X - shift) * inverse, but for rounding."""
+        Z = np.multiply(self._X, inverse, out=self._scratch.array(self._X.shape))
+        centre = shift * inverse
+        return np.einsum("ij,ij->i", Z, Z) + centre @ centre - 2 * (Z @ centre)
+
+    def deviations(self, weight, shift, unit, which):
+        """Weighted sums of (X - shift) / unit and of its square, and the largest |X - shift|; ``which`` may be None."""
+        centred = (self._X if which is None else self._X[:, which]) - shift
+        largest = np.maximum(centred.max(axis=0), -centred.min(axis=0))
+        centred /= unit
+        sums = weight @ centred
+        centred *= centred
+        return sums, weight @ centred, largest
+
+
+class DenseRows(Rows):
+    """Rows of an array or a memory-mapped one."""
+
+    is_array = True
+
+    @staticmethod
+    def holds(X):
+        """See `Rows.holds`."""
+        return True
+
+    @staticmethod
+    def table(X):
+        """See `Rows.table`."""
+        return np.asarray(X)
+
+    @staticmethod
+    def joined(tables):
+        """See `Rows.joined`."""
+        return np.concatenate(tables)
+
+    def standing_in(self, of_squares):
+        """See `BaseRows.standing_in`: without columns."""
+        return DenseRows(self.X[:, :0], self.y, self.weight, self.offset)
+
+    @property
+    def n_numbers(self):
+        """See `Rows`."""
+        return self.X.size
+
+    def block(self, part, scratch=None):
+        """See `Rows.block`."""
+        return DenseBlock(self.X[part].astype(float, copy=False), part, self.offset_of(part), scratch)

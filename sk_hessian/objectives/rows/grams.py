@@ -1,0 +1,53 @@
+"""Symmetric products of weighted rows, and triangular factors of such products."""
+
+import math
+
+import numpy as np
+from scipy.linalg import qr
+
+
+class Scratch:
+    """Memory that the blocks of one pass use in turn: fresh pages for each would cost more than what fills them."""
+
+    def __init__(self):
+        self._memory = [np.empty(0)]
+
+    def array(self, shape):
+        """An uninitialised array of this shape, until the next call."""
+        size = math.prod(shape)
+        if self._memory[0].size < size:
+            self._memory[0] = np.empty(size)
+        return self._memory[0][:size].reshape(shape)
+
+
+def weighted_grams(Z, weights, scratch=None):
+    """Z' diag(w) Z for every column w of ``weights``; a symmetric rank-k update where w has no negative entry."""
+    grams = np.empty((weights.shape[1], Z.shape[1], Z.shape[1]))
+    scaled = (scratch or Scratch()).array(Z.shape)
+    for gram, w, least, most in zip(grams, weights.T, weights.min(axis=0), weights.max(axis=0), strict=True):
+        if least == most:
+            np.matmul(Z.T, Z, out=gram)
+            gram *= least
+        elif least >= 0:
+            np.multiply(Z, np.sqrt(w)[:, None], out=scaled)
+            np.matmul(scaled.T, scaled, out=gram)
+        else:
+            np.multiply(Z, w[:, None], out=scaled)
+            np.matmul(Z.T, scaled, out=gram)
+    return grams
+
+
+def triangle(rows):
+    """The triangular factor of rows that are more than the columns: the same singular values and right vectors."""
+    return qr(rows, mode="r", check_finite=False, overwrite_a=True)[0][: rows.shape[1]]
+
+
+def centred_grams(grams, sums, totals, shift, fit_intercept):
+    """Grams of [X - shift, 1], or of X - shift, from those of X, its weighted ``sums`` (m, p) and ``totals`` (m,)."""
+    centred = sums - totals[:, None] * shift
+    grams = grams - shift[:, None] * sums[:, None, :] - centred[:, :, None] * shift
+    if not fit_intercept:
+        return grams
+    rows = np.concatenate([grams, centred[:, :, None]], axis=2)
+    last = np.concatenate([centred, totals[:, None]], axis=1)
+    return np.concatenate([rows, last[:, None, :]], axis=1)

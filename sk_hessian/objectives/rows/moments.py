@@ -1,0 +1,72 @@
+"""Means and deviations of columns, by sums over rows."""
+
+import numpy as np
+
+#: kurtosis beyond which a column's variance is in few rows: a level of one row in a hundred has 100
+_RARE = 30
+
+#: deviations below this many roundings of a column's size are not variation
+_ROUNDINGS = 8
+
+#: mean squares outside this and its inverse are measured in another unit: they may have under- or overflowed
+_SMALLEST_SQUARE = 1e-250
+
+
+def exact(rows, fit_intercept, which=None):
+    """Weighted mean and standard deviation of some or all columns; a constant column deviates by exactly zero.
+
+    Sums are taken about the mean of some rows, so that a large mean costs no digits (Chan, Golub & LeVeque,
+    "Algorithms for computing the sample variance", 1983). Columns whose squares leave the floating-point range are
+    measured again in units of their largest deviation.
+
+    Parameters
+    ----------
+    rows : BaseRows
+    fit_intercept : bool
+    which : ndarray of int, optional
+
+    Returns
+    -------
+    centre, deviation : ndarray
+    """
+    shift = rows.some_mean() if fit_intercept and not rows.sums_about_zero else np.zeros(rows.n_features)
+    shift = shift if which is None else shift[which]
+    unit = np.ones(len(shift))
+    mean, square, largest = _deviations(rows, which, shift, unit)
+    odd = (largest > 0) & ~((square > _SMALLEST_SQUARE) & (square < 1 / _SMALLEST_SQUARE))
+    if odd.any():
+        unit = np.where(odd, largest, 1.0)
+        mean, square, _ = _deviations(rows, which, shift, unit)
+    if not fit_intercept:
+        return shift, np.sqrt(square) * unit
+    centre = shift + mean * unit
+    deviation = np.sqrt(np.maximum(square - mean**2, 0)) * unit
+    # where sums are about zero the variance is a difference of squares and keeps half the digits
+    noise = _ROUNDINGS * np.finfo(float).eps
+    noise = np.sqrt(noise) if rows.sums_about_zero else noise
+    return centre, np.where(deviation <= noise * np.abs(centre), 0.0, deviation)
+
+
+def _deviations(rows, which, shift, unit):
+    """Weighted means of (X - shift) / unit and of its square, and the largest |X - shift|, for some columns."""
+
+    def sums(block, y, weight):
+        first, second, peak = block.deviations(weight, shift, unit, which)
+        return (np.stack([first, second, np.full(len(first), weight.sum()), peak]),)
+
+    with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+        first, second, total, peak = rows.fold(sums, combine=_sums_and_peak)[0]
+        return first / total, second / total, peak
+
+
+def _sums_and_peak(a, b):
+    """Sums of all rows but the last, of that the maximum."""
+    return np.vstack([a[:-1] + b[:-1], np.maximum(a[-1], b[-1])])
+
+
+def rare(sample):
+    """Columns of an array so much of whose variance is in few rows that another sample would misjudge it."""
+    centred = sample - sample.mean(axis=0)
+    squares = centred * centred
+    second, fourth = squares.mean(axis=0), (squares * squares).mean(axis=0)
+    return np.flatnonzero(fourth >= _RARE * second**2)

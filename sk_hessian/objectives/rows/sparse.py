@@ -1,0 +1,99 @@
+"""Rows of a sparse matrix."""
+
+import numpy as np
+import scipy.sparse as sp
+
+from sk_hessian.objectives.rows.dense import DenseBlock
+from sk_hessian.objectives.rows.grams import centred_grams, weighted_grams
+from sk_hessian.objectives.rows.table import Rows
+from sk_hessian.objectives.rows.threads import n_threads
+
+#: bytes of what a pass computes for the rows of a block
+BLOCK_BYTES = 2**26
+
+
+class SparseBlock(DenseBlock):
+    """Some rows of a matrix in CSR form; nothing but `dense` and `standardised` makes it dense."""
+
+    def dense(self):
+        """See `DenseBlock.dense`; for a few rows at a time."""
+        return self._X.toarray()
+
+    def gram(self, weights, columns):
+        """See `DenseBlock.gram`: the shift enters by a correction of low rank."""
+        if columns.basis is not None:
+            return weighted_grams(self.standardised(columns), weights, self._scratch)
+        X, shift = self._scaled(columns)
+        grams = np.stack([(X.T @ X.multiply(w[:, None])).toarray() for w in weights.T])
+        return centred_grams(grams, (X.T @ weights).T, weights.sum(axis=0), shift, columns.fit_intercept)
+
+    def _scaled(self, columns):
+        return self._X @ sp.diags_array(1 / columns.scale), columns.shift / columns.scale
+
+    def squares(self, weights, columns):
+        """See `DenseBlock.squares`."""
+        if columns.basis is not None:
+            return super().squares(weights, columns)
+        X, shift = self._scaled(columns)
+        total = weights.sum(axis=0)[:, None]
+        squares = weights.T @ X.power(2) - 2 * shift * (weights.T @ X) + total * shift**2
+        return np.hstack([squares, total]) if columns.fit_intercept else squares
+
+    def norms(self, shift, inverse):
+        """See `DenseBlock.norms`."""
+        Z, centre = self._X @ sp.diags_array(inverse), shift * inverse
+        return Z.power(2).sum(axis=1) + centre @ centre - 2 * (Z @ centre)
+
+    def deviations(self, weight, shift, unit, which):
+        """See `DenseBlock.deviations`; ``shift`` must be zero."""
+        X = self._X if which is None else self._X[:, which]
+        largest = np.abs(X).max(axis=0).toarray().ravel()
+        X = X @ sp.diags_array(1 / unit)
+        return weight @ X, weight @ X.power(2), largest
+
+
+class SparseRows(Rows):
+    """Rows of a matrix in canonical CSR form."""
+
+    sums_about_zero = True
+
+    @staticmethod
+    def holds(X):
+        """See `Rows.holds`."""
+        return sp.issparse(X)
+
+    @staticmethod
+    def table(X):
+        """See `Rows.table`; copied only where entries are double or the format is another."""
+        X = sp.csr_array(X)
+        if not X.has_canonical_format:
+            X = X.copy()
+            X.sum_duplicates()
+        return X
+
+    @staticmethod
+    def joined(tables):
+        """See `Rows.joined`."""
+        return sp.vstack(tables, format="csr")
+
+    @property
+    def n_numbers(self):
+        """See `Rows`."""
+        return self.X.nnz
+
+    def block_size(self, columns, width):
+        """See `Rows.block_size`; as many rows as threads leave to each, unless a basis makes them dense."""
+        if columns is not None and columns.basis is not None:
+            return super().block_size(columns, width)
+        return min(-(-self.n_rows // n_threads(self.n_numbers)), max(1, BLOCK_BYTES // (8 * (width + 1))))
+
+    def block(self, part, scratch=None):
+        """See `Rows.block`; without copying entries."""
+        start, stop = self.X.indptr[part.start], self.X.indptr[part.stop]
+        entries = (
+            self.X.data[start:stop],
+            self.X.indices[start:stop],
+            self.X.indptr[part.start : part.stop + 1] - start,
+        )
+        X = sp.csr_array(entries, shape=(part.stop - part.start, self.n_features))
+        return SparseBlock(X, part, self.offset_of(part), scratch)

@@ -1,0 +1,196 @@
+"""Rows that are in memory or memory-mapped, read in blocks: a pass allocates a block, never an array of X's size."""
+
+import operator
+from functools import cached_property, partial, reduce
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from sk_hessian.objectives.rows import sampling
+from sk_hessian.objectives.rows.container import BaseRows
+from sk_hessian.objectives.rows.grams import Scratch
+from sk_hessian.objectives.rows.threads import n_threads, run
+
+#: bytes of float64 rows in one block: 0.5 to 3 MB measured alike, below the call overhead shows, above the cache ends
+BLOCK_BYTES = 2**20
+
+#: columns of a symmetric product, and numbers computed per row, from which on a second thread pays
+_PRODUCT_COLUMNS = 32
+_WIDE = 256
+
+#: targets that tell the size of a loss's derivatives
+_HEAD = 1000
+
+
+#: what sums show by themselves, on whichever thread or worker: no warning
+_UNHEARD: dict[str, Any] = dict.fromkeys(("over", "under", "invalid", "divide"), "ignore")
+
+
+class Rows(BaseRows):
+    """X, y and weights; a kind of X is a subclass that says how to cut it into blocks.
+
+    Parameters
+    ----------
+    X : object of shape (n, p)
+        As `table` makes it; a row or an array of row numbers selects rows. Any float dtype; blocks are float64.
+    y : ndarray of shape (n,) or (n, k)
+    weight : ndarray of shape (n,)
+    offset : ndarray of shape (n, n_outputs), optional
+        What is added to the raw predictions; None for nothing.
+    """
+
+    #: numbers that X keeps
+    n_numbers: int
+
+    def __init__(self, X, y, weight, offset=None):
+        self.X, self.y, self.weight, self.offset = X, y, weight, offset
+        self.n_rows, self.n_features = X.shape
+        self.dtype = np.dtype(np.float32 if X.dtype == np.float32 else float)
+
+    def __getstate__(self):
+        """Without the block that views X."""
+        return {name: value for name, value in vars(self).items() if name != "_whole"}
+
+    # -- what a kind says ---------------------------------------------------------------------------------------------
+
+    @staticmethod
+    def holds(X):
+        """Whether X, as a user has it, is of this kind."""
+        raise NotImplementedError
+
+    @staticmethod
+    def table(X):
+        """X as this kind wants it; without copying where that can be."""
+        raise NotImplementedError
+
+    @staticmethod
+    def joined(tables):
+        """The rows of several X, one after the other."""
+        raise NotImplementedError
+
+    def block(self, part, scratch=None):
+        """The rows of a slice."""
+        raise NotImplementedError
+
+    def block_size(self, columns, width):
+        """Rows of a block; parameters as of `fold`."""
+        width += self.n_features + (columns.n_columns if columns else 0)
+        return max(1, BLOCK_BYTES // (8 * width))
+
+    # -- sums over rows -----------------------------------------------------------------------------------------------
+
+    def fold(self, function, columns=None, combine=operator.add, width=0):
+        """See `BaseRows.fold`; on several threads if it pays."""
+        size = self.block_size(columns, width)
+        if size >= self.n_rows:
+            with np.errstate(**_UNHEARD):
+                return list(function(self._whole, self.y, self.weight))
+        parts = self._parts(size)
+        # what waits for memory has nothing of a second thread, products of many columns have
+        is_product = columns is not None and self.n_features >= _PRODUCT_COLUMNS
+        workers = min(n_threads(self.n_numbers) if is_product or width >= _WIDE else 1, len(parts))
+        if workers == 1:
+            return self._fold_parts(function, combine, parts)
+        bounds = np.linspace(0, len(parts), workers + 1).astype(int)
+        totals = run([partial(self._fold_parts, function, combine, parts[a:b]) for a, b in pairwise(bounds)])
+        return [reduce(combine, terms) for terms in zip(*totals, strict=True)]
+
+    @cached_property
+    def _whole(self):
+        """All rows as one block."""
+        return self.block(slice(0, self.n_rows))
+
+    def _parts(self, size):
+        """The blocks as slices of rows."""
+        return [slice(start, min(start + size, self.n_rows)) for start in range(0, self.n_rows, size)]
+
+    def _fold_parts(self, function, combine, parts):
+        scratch = Scratch()
+        terms = (function(self.block(part, scratch), self.y[part], self.weight[part]) for part in parts)
+        with np.errstate(**_UNHEARD):
+            return list(reduce(lambda total, more: tuple(map(combine, total, more)), terms))
+
+    def offset_of(self, part):
+        """That of some rows."""
+        return None if self.offset is None else self.offset[part]
+
+    def blocks(self, columns=None, width=0):
+        """Yield what a function in `fold` gets."""
+        for part in self._parts(self.block_size(columns, width)):
+            yield self.block(part), self.y[part], self.weight[part]
+
+    def gather(self, function, columns=None, width=0):
+        """``function(block, y, weight)``, an array or a tuple of them, of all blocks, stacked by rows."""
+        parts = self.fold(lambda *rows: ([function(*rows)],), columns, operator.iadd, width)[0]
+        if isinstance(parts[0], tuple):
+            return [np.concatenate(arrays) for arrays in zip(*parts, strict=True)]
+        return np.concatenate(parts)
+
+    def take(self, rows):
+        """The same for some rows, copied."""
+        return type(self)(self.X[rows], self.y[rows], self.weight[rows], self.offset_of(rows))
+
+    def weighted(self, weight):
+        """The same with other weights."""
+        return type(self)(self.X, self.y, weight, self.offset)
+
+    def collected(self):
+        """All rows in memory."""
+        return self
+
+    def draw(self, size, columns, rare, seed):
+        """About ``size`` rows and the chance that each had: one of each equal stretch, or more of the rare ones.
+
+        Parameters
+        ----------
+        size : int
+        columns : Columns
+        rare : ndarray of int
+            Columns whose variance is in few rows.
+        seed : int
+
+        Returns
+        -------
+        rows : Rows
+        chance : ndarray
+        """
+        if not rare.size and np.ptp(self.weight) == 0:
+            rows = sampling.stratified(self.n_rows, size, seed)
+            return self.take(rows), np.full(len(rows), size / self.n_rows)
+        norms = sampling.weighted_norms(self, columns, rare)
+        chance = sampling.chances(size, self.weight, norms, self.total_weight, norms.sum())
+        rows = np.flatnonzero(np.random.default_rng(seed).random(self.n_rows) < chance)
+        return self.take(rows), np.minimum(chance[rows], 1.0)
+
+    # -- facts --------------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def total_weight(self):
+        """Sum of the weights."""
+        return self.weight.sum()
+
+    @property
+    def targets(self):
+        """See `BaseRows`: all of them."""
+        return self.y, self.weight
+
+    @property
+    def head(self):
+        """See `BaseRows`."""
+        return self.y[:_HEAD], self.weight[:_HEAD]
+
+    @property
+    def largest_target(self):
+        """See `BaseRows`."""
+        return np.abs(self.y).max()
+
+    @property
+    def numbers_per_row(self):
+        """See `BaseRows`."""
+        return self.n_numbers / self.n_rows
+
+    def some_mean(self):
+        """The mean of some rows."""
+        block, _, weight = next(self.blocks())
+        return block.adjoint(weight) / weight.sum()
