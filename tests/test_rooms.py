@@ -1,4 +1,4 @@
-"""DESIGN's table of rooms: who may import what, and who may speak."""
+"""The table of rooms: who may import what, and who may speak."""
 
 import ast
 import sys
