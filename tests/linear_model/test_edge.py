@@ -42,7 +42,7 @@ def counts(seed, n_columns=3, n_rows=40):
 
 @cache
 def least_value(power, seed, alpha):
-    """The optimum that SLSQP finds for `counts` under the constraints."""
+    """The least value that SLSQP finds for `counts` under the constraints."""
     X, y, weight, offset = counts(seed)
     unit = np.abs(X).max(axis=0)
 
@@ -53,15 +53,18 @@ def least_value(power, seed, alpha):
         loss = TweedieLoss(power, "identity").value(y, np.maximum(raw(t), 1e-100)[:, None])
         return weight @ loss / weight.sum() + alpha / 2 * np.sum((t[:-1] / unit) ** 2)
 
+    inside = np.append(np.zeros(X.shape[1]), y.mean())
     found = scipy_minimize(
         value,
-        np.append(np.zeros(X.shape[1]), y.mean()),
+        inside,
         method="SLSQP",
         constraints=[{"type": "ineq", "fun": lambda t: raw(t) - 1e-9 * (y > 0)}],
         options={"maxiter": 500, "ftol": 1e-14},
     )
-    assert raw(found.x).min() > -1e-9
-    return found.fun
+    # where SLSQP gives up beyond an edge, as with an infinite slope there, what counts is the way back to it
+    beyond = np.maximum(-raw(found.x), 0)
+    share = np.max(beyond / (beyond + raw(inside)))
+    return found.fun if beyond.max() <= 1e-9 else value((1 - share) * found.x + share * inside)
 
 
 #: a textbook run has no units of its own for columns: not of 1e6
