@@ -61,12 +61,8 @@ class Differences:
 
     def second(self, function, theta):
         """The matrix of second derivatives of a scalar function, from its values, shape (p, p)."""
-        steps = np.diag(self._steps(theta, _SECOND))
-        return self._mixed(function, theta, steps)
-
-    def _mixed(self, function, theta, shifts):
-        p, sizes, centre = theta.size, shifts.diagonal(), function(theta)
-        H = np.empty((p, p))
+        sizes, centre = self._steps(theta, _SECOND), function(theta)
+        shifts, H = np.diag(sizes), np.empty((theta.size, theta.size))
         for i, a in enumerate(shifts):
             H[i, i] = (function(theta + a) - 2 * centre + function(theta - a)) / sizes[i] ** 2
             for j, b in enumerate(shifts[:i]):

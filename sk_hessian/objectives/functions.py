@@ -241,19 +241,22 @@ class FunctionObjective(Objective):
 
     def probes(self, theta):
         """See `Objective.probes`: other orders of magnitude of the parameters that have no influence here."""
-        influence, level = self._influences(theta)
-        flat = influence * self._differences.sizes(theta) <= np.sqrt(_EPS) * level
+        flat = self._without_influence(theta)
         sets = [flat, *(np.eye(theta.size, dtype=bool)[flat] if flat.sum() > 1 else [])]
         return [np.where(some, ratio * theta, theta) for some in sets if some.any() for ratio in _PROBED]
 
     def remarks(self, theta):
         """See `Objective.remarks`: what has no influence."""
-        influence, level = self._influences(theta)
-        flat = influence * self._differences.sizes(theta) <= np.sqrt(_EPS) * level
+        flat = self._without_influence(theta)
         names = [name for name, is_flat in zip(self.parameter_names(theta.size), flat, strict=True) if is_flat]
         return (
             [f"The function hardly depends on {', '.join(names)} here: other values may be as good."] if names else []
         )
+
+    def _without_influence(self, theta):
+        """Which parameters change the function by no more than half its digits when they change by their size."""
+        influence, level = self._influences(theta)
+        return influence * self._differences.sizes(theta) <= np.sqrt(_EPS) * level
 
     def _influences(self, theta):
         """By how much a change of each parameter by one changes the function, at the least, and its size."""
