@@ -318,7 +318,7 @@ def _check_options(cov, weights, level):
 
 def _require_determined(fitted):
     """Refuse what has no errors: directions that the data leave open, and solutions at the edge of the model."""
-    edge, flat = fitted.objective.remarks(fitted.theta), fitted.objective.flat_directions()
+    edge, flat = fitted.objective.at(fitted.theta).remarks(), fitted.objective.flat_directions()
     if edge:
         raise ValueError(f"coef_table: there are no standard errors for this {fitted.name}. {' '.join(edge)}")
     if flat:

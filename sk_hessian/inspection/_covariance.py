@@ -48,8 +48,8 @@ class Curvature:
         variance = (self.root[: penalty.size] ** 2).sum(axis=1).reshape(penalty.shape)
         held = (penalty * variance).sum(axis=0)
         if self.loss.quadratic:
-            return self.factor.columns.n_columns - held
-        identified = self.factor.columns.n_columns * (k - self.loss.shift_invariant) + self.loss.n_constants
+            return self.factor.outer.columns.n_columns - held
+        identified = self.factor.outer.columns.n_columns * (k - self.loss.shift_invariant) + self.loss.n_constants
         return np.array([identified - held.sum()])
 
     @cached_property
@@ -98,7 +98,7 @@ class Curvature:
         The root leaves them out, with what neither rows nor penalty determine. (`laplace` takes `identified`
         coordinates instead, which have them all, and which do not have the loss's own parameters.)
         """
-        objective, columns, k = self.objective, self.factor.columns, self.loss.n_outputs
+        objective, columns, k = self.objective, self.factor.outer.columns, self.loss.n_outputs
         covariance = np.zeros((len(self.root),) * 2)
         if columns.basis is None:
             return covariance

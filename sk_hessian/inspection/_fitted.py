@@ -184,7 +184,7 @@ class Fitted:
 
         Returns
         -------
-        sk_hessian.objectives.factors.PointFactor
+        sk_hessian.objectives.coordinates.PointFactor
 
         Raises
         ------
@@ -201,7 +201,7 @@ class Fitted:
             )
         factor = self.objective.curvature_factor(self.theta, curvature or self.objective.curvature)
         if factor.inner.is_floored:
-            edge = " ".join(self.objective.remarks(self.theta))
+            edge = " ".join(self.objective.at(self.theta).remarks())
             cause = edge or (
                 "Some combination of parameters is not determined by these rows; look at inspection.flat_directions, "
                 "or add a penalty"
@@ -234,7 +234,7 @@ class Fitted:
 
         Parameters
         ----------
-        factor : sk_hessian.objectives.factors.PointFactor
+        factor : sk_hessian.objectives.coordinates.PointFactor
 
         Returns
         -------
@@ -320,7 +320,7 @@ class Fitted:
 
         Parameters
         ----------
-        factor : sk_hessian.objectives.factors.PointFactor
+        factor : sk_hessian.objectives.coordinates.PointFactor
             Of the Hessian at ``theta``.
         error : ndarray of shape (n_parameters,)
             Standard errors.
@@ -340,7 +340,7 @@ class Fitted:
         ----------
         what : str
             What needs the optimum, for the error.
-        factor : sk_hessian.objectives.factors.PointFactor
+        factor : sk_hessian.objectives.coordinates.PointFactor
             Of the Hessian at ``theta``.
         error : ndarray of shape (n_parameters,)
             Standard errors, the unit of what is far.

@@ -195,7 +195,7 @@ def intervals_of(fitted, factor, level, chosen=None):
     ----------
     fitted : Fitted
         At the optimum, with a likelihood and without a normal prior.
-    factor : GLMFactor
+    factor : PointFactor
         Of the Hessian there.
     level : float
     chosen : list of int, optional

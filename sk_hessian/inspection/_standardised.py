@@ -57,7 +57,7 @@ class Standardised:
         objective = self.objective
         self._factor = objective.preconditioner(self.theta, "units")
         is_linear = isinstance(objective, GLMObjective)
-        columns = self._factor.columns if is_linear else self._factor.coordinates.columns
+        columns = self._factor.outer.columns
         width = objective.loss.n_outputs if is_linear else objective.layers[0][1][1]
         if not np.isfinite(columns.scale).all():
             self._constants = _ConstantColumns(columns, width, objective.penalty)

@@ -238,7 +238,7 @@ class _Look:
     def _downhill(self):
         """The best of steps of both signs along the lowest eigenvector, and what it gains; None where none gains."""
         direction = self.units.to_theta(self.vectors[:, 0])
-        least = 2 * self.objective.noise(self.theta, self.value)
+        least = 2 * self.objective.at(self.theta).noise
 
         def gain(length):
             return self.value - self.objective.value_and_gradient(self.theta + length * direction)[0]

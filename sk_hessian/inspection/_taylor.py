@@ -115,7 +115,7 @@ class TaylorModel:
         units = Standardised(self.objective, self.theta0)
         kind, slope = KINDS[self.hessian.kind], units.transpose(self.gradient)
         if self.theta0.size <= MAX_DENSE:
-            step = _by_eigenvalues(units, kind, slope, self.objective.noise(self.theta0, self.value))
+            step = _by_eigenvalues(units, kind, slope, self.objective.at(self.theta0).noise)
         else:
             step = _by_products(units, kind, slope)
         return None if step is None else self.theta0 - units.to_theta(step)
@@ -152,11 +152,14 @@ class TaylorModel:
         if not d.any():
             raise ValueError("direction must not be zero: theta0 is the minimiser already, or pass another one")
         linear, quadratic = self._terms(d)
+        own = self.objective.at(self.theta0).noise
 
         def holds(t):
             theta = self.theta0 + t * d
-            value, model = self._evaluate(theta), self.value + t * linear + t**2 * quadratic
-            noise = self.objective.noise(theta, abs(value) + abs(self.value)) if np.isfinite(value) else 0.0
+            here, model = self.objective.at(theta), self.value + t * linear + t**2 * quadratic
+            with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+                value = here.value
+                noise = here.noise + own if np.isfinite(value) else 0.0
             return abs(model - value) <= tolerance * (t * abs(linear) + t**2 * abs(quadratic)) + noise
 
         return _last(holds)

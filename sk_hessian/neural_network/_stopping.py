@@ -46,29 +46,29 @@ class HeldOut:
         """
         if self.best is None or np.array_equal(self.best, result.x):
             return result
-        value, gradient = objective.value_and_gradient(self.best)
+        here = objective.at(self.best)
         status = result.status if result.status in ("max_iter", "diverged") else "stopped"
         end = "" if result.status == status else f", which ended as {result.status}"
         text = (
             f"{status}: no better validation score than {self.best_score:.6g} in the last of {result.nit} "
             f"iterations{end}; the weights are those of the best one."
         )
-        todo = [advice(status, result.solver, objective, gradient)] if status != "stopped" else []
-        text = " ".join([text, *todo, *objective.remarks(self.best)])
+        todo = [advice(status, result.solver, objective, here.gradient)] if status != "stopped" else []
+        text = " ".join([text, *todo, *here.remarks()])
         verdict = replace(
             result.convergence,
             status=status,
             message=text,
-            objective=value,
+            objective=here.value,
             decrement=np.nan,
-            gradient_norm=float(np.abs(gradient).max()),
+            gradient_norm=float(np.abs(here.gradient).max()),
             separation=None,
         )
         return replace(
             result,
             x=self.best,
-            fun=value,
-            jac=gradient,
+            fun=here.value,
+            jac=here.gradient,
             success=False,
             status=status,
             message=text,

@@ -98,11 +98,7 @@ class Edge:
 
 def _at_hand(objective):
     """The same objective with all rows in memory."""
-    if objective.rows.in_memory:
-        return objective
-    whole = copy.copy(objective)
-    whole.rows, whole._kept, whole._latest = objective.rows.collected(), None, None
-    return whole
+    return objective if objective.rows.in_memory else objective.collected()
 
 
 def edge_rows(objective, theta):
@@ -129,13 +125,10 @@ def may_have_edge(objective):
     return objective.n_rows * min(objective.n_features, objective.n_rows) <= _LARGEST
 
 
-def approaches_edge(objective, theta):
-    """Whether the least mean of a row with y = 0 is small beside the others; no pass: only of predictions at hand."""
-    kept = objective._kept
-    if kept is None or not np.array_equal(kept[0], theta):
-        return False
-    raw, zero = kept[1][:, 0], objective.loss.may_be_on_edge(objective.rows.y)
-    unit = max(np.abs(raw).mean(), np.abs(objective._null_raw).max())
+def approaches_edge(objective, raw):
+    """Whether the least mean of a row with y = 0 is small beside the others, of raw predictions (n_rows, m)."""
+    raw, zero = raw[:, 0], objective.loss.may_be_on_edge(objective.rows.y)
+    unit = max(np.abs(raw).mean(), np.abs(objective.null_raw).max())
     return bool(raw[zero].min(initial=np.inf) <= _NEAR * unit)
 
 
@@ -171,7 +164,7 @@ def find_edge(objective, theta):
         inside = np.zeros_like(theta)
     else:
         inside = _moved_inside(objective, theta + program.factor.apply(u), interior, on)
-    value = program.value(u) + objective._penalty_gradient(theta)[0]
+    value = program.value(u) + 0.5 * (objective.penalties * theta) @ theta
     return Edge(inside, value, gradient, decrement, np.flatnonzero(on), program.convex, program.passes + 3)
 
 
@@ -181,8 +174,8 @@ class _Program:
     def __init__(self, objective, origin, interior):
         self.loss, self.convex, self.origin = objective.loss, objective.convex, origin
         self.factor = objective.preconditioner(interior, "full", "expected")
-        rows, moved = objective.rows, objective._moved_along(origin, self.factor)
-        columns = self.factor.columns
+        rows, moved = objective.rows, objective.at(origin).moved_along(self.factor)
+        columns = self.factor.outer.columns
         raw, along = rows.gather(lambda block, y, weight: moved(block), columns, 2 * columns.n_columns)
         self.raw_at_origin, self.A = raw[:, 0], along[:, 0]
         self.y, self.share = rows.y, rows.weight / rows.weight.sum()
@@ -220,8 +213,8 @@ class _Program:
     def theta_gradient(self, objective, u):
         """The gradient in theta, where a slope on the edge is not infinite."""
         slope = self.share[:, None] * self.loss.value_and_gradient(self.y, self.settled(u))[1]
-        total = objective.rows.fold(lambda block, y, weight: (objective._adjoint(block, slope[block.part]),))[0]
-        return total + objective._penalty_gradient(self.origin + self.factor.apply(u))[1]
+        total = objective.rows.fold(lambda block, y, weight: (objective.model.adjoint(block, slope[block.part]),))[0]
+        return total + objective.penalties * (self.origin + self.factor.apply(u))
 
     def model(self, u):
         """The gradient at ``u``, a positive semi-definite Hessian, and the exact one but for rows on the edge."""

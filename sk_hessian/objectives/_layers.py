@@ -6,11 +6,11 @@ from itertools import pairwise
 
 import numpy as np
 
-from sk_hessian.objectives import factors
+from sk_hessian.objectives.coordinates import Coordinates
 from sk_hessian.objectives.rows import Columns, DenseBlock, rows_of
 
 
-class Coordinates:
+class LayerCoordinates(Coordinates):
     """theta = T z: inputs centred and scaled, outputs in units of y.
 
     Parameters
@@ -25,6 +25,7 @@ class Coordinates:
     def __init__(self, columns, layers, output_unit):
         self.columns, self.output_unit = columns, output_unit
         (self._first, self._first_shape), (self._last, self._last_shape) = layers[0], layers[-1]
+        self.shape = (self._last.stop, self._last.stop)
         #: the inputs without a column of ones
         self.inputs = Columns(columns.shift, columns.scale, False)
 
@@ -38,14 +39,14 @@ class Coordinates:
         z[self._last] = (z[self._last].reshape(self._last_shape) * self.output_unit).ravel()
         return z
 
-    def to_theta(self, z):
-        """T z."""
+    def apply(self, z):
+        """See `Coordinates.apply`."""
         theta = self.scaled(z)
         theta[self._first] = self.columns.to_weights(theta[self._first].reshape(self._first_shape)).ravel()
         return theta
 
     def transpose(self, g):
-        """T'g."""
+        """See `Coordinates.transpose`."""
         z = self.scaled(g)
         z[self._first] = self.columns.transpose(z[self._first].reshape(self._first_shape)).ravel()
         return z
@@ -56,8 +57,8 @@ class Coordinates:
         z[self._first] = self.columns.from_weights(z[self._first].reshape(self._first_shape)).ravel()
         return z
 
-    def reached(self, theta):
-        """``theta`` with the weights of constant inputs added to their biases."""
+    def restrict(self, theta):
+        """See `Coordinates.restrict`: ``theta`` with the weights of constant inputs added to their biases."""
         W = theta[self._first].reshape(self._first_shape)[:-1]
         if not W[np.isinf(self.columns.scale)].any():
             return theta
@@ -66,16 +67,16 @@ class Coordinates:
         return theta
 
 
-class Identified(Coordinates):
+class Identified(LayerCoordinates):
     """theta = T z for the parameters that a loss and a penalty determine, none of them left out.
 
-    As `Coordinates`, but a constant input has the unit of its penalty, and the last layer's outputs count in a basis of
-    the changes that the loss sees: of a softmax model those that sum to zero.
+    As `LayerCoordinates`, but a constant input has the unit of its penalty, and the last layer's outputs count in a
+    basis of the changes that the loss sees: of a softmax model those that sum to zero.
 
     Parameters
     ----------
     columns, layers, output_unit
-        As of `Coordinates`; all units are finite.
+        As of `LayerCoordinates`; all units are finite.
     contrasts : ndarray of shape (k, r)
         That basis, orthonormal.
     hidden_biases : bool
@@ -111,7 +112,7 @@ class Identified(Coordinates):
         theta = np.zeros(self._last.stop)
         theta[self._hidden] = z[: self.parts[-1].start]
         theta[self._last] = (z[self.parts[-1]].reshape(self.shapes[-1]) @ self.contrasts.T).ravel()
-        return self.to_theta(theta)
+        return self.apply(theta)
 
     def of_rows(self, values):
         """What all outputs of a parameter share, shape (size,), from (n_parameters,)."""
@@ -159,24 +160,6 @@ class Moments:
         variance = (1 - share) * self.deviation**2 + share * other.deviation**2 + share * (1 - share) * apart**2
         unit = np.sqrt((1 - share) * self.output_unit**2 + share * other.output_unit**2)
         return Moments(total, self.centre + share * apart, np.sqrt(variance), unit)
-
-
-class MLPFactor(factors.CoordinateFactor):
-    """theta = P u for a network: standardised coordinates, then a factor of the Hessian in them."""
-
-    def __init__(self, coordinates, inner, theta, curvature, certifies):
-        super().__init__(inner, theta, curvature, certifies)
-        self.coordinates = coordinates
-
-    def _from_z(self, z):
-        return self.coordinates.to_theta(z)
-
-    def _to_z(self, g):
-        return self.coordinates.transpose(g)
-
-    def restrict(self, theta):
-        """See `factors.PointFactor.restrict`."""
-        return self.coordinates.reached(theta)
 
 
 class Forward:

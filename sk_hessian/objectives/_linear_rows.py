@@ -3,7 +3,6 @@
 A base class of `GLMObjective` alone, whose parameters, columns and sums over rows it reads.
 """
 
-import copy
 from functools import cached_property, partial
 
 import numpy as np
@@ -40,8 +39,8 @@ class LinearRows(MeanLossObjective):
         -------
         ndarray of shape (n_groups, r)
         """
-        predict, k = self._predictor(theta), self.loss.n_outputs
-        columns, constants = factor.columns, self.loss.n_constants
+        predict, k = self.at(theta).predictor(), self.loss.n_outputs
+        columns, constants = factor.outer.columns, self.loss.n_constants
         sums = np.zeros((groups.max() + 1, columns.n_columns * k + constants))
         for block, y, _ in self.rows.blocks(columns, columns.n_columns + 2 * sums.shape[1]):
             slope = self.loss.value_and_gradient(y, predict(block))[1] * weight[block.part, None]
@@ -50,7 +49,7 @@ class LinearRows(MeanLossObjective):
             order = np.argsort(groups[block.part], kind="stable")
             present, first = np.unique(groups[block.part][order], return_index=True)
             sums[present] += np.add.reduceat(scores[order], first, axis=0)
-        penalty = factor.transpose(self._penalty_gradient(theta)[1])
+        penalty = factor.transpose(self.penalties * theta)
         sums = np.stack([factor.inner.transpose(row) for row in sums])
         return sums + np.bincount(groups, weight)[:, None] * penalty
 
@@ -68,39 +67,19 @@ class LinearRows(MeanLossObjective):
         -------
         ndarray of shape (r, r)
         """
-        predict = self._predictor(theta)
+        predict = self.at(theta).predictor()
 
         def outer(block, y, _):
             slope = self.loss.value_and_gradient(y, predict(block))[1]
             return slope[:, :, None] * (slope * weight[block.part, None])[:, None, :]
 
-        moment = factor.inner.congruence(self._sum_products(outer, factor.columns))
+        moment = factor.inner.congruence(self.sum_products(outer, factor.outer.columns))
         if not self.penalty.any():
             return moment
-        shift = factor.transpose(self._penalty_gradient(theta)[1])
+        shift = factor.transpose(self.penalties * theta)
         mean = self.score_sums(theta, factor, weight, np.zeros(self.n_rows, dtype=np.intp))[0]
         cross = np.outer(mean, shift)
         return moment + cross + cross.T - weight.sum() * np.outer(shift, shift)
-
-    def _moved_along(self, theta, factor):
-        predict, root, k = self._predictor(theta), factor.inner.dense(), self.loss.n_outputs
-        n_z, r = factor.columns.n_columns * k, root.shape[1]
-        weights = root[:n_z].reshape(-1, k * r)
-
-        def moved(block):
-            raw = predict(block)
-            along = np.empty((len(raw), raw.shape[1], r))
-            along[:, :k] = (block.standardised(factor.columns) @ weights).reshape(-1, k, r)
-            along[:, k:] = root[n_z:]
-            return raw, along
-
-        return moved
-
-    def without(self, row):
-        """See `MeanLossObjective.without`; the columns' dependence may be another."""
-        rest = super().without(row)
-        rest._basis_of = rest._shifts = None
-        return rest
 
     def penalty_within(self, factor):
         """The penalty of the first output as a matrix, in the coordinates in which a factor took the curvature.
@@ -114,30 +93,9 @@ class LinearRows(MeanLossObjective):
         -------
         ndarray of shape (n_columns, n_columns)
         """
-        return self._penalty_matrix(factor.columns, 0)
+        return self.penalty_matrix(factor.outer.columns, 0)
 
     # -- streams --------------------------------------------------------------------------------------------------
-
-    def on_rows(self, rows):
-        """The same model of other rows, its penalty as strong beside the sum over them.
-
-        Parameters
-        ----------
-        rows : Rows
-            With the same columns.
-
-        Returns
-        -------
-        GLMObjective
-        """
-        other = copy.copy(self)
-        for name in [name for name in vars(self) if isinstance(getattr(type(self), name, None), cached_property)]:
-            del other.__dict__[name]
-        other.rows, other.n_rows, other._total = rows, rows.n_rows, rows.total_weight
-        other.draws_rows = rows.in_memory
-        other.penalty = self.penalty * (self._total / other._total)
-        other._basis_of = other._shifts = other._latest = other._kept = None
-        return other
 
     def row_quadratics(self, points):
         """The gradient of each row's loss, and its curvature, in its raw predictions and without its weight.
@@ -152,7 +110,7 @@ class LinearRows(MeanLossObjective):
         slope : ndarray of shape (n_rows, m)
         bend : ndarray of shape (n_rows, m, m)
         """
-        roots, predict = self._rooted(points, None), self._predictor(points[0])
+        roots, predict = self._rooted(points, None), self.at(points[0]).predictor()
         root = self.rows.gather(lambda block, y, weight: roots(block, y, np.ones_like(weight)))
         slope = self.rows.gather(lambda block, y, weight: self.loss.value_and_gradient(y, predict(block))[1])
         return slope, root @ root.transpose(0, 2, 1)
@@ -168,7 +126,9 @@ class LinearRows(MeanLossObjective):
         -------
         ndarray of shape (n_parameters,)
         """
-        return self.rows.fold(lambda block, y, weight: (self._adjoint(block, slope[block.part] * weight[:, None]),))[0]
+        return self.rows.fold(
+            lambda block, y, weight: (self.model.adjoint(block, slope[block.part] * weight[:, None]),)
+        )[0]
 
     def curvature_triangle(self, points, above, roots=None):
         """The triangular R with R'R the sum of the rows' curvatures and ``above'above``, without the penalty.
@@ -193,7 +153,7 @@ class LinearRows(MeanLossObjective):
 
         def curved(block, y, weight):
             S = rooted(block, y, weight)
-            Z, k = block.standardised(self._raw_units), self.loss.n_outputs
+            Z, k = block.standardised(self.raw_units), self.loss.n_outputs
             weights = np.einsum("nar,nj->nrja", S[:, :k], Z).reshape(-1, self.n_weights)
             return np.hstack([weights, S[:, k:].transpose(0, 2, 1).reshape(len(weights), -1)])
 
@@ -203,7 +163,7 @@ class LinearRows(MeanLossObjective):
     def _rooted(self, points, roots):
         """A function from a block, its targets and weights to roots (n, m, r) of its curvatures."""
         if roots is None:
-            return partial(self._roots, [self._predictor(theta) for theta in points])
+            return partial(self._roots, [self.at(theta).predictor() for theta in points])
         return lambda block, y, weight: roots[block.part] * np.sqrt(weight)[:, None, None]
 
     def _roots(self, predictors, block, y, weight):
@@ -236,7 +196,7 @@ class LinearRows(MeanLossObjective):
         Spread
         """
         rooted = self._rooted(points, roots)
-        k, columns = self.loss.n_outputs, self._plain_columns
+        k, columns = self.loss.n_outputs, self.plain_columns
 
         def terms(block, y, weight):
             bent = np.square(rooted(block, y, weight)).sum(axis=2)
@@ -250,7 +210,7 @@ class LinearRows(MeanLossObjective):
 
     def _spread(self, squares, first, constants):
         """A `Spread` from second and first moments (n_columns, k) of the standardised columns."""
-        p, columns = self.n_features, self._plain_columns
+        p, columns = self.n_features, self.plain_columns
         scale = np.where(np.isfinite(columns.scale), columns.scale, 0.0)[:, None]
         if not self.fit_intercept:
             return Spread(squares * scale**2, np.zeros(0), np.zeros_like(first), constants)
@@ -268,7 +228,7 @@ class LinearRows(MeanLossObjective):
         """
         centre, deviation = self._moments
         size = np.where(deviation > 0, deviation, _CONSTANT_UNIT * np.abs(centre))
-        bent = self._mean_curvature
+        bent = self.mean_curvature
         outputs = np.ones(self.loss.n_outputs)
         y, raw = self._null_at_head()
         constants = self.loss.hessian(y, raw, "expected")[:, self.loss.n_outputs :, self.loss.n_outputs :]
@@ -297,14 +257,14 @@ class LinearRows(MeanLossObjective):
     @cached_property
     def identified(self):
         """The coordinates of the posterior, `Identified`."""
-        ridge, k = np.sqrt(self.penalty.mean(axis=1) / self._mean_curvature), self.loss.n_outputs
+        ridge, k = np.sqrt(self.penalty.mean(axis=1) / self.mean_curvature), self.loss.n_outputs
         layers = [(slice(0, self.n_weights), (self.n_weights // k, k))]
         return self._identify(self._moments, ridge, layers, np.ones(k))
 
     def jacobians(self, theta, X=None):
         """See `MeanLossObjective.jacobians`."""
         parameters, columns, basis = self.unpack(theta), self.identified.columns, self.identified.contrasts
-        rows, predict = self._rows_of(X), self._raw if X is None else self._change
+        rows, predict = self._rows_of(X), self.model.raw if X is None else self.model.change
         for block, y, weight in rows.blocks(columns, (1 + self.identified.size) * len(basis) + columns.n_columns):
             Z = block.standardised(columns)
             J = Z[:, None, :, None] * basis[None, :, None, :]
@@ -312,10 +272,10 @@ class LinearRows(MeanLossObjective):
 
     def identified_diagonal(self, theta, kind):
         """The diagonal of the Hessian in `identified` coordinates with all outputs, shape (n_parameters,)."""
-        return self._curvature_diagonal(theta, kind, self.identified.columns)
+        return self.at(theta).curvature_diagonal(kind, self.identified.columns)
 
     def layer_moments(self, theta):
         """See `MeanLossObjective.layer_moments`."""
-        A, C = self._kronecker_moments(theta, self.identified.columns)
+        A, C = self.at(theta).kronecker_moments(self.identified.columns)
         basis = self.identified.contrasts
         return [(A, basis.T @ C @ basis)]

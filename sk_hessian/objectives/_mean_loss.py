@@ -12,9 +12,6 @@ from sk_hessian.objectives.contract import Objective
 from sk_hessian.objectives.losses import constant_predictions
 from sk_hessian.objectives.rows import BaseRows, Columns, rows_of, triangle
 
-#: rounding errors of a sum of n terms, allowing for blocks and for order
-ROUNDINGS = 16
-
 #: deviations below cannot be divided by: their inverse, times a coefficient, overflows
 _SMALLEST = 1e-302
 
@@ -26,6 +23,11 @@ _TARGET_WIDTH = 2
 
 #: weights beyond this, or below its inverse, are taken relative to the largest
 _EXTREME = 1e100
+
+
+#: cached facts of one set of rows; units of the columns, and what follows from them
+OF_ROWS = frozenset({"design", "standard_design", "_sketch", "_constant"})
+OF_UNITS = frozenset({"_moments", "plain_columns", "column_sizes", "_projections", "_kept_units", "_dependence"})
 
 
 @dataclass(frozen=True)
@@ -87,17 +89,7 @@ class MeanLossObjective(Objective):
     identified: Any
 
     #: numbers per row that a pass needs beside those of X
-    _width = 0
-
-    #: the matrix of curvature that was summed last, and the raw predictions of the latest gradient, with their points
-    _latest: Any = None
-    _kept: Any = None
-
-    #: what `_kept` will be when the pass is over: a pass that is interrupted leaves nothing
-    _keeping: Any = None
-
-    #: mean size of the loss's slope in the raw predictions at the latest gradient, with its rows and its point
-    _slope: Any = None
+    pass_width = 0
 
     def __init__(self, X, y, loss, sample_weight, feature_names, offset=None):
         self._is_relative = _is_extreme(sample_weight)
@@ -106,12 +98,12 @@ class MeanLossObjective(Objective):
         self.n_rows, self.n_features = self.rows.n_rows, self.rows.n_features
         self.feature_names = feature_names
         self.is_smooth, self.draws_rows = loss.is_smooth, self.rows.in_memory
-        self._total = self.rows.total_weight
+        #: sum of the weights, relative to the largest where they are extreme
+        self.total = self.rows.total_weight
 
     def __getstate__(self):
         """Without what can be had again: a function of this objective goes to the parts of its rows."""
-        caches = ("_sketch", "_latest", "_kept", "_keeping", "_slope")
-        return {name: value for name, value in vars(self).items() if name not in caches}
+        return {name: value for name, value in vars(self).items() if name not in ("_sketch", "standard_design")}
 
     @property
     def total_weight(self):
@@ -128,33 +120,9 @@ class MeanLossObjective(Objective):
                 f"sample_weight: the largest weight is beyond {_EXTREME:g} or below {1 / _EXTREME:g}. The fit, a mean, "
                 "stands that, but sums over the rows do not: divide the weights by a constant"
             )
-        return self._total
+        return self.total
 
     # -- what a subclass says -------------------------------------------------------------------------------------
-
-    def _linearise(self, theta):
-        """A function from a block to its raw predictions, and a function from a gradient in them to one in theta."""
-        raise NotImplementedError
-
-    def _moved(self, theta, directions):
-        """A function from a block to its raw predictions, and a list of their first-order changes."""
-        raise NotImplementedError
-
-    def _moved_along(self, theta, factor):
-        """A function from a block to its raw predictions, and their changes along the columns of P, (n, m, r)."""
-        raise NotImplementedError
-
-    def _penalty_gradient(self, theta):
-        """The penalty and its gradient."""
-        raise NotImplementedError
-
-    def excess_of(self, theta, value):
-        """The mean loss above the saturated one, from the objective's value."""
-        return value - self._penalty_gradient(theta)[0] - self._saturated_value
-
-    def _sum_curvature(self, theta, kind, coordinates):
-        """The Hessian in ``coordinates``, the penalty included; ``kind`` is "expected" where that is exact."""
-        raise NotImplementedError
 
     def _new_sketch(self):
         """See `Objective.sketch`; it is kept."""
@@ -164,58 +132,11 @@ class MeanLossObjective(Objective):
         """A feasible start."""
         raise NotImplementedError
 
-    # -- value and gradient ---------------------------------------------------------------------------------------
-
-    def value_and_gradient(self, theta):
-        """See `Objective.value_and_gradient`; one pass over X."""
-        linearised, k = self._linearise(theta), self.loss.n_outputs
-
-        def terms(block, y, weight):
-            raw, adjoint = linearised(block)
-            value, gradient = self.loss.value_and_gradient(y, raw)
-            gradient *= weight[:, None]
-            return weight @ value, adjoint(gradient), np.abs(gradient[:, :k]).sum()
-
-        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-            value, gradient, slope = self.rows.fold(terms, width=self._width)
-            self._kept, self._keeping = self._keeping, None
-            self._slope = self.rows, theta.copy(), float(slope / self._total)
-            penalty, slope = self._penalty_gradient(theta)
-            value = value / self._total + penalty
-            return (float(value) if np.isfinite(value) else np.inf), gradient / self._total + slope
-
-    def _curvature(self, theta, kind, coordinates):
-        """The Hessian in ``coordinates``; the latest one is kept, for a factor and Newton's method ask for it."""
-        kind = "expected" if self.is_exact("expected") else kind
-        if self._latest is not None:
-            at, of, within, H = self._latest
-            if of == kind and within is coordinates and np.array_equal(at, theta):
-                return H
-        H = self._sum_curvature(theta, kind, coordinates)
-        self._latest = theta.copy(), kind, coordinates, H
-        return H
-
     @cached_property
-    def _column_sizes(self):
+    def column_sizes(self):
+        """The size of each column, its mean and its deviation together."""
         centre, deviation = self._moments
         return np.abs(centre) + deviation
-
-    def _rounding(self, theta, value, size):
-        """Rounding error of a value whose raw predictions are sums of terms of this ``size``.
-
-        The error e of a raw prediction changes the loss by slope * e + curvature * e^2 / 2, with the slope at the point
-        itself: near a perfect fit it is next to nothing, far below that of the null model.
-        """
-        eps = ROUNDINGS * np.finfo(float).eps
-        error, own = eps * size, ROUNDINGS * self.resolution if self.loss.cancels else 0.0
-        with np.errstate(over="ignore", invalid="ignore"):
-            return eps * abs(value) + own + error * (self._mean_slope(theta) + 0.5 * error * self._mean_curvature)
-
-    def _mean_slope(self, theta):
-        """Mean size of the loss's gradient in the raw predictions: known at the point of the latest pass."""
-        if self._slope is None or self._slope[0] is not self.rows or not np.array_equal(self._slope[1], theta):
-            self.value_and_gradient(theta)
-        return self._slope[2]
 
     # -- single rows ----------------------------------------------------------------------------------------------
 
@@ -223,6 +144,10 @@ class MeanLossObjective(Objective):
     def factor_size(self):
         """Columns of the matrix that `curvature_factor` factors."""
         return self.n_parameters
+
+    def raw_predictions(self, theta):
+        """See `MeanLossEvaluation.raw_predictions`."""
+        return self.at(theta).raw_predictions()
 
     def curvature_factor(self, theta, kind):
         """A factor P of the whole Hessian, undamped: P P' is its inverse where the data determine theta.
@@ -234,23 +159,9 @@ class MeanLossObjective(Objective):
 
         Returns
         -------
-        factors.PointFactor
+        PointFactor
         """
         return self.preconditioner(theta, "full", kind)
-
-    def raw_predictions(self, theta):
-        """Raw predictions of all rows, the loss's constants beside them.
-
-        Parameters
-        ----------
-        theta : ndarray of shape (n_parameters,)
-
-        Returns
-        -------
-        ndarray of shape (n_rows, n_outputs + n_constants)
-        """
-        linearised = self._linearise(theta)
-        return self.rows.gather(lambda block, y, weight: linearised(block)[0], width=self._width)
 
     def gather_terms(self, theta, factor, function, kind="observed"):
         """``function(terms)`` of all rows, block by block.
@@ -258,7 +169,7 @@ class MeanLossObjective(Objective):
         Parameters
         ----------
         theta : ndarray of shape (n_parameters,)
-        factor : factors.PointFactor
+        factor : PointFactor
             Along whose columns the raw predictions move; of an objective with the same columns.
         function : callable
             From `RowTerms` to a tuple of arrays whose first axis is that of the rows.
@@ -279,7 +190,7 @@ class MeanLossObjective(Objective):
         Parameters
         ----------
         theta : ndarray of shape (n_parameters,)
-        factor : factors.PointFactor
+        factor : PointFactor
         function : callable
         kind : {"observed", "expected"}
 
@@ -292,14 +203,14 @@ class MeanLossObjective(Objective):
 
     def _terms_along(self, theta, factor, kind):
         """A function from a block, its targets and weights to `RowTerms`, and the numbers that it needs for a row."""
-        moved, m = self._moved_along(theta, factor), self.loss.n_outputs + self.loss.n_constants
+        moved, m = self.at(theta).moved_along(factor), self.loss.n_outputs + self.loss.n_constants
 
         def terms(block, y, weight):
             raw, along = moved(block)
             slope = self.loss.value_and_gradient(y, raw)[1]
-            return RowTerms(y, weight / self._total, raw, slope, self.loss.hessian(y, raw, kind), along)
+            return RowTerms(y, weight / self.total, raw, slope, self.loss.hessian(y, raw, kind), along)
 
-        return terms, self._width + self.n_features + factor.shape[0] + 2 * m * factor.shape[1]
+        return terms, self.pass_width + self.n_features + factor.shape[0] + 2 * m * factor.shape[1]
 
     def without(self, row):
         """The same objective without one row, its penalty as strong beside the sum over the other rows.
@@ -312,19 +223,54 @@ class MeanLossObjective(Objective):
         -------
         Objective
         """
-        rest = self.sample(np.delete(np.arange(self.n_rows), row))
-        for name in [name for name in vars(rest) if isinstance(getattr(type(rest), name, None), cached_property)]:
-            del rest.__dict__[name]
-        rest._total = rest.rows.weight.sum()
-        rest.penalty = self.penalty * (self._total / rest._total)
-        return rest
+        rows = self.rows.take(np.delete(np.arange(self.n_rows), row))
+        return self.on_rows(rows)
+
+    # -- other rows -----------------------------------------------------------------------------------------------
+
+    def _copied(self, rows, total, forgotten):
+        """The same model of other rows of this total weight, without some of the cached facts."""
+        other = copy.copy(self)
+        for name in forgotten:
+            vars(other).pop(name, None)
+        other.rows, other.n_rows, other.total = rows, rows.n_rows, total
+        return other
+
+    def sample(self, rows):
+        """See `Objective.sample`."""
+        part = self._copied(self.rows.take(rows), self.total * len(rows) / self.n_rows, OF_ROWS)
+        # standardising a few rows costs more than it saves
+        vars(part)["standard_design"] = None
+        return part
+
+    def collected(self):
+        """The same objective with all rows in memory."""
+        return self._copied(self.rows.collected(), self.total, OF_ROWS)
+
+    def on_rows(self, rows):
+        """The same model of other rows, its penalty as strong beside the sum over them.
+
+        Parameters
+        ----------
+        rows : Rows
+            With the same columns.
+
+        Returns
+        -------
+        Objective
+        """
+        facts = [name for name in vars(self) if isinstance(getattr(type(self), name, None), cached_property)]
+        other = self._copied(rows, rows.total_weight, {*facts, "_dependence"})
+        other.draws_rows = rows.in_memory
+        other.penalty = self.penalty * (self.total / other.total)
+        return other
 
     # -- units ----------------------------------------------------------------------------------------------------
 
     @cached_property
     def _moments(self):
         centre, deviation = self.rows.moments(self.fit_intercept)
-        prediction = max(1.0, np.abs(self._null_raw).max(), self.rows.largest_target, self._largest_offset)
+        prediction = max(1.0, np.abs(self.null_raw).max(), self.rows.largest_target, self.largest_offset)
         small = np.flatnonzero((deviation > 0) & (deviation < _SMALLEST * prediction))
         if small.size:
             name = self.name(small[0])
@@ -336,14 +282,14 @@ class MeanLossObjective(Objective):
         return centre, deviation
 
     @cached_property
-    def _mean_curvature(self):
+    def mean_curvature(self):
         """Curvature of an output at the null model, a unit for the penalty; some rows are enough."""
         if self.loss.quadratic:
             return 1.0
         y, raw = self._null_at_head()
         k = self.loss.n_outputs
         mean = np.einsum("nkk->", self.loss.hessian(y, raw, "expected")[:, :k, :k]) / (len(y) * k)
-        return mean if mean > 0 else 1.0
+        return float(mean) if mean > 0 else 1.0
 
     # -- the model linearised at a point, for posteriors ------------------------------------------------------------
 
@@ -444,7 +390,7 @@ class MeanLossObjective(Objective):
             As many rows as the block has, times the outputs that the loss sees.
         """
         for raw, J, y, weight in self.jacobians(theta):
-            root = self._curvature_root(y, raw, kind) * np.sqrt(weight / self._total)[:, None, None]
+            root = self._curvature_root(y, raw, kind) * np.sqrt(weight / self.total)[:, None, None]
             yield (root.transpose(0, 2, 1) @ J).reshape(-1, J.shape[2])
 
     def _curvature_root(self, y, raw, kind):
@@ -455,7 +401,7 @@ class MeanLossObjective(Objective):
     # -- what the solvers ask -------------------------------------------------------------------------------------
 
     @cached_property
-    def _null_raw(self):
+    def null_raw(self):
         if self.rows.offset is None:
             return self.loss.null_raw(*self.rows.targets)
         return self.loss.null_beside(self.rows.offset, *self.rows.targets)
@@ -464,30 +410,30 @@ class MeanLossObjective(Objective):
         """Some targets, and the raw predictions of the null model for them."""
         y = self.rows.head[0]
         offset = None if self.rows.offset is None else self.rows.offset[: len(y)]
-        return y, constant_predictions(self._null_raw, len(y), offset)
+        return y, constant_predictions(self.null_raw, len(y), offset)
 
     @cached_property
-    def _largest_offset(self):
-        return 0.0 if self.rows.offset is None else np.abs(self.rows.offset).max()
+    def largest_offset(self):
+        return 0.0 if self.rows.offset is None else float(np.abs(self.rows.offset).max())
 
     @property
     def lower_bound(self):
         """See `Objective.lower_bound`: the loss of the saturated model where finite predictions have it."""
-        return self._saturated_value if self.loss.attains_bound else -np.inf
+        return self.saturated_value if self.loss.attains_bound else -np.inf
 
     @property
     def _null_value(self):
         return self._null_and_saturated[0]
 
     @property
-    def _saturated_value(self):
+    def saturated_value(self):
         return self._null_and_saturated[1]
 
     @cached_property
     def scale(self):
         """The null model's loss above the saturated one, the unit of the tolerance."""
         null = self._null_value if np.isfinite(self._null_value) else self.value_and_gradient(self.start())[0]
-        return max(null - self._saturated_value, self.resolution, np.finfo(float).tiny)
+        return max(null - self.saturated_value, self.resolution, np.finfo(float).tiny)
 
     def scale_of(self, y, weight):
         """What `scale` is for such targets, the offset aside.
@@ -512,30 +458,17 @@ class MeanLossObjective(Objective):
     @cached_property
     def resolution(self):
         """See `Objective.resolution`."""
-        return self.loss.resolution(*self.rows.targets, self.rows.offset)
+        return float(self.loss.resolution(*self.rows.targets, self.rows.offset))
 
     @cached_property
     def _null_and_saturated(self):
         """The mean losses of the null and of the saturated model."""
 
         def totals(block, y, weight):
-            null = self.loss.value(y, constant_predictions(self._null_raw, len(y), block.offset))
+            null = self.loss.value(y, constant_predictions(self.null_raw, len(y), block.offset))
             return (np.array([weight @ null, weight @ self.loss.saturated(y)]),)
 
-        return self.rows.standing_in(self.loss.quadratic).fold(totals, width=_TARGET_WIDTH)[0] / self._total
-
-    def predictor_change(self, theta, directions):
-        """See `Objective.predictor_change`; half a pass, and none where the curvature is constant."""
-        if self.loss.quadratic:
-            return np.zeros(len(directions))
-        moved = self._moved(theta, directions)
-
-        def largest(block, y, weight):
-            raw, moves = moved(block)
-            unit = self.loss.predictor_unit(raw)
-            return (np.array([(np.abs(self.loss.without_shift(move)) / unit).max() for move in moves]),)
-
-        return self.rows.fold(largest, combine=np.maximum, width=self._width)[0]
+        return self.rows.standing_in(self.loss.quadratic).fold(totals, width=_TARGET_WIDTH)[0] / self.total
 
     def sketch(self):
         """See `Objective.sketch`."""
@@ -544,16 +477,6 @@ class MeanLossObjective(Objective):
     @cached_property
     def _sketch(self):
         return self._new_sketch()
-
-    def sample(self, rows):
-        """See `Objective.sample`."""
-        part = copy.copy(self)
-        part.rows = self.rows.take(rows)
-        part.n_rows = len(rows)
-        part._total = self._total * len(rows) / self.n_rows
-        part._latest = part._kept = None
-        part.__dict__.pop("_sketch", None)
-        return part
 
     def name(self, feature):
         """The name of the feature with this index."""

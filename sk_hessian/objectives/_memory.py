@@ -228,14 +228,14 @@ class Memory:
             the two.
         """
         total = objective.total_weight
-        value, gradient = objective.value_and_gradient(self.centre)
-        gradient = gradient - objective.penalties * self.centre
+        here = objective.at(self.centre)
+        gradient = here.gradient - objective.penalties * self.centre
         return replace(
             self,
             curvature=self.curvature_of(objective, points),
             slope=self.slope + total * gradient,
             weight=self.weight + total,
-            excess=self.excess + total * objective.excess_of(self.centre, value),
+            excess=self.excess + total * here.excess,
             targets=self.pooled(objective.rows.targets),
             n_rows=self.n_rows + objective.n_rows,
         )

@@ -43,9 +43,9 @@ class Orthogonal:
 
     def __init__(self, objective):
         self._objective_name = objective.name
-        plain = objective._plain_columns
+        plain = objective.plain_columns
         p, wide = objective.n_features, objective._is_wide()
-        ridge = objective.penalty.min(axis=1) / objective._mean_curvature / plain.scale / plain.scale
+        ridge = objective.penalty.min(axis=1) / objective.mean_curvature / plain.scale / plain.scale
         self.plain, self._is_free = plain, objective.penalty.min(axis=1) == 0
         varies = np.isfinite(plain.scale)
         # where all is penalised the optimum is in the span of the rows in units of the penalty, so that no more is

@@ -87,7 +87,7 @@ def _is_recession(objective, direction):
     parameters = objective.unpack(direction)
 
     def sides(block, y, weight):
-        margin, fixed = objective.loss.recession(y, objective._change(block, parameters))
+        margin, fixed = objective.loss.recession(y, objective.model.change(block, parameters))
         most = margin.max(axis=1, initial=0.0).sum()
         return (np.array([margin.min(initial=np.inf), -np.abs(fixed).max(initial=0.0), most]),)
 
@@ -103,7 +103,7 @@ def _least_and_sum(a, b):
 
 def _by_program(objective, free):
     """Minimise the L1 norm of d over margins >= 0, fixed = 0, mean margin = 1; None when infeasible."""
-    columns, loss, rows = objective._plain_columns, objective.loss, objective.rows.collected()
+    columns, loss, rows = objective.plain_columns, objective.loss, objective.rows.collected()
     Z = rows.gather(lambda block, y, weight: block.standardised(columns), columns, columns.n_columns)
     free = np.concatenate([free, np.ones(int(objective.fit_intercept), dtype=bool)])
     Z = Z[:, free]
@@ -152,7 +152,7 @@ def _linear_maps(loss, y, Z):
 
 
 def _named(objective, direction):
-    standardised = objective._plain_columns.from_weights(_weights(objective, direction))
+    standardised = objective.plain_columns.from_weights(_weights(objective, direction))
     size = np.abs(standardised[: objective.n_features]).max(axis=1)
     features = [objective.name(j) for j in np.argsort(-size, kind="stable") if size[j] > 1e-6 * size.max()]
     return Recession(features, _receding_classes(objective, direction), direction)
@@ -169,7 +169,7 @@ def _receding_classes(objective, direction):
         return ["y = 0"]
     if objective.loss.n_outputs == 1:
         return [f"class {names[-1]}"]
-    W = objective._plain_columns.from_weights(_weights(objective, direction))
+    W = objective.plain_columns.from_weights(_weights(objective, direction))
     spread = np.abs(W - np.median(W, axis=1, keepdims=True)).sum(axis=0)
     return [f"class {names[c]}" for c in np.flatnonzero(spread > 0.5 * spread.max())]
 
@@ -184,7 +184,7 @@ def positive_start(objective):
     ValueError
         Where there are none.
     """
-    columns, rows = objective._plain_columns, objective.rows.collected()
+    columns, rows = objective.plain_columns, objective.rows.collected()
     Z = rows.gather(lambda block, y, weight: block.standardised(columns), columns, columns.n_columns)
     mean = rows.weight @ rows.y / rows.weight.sum() or 1.0
     # the mean of a row of zeros is 0, whatever the coefficients: where y = 0 it may be
@@ -208,7 +208,7 @@ def _check_representable(objective, z, coef):
     with np.errstate(over="ignore", under="ignore"):
         large = np.flatnonzero(~np.isfinite(coef + (np.sqrt(objective.penalty) * coef) ** 2).all(axis=1))
     vanishes = (z != 0) & (np.abs(coef[:, 0]) < np.finfo(float).tiny)
-    lost = np.flatnonzero(vanishes & np.isfinite(objective._plain_columns.scale))
+    lost = np.flatnonzero(vanishes & np.isfinite(objective.plain_columns.scale))
     if large.size:
         name = objective.name(large[0])
         raise ValueError(f"X: column {name} is so small that its coefficient overflows; multiply it by a constant")

@@ -26,7 +26,7 @@ def refined(objective, theta, factor):
         Of a squared loss, without a penalty, and few rows.
     theta : ndarray of shape (n_parameters,)
         Near the optimum.
-    factor : GLMFactor
+    factor : PointFactor
         Of the exact Hessian.
 
     Returns
@@ -34,7 +34,7 @@ def refined(objective, theta, factor):
     theta : ndarray of shape (n_parameters,)
     passes : int
     """
-    slope, before, passes = _extended_slope(objective, factor.columns), np.inf, 0
+    slope, before, passes = _extended_slope(objective, factor.outer.columns), np.inf, 0
     with np.errstate(over="ignore", invalid="ignore"):
         while passes < _MOST_PASSES and np.finfo(float).eps < before:
             step, passes = factor.newton_within(slope(theta))[1], passes + 1

@@ -1,10 +1,11 @@
 """What the solvers ask of an objective."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from scipy.sparse.linalg import LinearOperator
+
+from sk_hessian.objectives.coordinates import Through
 
 #: names that a sentence lists before it counts the rest
 _MOST_NAMED = 5
@@ -77,8 +78,37 @@ class Objective:
     is_model: bool = False
     draws_rows: bool = True
 
+    def at(self, theta: np.ndarray) -> Any:
+        """The `Evaluation` at a point, which remembers what is computed there.
+
+        Parameters
+        ----------
+        theta : ndarray of shape (n_parameters,)
+
+        Returns
+        -------
+        evaluation.Evaluation
+        """
+        raise NotImplementedError
+
+    def through(self, coordinates: Any, here: Any) -> Any:
+        """The same objective in coordinates z that are zero at a point.
+
+        Parameters
+        ----------
+        coordinates : Coordinates
+        here : Evaluation
+
+        Returns
+        -------
+        coordinates.Through
+        """
+        return Through(self, coordinates, here.theta)
+
+    # -- views of a point -----------------------------------------------------------------------------------------
+
     def value_and_gradient(self, theta: np.ndarray) -> tuple[float, np.ndarray]:
-        """The objective and its gradient.
+        """The objective, +inf outside its domain, and its gradient.
 
         Parameters
         ----------
@@ -87,10 +117,29 @@ class Objective:
         Returns
         -------
         value : float
-            +inf outside the domain.
         gradient : ndarray of shape (n_parameters,)
         """
-        raise NotImplementedError
+        here = self.at(theta)
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+            return here.value, here.gradient
+
+    def hessian(self, theta: np.ndarray, kind: str = "observed") -> LinearOperator:
+        """See `Evaluation.hessian`."""
+        return self.at(theta).hessian(kind)
+
+    def hessian_matrix(self, theta: np.ndarray, kind: str = "observed", factor: Any = None) -> np.ndarray:
+        """See `Evaluation.hessian_matrix`."""
+        return self.at(theta).hessian_matrix(kind, factor)
+
+    def hessian_diagonal(self, theta: np.ndarray, kind: str = "observed", factor: Any = None) -> np.ndarray:
+        """See `Evaluation.hessian_diagonal`."""
+        return self.at(theta).hessian_diagonal(kind, factor)
+
+    def preconditioner(self, theta: np.ndarray, kind: str = "auto", curvature: str = "expected") -> Any:
+        """See `Evaluation.factor`."""
+        return self.at(theta).factor(kind, curvature)
+
+    # -- facts ----------------------------------------------------------------------------------------------------
 
     def scale_at(self, value: float, first_value: float) -> float | None:
         """What the tolerance is relative to in a run that has come from ``first_value`` to ``value``.
@@ -106,50 +155,6 @@ class Objective:
         """
         return self.scale
 
-    def likelihood_tolerance(self, theta: np.ndarray, value: float, tol: float) -> float:
-        """The largest decrement at which no parameter is more than ``100 tol`` standard errors from the optimum.
-
-        Parameters
-        ----------
-        theta : ndarray of shape (n_parameters,)
-        value : float
-            The objective there.
-        tol : float
-
-        Returns
-        -------
-        float
-            inf where no likelihood gives the parameters errors.
-        """
-        return np.inf
-
-    def noise(self, theta: np.ndarray, value: float) -> float:
-        """The rounding error of a value: smaller differences mean nothing.
-
-        Parameters
-        ----------
-        theta : ndarray of shape (n_parameters,)
-        value : float
-
-        Returns
-        -------
-        float
-        """
-        raise NotImplementedError
-
-    def floor(self, theta: np.ndarray) -> float:
-        """The decrement that rounding of the gradient leaves: no tolerance asks for less.
-
-        Parameters
-        ----------
-        theta : ndarray of shape (n_parameters,)
-
-        Returns
-        -------
-        float
-        """
-        return 0.0
-
     def begun(self, theta: np.ndarray) -> "Objective":
         """The objective as a run sees it that begins at ``theta``.
 
@@ -162,69 +167,6 @@ class Objective:
         Objective
         """
         return self
-
-    def hessian(self, theta: np.ndarray, kind: str = "observed") -> LinearOperator:
-        """The Hessian as an operator.
-
-        Parameters
-        ----------
-        theta : ndarray of shape (n_parameters,)
-        kind : {"observed", "expected"}
-            The second derivative itself, or its positive semi-definite expectation.
-
-        Returns
-        -------
-        scipy.sparse.linalg.LinearOperator of shape (n_parameters, n_parameters)
-        """
-        raise NotImplementedError
-
-    def hessian_matrix(self, theta: np.ndarray, kind: str = "observed", factor: Any = None) -> np.ndarray:
-        """The Hessian as a dense matrix.
-
-        Parameters
-        ----------
-        theta : ndarray of shape (n_parameters,)
-        kind : {"observed", "expected"}
-        factor : factor of this objective, optional
-            P, for P'HP with the digits that the product of the two would lose.
-
-        Returns
-        -------
-        ndarray of shape (n_parameters, n_parameters), or (r, r) for a factor of r columns
-        """
-        raise NotImplementedError
-
-    def regular_hessian_matrix(self, theta: np.ndarray, kind: str = "observed", factor: Any = None) -> np.ndarray:
-        """`hessian_matrix` with curvature along directions that the objective is known not to depend on.
-
-        Rounding would decide otherwise whether such a matrix can be factored; no gradient lies along them.
-
-        Parameters
-        ----------
-        theta : ndarray of shape (n_parameters,)
-        kind : {"observed", "expected"}
-        factor : factor of this objective, optional
-
-        Returns
-        -------
-        ndarray of shape (n_parameters, n_parameters), or (r, r) for a factor of r columns
-        """
-        return self.hessian_matrix(theta, kind, factor=factor)
-
-    def hessian_diagonal(self, theta: np.ndarray, kind: str = "observed", factor: Any = None) -> np.ndarray:
-        """The diagonal of `hessian_matrix`.
-
-        Parameters
-        ----------
-        theta : ndarray of shape (n_parameters,)
-        kind : {"observed", "expected"}
-        factor : factor of this objective, optional
-
-        Returns
-        -------
-        ndarray of shape (n_parameters,)
-        """
-        return np.diag(self.hessian_matrix(theta, kind, factor=factor)).copy()
 
     def is_exact(self, kind: str) -> bool:
         """Whether a kind of curvature is the second derivative itself.
@@ -265,29 +207,6 @@ class Objective:
         """
         return self.forms_hessian(n_parameters)
 
-    def preconditioner(self, theta: np.ndarray, kind: str = "auto", curvature: str = "expected") -> Any:
-        """A factor P of the Hessian at ``theta``, P'HP near the identity.
-
-        Parameters
-        ----------
-        theta : ndarray of shape (n_parameters,)
-        kind : {"auto", "full", "kronecker", "diagonal", "units"}
-            "units" is the diagonal alone; for objectives with rows as far as it is known without a pass, and only for
-            those that try them.
-        curvature : {"observed", "expected"}
-
-        Returns
-        -------
-        factors.PointFactor or None
-            None where "auto" finds none affordable.
-
-        Raises
-        ------
-        ValueError
-            For a kind that this objective does not have.
-        """
-        raise NotImplementedError
-
     def sketch(self) -> "Objective | None":
         """The same objective on a weighted sample of the rows, nearly as curved and much cheaper.
 
@@ -322,14 +241,14 @@ class Objective:
         """
         return 0.0
 
-    def determine(self, theta: np.ndarray) -> float:
+    def determine(self, here: Any) -> float:
         """Decide once, before a solver without a preconditioner runs, which combinations of parameters are flat.
 
         A preconditioner decides the same on its way. Both do so only where a factor is affordable.
 
         Parameters
         ----------
-        theta : ndarray of shape (n_parameters,)
+        here : Evaluation
             Where the run begins.
 
         Returns
@@ -356,20 +275,6 @@ class Objective:
         Objective
         """
         raise ValueError("a plain function has no rows to sample: use batch_size=None")
-
-    def predictor_change(self, theta: np.ndarray, directions: Sequence[np.ndarray]) -> np.ndarray:
-        """How far each direction moves a linear predictor, at the most, in units over which curvature changes e-fold.
-
-        Parameters
-        ----------
-        theta : ndarray of shape (n_parameters,)
-        directions : sequence of ndarray of shape (n_parameters,)
-
-        Returns
-        -------
-        ndarray of shape (n_directions,)
-        """
-        return np.zeros(len(directions))
 
     def diagnose(self, theta: np.ndarray, direction: np.ndarray) -> Any:
         """Why the optimum is at infinity, in names.
@@ -401,19 +306,6 @@ class Objective:
             text is a remark for the user. None where there is no edge, or nothing on it.
         """
         return
-
-    def approaches_edge(self, theta: np.ndarray) -> bool:
-        """Whether a point is so near the edge of the domain that an optimum may be on it.
-
-        Parameters
-        ----------
-        theta : ndarray of shape (n_parameters,)
-
-        Returns
-        -------
-        bool
-        """
-        return False
 
     def edge_rows(self, theta: np.ndarray) -> np.ndarray:
         """Numbers of the rows whose predictions are on the edge of the domain.
@@ -456,19 +348,6 @@ class Objective:
         """
         return theta, 0
 
-    def remarks(self, theta: np.ndarray) -> list[str]:
-        """What else a user should know about a solution.
-
-        Parameters
-        ----------
-        theta : ndarray of shape (n_parameters,)
-
-        Returns
-        -------
-        list of str
-        """
-        return []
-
     def relative_size(self, theta: np.ndarray, step: np.ndarray) -> float:
         """By how much a step changes a parameter, at the most, in sizes that the parameters have or began with.
 
@@ -482,32 +361,6 @@ class Objective:
             inf where parameters have no such sizes.
         """
         return np.inf
-
-    def probes(self, theta: np.ndarray) -> list[np.ndarray]:
-        """Other points to look at before a flat one is called an optimum.
-
-        Parameters
-        ----------
-        theta : ndarray of shape (n_parameters,)
-
-        Returns
-        -------
-        list of ndarray of shape (n_parameters,)
-        """
-        return []
-
-    def suspicions(self, theta: np.ndarray) -> list[str]:
-        """What may have kept a run from an optimum, in sentences.
-
-        Parameters
-        ----------
-        theta : ndarray of shape (n_parameters,)
-
-        Returns
-        -------
-        list of str
-        """
-        return []
 
     def remedy(self, status: str) -> str:
         """What helps against a run of this status, for this kind of objective, beside the options of the solver.

@@ -1,10 +1,9 @@
-"""Preconditioners P as objects: a change of variables theta = P u in which the curvature is near the identity.
+"""Roots of curvature: a change of variables z = P u in which the curvature is near the identity.
 
 A factor of shape (n, r) knows ``apply(u)`` = P u, ``transpose(g)`` = P'g, ``congruence(H)`` = P'H P, and ``newton(g)``,
 the decrement and the Newton step that it certifies.
 """
 
-import copy
 from collections.abc import Callable
 
 import numpy as np
@@ -16,101 +15,6 @@ NEAR_DEPENDENT = 1e-10
 
 #: a diagonal entry below this share of the largest is zero: its inverse root would overflow in a product
 _NOTHING = 1e-200
-
-
-class PointFactor:
-    """A factor P together with the point at which the curvature was taken.
-
-    Parameters
-    ----------
-    inner : a factor of this module
-    theta : ndarray
-        Where the Hessian was taken.
-    curvature : {"expected", "observed", None}
-        Of which Hessian P P' is the inverse there; None for an approximation.
-    certifies : bool
-        True when that is the exact one.
-
-    Attributes
-    ----------
-    inflation : float
-        The inverse of P P' is at most so many times the exact Hessian at ``theta``; inf where that is not known.
-    """
-
-    def __init__(self, inner, theta, curvature, certifies):
-        self.inner, self.theta, self.curvature, self.certifies = inner, theta, curvature, certifies
-        self.inflation = 1.0 if certifies else np.inf
-        self.shape = inner.shape
-
-    def uncertified(self, inflation):
-        """The same factor as an approximation of another Hessian, which is at least this one over ``inflation``."""
-        factor = copy.copy(self)
-        factor.inflation = inflation if self.certifies else np.inf
-        factor.curvature, factor.certifies = None, False
-        return factor
-
-    @property
-    def reaches_all(self):
-        """Whether every parameter vector is P u for some u."""
-        return True
-
-    @property
-    def is_full(self):
-        """Whether it comes from a whole Hessian, if a nearby or sampled one: P'HP is then near the identity."""
-        return not isinstance(self.inner, (Diagonal, Kronecker, Stacked))
-
-    def apply(self, u):
-        """P u, shape (n_parameters,)."""
-        return self.inner.apply(u)
-
-    def transpose(self, g):
-        """P'g, shape (r,)."""
-        return self.inner.transpose(g)
-
-    def dense(self):
-        """P as a matrix, shape (n_parameters, r)."""
-        return self.inner.dense()
-
-    def newton(self, g):
-        """Half the squared Newton decrement and the Newton step for a gradient in theta."""
-        return self.inner.newton(g)
-
-    def restrict(self, theta):
-        """The part of ``theta`` that the coordinates can reach."""
-        return theta
-
-
-class CoordinateFactor(PointFactor):
-    """theta = P u in two steps: coordinates z in which the curvature was taken, then a factor of it."""
-
-    def _from_z(self, z):
-        """The parameters of coordinates z."""
-        raise NotImplementedError
-
-    def _to_z(self, g):
-        """A gradient in the coordinates from one in theta."""
-        raise NotImplementedError
-
-    def apply(self, u):
-        """P u, shape (n_parameters,)."""
-        return self._from_z(self.inner.apply(u))
-
-    def transpose(self, g):
-        """P'g, shape (r,)."""
-        return self.inner.transpose(self._to_z(g))
-
-    def dense(self):
-        """P as a matrix, shape (n_parameters, r)."""
-        return np.stack([self._from_z(z) for z in self.inner.dense().T], axis=1)
-
-    def newton(self, g):
-        """See `PointFactor.newton`."""
-        return self.newton_within(self._to_z(g))
-
-    def newton_within(self, slope):
-        """The same from a gradient in the coordinates."""
-        decrement, step = self.inner.newton(slope)
-        return decrement, self._from_z(step)
 
 
 class Factor:
@@ -127,6 +31,27 @@ class Factor:
         """Half the squared Newton decrement g'P P'g / 2, and the Newton step -P P'g."""
         root = self.transpose(g)
         return 0.5 * float(root @ root), -self.apply(root)
+
+
+class Identity(Factor):
+    """P = I."""
+
+    def __init__(self, size):
+        self.shape = (size, size)
+
+    def apply(self, u):
+        """P u."""
+        return u
+
+    transpose = apply
+
+    def congruence(self, H):
+        """P'H P."""
+        return H
+
+    def dense(self):
+        """P as a matrix."""
+        return np.eye(self.shape[0])
 
 
 class Diagonal(Factor):
@@ -309,6 +234,10 @@ class Stacked(Factor):
     def dense(self):
         """P as a matrix."""
         return block_diag(*[block.dense() for block in self.blocks])
+
+
+#: factors that leave out how parameters depend on each other, at least those of different layers
+UNCOUPLED = (Identity, Diagonal, Kronecker, Stacked)
 
 
 def inverse_root(values):

@@ -2,6 +2,7 @@
 
 import copy
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from scipy import sparse
@@ -11,6 +12,8 @@ from scipy.sparse.linalg import LinearOperator
 from sk_hessian.objectives import factors
 from sk_hessian.objectives._differences import Differences
 from sk_hessian.objectives.contract import Objective
+from sk_hessian.objectives.coordinates import Identity, PointFactor
+from sk_hessian.objectives.evaluation import Evaluation
 
 _EPS = np.finfo(float).eps
 
@@ -97,18 +100,22 @@ class FunctionObjective(Objective):
         self.args = args if isinstance(args, tuple) else (args,)
         self.x_scale = None if isinstance(x_scale, str) and x_scale == "jac" else _positive("x_scale", x_scale)
         share = None if diff_step is None else _positive("diff_step", diff_step)
-        self._differences = Differences(share, 0.0 if self.x_scale is None else self.x_scale)
+        self.differences = Differences(share, 0.0 if self.x_scale is None else self.x_scale)
 
     def begun(self, theta):
         """See `Objective.begun`: with sizes for the parameters that may cross zero on the way."""
-        for name, given in (("x_scale", self.x_scale), ("diff_step", self._differences.share)):
+        for name, given in (("x_scale", self.x_scale), ("diff_step", self.differences.share)):
             if given is not None and given.size not in (1, theta.size):
                 raise ValueError(f"{name} has {given.size} entries, but there are {theta.size} parameters")
         if self.x_scale is not None:
             return self
         run = copy.copy(self)
-        run._differences = Differences(self._differences.share, self._differences.sizes(theta))
+        run.differences = Differences(self.differences.share, self.differences.sizes(theta))
         return run
+
+    def at(self, theta):
+        """See `Objective.at`."""
+        return FunctionEvaluation(self, theta)
 
     def remedy(self, status):
         """See `Objective.remedy`."""
@@ -116,64 +123,18 @@ class FunctionObjective(Objective):
             return "an exact jac, where differences lose digits"
         return super().remedy(status)
 
-    def _value(self, theta):
+    def value(self, theta):
+        """What the user's function says, a float."""
         value = self.fun(theta.copy(), *self.args)
         return _as_number(value[0] if self.jac is True else value)
 
-    def _gradient(self, theta, second=False):
+    def gradient(self, theta, second=False):
+        """Its gradient; ``second`` for differences that are differenced again."""
         if callable(self.jac):
             return np.array(self.jac(theta.copy(), *self.args), dtype=float).reshape(theta.shape)
         if self.jac is True:
             return np.array(self.fun(theta.copy(), *self.args)[1], dtype=float).reshape(theta.shape)
-        return self._differences.first(self._value, theta, second)
-
-    def value_and_gradient(self, theta):
-        """See `Objective.value_and_gradient`; a value that is not finite counts as +inf."""
-        if self.jac is True:
-            value, gradient = self.fun(theta.copy(), *self.args)
-            value, gradient = _as_number(value), np.array(gradient, dtype=float).reshape(theta.shape)
-        else:
-            value = self._value(theta)
-            gradient = self._gradient(theta) if np.isfinite(value) else np.zeros_like(theta)
-        return (value if np.isfinite(value) else np.inf), gradient
-
-    def noise(self, theta, value):
-        """See `Objective.noise`."""
-        return NOISE * abs(value)
-
-    def hessian(self, theta, kind="observed"):
-        """See `Objective.hessian`."""
-        _refuse_expected(kind)
-        if self.hessp is not None and self.hess is None:
-
-            def product(v):
-                return np.ravel(self.hessp(theta.copy(), np.ravel(v), *self.args))
-        elif self.hess is not None:
-            matrix = self.hessian_matrix(theta)
-
-            def product(v):
-                return matrix @ np.ravel(v)
-        else:
-            again = self.jac is None
-
-            def product(v):
-                return self._differences.along(lambda x: self._gradient(x, again), theta, np.ravel(v), again)
-
-        return LinearOperator((theta.size,) * 2, matvec=product, rmatvec=product, dtype=float)
-
-    def hessian_matrix(self, theta, kind="observed", factor=None):
-        """See `Objective.hessian_matrix`."""
-        _refuse_expected(kind)
-        if self.hess is not None:
-            H = np.array(self.hess(theta.copy(), *self.args), dtype=float).reshape(theta.size, theta.size)
-        elif self.hessp is not None:
-            H = np.stack([np.ravel(self.hessp(theta.copy(), e, *self.args)) for e in np.eye(theta.size)])
-        elif self.jac is not None:
-            H = self._differences.first(self._gradient, theta)
-        else:
-            H = self._differences.second(self._value, theta)
-        H = 0.5 * (H + H.T)
-        return H if factor is None else factor.inner.congruence(H)
+        return self.differences.first(self.value, theta, second)
 
     def forms_hessian(self, n_parameters):
         """See `Objective.forms_hessian`."""
@@ -181,7 +142,8 @@ class FunctionObjective(Objective):
 
     # -- natural units ------------------------------------------------------------------------------------------------
 
-    def _resolve(self, kind, n_parameters):
+    def factor_kind(self, kind, n_parameters):
+        """The kind of factor that a wish stands for; None where none is affordable."""
         if kind == "auto":
             return "full" if self.forms_hessian(n_parameters) else None
         if kind not in ("full", "diagonal", "units"):
@@ -190,79 +152,9 @@ class FunctionObjective(Objective):
             )
         return kind
 
-    def preconditioner(self, theta, kind="auto", curvature="observed"):
-        """See `Objective.preconditioner`; from the Hessian's absolute value (eigenvalues without their signs).
-
-        References
-        ----------
-        .. [1] Y. Dauphin et al., "Identifying and attacking the saddle point problem in high-dimensional non-convex
-           optimization", 2014.
-        """
-        kind = self._resolve(kind, theta.size)
-        if kind is None:
-            return None
-        H = self.hessian_matrix(theta, curvature)
-        if not np.isfinite(H).all():
-            return None
-        unit = self._units(theta, H)
-        if kind != "full":
-            return factors.PointFactor(factors.Diagonal(unit), theta, None, False)
-        values, vectors = eigh(unit[:, None] * H * unit)
-        is_positive = values.min() > _CURVATURE_FLOOR * np.abs(values).max()
-        size = np.abs(values) if values.any() else np.ones(theta.size)
-        inner = factors.Spectral(size, vectors, unit)
-        certifies = bool(is_positive) and self.is_exact(curvature)
-        return factors.PointFactor(inner, theta, curvature if is_positive else None, certifies)
-
-    def _units(self, theta, H):
-        """The unit of each parameter: the inverse root of its curvature in H, no more than rounding lets it see.
-
-        An entry that is small beside its row, as at a saddle of x y, is raised until no entry of the matrix in these
-        units exceeds one (D. Ruiz, "A scaling algorithm to equilibrate both rows and columns norms in matrices", 2001).
-        """
-        if self.x_scale is not None:
-            return np.broadcast_to(self.x_scale, theta.shape).copy()
-        sizes = self._differences.sizes(theta)
-        seen = np.sqrt(self._resolved_curvature(theta)) / sizes
-        root = np.maximum(np.sqrt(np.abs(H.diagonal())), seen)
-        root = np.where(root > 0, root, 1 / sizes)
-        for _ in range(_SWEEPS):
-            root *= np.sqrt(np.maximum(1.0, (np.abs(H) / root / root[:, None]).max(axis=1)))
-        return 1 / root
-
-    def _resolved_curvature(self, theta):
-        """The least second derivative, in sizes of the parameters, that is no rounding."""
-        order = 1 if self.hess is not None or self.hessp is not None else 2 / 3 if self.jac is not None else 1 / 2
-        return _EPS**order * abs(self._value(theta))
-
     def relative_size(self, theta, step):
         """See `Objective.relative_size`."""
-        return float(np.max(np.abs(step) / np.maximum(self._differences.sizes(theta), self._differences.typical)))
-
-    def probes(self, theta):
-        """See `Objective.probes`: other orders of magnitude of the parameters that have no influence here."""
-        flat = self._without_influence(theta)
-        sets = [flat, *(np.eye(theta.size, dtype=bool)[flat] if flat.sum() > 1 else [])]
-        return [np.where(some, ratio * theta, theta) for some in sets if some.any() for ratio in _PROBED]
-
-    def remarks(self, theta):
-        """See `Objective.remarks`: what has no influence."""
-        flat = self._without_influence(theta)
-        names = [name for name, is_flat in zip(self.parameter_names(theta.size), flat, strict=True) if is_flat]
-        return (
-            [f"The function hardly depends on {', '.join(names)} here: other values may be as good."] if names else []
-        )
-
-    def _without_influence(self, theta):
-        """Which parameters change the function by no more than half its digits when they change by their size."""
-        influence, level = self._influences(theta)
-        return influence * self._differences.sizes(theta) <= np.sqrt(_EPS) * level
-
-    def _influences(self, theta):
-        """By how much a change of each parameter by one changes the function, at the least, and its size."""
-        sizes = self._differences.sizes(theta)
-        curvature = np.abs(self.hessian_diagonal(theta))
-        return np.maximum(np.abs(self._gradient(theta)), curvature * sizes), abs(self._value(theta))
+        return float(np.max(np.abs(step) / np.maximum(self.differences.sizes(theta), self.differences.typical)))
 
     # -- a user's derivatives -----------------------------------------------------------------------------------------
 
@@ -285,8 +177,8 @@ class FunctionObjective(Objective):
         if self.jac is None:
             raise ValueError("jac must be given: without it, gradients are central differences already")
         theta = np.array(theta, dtype=float)
-        given, found, level = self._both_derivatives(theta)
-        size = self._differences.sizes(theta)
+        given, found, level = self.at(theta).both_derivatives()
+        size = self.differences.sizes(theta)
         # the differences' own error: a rounding of what is differenced, over the step
         resolution = 10 * _EPS ** (2 / 3) * level / size
         off = np.linalg.norm(given - found, axis=1)
@@ -298,16 +190,161 @@ class FunctionObjective(Objective):
         share = f"the largest relative difference is {error[worst]:.1g}, for {name}"
         return GradientCheck(agrees, error, f"jac {state} central differences of fun: {share}.")
 
-    def _both_derivatives(self, theta):
-        """The user's derivatives and differences, one row for each parameter, and the size of what is differenced."""
-        found = self._differences.first(self._value, theta)
-        return self._gradient(theta)[:, None], found[:, None], abs(self._value(theta))
 
-    def suspicions(self, theta):
-        """See `Objective.suspicions`: a wrong ``jac``."""
-        if self.jac is None:
+class FunctionEvaluation(Evaluation):
+    """A user's function at a point."""
+
+    @cached_property
+    def _both(self):
+        """Value and gradient of a function that returns the two together."""
+        value, gradient = self.objective.fun(self.theta.copy(), *self.objective.args)
+        return _as_number(value), np.array(gradient, dtype=float).reshape(self.theta.shape)
+
+    @cached_property
+    def value(self):
+        """See `Evaluation`; a value that is not finite counts as +inf."""
+        value = self._both[0] if self.objective.jac is True else self.objective.value(self.theta)
+        return value if np.isfinite(value) else np.inf
+
+    @cached_property
+    def gradient(self):
+        """See `Evaluation`."""
+        if self.objective.jac is True:
+            return self._both[1]
+        return self.objective.gradient(self.theta) if np.isfinite(self.value) else np.zeros_like(self.theta)
+
+    @property
+    def noise(self):
+        """See `Evaluation.noise`."""
+        return NOISE * abs(self.value)
+
+    # -- curvature ------------------------------------------------------------------------------------------------
+
+    def hessian(self, kind="observed"):
+        """See `Evaluation.hessian`."""
+        objective, theta = self.objective, self.theta
+        _refuse_expected(kind)
+        if objective.hessp is not None and objective.hess is None:
+
+            def product(v):
+                return np.ravel(objective.hessp(theta.copy(), np.ravel(v), *objective.args))
+        elif objective.hess is not None:
+            matrix = self.hessian_matrix()
+
+            def product(v):
+                return matrix @ np.ravel(v)
+        else:
+            again = objective.jac is None
+
+            def product(v):
+                return objective.differences.along(lambda x: objective.gradient(x, again), theta, np.ravel(v), again)
+
+        return LinearOperator((theta.size,) * 2, matvec=product, rmatvec=product, dtype=float)
+
+    def hessian_matrix(self, kind="observed", factor=None):
+        """See `Evaluation.hessian_matrix`."""
+        _refuse_expected(kind)
+        return self._matrix.copy() if factor is None else factor.inner.congruence(self._matrix)
+
+    @cached_property
+    def _matrix(self):
+        objective, theta = self.objective, self.theta
+        if objective.hess is not None:
+            H = np.array(objective.hess(theta.copy(), *objective.args), dtype=float).reshape(theta.size, theta.size)
+        elif objective.hessp is not None:
+            H = np.stack([np.ravel(objective.hessp(theta.copy(), e, *objective.args)) for e in np.eye(theta.size)])
+        elif objective.jac is not None:
+            H = objective.differences.first(objective.gradient, theta)
+        else:
+            H = objective.differences.second(objective.value, theta)
+        return 0.5 * (H + H.T)
+
+    def factor(self, kind="auto", curvature="observed"):
+        """See `Evaluation.factor`; from the Hessian's absolute value (eigenvalues without their signs).
+
+        References
+        ----------
+        .. [1] Y. Dauphin et al., "Identifying and attacking the saddle point problem in high-dimensional non-convex
+           optimization", 2014.
+        """
+        kind = self.objective.factor_kind(kind, self.theta.size)
+        if kind is None:
+            return None
+        H = self.hessian_matrix(curvature)
+        if not np.isfinite(H).all():
+            return None
+        unit, outer = self.units(H), Identity(self.theta.size)
+        if kind != "full":
+            return PointFactor(outer, factors.Diagonal(unit), self.place)
+        values, vectors = eigh(unit[:, None] * H * unit)
+        is_positive = values.min() > _CURVATURE_FLOOR * np.abs(values).max()
+        size = np.abs(values) if values.any() else np.ones(self.theta.size)
+        inner = factors.Spectral(size, vectors, unit)
+        certifies = bool(is_positive) and self.objective.is_exact(curvature)
+        return PointFactor(outer, inner, self.place, curvature if is_positive else None, certifies)
+
+    def units(self, H):
+        """The unit of each parameter: the inverse root of its curvature in H, no more than rounding lets it see.
+
+        An entry that is small beside its row, as at a saddle of x y, is raised until no entry of the matrix in these
+        units exceeds one (D. Ruiz, "A scaling algorithm to equilibrate both rows and columns norms in matrices", 2001).
+        """
+        objective = self.objective
+        if objective.x_scale is not None:
+            return np.broadcast_to(objective.x_scale, self.theta.shape).copy()
+        sizes = objective.differences.sizes(self.theta)
+        seen = np.sqrt(self._resolved_curvature()) / sizes
+        root = np.maximum(np.sqrt(np.abs(H.diagonal())), seen)
+        root = np.where(root > 0, root, 1 / sizes)
+        for _ in range(_SWEEPS):
+            root *= np.sqrt(np.maximum(1.0, (np.abs(H) / root / root[:, None]).max(axis=1)))
+        return 1 / root
+
+    def _resolved_curvature(self):
+        """The least second derivative, in sizes of the parameters, that is no rounding."""
+        objective = self.objective
+        order = 1 if objective.hess is not None or objective.hessp is not None else 1 / 2
+        if order < 1 and objective.jac is not None:
+            order = 2 / 3
+        return _EPS**order * abs(self.value)
+
+    # -- influence ------------------------------------------------------------------------------------------------
+
+    def probes(self):
+        """See `Evaluation.probes`: other orders of magnitude of the parameters that have no influence here."""
+        theta, flat = self.theta, self._without_influence()
+        sets = [flat, *(np.eye(theta.size, dtype=bool)[flat] if flat.sum() > 1 else [])]
+        return [np.where(some, ratio * theta, theta) for some in sets if some.any() for ratio in _PROBED]
+
+    def remarks(self):
+        """See `Evaluation.remarks`: what has no influence."""
+        flat, names = self._without_influence(), self.objective.parameter_names(self.theta.size)
+        names = [name for name, is_flat in zip(names, flat, strict=True) if is_flat]
+        return (
+            [f"The function hardly depends on {', '.join(names)} here: other values may be as good."] if names else []
+        )
+
+    def _without_influence(self):
+        """Which parameters change the function by no more than half its digits when they change by their size."""
+        influence, level = self._influences()
+        return influence * self.objective.differences.sizes(self.theta) <= np.sqrt(_EPS) * level
+
+    def _influences(self):
+        """By how much a change of each parameter by one changes the function, at the least, and its size."""
+        sizes = self.objective.differences.sizes(self.theta)
+        curvature = np.abs(self.hessian_diagonal())
+        return np.maximum(np.abs(self.gradient), curvature * sizes), abs(self.value)
+
+    def both_derivatives(self):
+        """The user's derivatives and differences, one row for each parameter, and the size of what is differenced."""
+        found = self.objective.differences.first(self.objective.value, self.theta)
+        return self.gradient[:, None], found[:, None], abs(self.value)
+
+    def suspicions(self):
+        """See `Evaluation.suspicions`: a wrong ``jac``."""
+        if self.objective.jac is None:
             return []
-        check = self.check_gradient(theta)
+        check = self.objective.check_gradient(self.theta)
         return [] if check.agrees else [f"{check.message} Correct jac, or leave it out."]
 
 
@@ -349,114 +386,141 @@ class LeastSquaresObjective(FunctionObjective):
             if not (callable(given) or (given is None and name == "jac")):
                 raise TypeError(f"{name} must be callable, got {given!r}")
         super().__init__(fun, jac, args=args, x_scale=x_scale, diff_step=diff_step)
-        self._latest = None
+
+    def at(self, theta):
+        """See `Objective.at`."""
+        return ResidualEvaluation(self, theta)
 
     def scale_at(self, value, first_value):
         """See `Objective.scale_at`: what is left."""
         return max(value, np.finfo(float).tiny)
 
-    def noise(self, theta, value):
-        """See `Objective.noise`: of the sum, and of residuals whose terms are of the size of J theta."""
-        residuals, J = self._linearised(theta)
-        rounding = _EPS * self._terms(theta, J)
-        return _LEAST_SQUARES_NOISE * value + float(np.abs(residuals) @ rounding) + 8 * float(rounding @ rounding)
-
-    def _terms(self, theta, J):
-        """The size of the terms that each residual is a difference of: a lower bound, by the derivatives."""
-        return abs(J) @ np.abs(theta)
-
-    def floor(self, theta):
-        """See `Objective.floor`: e'(J'J)^-1 e / 2 of errors e of the gradient J'r, of any signs."""
-        residuals, J = self._linearised(theta)
-        error = _EPS * (abs(J).T @ np.abs(residuals))
-        if self.jac is None:
-            level = np.abs(residuals) @ self._terms(theta, J)
-            error += _EPS ** (2 / 3) * level / self._differences.sizes(theta)
-        H = self.hessian_matrix(theta, "expected")
-        unit = self._units(theta, H)
-        values, vectors = eigh(unit[:, None] * H * unit)
-        # along directions that rounding of J'J hides, nothing is known of errors: they must not excuse a gradient
-        seen = values > theta.size * _EPS * values[-1]
-        return 0.5 * float(np.sum((vectors[:, seen] ** 2 / values[seen]).T @ (unit * error) ** 2))
-
-    def _influences(self, theta):
-        residuals, J = self._linearised(theta)
-        return np.sqrt(np.ravel((abs(J) ** 2).sum(axis=0))), np.linalg.norm(residuals)
-
-    def _residuals(self, theta):
+    def residuals(self, theta):
+        """What the user's function says, shape (m,)."""
         residuals = np.atleast_1d(np.array(self.fun(theta.copy(), *self.args), dtype=float))
         if residuals.ndim != 1:
             raise ValueError(f"fun must return a 1-D array of residuals, got shape {residuals.shape}")
         return residuals
 
-    def _jacobian(self, theta):
+    def jacobian(self, theta):
+        """Their Jacobian, an array or a sparse matrix of shape (m, p)."""
         if self.jac is None:
-            return self._differences.first(self._residuals, theta).T
+            return self.differences.first(self.residuals, theta).T
         J = self.jac(theta.copy(), *self.args)
         J = sparse.csr_array(J) if sparse.issparse(J) else np.atleast_2d(np.array(J, dtype=float))
         if J.ndim != 2 or J.shape[1] != theta.size:
             raise ValueError(f"jac must return an array of shape (m, {theta.size}), got shape {J.shape}")
         return J
 
-    def _linearised(self, theta):
-        """Residuals and their Jacobian; the latest are kept, for a step asks for both at the same point."""
-        if self._latest is None or not np.array_equal(self._latest[0], theta):
-            residuals, J = self._residuals(theta), self._jacobian(theta)
-            if J.shape[0] != residuals.size:
-                raise ValueError(f"jac must return one row for each of {residuals.size} residuals, got {J.shape[0]}")
-            self._latest = theta.copy(), residuals, J
-        return self._latest[1:]
 
-    def value_and_gradient(self, theta):
-        """See `Objective.value_and_gradient`; a residual that is not finite counts as +inf."""
+class ResidualEvaluation(FunctionEvaluation):
+    """Residuals and their Jacobian at a point."""
+
+    @cached_property
+    def residuals(self):
+        """Shape (m,)."""
+        return self.objective.residuals(self.theta)
+
+    @cached_property
+    def jacobian(self):
+        """An array or a sparse matrix of shape (m, p)."""
+        J = self.objective.jacobian(self.theta)
+        if J.shape[0] != self.residuals.size:
+            raise ValueError(f"jac must return one row for each of {self.residuals.size} residuals, got {J.shape[0]}")
+        return J
+
+    @cached_property
+    def value(self):
+        """See `Evaluation`; a residual that is not finite counts as +inf."""
         with np.errstate(over="ignore", invalid="ignore"):
-            residuals = self._residuals(theta)
-            value = 0.5 * float(residuals @ residuals)
-            if not np.isfinite(value):
-                return np.inf, np.zeros_like(theta)
-            residuals, J = self._linearised(theta)
-            return value, J.T @ residuals
+            value = 0.5 * float(self.residuals @ self.residuals)
+        return value if np.isfinite(value) else np.inf
 
-    def hessian(self, theta, kind="observed"):
-        """See `Objective.hessian`; the second derivatives of residuals by differences."""
-        residuals, J = self._linearised(theta)
-        again = self.jac is None
+    @cached_property
+    def gradient(self):
+        """See `Evaluation`."""
+        with np.errstate(over="ignore", invalid="ignore"):
+            return self.jacobian.T @ self.residuals if np.isfinite(self.value) else np.zeros_like(self.theta)
+
+    @property
+    def noise(self):
+        """See `Evaluation.noise`: of the sum, and of residuals whose terms are of the size of J theta."""
+        rounding = _EPS * self._terms
+        own = float(np.abs(self.residuals) @ rounding) + 8 * float(rounding @ rounding)
+        return _LEAST_SQUARES_NOISE * self.value + own
+
+    @cached_property
+    def _terms(self):
+        """The size of the terms that each residual is a difference of: a lower bound, by the derivatives."""
+        return abs(self.jacobian) @ np.abs(self.theta)
+
+    @cached_property
+    def floor(self):
+        """See `Evaluation.floor`: e'(J'J)^-1 e / 2 of errors e of the gradient J'r, of any signs."""
+        sizes = np.abs(self.residuals)
+        error = _EPS * (abs(self.jacobian).T @ sizes)
+        if self.objective.jac is None:
+            error += _EPS ** (2 / 3) * (sizes @ self._terms) / self.objective.differences.sizes(self.theta)
+        H = self.hessian_matrix("expected")
+        unit = self.units(H)
+        values, vectors = eigh(unit[:, None] * H * unit)
+        # along directions that rounding of J'J hides, nothing is known of errors: they must not excuse a gradient
+        seen = values > self.theta.size * _EPS * values[-1]
+        return 0.5 * float(np.sum((vectors[:, seen] ** 2 / values[seen]).T @ (unit * error) ** 2))
+
+    # -- curvature ------------------------------------------------------------------------------------------------
+
+    def hessian(self, kind="observed"):
+        """See `Evaluation.hessian`; the second derivatives of residuals by differences."""
+        objective, theta, residuals, J = self.objective, self.theta, self.residuals, self.jacobian
+        again = objective.jac is None
 
         def gradient(x):
-            J = self._differences.first(self._residuals, x, True).T if again else self._jacobian(x)
+            J = objective.differences.first(objective.residuals, x, True).T if again else objective.jacobian(x)
             return J.T @ residuals
 
         def product(v):
             v = np.ravel(v)
             bent = J.T @ (J @ v)
-            return bent if kind == "expected" else bent + self._differences.along(gradient, theta, v, again)
+            return bent if kind == "expected" else bent + objective.differences.along(gradient, theta, v, again)
 
         return LinearOperator((theta.size,) * 2, matvec=product, rmatvec=product, dtype=float)
 
-    def hessian_matrix(self, theta, kind="observed", factor=None):
-        """See `Objective.hessian_matrix`."""
-        residuals, J = self._linearised(theta)
-        H = J.T @ J
-        H = H.toarray() if sparse.issparse(H) else H
-        if kind == "observed":
-            H = H + self._bend(theta, residuals)
-        return H if factor is None else factor.inner.congruence(H)
+    def hessian_matrix(self, kind="observed", factor=None):
+        """See `Evaluation.hessian_matrix`."""
+        H = self._gauss_newton if kind == "expected" else self._matrix
+        return H.copy() if factor is None else factor.inner.congruence(H)
 
-    def _bend(self, theta, residuals):
+    @cached_property
+    def _gauss_newton(self):
+        H = self.jacobian.T @ self.jacobian
+        return H.toarray() if sparse.issparse(H) else H
+
+    @cached_property
+    def _matrix(self):
+        return self._gauss_newton + self._bend()
+
+    def _bend(self):
         """sum_i r_i times the Hessian of residual i, with r held fixed: its error vanishes with the residuals."""
-        if self.jac is None:
-            return self._differences.second(lambda x: residuals @ self._residuals(x), theta)
-        second = self._differences.first(lambda x: self._jacobian(x).T @ residuals, theta)
+        objective, residuals = self.objective, self.residuals
+        if objective.jac is None:
+            return objective.differences.second(lambda x: residuals @ objective.residuals(x), self.theta)
+        second = objective.differences.first(lambda x: objective.jacobian(x).T @ residuals, self.theta)
         return 0.5 * (second + second.T)
 
-    def _resolved_curvature(self, theta):
-        residuals = self._linearised(theta)[0]
-        return _EPS ** (1 / 2 if self.jac is None else 2 / 3) * float(residuals @ residuals)
+    def _resolved_curvature(self):
+        return _EPS ** (1 / 2 if self.objective.jac is None else 2 / 3) * float(self.residuals @ self.residuals)
 
-    def _both_derivatives(self, theta):
-        residuals, J = self._linearised(theta)
-        J = J.toarray() if sparse.issparse(J) else J
-        return J.T, self._differences.first(self._residuals, theta), np.linalg.norm(residuals)
+    # -- influence ------------------------------------------------------------------------------------------------
+
+    def _influences(self):
+        return np.sqrt(np.ravel((abs(self.jacobian) ** 2).sum(axis=0))), np.linalg.norm(self.residuals)
+
+    def both_derivatives(self):
+        """See `FunctionEvaluation.both_derivatives`; of the residuals."""
+        J = self.jacobian.toarray() if sparse.issparse(self.jacobian) else self.jacobian
+        found = self.objective.differences.first(self.objective.residuals, self.theta)
+        return J.T, found, np.linalg.norm(self.residuals)
 
 
 def _positive(name, given):

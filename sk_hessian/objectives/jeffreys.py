@@ -7,13 +7,16 @@ The objective is the mean loss of `GLMObjective` less half the log-determinant o
 with the determinant in standardised coordinates Z of the columns, which differ from the user's by a constant.
 """
 
+from functools import cached_property
+
 import numpy as np
 from scipy.linalg import cholesky, solve_triangular
 from scipy.sparse.linalg import LinearOperator
 
-from sk_hessian.objectives._mean_loss import ROUNDINGS
+from sk_hessian.objectives.evaluation import ROUNDINGS
 from sk_hessian.objectives.factors import unit_scale
 from sk_hessian.objectives.glm import MAX_DENSE_COLUMNS, GLMObjective
+from sk_hessian.objectives.linear import LinearEvaluation
 from sk_hessian.objectives.rows import weighted_grams
 
 #: directions of a Hessian that are summed at once: each needs a matrix of the columns' size
@@ -52,14 +55,11 @@ class JeffreysObjective(GLMObjective):
 
     is_sum_over_rows = False
 
-    #: the point, the map to columns orthonormal under the information, and its log-determinant, as computed last
-    _root = None
-
     def __init__(self, X, y, loss, **options):
         super().__init__(X, y, loss, **options)
         if self.penalty.any():
             raise ValueError("penalty must be zero: Jeffreys' prior is one")
-        if not self._is_dense():
+        if not self.is_dense():
             raise ValueError(
                 f"Jeffreys' prior needs the determinant of a matrix of X's columns: at most {MAX_DENSE_COLUMNS}, "
                 f"X has {self.n_features}"
@@ -67,59 +67,16 @@ class JeffreysObjective(GLMObjective):
         self.convex = False
         self.curvature = "expected"
         # the determinant is that of one set of coordinates throughout
-        self._settle_basis(self.start(), "expected")
+        self.settle(self.at(self.start()), "expected")
 
-    # -- the information --------------------------------------------------------------------------------------------
+    def at(self, theta):
+        """See `Objective.at`."""
+        return JeffreysEvaluation(self, theta, self.design)
 
-    def _information_root(self, theta):
-        """P with P' I P = 1 for the information I in `columns`, and log det I; None where it is singular."""
-        if self._root is None or not np.array_equal(self._root[0], theta):
-            self._root = theta.copy(), *_root_and_determinant(self._information(theta))
-        return self._root[1:]
-
-    def _information(self, theta):
-        return self._total * super()._sum_curvature(theta, "expected", self.columns)
-
-    def _bent_rows(self, theta, root):
-        """A function from a block and its weights to rows U under which the information is 1, p, and w p (1 - p)."""
-        predict = self._predictor(theta)
-
-        def rows(block, weight):
-            raw = predict(block)
-            bend = weight * self.loss.hessian(None, raw, "expected")[:, 0, 0]
-            return block.standardised(self.columns) @ root, self.loss.inverse_link(raw)[:, 0], bend
-
-        return rows
-
-    # -- value and gradient -----------------------------------------------------------------------------------------
-
-    def value_and_gradient(self, theta):
-        """See `Objective.value_and_gradient`; three passes, +inf where the information is singular to rounding.
-
-        The gradient is X'(p - y + h (p - 1/2)) with the leverages h of the rows under the information.
-        """
-        value, gradient = super().value_and_gradient(theta)
-        if not np.isfinite(value):
-            return value, gradient
-        root, determinant = self._information_root(theta)
-        if root is None:
-            return np.inf, np.zeros_like(theta)
-        rows = self._bent_rows(theta, root)
-
-        def terms(block, y, weight):
-            U, p, bend = rows(block, weight)
-            leverage = bend * np.einsum("ij,ij->i", U, U)
-            return (self._adjoint(block, (leverage * (p - 0.5))[:, None]),)
-
-        slope = self.rows.fold(terms, self.columns, width=self.n_parameters)[0]
-        return value - 0.5 * determinant / self._total, gradient + slope / self._total
-
-    def noise(self, theta, value):
-        """See `Objective.noise`: of the determinant too."""
-        determinant = self._information_root(theta)[1]
-        return super().noise(theta, value) + ROUNDINGS * np.finfo(float).eps * abs(determinant) / self._total
-
-    # -- curvature --------------------------------------------------------------------------------------------------
+    @property
+    def standard_design(self):
+        """None: the determinant is of the rows as they are."""
+        return None
 
     def is_exact(self, kind):
         """See `Objective.is_exact`: the information leaves the prior out."""
@@ -132,73 +89,6 @@ class JeffreysObjective(GLMObjective):
     def can_factor(self, n_parameters=None):
         """See `Objective.can_factor`."""
         return self.forms_hessian()
-
-    def hessian(self, theta, kind="observed"):
-        """See `Objective.hessian`."""
-        information = super().hessian(theta, "expected")
-        if kind == "expected":
-            return information
-
-        def product(v):
-            change = self.unpack(np.ravel(v))
-            prior = self._prior_products(theta, lambda block: self._change(block, change), self._adjoint)
-            return information.matvec(np.ravel(v)) + prior
-
-        return LinearOperator((self.n_parameters,) * 2, matvec=product, rmatvec=product, dtype=float)
-
-    def hessian_diagonal(self, theta, kind="observed", factor=None):
-        """See `Objective.hessian_diagonal`."""
-        if kind == "expected":
-            return super().hessian_diagonal(theta, kind, factor)
-        return np.diag(self.hessian_matrix(theta, kind, factor=factor)).copy()
-
-    def _sum_curvature(self, theta, kind, columns):
-        """See `MeanLossObjective._sum_curvature`."""
-        H = super()._sum_curvature(theta, "expected", columns)
-        if kind == "expected":
-            return H
-        unit = np.eye(columns.n_columns)
-        for start in range(0, len(unit), _DIRECTIONS):
-            some = unit[:, start : start + _DIRECTIONS]
-            H[:, start : start + _DIRECTIONS] += self._prior_products(
-                theta,
-                lambda block, some=some: block.standardised(columns) @ some,
-                lambda block, R: block.standardised(columns).T @ R,
-            )
-        return 0.5 * (H + H.T)
-
-    def _prior_products(self, theta, change, adjoint):
-        """The second derivative of -1/2 log det I, over the total weight, along directions.
-
-        With the rows u of `_bent_rows`, weights b = w p (1 - p), s = b (1 - 2 p), leverages h = b |u|^2 and the rows'
-        changes d along a direction it is X'(s u'M u - h (1 - 6 p (1 - p)) d) / 2, with M = sum_i s_i d_i u_i u_i': from
-        the second derivative of log det, tr(I^-1 I'') - tr(I^-1 I' I^-1 I').
-
-        Parameters
-        ----------
-        theta : ndarray of shape (n_parameters,)
-        change : callable
-            From a block to the changes (n, n_directions) of its raw predictions.
-        adjoint : callable
-            From a block and a gradient in raw predictions to one in parameters.
-        """
-        rows = self._bent_rows(theta, self._information_root(theta)[0])
-
-        def thirds(block, y, weight):
-            U, p, bend = rows(block, weight)
-            return (weighted_grams(U, (bend * (1 - 2 * p))[:, None] * change(block)),)
-
-        def terms(block, y, weight):
-            U, p, bend = rows(block, weight)
-            leverage = bend * np.einsum("ij,ij->i", U, U)
-            forms = np.stack([np.einsum("ij,ij->i", U @ M, U) for M in moments], axis=1)
-            R = (bend * (1 - 2 * p))[:, None] * forms
-            R -= (leverage * (1 - 6 * p * (1 - p)))[:, None] * change(block)
-            return (adjoint(block, 0.5 * R),)
-
-        width = 3 * self.n_parameters
-        moments = self.rows.fold(thirds, self.columns, width=width)[0]
-        return self.rows.fold(terms, self.columns, width=width)[0] / self._total
 
     # -- what a sum over rows offers, and this is none ----------------------------------------------------------------
 
@@ -218,6 +108,146 @@ class JeffreysObjective(GLMObjective):
     def diagnose(self, theta, direction):
         """See `Objective.diagnose`: no optimum is at infinity."""
         return
+
+
+class JeffreysEvaluation(LinearEvaluation):
+    """The objective at a point, with the information there."""
+
+    def between(self, other, share):
+        """See `Evaluation.between`: the information is not linear on the way."""
+        return
+
+    # -- the information --------------------------------------------------------------------------------------------
+
+    @cached_property
+    def _information_root(self):
+        """P with P' I P = 1 for the information I in `columns`, and log det I; None where it is singular."""
+        information = self.objective.total * super().sum_curvature("expected", self.objective.columns)
+        return _root_and_determinant(information)
+
+    def _bent_rows(self):
+        """A function from a block and its weights to rows U under which the information is 1, p, and w p (1 - p)."""
+        predict, root, loss, columns = (
+            self.predictor(),
+            self._information_root[0],
+            self.objective.loss,
+            self.objective.columns,
+        )
+
+        def rows(block, weight):
+            raw = predict(block)
+            bend = weight * loss.hessian(None, raw, "expected")[:, 0, 0]
+            return block.standardised(columns) @ root, loss.inverse_link(raw)[:, 0], bend
+
+        return rows
+
+    # -- value and gradient -----------------------------------------------------------------------------------------
+
+    @cached_property
+    def _likelihood(self):
+        """The sums without the prior."""
+        return LinearEvaluation(self.objective, self.parameters, self.design)
+
+    @cached_property
+    def sums(self):
+        """See `MeanLossEvaluation.sums`; three passes, +inf where the information is singular to rounding.
+
+        The gradient is X'(p - y + h (p - 1/2)) with the leverages h of the rows under the information.
+        """
+        objective, sums = self.objective, self._likelihood.sums
+        if not np.isfinite(sums[0]):
+            return sums
+        root, determinant = self._information_root
+        if root is None:
+            return np.inf, np.zeros_like(self.parameters), *sums[2:]
+        rows = self._bent_rows()
+
+        def terms(block, y, weight):
+            U, p, bend = rows(block, weight)
+            leverage = bend * np.einsum("ij,ij->i", U, U)
+            return (objective.model.adjoint(block, (leverage * (p - 0.5))[:, None]),)
+
+        slope = objective.rows.fold(terms, objective.columns, width=objective.n_parameters)[0]
+        value = sums[0] - 0.5 * determinant / objective.total
+        return value, sums[1] + slope / objective.total, *sums[2:]
+
+    @property
+    def raw(self):
+        """See `LinearEvaluation.raw`."""
+        return self._likelihood.raw
+
+    @property
+    def noise(self):
+        """See `Evaluation.noise`: of the determinant too."""
+        own = ROUNDINGS * np.finfo(float).eps * abs(self._information_root[1]) / self.objective.total
+        return super().noise + own
+
+    # -- curvature --------------------------------------------------------------------------------------------------
+
+    def hessian(self, kind="observed"):
+        """See `Evaluation.hessian`."""
+        information, model = super().hessian("expected"), self.objective.model
+        if kind == "expected":
+            return information
+
+        def product(v):
+            change = model.unpack(np.ravel(v))
+            prior = self._prior_products(lambda block: model.change(block, change), model.adjoint)
+            return information.matvec(np.ravel(v)) + prior
+
+        return LinearOperator((model.n_parameters,) * 2, matvec=product, rmatvec=product, dtype=float)
+
+    def hessian_diagonal(self, kind="observed", factor=None):
+        """See `Evaluation.hessian_diagonal`."""
+        if kind == "expected":
+            return super().hessian_diagonal(kind, factor)
+        return self.hessian_matrix(kind, factor).diagonal().copy()
+
+    def sum_curvature(self, kind, columns):
+        """See `MeanLossEvaluation.sum_curvature`."""
+        H = super().sum_curvature("expected", columns)
+        if kind == "expected":
+            return H
+        unit = np.eye(columns.n_columns)
+        for start in range(0, len(unit), _DIRECTIONS):
+            some = unit[:, start : start + _DIRECTIONS]
+            H[:, start : start + _DIRECTIONS] += self._prior_products(
+                lambda block, some=some: block.standardised(columns) @ some,
+                lambda block, R: block.standardised(columns).T @ R,
+            )
+        return 0.5 * (H + H.T)
+
+    def _prior_products(self, change, adjoint):
+        """The second derivative of -1/2 log det I, over the total weight, along directions.
+
+        With the rows u of `_bent_rows`, weights b = w p (1 - p), s = b (1 - 2 p), leverages h = b |u|^2 and the rows'
+        changes d along a direction it is X'(s u'M u - h (1 - 6 p (1 - p)) d) / 2, with M = sum_i s_i d_i u_i u_i': from
+        the second derivative of log det, tr(I^-1 I'') - tr(I^-1 I' I^-1 I').
+
+        Parameters
+        ----------
+        change : callable
+            From a block to the changes (n, n_directions) of its raw predictions.
+        adjoint : callable
+            From a block and a gradient in raw predictions to one in parameters.
+        """
+        objective, rows = self.objective, self._bent_rows()
+
+        def thirds(block, y, weight):
+            U, p, bend = rows(block, weight)
+            return (weighted_grams(U, (bend * (1 - 2 * p))[:, None] * change(block)),)
+
+        def terms(block, y, weight):
+            U, p, bend = rows(block, weight)
+            leverage = bend * np.einsum("ij,ij->i", U, U)
+            forms = np.stack([np.einsum("ij,ij->i", U @ M, U) for M in moments], axis=1)
+            R = (bend * (1 - 2 * p))[:, None] * forms
+            R -= (leverage * (1 - 6 * p * (1 - p)))[:, None] * change(block)
+            return (adjoint(block, 0.5 * R),)
+
+        width = 3 * objective.n_parameters
+        moments = objective.rows.fold(thirds, objective.columns, width=width)[0]
+        return objective.rows.fold(terms, objective.columns, width=width)[0] / objective.total
 
 
 def _root_and_determinant(information):

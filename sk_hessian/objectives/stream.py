@@ -31,6 +31,7 @@ References
 
 import copy
 from dataclasses import replace
+from functools import cached_property
 
 import numpy as np
 from scipy.sparse.linalg import LinearOperator
@@ -39,6 +40,8 @@ from sk_hessian.objectives import factors
 from sk_hessian.objectives._memory import Triangle
 from sk_hessian.objectives._spread import Spread, SpreadFactor
 from sk_hessian.objectives.contract import Objective
+from sk_hessian.objectives.coordinates import Identity, PointFactor
+from sk_hessian.objectives.evaluation import Evaluation
 from sk_hessian.objectives.rows import stacked, triangle
 
 #: rows that are kept as they are, and numbers in them: a pass over so many costs less than the call around it
@@ -81,7 +84,6 @@ class StreamObjective(Objective):
         self.lower_bound = -np.inf if self.memory.slope.any() else rows.lower_bound
         self.targets = self.memory.pooled(rows.rows.targets)
         self.scale = self._scale()
-        self._latest = None
 
     def _joined(self, rows, memory):
         """The latest rows, with those that are kept where both are few, and the memory without these."""
@@ -100,22 +102,9 @@ class StreamObjective(Objective):
         scale = self.rows.scale_of(*self.targets) * (self.memory.weight + self.total) / self.total
         return max(scale, self.rows.scale) if np.isfinite(scale) else self.rows.scale
 
-    # -- value and gradient ---------------------------------------------------------------------------------------
-
-    def value_and_gradient(self, theta):
-        """See `Objective.value_and_gradient`."""
-        value, gradient = self.rows.value_and_gradient(theta)
-        change, slope = self.memory.taylor(theta)
-        return value + change / self.total, gradient + slope / self.total
-
-    def noise(self, theta, value):
-        """See `Objective.noise`."""
-        return self.rows.noise(theta, value)
-
-    def likelihood_tolerance(self, theta, value, tol):
-        """See `Objective.likelihood_tolerance`: of the sum over all rows so far, whose mean tells the dispersion."""
-        excess = max(self.memory.excess + self.total * self.rows.excess_of(theta, value), 0.0)
-        return self.rows.tolerance_of(theta, excess / (self.memory.weight + self.total), tol)
+    def at(self, theta):
+        """See `Objective.at`."""
+        return StreamEvaluation(self, theta)
 
     def start(self):
         """The latest parameters; or where the null model of the rows is better, the best on the way from it to them."""
@@ -123,66 +112,16 @@ class StreamObjective(Objective):
         if self.rows.loss.quadratic:
             return centre
         null = self.rows.start()
-        if self.value_and_gradient(centre)[0] <= self.value_and_gradient(null)[0]:
+        if self.at(centre).value <= self.at(null).value:
             return centre
         tried = [null + share * (centre - null) for share in _BACK]
-        values = [self.value_and_gradient(theta)[0] for theta in tried]
+        values = [self.at(theta).value for theta in tried]
         return tried[int(np.argmin(values))]
 
-    # -- curvature ------------------------------------------------------------------------------------------------
-
-    def hessian(self, theta, kind="observed"):
-        """See `Objective.hessian`."""
-        inner, remembered = self.rows.hessian(theta, kind), self.memory.curvature
-
-        def product(v):
-            return inner.matvec(v) + remembered.transpose(remembered.apply(np.ravel(v))) / self.total
-
-        return LinearOperator(inner.shape, matvec=product, rmatvec=product, dtype=float)
-
-    def _losses(self, theta):
-        """The curvature of the losses of all rows so far, as a sum; the latest is kept."""
-        if self._latest is None or not np.array_equal(self._latest[0], theta):
-            self._latest = theta.copy(), self._summed(self.memory, [theta])
-        return self._latest[1]
-
-    def _summed(self, memory, points):
-        """What is remembered and the latest rows' curvature at a point, or between two."""
-        if memory.is_matrix:
-            return Triangle(self.rows.curvature_triangle(points, memory.curvature.root))
-        return memory.curvature.plus(self.rows.curvature_spread(points))
-
-    def _penalty(self):
+    @property
+    def penalty(self):
+        """The penalty of each parameter, as a sum over rows, shape (n_parameters,)."""
         return self.rows.penalties * self.total
-
-    def _triangle(self, theta):
-        """R with R'R the expected curvature of all rows so far and the penalty, as a sum; square and regular."""
-        if self.memory.is_matrix:
-            root = self._losses(theta).root
-        else:
-            root = self.rows.curvature_triangle([theta], self.memory.curvature.rows())
-        penalty, untold = self._penalty(), self.memory.prior.diagonal() == 0
-        diagonal = np.where(untold & (penalty == 0), self.total, penalty)
-        extra = np.flatnonzero(diagonal)
-        return triangle(np.vstack([root, np.diag(np.sqrt(diagonal))[extra]])) if extra.size else root
-
-    def hessian_matrix(self, theta, kind="observed", factor=None):
-        """See `Objective.hessian_matrix`."""
-        if kind == "expected" or self.is_exact("expected"):
-            root = self._triangle(theta)
-            half = root if factor is None else root @ factor.dense()
-            return half.T @ half / self.total
-        rows = self.memory.curvature.rows()
-        H = self.rows.hessian_matrix(theta, kind) + rows.T @ rows / self.total
-        return H if factor is None else factor.inner.congruence(H)
-
-    def hessian_diagonal(self, theta, kind="observed", factor=None):
-        """See `Objective.hessian_diagonal`."""
-        if factor is None:
-            return self.rows.hessian_diagonal(theta, kind) + self.memory.curvature.diagonal() / self.total
-        if isinstance(factor.inner, SpreadFactor):
-            return factor.inner.diagonal_of(self._spread(theta))
-        return np.diag(self.hessian_matrix(theta, kind, factor=factor)).copy()
 
     def is_exact(self, kind):
         """See `Objective.is_exact`."""
@@ -192,39 +131,19 @@ class StreamObjective(Objective):
         """See `Objective.forms_hessian`."""
         return self.memory.is_matrix
 
-    # -- preconditioning ------------------------------------------------------------------------------------------
-
-    def _spread(self, theta):
-        """The mean curvature as if columns were uncorrelated, the penalty included."""
-        if self.memory.is_matrix:
-            losses = Spread.of_rows(self._losses(theta).root, self.memory.prior)
-        else:
-            losses = self._losses(theta)
-        return losses.plus_diagonal(self._penalty()).times(1 / self.total)
-
-    def preconditioner(self, theta, kind="auto", curvature="expected"):
-        """See `Objective.preconditioner`."""
-        if kind == "kronecker":
-            raise ValueError('precondition="kronecker" is not available for partial_fit; choose "auto", "full", ...')
-        if kind == "diagonal" or (kind == "auto" and not self.memory.is_matrix):
-            return factors.PointFactor(SpreadFactor(self._spread(theta)), theta, None, False)
-        if curvature == "expected" or self.is_exact("expected"):
-            inner = factors.Cholesky((self._triangle(theta) / np.sqrt(self.total)).T)
-        else:
-            inner = factors.semidefinite_root(self.hessian_matrix(theta, curvature))
-        return factors.PointFactor(inner, theta, None if inner.is_floored else curvature, self.is_exact(curvature))
+    def with_memory(self, memory):
+        """The same rows beside another memory."""
+        other = copy.copy(self)
+        other.memory = memory
+        return other
 
     # -- what the solvers ask -------------------------------------------------------------------------------------
 
     def sample(self, rows):
         """See `Objective.sample`."""
         part = StreamObjective.__new__(StreamObjective)
-        vars(part).update(vars(self), rows=self.rows.sample(rows), n_rows=len(rows), _latest=None)
+        vars(part).update(vars(self), rows=self.rows.sample(rows), n_rows=len(rows))
         return part
-
-    def predictor_change(self, theta, directions):
-        """See `Objective.predictor_change`."""
-        return self.rows.predictor_change(theta, directions)
 
     def diagnose(self, theta, direction):
         """See `Objective.diagnose`; what is remembered of former rows bends in every direction."""
@@ -237,10 +156,6 @@ class StreamObjective(Objective):
     def remedy(self, status):
         """See `Objective.remedy`."""
         return self.rows.remedy(status)
-
-    def remarks(self, theta):
-        """See `Objective.remarks`."""
-        return self.rows.remarks(theta)
 
     def remembered(self, theta, is_optimum=True):
         """The `Memory` of all rows so far, the latest among them, at ``theta``.
@@ -292,10 +207,8 @@ class StreamObjective(Objective):
         if not np.isfinite(error).all():
             return np.inf, 0.0
         share, witnesses = memory.weight / rows.total_weight, memory.witnesses
-        there = copy.copy(self)
         curved = replace(memory, curvature=memory.prior).curvature_of(rows, [theta]).times(share)
-        there.memory, there._latest = replace(memory, curvature=curved), None
-        factor = there.preconditioner(theta, "auto")
+        factor = self.with_memory(replace(memory, curvature=curved)).preconditioner(theta, "auto")
         along = factor.transpose(share / self.total * rows.pulled_back(error))
         mended, part = witnesses.mended + error, np.arange(rows.n_rows) % _PARTS
         parts = [rows.pulled_back(mended * (part == one)[:, None]) for one in range(_PARTS)]
@@ -311,7 +224,7 @@ class StreamObjective(Objective):
         memory = self.memory.at(theta, self.rows)
         rows = self.rows.on_rows(memory.witnesses.rows)
         error = rows.row_quadratics([theta])[0] - memory.witnesses.slope
-        return memory, rows, error if np.isfinite(rows.value_and_gradient(theta)[0]) else np.full_like(error, np.inf)
+        return memory, rows, error if np.isfinite(rows.at(theta).value) else np.full_like(error, np.inf)
 
     def mended(self, theta):
         """The same objective with the quadratic mended at a point, as the witnesses tell."""
@@ -322,6 +235,124 @@ class StreamObjective(Objective):
 def _affordable(n_rows, rows):
     """So many rows, or as few as have no more numbers than may be kept."""
     return max(1, int(min(n_rows, _KEPT_NUMBERS / max(rows.numbers_per_row, 1))))
+
+
+class StreamEvaluation(Evaluation):
+    """The latest rows and the memory at a point."""
+
+    @cached_property
+    def rows(self):
+        """The latest rows there."""
+        return self.objective.rows.at(self.theta)
+
+    @cached_property
+    def _taylor(self):
+        change, slope = self.objective.memory.taylor(self.theta)
+        return change / self.objective.total, slope / self.objective.total
+
+    @cached_property
+    def value(self):
+        """See `Evaluation`."""
+        return self.rows.value + self._taylor[0]
+
+    @cached_property
+    def gradient(self):
+        """See `Evaluation`."""
+        return self.rows.gradient + self._taylor[1]
+
+    @property
+    def noise(self):
+        """See `Evaluation.noise`."""
+        return self.rows.noise
+
+    def likelihood_tolerance(self, tol):
+        """See `Evaluation.likelihood_tolerance`: of the sum over all rows so far, whose mean tells the dispersion."""
+        memory, total = self.objective.memory, self.objective.total
+        excess = max(memory.excess + total * self.rows.excess, 0.0)
+        return self.rows.tolerance_of(excess / (memory.weight + total), tol)
+
+    def predictor_change(self, directions):
+        """See `Evaluation.predictor_change`."""
+        return self.rows.predictor_change(directions)
+
+    def remarks(self):
+        """See `Evaluation.remarks`."""
+        return self.rows.remarks()
+
+    # -- curvature ------------------------------------------------------------------------------------------------
+
+    def hessian(self, kind="observed"):
+        """See `Evaluation.hessian`."""
+        inner, remembered, total = self.rows.hessian(kind), self.objective.memory.curvature, self.objective.total
+
+        def product(v):
+            return inner.matvec(v) + remembered.transpose(remembered.apply(np.ravel(v))) / total
+
+        return LinearOperator(inner.shape, matvec=product, rmatvec=product, dtype=float)
+
+    @cached_property
+    def _losses(self):
+        """The curvature of the losses of all rows so far, as a sum."""
+        memory, rows = self.objective.memory, self.objective.rows
+        if memory.is_matrix:
+            return Triangle(rows.curvature_triangle([self.theta], memory.curvature.root))
+        return memory.curvature.plus(rows.curvature_spread([self.theta]))
+
+    @cached_property
+    def _triangle(self):
+        """R with R'R the expected curvature of all rows so far and the penalty, as a sum; square and regular."""
+        objective, memory = self.objective, self.objective.memory
+        if memory.is_matrix:
+            root = self._losses.root
+        else:
+            root = objective.rows.curvature_triangle([self.theta], memory.curvature.rows())
+        penalty, untold = objective.penalty, memory.prior.diagonal() == 0
+        diagonal = np.where(untold & (penalty == 0), objective.total, penalty)
+        extra = np.flatnonzero(diagonal)
+        return triangle(np.vstack([root, np.diag(np.sqrt(diagonal))[extra]])) if extra.size else root
+
+    def hessian_matrix(self, kind="observed", factor=None):
+        """See `Evaluation.hessian_matrix`."""
+        objective = self.objective
+        if kind == "expected" or objective.is_exact("expected"):
+            half = self._triangle if factor is None else self._triangle @ factor.dense()
+            return half.T @ half / objective.total
+        rows = objective.memory.curvature.rows()
+        H = self.rows.hessian_matrix(kind) + rows.T @ rows / objective.total
+        return H if factor is None else factor.inner.congruence(H)
+
+    def hessian_diagonal(self, kind="observed", factor=None):
+        """See `Evaluation.hessian_diagonal`."""
+        if factor is None:
+            return self.rows.hessian_diagonal(kind) + self.objective.memory.curvature.diagonal() / self.objective.total
+        if isinstance(factor.inner, SpreadFactor):
+            return factor.inner.diagonal_of(self._spread())
+        return self.hessian_matrix(kind, factor).diagonal().copy()
+
+    def _spread(self):
+        """The mean curvature as if columns were uncorrelated, the penalty included."""
+        objective, losses = self.objective, self._losses
+        if objective.memory.is_matrix:
+            losses = Spread.of_rows(losses.root, objective.memory.prior)
+        return losses.plus_diagonal(objective.penalty).times(1 / objective.total)
+
+    def factor(self, kind="auto", curvature="expected"):
+        """See `Evaluation.factor`."""
+        objective, outer = self.objective, Identity(self.theta.size)
+        _refuse_kronecker(kind)
+        if kind == "diagonal" or (kind == "auto" and not objective.memory.is_matrix):
+            return PointFactor(outer, SpreadFactor(self._spread()), self.place)
+        if curvature == "expected" or objective.is_exact("expected"):
+            inner = factors.Cholesky((self._triangle / np.sqrt(objective.total)).T)
+        else:
+            inner = factors.semidefinite_root(self.hessian_matrix(curvature))
+        exact = objective.is_exact(curvature)
+        return PointFactor(outer, inner, self.place, None if inner.is_floored else curvature, exact)
+
+
+def _refuse_kronecker(kind):
+    if kind == "kronecker":
+        raise ValueError('precondition="kronecker" is not available for partial_fit; choose "auto", "full", ...')
 
 
 class NetworkStreamObjective(StreamObjective):
@@ -338,32 +369,13 @@ class NetworkStreamObjective(StreamObjective):
         super().__init__(rows, memory)
         self.damping_kind, self.exact_is_dear = rows.damping_kind, rows.exact_is_dear
 
-    def hessian_matrix(self, theta, kind="observed", factor=None):
-        """See `Objective.hessian_matrix`."""
-        root = self.memory.curvature.root
-        root = root if factor is None else root @ factor.dense()
-        return self.rows.hessian_matrix(theta, kind, factor=factor) + root.T @ root / self.total
-
-    def hessian_diagonal(self, theta, kind="observed", factor=None):
-        """See `Objective.hessian_diagonal`."""
-        return np.diag(self.hessian_matrix(theta, kind, factor=factor)).copy()
-
-    def preconditioner(self, theta, kind="auto", curvature="expected"):
-        """See `Objective.preconditioner`."""
-        if kind == "kronecker":
-            raise ValueError('precondition="kronecker" is not available for partial_fit; choose "auto", "full", ...')
-        if kind == "units":
-            return self.rows.preconditioner(theta, "units")
-        H = self.hessian_matrix(theta, curvature, factor=self.rows.standard_factor(theta))
-        return self.rows.full_factor(np.diag(H.diagonal()) if kind == "diagonal" else H, theta)
+    def at(self, theta):
+        """See `Objective.at`."""
+        return NetworkStreamEvaluation(self, theta)
 
     def diagnose(self, theta, direction):
         """See `Objective.diagnose`."""
         return
-
-    def likelihood_tolerance(self, theta, value, tol):
-        """See `Objective.likelihood_tolerance`: weights of a network have no errors."""
-        return np.inf
 
     def start(self):
         """The latest weights."""
@@ -375,4 +387,30 @@ class NetworkStreamObjective(StreamObjective):
         Far from an optimum its slope could lead anywhere: there the run's end is taken for one.
         """
         memory = self.memory.at(theta, self.rows).with_rows(self.rows, [theta])
-        return memory if is_optimum else replace(memory, slope=-self._penalty() * theta)
+        return memory if is_optimum else replace(memory, slope=-self.penalty * theta)
+
+
+class NetworkStreamEvaluation(StreamEvaluation):
+    """The latest rows of a network and the memory at a point."""
+
+    def likelihood_tolerance(self, tol):
+        """See `Evaluation.likelihood_tolerance`: weights of a network have no errors."""
+        return np.inf
+
+    def hessian_matrix(self, kind="observed", factor=None):
+        """See `Evaluation.hessian_matrix`."""
+        root = self.objective.memory.curvature.root
+        root = root if factor is None else root @ factor.dense()
+        return self.rows.hessian_matrix(kind, factor) + root.T @ root / self.objective.total
+
+    def hessian_diagonal(self, kind="observed", factor=None):
+        """See `Evaluation.hessian_diagonal`."""
+        return self.hessian_matrix(kind, factor).diagonal().copy()
+
+    def factor(self, kind="auto", curvature="expected"):
+        """See `Evaluation.factor`."""
+        _refuse_kronecker(kind)
+        if kind == "units":
+            return self.rows.factor("units")
+        H = self.hessian_matrix(curvature, self.rows.standard_factor())
+        return self.rows.damped_factor(np.diag(H.diagonal()) if kind == "diagonal" else H)

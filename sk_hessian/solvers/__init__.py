@@ -19,7 +19,7 @@ from sk_hessian.solvers.momentum import Momentum
 from sk_hessian.solvers.newton import Newton
 from sk_hessian.solvers.options import Positive, Solver
 from sk_hessian.solvers.plan import choose
-from sk_hessian.solvers.preconditioned import Point, Preconditioned
+from sk_hessian.solvers.problem import Point, Problem
 from sk_hessian.solvers.result import Convergence, Result
 from sk_hessian.solvers.result import advice as advice
 from sk_hessian.solvers.result import still_missing as still_missing
@@ -37,7 +37,7 @@ __all__ = [
     "Newton",
     "Point",
     "Positive",
-    "Preconditioned",
+    "Problem",
     "Result",
     "Solver",
     "State",
@@ -145,7 +145,7 @@ def minimize(
     """
     spec = check_solver(solver)
     x0 = np.array(x0, dtype=float)
-    for needed in ("value_and_gradient", "preconditioner", "sketch"):
+    for needed in ("at", "through", "sketch"):
         if not hasattr(objective, needed):
             raise TypeError(f"objective must be an Objective, such as FunctionObjective(fun), got {objective!r}")
     _check_numbers(x0, tol, max_iter)
@@ -156,8 +156,10 @@ def minimize(
         if function is not None and not callable(function):
             raise TypeError(f"{name} must be callable, got {function!r}")
     spec = SOLVERS[choose(objective, x0.size)]() if spec is None else spec
-    run = begin(objective.begun(x0), x0, spec, tol, random_state, Watch(before, callback))
-    return follow(run, Verdict(run, tol, max_iter))
+    # an overflow is a value that is not finite, which the solvers handle; as a warning it would say nothing
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+        run = begin(objective.begun(x0), x0, spec, tol, random_state, Watch(before, callback))
+        return follow(run, Verdict(run, tol, max_iter))
 
 
 def _check_numbers(x0, tol, max_iter):

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from sk_hessian.objectives.coordinates import PointFactor
 from sk_hessian.solvers import plan
 from sk_hessian.solvers.linear import conjugate_gradient, lowest_eigenpair
-from sk_hessian.solvers.preconditioned import Identity, Refined
 
 #: a linear predictor that a step moves by more, in units over which the curvature changes e-fold, is not settled
 MOST_CHANGE = 0.1
@@ -73,7 +73,7 @@ def certify(problem, point, known, threshold):
 
     Parameters
     ----------
-    problem : Preconditioned
+    problem : Problem
     point : Point
     known : sequence of factors
         Taken on the way; one that is exact and near enough serves.
@@ -97,7 +97,7 @@ def certify(problem, point, known, threshold):
 
 def _changes(problem, point, *directions):
     problem.counts.others += 0.5
-    return problem.objective.predictor_change(point.theta, directions)
+    return point.here.predictor_change(directions)
 
 
 def _by_near_factor(problem, point, factor, threshold):
@@ -107,11 +107,11 @@ def _by_near_factor(problem, point, factor, threshold):
     move against each other; a decrement by a Hessian that is m times too large is at most m times too small. None where
     that is too coarse to tell.
     """
-    decrement, step = factor.newton(point.gradient)
-    if factor.theta is point.theta:
+    decrement, step = problem.newton(factor, point)
+    if factor.place is point.here.place:
         away, change = 0.0, _changes(problem, point, step)[0]
     else:
-        away, change = _changes(problem, point, point.theta - factor.theta, step)
+        away, change = _changes(problem, point, point.theta - factor.place.theta, step)
     if away > (_NEARBY if problem.objective.is_smooth else _NEARBY_JUMPS):
         return None
     slack = factor.inflation * np.exp(2 * away)
@@ -120,15 +120,13 @@ def _by_near_factor(problem, point, factor, threshold):
 
 
 def _move(problem, point, factor):
-    """The Newton step of a factor in the coordinates of the problem, if it is theirs or a refinement of theirs."""
-    if factor is problem.factor:
-        return -point.slope
-    return -factor.solve(point.slope) if isinstance(factor, Refined) and factor.outer is problem.factor else None
+    """The Newton step of a factor in the coordinates of the problem, which are its own or which it refines."""
+    return -point.slope if factor is problem.factor else -factor.inner.apply(factor.inner.transpose(point.slope))
 
 
 def _by_exact_factor(problem, point):
     problem.counts.hessians += 1
-    factor = problem.objective.preconditioner(point.theta, "full", curvature="observed")
+    factor = point.here.factor("full", "observed")
     decrement, step = factor.newton(point.gradient)
     if not factor.certifies and point.gradient.any():
         return Certificate(np.inf, np.inf, step, factor)
@@ -181,8 +179,8 @@ def _by_eigenvalues(problem, point, threshold):
         return Certificate(found.decrement, found.change, found.step, None, downhill)
     if problem.objective.n_rows is None:
         # a function has no unit but those of its parameters, here and not where the run began
-        factor = problem.objective.preconditioner(point.theta, "units", problem.objective.curvature)
-        problem, point = problem.refactored(factor or Identity(point.theta), point)
+        factor = point.here.factor("units", problem.objective.curvature)
+        problem, point = problem.refactored(factor or PointFactor.none(point.here), point)
     H = problem.hessian_matrix(point, "observed")
     # entries whose squares overflow have no eigenvalues that could be computed
     if not np.abs(H).max(initial=0.0) < _LARGEST:

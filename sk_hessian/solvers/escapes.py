@@ -39,13 +39,14 @@ def below_saddle(run, downhill):
 
 def off_plateau(run):
     """Go on from a lower point not seen from here, where parameters have no influence; whether there is one."""
-    return _from_first_lower(run, run.objective.probes(run.point.theta))
+    return _from_first_lower(run, run.point.here.probes())
 
 
 def _from_first_lower(run, candidates):
     for theta in candidates:
         run.counts.evaluations += 1
-        if run.objective.value_and_gradient(theta)[0] < run.point.value - run.point.noise:
-            run.restart(theta)
+        here = run.objective.at(theta)
+        if here.value < run.point.value - run.point.noise:
+            run.restart(here)
             return True
     return False

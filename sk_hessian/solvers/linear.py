@@ -3,26 +3,13 @@
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.linalg import blas, lapack
+from scipy.linalg import lapack
 from scipy.sparse.linalg import ArpackNoConvergence, eigsh
+
+from sk_hessian.objectives.factors import Cholesky
 
 #: dampings tried, fourfold each: from 1e-8 of the largest curvature far beyond it
 _MOST_DAMPINGS = 40
-
-
-class Triangle:
-    """The root L^-T of the inverse of L L'."""
-
-    def __init__(self, L):
-        self.L = L
-
-    def apply(self, u):
-        """L^-T u."""
-        return blas.dtrsv(self.L, u, lower=1, trans=1)
-
-    def transpose(self, g):
-        """L^-1 g."""
-        return blas.dtrsv(self.L, g, lower=1)
 
 
 class DenseCurvature:
@@ -34,7 +21,7 @@ class DenseCurvature:
 
     Attributes
     ----------
-    root : Triangle or None
+    root : factors.Cholesky or None
         Of the inverse of the matrix that the latest solve took.
     """
 
@@ -52,7 +39,7 @@ class DenseCurvature:
         for _ in range(_MOST_DAMPINGS):
             L, info = lapack.dpotrf(self._damped(damping) if damping else self.H, lower=1, clean=1)
             if info == 0 and np.minimum.reduce(L.diagonal(), initial=1.0) > 0:
-                self.root = Triangle(L)
+                self.root = Cholesky(L)
                 return -lapack.dpotrs(L, gradient, lower=1)[0], damping
             damping = max(4 * damping, 1e-8 * self.unit)
         return -gradient, 0.0

@@ -11,7 +11,7 @@ import numpy as np
 from sk_hessian.solvers import plan
 from sk_hessian.solvers.method import Step
 from sk_hessian.solvers.newton import Newton
-from sk_hessian.solvers.preconditioned import Counts, Identity, Preconditioned, Refined
+from sk_hessian.solvers.problem import Counts, Problem
 from sk_hessian.solvers.result import Convergence, History, Result, message, still_missing
 from sk_hessian.solvers.verdict import Verdict
 
@@ -49,7 +49,7 @@ class Run:
     Parameters
     ----------
     spec : Solver
-    problem : Preconditioned
+    problem : Problem
     point : Point
         Where it begins.
     method : MethodRun
@@ -104,12 +104,7 @@ class Run:
         """Be at a point."""
         self.problem, self.point = problem, point
         factor = self.method.factor
-        if factor is None:
-            root = point.slope
-        elif isinstance(factor, Refined) and factor.outer is problem.factor:
-            root = factor.root.transpose(point.slope)
-        else:
-            root = factor.transpose(point.gradient)
+        root = point.slope if factor is None else factor.inner.transpose(point.slope)
         self.estimate = 0.5 * float(root @ root)
 
     def factors(self):
@@ -151,7 +146,7 @@ class Run:
 
     def refresh(self):
         """Go on in the coordinates of a factor at the latest point."""
-        factor = plan.factor_at(self.objective, self.spec, self.point.theta, self.counts)
+        factor = plan.factor_at(self.spec, self.point.here, self.counts)
         if self.in_units and not factor.reaches_all:
             self._move_inside(factor)
         else:
@@ -168,15 +163,15 @@ class Run:
     def _move_inside(self, factor):
         """Go on where coordinates that cannot reach every point come nearest; the best point is not forgotten."""
         self.outside = self.best
-        problem = Preconditioned(self.objective, factor, factor.restrict(self.point.theta), self.counts)
+        problem = Problem(self.objective, factor, self.point.here, self.counts).restricted()
         point = problem.start()
         self.best = point if point.value <= self.best.value else self.best
         self._begin_anew(problem, point)
 
-    def restart(self, theta):
-        """Go on from another point, in coordinates that are taken there."""
-        factor = plan.factor_at(self.objective, self.spec, theta, self.counts)
-        problem = Preconditioned(self.objective, factor, theta, self.counts).restricted()
+    def restart(self, here):
+        """Go on from another `Evaluation`, in coordinates that are taken there."""
+        factor = plan.factor_at(self.spec, here, self.counts)
+        problem = Problem(self.objective, factor, here, self.counts).restricted()
         self.best = problem.start()
         self._begin_anew(problem, self.best)
 
@@ -194,36 +189,35 @@ class Run:
 def begin(objective, x0, spec, tol, random_state=None, watch=Watch()):
     """The `Run` of a solver, at its start: on the optimum of a sketch or at ``x0``, in the coordinates of a factor."""
     history, counts = History(time.perf_counter()), Counts()
-    plain = Preconditioned(objective, Identity(x0), x0, counts)
     in_units = spec.tries_units(objective)
-    start = None if in_units or not spec.warms_up(objective) else _warm_start(plain, spec, tol)
-    start = plain.start() if start is None else start
+    start = None if in_units or not spec.warms_up(objective) else _warm_start(objective, x0, spec, tol, counts)
+    if start is None:
+        counts.evaluations += 1.0
+        start = objective.at(x0)
     if not np.isfinite(start.value):
         raise ValueError("the objective is not finite at the start x0; pass a feasible one")
-    factor = plan.factor_at(objective, spec, start.theta, counts, in_units)
-    problem, point = plain.refactored(factor, start)
+    factor = plan.factor_at(spec, start, counts, in_units)
+    problem = Problem(objective, factor, start, counts)
     reachable = problem.restricted()
-    if reachable.origin is not problem.origin:
-        moved = reachable.start()
-        if np.isfinite(moved.value):
-            problem, point = reachable, moved
+    problem = reachable if np.isfinite(reachable.origin.value) else problem
+    point = problem.start()
     run = Run(spec, problem, point, spec.begin(problem, point, random_state), history, watch)
     run.in_units = in_units
     run.settle(problem, point)
     return run
 
 
-def _warm_start(plain, spec, tol):
-    """The optimum of the sketch, to the precision that it has; None unless it is better than the start there."""
-    objective, x0 = plain.objective, plain.origin
+def _warm_start(objective, x0, spec, tol, counts):
+    """The `Evaluation` at the optimum of the sketch; None unless it is better than the start there."""
     sketch = objective.sketch()
     if sketch is None:
         return None
     tol, iterations = plan.warm_up(sketch, x0.size, tol)
     run = begin(sketch, x0, Newton() if sketch.convex else spec, tol)
     theta = follow(run, Verdict(run, tol, iterations, diagnoses=False)).x
-    plain.counts.others += run.counts.passes * sketch.n_rows / objective.n_rows
-    warm = plain.evaluate(theta - x0)
+    counts.others += run.counts.passes * sketch.n_rows / objective.n_rows
+    counts.evaluations += 1.0
+    warm = objective.at(theta)
     return warm if warm.value < run.first_value else None
 
 
@@ -273,9 +267,9 @@ def _convergence(run, verdict, status, point):
     known = 0.0 if np.isnan(decrement) else decrement
     recession = verdict.recession if status == "separated" else None
     missing = still_missing(decrement, standard.scale(known), objective.is_model)
-    texts = [message(status, run, point, missing, recession), *objective.remarks(point.theta)]
+    texts = [message(status, run, point, missing, recession), *point.here.remarks()]
     if status in ("stalled", "max_iter", "diverged"):
-        texts += objective.suspicions(point.theta)
+        texts += point.here.suspicions()
     if verdict.edge:
         texts.append(str(verdict.edge))
     return Convergence(

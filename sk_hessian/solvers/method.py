@@ -29,7 +29,7 @@ class Step:
 class MethodRun:
     """The state of one run of a solver.
 
-    It sees the objective as a `Preconditioned` problem in coordinates u, in which the curvature is near the identity
+    It sees the objective as a `Problem` in coordinates u, in which the curvature is near the identity
     and points are `Point`. Verdicts, certificates and refreshed preconditioners are the loop's.
 
     Attributes
@@ -72,7 +72,7 @@ class MethodRun:
 
         Parameters
         ----------
-        problem : Preconditioned
+        problem : Problem
         point : Point
             Where the former iteration ended.
 

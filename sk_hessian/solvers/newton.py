@@ -8,7 +8,6 @@ from sk_hessian.solvers import plan, steps
 from sk_hessian.solvers.linear import DenseCurvature, DiagonalCurvature, OperatorCurvature
 from sk_hessian.solvers.method import MethodRun, Step
 from sk_hessian.solvers.options import Positive, Solver
-from sk_hessian.solvers.preconditioned import Refined
 
 #: most trial steps of one iteration: damping has then grown by 4^k (k+1)/2-fold, far beyond any curvature
 _MOST_TRIALS = 25
@@ -111,7 +110,7 @@ class NewtonRun(MethodRun):
         self.learns_from_steps = not self.is_textbook
         self.fixed_damping = None if spec.damping == "auto" else spec.damping
         self.has_fixed_steps = self.is_textbook or bool(self.fixed_damping)
-        self.is_dense = spec.forms_hessian(objective, problem.origin.size)
+        self.is_dense = spec.forms_hessian(objective, problem.origin.theta.size)
         self.damping = _damping_rule(objective, problem, self.is_dense)
         self.refresh_every = None if self.is_dense or spec.hessian == "diagonal" else plan.REFRESH_PRODUCTS
         self.goes_over = spec.hessian == "auto" and objective.exact_follows
@@ -170,7 +169,7 @@ class NewtonRun(MethodRun):
         if self.hessian == "diagonal":
             return DiagonalCurvature(problem.hessian_diagonal(point, self.kind))
         factor = problem.factor
-        if factor.curvature == self.kind and factor.theta is point.theta and self.rows is None:
+        if factor.curvature == self.kind and factor.place is point.here.place and self.rows is None:
             return DiagonalCurvature(np.ones(point.u.size))
         if self.is_dense:
             part = problem if self.rows is None else problem.sample(self.rows)
@@ -183,13 +182,13 @@ class NewtonRun(MethodRun):
         """Keep the factor: of the Hessian itself for the verdict, a damped one for what it says of progress."""
         if root is not None and self.rows is None:
             exact = damping == 0 and problem.objective.is_exact(self.kind)
-            self.factor = Refined(problem.factor, root, point.theta, exact)
+            self.factor = problem.refinement(root, point, exact)
 
 
 def _damping_rule(objective, problem, is_dense):
     """A radius for functions, gentle damping for networks, and hardly any for what is convex."""
     if objective.n_rows is None and is_dense:
-        size = np.linalg.norm(np.linalg.lstsq(problem.factor.dense(), problem.origin)[0])
+        size = np.linalg.norm(np.linalg.lstsq(problem.factor.dense(), problem.origin.theta)[0])
         return steps.TrustRegion(size or np.inf)
     return steps.GentleDamping() if objective.damping_kind == "units" and objective.n_rows else steps.Damping()
 
@@ -208,7 +207,7 @@ def _subsample(problem):
     n_rows = problem.objective.n_rows
     if n_rows is None:
         raise ValueError('hessian="subsampled" needs an objective that is a sum over rows; use "exact"')
-    size = plan.subsample_size(n_rows, problem.origin.size)
+    size = plan.subsample_size(n_rows, problem.origin.theta.size)
     if size is None:
         return None
     return np.sort(np.random.default_rng(_SUBSAMPLE_SEED).choice(n_rows, size, replace=False))

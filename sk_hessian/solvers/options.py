@@ -132,7 +132,7 @@ class Solver(BaseEstimator):
 
         Parameters
         ----------
-        problem : Preconditioned
+        problem : Problem
             The objective in the coordinates u of the preconditioner.
         point : Point
             Where the run begins.

@@ -5,7 +5,7 @@ These numbers decide what a run costs. What counts as optimal does not depend on
 
 import numpy as np
 
-from sk_hessian.solvers.preconditioned import Identity
+from sk_hessian.objectives.coordinates import PointFactor
 
 # -- the solver that "auto" stands for ---------------------------------------------------------------------------
 
@@ -110,36 +110,36 @@ def warm_up(sketch, n_parameters, tol):
     return np.sqrt(SKETCH_PRECISION * n_parameters / sketch.n_rows), WARM_UP_ITERATIONS
 
 
-def factor_at(objective, spec, theta, counts, in_units=False):
-    """The factor of the Hessian at ``theta`` that a solver asks for.
+def factor_at(spec, here, counts, in_units=False):
+    """The factor of the Hessian at a point that a solver asks for.
 
     From a sketch of the objective where it has one and that is regular, unless the solver takes exact factors. Where
     the solver wants none, one is taken only if that is how the objective tells what is flat.
 
     Parameters
     ----------
-    objective : Objective
     spec : Solver
-    theta : ndarray
+    here : Evaluation
     counts : Counts
     in_units : bool
         Whether units of the parameters are enough.
     """
-    kind = "units" if in_units else spec.factor_kind(objective, theta.size)
+    objective = here.objective
+    kind = "units" if in_units else spec.factor_kind(objective, here.theta.size)
     if kind is None:
-        counts.hessians += objective.determine(theta)
-        return Identity(theta)
+        counts.hessians += objective.determine(here)
+        return PointFactor.none(here)
     if kind == "units" and objective.n_rows is not None:
-        return objective.preconditioner(theta, kind)
+        return here.factor(kind)
     sketch = None if spec.exact_factors else objective.sketch()
     if sketch is not None:
         counts.hessians += sketch.n_rows / objective.n_rows
-        factor = sketch.preconditioner(theta, kind, curvature=objective.curvature)
+        factor = sketch.at(here.theta).factor(kind, objective.curvature)
         if not sketch.is_dependent:
-            return factor.uncertified(objective.inflation(factor))
+            return factor.uncertified(objective.inflation(factor)).moved_to(here.place)
     counts.hessians += 1.0
-    factor = objective.preconditioner(theta, kind, curvature=objective.curvature)
-    return Identity(theta) if factor is None else factor
+    factor = here.factor(kind, objective.curvature)
+    return PointFactor.none(here) if factor is None else factor
 
 
 # -- when the preconditioner is taken anew -----------------------------------------------------------------------

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from scipy.linalg import lapack
 
-from sk_hessian.solvers.linear import Triangle
+from sk_hessian.objectives.factors import Cholesky
 
 #: the share of the predicted decrease that a step must bring (Nocedal & Wright, section 3.1)
 _ARMIJO = 1e-4
@@ -213,7 +213,7 @@ class DampedStep:
         By how much the undamped model falls.
     bend : float
         d'D^2 (H + damping D^2)^-1 D^2 d, minus half the slope of the squared length in the damping.
-    root : Triangle
+    root : Cholesky
     """
 
     direction: np.ndarray
@@ -251,7 +251,7 @@ class DampedModel:
         L, info = lapack.dpotrf(unit[:, None] * damped * unit, lower=1, clean=1)
         if info != 0 or L.diagonal().min() ** 2 <= len(L) * _ROUNDING:
             return None
-        root = Triangle(L / unit[:, None])
+        root = Cholesky(L / unit[:, None])
         direction = -root.apply(root.transpose(self.slope))
         weighted = root.transpose(self.metric * direction)
         length = float(np.linalg.norm(np.sqrt(self.metric) * direction))

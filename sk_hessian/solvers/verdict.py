@@ -5,13 +5,13 @@ linear predictor that a Newton step would still move.
 """
 
 import math
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from sk_hessian.solvers import escapes, plan
 from sk_hessian.solvers.certificates import MOST_CHANGE, Certificate, certify
+from sk_hessian.solvers.problem import Point
 
 #: iterations without any gain beyond rounding after which precision is exhausted
 _PATIENCE = 30
@@ -80,7 +80,7 @@ class Standard:
         if threshold < decrement <= _NEAR_ROUNDING * scale:
             return max(threshold, self.point.floor)
         if self._errors is None:
-            self._errors = self.objective.likelihood_tolerance(self.point.theta, self.point.value, self.tol)
+            self._errors = self.point.here.likelihood_tolerance(self.tol)
         return min(threshold, max(self._errors, self.rounding))
 
     def least(self):
@@ -164,7 +164,7 @@ class Verdict:
             return "settled"
         if run.gained > self.rescued and not run.problem.is_identity:
             self.rescued = run.iteration
-            if run.problem.factor.theta is not run.point.theta:
+            if run.problem.factor.place is not run.point.here.place:
                 run.refresh()
             return None
         return self.last_look("stalled")
@@ -300,7 +300,7 @@ class Verdict:
     def _at_near_edge(self):
         """Look for an optimum on the edge where the run is near it."""
         run = self.run
-        if run.iteration < self.next_edge or not self.objective.approaches_edge(run.point.theta):
+        if run.iteration < self.next_edge or not run.point.here.approaches_edge():
             return None
         self.next_edge = 2 * run.iteration
         return self.at_edge(None)
@@ -319,7 +319,8 @@ class Verdict:
         if edge is None:
             return status
         run.counts.others += edge.passes
-        there = replace(run.best, theta=edge.theta, value=edge.value, gradient=edge.gradient)
+        here = self.objective.at(edge.theta).taken_for(edge.value, edge.gradient)
+        there = Point(run.best.u, here, edge.value, run.best.slope, run.best.noise)
         problem, point = run.problem.refactored(run.problem.factor, there)
         # beside an optimum that is proved already an edge as low to rounding is the same point
         enough = max(self.standard.threshold(edge.decrement), point.noise if status == "optimal" else 0.0)

@@ -65,6 +65,16 @@ class Columns:
             return False
         return np.abs(self.shift * self.inverse_units[: len(self.shift)]).max(initial=0.0) <= _FAR
 
+    @cached_property
+    def is_raw(self):
+        """Whether the coordinates are the columns themselves."""
+        has_units = self.shift.any() or (self.scale != 1).any()
+        return not (self.fit_intercept or has_units) and self.basis is None
+
+    def with_basis(self, basis):
+        """The same columns under an orthogonalising map."""
+        return Columns(self.shift, self.scale, self.fit_intercept, basis)
+
     def without_basis(self):
         """The standardised columns themselves."""
         return Columns(self.shift, self.scale, self.fit_intercept)
@@ -73,7 +83,14 @@ class Columns:
         """The inverse of `to_weights` without a basis; what constant columns add goes to the intercept."""
         coef = W[: len(self.scale)]
         z = coef * np.where(np.isfinite(self.scale), self.scale, 0.0)[:, None]
-        return np.vstack([z, W[-1:] + self.shift @ coef]) if self.fit_intercept else z
+        return np.concatenate((z, W[-1:] + self.shift @ coef)) if self.fit_intercept else z
+
+    def lifted(self, slope):
+        """A gradient (q, k) in the user's units from one in the standardised columns: `transpose` without a basis."""
+        scale = np.where(np.isfinite(self.scale), self.scale, 0.0)[:, None]
+        if not self.fit_intercept:
+            return slope * scale
+        return np.concatenate((slope[:-1] * scale + self.shift[:, None] * slope[-1], slope[-1:]))
 
     def nearest(self, z):
         """The nearest of the standardised weights ``z`` (q, k) that the basis reaches."""
@@ -88,13 +105,13 @@ class Columns:
         if not self.fit_intercept:
             return z / self.scale[:, None]
         coef = z[:-1] / self.scale[:, None]
-        return np.vstack([coef, z[-1:] - self.shift @ coef])
+        return np.concatenate((coef, z[-1:] - self.shift @ coef))
 
     def transpose(self, gradient):
         """The adjoint of `to_weights`: a gradient (q, k) in the user's units to coordinates (n_columns, k)."""
         if self.fit_intercept:
             coef = (gradient[:-1] - self.shift[:, None] * gradient[-1]) / self.scale[:, None]
-            gradient = np.vstack([coef, gradient[-1:]])
+            gradient = np.concatenate((coef, gradient[-1:]))
         else:
             gradient = gradient / self.scale[:, None]
         return gradient if self.basis is None else self.basis.T @ gradient

@@ -91,6 +91,19 @@ class BaseRows:
         """
         return self
 
+    def kept_in(self, columns):
+        """The rows in these coordinates as rows of their own, with the column of ones; None unless they are few.
+
+        Parameters
+        ----------
+        columns : Columns
+
+        Returns
+        -------
+        Rows or None
+        """
+        return
+
     def moments(self, fit_intercept):
         """Weighted mean and standard deviation of each column; a constant column deviates by exactly zero.
 

@@ -8,6 +8,9 @@ import numpy as np
 from sk_hessian.objectives.rows.grams import Scratch, centred_grams, weighted_grams
 from sk_hessian.objectives.rows.table import Rows
 
+#: numbers up to which standardised rows are kept beside the rows themselves: 4 MB
+_MOST_KEPT = 500_000
+
 
 class DenseBlock:
     """Some rows of X as float64.
@@ -66,6 +69,8 @@ class DenseBlock:
 
     def gram(self, weights, columns):
         """Z' diag(w) Z for every column w of ``weights`` (n, m), Z the standardised rows; shape (m, r, r)."""
+        if columns.is_raw:
+            return weighted_grams(self.dense(), weights, self._scratch)
         if columns.inverse_units is None:
             return weighted_grams(self.standardised(columns), weights, self._scratch)
         if columns.may_centre_late:
@@ -128,3 +133,18 @@ class DenseRows(Rows):
     def block(self, part, scratch=None):
         """See `Rows.block`."""
         return DenseBlock(self.X[part].astype(float, copy=False), part, self.offset_of(part), scratch)
+
+    def kept_in(self, columns):
+        """See `BaseRows.kept_in`."""
+        if self.n_rows * columns.n_columns > _MOST_KEPT:
+            return None
+        Z = self.gather(lambda block, y, weight: block.standardised(columns), columns, columns.n_columns)
+        return KeptRows(Z, self.y, self.weight, self.offset)
+
+
+class KeptRows(DenseRows):
+    """Few rows in coordinates of their own, with a column of ones among them: one block."""
+
+    def block_size(self, columns, width):
+        """See `Rows.block_size`."""
+        return self.n_rows

@@ -1,0 +1,219 @@
+"""Changes of variables: theta = origin + T u, every one of them linear, and all composed in one way.
+
+`Coordinates` T are standardised columns (`WeightCoordinates`), the standardised layers of a network (see `_layers`), or
+nothing (`Identity`). A `PointFactor` composes them with a root of the curvature in them. `Through` is an objective seen
+through them: what a solver runs on.
+"""
+
+import copy
+
+import numpy as np
+
+from sk_hessian.objectives import factors
+
+
+class Coordinates:
+    """theta = T z.
+
+    Attributes
+    ----------
+    shape : tuple of int
+        Of T.
+    """
+
+    shape: tuple[int, int]
+
+    #: whether every parameter vector is T z for some z
+    reaches_all = True
+
+    def apply(self, z):
+        """T z, shape (n_parameters,)."""
+        raise NotImplementedError
+
+    def transpose(self, g):
+        """T'g: a gradient in z from one in theta."""
+        raise NotImplementedError
+
+    def restrict(self, theta):
+        """The part of ``theta`` that is T z for some z: the rest is flat, or zero at the optimum."""
+        return theta
+
+
+class Identity(Coordinates):
+    """z is theta itself."""
+
+    def __init__(self, size):
+        self.shape = (size, size)
+
+    def apply(self, z):
+        """See `Coordinates.apply`."""
+        return z
+
+    def transpose(self, g):
+        """See `Coordinates.transpose`."""
+        return g
+
+
+class WeightCoordinates(Coordinates):
+    """The weights of a linear model in coordinates of its columns; the loss's constants as they are.
+
+    Parameters
+    ----------
+    columns : Columns
+    n_outputs, n_constants : int
+    """
+
+    def __init__(self, columns, n_outputs, n_constants):
+        self.columns, self.n_outputs = columns, n_outputs
+        self._n_theta = (len(columns.shift) + columns.fit_intercept) * n_outputs
+        #: how many coordinates belong to weights
+        self.n_weights = columns.n_columns * n_outputs
+        self.shape = (self._n_theta + n_constants, self.n_weights + n_constants)
+
+    def apply(self, z):
+        """See `Coordinates.apply`."""
+        weights = self.columns.to_weights(z[: self.n_weights].reshape(-1, self.n_outputs))
+        return np.concatenate((weights.ravel(), z[self.n_weights :]))
+
+    def transpose(self, g):
+        """See `Coordinates.transpose`."""
+        z = self.columns.transpose(g[: self._n_theta].reshape(-1, self.n_outputs))
+        return np.concatenate((z.ravel(), g[self._n_theta :]))
+
+    def inverse(self, theta):
+        """The z of ``theta``, of columns without a basis; what constant columns add goes to the intercept."""
+        z = self.columns.from_weights(theta[: self._n_theta].reshape(-1, self.n_outputs))
+        return np.concatenate((z.ravel(), theta[self._n_theta :]))
+
+    def lifted(self, slope):
+        """A gradient in theta from one in z, of columns without a basis: the inverse of `transpose`."""
+        g = self.columns.lifted(slope[: self.n_weights].reshape(-1, self.n_outputs))
+        return np.concatenate((g.ravel(), slope[self.n_weights :]))
+
+    @property
+    def reaches_all(self):
+        """See `Coordinates.reaches_all`: not in the span of few rows, nor of dependent columns."""
+        basis = self.columns.basis
+        return basis is None or basis.shape[0] == basis.shape[1]
+
+    def restrict(self, theta):
+        """See `Coordinates.restrict`."""
+        n_coef = len(self.columns.shift) * self.n_outputs
+        if self.reaches_all or not theta[:n_coef].any():
+            return theta
+        plain = self.columns.without_basis()
+        Z = plain.from_weights(theta[: self._n_theta].reshape(-1, self.n_outputs))
+        reached = plain.to_weights(self.columns.nearest(Z))
+        return np.concatenate((reached.ravel(), theta[self._n_theta :]))
+
+
+class PointFactor(Coordinates):
+    """theta = P u: coordinates in which the curvature was taken at a point, then a root of its inverse there.
+
+    Parameters
+    ----------
+    outer : Coordinates
+        theta = T z; those of another factor, for one that refines it.
+    inner : a factor of `factors`
+        z = R u.
+    place : evaluation.Place
+        Where the Hessian was taken.
+    curvature : {"expected", "observed", None}
+        Of which Hessian P P' is the inverse there; None for an approximation.
+    certifies : bool
+        True when that is the exact one.
+
+    Attributes
+    ----------
+    inflation : float
+        The inverse of P P' is at most so many times the exact Hessian at ``place``; inf where that is not known.
+    """
+
+    def __init__(self, outer, inner, place, curvature=None, certifies=False):
+        self.outer, self.inner, self.place = outer, inner, place
+        self.curvature, self.certifies = curvature, certifies
+        self.inflation = 1.0 if certifies else np.inf
+        #: the loss's constants may be left out of the outer coordinates
+        self.shape = (outer.shape[0] - outer.shape[1] + inner.shape[0], inner.shape[1])
+
+    @classmethod
+    def none(cls, here):
+        """No preconditioner: P = I, at an `Evaluation`."""
+        size = here.theta.size
+        return cls(Identity(size), factors.Identity(size), here.place)
+
+    @property
+    def is_identity(self):
+        """Whether u is theta."""
+        return isinstance(self.inner, factors.Identity)
+
+    def uncertified(self, inflation):
+        """The same factor as an approximation of another Hessian, which is at least this one over ``inflation``."""
+        factor = copy.copy(self)
+        factor.inflation = inflation if self.certifies else np.inf
+        factor.curvature, factor.certifies = None, False
+        return factor
+
+    def moved_to(self, place):
+        """The same factor, known as that of another evaluation of the same parameters."""
+        factor = copy.copy(self)
+        factor.place = place
+        return factor
+
+    @property
+    def reaches_all(self):
+        """See `Coordinates.reaches_all`."""
+        return self.outer.reaches_all
+
+    @property
+    def is_full(self):
+        """Whether it comes from a whole Hessian, if a nearby or sampled one: P'HP is then near the identity."""
+        return not isinstance(self.inner, factors.UNCOUPLED)
+
+    def apply(self, u):
+        """P u, shape (n_parameters,)."""
+        return self.outer.apply(self.inner.apply(u))
+
+    def transpose(self, g):
+        """P'g, shape (r,)."""
+        return self.inner.transpose(self.outer.transpose(g))
+
+    def dense(self):
+        """P as a matrix, shape (n_parameters, r)."""
+        return np.stack([self.outer.apply(z) for z in self.inner.dense().T], axis=1)
+
+    def newton(self, g):
+        """Half the squared Newton decrement and the Newton step for a gradient in theta."""
+        return self.newton_within(self.outer.transpose(g))
+
+    def newton_within(self, slope):
+        """The same from a gradient in z."""
+        decrement, step = self.inner.newton(slope)
+        return decrement, self.outer.apply(step)
+
+    def restrict(self, theta):
+        """See `Coordinates.restrict`."""
+        return self.outer.restrict(theta)
+
+
+class Through:
+    """An objective in coordinates z: theta = origin + T z.
+
+    Parameters
+    ----------
+    objective : Objective
+    coordinates : Coordinates
+        T.
+    origin : ndarray of shape (n_parameters,)
+    """
+
+    def __init__(self, objective, coordinates, origin):
+        self._objective, self._coordinates, self._origin = objective, coordinates, origin
+
+    def at(self, z):
+        """The `Evaluation` at z."""
+        return self._objective.at(self._origin + self._coordinates.apply(z))
+
+    def slope(self, here):
+        """The gradient in z at an `Evaluation`."""
+        return self._coordinates.transpose(here.gradient)

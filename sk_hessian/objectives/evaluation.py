@@ -1,0 +1,341 @@
+"""A point, and everything that was computed there: the only place that remembers.
+
+``objective.at(theta)`` gives an `Evaluation`. Nothing is computed before it is asked for, and nothing twice. An
+evaluation belongs to its parameters: coordinates, factors and refreshed preconditioners only view it.
+"""
+
+from functools import cached_property
+
+import numpy as np
+
+from sk_hessian.objectives.factors import Diagonal
+
+#: rounding errors of a sum of n terms, allowing for blocks and for order
+ROUNDINGS = 16
+
+
+class Place:
+    """Parameters, and what they are in the user's units.
+
+    Parameters
+    ----------
+    parameters : ndarray of shape (n_parameters,)
+    coordinates : Coordinates or None
+        theta = T z for the parameters z; None where they are theta.
+    """
+
+    def __init__(self, parameters, coordinates=None):
+        self.parameters, self.coordinates = parameters, coordinates
+
+    @cached_property
+    def theta(self):
+        """The user's parameters."""
+        return self.parameters if self.coordinates is None else self.coordinates.apply(self.parameters)
+
+
+class Evaluation:
+    """An objective at a point.
+
+    Parameters
+    ----------
+    objective : Objective
+    theta : ndarray of shape (n_parameters,)
+
+    Attributes
+    ----------
+    value : float
+        The objective; +inf outside the domain.
+    gradient : ndarray of shape (n_parameters,)
+    """
+
+    value: float
+    gradient: np.ndarray
+
+    def __init__(self, objective, theta):
+        self.objective, self.place = objective, Place(theta)
+
+    def __getstate__(self):
+        """Without what can be had again: a function of this point goes to the parts of its rows."""
+        return {"objective": self.objective, "place": self.place}
+
+    @property
+    def theta(self):
+        """The user's parameters."""
+        return self.place.theta
+
+    def between(self, other, share):
+        """The point at a share of the way to another one, where that is cheaper than any point; else None."""
+        return
+
+    @property
+    def noise(self):
+        """The rounding error of the value: smaller differences mean nothing."""
+        raise NotImplementedError
+
+    @property
+    def floor(self):
+        """The decrement that rounding of the gradient leaves: no tolerance asks for less."""
+        return 0.0
+
+    def likelihood_tolerance(self, tol):
+        """The largest decrement at which no parameter is more than ``100 tol`` standard errors from the optimum.
+
+        Parameters
+        ----------
+        tol : float
+
+        Returns
+        -------
+        float
+            inf where no likelihood gives the parameters errors.
+        """
+        return np.inf
+
+    def hessian(self, kind="observed"):
+        """The Hessian as an operator.
+
+        Parameters
+        ----------
+        kind : {"observed", "expected"}
+            The second derivative itself, or its positive semi-definite expectation.
+
+        Returns
+        -------
+        scipy.sparse.linalg.LinearOperator of shape (n_parameters, n_parameters)
+        """
+        raise NotImplementedError
+
+    def hessian_matrix(self, kind="observed", factor=None):
+        """The Hessian as a dense matrix.
+
+        Parameters
+        ----------
+        kind : {"observed", "expected"}
+        factor : PointFactor of this objective, optional
+            P, for P'HP with the digits that the product of the two would lose.
+
+        Returns
+        -------
+        ndarray of shape (n_parameters, n_parameters), or (r, r) for a factor of r columns
+        """
+        raise NotImplementedError
+
+    def regular_hessian_matrix(self, kind="observed", factor=None):
+        """`hessian_matrix` with curvature along directions that the objective is known not to depend on.
+
+        Rounding would decide otherwise whether such a matrix can be factored; no gradient lies along them.
+
+        Parameters
+        ----------
+        kind : {"observed", "expected"}
+        factor : PointFactor of this objective, optional
+
+        Returns
+        -------
+        ndarray of shape (n_parameters, n_parameters), or (r, r) for a factor of r columns
+        """
+        return self.hessian_matrix(kind, factor)
+
+    def hessian_diagonal(self, kind="observed", factor=None):
+        """The diagonal of `hessian_matrix`.
+
+        Parameters
+        ----------
+        kind : {"observed", "expected"}
+        factor : PointFactor of this objective, optional
+
+        Returns
+        -------
+        ndarray of shape (n_parameters,)
+        """
+        return self.hessian_matrix(kind, factor).diagonal().copy()
+
+    def factor(self, kind="auto", curvature="expected"):
+        """A factor P of the Hessian here, P'HP near the identity.
+
+        Parameters
+        ----------
+        kind : {"auto", "full", "kronecker", "diagonal", "units"}
+            "units" is the diagonal alone; for objectives with rows as far as it is known without a pass, and only for
+            those that try them.
+        curvature : {"observed", "expected"}
+
+        Returns
+        -------
+        PointFactor or None
+            None where "auto" finds none affordable.
+
+        Raises
+        ------
+        ValueError
+            For a kind that this objective does not have.
+        """
+        raise NotImplementedError
+
+    def predictor_change(self, directions):
+        """How far each direction moves a linear predictor, at the most, in units over which curvature changes e-fold.
+
+        Parameters
+        ----------
+        directions : sequence of ndarray of shape (n_parameters,)
+
+        Returns
+        -------
+        ndarray of shape (n_directions,)
+        """
+        return np.zeros(len(directions))
+
+    def remarks(self):
+        """What else a user should know about a solution here, sentences."""
+        return []
+
+    def suspicions(self):
+        """What may have kept a run from an optimum, sentences."""
+        return []
+
+    def probes(self):
+        """Other points to look at before a flat one is called an optimum, arrays of shape (n_parameters,)."""
+        return []
+
+    def approaches_edge(self):
+        """Whether it is so near the edge of the domain that an optimum may be on it; a bool."""
+        return False
+
+
+class MeanLossEvaluation(Evaluation):
+    """A weighted mean loss, plus a penalty, at a point; a subclass says how raw predictions come about.
+
+    Attributes
+    ----------
+    excess : float
+        The mean loss above that of the saturated model.
+    """
+
+    @cached_property
+    def _matrices(self):
+        return {}
+
+    # -- what a subclass says -------------------------------------------------------------------------------------
+
+    @property
+    def sums(self):
+        """One pass: the value, the gradient, the mean size of the loss's slope in raw predictions, and the penalty."""
+        raise NotImplementedError
+
+    def predictor(self):
+        """A function from a block to its raw predictions."""
+        raise NotImplementedError
+
+    def moved(self, directions):
+        """A function from a block to its raw predictions, and a list of their first-order changes."""
+        raise NotImplementedError
+
+    def moved_along(self, factor):
+        """A function from a block to its raw predictions, and their changes along the columns of P, (n, m, r)."""
+        raise NotImplementedError
+
+    @property
+    def largest_terms(self):
+        """The size of the terms of which a raw prediction is the sum, in a typical row."""
+        raise NotImplementedError
+
+    def sum_curvature(self, kind, coordinates):
+        """The Hessian in ``coordinates``, the penalty included; ``kind`` is "expected" where that is exact."""
+        raise NotImplementedError
+
+    # -- value and gradient ---------------------------------------------------------------------------------------
+
+    @property
+    def value(self):
+        """See `Evaluation`."""
+        return self.sums[0]
+
+    @property
+    def gradient(self):
+        """See `Evaluation`."""
+        return self.sums[1]
+
+    @property
+    def excess(self):
+        """See `MeanLossEvaluation`."""
+        return self.value - self.sums[3] - self.objective.saturated_value
+
+    @cached_property
+    def noise(self):
+        """See `Evaluation.noise`: of the sum, and of raw predictions that are sums of large terms.
+
+        The error e of a raw prediction changes the loss by slope * e + curvature * e^2 / 2, with the slope at the point
+        itself: near a perfect fit it is next to nothing, far below that of the null model.
+        """
+        value, slope = self.sums[0], self.sums[2]
+        objective, eps = self.objective, ROUNDINGS * float(np.finfo(float).eps)
+        error = eps * self.largest_terms
+        own = ROUNDINGS * objective.resolution if objective.loss.cancels else 0.0
+        return eps * abs(value) + own + error * (slope + 0.5 * error * objective.mean_curvature)
+
+    def raw_predictions(self):
+        """Raw predictions of all rows, the loss's constants beside them, shape (n_rows, n_outputs + n_constants)."""
+        predict = self.predictor()
+        return self.objective.rows.gather(lambda block, y, weight: predict(block), width=self.objective.pass_width)
+
+    def predictor_change(self, directions):
+        """See `Evaluation.predictor_change`; half a pass, and none where the curvature is constant."""
+        loss = self.objective.loss
+        if loss.quadratic:
+            return np.zeros(len(directions))
+        moved = self.moved(directions)
+
+        def largest(block, y, weight):
+            raw, moves = moved(block)
+            unit = loss.predictor_unit(raw)
+            return (np.array([(np.abs(loss.without_shift(move)) / unit).max() for move in moves]),)
+
+        return self.objective.rows.fold(largest, combine=np.maximum, width=self.objective.pass_width)[0]
+
+    # -- curvature ------------------------------------------------------------------------------------------------
+
+    def curvature(self, kind, coordinates):
+        """The Hessian in ``coordinates``, the penalty included; it is kept.
+
+        Parameters
+        ----------
+        kind : {"observed", "expected"}
+        coordinates : object
+            Columns, or coordinates of layers: whatever the model takes its sums in.
+
+        Returns
+        -------
+        ndarray
+        """
+        kind = "expected" if self.objective.is_exact("expected") else kind
+        known = self._matrices.get((kind, id(coordinates)))
+        if known is None:
+            # with the coordinates, so that no others have the same id
+            known = self._matrices[kind, id(coordinates)] = coordinates, self.sum_curvature(kind, coordinates)
+        return known[1]
+
+    def hessian_matrix(self, kind="observed", factor=None):
+        """See `Evaluation.hessian_matrix`."""
+        if factor is None:
+            return self.curvature(kind, self.objective.raw_units).copy()
+        return factor.inner.congruence(self.curvature(kind, self.objective.summed_in(factor)))
+
+    def regular_hessian_matrix(self, kind="observed", factor=None):
+        """See `Evaluation.regular_hessian_matrix`: the common shift of a softmax model's outputs."""
+        if factor is None or not self.objective.loss.shift_invariant:
+            return self.hessian_matrix(kind, factor)
+        within = self.objective.summed_in(factor)
+        H = self.curvature(kind, within)
+        return factor.inner.congruence(H + self.objective.shift_curvature(H, within))
+
+    def hessian_diagonal(self, kind="observed", factor=None):
+        """See `Evaluation.hessian_diagonal`."""
+        if factor is None:
+            return self.curvature_diagonal(kind, self.objective.raw_units)
+        if isinstance(factor.inner, Diagonal):
+            return self.curvature_diagonal(kind, self.objective.summed_in(factor)) * factor.inner.d**2
+        return self.hessian_matrix(kind, factor).diagonal().copy()
+
+    def curvature_diagonal(self, kind, coordinates):
+        """The diagonal of `curvature`, without the matrix."""
+        raise NotImplementedError

@@ -1,0 +1,408 @@
+"""A linear model at a point: parameters to raw predictions, and everything that follows from them."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from scipy.sparse.linalg import LinearOperator
+
+from sk_hessian.objectives import factors
+from sk_hessian.objectives._edge import approaches_edge, may_have_edge
+from sk_hessian.objectives.coordinates import PointFactor, Through, WeightCoordinates
+from sk_hessian.objectives.evaluation import ROUNDINGS, MeanLossEvaluation, Place
+
+#: raw predictions that are kept for the curvature at the same point, 16 MB
+_MOST_KEPT = 2_000_000
+
+#: standard errors that a parameter may be from the optimum, in units of tol: a hundredth of one by default
+_ERRORS = 100
+
+
+class Linear:
+    """raw = [X, 1] W for a block of rows, and back; the constants of the loss beside the outputs.
+
+    Parameters
+    ----------
+    n_features : int
+    fit_intercept : bool
+    loss : Loss
+    """
+
+    def __init__(self, n_features, fit_intercept, loss):
+        self.n_features, self.fit_intercept = n_features, fit_intercept
+        self.n_outputs, self.n_constants = loss.n_outputs, loss.n_constants
+        self.n_weights = (n_features + fit_intercept) * loss.n_outputs
+        self.n_parameters = self.n_weights + loss.n_constants
+
+    def unpack(self, theta):
+        """Coefficients (p, k), intercepts (k,) and constants of ``theta``."""
+        W = theta[: self.n_weights].reshape(-1, self.n_outputs)
+        intercept = W[self.n_features] if self.fit_intercept else np.zeros(self.n_outputs)
+        return W[: self.n_features], intercept, theta[self.n_weights :]
+
+    def pack(self, coef, intercept, constants=()):
+        """The inverse of `unpack`."""
+        W = np.concatenate((coef, np.reshape(intercept, (1, -1)))) if self.fit_intercept else coef
+        return np.concatenate((W.ravel(), np.ravel(constants)))
+
+    def raw(self, block, parameters):
+        """Raw predictions of the rows of a block, the offset included, shape (n, outputs + constants)."""
+        raw = self.change(block, parameters)
+        if block.offset is not None:
+            raw[:, : self.n_outputs] += block.offset
+        return raw
+
+    def change(self, block, parameters):
+        """What raw predictions change by when the parameters change by these: the same without the offset."""
+        coef, intercept, constants = parameters
+        raw = block.forward(coef) if coef.any() else np.zeros((block.n_rows, self.n_outputs))
+        if self.fit_intercept:
+            raw += intercept
+        if self.n_constants:
+            raw = np.concatenate((raw, np.broadcast_to(constants, (len(raw), len(constants)))), axis=1)
+        return raw
+
+    def adjoint(self, block, R):
+        """[X, 1]'R for the outputs and the sum of R for the constants: a gradient in theta from one in raw."""
+        k = self.n_outputs
+        if not (self.fit_intercept or self.n_constants):
+            return block.adjoint(R).ravel()
+        sums = np.add.reduce(R, axis=0)
+        return np.concatenate((block.adjoint(R[:, :k]).ravel(), sums if self.fit_intercept else sums[k:]))
+
+
+@dataclass(frozen=True)
+class Design:
+    """Rows, how parameters act on them, and what they cost.
+
+    Attributes
+    ----------
+    rows : Rows
+    model : Linear
+    strengths : ndarray of shape (n_weights,)
+        L2 strength of each weight.
+    coordinates : WeightCoordinates or None
+        theta = T z for the parameters z of this design; None where they are theta.
+    """
+
+    rows: Any
+    model: Linear
+    strengths: np.ndarray
+    coordinates: Any = None
+
+    @property
+    def width(self):
+        """Numbers of a row's raw predictions."""
+        return self.model.n_outputs + self.model.n_constants
+
+    @property
+    def can_keep(self):
+        """Whether the raw predictions of all rows are few enough to be kept."""
+        return self.rows.in_memory and self.rows.n_rows * self.width <= _MOST_KEPT
+
+    def penalty(self, parameters):
+        """The penalty and its gradient, for the weights alone."""
+        weights = parameters[: self.strengths.size]
+        slope = self.strengths * weights
+        return 0.5 * (slope @ weights), slope
+
+
+class LinearEvaluation(MeanLossEvaluation):
+    """A linear model at a point.
+
+    Parameters
+    ----------
+    objective : GLMObjective
+    parameters : ndarray of shape (n_parameters,)
+        Of the design.
+    design : Design
+    raw : ndarray of shape (n_rows, m), optional
+        Raw predictions, where they are known.
+    """
+
+    def __init__(self, objective, parameters, design, raw=None):
+        self.objective, self.parameters, self.design, self._given = objective, parameters, design, raw
+        self.place = Place(parameters, design.coordinates)
+
+    def __getstate__(self):
+        """See `Evaluation.__getstate__`."""
+        return {**super().__getstate__(), "parameters": self.parameters, "design": self.design, "_given": None}
+
+    def taken_for(self, value, gradient):
+        """The same point with the value and the gradient (n_parameters,) that it has as a limit, on an edge."""
+        other = LinearEvaluation(self.objective, self.parameters, self.design)
+        vars(other)["sums"] = value, gradient, 0.0, self.design.penalty(self.parameters)[0], None
+        return other
+
+    # -- value and gradient ---------------------------------------------------------------------------------------
+
+    @cached_property
+    def sums(self):
+        """See `MeanLossEvaluation.sums`; of the gradient in the parameters of the design, and the raw predictions."""
+        design, loss = self.design, self.objective.loss
+        model, k = design.model, loss.n_outputs
+        kept, predict = self._memory(), self._own_predictor()
+
+        def terms(block, y, weight):
+            raw = predict(block)
+            if kept is not None:
+                kept[block.part] = raw
+            value, gradient = loss.value_and_gradient(y, raw)
+            gradient *= weight[:, None]
+            return weight @ value, model.adjoint(block, gradient), np.add.reduce(np.abs(gradient[:, :k]), axis=None)
+
+        value, gradient, slope = design.rows.fold(terms, width=self.objective.pass_width)
+        total = self.objective.total
+        penalty, pull = design.penalty(self.parameters)
+        gradient = gradient / total
+        gradient[: pull.size] += pull
+        value = float(value / total + penalty)
+        return value if np.isfinite(value) else np.inf, gradient, float(slope / total), penalty, kept
+
+    def _memory(self):
+        """An array for the raw predictions, if they are not too many to be kept."""
+        if self._given is not None or not self.design.can_keep:
+            return self._given
+        return np.empty((self.design.rows.n_rows, self.design.width))
+
+    @property
+    def raw(self):
+        """Raw predictions, if they are known."""
+        sums = vars(self).get("sums")
+        return self._given if sums is None else sums[4]
+
+    @property
+    def slope(self):
+        """The gradient in the parameters of the design."""
+        return self.sums[1]
+
+    @cached_property
+    def gradient(self):
+        """See `Evaluation`."""
+        coordinates = self.design.coordinates
+        return self.sums[1] if coordinates is None else coordinates.lifted(self.sums[1])
+
+    def predictor(self):
+        """See `MeanLossEvaluation.predictor`: of a block of the user's rows, or of the standardised ones."""
+        if self.design.coordinates is None:
+            return self._own_predictor()
+        raw = self.sums[4]
+        return lambda block: raw[block.part]
+
+    def _own_predictor(self):
+        """A function from a block of the design to its raw predictions, as they are known or are to be."""
+        raw = self.raw
+        if raw is not None:
+            return lambda block: raw[block.part]
+        model, parameters = self.design.model, self.design.model.unpack(self.parameters)
+        return lambda block: model.raw(block, parameters)
+
+    def moved(self, directions):
+        """See `MeanLossEvaluation.moved`."""
+        predict, model = self.predictor(), self.objective.model
+        changes = [model.unpack(direction) for direction in directions]
+        return lambda block: (predict(block), [model.change(block, change) for change in changes])
+
+    def moved_along(self, factor):
+        """See `MeanLossEvaluation.moved_along`."""
+        predict, root, k = self.predictor(), factor.inner.dense(), self.objective.loss.n_outputs
+        columns = factor.outer.columns
+        n_z, r = columns.n_columns * k, root.shape[1]
+        weights = root[:n_z].reshape(-1, k * r)
+
+        def moved(block):
+            raw = predict(block)
+            along = np.empty((len(raw), raw.shape[1], r))
+            along[:, :k] = (block.standardised(columns) @ weights).reshape(-1, k, r)
+            along[:, k:] = root[n_z:]
+            return raw, along
+
+        return moved
+
+    def between(self, other, share):
+        """See `Evaluation.between`: raw predictions are linear on the way, so that no product with X is needed."""
+        if other.design is not self.design or self.raw is None or other.raw is None:
+            return None
+        parameters = self.parameters + share * (other.parameters - self.parameters)
+        return LinearEvaluation(self.objective, parameters, self.design, self.raw + share * (other.raw - self.raw))
+
+    @cached_property
+    def largest_terms(self):
+        """See `MeanLossEvaluation.largest_terms`."""
+        objective = self.objective
+        if self.design.coordinates is not None:
+            # standardised columns are of size one
+            weights = np.abs(self.parameters[: self.design.model.n_weights]).reshape(-1, objective.loss.n_outputs)
+            return float(np.maximum.reduce(np.add.reduce(weights, axis=0)) + objective.largest_offset)
+        coef, intercept, _ = objective.unpack(self.parameters)
+        return float((objective.column_sizes @ np.abs(coef) + np.abs(intercept) + objective.largest_offset).max())
+
+    def likelihood_tolerance(self, tol):
+        """See `Evaluation.likelihood_tolerance`: (100 tol)^2 phi / (2 W), with W the sum of the weights as given.
+
+        A mean loss d above its minimum is a likelihood-ratio statistic of 2 W d / phi, and no parameter is then more
+        than the root of that from the optimum, in standard errors. The dispersion phi is what the loss makes of the
+        value, `Loss.dispersion`. Weights that are not frequencies have no sample size; W is then that of the
+        likelihood that they multiply. It is never less than what rounding makes of the linear predictors, nor, where a
+        fit can be perfect and leave no dispersion, than what it makes of the loss.
+        """
+        return self.tolerance_of(self.excess, tol) if self.objective.has_likelihood else np.inf
+
+    def tolerance_of(self, excess, tol):
+        """See `likelihood_tolerance`; for a dispersion that this mean loss above the saturated one tells."""
+        objective = self.objective
+        phi = objective.loss.dispersion(max(excess, 0.0), self.parameters[self.design.model.n_weights :])
+        rounding = ROUNDINGS * np.finfo(float).eps * self.largest_terms
+        resolution = objective.resolution if objective.loss.attains_bound else 0.0
+        least = max(0.5 * objective.mean_curvature * rounding**2, resolution)
+        return max((_ERRORS * tol) ** 2 * phi / (2 * objective.total), least)
+
+    def remarks(self):
+        """See `Evaluation.remarks`."""
+        return self.objective.loss.remarks(self.parameters[self.design.model.n_weights :])
+
+    def approaches_edge(self):
+        """See `Evaluation.approaches_edge`; no pass: only of predictions at hand."""
+        return may_have_edge(self.objective) and self.raw is not None and approaches_edge(self.objective, self.raw)
+
+    # -- curvature ------------------------------------------------------------------------------------------------
+
+    def hessian(self, kind="observed"):
+        """See `Evaluation.hessian`; a product is one pass over X."""
+        objective, predict = self.objective, self.predictor()
+        model, loss = objective.model, objective.loss
+
+        def product(v):
+            v = np.ravel(v)
+            change = model.unpack(v)
+
+            def terms(block, y, weight):
+                bent = loss.hessian_product(y, predict(block), model.change(block, change), kind)
+                return (model.adjoint(block, bent * weight[:, None]),)
+
+            bent = objective.rows.fold(terms)[0] / objective.total
+            pull = objective.design.penalty(v)[1]
+            bent[: pull.size] += pull
+            return bent
+
+        return LinearOperator((model.n_parameters,) * 2, matvec=product, rmatvec=product, dtype=float)
+
+    def curvature(self, kind, coordinates):
+        """See `MeanLossEvaluation.curvature`; of a squared loss it is the same everywhere."""
+        objective = self.objective
+        if objective.loss.quadratic:
+            return objective.constant_curvature(self, coordinates)
+        return super().curvature(kind, coordinates)
+
+    def sum_curvature(self, kind, columns):
+        """See `MeanLossEvaluation.sum_curvature`; shape (n_columns k + constants,) squared."""
+        objective, loss, predict = self.objective, self.objective.loss, self.predictor()
+
+        def bent(block, y, weight):
+            return loss.hessian(y, predict(block), kind) * weight[:, None, None]
+
+        H = objective.sum_products(bent, columns)
+        H /= objective.total
+        return objective.add_penalty(H, columns)
+
+    def curvature_diagonal(self, kind, columns):
+        """See `MeanLossEvaluation.curvature_diagonal`."""
+        objective, predict = self.objective, self.predictor()
+        loss, k = objective.loss, objective.loss.n_outputs
+
+        def terms(block, y, weight):
+            bent = loss.hessian(y, predict(block), kind)
+            bent = np.einsum("nkk->nk", bent) * weight[:, None]
+            return block.squares(bent[:, :k], columns), bent[:, k:].sum(axis=0)
+
+        squares, constants = objective.rows.fold(terms, columns, width=(k + loss.n_constants) ** 2)
+        diagonal = squares.T / objective.total
+        for output in range(k):
+            strength = objective.strengths(columns, objective.penalty[:, output])
+            diagonal[:, output] += strength if columns.basis is None else strength @ columns.basis**2
+        return np.concatenate((diagonal.ravel(), constants / objective.total))
+
+    def kronecker_moments(self, columns):
+        """Second moments of the features, weighted by their rows' curvature, and the mean curvature of the outputs."""
+        objective, predict = self.objective, self.predictor()
+        loss = objective.loss
+
+        def terms(block, y, weight):
+            if loss.quadratic:
+                return weight.sum() * np.eye(loss.n_outputs), block.gram(weight[:, None], columns)[0]
+            total, size = loss.total_hessian(y, predict(block), weight)
+            return total, block.gram((size * weight)[:, None], columns)[0]
+
+        C, A = objective.rows.fold(terms, columns, width=loss.n_outputs)
+        return A / (objective.total if loss.quadratic else np.trace(C)), C / objective.total
+
+    # -- preconditioning ------------------------------------------------------------------------------------------
+
+    def factor(self, kind="auto", curvature="expected"):
+        """See `Evaluation.factor`."""
+        objective = self.objective
+        if kind == "units":
+            unit = np.full(objective.n_parameters, 1 / np.sqrt(objective.mean_curvature))
+            return self._factor(objective.plain_columns, factors.Diagonal(unit), None)
+        kind = objective.factor_kind(kind)
+        objective.settle(self, curvature)
+        columns, exact = objective.columns, True
+        if kind == "kronecker":
+            inner, exact = objective.kronecker(*self.kronecker_moments(columns), columns), objective.loss.quadratic
+        elif kind == "diagonal":
+            inner, exact = self._diagonal(curvature, columns), False
+        else:
+            H = self.curvature(curvature, columns)
+            inner = factors.semidefinite_root(H + objective.shift_curvature(H, columns))
+            exact = not isinstance(inner, factors.Diagonal)
+        return self._factor(columns, inner, curvature if exact else None)
+
+    def _diagonal(self, curvature, columns):
+        if self.objective.is_dense():
+            diagonal = self.curvature(curvature, columns).diagonal()
+        else:
+            diagonal = self.curvature_diagonal(curvature, columns)
+        return factors.Diagonal(1 / np.sqrt(np.where(diagonal > 0, diagonal, 1.0)))
+
+    def _factor(self, columns, inner, curvature):
+        certifies = curvature is not None and self.objective.is_exact(curvature)
+        curvature = None if inner.is_floored else curvature
+        loss = self.objective.loss
+        outer = WeightCoordinates(columns, loss.n_outputs, loss.n_constants)
+        return PointFactor(outer, inner, self.place, curvature, certifies)
+
+
+class StandardThrough(Through):
+    """A linear model whose standardised rows are kept, in coordinates of its columns: no change of units at all.
+
+    Parameters
+    ----------
+    objective : GLMObjective
+    coordinates : WeightCoordinates
+    here : LinearEvaluation
+        Where z is zero.
+    """
+
+    def __init__(self, objective, coordinates, here):
+        super().__init__(objective, coordinates, None)
+        self._design, self._basis = objective.standard_design, coordinates.columns.basis
+        at_hand = here.design is self._design
+        self._start = here.parameters if at_hand else self._design.coordinates.inverse(here.theta)
+
+    def at(self, z):
+        """See `Through.at`."""
+        if self._basis is not None:
+            weights = self._basis @ z[: self._coordinates.n_weights].reshape(self._basis.shape[1], -1)
+            z = np.concatenate((weights.ravel(), z[self._coordinates.n_weights :]))
+        return LinearEvaluation(self._objective, self._start + z, self._design)
+
+    def slope(self, here):
+        """See `Through.slope`."""
+        if here.design is not self._design:
+            return self._coordinates.transpose(here.gradient)
+        if self._basis is None:
+            return here.slope
+        n_weights = self._design.model.n_weights
+        weights = self._basis.T @ here.slope[:n_weights].reshape(self._basis.shape[0], -1)
+        return np.concatenate((weights.ravel(), here.slope[n_weights:]))

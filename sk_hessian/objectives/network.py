@@ -1,0 +1,413 @@
+"""A network at a point: what its rows say there of the value, the gradient and the curvature.
+
+Curvature is computed in standardised coordinates z: inputs centred and in their own units, outputs in those of y.
+"""
+
+from functools import cached_property
+
+import numpy as np
+from scipy.sparse.linalg import LinearOperator
+
+from sk_hessian.objectives import factors
+from sk_hessian.objectives._layers import Forward
+from sk_hessian.objectives.activations import ACTIVATIONS
+from sk_hessian.objectives.coordinates import PointFactor
+from sk_hessian.objectives.evaluation import MeanLossEvaluation
+from sk_hessian.objectives.rows import weighted_grams
+
+#: up to so many parameters the Hessian is formed as a matrix
+MAX_DENSE = 2000
+
+#: damping of a preconditioner, beside the mean diagonal of the matrix: a network has many directions that are nearly
+#: flat at one point and bend at the next. From 1e-4 to 1e-1 runs need more iterations, and end at better minima
+_DAMPING = 1e-2
+
+#: directions of one batch of Hessian products
+_BATCH = 16
+
+
+class NetworkEvaluation(MeanLossEvaluation):
+    """A network at a point; the objective is an `MLPObjective`."""
+
+    # -- value and gradient ---------------------------------------------------------------------------------------
+
+    @cached_property
+    def parameters(self):
+        """Weights and biases of each layer, and the constants of the loss."""
+        return self.objective.parameters_of(self.theta)
+
+    def _standardised(self, coordinates):
+        """The same for standardised inputs."""
+        return self.objective.parameters_of(coordinates.standardised(self.theta))
+
+    @cached_property
+    def sums(self):
+        """See `MeanLossEvaluation.sums`."""
+        objective, parameters = self.objective, self.parameters
+        loss, k, total = objective.loss, objective.loss.n_outputs, objective.total
+
+        def terms(block, y, weight):
+            forward, raw = objective.forward(block, parameters)
+            value, gradient = loss.value_and_gradient(y, raw)
+            gradient *= weight[:, None]
+            parts = [*forward.gradient(gradient[:, :k]), gradient[:, k:].sum(axis=0)]
+            return weight @ value, np.concatenate(parts), np.abs(gradient[:, :k]).sum()
+
+        value, gradient, slope = objective.rows.fold(terms, width=objective.pass_width)
+        pull = objective.penalties * self.theta
+        penalty = 0.5 * (pull @ self.theta)
+        value = float(value / total + penalty)
+        return value if np.isfinite(value) else np.inf, gradient / total + pull, float(slope / total), penalty
+
+    def predictor(self):
+        """See `MeanLossEvaluation.predictor`."""
+        objective, parameters = self.objective, self.parameters
+        return lambda block: objective.forward(block, parameters)[1]
+
+    @property
+    def largest_terms(self):
+        """See `MeanLossEvaluation.largest_terms`.
+
+        Roundings of many terms add up like independent errors; an activation does not enlarge them.
+        """
+        objective = self.objective
+        squares, errors = objective.column_sizes**2, np.zeros(objective.n_features)
+        with np.errstate(over="ignore", invalid="ignore"):
+            for W, b in self.parameters[0]:
+                squares = squares @ W**2 + b**2
+                errors = errors @ W**2 + squares
+                squares = np.minimum(squares, objective.activation.bound**2)
+        return float(np.sqrt(errors.max()))
+
+    # -- curvature ------------------------------------------------------------------------------------------------
+
+    def hessian(self, kind="observed"):
+        """See `Evaluation.hessian`; "expected" is Gauss-Newton's. A product costs two or three gradients."""
+        objective = self.objective
+
+        def product(V):
+            V = V.reshape(objective.n_parameters, -1)
+            parts = [V[:, i : i + _BATCH] for i in range(0, V.shape[1], _BATCH)]
+            return np.hstack([self._products(part, kind) for part in parts])
+
+        shape = (objective.n_parameters,) * 2
+        return LinearOperator(shape, matvec=product, rmatvec=product, matmat=product, rmatmat=product, dtype=float)
+
+    def _products(self, V, kind, coordinates=None):
+        """The Hessian times the columns of ``V`` (n_parameters, B), the penalty's included."""
+        objective = self.objective
+        parameters, changes = self.parameters, self._changes(V)
+        if coordinates is not None:
+            parameters = self._standardised(coordinates)
+        curved = kind == "observed" and not objective.is_exact("expected")
+
+        def terms(block, y, weight):
+            forward, raw = objective.forward(_inputs(block, coordinates), parameters)
+            moved = forward.push(changes[0])
+            bent = self._bent(y, raw, self._with_constants(moved[-1], changes[1]), kind) * weight[:, None, None]
+            k = objective.loss.n_outputs
+            if curved:
+                delta = objective.loss.value_and_gradient(y, raw)[1][:, :k] * weight[:, None]
+                parts = forward.pull_curved(bent[:, :, :k], delta, changes[0], moved)
+            else:
+                parts = forward.pull(bent[:, :, :k])
+            return (self._flat(parts, bent[:, :, k:].sum(axis=0)),)
+
+        width = (objective.pass_width + objective.n_features) * V.shape[1]
+        total = objective.rows.fold(terms, width=width)[0] / objective.total
+        return total if coordinates is not None else total + objective.penalties[:, None] * V
+
+    def _changes(self, V):
+        """The columns of ``V`` as changes of the layers and of the constants, see `Forward.push`."""
+        objective = self.objective
+        layers = []
+        for part, (rows, columns) in objective.layers:
+            change = V[part].reshape(rows, columns, -1).transpose(0, 2, 1)
+            layers.append((np.ascontiguousarray(change[:-1]), change[-1]))
+        return layers, V[objective.n_weights :].T
+
+    def _flat(self, parts, constants):
+        """The inverse of `_changes`, shape (n_parameters, B)."""
+        flat = []
+        for dW, db in parts:
+            both = np.concatenate([dW, db[None]])
+            flat.append(both.transpose(0, 2, 1).reshape(-1, both.shape[1]))
+        return np.concatenate([*flat, constants.T])
+
+    def _with_constants(self, change, constants):
+        """Changes of raw predictions, (n, B, outputs + constants)."""
+        objective = self.objective
+        if not objective.loss.n_constants:
+            return change
+        return np.concatenate([change, np.broadcast_to(constants, (len(change), *constants.shape))], axis=2)
+
+    def _bent(self, y, raw, change, kind):
+        """The loss's Hessian of each row times its changes, (n, B, m)."""
+        objective = self.objective
+        if change.shape[1] == 1:
+            return objective.loss.hessian_product(y, raw, change[:, 0], kind)[:, None, :]
+        return change @ objective.loss.hessian(y, raw, kind)
+
+    def moved(self, directions):
+        """See `MeanLossEvaluation.moved`."""
+        objective = self.objective
+        parameters, (layers, constants) = self.parameters, self._changes(np.stack(directions, axis=1))
+
+        def moved(block):
+            forward, raw = objective.forward(block, parameters)
+            return raw, list(self._with_constants(forward.push(layers)[-1], constants).transpose(1, 0, 2))
+
+        return moved
+
+    def moved_along(self, factor):
+        """See `MeanLossEvaluation.moved_along`."""
+        objective = self.objective
+        coordinates, k = factor.outer, objective.loss.n_outputs
+        parameters = self._standardised(coordinates)
+        root = coordinates.unit(objective.n_parameters)[:, None] * factor.inner.dense()
+
+        def moved(block):
+            forward, raw = objective.forward(_inputs(block, coordinates), parameters)
+            along, jacobian = np.empty((*raw.shape, root.shape[1])), np.zeros((len(raw), objective.n_weights))
+            for output in range(k):
+                forward.jacobian(np.tile(np.eye(k)[output], (len(raw), 1)), jacobian)
+                along[:, output] = jacobian @ root[: objective.n_weights]
+            along[:, k:] = root[objective.n_weights :]
+            return raw, along
+
+        return moved
+
+    def sum_curvature(self, kind, coordinates):
+        """See `MeanLossEvaluation.sum_curvature`."""
+        objective = self.objective
+        H = self._gauss_newton(coordinates) if kind == "expected" else self._exact(coordinates)
+        unit = coordinates.unit(objective.n_parameters)
+        H = unit[:, None] * H * unit
+        H.flat[:: len(H) + 1] += objective.penalty_diagonal(coordinates)
+        return H
+
+    def _gauss_newton(self, coordinates):
+        """J' H J from the Jacobian of a block of rows, scaled by a root of the loss's Hessian."""
+        objective = self.objective
+        parameters = self._standardised(coordinates)
+        k, P = objective.loss.n_outputs, objective.n_parameters
+
+        def terms(block, y, weight):
+            forward, raw = objective.forward(_inputs(block, coordinates), parameters)
+            roots = objective.loss.hessian_root(y, raw) * np.sqrt(weight)[:, None, None]
+            gram, jacobian = np.zeros((P, P)), np.empty((len(raw), P))
+            for j in range(roots.shape[2]):
+                forward.jacobian(roots[:, :k, j], jacobian)
+                jacobian[:, objective.n_weights :] = roots[:, k:, j]
+                gram += jacobian.T @ jacobian
+            return (gram,)
+
+        return objective.rows.fold(terms, width=P + objective.pass_width)[0] / objective.total
+
+    def _exact(self, coordinates):
+        """The exact Hessian: for one hidden layer Gauss-Newton and what it leaves out, else products."""
+        objective = self.objective
+        if objective.has_closed_form:
+            return self._gauss_newton(coordinates) + self._left_out(coordinates)
+        identity = np.eye(objective.n_parameters)
+        batches = range(0, objective.n_parameters, _BATCH)
+        H = np.hstack([self._products(identity[:, i : i + _BATCH], "observed", coordinates) for i in batches])
+        return 0.5 * (H + H.T)
+
+    def _left_out(self, coordinates):
+        """The gradient in raw times the second derivatives of raw, for one hidden layer.
+
+        A hidden unit j bends with its own inputs, by h''(z_j) times the gradient in h_j, and its inputs and outputs
+        bend together, by h'(z_j) times the gradient in the outputs.
+        """
+        objective = self.objective
+        parameters = self._standardised(coordinates)
+        (first, (fan_in, width)), (_, (_, k)) = objective.layers
+
+        def terms(block, y, weight):
+            forward, raw = objective.forward(_inputs(block, coordinates), parameters)
+            delta = objective.loss.value_and_gradient(y, raw)[1] * weight[:, None]
+            bend = forward.bends[0] * (delta @ parameters[0][1][0].T)
+            Z = _with_ones(forward.values[0])
+            mixed = (forward.slopes[0][:, :, None] * delta[:, None, :]).reshape(len(Z), -1)
+            return weighted_grams(Z, bend), Z.T @ mixed
+
+        grams, mixed = objective.rows.fold(terms, width=objective.pass_width + objective.n_features + width * k)
+        H = np.zeros((objective.n_parameters, objective.n_parameters))
+        for j, (gram, both) in enumerate(zip(grams, mixed.reshape(fan_in, width, k).swapaxes(0, 1), strict=True)):
+            own, out = slice(j, first.stop, width), slice(first.stop + j * k, first.stop + (j + 1) * k)
+            H[own, own] = gram
+            H[own, out], H[out, own] = both, both.T
+        return H / objective.total
+
+    def hessian_diagonal(self, kind="observed", factor=None):
+        """See `Evaluation.hessian_diagonal`; of Gauss-Newton in one backward sweep for each output."""
+        objective = self.objective
+        if kind == "observed" and not objective.is_exact("expected"):
+            return self.hessian_matrix(kind, factor).diagonal().copy()
+        units_alone = factor is None or isinstance(factor.inner, factors.Diagonal)
+        if not units_alone and objective.n_parameters > MAX_DENSE:
+            raise ValueError(
+                f"the diagonal of a Hessian of {objective.n_parameters} parameters is affordable in their own units "
+                'only: hessian="diagonal" needs precondition="diagonal" or None'
+            )
+        return super().hessian_diagonal(kind, factor)
+
+    def curvature_diagonal(self, kind, coordinates):
+        """See `MeanLossEvaluation.curvature_diagonal`: of Gauss-Newton."""
+        return self.gauss_newton_diagonal(coordinates)
+
+    def gauss_newton_diagonal(self, coordinates):
+        """The diagonal of the Gauss-Newton matrix and the penalty in coordinates of the layers."""
+        objective = self.objective
+        parameters = self.parameters
+        k = objective.loss.n_outputs
+
+        def terms(block, y, weight):
+            forward, raw = objective.forward(block, parameters)
+            roots = objective.loss.hessian_root(y, raw) * np.sqrt(weight)[:, None, None]
+            total = np.zeros(objective.n_parameters)
+            for j in range(roots.shape[2]):
+                total += self._squares(forward, roots[:, :, j], coordinates)
+            return (total,)
+
+        total = objective.rows.fold(terms, coordinates.columns, width=objective.pass_width + k**2)[0] / objective.total
+        return total * coordinates.unit(objective.n_parameters) ** 2 + objective.penalty_diagonal(coordinates)
+
+    def _squares(self, forward, root, coordinates):
+        """Sums over rows of the squared gradients, from ``root`` (n, m) in raw."""
+        objective = self.objective
+        k, parts = objective.loss.n_outputs, []
+        deltas = forward.backward(root[:, :k])
+        parts.append(forward.inputs[0].squares(deltas[0] ** 2, coordinates.columns).T.ravel())
+        for hidden, delta in zip(forward.hidden, deltas[1:], strict=True):
+            squares = delta**2
+            parts += [(hidden**2).T.dot(squares).ravel(), squares.sum(axis=0)]
+        return np.concatenate([*parts, (root[:, k:] ** 2).sum(axis=0)])
+
+    # -- preconditioning ------------------------------------------------------------------------------------------
+
+    def factor(self, kind="auto", curvature="expected"):
+        """See `Evaluation.factor`; damped, unless the model is linear.
+
+        A diagonal and a Kronecker factor are of Gauss-Newton whatever the ``curvature``.
+        """
+        objective, coordinates = self.objective, self.objective.coordinates
+        if kind == "units":
+            size = objective.mean_curvature * np.mean(coordinates.output_unit**2)
+            return self._approximate(factors.Diagonal(np.full(objective.n_parameters, 1 / np.sqrt(size))))
+        kind = objective.factor_kind(kind)
+        if kind == "kronecker":
+            return self._approximate(self._kronecker(coordinates))
+        if kind == "diagonal":
+            return self._approximate(factors.Diagonal(_inverse_root(self.gauss_newton_diagonal(coordinates))))
+        H = self.curvature(curvature, coordinates)
+        if objective.convex:
+            inner, exact = factors.semidefinite_root(H), objective.is_exact(curvature) and bool(np.isfinite(H).all())
+            return PointFactor(coordinates, inner, self.place, None if inner.is_floored else curvature, exact)
+        return self.damped_factor(H)
+
+    def _approximate(self, inner):
+        return PointFactor(self.objective.coordinates, inner, self.place)
+
+    def damped_factor(self, H):
+        """The damped factor of a Hessian (n_parameters, n_parameters) in the standardised coordinates."""
+        return self._approximate(factors.semidefinite_root(_damped(H)))
+
+    def standard_factor(self):
+        """The standardised coordinates themselves."""
+        return self._approximate(factors.Diagonal(np.ones(self.objective.n_parameters)))
+
+    def undamped_factor(self, kind):
+        """A factor of the whole Hessian as it is."""
+        objective = self.objective
+        H = self.curvature(kind, objective.coordinates)
+        inner = factors.semidefinite_root(H + objective.shift_curvature(H, objective.coordinates))
+        curvature = None if inner.is_floored else kind
+        return PointFactor(objective.coordinates, inner, self.place, curvature, objective.is_exact(kind))
+
+    def _kronecker(self, coordinates):
+        """Per layer A (x) G of Gauss-Newton, A the inputs' and G the gradients' second moments; both damped.
+
+        References
+        ----------
+        .. [1] J. Martens, R. Grosse, "Optimizing neural networks with Kronecker-factored approximate curvature", 2015.
+        """
+        objective = self.objective
+        inputs, outputs, constants = self.second_moments(coordinates)
+        penalties = objective.penalty_diagonal(coordinates)
+        blocks: list[factors.Factor] = []
+        for (part, shape), A, G in zip(objective.layers, inputs, outputs, strict=True):
+            penalty = np.diag(penalties[part].reshape(shape).mean(axis=1))
+            blocks.append(factors.Kronecker(_damped(A), _damped(G), penalty, np.ones(len(G))))
+        if objective.loss.n_constants:
+            blocks.append(factors.Diagonal(_inverse_root(constants)))
+        return factors.Stacked(blocks)
+
+    def second_moments(self, coordinates):
+        """Those of the inputs and of the gradients of each layer, and the curvature of the constants."""
+        objective = self.objective
+        parameters, k = self.parameters, objective.loss.n_outputs
+
+        def terms(block, y, weight):
+            forward, raw = objective.forward(block, parameters)
+            roots = objective.loss.hessian_root(y, raw) * np.sqrt(weight)[:, None, None]
+            first = block.gram(weight[:, None], coordinates.columns)[0]
+            inner = [_with_ones(h) * np.sqrt(weight)[:, None] for h in forward.hidden]
+            inputs = [first] + [h.T @ h for h in inner]
+            deltas = [forward.backward(roots[:, :k, j]) for j in range(roots.shape[2])]
+            outputs = [sum(d.T @ d for d in of_layer) for of_layer in zip(*deltas, strict=True)]
+            return *inputs, *outputs, (roots[:, k:] ** 2).sum(axis=(0, 2))
+
+        *sums, constants = objective.rows.fold(terms, coordinates.columns, width=objective.pass_width + k**2)
+        sums = [total / objective.total for total in sums]
+        n_layers, unit = len(objective.layers), coordinates.output_unit
+        sums[-1] = unit[:, None] * sums[-1] * unit
+        return sums[:n_layers], sums[n_layers:], constants / objective.total
+
+    # -- remarks --------------------------------------------------------------------------------------------------
+
+    def remarks(self):
+        """See `Evaluation.remarks`: labels without an optimum, and rectifiers that no row reaches."""
+        return self.objective.constant_labels() + self._dead_rectifiers()
+
+    def _dead_rectifiers(self):
+        """Hidden units that are zero for every row, whose weights no gradient moves any more."""
+        objective = self.objective
+        if objective.activation is not ACTIVATIONS["relu"] or objective.convex:
+            return []
+        parameters = self.parameters
+
+        def largest(block, y, weight):
+            forward = Forward(block, parameters[0], objective.activation)
+            return tuple(hidden.max(axis=0) for hidden in forward.hidden)
+
+        peaks = objective.rows.fold(largest, combine=np.maximum, width=objective.pass_width)
+        dead = [int((peak <= 0).sum()) for peak in peaks]
+        if not any(dead):
+            return []
+        counts = ", ".join(
+            f"{n} of {peak.size} in layer {i}" for i, (n, peak) in enumerate(zip(dead, peaks, strict=True), 1) if n
+        )
+        return [f"Hidden units that are zero for every row: {counts}."]
+
+
+def _inputs(block, coordinates):
+    """A block in standardised coordinates; itself without any."""
+    return block if coordinates is None else block.through(coordinates.inputs)
+
+
+def _with_ones(h):
+    return np.hstack([h, np.ones((len(h), 1))])
+
+
+def _damped(H):
+    """H with a share of its mean diagonal added (Levenberg); the identity where it is zero."""
+    mean = H.diagonal().mean()
+    return H + (_DAMPING * mean if mean > 0 else 1.0) * np.eye(len(H))
+
+
+def _inverse_root(diagonal):
+    """1 / sqrt of a diagonal damped as in `_damped`."""
+    mean = diagonal.mean()
+    return 1 / np.sqrt(diagonal + (_DAMPING * mean if mean > 0 else 1.0))
