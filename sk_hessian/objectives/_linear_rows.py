@@ -67,13 +67,13 @@ class LinearRows(MeanLossObjective):
         -------
         ndarray of shape (r, r)
         """
-        predict = self.at(theta).predictor()
+        here = self.at(theta)
 
-        def outer(block, y, _):
-            slope = self.loss.value_and_gradient(y, predict(block))[1]
-            return slope[:, :, None] * (slope * weight[block.part, None])[:, None, :]
+        def outer(raw, y, _, part):
+            slope = self.loss.value_and_gradient(y, raw)[1]
+            return slope[:, :, None] * (slope * weight[part, None])[:, None, :]
 
-        moment = factor.inner.congruence(self.sum_products(outer, factor.outer.columns))
+        moment = factor.inner.congruence(self.sum_products(here, outer, factor.outer.columns))
         if not self.penalty.any():
             return moment
         shift = factor.transpose(self.penalties * theta)

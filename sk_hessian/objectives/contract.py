@@ -135,9 +135,10 @@ class Objective:
         """See `Evaluation.hessian_diagonal`."""
         return self.at(theta).hessian_diagonal(kind, factor)
 
-    def preconditioner(self, theta: np.ndarray, kind: str = "auto", curvature: str = "expected") -> Any:
+    def preconditioner(self, theta: np.ndarray, kind: str = "auto", curvature: str | None = None) -> Any:
         """See `Evaluation.factor`."""
-        return self.at(theta).factor(kind, curvature)
+        here = self.at(theta)
+        return here.factor(kind) if curvature is None else here.factor(kind, curvature)
 
     # -- facts ----------------------------------------------------------------------------------------------------
 

@@ -8,7 +8,7 @@ with theta the coefficients and intercepts W (q, k) stored by rows, followed by 
 number for each row and output, is added to raw.
 """
 
-from functools import cache, cached_property
+from functools import cache, cached_property, partial
 
 import numpy as np
 
@@ -201,36 +201,35 @@ class GLMObjective(LinearRows):
             return self.standard_design.strengths
         return np.stack([self.strengths(columns, of) for of in self.penalty.T], axis=1).ravel()
 
-    def _wide_grams(self, matrices):
-        """The blocks of the sum from rows that are kept in the coordinates of the basis."""
-        pairs = self.rows.gather(matrices)[:, *_output_pairs(self.loss.n_outputs)]
-        return weighted_grams(self.dependence.rows, pairs)
+    def sum_products(self, here, matrices, columns):
+        """Sum over the rows z of (z (x) I) M (z (x) I)', with a symmetric M of each.
 
-    def sum_products(self, matrices, columns):
-        """Sum over the rows z of (z (x) I) M (z (x) I)', with the symmetric ``matrices(block, y, weight)`` M of each.
+        What belongs to the outputs is taken with the rows in the coordinates of ``columns``, what belongs to the loss's
+        constants with a one.
 
-        Those are (n, m, m): what belongs to the outputs is taken with the rows in the coordinates ``columns``, what
-        belongs to the loss's constants with a one. Shape (n_columns k + constants,) squared.
+        Parameters
+        ----------
+        here : LinearEvaluation
+        matrices : callable
+            ``matrices(raw, y, weight, part)``: M of a block of rows, (n, m, m), from their raw predictions here.
+        columns : Columns
+
+        Returns
+        -------
+        ndarray of shape (n_columns k + constants,) squared
         """
         k, m = self.loss.n_outputs, self.loss.n_outputs + self.loss.n_constants
         upper = _output_pairs(k)
+        rows, within = self._rows_in(columns)
+        predict = here.predictor(rows)
 
-        def terms(block, y, weight):
-            M = matrices(block, y, weight)
-            if m == 1:
-                return (block.gram(M[:, :, 0], columns),)
-            grams = block.gram(M[:, upper[0], upper[1]], columns)
-            if m == k:
-                return (grams,)
-            cross = M[:, :k, k:].reshape(len(M), -1)
-            ones = [cross.sum(axis=0)[None, :]] if columns.fit_intercept else []
-            return grams, columns.transpose(np.vstack([block.adjoint(cross), *ones])), M[:, k:, k:].sum(axis=0)
+        def of_block(block, y, weight):
+            return matrices(predict(block), y, weight, block.part)
 
         if self._keeps_rows(columns):
-            grams, rest = self._wide_grams(matrices), []
+            grams, rest = weighted_grams(self.dependence.rows, self.rows.gather(of_block)[:, *upper]), []
         else:
-            rows, columns = self._rows_in(columns)
-            grams, *rest = rows.fold(terms, columns, width=m**2)
+            grams, *rest = rows.fold(partial(self._grams, of_block, within), within, width=m**2)
         if m == 1:
             return grams[0]
         r = columns.n_columns
@@ -242,6 +241,18 @@ class GLMObjective(LinearRows):
             cross = rest[0].reshape(r * k, m - k)
             total = np.block([[total, cross], [cross.T, rest[1]]])
         return total
+
+    def _grams(self, of_block, columns, block, y, weight):
+        """What a block of rows adds: grams of pairs of outputs, and what belongs to the loss's constants."""
+        M, k = of_block(block, y, weight), self.loss.n_outputs
+        if M.shape[1] == 1:
+            return (block.gram(M[:, :, 0], columns),)
+        grams = block.gram(M[:, *_output_pairs(k)], columns)
+        if M.shape[1] == k:
+            return (grams,)
+        cross = M[:, :k, k:].reshape(len(M), -1)
+        ones = [cross.sum(axis=0)[None, :]] if columns.fit_intercept else []
+        return grams, columns.transpose(np.vstack([block.adjoint(cross), *ones])), M[:, k:, k:].sum(axis=0)
 
     def _keeps_rows(self, columns):
         """Whether the rows are kept in the coordinates of ``columns``."""
@@ -393,7 +404,7 @@ class GLMObjective(LinearRows):
         sketch = self._sketch
         if not np.array_equal(np.isinf(sketch.plain_columns.scale), np.isinf(self.plain_columns.scale)):
             return np.inf
-        return max(1.0, self.total / (sketch._total * sketch.least_chance))
+        return max(1.0, self.total / (sketch.total * sketch.least_chance))
 
     def shift_curvature(self, H, columns):
         """Curvature along the shifts of all outputs that neither loss nor penalty sees, so that H has full rank."""

@@ -183,11 +183,11 @@ class LinearEvaluation(MeanLossEvaluation):
         coordinates = self.design.coordinates
         return self.sums[1] if coordinates is None else coordinates.lifted(self.sums[1])
 
-    def predictor(self):
-        """See `MeanLossEvaluation.predictor`: of a block of the user's rows, or of the standardised ones."""
-        if self.design.coordinates is None:
+    def predictor(self, rows=None):
+        """See `MeanLossEvaluation.predictor`; of blocks of the objective's rows, or of others that stand for them."""
+        if self.raw is None and self.design.rows is (rows or self.objective.rows):
             return self._own_predictor()
-        raw = self.sums[4]
+        raw = self.sums[4] if self.raw is None else self.raw
         return lambda block: raw[block.part]
 
     def _own_predictor(self):
@@ -297,12 +297,12 @@ class LinearEvaluation(MeanLossEvaluation):
 
     def sum_curvature(self, kind, columns):
         """See `MeanLossEvaluation.sum_curvature`; shape (n_columns k + constants,) squared."""
-        objective, loss, predict = self.objective, self.objective.loss, self.predictor()
+        objective, loss = self.objective, self.objective.loss
 
-        def bent(block, y, weight):
-            return loss.hessian(y, predict(block), kind) * weight[:, None, None]
+        def bent(raw, y, weight, part):
+            return loss.hessian(y, raw, kind) * weight[:, None, None]
 
-        H = objective.sum_products(bent, columns)
+        H = objective.sum_products(self, bent, columns)
         H /= objective.total
         return objective.add_penalty(H, columns)
 

@@ -321,7 +321,7 @@ def test_newton_with_the_exact_hessian_leaves_saddles(rng):
     assert result.fun < 0.7 * model.value_and_gradient(theta)[0]
     X, y = wave(rng)
     equal = MLPObjective(X, y, SquaredLoss(), hidden_layer_sizes=(4,), penalty=1e-3)
-    result = minimize(equal, equal.coordinates.to_theta(np.full(equal.n_parameters, 0.3)), Newton(hessian="exact"))
+    result = minimize(equal, equal.coordinates.apply(np.full(equal.n_parameters, 0.3)), Newton(hessian="exact"))
     assert result.status == "optimal"
     assert np.ptp(equal.unpack(result.x)[0][1]) > 0.1
 
@@ -889,7 +889,7 @@ def test_the_noise_of_a_value_is_that_of_its_neighbours(loss, offset, share, rng
     theta[-1] = offset if isinstance(loss, SquaredLoss) else 0.0
     value = objective.value_and_gradient(theta)[0]
     near = [objective.value_and_gradient(theta * (1 + 1e-16 * k))[0] for k in (-4, -2, 2, 4)]
-    noise = objective.noise(theta, value)
+    noise = objective.at(theta).noise
     assert np.abs(np.subtract(near, value)).max() <= noise
     most = share * max(offset, 1.0) if isinstance(loss, SquaredLoss) else 1.0
     assert noise <= 1e-13 * most + 1e-29 * offset**2

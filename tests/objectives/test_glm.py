@@ -89,7 +89,7 @@ def test_an_offset_of_columns_is_a_shift_of_the_coefficients(loss, kind, interce
         assert_close(model.hessian(theta, curvature) @ v, matrix @ v, 1e-11)
         assert_close(model.hessian_diagonal(theta, curvature), np.diag(matrix), 1e-12)
     np.testing.assert_allclose(
-        model.predictor_change(theta, [v]), plain.predictor_change(theta + shift, [v]), rtol=1e-12
+        model.at(theta).predictor_change([v]), plain.at(theta + shift).predictor_change([v]), rtol=1e-12
     )
 
 
@@ -266,7 +266,7 @@ def test_predictor_change_is_the_largest_move_of_a_row(rng):
     model, theta, X = objective(BinaryCrossEntropy(), "C", True, rng)
     d = rng.normal(size=theta.size)
     moved = np.abs(X @ d[:-1] + d[-1]).max()
-    np.testing.assert_allclose(model.predictor_change(theta, (d, 2 * d)), [moved, 2 * moved], rtol=1e-12)
+    np.testing.assert_allclose(model.at(theta).predictor_change((d, 2 * d)), [moved, 2 * moved], rtol=1e-12)
 
 
 def test_unequal_penalties_enter_value_gradient_and_hessian(rng):
@@ -289,11 +289,11 @@ def test_the_penalty_in_the_span_of_few_rows(k, fit_intercept, rng):
     penalty = np.outer(rng.uniform(0.1, 2, 200), rng.uniform(0.5, 2, k))
     y = rng.normal(size=(30, k)).squeeze()
     model = GLMObjective(X, y, SquaredLoss(k), fit_intercept=fit_intercept, penalty=penalty)
-    columns = model.preconditioner(model.start(), "diagonal").columns
+    columns = model.preconditioner(model.start(), "diagonal").outer.columns
     basis = columns.basis
     for output in range(k):
         strength = np.append(penalty[:, output] / columns.scale**2, np.zeros(int(fit_intercept)))
-        assert_close(model._penalty_matrix(columns, output), (basis.T * strength) @ basis, 1e-12)
+        assert_close(model.penalty_matrix(columns, output), (basis.T * strength) @ basis, 1e-12)
 
 
 @pytest.mark.parametrize("mean", [0.0, 20.0, 1e5])
@@ -301,10 +301,10 @@ def test_curvature_of_columns_that_are_centred_before_or_after_the_product(mean,
     X, y = rng.normal(size=(300, 4)) * [1, 1e-3, 1e3, 1] + [mean, 0, 0, -mean], rng.integers(0, 2, 300).astype(float)
     model = GLMObjective(X, y, BinaryCrossEntropy(), penalty=0.1)
     factor, theta = model.preconditioner(model.start(), "units"), model.start()
-    Z = (X - factor.columns.shift) / factor.columns.scale
+    Z = (X - factor.outer.columns.shift) / factor.outer.columns.scale
     p = y.mean()
-    expected = p * (1 - p) * Z.T @ Z / 300 + np.diag(0.1 / factor.columns.scale**2)
-    assert_close(model._curvature(theta, "observed", factor.columns)[:4, :4], expected, 1e-10)
+    expected = p * (1 - p) * Z.T @ Z / 300 + np.diag(0.1 / factor.outer.columns.scale**2)
+    assert_close(model.at(theta).curvature("observed", factor.outer.columns)[:4, :4], expected, 1e-10)
 
 
 def test_raw_predictions_are_kept_for_their_own_theta_only(rng):
@@ -331,7 +331,7 @@ def test_a_sketch_is_no_larger_than_it_says(rare, rng):
     theta = rng.normal(size=31) * 0.2
     factor = model.sketch().preconditioner(theta, "full", curvature="observed")
     inflation = model.inflation(factor)
-    least = np.linalg.eigvalsh(factor.inner.congruence(model._curvature(theta, "observed", factor.columns)))[0]
+    least = np.linalg.eigvalsh(factor.inner.congruence(model.at(theta).curvature("observed", factor.outer.columns)))[0]
     assert 1 / inflation <= least
     assert inflation <= 40
 
@@ -398,9 +398,9 @@ def test_noise_is_the_rounding_error_at_the_point(loss, offset, share):
     objective = GLMObjective(X, y, loss)
     theta = np.append(coef, offset)
     value = objective.value_and_gradient(theta)[0]
-    noise = objective.noise(theta, value)
+    noise = objective.at(theta).noise
     near = [objective.value_and_gradient(theta * (1 + 1e-16 * k))[0] for k in (-4, -2, 2, 4)]
     assert np.abs(np.subtract(near, value)).max() <= noise
     most = share * max(offset, 1.0) if isinstance(loss, SquaredLoss) else 1.0
     assert noise <= 1e-13 * most + 1e-29 * offset**2
-    assert objective.noise(theta, value) == pytest.approx(noise, rel=1e-12), "known without the latest pass too"
+    assert objective.at(theta).noise == pytest.approx(noise, rel=1e-12), "known without the latest pass too"

@@ -49,7 +49,7 @@ def network(loss, rng, activation="tanh", depth=1, kind="C", n=12, p=3):
         penalty=0.05,
     )
     z = rng.normal(size=model.n_parameters) * 0.7
-    theta = model.coordinates.to_theta(z)
+    theta = model.coordinates.apply(z)
     theta[len(theta) - loss.n_constants :] = 0.5
     return model, theta
 
@@ -158,7 +158,7 @@ def test_coordinates_are_invertible_and_standardise(loss, rng):
     model, theta = network(loss, rng, depth=2)
     z = rng.normal(size=theta.size)
     g = rng.normal(size=theta.size)
-    assert model.coordinates.to_theta(z) @ g == pytest.approx(z @ model.coordinates.transpose(g), rel=1e-10)
+    assert model.coordinates.apply(z) @ g == pytest.approx(z @ model.coordinates.transpose(g), rel=1e-10)
     moved = model.coordinates.standardised(theta)
     coefs, intercepts, _ = model.unpack(moved)
     columns = model.coordinates.columns
@@ -239,7 +239,7 @@ def test_a_sample_is_unbiased_and_keeps_the_penalty(loss, rng):
 def test_predictor_changes_are_those_of_raw_predictions(loss, rng):
     model, theta = network(loss, rng)
     directions = [1e-6 * rng.normal(size=theta.size), np.zeros(theta.size)]
-    change, still = model.predictor_change(theta, directions)
+    change, still = model.at(theta).predictor_change(directions)
     assert still == 0
     if loss.quadratic:
         assert change == 0
@@ -266,7 +266,7 @@ def test_rounding_errors_of_a_value_are_no_more_than_its_noise(rng):
         penalty=0.05,
     )
     a, b = (m.value_and_gradient(theta)[0] for m in (model, other))
-    assert abs(a - b) <= model.noise(theta, a) <= 1e-9 * a
+    assert abs(a - b) <= model.at(theta).noise <= 1e-9 * a
 
 
 def test_unpack_is_the_inverse_of_pack(rng):
@@ -312,14 +312,14 @@ def test_the_regular_hessian_bends_along_the_common_shift_alone(kind, rng):
     model, theta = network(SoftmaxCrossEntropy(3), rng)[:2]
     factor = model.preconditioner(theta, "units")
     P = factor.dense()
-    added = model.regular_hessian_matrix(theta, kind, factor=factor) - model.hessian_matrix(theta, kind, factor=factor)
+    added = model.at(theta).regular_hessian_matrix(kind, factor) - model.hessian_matrix(theta, kind, factor=factor)
     shift = np.zeros(len(theta))
     shift[model.layers[-1][0].stop - 3 : model.layers[-1][0].stop] = 1
     shift = np.linalg.solve(P, shift)
     values, vectors = np.linalg.eigh(added)
     assert (values[:-1] <= 1e-12 * values[-1]).all()
     assert abs(vectors[:, -1] @ shift) == pytest.approx(np.linalg.norm(shift))
-    np.testing.assert_array_equal(model.regular_hessian_matrix(theta, kind), model.hessian_matrix(theta, kind))
+    np.testing.assert_array_equal(model.at(theta).regular_hessian_matrix(kind), model.hessian_matrix(theta, kind))
 
 
 def test_the_canonical_softmax_network_has_no_common_shift(rng):

@@ -11,6 +11,7 @@ from sk_hessian.objectives import (
     SquaredLoss,
     TweedieLoss,
 )
+from sk_hessian.objectives.network import NetworkEvaluation
 from sk_hessian.solvers import LBFGS, SGD, SOLVERS, Clip, Momentum, Newton, minimize
 from sk_hessian.solvers.result import still_missing
 
@@ -305,11 +306,23 @@ def test_a_gradient_that_is_not_finite_is_named(name):
     assert "precision" not in result.message
 
 
+class Undefined(NetworkEvaluation):
+    """A point whose gradient is not finite in some parameters."""
+
+    def __init__(self, objective, theta, undefined):
+        super().__init__(objective, theta)
+        self.undefined = undefined
+
+    @property
+    def gradient(self):
+        return np.where(self.undefined, np.nan, super().gradient)
+
+
 def test_a_gradient_that_is_not_finite_is_named_in_the_terms_of_a_network():
     X = np.linspace(-1, 1, 20)[:, None]
     network = MLPObjective(X, X[:, 0], SquaredLoss(), hidden_layer_sizes=(2,), feature_names=["dose"])
-    theta, known = network.start(0), network.value_and_gradient
-    network.value_and_gradient = lambda t: (known(t)[0], np.where(np.arange(t.size) < 2, np.nan, known(t)[1]))
+    theta, first = network.start(0), np.arange(network.n_parameters) < 2
+    network.at = lambda t: Undefined(network, t, first)
     assert "not finite there, in W1[dose, 0], W1[dose, 1], so that" in minimize(network, theta, "lbfgs").message
 
 

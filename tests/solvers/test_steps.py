@@ -2,15 +2,17 @@ import numpy as np
 import pytest
 
 from sk_hessian.objectives import FunctionObjective
+from sk_hessian.objectives.coordinates import PointFactor
 from sk_hessian.solvers import steps
-from sk_hessian.solvers.preconditioned import Counts, Identity, Preconditioned
+from sk_hessian.solvers.problem import Counts, Problem
 
 
 def line(fun, jac, start=0.0):
     """A one-dimensional problem and its starting point."""
     objective = FunctionObjective(lambda x: fun(x[0]), jac=lambda x: np.array([jac(x[0])]))
     origin = np.array([start])
-    problem = Preconditioned(objective, Identity(origin), origin, Counts())
+    here = objective.at(origin)
+    problem = Problem(objective, PointFactor.none(here), here, Counts())
     return problem, problem.start()
 
 
