@@ -23,7 +23,7 @@ class LayerCoordinates(Coordinates):
     """
 
     def __init__(self, columns, layers, output_unit):
-        self.columns, self.output_unit = columns, output_unit
+        self.columns, self.output_unit, self.summed_in = columns, output_unit, self
         (self._first, self._first_shape), (self._last, self._last_shape) = layers[0], layers[-1]
         self.shape = (self._last.stop, self._last.stop)
         #: the inputs without a column of ones

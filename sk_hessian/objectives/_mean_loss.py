@@ -26,8 +26,8 @@ _EXTREME = 1e100
 
 
 #: cached facts of one set of rows; units of the columns, and what follows from them
-OF_ROWS = frozenset({"design", "standard_design", "_sketch", "_constant"})
-OF_UNITS = frozenset({"_moments", "plain_columns", "column_sizes", "_projections", "_kept_units", "_dependence"})
+OF_ROWS = frozenset({"design", "standard_design", "_sketch", "constant_curvature", "_summings"})
+OF_UNITS = frozenset({"_moments", "plain_columns", "column_sizes", "_projections", "_dependence"})
 
 
 @dataclass(frozen=True)
@@ -123,6 +123,16 @@ class MeanLossObjective(Objective):
         return self.total
 
     # -- what a subclass says -------------------------------------------------------------------------------------
+
+    @cached_property
+    def expected_is_exact(self):
+        """Whether expected curvature is the second derivative itself."""
+        return self.is_exact("expected")
+
+    @property
+    def shifts_freely(self):
+        """Whether a common shift of all outputs may change nothing."""
+        return self.loss.shift_invariant
 
     def _new_sketch(self):
         """See `Objective.sketch`; it is kept."""
@@ -425,15 +435,16 @@ class MeanLossObjective(Objective):
     def _null_value(self):
         return self._null_and_saturated[0]
 
-    @property
+    @cached_property
     def saturated_value(self):
-        return self._null_and_saturated[1]
+        """The mean loss of the saturated model."""
+        return float(self._null_and_saturated[1])
 
     @cached_property
     def scale(self):
         """The null model's loss above the saturated one, the unit of the tolerance."""
         null = self._null_value if np.isfinite(self._null_value) else self.value_and_gradient(self.start())[0]
-        return max(null - self.saturated_value, self.resolution, np.finfo(float).tiny)
+        return float(max(null - self.saturated_value, self.resolution, np.finfo(float).tiny))
 
     def scale_of(self, y, weight):
         """What `scale` is for such targets, the offset aside.

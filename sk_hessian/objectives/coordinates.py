@@ -6,6 +6,7 @@ through them: what a solver runs on.
 """
 
 import copy
+from functools import cached_property
 
 import numpy as np
 
@@ -65,6 +66,8 @@ class WeightCoordinates(Coordinates):
 
     def __init__(self, columns, n_outputs, n_constants):
         self.columns, self.n_outputs = columns, n_outputs
+        #: what a model takes its sums over rows in
+        self.summed_in = columns
         self._n_theta = (len(columns.shift) + columns.fit_intercept) * n_outputs
         #: how many coordinates belong to weights
         self.n_weights = columns.n_columns * n_outputs
@@ -73,22 +76,42 @@ class WeightCoordinates(Coordinates):
     def apply(self, z):
         """See `Coordinates.apply`."""
         weights = self.columns.to_weights(z[: self.n_weights].reshape(-1, self.n_outputs))
-        return np.concatenate((weights.ravel(), z[self.n_weights :]))
+        return self._beside(weights, z[self.n_weights :])
 
     def transpose(self, g):
         """See `Coordinates.transpose`."""
         z = self.columns.transpose(g[: self._n_theta].reshape(-1, self.n_outputs))
-        return np.concatenate((z.ravel(), g[self._n_theta :]))
+        return self._beside(z, g[self._n_theta :])
 
     def inverse(self, theta):
         """The z of ``theta``, of columns without a basis; what constant columns add goes to the intercept."""
         z = self.columns.from_weights(theta[: self._n_theta].reshape(-1, self.n_outputs))
-        return np.concatenate((z.ravel(), theta[self._n_theta :]))
+        return self._beside(z, theta[self._n_theta :])
 
     def lifted(self, slope):
-        """A gradient in theta from one in z, of columns without a basis: the inverse of `transpose`."""
-        g = self.columns.lifted(slope[: self.n_weights].reshape(-1, self.n_outputs))
-        return np.concatenate((g.ravel(), slope[self.n_weights :]))
+        """A gradient in theta from one in z, of columns without a basis: the inverse of `transpose`.
+
+        Constant columns, whose unit is infinite, have what their value makes of the intercept's.
+        """
+        columns, k = self.columns, self.n_outputs
+        gradient = slope * self._lift
+        if columns.fit_intercept:
+            n_coef = len(columns.shift) * k
+            gradient[:n_coef] += np.multiply.outer(columns.shift, slope[n_coef : n_coef + k]).reshape(-1)
+        return gradient
+
+    @cached_property
+    def _lift(self):
+        """The unit of each coordinate; zero for constant columns."""
+        units = np.ones(self.shape[0])
+        scale = np.where(np.isfinite(self.columns.scale), self.columns.scale, 0.0)
+        units[: scale.size * self.n_outputs] = np.repeat(scale, self.n_outputs)
+        return units
+
+    @staticmethod
+    def _beside(weights, constants):
+        """Weights (q, k) and constants as one array."""
+        return np.concatenate((weights.ravel(), constants)) if constants.size else weights.ravel()
 
     @property
     def reaches_all(self):
@@ -116,8 +139,8 @@ class PointFactor(Coordinates):
         theta = T z; those of another factor, for one that refines it.
     inner : a factor of `factors`
         z = R u.
-    place : evaluation.Place
-        Where the Hessian was taken.
+    place : tuple
+        Where the Hessian was taken, see `evaluation.theta_at`.
     curvature : {"expected", "observed", None}
         Of which Hessian P P' is the inverse there; None for an approximation.
     certifies : bool

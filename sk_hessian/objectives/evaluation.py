@@ -14,23 +14,14 @@ from sk_hessian.objectives.factors import Diagonal
 ROUNDINGS = 16
 
 
-class Place:
-    """Parameters, and what they are in the user's units.
+#: the distance between one and the next larger number
+EPS = float(np.finfo(float).eps)
 
-    Parameters
-    ----------
-    parameters : ndarray of shape (n_parameters,)
-    coordinates : Coordinates or None
-        theta = T z for the parameters z; None where they are theta.
-    """
 
-    def __init__(self, parameters, coordinates=None):
-        self.parameters, self.coordinates = parameters, coordinates
-
-    @cached_property
-    def theta(self):
-        """The user's parameters."""
-        return self.parameters if self.coordinates is None else self.coordinates.apply(self.parameters)
+def theta_at(place):
+    """The user's parameters at a place: parameters, and their `Coordinates` or None where they are the user's."""
+    parameters, coordinates = place
+    return parameters if coordinates is None else coordinates.apply(parameters)
 
 
 class Evaluation:
@@ -52,16 +43,18 @@ class Evaluation:
     gradient: np.ndarray
 
     def __init__(self, objective, theta):
-        self.objective, self.place = objective, Place(theta)
+        self.objective = objective
+        #: where that is, see `theta_at`: the same object for all that was computed here
+        self.place = theta, None
 
     def __getstate__(self):
         """Without what can be had again: a function of this point goes to the parts of its rows."""
         return {"objective": self.objective, "place": self.place}
 
-    @property
+    @cached_property
     def theta(self):
         """The user's parameters."""
-        return self.place.theta
+        return theta_at(self.place)
 
     def between(self, other, share):
         """The point at a share of the way to another one, where that is cheaper than any point; else None."""
@@ -207,20 +200,24 @@ class MeanLossEvaluation(Evaluation):
 
     Attributes
     ----------
-    excess : float
-        The mean loss above that of the saturated model.
+    bent : float
+        The mean size of the loss's slope in raw predictions.
+    penalty : float
+        What the value has of the penalty.
     """
 
-    @cached_property
-    def _matrices(self):
-        return {}
+    bent: float
+    penalty: float
+
+    def __init__(self, objective, theta):
+        super().__init__(objective, theta)
+        self._matrices = {}
+
+    def __getstate__(self):
+        """See `Evaluation.__getstate__`."""
+        return {**super().__getstate__(), "_matrices": {}}
 
     # -- what a subclass says -------------------------------------------------------------------------------------
-
-    @property
-    def sums(self):
-        """One pass: the value, the gradient, the mean size of the loss's slope in raw predictions, and the penalty."""
-        raise NotImplementedError
 
     def predictor(self):
         """A function from a block to its raw predictions."""
@@ -246,32 +243,21 @@ class MeanLossEvaluation(Evaluation):
     # -- value and gradient ---------------------------------------------------------------------------------------
 
     @property
-    def value(self):
-        """See `Evaluation`."""
-        return self.sums[0]
-
-    @property
-    def gradient(self):
-        """See `Evaluation`."""
-        return self.sums[1]
-
-    @property
     def excess(self):
-        """See `MeanLossEvaluation`."""
-        return self.value - self.sums[3] - self.objective.saturated_value
+        """The mean loss above that of the saturated model."""
+        return self.value - self.penalty - self.objective.saturated_value
 
-    @cached_property
+    @property
     def noise(self):
         """See `Evaluation.noise`: of the sum, and of raw predictions that are sums of large terms.
 
         The error e of a raw prediction changes the loss by slope * e + curvature * e^2 / 2, with the slope at the point
         itself: near a perfect fit it is next to nothing, far below that of the null model.
         """
-        value, slope = self.sums[0], self.sums[2]
-        objective, eps = self.objective, ROUNDINGS * float(np.finfo(float).eps)
+        objective, eps = self.objective, ROUNDINGS * EPS
         error = eps * self.largest_terms
         own = ROUNDINGS * objective.resolution if objective.loss.cancels else 0.0
-        return eps * abs(value) + own + error * (slope + 0.5 * error * objective.mean_curvature)
+        return eps * abs(self.value) + own + error * (self.bent + 0.5 * error * objective.mean_curvature)
 
     def raw_predictions(self):
         """Raw predictions of all rows, the loss's constants beside them, shape (n_rows, n_outputs + n_constants)."""
@@ -307,7 +293,7 @@ class MeanLossEvaluation(Evaluation):
         -------
         ndarray
         """
-        kind = "expected" if self.objective.is_exact("expected") else kind
+        kind = "expected" if self.objective.expected_is_exact else kind
         known = self._matrices.get((kind, id(coordinates)))
         if known is None:
             # with the coordinates, so that no others have the same id
@@ -318,22 +304,22 @@ class MeanLossEvaluation(Evaluation):
         """See `Evaluation.hessian_matrix`."""
         if factor is None:
             return self.curvature(kind, self.objective.raw_units).copy()
-        return factor.inner.congruence(self.curvature(kind, self.objective.summed_in(factor)))
+        return factor.inner.congruence(self.curvature(kind, factor.outer.summed_in))
 
     def regular_hessian_matrix(self, kind="observed", factor=None):
         """See `Evaluation.regular_hessian_matrix`: the common shift of a softmax model's outputs."""
-        if factor is None or not self.objective.loss.shift_invariant:
-            return self.hessian_matrix(kind, factor)
-        within = self.objective.summed_in(factor)
+        if factor is None:
+            return self.hessian_matrix(kind)
+        objective, within = self.objective, factor.outer.summed_in
         H = self.curvature(kind, within)
-        return factor.inner.congruence(H + self.objective.shift_curvature(H, within))
+        return factor.inner.congruence(H + objective.shift_curvature(H, within) if objective.shifts_freely else H)
 
     def hessian_diagonal(self, kind="observed", factor=None):
         """See `Evaluation.hessian_diagonal`."""
         if factor is None:
             return self.curvature_diagonal(kind, self.objective.raw_units)
         if isinstance(factor.inner, Diagonal):
-            return self.curvature_diagonal(kind, self.objective.summed_in(factor)) * factor.inner.d**2
+            return self.curvature_diagonal(kind, factor.outer.summed_in) * factor.inner.d**2
         return self.hessian_matrix(kind, factor).diagonal().copy()
 
     def curvature_diagonal(self, kind, coordinates):

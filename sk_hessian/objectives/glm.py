@@ -8,7 +8,9 @@ with theta the coefficients and intercepts W (q, k) stored by rows, followed by 
 number for each row and output, is added to raw.
 """
 
-from functools import cache, cached_property, partial
+from dataclasses import dataclass
+from functools import cache, cached_property
+from typing import Any
 
 import numpy as np
 
@@ -57,6 +59,31 @@ _MOST_PAIRED_OUTPUTS = 32
 _MOST_FACTOR_COST = 1e9
 
 _SKETCH_SEED = 20_200_219
+
+
+@dataclass(frozen=True)
+class Summing:
+    """How sums over rows are taken in coordinates of some columns.
+
+    Attributes
+    ----------
+    columns : Columns
+        The coordinates.
+    rows : Rows
+        Those of the objective, or the standardised ones.
+    within : Columns
+        The same coordinates, of the columns of these rows.
+    strengths : ndarray or None
+        The diagonal of the penalty; None where it is a matrix.
+    kept : ndarray of shape (n_rows, n_columns) or None
+        The rows in the coordinates, where they are fewer than the columns.
+    """
+
+    columns: Columns
+    rows: Any
+    within: Columns
+    strengths: np.ndarray | None
+    kept: np.ndarray | None = None
 
 
 class GLMObjective(LinearRows):
@@ -168,40 +195,48 @@ class GLMObjective(LinearRows):
     def _raw_units(self):
         return Columns.raw(self.n_features, self.fit_intercept)
 
-    @staticmethod
-    def summed_in(factor):
-        """The columns in which a factor took the curvature."""
-        return factor.outer.columns
-
     @cached_property
-    def _constant(self):
-        """Of a squared loss, whose curvature is the same everywhere: the matrices, by coordinates."""
+    def constant_curvature(self):
+        """Of a squared loss, whose curvature is the same everywhere: the matrices, see `LinearEvaluation.curvature`."""
         return {}
 
-    def constant_curvature(self, here, columns):
-        """The Hessian of a squared loss in coordinates of the columns."""
-        known = self._constant.get(id(columns))
-        if known is None:
-            known = self._constant[id(columns)] = columns, here.sum_curvature("expected", columns)
-        return known[1]
-
-    def add_penalty(self, H, columns):
+    def _add_penalty(self, H, of):
         """A Hessian in coordinates of the columns with that of the penalty added, in place."""
-        k = self.loss.n_outputs
-        size = columns.n_columns * k
+        k, strengths = self.loss.n_outputs, of.strengths
+        if strengths is None:
+            size = of.columns.n_columns * k
+            for output in range(k):
+                H[output:size:k, output:size:k] += self.penalty_matrix(of.columns, output)
+        else:
+            H.flat[: strengths.size * (len(H) + 1) : len(H) + 1] += strengths
+
+    def _summing(self, columns):
+        """The `Summing` in these coordinates; it is kept."""
+        known = self._summings.get(id(columns))
+        if known is None:
+            known = self._summings[id(columns)] = self._new_summing(columns)
+        return known
+
+    @cached_property
+    def _summings(self):
+        return {}
+
+    def _new_summing(self, columns):
+        design, dependence = self.standard_design, self.dependence
+        strengths = None
         if columns.basis is None:
-            H.flat[: (size - 1) * len(H) + size : len(H) + 1] += self._diagonal_penalty(columns)
-            return H
-        for output in range(k):
-            H[output:size:k, output:size:k] += self.penalty_matrix(columns, output)
-        return H
+            strengths = np.stack([self.strengths(columns, of) for of in self.penalty.T], axis=1).ravel()
+        if dependence and columns is dependence.columns:
+            if dependence.rows is not None and not self.loss.n_constants:
+                return Summing(columns, self.rows, columns, strengths, dependence.rows)
+            if design is not None:
+                within = Columns.raw(self.plain_columns.n_columns, False).with_basis(columns.basis)
+                return Summing(columns, design.rows, within, strengths)
+        if design is not None and columns is self.plain_columns:
+            return Summing(columns, design.rows, Columns.raw(columns.n_columns, False), strengths)
+        return Summing(columns, self.rows, columns, strengths)
 
-    def _diagonal_penalty(self, columns):
-        if columns is self.plain_columns and self.standard_design is not None:
-            return self.standard_design.strengths
-        return np.stack([self.strengths(columns, of) for of in self.penalty.T], axis=1).ravel()
-
-    def sum_products(self, here, matrices, columns):
+    def sum_products(self, here, matrices, columns, with_penalty=False):
         """Sum over the rows z of (z (x) I) M (z (x) I)', with a symmetric M of each.
 
         What belongs to the outputs is taken with the rows in the coordinates of ``columns``, what belongs to the loss's
@@ -213,38 +248,35 @@ class GLMObjective(LinearRows):
         matrices : callable
             ``matrices(raw, y, weight, part)``: M of a block of rows, (n, m, m), from their raw predictions here.
         columns : Columns
+        with_penalty : bool
+            Whether to divide by the total weight and add the penalty.
 
         Returns
         -------
         ndarray of shape (n_columns k + constants,) squared
         """
-        k, m = self.loss.n_outputs, self.loss.n_outputs + self.loss.n_constants
-        upper = _output_pairs(k)
-        rows, within = self._rows_in(columns)
-        predict = here.predictor(rows)
-
-        def of_block(block, y, weight):
-            return matrices(predict(block), y, weight, block.part)
-
-        if self._keeps_rows(columns):
-            grams, rest = weighted_grams(self.dependence.rows, self.rows.gather(of_block)[:, *upper]), []
+        of = self._summings.get(id(columns)) or self._summing(columns)
+        predict = here.predictor(of.rows) if here.raw is None else None
+        if of.kept is not None:
+            predict = predict or here.predictor()
+            M = of.rows.gather(lambda block, y, weight: matrices(predict(block), y, weight, block.part))
+            sums = (weighted_grams(of.kept, M[:, *_output_pairs(self.loss.n_outputs)]),)
         else:
-            grams, *rest = rows.fold(partial(self._grams, of_block, within), within, width=m**2)
-        if m == 1:
-            return grams[0]
-        r = columns.n_columns
-        total = np.empty((r, k, r, k))
-        for gram, a, b in zip(grams, *upper, strict=True):
-            total[:, a, :, b] = total[:, b, :, a] = gram
-        total = total.reshape(r * k, r * k)
-        if rest:
-            cross = rest[0].reshape(r * k, m - k)
-            total = np.block([[total, cross], [cross.T, rest[1]]])
-        return total
 
-    def _grams(self, of_block, columns, block, y, weight):
+            def grams(block, y, weight):
+                raw = here.raw[block.part] if predict is None else predict(block)
+                return self._grams(matrices(raw, y, weight, block.part), block, of.within)
+
+            sums = of.rows.fold(grams, of.within, width=self.design.width**2)
+        H = sums[0][0] if self.design.width == 1 else self._assembled(*sums)
+        if with_penalty:
+            H /= self.total
+            self._add_penalty(H, of)
+        return H
+
+    def _grams(self, M, block, columns):
         """What a block of rows adds: grams of pairs of outputs, and what belongs to the loss's constants."""
-        M, k = of_block(block, y, weight), self.loss.n_outputs
+        k = self.loss.n_outputs
         if M.shape[1] == 1:
             return (block.gram(M[:, :, 0], columns),)
         grams = block.gram(M[:, *_output_pairs(k)], columns)
@@ -254,24 +286,17 @@ class GLMObjective(LinearRows):
         ones = [cross.sum(axis=0)[None, :]] if columns.fit_intercept else []
         return grams, columns.transpose(np.vstack([block.adjoint(cross), *ones])), M[:, k:, k:].sum(axis=0)
 
-    def _keeps_rows(self, columns):
-        """Whether the rows are kept in the coordinates of ``columns``."""
-        kept = self.dependence and self.dependence.columns is columns and self.dependence.rows is not None
-        return kept and not self.loss.n_constants
-
-    def _rows_in(self, columns):
-        """Rows, and the coordinates of their columns, that stand for the rows in these coordinates."""
-        design = self.standard_design
-        if design is not None:
-            if columns is self.plain_columns:
-                return design.rows, self._kept_units
-            if self.dependence and columns is self.dependence.columns:
-                return design.rows, self._kept_units.with_basis(columns.basis)
-        return self.rows, columns
-
-    @cached_property
-    def _kept_units(self):
-        return Columns.raw(self.plain_columns.n_columns, False)
+    def _assembled(self, grams, cross=None, constants=None):
+        """The matrix of the grams of pairs of outputs, and of what belongs to the loss's constants."""
+        k, r = self.loss.n_outputs, grams.shape[1]
+        total = np.empty((r, k, r, k))
+        for gram, a, b in zip(grams, *_output_pairs(k), strict=True):
+            total[:, a, :, b] = total[:, b, :, a] = gram
+        total = total.reshape(r * k, r * k)
+        if cross is None:
+            return total
+        cross = cross.reshape(r * k, -1)
+        return np.block([[total, cross], [cross.T, constants]])
 
     def penalty_matrix(self, columns, output):
         """The penalty of one output in the coordinates of ``columns``; kept where it comes from a basis."""
@@ -408,12 +433,17 @@ class GLMObjective(LinearRows):
 
     def shift_curvature(self, H, columns):
         """Curvature along the shifts of all outputs that neither loss nor penalty sees, so that H has full rank."""
-        if not (self.loss.shift_invariant and H.size):
+        if not (self.shifts_freely and H.size):
             return 0.0
         known = self._projections.get(id(columns))
         if known is None:
             known = self._projections[id(columns)] = columns, self._shift_projection(columns)
         return np.diag(H).mean() * known[1]
+
+    @cached_property
+    def shifts_freely(self):
+        """See `MeanLossObjective.shifts_freely`: not where every weight has a penalty."""
+        return self.loss.shift_invariant and (self.fit_intercept or not (self.penalty > 0).all())
 
     @cached_property
     def _projections(self):
@@ -474,8 +504,8 @@ class GLMObjective(LinearRows):
             return True
         if self.loss.n_outputs + self.loss.n_constants == 1:
             return factors.is_near_dependent(here.curvature(curvature, plain))
-        rows, columns = self._rows_in(plain)
-        gram = rows.fold(lambda block, y, weight: (block.gram(weight[:, None], columns)[0],), columns)[0]
+        of = self._summing(plain)
+        gram = of.rows.fold(lambda block, y, weight: (block.gram(weight[:, None], of.within)[0],), of.within)[0]
         gram = gram / self.total + self.penalty_matrix(plain, 0) / self.mean_curvature
         return factors.is_near_dependent(gram)
 

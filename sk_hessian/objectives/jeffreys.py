@@ -148,33 +148,33 @@ class JeffreysEvaluation(LinearEvaluation):
         """The sums without the prior."""
         return LinearEvaluation(self.objective, self.parameters, self.design)
 
-    @cached_property
-    def sums(self):
-        """See `MeanLossEvaluation.sums`; three passes, +inf where the information is singular to rounding.
+    def sweep(self):
+        """See `LinearEvaluation.sweep`: three passes; the value is +inf where the information is singular to rounding.
 
         The gradient is X'(p - y + h (p - 1/2)) with the leverages h of the rows under the information.
         """
-        objective, sums = self.objective, self._likelihood.sums
-        if not np.isfinite(sums[0]):
-            return sums
-        root, determinant = self._information_root
-        if root is None:
-            return np.inf, np.zeros_like(self.parameters), *sums[2:]
-        rows = self._bent_rows()
+        objective, likelihood = self.objective, self._likelihood
+        of = {name: getattr(likelihood, name) for name in ("value", "slope", "bent", "penalty", "raw")}
+        vars(self).update(of)
+        if np.isfinite(likelihood.value):
+            root, determinant = self._information_root
+            if root is None:
+                vars(self).update(value=np.inf, slope=np.zeros_like(self.parameters))
+            else:
+                value = likelihood.value - 0.5 * determinant / objective.total
+                vars(self).update(value=value, slope=likelihood.slope + self._pull() / objective.total)
+        return vars(self)
+
+    def _pull(self):
+        """The gradient of -1/2 log det I."""
+        objective, rows = self.objective, self._bent_rows()
 
         def terms(block, y, weight):
             U, p, bend = rows(block, weight)
             leverage = bend * np.einsum("ij,ij->i", U, U)
             return (objective.model.adjoint(block, (leverage * (p - 0.5))[:, None]),)
 
-        slope = objective.rows.fold(terms, objective.columns, width=objective.n_parameters)[0]
-        value = sums[0] - 0.5 * determinant / objective.total
-        return value, sums[1] + slope / objective.total, *sums[2:]
-
-    @property
-    def raw(self):
-        """See `LinearEvaluation.raw`."""
-        return self._likelihood.raw
+        return objective.rows.fold(terms, objective.columns, width=objective.n_parameters)[0]
 
     @property
     def noise(self):

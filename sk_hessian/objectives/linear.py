@@ -1,8 +1,7 @@
 """A linear model at a point: parameters to raw predictions, and everything that follows from them."""
 
-from dataclasses import dataclass
+import math
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 from scipy.sparse.linalg import LinearOperator
@@ -10,7 +9,7 @@ from scipy.sparse.linalg import LinearOperator
 from sk_hessian.objectives import factors
 from sk_hessian.objectives._edge import approaches_edge, may_have_edge
 from sk_hessian.objectives.coordinates import PointFactor, Through, WeightCoordinates
-from sk_hessian.objectives.evaluation import ROUNDINGS, MeanLossEvaluation, Place
+from sk_hessian.objectives.evaluation import EPS, ROUNDINGS, MeanLossEvaluation
 
 #: raw predictions that are kept for the curvature at the same point, 16 MB
 _MOST_KEPT = 2_000_000
@@ -48,17 +47,17 @@ class Linear:
 
     def raw(self, block, parameters):
         """Raw predictions of the rows of a block, the offset included, shape (n, outputs + constants)."""
-        raw = self.change(block, parameters)
-        if block.offset is not None:
-            raw[:, : self.n_outputs] += block.offset
-        return raw
+        return self.change(block, parameters, block.offset)
 
-    def change(self, block, parameters):
+    def change(self, block, parameters, offset=None):
         """What raw predictions change by when the parameters change by these: the same without the offset."""
         coef, intercept, constants = parameters
-        raw = block.forward(coef) if coef.any() else np.zeros((block.n_rows, self.n_outputs))
+        is_null = not np.logical_or.reduce(coef, axis=None)
+        raw = np.zeros((block.n_rows, self.n_outputs)) if is_null else block.forward(coef)
         if self.fit_intercept:
             raw += intercept
+        if offset is not None:
+            raw += offset
         if self.n_constants:
             raw = np.concatenate((raw, np.broadcast_to(constants, (len(raw), len(constants)))), axis=1)
         return raw
@@ -72,11 +71,10 @@ class Linear:
         return np.concatenate((block.adjoint(R[:, :k]).ravel(), sums if self.fit_intercept else sums[k:]))
 
 
-@dataclass(frozen=True)
 class Design:
-    """Rows, how parameters act on them, and what they cost.
+    """Rows, how parameters act on them, and what these cost.
 
-    Attributes
+    Parameters
     ----------
     rows : Rows
     model : Linear
@@ -86,26 +84,18 @@ class Design:
         theta = T z for the parameters z of this design; None where they are theta.
     """
 
-    rows: Any
-    model: Linear
-    strengths: np.ndarray
-    coordinates: Any = None
-
-    @property
-    def width(self):
-        """Numbers of a row's raw predictions."""
-        return self.model.n_outputs + self.model.n_constants
-
-    @property
-    def can_keep(self):
-        """Whether the raw predictions of all rows are few enough to be kept."""
-        return self.rows.in_memory and self.rows.n_rows * self.width <= _MOST_KEPT
+    def __init__(self, rows, model, strengths, coordinates=None):
+        self.rows, self.model, self.strengths, self.coordinates = rows, model, strengths, coordinates
+        #: numbers of a row's raw predictions
+        self.width = model.n_outputs + model.n_constants
+        #: whether the raw predictions of all rows are few enough to be kept
+        self.can_keep = rows.in_memory and rows.n_rows * self.width <= _MOST_KEPT
 
     def penalty(self, parameters):
         """The penalty and its gradient, for the weights alone."""
         weights = parameters[: self.strengths.size]
         slope = self.strengths * weights
-        return 0.5 * (slope @ weights), slope
+        return 0.5 * float(slope @ weights), slope
 
 
 class LinearEvaluation(MeanLossEvaluation):
@@ -122,76 +112,87 @@ class LinearEvaluation(MeanLossEvaluation):
     """
 
     def __init__(self, objective, parameters, design, raw=None):
-        self.objective, self.parameters, self.design, self._given = objective, parameters, design, raw
-        self.place = Place(parameters, design.coordinates)
+        self.objective, self.parameters, self.design, self.raw = objective, parameters, design, raw
+        self.place, self._matrices = (parameters, design.coordinates), {}
 
     def __getstate__(self):
         """See `Evaluation.__getstate__`."""
-        return {**super().__getstate__(), "parameters": self.parameters, "design": self.design, "_given": None}
+        of = {"parameters": self.parameters, "design": self.design, "raw": None, "_matrices": {}}
+        return {**super().__getstate__(), **of}
 
     def taken_for(self, value, gradient):
         """The same point with the value and the gradient (n_parameters,) that it has as a limit, on an edge."""
         other = LinearEvaluation(self.objective, self.parameters, self.design)
-        vars(other)["sums"] = value, gradient, 0.0, self.design.penalty(self.parameters)[0], None
+        vars(other).update(value=value, slope=gradient, bent=0.0, penalty=self.design.penalty(self.parameters)[0])
         return other
 
     # -- value and gradient ---------------------------------------------------------------------------------------
 
     @cached_property
-    def sums(self):
-        """See `MeanLossEvaluation.sums`; of the gradient in the parameters of the design, and the raw predictions."""
+    def value(self):
+        """See `Evaluation`."""
+        return self.sweep()["value"]
+
+    @cached_property
+    def slope(self):
+        """The gradient in the parameters of the design."""
+        return self.sweep()["slope"]
+
+    @cached_property
+    def bent(self):
+        """See `MeanLossEvaluation`."""
+        return self.sweep()["bent"]
+
+    @cached_property
+    def penalty(self):
+        """See `MeanLossEvaluation`."""
+        return self.sweep()["penalty"]
+
+    def sweep(self):
+        """Find all of these in one pass, and keep raw predictions if they are not too many.
+
+        Returns
+        -------
+        dict
+            What is known here, by name.
+        """
         design, loss = self.design, self.objective.loss
-        model, k = design.model, loss.n_outputs
-        kept, predict = self._memory(), self._own_predictor()
+        model, k, known = design.model, loss.n_outputs, self.raw
+        parameters = model.unpack(self.parameters)
+        kept = np.empty((design.rows.n_rows, design.width)) if known is None and design.can_keep else known
 
         def terms(block, y, weight):
-            raw = predict(block)
-            if kept is not None:
-                kept[block.part] = raw
+            if known is None:
+                raw = model.change(block, parameters, block.offset)
+                if kept is not None:
+                    kept[block.part] = raw
+            else:
+                raw = known[block.part]
             value, gradient = loss.value_and_gradient(y, raw)
             gradient *= weight[:, None]
             return weight @ value, model.adjoint(block, gradient), np.add.reduce(np.abs(gradient[:, :k]), axis=None)
 
-        value, gradient, slope = design.rows.fold(terms, width=self.objective.pass_width)
+        value, gradient, bent = design.rows.fold(terms, width=self.objective.pass_width)
         total = self.objective.total
         penalty, pull = design.penalty(self.parameters)
-        gradient = gradient / total
-        gradient[: pull.size] += pull
-        value = float(value / total + penalty)
-        return value if np.isfinite(value) else np.inf, gradient, float(slope / total), penalty, kept
-
-    def _memory(self):
-        """An array for the raw predictions, if they are not too many to be kept."""
-        if self._given is not None or not self.design.can_keep:
-            return self._given
-        return np.empty((self.design.rows.n_rows, self.design.width))
-
-    @property
-    def raw(self):
-        """Raw predictions, if they are known."""
-        sums = vars(self).get("sums")
-        return self._given if sums is None else sums[4]
-
-    @property
-    def slope(self):
-        """The gradient in the parameters of the design."""
-        return self.sums[1]
+        slope = gradient / total
+        slope[: pull.size] += pull
+        value = float(value / total) + penalty
+        value = value if math.isfinite(value) else math.inf
+        known_here = vars(self)
+        known_here.update(value=value, slope=slope, bent=float(bent / total), penalty=penalty, raw=kept)
+        return known_here
 
     @cached_property
     def gradient(self):
         """See `Evaluation`."""
         coordinates = self.design.coordinates
-        return self.sums[1] if coordinates is None else coordinates.lifted(self.sums[1])
+        return self.slope if coordinates is None else coordinates.lifted(self.slope)
 
     def predictor(self, rows=None):
         """See `MeanLossEvaluation.predictor`; of blocks of the objective's rows, or of others that stand for them."""
-        if self.raw is None and self.design.rows is (rows or self.objective.rows):
-            return self._own_predictor()
-        raw = self.sums[4] if self.raw is None else self.raw
-        return lambda block: raw[block.part]
-
-    def _own_predictor(self):
-        """A function from a block of the design to its raw predictions, as they are known or are to be."""
+        if self.raw is None and self.design.rows is not (rows or self.objective.rows):
+            self.sweep()
         raw = self.raw
         if raw is not None:
             return lambda block: raw[block.part]
@@ -227,14 +228,15 @@ class LinearEvaluation(MeanLossEvaluation):
         parameters = self.parameters + share * (other.parameters - self.parameters)
         return LinearEvaluation(self.objective, parameters, self.design, self.raw + share * (other.raw - self.raw))
 
-    @cached_property
+    @property
     def largest_terms(self):
         """See `MeanLossEvaluation.largest_terms`."""
         objective = self.objective
         if self.design.coordinates is not None:
             # standardised columns are of size one
-            weights = np.abs(self.parameters[: self.design.model.n_weights]).reshape(-1, objective.loss.n_outputs)
-            return float(np.maximum.reduce(np.add.reduce(weights, axis=0)) + objective.largest_offset)
+            model = self.design.model
+            weights = np.abs(self.parameters[: model.n_weights]).reshape(-1, model.n_outputs)
+            return float(np.maximum.reduce(np.add.reduce(weights, axis=0))) + objective.largest_offset
         coef, intercept, _ = objective.unpack(self.parameters)
         return float((objective.column_sizes @ np.abs(coef) + np.abs(intercept) + objective.largest_offset).max())
 
@@ -253,7 +255,7 @@ class LinearEvaluation(MeanLossEvaluation):
         """See `likelihood_tolerance`; for a dispersion that this mean loss above the saturated one tells."""
         objective = self.objective
         phi = objective.loss.dispersion(max(excess, 0.0), self.parameters[self.design.model.n_weights :])
-        rounding = ROUNDINGS * np.finfo(float).eps * self.largest_terms
+        rounding = ROUNDINGS * EPS * self.largest_terms
         resolution = objective.resolution if objective.loss.attains_bound else 0.0
         least = max(0.5 * objective.mean_curvature * rounding**2, resolution)
         return max((_ERRORS * tol) ** 2 * phi / (2 * objective.total), least)
@@ -291,20 +293,21 @@ class LinearEvaluation(MeanLossEvaluation):
     def curvature(self, kind, coordinates):
         """See `MeanLossEvaluation.curvature`; of a squared loss it is the same everywhere."""
         objective = self.objective
-        if objective.loss.quadratic:
-            return objective.constant_curvature(self, coordinates)
-        return super().curvature(kind, coordinates)
+        matrices = objective.constant_curvature if objective.loss.quadratic else self._matrices
+        kind = "expected" if objective.expected_is_exact else kind
+        known = matrices.get((kind, id(coordinates)))
+        if known is None:
+            known = matrices[kind, id(coordinates)] = coordinates, self.sum_curvature(kind, coordinates)
+        return known[1]
 
     def sum_curvature(self, kind, columns):
         """See `MeanLossEvaluation.sum_curvature`; shape (n_columns k + constants,) squared."""
-        objective, loss = self.objective, self.objective.loss
+        loss = self.objective.loss
 
         def bent(raw, y, weight, part):
             return loss.hessian(y, raw, kind) * weight[:, None, None]
 
-        H = objective.sum_products(self, bent, columns)
-        H /= objective.total
-        return objective.add_penalty(H, columns)
+        return self.objective.sum_products(self, bent, columns, with_penalty=True)
 
     def curvature_diagonal(self, kind, columns):
         """See `MeanLossEvaluation.curvature_diagonal`."""
@@ -395,7 +398,9 @@ class StandardThrough(Through):
         if self._basis is not None:
             weights = self._basis @ z[: self._coordinates.n_weights].reshape(self._basis.shape[1], -1)
             z = np.concatenate((weights.ravel(), z[self._coordinates.n_weights :]))
-        return LinearEvaluation(self._objective, self._start + z, self._design)
+        here = LinearEvaluation(self._objective, self._start + z, self._design)
+        here.sweep()
+        return here
 
     def slope(self, here):
         """See `Through.slope`."""

@@ -98,11 +98,6 @@ class MLPObjective(MeanLossObjective):
         """See `Objective.at`."""
         return NetworkEvaluation(self, theta)
 
-    @staticmethod
-    def summed_in(factor):
-        """The coordinates of the layers in which a factor took the curvature."""
-        return factor.outer
-
     # -- parameters -----------------------------------------------------------------------------------------------
 
     def unpack(self, theta):

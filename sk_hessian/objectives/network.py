@@ -41,8 +41,27 @@ class NetworkEvaluation(MeanLossEvaluation):
         return self.objective.parameters_of(coordinates.standardised(self.theta))
 
     @cached_property
-    def sums(self):
-        """See `MeanLossEvaluation.sums`."""
+    def value(self):
+        """See `Evaluation`."""
+        return self._sweep("value")
+
+    @cached_property
+    def gradient(self):
+        """See `Evaluation`."""
+        return self._sweep("gradient")
+
+    @cached_property
+    def bent(self):
+        """See `MeanLossEvaluation`."""
+        return self._sweep("bent")
+
+    @cached_property
+    def penalty(self):
+        """See `MeanLossEvaluation`."""
+        return self._sweep("penalty")
+
+    def _sweep(self, asked):
+        """One pass, which tells all of these, and what was asked for of them."""
         objective, parameters = self.objective, self.parameters
         loss, k, total = objective.loss, objective.loss.n_outputs, objective.total
 
@@ -53,11 +72,13 @@ class NetworkEvaluation(MeanLossEvaluation):
             parts = [*forward.gradient(gradient[:, :k]), gradient[:, k:].sum(axis=0)]
             return weight @ value, np.concatenate(parts), np.abs(gradient[:, :k]).sum()
 
-        value, gradient, slope = objective.rows.fold(terms, width=objective.pass_width)
+        value, gradient, bent = objective.rows.fold(terms, width=objective.pass_width)
         pull = objective.penalties * self.theta
-        penalty = 0.5 * (pull @ self.theta)
-        value = float(value / total + penalty)
-        return value if np.isfinite(value) else np.inf, gradient / total + pull, float(slope / total), penalty
+        penalty = 0.5 * float(pull @ self.theta)
+        value = float(value / total) + penalty
+        value = value if np.isfinite(value) else np.inf
+        vars(self).update(value=value, gradient=gradient / total + pull, bent=float(bent / total), penalty=penalty)
+        return vars(self)[asked]
 
     def predictor(self):
         """See `MeanLossEvaluation.predictor`."""

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from sk_hessian.objectives.coordinates import PointFactor
+from sk_hessian.objectives.evaluation import theta_at
 from sk_hessian.solvers import plan
 from sk_hessian.solvers.linear import conjugate_gradient, lowest_eigenpair
 
@@ -111,7 +112,7 @@ def _by_near_factor(problem, point, factor, threshold):
     if factor.place is point.here.place:
         away, change = 0.0, _changes(problem, point, step)[0]
     else:
-        away, change = _changes(problem, point, point.theta - factor.place.theta, step)
+        away, change = _changes(problem, point, point.theta - theta_at(factor.place), step)
     if away > (_NEARBY if problem.objective.is_smooth else _NEARBY_JUMPS):
         return None
     slack = factor.inflation * np.exp(2 * away)

@@ -80,8 +80,7 @@ class Run:
 
     def announce(self):
         """Tell that an iteration begins."""
-        if self.watch.before is not None:
-            self.watch.before(self.state())
+        self.watch.before(self.state())
 
     def arrive(self, step):
         """Go on from where a step ended; whether that is anywhere new."""
@@ -94,7 +93,9 @@ class Run:
         if self.estimate < 0.9 * self.best_decrement or self.best.value < self.mark - self.best.noise:
             self.gained, self.mark = self.iteration, self.best.value
             self.best_decrement = min(self.best_decrement, self.estimate)
-        self.record(step)
+        self.history.add(self, step)
+        if self.watch.callback is not None:
+            self._ask()
         every = self.method.refresh_every
         if step.moved and every is not None and self.iteration - self.refreshed >= every:
             self._refresh_if_slow()
@@ -113,17 +114,17 @@ class Run:
 
     def step_onto(self, problem, point):
         """An iteration that ends at a point that was found otherwise, the best so far."""
-        self.announce()
+        if self.watch.before is not None:
+            self.announce()
         self.iteration += 1
         self.best = point
         self.stand(problem, point)
-        self.record(Step(point, 1.0))
+        self.history.add(self, Step(point, 1.0))
+        if self.watch.callback is not None:
+            self._ask()
 
-    def record(self, step):
-        """Write the history, and ask the callback whether to go on: no by a true answer, or by a StopIteration."""
-        self.history.add(self, step)
-        if self.watch.callback is None:
-            return
+    def _ask(self):
+        """Ask the callback whether to go on: no by a true answer, or by a StopIteration."""
         try:
             self.told_to_stop = bool(self.watch.callback(self.state())) or self.told_to_stop
         except StopIteration:
@@ -229,7 +230,8 @@ def follow(run, verdict):
         if run.iteration >= verdict.max_iter:
             status = verdict.last_look("max_iter")
             break
-        run.announce()
+        if run.watch.before is not None:
+            run.announce()
         moved = run.arrive(run.method.advance(run.problem, run.point))
         status = verdict.after_step() if moved else verdict.exhausted()
         if run.told_to_stop:

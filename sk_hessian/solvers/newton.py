@@ -181,7 +181,7 @@ class NewtonRun(MethodRun):
     def _remember(self, problem, point, root, damping):
         """Keep the factor: of the Hessian itself for the verdict, a damped one for what it says of progress."""
         if root is not None and self.rows is None:
-            exact = damping == 0 and problem.objective.is_exact(self.kind)
+            exact = damping == 0 and (self.kind == "observed" or problem.objective.is_exact(self.kind))
             self.factor = problem.refinement(root, point, exact)
 
 

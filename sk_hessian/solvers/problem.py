@@ -3,6 +3,7 @@
 Every solver runs in u; with P the identity it runs on the objective itself. Every visit to the rows is counted here.
 """
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -52,7 +53,7 @@ class Point:
     @property
     def gradient(self):
         """The gradient in them; zero outside the domain."""
-        return self.here.gradient if np.isfinite(self.value) else np.zeros_like(self.theta)
+        return self.here.gradient if math.isfinite(self.value) else np.zeros_like(self.theta)
 
     @property
     def floor(self):
@@ -107,7 +108,7 @@ class Problem:
     def _point(self, u, here):
         """Without a finite gradient there is no way on from a point: it counts as one outside the domain."""
         value = here.value
-        slope = self._slope(here) if np.isfinite(value) else None
+        slope = self.factor.inner.transpose(self._seen.slope(here)) if math.isfinite(value) else None
         if slope is None or not np.logical_and.reduce(np.isfinite(slope)):
             return Point(u, here, np.inf, np.zeros_like(u), 0.0)
         return Point(u, here, value, slope, here.noise)
@@ -157,7 +158,8 @@ class Problem:
     def hessian_matrix(self, point, kind):
         """P'HP at ``point`` as a matrix."""
         self.counts.hessians += self._share
-        return self._here(point).regular_hessian_matrix(kind, None if self.is_identity else self.factor)
+        here = point.here if point.here.objective is self.objective else self.objective.at(point.theta)
+        return here.regular_hessian_matrix(kind, None if self.is_identity else self.factor)
 
     def hessian_diagonal(self, point, kind):
         """The diagonal of P'HP at ``point``."""

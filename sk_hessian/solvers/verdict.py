@@ -64,12 +64,18 @@ class Standard:
     def __init__(self, objective, point, first_value, tol, rounding):
         self.objective, self.point, self.tol, self.rounding = objective, point, tol, rounding
         self.gained = first_value - point.value
-        self.own_scale = objective.scale_at(point.value, first_value)
+        self.own_scale = objective.scale if objective.is_model else objective.scale_at(point.value, first_value)
         self._errors = None
 
     def scale(self, decrement):
         """The objective's scale; for a plain function what the run has gained and may still gain."""
         return self.gained + decrement if self.own_scale is None else self.own_scale
+
+    def passes(self, decrement):
+        """Whether a decrement counts as optimal; most are too large whatever a likelihood asks for."""
+        if self.own_scale is not None and decrement > max(self.tol**2, _NEAR_ROUNDING) * self.own_scale:
+            return False
+        return decrement <= self.threshold(decrement)
 
     def threshold(self, decrement):
         """The largest decrement that counts as optimal."""
@@ -140,7 +146,8 @@ class Verdict:
     def after_step(self):
         """A final status, or None to go on."""
         run = self.run
-        if not math.isfinite(run.point.value) or self._left_all_bounds():
+        value = run.point.value
+        if not -_DIVERGED_DOWN < value <= run.first_value and (not math.isfinite(value) or self._left_all_bounds()):
             return "diverged"
         if self.objective.has_kinks and self._has_settled(_SETTLING):
             return "optimal" if self._is_perfect() else "settled"
@@ -195,7 +202,7 @@ class Verdict:
         run, standard = self.run, self.standard
         if run.problem.is_identity and run.method.factor is None:
             return abs(run.drop) <= standard.threshold(0.0) or not run.point.gradient.any()
-        if run.estimate <= standard.threshold(run.estimate):
+        if standard.passes(run.estimate):
             return True
         return self.is_bounded and (self._is_perfect() or self._is_remnant())
 

@@ -377,11 +377,11 @@ def test_dead_rectifiers_are_counted(rng):
     model = MLPObjective(X, y, SquaredLoss(), hidden_layer_sizes=(4, 3), activation="relu")
     coefs, intercepts, _ = model.unpack(model.start(0))
     intercepts[0][:2] = -1e3
-    assert model.remarks(model.pack(coefs, intercepts)) == [
+    assert model.at(model.pack(coefs, intercepts)).remarks() == [
         "Hidden units that are zero for every row: 2 of 4 in layer 1."
     ]
     intercepts[0][:2] = intercepts[1][:] = 10
-    assert model.remarks(model.pack(coefs, intercepts)) == []
+    assert model.at(model.pack(coefs, intercepts)).remarks() == []
 
 
 @quiet

@@ -66,6 +66,11 @@ class Columns:
         return np.abs(self.shift * self.inverse_units[: len(self.shift)]).max(initial=0.0) <= _FAR
 
     @cached_property
+    def _finite_scale(self):
+        """Zero for constant columns, shape (p, 1)."""
+        return np.where(np.isfinite(self.scale), self.scale, 0.0)[:, None]
+
+    @cached_property
     def is_raw(self):
         """Whether the coordinates are the columns themselves."""
         has_units = self.shift.any() or (self.scale != 1).any()
@@ -82,15 +87,8 @@ class Columns:
     def from_weights(self, W):
         """The inverse of `to_weights` without a basis; what constant columns add goes to the intercept."""
         coef = W[: len(self.scale)]
-        z = coef * np.where(np.isfinite(self.scale), self.scale, 0.0)[:, None]
+        z = coef * self._finite_scale
         return np.concatenate((z, W[-1:] + self.shift @ coef)) if self.fit_intercept else z
-
-    def lifted(self, slope):
-        """A gradient (q, k) in the user's units from one in the standardised columns: `transpose` without a basis."""
-        scale = np.where(np.isfinite(self.scale), self.scale, 0.0)[:, None]
-        if not self.fit_intercept:
-            return slope * scale
-        return np.concatenate((slope[:-1] * scale + self.shift[:, None] * slope[-1], slope[-1:]))
 
     def nearest(self, z):
         """The nearest of the standardised weights ``z`` (q, k) that the basis reaches."""

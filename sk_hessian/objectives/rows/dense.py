@@ -3,6 +3,8 @@
 What `DenseBlock` does by `DenseBlock.dense` alone serves the blocks of every kind.
 """
 
+import operator
+
 import numpy as np
 
 from sk_hessian.objectives.rows.grams import Scratch, centred_grams, weighted_grams
@@ -70,7 +72,7 @@ class DenseBlock:
     def gram(self, weights, columns):
         """Z' diag(w) Z for every column w of ``weights`` (n, m), Z the standardised rows; shape (m, r, r)."""
         if columns.is_raw:
-            return weighted_grams(self.dense(), weights, self._scratch)
+            return weighted_grams(self._X, weights, self._scratch)
         if columns.inverse_units is None:
             return weighted_grams(self.standardised(columns), weights, self._scratch)
         if columns.may_centre_late:
@@ -144,6 +146,10 @@ class DenseRows(Rows):
 
 class KeptRows(DenseRows):
     """Few rows in coordinates of their own, with a column of ones among them: one block."""
+
+    def fold(self, function, columns=None, combine=operator.add, width=0):
+        """See `BaseRows.fold`."""
+        return function(self._whole, self.y, self.weight)
 
     def block_size(self, columns, width):
         """See `Rows.block_size`."""

@@ -24,7 +24,8 @@ def weighted_grams(Z, weights, scratch=None):
     """Z' diag(w) Z for every column w of ``weights``; a symmetric rank-k update where w has no negative entry."""
     grams = np.empty((weights.shape[1], Z.shape[1], Z.shape[1]))
     scaled = (scratch or Scratch()).array(Z.shape)
-    for gram, w, least, most in zip(grams, weights.T, weights.min(axis=0), weights.max(axis=0), strict=True):
+    bounds = np.minimum.reduce(weights, axis=0), np.maximum.reduce(weights, axis=0)
+    for gram, w, least, most in zip(grams, weights.T, *bounds, strict=True):
         if least == most:
             np.matmul(Z.T, Z, out=gram)
             gram *= least
