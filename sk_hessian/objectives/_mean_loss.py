@@ -281,13 +281,13 @@ class MeanLossObjective(Objective):
     def _moments(self):
         centre, deviation = self.rows.moments(self.fit_intercept)
         prediction = max(1.0, np.abs(self.null_raw).max(), self.rows.largest_target, self.largest_offset)
-        small = np.flatnonzero((deviation > 0) & (deviation < _SMALLEST * prediction))
-        if small.size:
-            name = self.name(small[0])
+        small = (deviation > 0) & (deviation < _SMALLEST * prediction)
+        if np.logical_or.reduce(small):
+            name = self.name(np.argmax(small))
             raise ValueError(f"X: column {name} is so small that its coefficient overflows; multiply it by a constant")
-        large = np.flatnonzero((np.abs(centre) > _LARGEST) & (deviation < np.abs(centre) / _EXTREME))
-        if large.size or (self.rows.sums_about_zero and (deviation > _LARGEST).any()):
-            name = self.name(large[0] if large.size else np.argmax(deviation))
+        large = (np.abs(centre) > _LARGEST) & (deviation < np.abs(centre) / _EXTREME)
+        if np.logical_or.reduce(large) or (self.rows.sums_about_zero and (deviation > _LARGEST).any()):
+            name = self.name(np.argmax(large if large.any() else deviation))
             raise ValueError(f"X: column {name} is so large that its square overflows; divide it by a constant")
         return centre, deviation
 
@@ -298,7 +298,8 @@ class MeanLossObjective(Objective):
             return 1.0
         y, raw = self._null_at_head()
         k = self.loss.n_outputs
-        mean = np.einsum("nkk->", self.loss.hessian(y, raw, "expected")[:, :k, :k]) / (len(y) * k)
+        bent = self.loss.hessian(y, raw, "expected").diagonal(axis1=1, axis2=2)[:, :k]
+        mean = np.add.reduce(bent, axis=None) / (len(y) * k)
         return float(mean) if mean > 0 else 1.0
 
     # -- the model linearised at a point, for posteriors ------------------------------------------------------------
@@ -438,7 +439,7 @@ class MeanLossObjective(Objective):
     @cached_property
     def saturated_value(self):
         """The mean loss of the saturated model."""
-        return float(self._null_and_saturated[1])
+        return self._null_and_saturated[1]
 
     @cached_property
     def scale(self):
@@ -479,7 +480,8 @@ class MeanLossObjective(Objective):
             null = self.loss.value(y, constant_predictions(self.null_raw, len(y), block.offset))
             return (np.array([weight @ null, weight @ self.loss.saturated(y)]),)
 
-        return self.rows.standing_in(self.loss.quadratic).fold(totals, width=_TARGET_WIDTH)[0] / self.total
+        totals = self.rows.standing_in(self.loss.quadratic).fold(totals, width=_TARGET_WIDTH)[0] / self.total
+        return totals.tolist()
 
     def sketch(self):
         """See `Objective.sketch`."""

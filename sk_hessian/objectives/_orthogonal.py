@@ -44,7 +44,7 @@ class Orthogonal:
     def __init__(self, objective):
         self._objective_name = objective.name
         plain = objective.plain_columns
-        p, wide = objective.n_features, objective._is_wide()
+        p, wide = objective.n_features, objective._is_wide
         ridge = objective.penalty.min(axis=1) / objective.mean_curvature / plain.scale / plain.scale
         self.plain, self._is_free = plain, objective.penalty.min(axis=1) == 0
         varies = np.isfinite(plain.scale)

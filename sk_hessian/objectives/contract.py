@@ -91,6 +91,19 @@ class Objective:
         """
         raise NotImplementedError
 
+    def entry(self, theta: np.ndarray) -> Any:
+        """The `Evaluation` at a point where a run begins.
+
+        Parameters
+        ----------
+        theta : ndarray of shape (n_parameters,)
+
+        Returns
+        -------
+        evaluation.Evaluation
+        """
+        return self.at(theta)
+
     def through(self, coordinates: Any, here: Any) -> Any:
         """The same objective in coordinates z that are zero at a point.
 

@@ -156,16 +156,24 @@ class GLMObjective(LinearRows):
         coordinates = WeightCoordinates(columns, loss.n_outputs, loss.n_constants)
         return Design(rows, Linear(columns.n_columns, False, loss), strengths.ravel(), coordinates)
 
+    def entry(self, theta):
+        """See `Objective.entry`: by the standardised rows, where these are kept."""
+        design = self.standard_design
+        if design is None or not self._is_standard(theta):
+            return self.at(theta)
+        return LinearEvaluation(self, design.coordinates.inverse(theta), design)
+
     def through(self, coordinates, here):
-        """See `Objective.through`: with the standardised rows, unless constant columns have coefficients there."""
+        """See `Objective.through`: by the standardised rows, where these are kept."""
         design = self.standard_design if isinstance(coordinates, WeightCoordinates) else None
-        if design is None:
+        if design is None or not (here.design is design or self._is_standard(here.theta)):
             return Through(self, coordinates, here.theta)
-        if here.design is not design:
-            coef = here.theta[: self.penalty.size].reshape(self.penalty.shape)
-            if coef[np.isinf(self.plain_columns.scale)].any():
-                return Through(self, coordinates, here.theta)
         return StandardThrough(self, coordinates, here)
+
+    def _is_standard(self, theta):
+        """Whether constant columns, which have no part in standardised rows, have no coefficients."""
+        coef = theta[: self.penalty.size].reshape(self.penalty.shape)
+        return not np.logical_or.reduce(coef[np.isinf(self.plain_columns.scale)], axis=None)
 
     def unpack(self, theta):
         """Coefficients (p, k), intercepts (k,) and constants of ``theta``."""
@@ -200,15 +208,12 @@ class GLMObjective(LinearRows):
         """Of a squared loss, whose curvature is the same everywhere: the matrices, see `LinearEvaluation.curvature`."""
         return {}
 
-    def _add_penalty(self, H, of):
-        """A Hessian in coordinates of the columns with that of the penalty added, in place."""
-        k, strengths = self.loss.n_outputs, of.strengths
-        if strengths is None:
-            size = of.columns.n_columns * k
-            for output in range(k):
-                H[output:size:k, output:size:k] += self.penalty_matrix(of.columns, output)
-        else:
-            H.flat[: strengths.size * (len(H) + 1) : len(H) + 1] += strengths
+    def _add_penalty_matrices(self, H, columns):
+        """Add those of the outputs to a Hessian in coordinates of the columns."""
+        k = self.loss.n_outputs
+        size = columns.n_columns * k
+        for output in range(k):
+            H[output:size:k, output:size:k] += self.penalty_matrix(columns, output)
 
     def _summing(self, columns):
         """The `Summing` in these coordinates; it is kept."""
@@ -224,6 +229,8 @@ class GLMObjective(LinearRows):
     def _new_summing(self, columns):
         design, dependence = self.standard_design, self.dependence
         strengths = None
+        if design is not None and columns is self.plain_columns:
+            return Summing(columns, design.rows, Columns.raw(columns.n_columns, False), design.strengths)
         if columns.basis is None:
             strengths = np.stack([self.strengths(columns, of) for of in self.penalty.T], axis=1).ravel()
         if dependence and columns is dependence.columns:
@@ -232,8 +239,6 @@ class GLMObjective(LinearRows):
             if design is not None:
                 within = Columns.raw(self.plain_columns.n_columns, False).with_basis(columns.basis)
                 return Summing(columns, design.rows, within, strengths)
-        if design is not None and columns is self.plain_columns:
-            return Summing(columns, design.rows, Columns.raw(columns.n_columns, False), strengths)
         return Summing(columns, self.rows, columns, strengths)
 
     def sum_products(self, here, matrices, columns, with_penalty=False):
@@ -265,20 +270,24 @@ class GLMObjective(LinearRows):
 
             def grams(block, y, weight):
                 raw = here.raw[block.part] if predict is None else predict(block)
-                return self._grams(matrices(raw, y, weight, block.part), block, of.within)
+                M = matrices(raw, y, weight, block.part)
+                if self.design.width == 1:
+                    return (block.gram(M[:, :, 0], of.within),)
+                return self._grams(M, block, of.within)
 
             sums = of.rows.fold(grams, of.within, width=self.design.width**2)
         H = sums[0][0] if self.design.width == 1 else self._assembled(*sums)
         if with_penalty:
             H /= self.total
-            self._add_penalty(H, of)
+            if of.strengths is None:
+                self._add_penalty_matrices(H, of.columns)
+            else:
+                H.flat[: of.strengths.size * (len(H) + 1) : len(H) + 1] += of.strengths
         return H
 
     def _grams(self, M, block, columns):
         """What a block of rows adds: grams of pairs of outputs, and what belongs to the loss's constants."""
         k = self.loss.n_outputs
-        if M.shape[1] == 1:
-            return (block.gram(M[:, :, 0], columns),)
         grams = block.gram(M[:, *_output_pairs(k)], columns)
         if M.shape[1] == k:
             return (grams,)
@@ -342,19 +351,20 @@ class GLMObjective(LinearRows):
         """The coordinates in which factors are taken: orthogonalised once columns proved nearly dependent."""
         return self.dependence.columns if self.dependence else self.plain_columns
 
+    @cached_property
     def _is_wide(self):
         is_wide = self.n_features > max(self.n_rows, MAX_DENSE_SOFTMAX) and self.rows.is_array
-        return is_wide and (self.penalty > 0).all()
+        return bool(is_wide and (self.penalty > 0).all())
 
     @property
     def factor_size(self):
         """See `MeanLossObjective.factor_size`: of wide rows as many as there are rows."""
-        n_columns = min(self.n_features, self.n_rows) if self._is_wide() else self.n_features
+        n_columns = min(self.n_features, self.n_rows) if self._is_wide else self.n_features
         return n_columns * self.loss.n_outputs
 
     def is_dense(self):
         """Whether a full factor is affordable."""
-        return min(self.n_features, self.n_rows if self._is_wide() else self.n_features) <= MAX_DENSE_COLUMNS
+        return min(self.n_features, self.n_rows if self._is_wide else self.n_features) <= MAX_DENSE_COLUMNS
 
     def forms_hessian(self, n_parameters=None):
         """See `Objective.forms_hessian`."""
@@ -379,7 +389,7 @@ class GLMObjective(LinearRows):
         n, p = self.n_rows, self.n_features
         if not self.is_dense():
             return 0
-        if self._is_wide():
+        if self._is_wide:
             return 2 * n**2 * p
         if self.factor_kind("auto") == "kronecker":
             return n * p**2 + _EIGEN_WORK * p**3
@@ -500,7 +510,7 @@ class GLMObjective(LinearRows):
 
     def _are_dependent(self, here, curvature):
         plain = self.plain_columns
-        if self._is_wide():
+        if self._is_wide:
             return True
         if self.loss.n_outputs + self.loss.n_constants == 1:
             return factors.is_near_dependent(here.curvature(curvature, plain))
@@ -565,6 +575,8 @@ class GLMObjective(LinearRows):
         Softmax: coefficients sum to zero over the classes, which a penalty asks for as well. Constant and dependent
         columns: the coefficients of least Euclidean norm in the user's units.
         """
+        if not (self.loss.shift_invariant or self.dependence):
+            return theta
         coef, intercept, constants = (np.array(part) for part in self.unpack(theta))
         if self.loss.shift_invariant:
             coef -= coef.mean(axis=1, keepdims=True)
@@ -581,9 +593,10 @@ class GLMObjective(LinearRows):
 
     def refined(self, theta):
         """See `Objective.refined`: least squares on small tables."""
+        if not self.loss.quadratic or self.penalty.any():
+            return theta, 0
         work = self.n_rows * self.n_weights * (1 if self.columns.basis is None else self.columns.n_columns)
-        may = self.loss.quadratic and not self.penalty.any()
-        if not (may and work <= MOST_WORK and self.columns.n_columns):
+        if work > MOST_WORK or not self.columns.n_columns:
             return theta, 0
         return refined(self, theta, self.preconditioner(theta))
 
@@ -594,7 +607,7 @@ class GLMObjective(LinearRows):
     @property
     def is_dependent(self):
         """See `Objective.is_dependent`."""
-        return bool(self.dependence) and not self._is_wide()
+        return bool(self.dependence) and not self._is_wide
 
     @property
     def rank(self):

@@ -155,14 +155,16 @@ class JeffreysEvaluation(LinearEvaluation):
         """
         objective, likelihood = self.objective, self._likelihood
         of = {name: getattr(likelihood, name) for name in ("value", "slope", "bent", "penalty", "raw")}
-        vars(self).update(of)
+        vars(self).update(of, gradient=likelihood.slope)
         if np.isfinite(likelihood.value):
             root, determinant = self._information_root
             if root is None:
-                vars(self).update(value=np.inf, slope=np.zeros_like(self.parameters))
+                nothing = np.zeros_like(self.parameters)
+                vars(self).update(value=np.inf, slope=nothing, gradient=nothing)
             else:
                 value = likelihood.value - 0.5 * determinant / objective.total
-                vars(self).update(value=value, slope=likelihood.slope + self._pull() / objective.total)
+                slope = likelihood.slope + self._pull() / objective.total
+                vars(self).update(value=value, slope=slope, gradient=slope)
         return vars(self)
 
     def _pull(self):

@@ -42,8 +42,8 @@ class Linear:
 
     def pack(self, coef, intercept, constants=()):
         """The inverse of `unpack`."""
-        W = np.concatenate((coef, np.reshape(intercept, (1, -1)))) if self.fit_intercept else coef
-        return np.concatenate((W.ravel(), np.ravel(constants)))
+        parts = (coef, intercept, constants) if self.fit_intercept else (coef, constants)
+        return np.concatenate([np.asarray(part, dtype=float).reshape(-1) for part in parts])
 
     def raw(self, block, parameters):
         """Raw predictions of the rows of a block, the offset included, shape (n, outputs + constants)."""
@@ -91,11 +91,9 @@ class Design:
         #: whether the raw predictions of all rows are few enough to be kept
         self.can_keep = rows.in_memory and rows.n_rows * self.width <= _MOST_KEPT
 
-    def penalty(self, parameters):
-        """The penalty and its gradient, for the weights alone."""
-        weights = parameters[: self.strengths.size]
-        slope = self.strengths * weights
-        return 0.5 * float(slope @ weights), slope
+    def pull(self, parameters):
+        """The gradient of the penalty in the weights alone."""
+        return self.strengths * parameters[: self.strengths.size]
 
 
 class LinearEvaluation(MeanLossEvaluation):
@@ -123,7 +121,8 @@ class LinearEvaluation(MeanLossEvaluation):
     def taken_for(self, value, gradient):
         """The same point with the value and the gradient (n_parameters,) that it has as a limit, on an edge."""
         other = LinearEvaluation(self.objective, self.parameters, self.design)
-        vars(other).update(value=value, slope=gradient, bent=0.0, penalty=self.design.penalty(self.parameters)[0])
+        penalty = 0.5 * float(self.design.pull(self.parameters) @ self.parameters[: self.design.strengths.size])
+        vars(other).update(value=value, slope=gradient, gradient=gradient, bent=0.0, penalty=penalty)
         return other
 
     # -- value and gradient ---------------------------------------------------------------------------------------
@@ -132,6 +131,11 @@ class LinearEvaluation(MeanLossEvaluation):
     def value(self):
         """See `Evaluation`."""
         return self.sweep()["value"]
+
+    @cached_property
+    def gradient(self):
+        """See `Evaluation`."""
+        return self.sweep()["gradient"]
 
     @cached_property
     def slope(self):
@@ -156,8 +160,8 @@ class LinearEvaluation(MeanLossEvaluation):
         dict
             What is known here, by name.
         """
-        design, loss = self.design, self.objective.loss
-        model, k, known = design.model, loss.n_outputs, self.raw
+        design, objective = self.design, self.objective
+        model, loss, k, known = design.model, objective.loss, objective.loss.n_outputs, self.raw
         parameters = model.unpack(self.parameters)
         kept = np.empty((design.rows.n_rows, design.width)) if known is None and design.can_keep else known
 
@@ -172,22 +176,18 @@ class LinearEvaluation(MeanLossEvaluation):
             gradient *= weight[:, None]
             return weight @ value, model.adjoint(block, gradient), np.add.reduce(np.abs(gradient[:, :k]), axis=None)
 
-        value, gradient, bent = design.rows.fold(terms, width=self.objective.pass_width)
-        total = self.objective.total
-        penalty, pull = design.penalty(self.parameters)
-        slope = gradient / total
+        value, gradient, bent = design.rows.fold(terms, width=objective.pass_width)
+        weights = self.parameters[: design.strengths.size]
+        pull = design.strengths * weights
+        penalty = 0.5 * float(pull @ weights)
+        slope = gradient / objective.total
         slope[: pull.size] += pull
-        value = float(value / total) + penalty
+        value = float(value / objective.total) + penalty
         value = value if math.isfinite(value) else math.inf
-        known_here = vars(self)
-        known_here.update(value=value, slope=slope, bent=float(bent / total), penalty=penalty, raw=kept)
+        known_here, coordinates = vars(self), design.coordinates
+        known_here.update(value=value, slope=slope, bent=float(bent / objective.total), penalty=penalty, raw=kept)
+        known_here["gradient"] = slope if coordinates is None else coordinates.lifted(slope)
         return known_here
-
-    @cached_property
-    def gradient(self):
-        """See `Evaluation`."""
-        coordinates = self.design.coordinates
-        return self.slope if coordinates is None else coordinates.lifted(self.slope)
 
     def predictor(self, rows=None):
         """See `MeanLossEvaluation.predictor`; of blocks of the objective's rows, or of others that stand for them."""
@@ -234,8 +234,7 @@ class LinearEvaluation(MeanLossEvaluation):
         objective = self.objective
         if self.design.coordinates is not None:
             # standardised columns are of size one
-            model = self.design.model
-            weights = np.abs(self.parameters[: model.n_weights]).reshape(-1, model.n_outputs)
+            weights = np.abs(self.parameters[: self.design.strengths.size]).reshape(-1, objective.loss.n_outputs)
             return float(np.maximum.reduce(np.add.reduce(weights, axis=0))) + objective.largest_offset
         coef, intercept, _ = objective.unpack(self.parameters)
         return float((objective.column_sizes @ np.abs(coef) + np.abs(intercept) + objective.largest_offset).max())
@@ -284,7 +283,7 @@ class LinearEvaluation(MeanLossEvaluation):
                 return (model.adjoint(block, bent * weight[:, None]),)
 
             bent = objective.rows.fold(terms)[0] / objective.total
-            pull = objective.design.penalty(v)[1]
+            pull = objective.design.pull(v)
             bent[: pull.size] += pull
             return bent
 
@@ -399,6 +398,7 @@ class StandardThrough(Through):
             weights = self._basis @ z[: self._coordinates.n_weights].reshape(self._basis.shape[1], -1)
             z = np.concatenate((weights.ravel(), z[self._coordinates.n_weights :]))
         here = LinearEvaluation(self._objective, self._start + z, self._design)
+        # at once: a solver asks for all of it
         here.sweep()
         return here
 

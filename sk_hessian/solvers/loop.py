@@ -194,7 +194,7 @@ def begin(objective, x0, spec, tol, random_state=None, watch=Watch()):
     start = None if in_units or not spec.warms_up(objective) else _warm_start(objective, x0, spec, tol, counts)
     if start is None:
         counts.evaluations += 1.0
-        start = objective.at(x0)
+        start = objective.entry(x0)
     if not np.isfinite(start.value):
         raise ValueError("the objective is not finite at the start x0; pass a feasible one")
     factor = plan.factor_at(spec, start, counts, in_units)

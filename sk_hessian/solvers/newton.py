@@ -4,6 +4,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from sk_hessian.objectives.coordinates import PointFactor
 from sk_hessian.solvers import plan, steps
 from sk_hessian.solvers.linear import DenseCurvature, DiagonalCurvature, OperatorCurvature
 from sk_hessian.solvers.method import MethodRun, Step
@@ -182,7 +183,7 @@ class NewtonRun(MethodRun):
         """Keep the factor: of the Hessian itself for the verdict, a damped one for what it says of progress."""
         if root is not None and self.rows is None:
             exact = damping == 0 and (self.kind == "observed" or problem.objective.is_exact(self.kind))
-            self.factor = problem.refinement(root, point, exact)
+            self.factor = PointFactor(problem.factor, root, point.here.place, None, exact)
 
 
 def _damping_rule(objective, problem, is_dense):

@@ -9,8 +9,6 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.sparse.linalg import LinearOperator
 
-from sk_hessian.objectives.coordinates import PointFactor
-
 
 @dataclass
 class Counts:
@@ -132,18 +130,6 @@ class Problem:
     def newton(self, factor, point):
         """Half the squared decrement and the Newton step in theta, by the problem's factor or a refinement of it."""
         return factor.newton_within(self._seen.slope(point.here) if factor is self.factor else point.slope)
-
-    def refinement(self, root, point, certifies):
-        """The factor P R for a root R of the inverse Hessian in u at a point.
-
-        Parameters
-        ----------
-        root : factor of the Hessian in u
-        point : Point
-        certifies : bool
-            Whether it is that of the exact Hessian.
-        """
-        return PointFactor(self.factor, root, point.here.place, None, certifies)
 
     def hessian(self, point, kind):
         """P'HP at ``point`` as a `LinearOperator`."""

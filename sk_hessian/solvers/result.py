@@ -39,7 +39,7 @@ class History:
             run.iteration,
             counts.evaluations,
             point.value,
-            float(np.maximum.reduce(np.abs(point.gradient), initial=0.0)),
+            float(np.maximum.reduce(np.abs(point.here.gradient))) if point.value < np.inf else 0.0,
             run.estimate,
             step.size,
             step.damping,

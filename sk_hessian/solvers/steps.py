@@ -49,7 +49,8 @@ def line_search(problem, point, direction, step=1.0, wolfe=0.9, max_evaluations=
 
     Sufficient decrease is Armijo's (c1 = 1e-4), or where the decrease is below rounding the slope's form of it
     (Hager & Zhang, "A new conjugate gradient method with guaranteed descent and an efficient line search", 2005,
-    section 4); trial steps come from the secant of the slopes, kept inside the bracket.
+    section 4); trial steps come from the secant of the slopes, kept inside the bracket. Between two points of a linear
+    model raw predictions are linear, so that a shorter step than one before needs no new ones.
 
     Parameters
     ----------
@@ -58,9 +59,13 @@ def line_search(problem, point, direction, step=1.0, wolfe=0.9, max_evaluations=
     """
     first = point.slope @ direction
     low, low_slope, high = 0.0, first, np.inf
-    best = Search(None, 0.0, 0)
+    best, longest = Search(None, 0.0, 0), None
     for trial in range(1, max_evaluations + 1):
-        new = problem.evaluate(point.u + step * direction)
+        if longest is not None and step < longest.step:
+            new = problem.between(point, longest.point, step / longest.step)
+        else:
+            new = problem.evaluate(point.u + step * direction)
+            longest = Search(new, step, trial) if np.isfinite(new.value) else None
         slope = new.slope @ direction if np.isfinite(new.value) else np.inf
         best = Search(best.point, best.step, trial)
         if _decreases(point, new, step * first, slope, first):

@@ -71,12 +71,6 @@ class Standard:
         """The objective's scale; for a plain function what the run has gained and may still gain."""
         return self.gained + decrement if self.own_scale is None else self.own_scale
 
-    def passes(self, decrement):
-        """Whether a decrement counts as optimal; most are too large whatever a likelihood asks for."""
-        if self.own_scale is not None and decrement > max(self.tol**2, _NEAR_ROUNDING) * self.own_scale:
-            return False
-        return decrement <= self.threshold(decrement)
-
     def threshold(self, decrement):
         """The largest decrement that counts as optimal."""
         scale = self.gained + decrement if self.own_scale is None else self.own_scale
@@ -111,6 +105,8 @@ class Verdict:
         self.objective = run.objective
         self.lower_bound = run.objective.lower_bound
         self.is_bounded = self.lower_bound > -np.inf
+        #: a decrement above that is not optimal, whatever a likelihood asks for; None for plain functions
+        self.most = max(tol**2, _NEAR_ROUNDING) * run.objective.scale if run.objective.is_model else None
         self.certificate: Certificate | None = None
         #: a direction along which the loss falls for ever, and whether it was looked for
         self.recession: Any = None
@@ -199,10 +195,14 @@ class Verdict:
 
     def _proposes(self):
         """Whether to take the certificate."""
-        run, standard = self.run, self.standard
-        if run.problem.is_identity and run.method.factor is None:
+        run = self.run
+        has_factor = not run.problem.is_identity or run.method.factor is not None
+        if has_factor and not self.is_bounded and self.most is not None and run.estimate > self.most:
+            return False
+        standard = self.standard
+        if not has_factor:
             return abs(run.drop) <= standard.threshold(0.0) or not run.point.gradient.any()
-        if standard.passes(run.estimate):
+        if run.estimate <= standard.threshold(run.estimate):
             return True
         return self.is_bounded and (self._is_perfect() or self._is_remnant())
 
