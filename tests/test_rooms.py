@@ -13,9 +13,8 @@ MODULES = {path.relative_to(ROOT).as_posix(): path for path in sorted(ROOT.rglob
 
 #: what a method of minimisation may import: neither the loop nor the verdict
 METHOD = {
-    f"sk_hessian.solvers.{name}"
-    for name in ("options", "method", "plan", "steps", "linear", "preconditioned", "first_order")
-}
+    f"sk_hessian.solvers.{name}" for name in ("options", "method", "plan", "steps", "linear", "problem", "first_order")
+} | {"sk_hessian.objectives.coordinates", "sk_hessian.objectives.evaluation", "sk_hessian.objectives.factors"}
 
 #: room -> modules that it may import besides the standard library, numpy and `_text` (the words that messages share);
 #: the longest match counts. A foreign package stands for all that it holds, one of ours for its public names; "*" for
@@ -59,7 +58,16 @@ ROOMS = {
         "sk_hessian.neural_network.*",
     },
     "objectives/__init__.py": {"sk_hessian.objectives.*"},
-    "objectives/contract.py": {"scipy"},
+    "objectives/contract.py": {"scipy.sparse.linalg", "sk_hessian.objectives.coordinates"},
+    "objectives/coordinates.py": {"sk_hessian.objectives.factors"},
+    "objectives/evaluation.py": {"sk_hessian.objectives.factors"},
+    "objectives/linear.py": {
+        "scipy.sparse.linalg",
+        "sk_hessian.objectives.coordinates",
+        "sk_hessian.objectives.evaluation",
+        "sk_hessian.objectives.factors",
+        "sk_hessian.objectives._edge",
+    },
     "objectives/losses.py": {"scipy.special", "scipy.linalg"},
     "objectives/activations.py": {"scipy.special"},
     "objectives/factors.py": {"scipy.special", "scipy.linalg"},
@@ -78,6 +86,8 @@ ROOMS = {
     "objectives/stream.py": {
         "scipy.sparse.linalg",
         "sk_hessian.objectives.contract",
+        "sk_hessian.objectives.coordinates",
+        "sk_hessian.objectives.evaluation",
         "sk_hessian.objectives.factors",
         "sk_hessian.objectives.rows",
         "sk_hessian.objectives._memory",
@@ -86,13 +96,17 @@ ROOMS = {
     },
     "objectives/_refinement.py": set(),
     "objectives/_orthogonal.py": {"scipy.linalg", "sk_hessian.objectives.rows"},
-    "objectives/_layers.py": {"sk_hessian.objectives.factors", "sk_hessian.objectives.rows"},
+    "objectives/_layers.py": {"sk_hessian.objectives.coordinates", "sk_hessian.objectives.rows"},
     "objectives/": {
         "scipy",
         "sk_hessian.objectives.contract",
         "sk_hessian.objectives.losses",
         "sk_hessian.objectives.activations",
+        "sk_hessian.objectives.coordinates",
+        "sk_hessian.objectives.evaluation",
         "sk_hessian.objectives.factors",
+        "sk_hessian.objectives.linear",
+        "sk_hessian.objectives.network",
         "sk_hessian.objectives._differences",
         "sk_hessian.objectives.rows",
         "sk_hessian.objectives._mean_loss",
@@ -115,7 +129,7 @@ ROOMS = {
     },
     "solvers/options.py": {"sk_hessian._keywords", "sklearn.base"},
     "solvers/method.py": set(),
-    "solvers/plan.py": {"sk_hessian.solvers.preconditioned"},
+    "solvers/plan.py": {"sk_hessian.objectives.coordinates"},
     **{f"solvers/{name}.py": METHOD for name in ("first_order", "sgd", "momentum", "clip", "newton", "lbfgs")},
     "solvers/": {
         "sk_hessian._keywords",
@@ -123,6 +137,9 @@ ROOMS = {
         "scipy.sparse.linalg",
         "scipy.optimize",
         "sklearn.base",
+        "sk_hessian.objectives.coordinates",
+        "sk_hessian.objectives.evaluation",
+        "sk_hessian.objectives.factors",
         "sk_hessian.solvers.*",
     },
 }

@@ -239,6 +239,8 @@ class _Exact:
         step = P @ (P.T @ self._gradients)
         gain, curvature = np.sum(self._gradients * step, axis=0), np.sum(step * (self.matrix @ step), axis=0)
         share = np.divide(gain**2, curvature * self._decrements, out=np.zeros_like(gain), where=curvature > 0)
+        # by Cauchy and Schwarz at most one; rounding knows no such bound
+        share = np.minimum(share, 1.0)
         ratios = np.linalg.eigvalsh(P.T @ self.matrix @ P)[::-1][: len(self.values)]
         # a root of fewer columns leaves some directions as they are
         lowest = ratios[-1] if len(ratios) == len(self.values) else 0.0

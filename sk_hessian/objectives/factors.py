@@ -13,6 +13,9 @@ from scipy.linalg import blas, block_diag, eigh, lapack
 NEAR_DEPENDENT = 1e-10
 
 
+#: pivots below this have no digit left: along some direction curvature is next to nothing, or nothing
+_BLIND = 1e-13
+
 #: a diagonal entry below this share of the largest is zero: its inverse root would overflow in a product
 _NOTHING = 1e-200
 
@@ -22,6 +25,9 @@ class Factor:
 
     #: whether directions of little curvature are held back, so that P'HP is not the identity there
     is_floored: bool = False
+
+    #: whether curvature along some direction is lost in rounding, so that no step along it means anything
+    is_blind: bool = False
 
     #: P u and P'g, of every factor
     apply: Callable[[np.ndarray], np.ndarray]
@@ -83,6 +89,11 @@ class Cholesky(Factor):
         self.L = np.asfortranarray(L)
         self.shape = L.shape
 
+    @property
+    def is_blind(self):
+        """See `Factor.is_blind`."""
+        return bool((self.L.diagonal() ** 2 < _BLIND * np.einsum("ij,ij->i", self.L, self.L)).any())
+
     def apply(self, u):
         """P u."""
         return blas.dtrsv(self.L, u, lower=1, trans=1)
@@ -101,7 +112,7 @@ class Cholesky(Factor):
         return blas.dtrsm(1.0, self.L, np.eye(len(self.L)), lower=1, trans_a=1)
 
 
-class Spectral:
+class Spectral(Factor):
     """P = D V max(values, floor)^-1/2 for eigenpairs of D^-1 H D^-1: where H bends hardly, P is held back.
 
     Such a direction may be flat (and the gradient zero along it), or about to bend. The Newton step and decrement
@@ -120,6 +131,7 @@ class Spectral:
         self.values, self.vectors, self.unit = values, vectors, unit
         largest = self.values.max(initial=0.0) or 1.0
         self.is_floored = bool((self.values < NEAR_DEPENDENT * largest).any())
+        self.is_blind = bool((self.values < _BLIND * largest).any())
         self._resolved = np.maximum(self.values, len(unit) * np.finfo(float).eps * largest)
         self.matrix = unit[:, None] * self.vectors / np.sqrt(np.maximum(np.abs(self.values), NEAR_DEPENDENT * largest))
         self.shape = self.matrix.shape

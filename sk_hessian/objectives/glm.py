@@ -304,7 +304,7 @@ class GLMObjective(LinearRows):
         total = total.reshape(r * k, r * k)
         if cross is None:
             return total
-        cross = cross.reshape(r * k, -1)
+        cross = cross.reshape(r * k, self.loss.n_constants)
         return np.block([[total, cross], [cross.T, constants]])
 
     def penalty_matrix(self, columns, output):

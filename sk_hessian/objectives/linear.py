@@ -395,7 +395,7 @@ class StandardThrough(Through):
     def at(self, z):
         """See `Through.at`."""
         if self._basis is not None:
-            weights = self._basis @ z[: self._coordinates.n_weights].reshape(self._basis.shape[1], -1)
+            weights = self._basis @ z[: self._coordinates.n_weights].reshape(-1, self._coordinates.n_outputs)
             z = np.concatenate((weights.ravel(), z[self._coordinates.n_weights :]))
         here = LinearEvaluation(self._objective, self._start + z, self._design)
         # at once: a solver asks for all of it
@@ -409,5 +409,5 @@ class StandardThrough(Through):
         if self._basis is None:
             return here.slope
         n_weights = self._design.model.n_weights
-        weights = self._basis.T @ here.slope[:n_weights].reshape(self._basis.shape[0], -1)
+        weights = self._basis.T @ here.slope[:n_weights].reshape(-1, self._coordinates.n_outputs)
         return np.concatenate((weights.ravel(), here.slope[n_weights:]))

@@ -59,6 +59,8 @@ class Certificate:
         A direction of negative curvature in theta.
     move : ndarray or None
         The same step in u, where the coordinates of the problem are those of the curvature.
+    is_blind : bool
+        Whether curvature along some direction is lost in rounding: the step then says nothing of that direction.
     """
 
     decrement: float
@@ -67,6 +69,7 @@ class Certificate:
     factor: object = None
     downhill: np.ndarray | None = None
     move: np.ndarray | None = None
+    is_blind: bool = False
 
 
 def certify(problem, point, known, threshold):
@@ -116,7 +119,8 @@ def _by_near_factor(problem, point, factor, threshold):
     if away > (_NEARBY if problem.objective.is_smooth else _NEARBY_JUMPS):
         return None
     slack = factor.inflation * np.exp(2 * away)
-    found = Certificate(decrement * slack, change, step, move=_move(problem, point, factor))
+    is_blind = factor.inner.is_blind
+    found = Certificate(decrement * slack, change, step, move=_move(problem, point, factor), is_blind=is_blind)
     return found if slack <= _SLACK or found.decrement <= threshold(found.decrement) else None
 
 
@@ -131,7 +135,7 @@ def _by_exact_factor(problem, point):
     decrement, step = factor.newton(point.gradient)
     if not factor.certifies and point.gradient.any():
         return Certificate(np.inf, np.inf, step, factor)
-    return Certificate(decrement, _changes(problem, point, step)[0], step, factor)
+    return Certificate(decrement, _changes(problem, point, step)[0], step, factor, is_blind=factor.inner.is_blind)
 
 
 def _by_products(problem, point, threshold):

@@ -262,6 +262,8 @@ class Verdict:
                 if run.method.leaves_saddles or stalled or stands_still:
                     follows = run.method.leaves_saddles and escapes.below_saddle(run, certificate.downhill)
                     return self._unless(follows, "saddle")
+            elif certificate.is_blind and self._is_separated():
+                return "separated"
             elif certificate.change <= MOST_CHANGE and not self.objective.has_kinks:
                 return self._unless(escapes.off_plateau(run), "optimal")
             elif certificate.decrement <= _SUSPICIOUS * standard.scale(0.0) and self._is_separated():

@@ -3,8 +3,6 @@
 What `DenseBlock` does by `DenseBlock.dense` alone serves the blocks of every kind.
 """
 
-import operator
-
 import numpy as np
 
 from sk_hessian.objectives.rows.grams import Scratch, centred_grams, weighted_grams
@@ -140,19 +138,7 @@ class DenseRows(Rows):
 
     def kept_in(self, columns):
         """See `BaseRows.kept_in`."""
-        if self.n_rows * columns.n_columns > _MOST_KEPT:
+        if self.n_rows * columns.n_columns > _MOST_KEPT or columns.inverse_units is None:
             return None
         Z = self.gather(lambda block, y, weight: block.standardised(columns), columns, columns.n_columns)
-        return KeptRows(Z, self.y, self.weight, self.offset)
-
-
-class KeptRows(DenseRows):
-    """Few rows in coordinates of their own, with a column of ones among them: one block."""
-
-    def fold(self, function, columns=None, combine=operator.add, width=0):
-        """See `BaseRows.fold`."""
-        return function(self._whole, self.y, self.weight)
-
-    def block_size(self, columns, width):
-        """See `Rows.block_size`."""
-        return self.n_rows
+        return DenseRows(Z, self.y, self.weight, self.offset, is_block=True)
