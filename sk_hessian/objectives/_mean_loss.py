@@ -480,8 +480,8 @@ class MeanLossObjective(Objective):
             null = self.loss.value(y, constant_predictions(self.null_raw, len(y), block.offset))
             return (np.array([weight @ null, weight @ self.loss.saturated(y)]),)
 
-        totals = self.rows.standing_in(self.loss.quadratic).fold(totals, width=_TARGET_WIDTH)[0] / self.total
-        return totals.tolist()
+        sums = self.rows.standing_in(self.loss.quadratic).fold(totals, width=_TARGET_WIDTH)[0]
+        return (sums / self.total).tolist()
 
     def sketch(self):
         """See `Objective.sketch`."""

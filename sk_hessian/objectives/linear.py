@@ -236,7 +236,13 @@ class LinearEvaluation(MeanLossEvaluation):
             # standardised columns are of size one
             weights = np.abs(self.parameters[: self.design.strengths.size]).reshape(-1, objective.loss.n_outputs)
             return float(np.maximum.reduce(np.add.reduce(weights, axis=0))) + objective.largest_offset
-        coef, intercept, _ = objective.unpack(self.parameters)
+        return self._terms_of_user
+
+    @property
+    def _terms_of_user(self):
+        """The same of predictions from the user's parameters."""
+        objective = self.objective
+        coef, intercept, _ = objective.unpack(self.theta)
         return float((objective.column_sizes @ np.abs(coef) + np.abs(intercept) + objective.largest_offset).max())
 
     def likelihood_tolerance(self, tol):
@@ -254,9 +260,9 @@ class LinearEvaluation(MeanLossEvaluation):
         """See `likelihood_tolerance`; for a dispersion that this mean loss above the saturated one tells."""
         objective = self.objective
         phi = objective.loss.dispersion(max(excess, 0.0), self.parameters[self.design.model.n_weights :])
-        rounding = ROUNDINGS * EPS * self.largest_terms
+        rounding = ROUNDINGS * EPS * self._terms_of_user
         resolution = objective.resolution if objective.loss.attains_bound else 0.0
-        least = max(0.5 * objective.mean_curvature * rounding**2, resolution)
+        least = max(0.5 * objective.mean_curvature * rounding * rounding, resolution)
         return max((_ERRORS * tol) ** 2 * phi / (2 * objective.total), least)
 
     def remarks(self):
