@@ -11,14 +11,9 @@ from sk_hessian._base import SolvedEstimator, by_rows, rounded_to_float32, unrou
 from sk_hessian._keywords import with_advice
 from sk_hessian._validation import RowData
 from sk_hessian.neural_network._stopping import HeldOut, split
-from sk_hessian.objectives import ACTIVATIONS, MLPObjective, NetworkStreamObjective, first_memory, network_predictions
-from sk_hessian.solvers import LBFGS, SOLVERS, Newton, check_solver, minimize
-
-#: rows of a minibatch of `partial_fit`, as in scikit-learn
-_BATCH = 200
-
-#: parameters up to which second-order solvers go on with a stream of rows
-_MOST_REMEMBERED = 2000
+from sk_hessian.neural_network._streams import epoch, stream_of
+from sk_hessian.objectives import ACTIVATIONS, MLPObjective, network_predictions
+from sk_hessian.solvers import LBFGS, Newton, check_solver
 
 
 class _Network(SolvedEstimator):
@@ -238,48 +233,17 @@ class _Network(SolvedEstimator):
         self._moments = objective.moments
         theta = objective.start(self._generator) if is_first else self._former(objective)
         is_second_order = isinstance(check_solver(self.solver), (Newton, LBFGS))
-        theta, result = (self._solve if is_second_order else self._epoch)(objective, theta)
+        if is_second_order:
+            stream = stream_of(objective, self._memory, theta)
+            result = self._minimize(stream, stream.start(), self._generator)
+            theta, self._memory = result.x, stream.remembered(result.x, result.success)
+        else:
+            theta, result = epoch(objective, theta, self.solver, self.tol, self._generator)
+            self._memory = None
         self._set_weights(objective, theta)
         self._append(objective, theta, result, is_first)
         if is_second_order:
             self._tell(self._advice())
-
-    def _solve(self, rows, theta):
-        """The weights at a minimum for the rows and what is remembered of those before, and the result."""
-        if rows.n_parameters > _MOST_REMEMBERED:
-            raise ValueError(
-                f"partial_fit with this solver remembers a matrix of all pairs of parameters, at most "
-                f'{_MOST_REMEMBERED}, and this network has {rows.n_parameters}: use solver="sgd", or smaller layers'
-            )
-        memory = first_memory(rows, True, theta) if self._memory is None else self._memory.told(rows)
-        objective = NetworkStreamObjective(rows, memory)
-        result = self._minimize(objective, memory.centre, self._generator)
-        self._memory = objective.remembered(result.x, result.success)
-        return result.x, result
-
-    def _epoch(self, objective, theta):
-        """The weights after one epoch, and the last result: a solver object's own epoch, or one of minibatches.
-
-        A minibatch moves the weights by one iteration of the solver, times rows over rows plus parameters: a few rows
-        do not undo what many have taught.
-        """
-        self._memory = None
-        if not isinstance(self.solver, str):
-            result = self._iterate(objective, theta, self.solver)
-            return result.x, result
-        solver = SOLVERS["sgd" if self.solver == "auto" else self.solver]()
-        if "batch_size" in solver.get_params():
-            solver.set_params(batch_size=None)
-        order, n_rows = self._generator.permutation(objective.n_rows), objective.n_rows
-        for first in range(0, n_rows, _BATCH):
-            rows = np.sort(order[first : first + _BATCH])
-            result = self._iterate(objective.sample(rows) if len(rows) < n_rows else objective, theta, solver)
-            theta = theta + len(rows) / (len(rows) + theta.size) * (result.x - theta)
-        return theta, result
-
-    def _iterate(self, objective, theta, solver):
-        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-            return minimize(objective, theta, solver, tol=self.tol, max_iter=1, random_state=self._generator)
 
     def _append(self, objective, theta, result, is_first):
         before = (0, 0, []) if is_first else (self.n_iter_, self.t_, self.loss_curve_)

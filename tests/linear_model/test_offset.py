@@ -13,6 +13,7 @@ from sklearn.exceptions import NotFittedError
 from sklearn.metrics import r2_score
 from sklearn.model_selection import GridSearchCV, cross_val_score
 
+from sk_hessian.inspection import coef_table, laplace, leave_one_out
 from sk_hessian.inspection._fitted import Fitted
 from sk_hessian.linear_model import (
     GammaRegressor,
@@ -394,6 +395,25 @@ def test_with_the_identity_link_an_offset_is_part_of_y_in_a_stream(name, rng):
     assert beside.has_offset_
     np.testing.assert_allclose(beside.coef_, less.coef_, rtol=1e-5, atol=1e-6)
     np.testing.assert_allclose(beside.intercept_, less.intercept_, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", IDENTITY)
+def test_with_the_identity_link_inspection_sees_y_less_the_offset(name, rng):
+    X, y, offset = claims("two-targets" if name == "two targets" else "huber", rng)
+    weight = rng.uniform(0.5, 2, size=len(y))
+    beside = clone(IDENTITY[name]).fit(X, y, weight, offset=offset)
+    less = clone(IDENTITY[name]).fit(X, y - offset, weight)
+    rows, plain = {"sample_weight": weight, "offset": offset}, {"sample_weight": weight}
+    tables = coef_table(beside, X, y, **rows), coef_table(less, X, y - offset, **plain)
+    np.testing.assert_allclose(*(table.std_error for table in tables), rtol=1e-6)
+    left = leave_one_out(beside, X, y, **rows), leave_one_out(less, X, y - offset, **plain)
+    np.testing.assert_allclose(left[0].predictions, left[1].predictions + offset, rtol=1e-6, atol=1e-6)
+    if "Ridge" in type(beside).__name__:
+        posteriors = laplace(beside, X, y, **rows), laplace(less, X, y - offset, **plain)
+        assert posteriors[0].log_evidence == pytest.approx(posteriors[1].log_evidence, rel=1e-8)
+        moments = posteriors[0].predict(X[:3], offset=offset[:3]), posteriors[1].predict(X[:3])
+        np.testing.assert_allclose(moments[0][0], moments[1][0] + offset[:3], rtol=1e-6, atol=1e-6)
+        np.testing.assert_allclose(moments[0][1], moments[1][1], rtol=1e-6)
 
 
 def test_a_stream_of_huber_needs_residuals_that_vary_beside_the_offset(rng):
