@@ -96,13 +96,7 @@ UNTOLD = Task(None, {})
 
 
 def fit_as_task(estimator, data):
-    """Let an estimator learn from rows, as a task of which its callbacks are told.
-
-    Parameters
-    ----------
-    estimator : SolvedEstimator
-    data : RowData
-    """
+    """Let an estimator learn from `RowData`, as a task of which its callbacks are told."""
     if getattr(estimator, "_skl_callbacks", None):
         _told_fit(estimator, data)
     else:

@@ -108,9 +108,8 @@ def check_training_data(estimator, data, *, reset, **options):
 
     Parameters
     ----------
-    estimator : estimator
     data : RowData
-        Rows in memory. Without an offset there is none in what is returned either.
+        Rows in memory; no offset stays None.
     reset : bool
         Whether the estimator learns the features.
     options : dict
@@ -359,20 +358,7 @@ def class_target(index, n_classes):
 
 
 def known_classes(classes, former):
-    """All classes of a stream of rows, in order, before the next rows.
-
-    Parameters
-    ----------
-    classes : array-like or None
-        As they were passed.
-    former : ndarray or None
-        Those of the former calls.
-
-    Raises
-    ------
-    ValueError
-        Where neither tells them, or they do not agree.
-    """
+    """All classes of a stream, in order: as they were passed, or None, and those of the ``former`` calls, or None."""
     if classes is None:
         if former is None:
             raise ValueError("classes must be given in the first call of partial_fit")

@@ -132,11 +132,8 @@ class HuberRegressor(RegressorMixin, LinearModel):
 
         Parameters
         ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-        y : array-like of shape (n_samples,)
-        sample_weight : array-like of shape (n_samples,), optional
-        offset : array-like of shape (n_samples,), optional
-            As of `fit`. A prediction is then X @ coef + intercept + offset; it is compared with the mean of y.
+        X, y, sample_weight, offset
+            As of `fit`. Predictions, the offset included, are compared with the mean of y.
 
         Returns
         -------

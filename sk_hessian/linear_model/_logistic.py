@@ -262,10 +262,7 @@ class LogisticRegression(ClassifierMixin, LinearModel):
 
         Parameters
         ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-        y : array-like of shape (n_samples,)
-        sample_weight : array-like of shape (n_samples,), optional
-        offset : array-like of shape (n_samples,) or (n_samples, n_classes), optional
+        X, y, sample_weight, offset
             As of `fit`.
 
         Returns
@@ -281,7 +278,7 @@ class LogisticRegression(ClassifierMixin, LinearModel):
         Parameters
         ----------
         X, y, sample_weight, offset
-            As of `score`.
+            As of `fit`. Rows of weight zero are left out.
 
         Returns
         -------

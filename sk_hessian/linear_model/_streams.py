@@ -19,28 +19,7 @@ _MOST_MENDINGS = 10
 
 
 def stream_of(rows, memory, forgetting, solver):
-    """The objective of new rows and of those before.
-
-    Parameters
-    ----------
-    rows : Objective
-        Of the new rows alone.
-    memory : Memory or None
-        Of the rows before; None for the first ones.
-    forgetting : float
-        What the weight of all rows before is multiplied with.
-    solver : str or Solver
-        As of the estimator.
-
-    Returns
-    -------
-    StreamObjective
-
-    Raises
-    ------
-    ValueError
-        Where the model of the new rows is another one.
-    """
+    """The `StreamObjective` of new ``rows`` and of the ``memory`` of those before, None for the first ones."""
     is_matrix = _remembers_matrix(solver, rows.n_parameters)
     if memory is None:
         return StreamObjective(rows, first_memory(rows, is_matrix))

@@ -197,9 +197,8 @@ class MLPRegressor(RegressorMixin, _Network):
 
         Parameters
         ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-        y : array-like of shape (n_samples,) or (n_samples, n_targets)
-        sample_weight : array-like of shape (n_samples,), optional
+        X, y, sample_weight
+            As of `fit`.
 
         Returns
         -------
@@ -373,9 +372,8 @@ class MLPClassifier(ClassifierMixin, _Network):
 
         Parameters
         ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-        y : array-like of shape (n_samples,) or (n_samples, n_labels)
-        sample_weight : array-like of shape (n_samples,), optional
+        X, y, sample_weight
+            As of `fit`.
 
         Returns
         -------

@@ -13,25 +13,7 @@ _MOST_REMEMBERED = 2000
 
 
 def stream_of(rows, memory, theta):
-    """The objective of new rows and of what is remembered of those before.
-
-    Parameters
-    ----------
-    rows : MLPObjective
-        Of the new rows alone.
-    memory : Memory or None
-        Of the rows before; None where they are remembered by the weights ``theta`` alone.
-    theta : ndarray of shape (n_parameters,)
-
-    Returns
-    -------
-    NetworkStreamObjective
-
-    Raises
-    ------
-    ValueError
-        For too many parameters.
-    """
+    """The objective of new ``rows`` and of the ``memory`` of those before: None where ``theta`` is all of it."""
     if rows.n_parameters > _MOST_REMEMBERED:
         raise ValueError(
             f"partial_fit with this solver remembers a matrix of all pairs of parameters, at most {_MOST_REMEMBERED}, "
@@ -45,19 +27,6 @@ def epoch(objective, theta, solver, tol, generator):
 
     A minibatch moves the weights by one iteration of the solver, times rows over rows plus parameters: a few rows do
     not undo what many have taught.
-
-    Parameters
-    ----------
-    objective : MLPObjective
-    theta : ndarray of shape (n_parameters,)
-    solver : str or Solver
-    tol : float
-    generator : numpy.random.Generator
-
-    Returns
-    -------
-    theta : ndarray of shape (n_parameters,)
-    result : Result
     """
 
     def iterate(rows, start, spec):
