@@ -83,19 +83,7 @@ class _TweedieModel(RegressorMixin, LinearModel):
         """
         return d_squared(self, RowData(X, y, sample_weight, offset))
 
-    def score(self, X, y=None, sample_weight=None, offset=None):
-        """`d2_score`.
-
-        Parameters
-        ----------
-        X, y, sample_weight, offset
-            As of `d2_score`.
-
-        Returns
-        -------
-        float
-        """
-        return self.d2_score(X, y, sample_weight, offset)
+    score = d2_score
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
