@@ -46,6 +46,8 @@ class _LeastSquares(MultiOutputMixin, RegressorMixin, LinearModel):
 class LinearRegression(_LeastSquares):
     """Ordinary least squares: minimises ``sum_i w_i (y_i - x_i'coef - intercept)^2``.
 
+    ``fit``, ``predict`` and ``score`` take an ``offset``, a known part of the prediction.
+
     Parameters
     ----------
     fit_intercept : bool, default=True
@@ -129,6 +131,8 @@ class LinearRegression(_LeastSquares):
 
 class Ridge(_LeastSquares):
     """Least squares with an L2 penalty: minimises ``sum_i w_i (y_i - x_i'coef - intercept)^2 + alpha |coef|^2``.
+
+    ``fit``, ``predict`` and ``score`` take an ``offset``, a known part of the prediction.
 
     Parameters
     ----------
