@@ -14,8 +14,8 @@ class HuberRegressor(RegressorMixin, LinearModel):
     """Linear regression that is robust to outliers, with the scale estimated along.
 
     Minimises ``sum_i w_i (sigma + sigma h((y_i - x_i'coef - intercept) / sigma)) + alpha |coef|^2`` over coef,
-    intercept and sigma, with h(z) = z^2 up to epsilon and ``2 epsilon |z| - epsilon^2`` beyond. ``fit``, ``predict`` and
-    ``score`` take an ``offset``, a known part of the prediction.
+    intercept and sigma, with h(z) = z^2 up to epsilon and ``2 epsilon |z| - epsilon^2`` beyond.
+    ``fit``, ``predict`` and ``score`` take an ``offset``, a known part of the prediction.
 
     Parameters
     ----------
