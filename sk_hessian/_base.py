@@ -1,24 +1,20 @@
 """What every estimator does: validate, build the objective, minimise, unpack, warn."""
 
-import contextlib
 import copy
 import warnings
 from functools import partial, wraps
 from inspect import currentframe
-from typing import Any
 
 import numpy as np
 from scipy.special import log_expit, log_softmax
-from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
+from sklearn.base import BaseEstimator
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.metrics import accuracy_score
-from sklearn.utils import check_array
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from sk_hessian import _validation
-from sk_hessian._callbacks import UNTOLD, CallbackSupportMixin, Task, with_callbacks
+from sk_hessian._callbacks import UNTOLD, CallbackSupportMixin, fit_as_task
 from sk_hessian._keywords import advice_on, with_advice
-from sk_hessian.objectives import SquaredLoss, is_distributed, map_distributed, parts_of
+from sk_hessian.objectives import is_distributed, map_distributed
 from sk_hessian.solvers import check_solver, minimize
 
 #: columns of the history that ``verbose`` prints, with their widths and formats
@@ -35,25 +31,32 @@ _VERBOSE_COLUMNS = {
 #: a warm start's scale is at least this share of the null model's
 _LEAST_WARM_SCALE = 1e-3
 
-
-@contextlib.contextmanager
-def restored_on_failure(estimator):
-    """Give an estimator its attributes back if the block raises, be it an interrupt."""
-    before = dict(vars(estimator))
-    try:
-        yield
-    except BaseException:
-        vars(estimator).clear()
-        vars(estimator).update(before)
-        raise
+#: relative error of float32 up to which parameters are rounded to it: below its range they would lose their digits
+_FLOAT32_ERROR = 1e-6
 
 
-def _frames_inside():
-    """The ``stacklevel`` by which a warning of the calling function points at the user's line."""
-    frame, n_frames = currentframe(), 0
+class RestoredOnFailure:
+    """A context that gives an estimator its attributes back if the block raises; an interrupt raises too."""
+
+    def __init__(self, estimator):
+        self._estimator = estimator
+
+    def __enter__(self):
+        self._before = dict(vars(self._estimator))
+
+    def __exit__(self, error, *details):
+        if error is not None:
+            attributes = vars(self._estimator)
+            attributes.clear()
+            attributes.update(self._before)
+
+
+def warn(text, category):
+    """Warn at the line that called into this package, however many functions of the package are between."""
+    frame, level = currentframe(), 1
     while frame is not None and frame.f_globals.get("__name__", "").partition(".")[0] == __package__:
-        frame, n_frames = frame.f_back, n_frames + 1
-    return n_frames
+        frame, level = frame.f_back, level + 1
+    warnings.warn(text, category, stacklevel=level)
 
 
 def progress_printer(verbose):
@@ -75,6 +78,11 @@ def class_indices(raw):
     return (raw[:, 0] > 0).astype(int) if raw.shape[1] == 1 else raw.argmax(axis=1)
 
 
+def log_probabilities(raw):
+    """Logarithms of the probabilities of the classes (n, n_classes), from log odds (n, 1) or logits (n, n_classes)."""
+    return np.hstack([log_expit(-raw), log_expit(raw)]) if raw.shape[1] == 1 else log_softmax(raw, axis=1)
+
+
 def by_rows(predict):
     """Let a prediction take a dask collection: it returns a lazy dask array with the same partitions then."""
 
@@ -90,119 +98,44 @@ def by_rows(predict):
     return predicted
 
 
-class Classifier(ClassifierMixin):
-    """The probabilities of all classifiers, from raw predictions: log odds (n, 1) or logits (n, n_classes)."""
+def rounded_to_float32(parameters):
+    """Fitted parameters in float32, or None where that cannot hold them.
 
-    classes_: Any
+    Parameters
+    ----------
+    parameters : sequence of ndarray or numpy scalars
+        float64.
 
-    @by_rows
-    def predict_proba(self, X):
-        """Probability of each class, or of each label.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-
-        Returns
-        -------
-        ndarray of shape (n_samples, n_classes)
-        """
-        return np.exp(self.predict_log_proba(X))
-
-    @by_rows
-    def predict_log_proba(self, X):
-        """Logarithm of the probability of each class, or of each label.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-
-        Returns
-        -------
-        ndarray of shape (n_samples, n_classes)
-        """
-        return self._log_probabilities(self._raw_prediction(X))
-
-    def score(self, X, y=None, sample_weight=None):
-        """Share of the rows whose class is predicted.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-        y : array-like of shape (n_samples,) or (n_samples, n_labels)
-        sample_weight : array-like of shape (n_samples,), optional
-
-        Returns
-        -------
-        float
-            A lazy dask array of shape () for dask collections.
-        """
-        return self._accuracy(X, y, sample_weight)
-
-    def _accuracy(self, X, y, sample_weight, **row_data):
-        parts = parts_of(X, y, sample_weight, **row_data)
-        if parts is None:
-            return accuracy_score(y, self.predict(X, **row_data), sample_weight=sample_weight)
-        check_is_fitted(self)
-        return _validation.score_parts(parts, self._as_it_is()._right, lambda sums, y, weight: sums[0] / sums[1])
-
-    def _right(self, X, y, weight):
-        """Weight of the rows whose class is predicted, and of all."""
-        total = weight.sum()
-        return np.array([total * accuracy_score(y, self.predict(X), sample_weight=weight), total])
-
-    def _set_known_classes(self, classes, former):
-        """All classes of a stream of rows, before the next ones; ``former`` are those of the former calls, or None."""
-        if classes is None and former is None:
-            raise ValueError("classes must be given in the first call of partial_fit")
-        if classes is not None:
-            classes = np.unique(check_array(classes, ensure_2d=False, dtype=None, input_name="classes"))
-            if former is not None and not np.array_equal(classes, former):
-                raise ValueError(f"classes={classes} are not those of the former calls, {former}")
-            if len(classes) < 2:
-                raise ValueError(f"classes has only one class, {classes[0]!r}: a classifier needs at least two classes")
-        self._known_classes = former if classes is None else classes
-
-    def _log_probabilities(self, raw):
-        return np.hstack([log_expit(-raw), log_expit(raw)]) if raw.shape[1] == 1 else log_softmax(raw, axis=1)
+    Returns
+    -------
+    list of ndarray or numpy scalars, or None
+    """
+    with np.errstate(over="ignore", under="ignore"):
+        rounded = [exact.astype(np.float32) for exact in parameters]
+    holds = all(np.allclose(near, exact, _FLOAT32_ERROR, 0) for near, exact in zip(rounded, parameters, strict=True))
+    return rounded if holds else None
 
 
-class Regressor(RegressorMixin):
-    """The R^2 of regressors."""
+def unrounded(parameters, exact):
+    """Fitted parameters in float64: those of the fit, as long as the attributes are their roundings.
 
-    def score(self, X, y=None, sample_weight=None):
-        """R^2, the share of the variance explained; of several targets the mean.
+    Parameters
+    ----------
+    parameters : sequence of array-like
+        The attributes, which a user may have set.
+    exact : sequence of ndarray or None
+        What the fit found, where it has rounded that.
 
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-        y : array-like of shape (n_samples,) or (n_samples, n_targets)
-        sample_weight : array-like of shape (n_samples,), optional
-
-        Returns
-        -------
-        float
-            A lazy dask array of shape () for dask collections.
-        """
-        parts = parts_of(X, y, sample_weight)
-        if parts is None:
-            return super().score(X, y, sample_weight)
-        check_is_fitted(self)
-        return _validation.score_parts(parts, self._as_it_is()._squares, _mean_explained)
-
-    def _squares(self, X, y, weight):
-        """`deviance_sums` of the squared loss of each target, shape (n_targets, 3)."""
-        prediction = self.predict(X)
-        y, prediction = y.reshape(len(y), -1), prediction.reshape(len(prediction), -1)
-        if y.shape[1] != prediction.shape[1]:
-            raise ValueError(f"y has {y.shape[1]} columns, but there are {prediction.shape[1]} predictions of each row")
-        pairs = zip(y.T.astype(float), prediction.T, strict=True)
-        return np.stack([SquaredLoss().deviance_sums(one, raw[:, None], weight) for one, raw in pairs])
-
-
-def _mean_explained(sums, y, weight):
-    targets = y.reshape(len(y), -1).T
-    return np.mean([SquaredLoss().explained_of_sums(*pair, weight) for pair in zip(sums, targets, strict=True)])
+    Returns
+    -------
+    sequence of ndarray
+    """
+    parameters = [np.asarray(values) for values in parameters]
+    if exact is not None and len(exact) == len(parameters):
+        pairs = zip(exact, parameters, strict=True)
+        if all(np.array_equal(found.astype(values.dtype), values) for found, values in pairs):
+            return exact
+    return [values.astype(float, copy=False) for values in parameters]
 
 
 class SolvedEstimator(CallbackSupportMixin, BaseEstimator):
@@ -250,102 +183,48 @@ class SolvedEstimator(CallbackSupportMixin, BaseEstimator):
             )
         return super().set_params(**params)
 
-    @with_advice
-    def fit(self, X, y=None, sample_weight=None):
-        """Fit the model.
+    # -- what a family of models says ---------------------------------------------------------------------------------
 
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            float32 and float64 are used as they are, other types converted; a memory map is read in blocks.
-        y : array-like of shape (n_samples,)
-            Target, shape (n_samples, n_targets) where several are allowed.
-        sample_weight : array-like of shape (n_samples,), optional
-            Non-negative; a row of weight 2 counts like two rows. Where some are zero the other rows of X are copied to
-            memory, even of a memory map.
-
-        Returns
-        -------
-        self
-
-        Raises
-        ------
-        ValueError, TypeError
-            For bad input, naming the argument. The estimator is then as it was before.
-
-        Warns
-        -----
-        ConvergenceWarning
-            Where ``convergence_.status`` is not "optimal", "stopped" or "settled".
-        """
-        return self._fit_and_tell(X, y, sample_weight)
-
-    def _fit_and_tell(self, X, y, sample_weight, **row_data):
-        with restored_on_failure(self):
-            self._check_all_parameters()
-            self._fit_as_task(X, y, sample_weight, **row_data)
-            self._tell(self._advice())
-        return self
-
-    @with_callbacks
-    def _fit_as_task(self, X, y, sample_weight, **row_data):
-        task = Task.of_fit(self, X, y, {"sample_weight": sample_weight, **row_data}, self._max_subtasks())
-        self._fit(X, y, sample_weight, task, **row_data)
-        task.end(dict)
+    def _check_parameters(self):
+        """Check the parameters that are not common to all."""
+        raise NotImplementedError
 
     def _max_subtasks(self):
         """Parts of a fit that callbacks are told of; None for iterations, whose number is not known before."""
         return
 
-    def _fit(self, X, y, sample_weight, task):
-        """Validate the data, minimise, and set the fitted attributes; ``task`` is what callbacks are told of."""
+    def _learn(self, data, task):
+        """Check the rows, minimise, and set the fitted attributes.
+
+        Parameters
+        ----------
+        data : RowData
+        task : Task
+            What callbacks are told of.
+        """
+        raise NotImplementedError
+
+    def _objective_of(self, data, reset):
+        """The objective on checked rows; ``reset`` for a fit, which learns the features and the classes."""
         raise NotImplementedError
 
     def _set_weights(self, objective, theta):
         """Set the fitted attributes that predictions need."""
         raise NotImplementedError
 
-    def fitted_objective(self, X, y=None, sample_weight=None):
-        """The objective on the rows that the estimator was fitted on, and the fitted parameters.
-
-        What `sk_hessian.inspection` looks at; nothing is kept.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-        y : array-like of shape (n_samples,) or (n_samples, n_targets)
-        sample_weight : array-like of shape (n_samples,), optional
-            Rows of weight zero are left out.
-
-        Returns
-        -------
-        objective : sk_hessian.objectives.Objective
-        theta : ndarray of shape (n_parameters,)
-
-        Raises
-        ------
-        ValueError, TypeError
-            For bad input, naming the argument.
-        NotFittedError
-        """
-        return self._objective_and_theta(X, y, sample_weight)
-
-    def _objective_and_theta(self, X, y, sample_weight, **row_data):
-        check_is_fitted(self)
-        objective = self._objective_of(X, y, sample_weight, reset=False, **row_data)
-        return objective, self._fitted_theta(objective)
-
-    def _objective_of(self, X, y, sample_weight, reset):
-        """The objective on checked rows; ``reset`` for a fit, which learns the features and the classes."""
-        raise NotImplementedError
-
     def _fitted_theta(self, objective):
         """The fitted attributes as parameters of an objective."""
         raise NotImplementedError
 
-    def _check_parameters(self):
-        """Check the parameters that are not common to all."""
-        raise NotImplementedError
+    # -- fit ----------------------------------------------------------------------------------------------------------
+
+    def _fit(self, data):
+        """Fit to `RowData`, and warn where the user must know something of the fit; what all ``fit`` call."""
+        with RestoredOnFailure(self):
+            self._check_all_parameters()
+            fit_as_task(self, data)
+            self._tell(self._advice())
+        return self
 
     def _check_all_parameters(self):
         _validation.check_common(self)
@@ -355,7 +234,7 @@ class SolvedEstimator(CallbackSupportMixin, BaseEstimator):
     def _minimize(self, objective, start, random_state, task=UNTOLD, watch=None):
         """The `Result` of the solver; ``watch(state)`` and the callbacks of ``task`` may stop it."""
         before, after = task.iterations(partial(self._attributes_at, objective))
-        observers = [see for see in (progress_printer(self.verbose), watch, after) if see is not None]
+        observers = list(filter(None, (progress_printer(self.verbose), watch, after)))
 
         def callback(state):
             answers = [see(state) for see in observers]
@@ -399,7 +278,15 @@ class SolvedEstimator(CallbackSupportMixin, BaseEstimator):
 
     def _tell(self, advice, category=ConvergenceWarning):
         if advice:
-            warnings.warn(f"{type(self).__name__}: {advice}", category, stacklevel=_frames_inside())
+            warn(f"{type(self).__name__}: {advice}", category)
+
+    # -- after a fit --------------------------------------------------------------------------------------------------
+
+    def _objective_and_theta(self, data):
+        """The objective on rows, and the fitted parameters; what all ``fitted_objective`` return."""
+        check_is_fitted(self)
+        objective = self._objective_of(data, reset=False)
+        return objective, self._fitted_theta(objective)
 
     def _as_it_is(self):
         """A copy for a lazy prediction, which a later fit does not change."""

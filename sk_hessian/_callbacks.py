@@ -5,10 +5,8 @@ from numbers import Real
 
 try:
     from sklearn.callback import CallbackSupportMixin, with_callbacks
-except ImportError:
-
-    class CallbackSupportMixin:  # type: ignore[no-redef]
-        """Nothing: this scikit-learn knows no callbacks."""
+except ImportError:  # this scikit-learn knows no callbacks
+    CallbackSupportMixin = type("CallbackSupportMixin", (), {})
 
     def with_callbacks(method):
         """``method`` itself: there is nothing to tear down."""
@@ -30,24 +28,8 @@ class Task:
     def __init__(self, context, told):
         self._context, self._told = context, told
 
-    @classmethod
-    def of_fit(cls, estimator, X, y, row_data, max_subtasks):
-        """The task of a fit, begun; within a method decorated by `with_callbacks`.
-
-        Parameters
-        ----------
-        row_data : dict
-            What else the fit was given for each row, or None: weights, an offset.
-        max_subtasks : int or None
-            None where the number is not known before.
-        """
-        if not getattr(estimator, "_skl_callbacks", None):
-            return cls(None, {})
-        metadata = {name: value for name, value in row_data.items() if _is_told(estimator, name, value)} or None
-        context = estimator._init_callback_context(max_subtasks=max_subtasks)
-        return cls(context, {"estimator": estimator, "X": X, "y": y, "metadata": metadata})._begin()
-
-    def _begin(self, attributes=None):
+    def begin(self, attributes=None):
+        """Say that the task has begun; ``attributes()`` as of `end`."""
         self._context.call_on_fit_task_begin(**self._told, reconstruction_attributes=attributes)
         return self
 
@@ -56,7 +38,7 @@ class Task:
         if self._context is None:
             return self
         context = self._context.subcontext(task_name=name, max_subtasks=max_subtasks)
-        return Task(context, self._told)._begin(attributes)
+        return Task(context, self._told).begin(attributes)
 
     def end(self, attributes):
         """Say that the task has ended; whether a callback asks to stop.
@@ -111,3 +93,21 @@ def _is_told(estimator, name, value):
 
 #: a task of which nobody is told
 UNTOLD = Task(None, {})
+
+
+def fit_as_task(estimator, data):
+    """Let an estimator learn from `RowData`, as a task of which its callbacks are told."""
+    if getattr(estimator, "_skl_callbacks", None):
+        _told_fit(estimator, data)
+    else:
+        estimator._learn(data, UNTOLD)
+
+
+@with_callbacks
+def _told_fit(estimator, data):
+    rows = {"sample_weight": data.sample_weight, "offset": data.offset}
+    metadata = {name: value for name, value in rows.items() if _is_told(estimator, name, value)} or None
+    context = estimator._init_callback_context(max_subtasks=estimator._max_subtasks())
+    task = Task(context, {"estimator": estimator, "X": data.X, "y": data.y, "metadata": metadata}).begin()
+    estimator._learn(data, task)
+    task.end(dict)

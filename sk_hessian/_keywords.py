@@ -79,11 +79,6 @@ FIT_ARGUMENTS = (
         ("LinearModel",),
         "`warm_start=True` of the estimator: a fit then starts from its former `coef_` and `intercept_`",
     ),
-    (
-        ("offset",),
-        ("LinearRegression", "Ridge", "HuberRegressor"),
-        "this model has the identity link: subtract the offset from y",
-    ),
     (("offset",), ("_Network",), "a network has no offset"),
     (
         ("exposure",),
@@ -148,12 +143,12 @@ def with_advice(method: Function) -> Function:
 
     @wraps(method)
     def checked(self, *args, **kwargs):
-        unknown = [name for name in kwargs if name not in parameters]
-        if unknown:
+        if not kwargs.keys() <= parameters.keys():
+            unknown = next(keyword for keyword in kwargs if keyword not in parameters)
             owner, name = type(self), method.__name__
             called = owner.__name__ if name == "__init__" else f"{owner.__name__}.{name}"
-            advice = advice_on(owner, name, unknown[0], known)
-            raise TypeError(f"{called}() got an unexpected keyword argument {unknown[0]!r}. {advice}")
+            advice = advice_on(owner, name, unknown, known)
+            raise TypeError(f"{called}() got an unexpected keyword argument {unknown!r}. {advice}")
         return method(self, *args, **kwargs)
 
     return checked  # type: ignore[return-value]

@@ -1,33 +1,25 @@
 """Checks of parameters, targets and weights, by scikit-learn's public API; every error names the argument."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from functools import partial
 from numbers import Integral, Real
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
-from sklearn.utils import check_array, check_consistent_length, check_random_state, check_X_y
+from sklearn.utils import check_array, check_consistent_length, check_random_state
 from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import validate_data
 
 from sk_hessian._text import listed, suggestion
-from sk_hessian.objectives import (
-    BinaryCrossEntropy,
-    HuberLoss,
-    Loss,
-    PartedRows,
-    Scan,
-    SoftmaxCrossEntropy,
-    SquaredLoss,
-    Tally,
-    named,
-    parts_of,
-)
+from sk_hessian.objectives import BinaryCrossEntropy, HuberLoss, SoftmaxCrossEntropy, parts_of
 
-#: span of integer labels up to which they are counted rather than sorted
+#: what is a number: the plain types come first, because they are told without a Python-level call
+_NUMBER = (float, int, Real)
+_WHOLE = (int, Integral)
+
+#: span of integer labels up to which they are counted rather than sorted, and the largest label that is counted
 _COUNTED = 10_000
+_LARGEST_LABEL = np.iinfo(np.intp).max
 
 #: offsets beyond are no linear predictor's: their squares, times those of y, overflow
 _LARGEST_OFFSET = 1e100
@@ -36,11 +28,34 @@ _LARGEST_OFFSET = 1e100
 _ROUNDINGS = 10
 
 
+class RowData(NamedTuple):
+    """What a method was given for each row, as it came.
+
+    X, y, sample_weight, offset : object
+        None for what was not given.
+    """
+
+    X: Any
+    y: Any = None
+    sample_weight: Any = None
+    offset: Any = None
+
+    @property
+    def parts(self):
+        """The source of parts that X is, None for rows in memory; see `parts_of`."""
+        return parts_of(*self)
+
+    @property
+    def for_prediction(self):
+        """The arguments of a prediction beside X."""
+        return {} if self.offset is None else {"offset": self.offset}
+
+
 def check_number(estimator, name, low, *, strict=False, infinite=False):
     """The parameter ``name`` of ``estimator`` as a float of at least (``strict``: above) ``low``."""
     value = getattr(estimator, name)
     text = f"{name} must be a number {'>' if strict else '>='} {low}, got {value!r}"
-    if isinstance(value, (bool, np.bool_)) or not isinstance(value, Real):
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, _NUMBER):
         raise TypeError(text)
     number = float(value)
     inside = number > low if strict else number >= low
@@ -52,7 +67,7 @@ def check_number(estimator, name, low, *, strict=False, infinite=False):
 def check_count(estimator, name):
     """The parameter ``name`` of ``estimator`` as a positive integer."""
     value = getattr(estimator, name)
-    if isinstance(value, bool) or not isinstance(value, Integral) or value < 1:
+    if isinstance(value, bool) or not isinstance(value, _WHOLE) or value < 1:
         raise ValueError(f"{name} must be an integer of at least 1, got {value!r}")
     return int(value)
 
@@ -73,7 +88,7 @@ def check_common(estimator):
     check_number(estimator, "tol", 0, strict=True)
     check_count(estimator, "max_iter")
     verbose = estimator.verbose
-    if not isinstance(verbose, (Integral, np.bool_)) or verbose < 0:
+    if not isinstance(verbose, (*_WHOLE, np.bool_)) or verbose < 0:
         raise ValueError(f"verbose must be a non-negative integer, got {verbose!r}")
 
 
@@ -88,22 +103,31 @@ def check_seed(random_state):
     return state.randint(2**32, dtype=np.uint64)
 
 
-def check_training_data(estimator, X, y, sample_weight, *, offset=None, **options):
+def check_training_data(estimator, data, *, reset, **options):
     """X, y, weights and offset without the rows of weight zero; X float and not copied, y float or as it is.
 
     Parameters
     ----------
-    offset : array-like, optional
-        None stays None.
+    data : RowData
+        Rows in memory; no offset stays None.
+    reset : bool
+        Whether the estimator learns the features.
     options : dict
-        Options of `validate_data`: for y, and ``reset``.
+        Options of `validate_data` for y.
     """
-    if _are_clean(X, y):
-        validate_data(estimator, X, skip_check_array=True, reset=options.get("reset", True))
+    X, y = data.X, data.y
+    if not _are_clean(X, y):
+        X, y = validate_data(
+            estimator, X, y, accept_sparse="csr", dtype=[np.float64, np.float32], reset=reset, **options
+        )
+    elif reset:
+        # what `validate_data` learns of an array: it has no names. Every library of data frames is asked there
+        estimator.n_features_in_ = X.shape[1]
+        vars(estimator).pop("feature_names_in_", None)
     else:
-        X, y = validate_data(estimator, X, y, accept_sparse="csr", dtype=[np.float64, np.float32], **options)
-    weight, offset = check_weight(sample_weight, X), check_offset(offset, X)
-    if (weight == 0).any():
+        validate_data(estimator, X, skip_check_array=True, reset=False)
+    weight, offset = check_weight(data.sample_weight, X), check_offset(data.offset, X)
+    if data.sample_weight is not None and not weight.all():
         keep = weight > 0
         X, y, weight = X[keep], y[keep], weight[keep]
         offset = None if offset is None else offset[keep]
@@ -147,8 +171,8 @@ def check_offset(offset, X):
     return offset
 
 
-def check_offset_outputs(offset, n_outputs):
-    """Refuse an ``offset`` that does not fit so many raw predictions for each row.
+def check_offset_outputs(offset, n_outputs, of_classes):
+    """Refuse an ``offset`` that does not fit so many raw predictions for each row, those of classes or of targets.
 
     Raises
     ------
@@ -160,8 +184,10 @@ def check_offset_outputs(offset, n_outputs):
         raise ValueError(f"offset must be 1-D, one number for each row, got shape {offset.shape}")
     shape = (len(offset), n_outputs)
     what = f"got shape {offset.shape}"
-    what = "one number for each row would move all classes alike, and change nothing" if offset.ndim == 1 else what
-    raise ValueError(f"offset must have a column for each class, shape {shape}: {what}")
+    if offset.ndim == 1 and of_classes:
+        what = "one number for each row would move all classes alike, and change nothing"
+    noun = "class" if of_classes else "target"
+    raise ValueError(f"offset must have a column for each {noun}, shape {shape}: {what}")
 
 
 def check_weight(sample_weight, X):
@@ -271,11 +297,11 @@ def huber_loss(epsilon, y):
 def _classes(y):
     """The classes in order, and the index of each row's."""
     if y.dtype.kind in "bui":
-        low, high = int(y.min()), int(y.max())
-        if high - low <= _COUNTED and high <= np.iinfo(np.intp).max:
+        low, high = int(np.minimum.reduce(y)), int(np.maximum.reduce(y))
+        if high - low <= _COUNTED and high <= _LARGEST_LABEL:
             shifted = y.astype(np.intp) - low
             present = np.bincount(shifted) > 0
-            return (np.flatnonzero(present) + low).astype(y.dtype), (np.cumsum(present) - 1)[shifted]
+            return (present.nonzero()[0] + low).astype(y.dtype), (present.cumsum() - 1)[shifted]
     check_classification_targets(y)
     return np.unique(y, return_inverse=True)
 
@@ -310,12 +336,14 @@ def check_classes(y, weight, class_weight, known=None):
     classes, index = _classes(y) if known is None else (known, index_of(y, known))
     if len(classes) < 2:
         raise ValueError(f"y has only one class, {classes.tolist()[0]!r}: a classifier needs at least two classes")
+    if class_weight is None:
+        return classes, index, weight
     if isinstance(class_weight, str) and class_weight == "balanced":
         # a row of weight two counts as two rows here too
         weight = weight * weight.sum() / (len(classes) * np.bincount(index, weights=weight)[index])
     elif isinstance(class_weight, str):
         raise ValueError(f'class_weight must be a dict, "balanced" or None, got {class_weight!r}')
-    elif class_weight is not None:
+    else:
         weight = weight * compute_sample_weight(class_weight, y)
     if not ((weight > 0) & np.isfinite(weight)).all():
         raise ValueError("class_weight must be positive and finite; drop the rows of a class that should not count")
@@ -329,267 +357,15 @@ def class_target(index, n_classes):
     return index, SoftmaxCrossEntropy(n_classes)
 
 
-# -- rows that come in parts -----------------------------------------------------------------------------------------
-
-#: options of `validate_data` that `check_X_y` has too
-_OF_TARGETS = ("multi_output", "y_numeric")
-
-
-def _part(index, part, noun, check):
-    """One part as X, y and weights by ``check(X, y)``; an error says which part."""
-    if not isinstance(part, (tuple, list)) or len(part) not in (2, 3):
-        raise ValueError(f"{noun} {index} must be (X, y) or (X, y, sample_weight), got {type(part).__name__}")
-    X, y, *given = part
-    with named(noun, index):
-        X, y = check(X, y)
-        weight = np.ones(X.shape[0]) if not given or given[0] is None else _weight_of_part(given[0], X)
-    keep = weight > 0
-    return (X, y, weight) if keep.all() else (X[keep], y[keep], weight[keep])
-
-
-def _weight_of_part(weight, X):
-    """A part may have weights of zero only, or no row."""
-    return check_weight(weight, X) if X.shape[0] and np.any(weight) else np.zeros(X.shape[0])
-
-
-def _checked(X, y, **options):
-    """X and y by scikit-learn's checks, of which a part may have no row."""
-    if len(y) == 0:
-        return _converted(X, y)
-    y = y if options.get("multi_output") else _single(y)
-    return check_X_y(X, y, accept_sparse="csr", dtype=[np.float64, np.float32], **options)
-
-
-def _single(y):
-    """A table of one column, such as a partition of a data frame, as that column."""
-    return np.ravel(y) if np.ndim(y) == 2 and np.shape(y)[1] == 1 else y
-
-
-def _converted(X, y):
-    """X and y that have been checked before."""
-    options = {"accept_sparse": "csr", "dtype": [np.float64, np.float32], "ensure_min_samples": 0}
-    return check_array(X, ensure_all_finite=False, **options), np.asarray(y)
-
-
-def scan_parts(estimator, parts, reset, **options):
-    """Check every part once, and the estimator's features.
-
-    Parameters
-    ----------
-    parts : Parts
-    reset : bool
-        Whether to learn the features, as of `validate_data`.
-    options : dict
-        Options of `validate_data` for y.
-
-    Returns
-    -------
-    Scan
-
-    Raises
-    ------
-    ValueError, TypeError
-        For bad input, naming the part.
-    """
-    noun = parts.noun
-    check = partial(_checked, **{name: options[name] for name in _OF_TARGETS if name in options})
-
-    def scan(index, part):
-        found = Scan.of(index, *_part(index, part, noun, check))
-        return found and (found, part[0][:0] if hasattr(part[0], "columns") else None)
-
-    def merge(a, b):
-        if _columns(a[1]) != _columns(b[1]):
-            raise ValueError(f"X: {noun}s {min(a[0].sizes)} and {min(b[0].sizes)} do not have the same columns")
-        return a[0].merged(b[0], noun), a[1]
-
-    found = parts.fold(scan, merge)
-    if found is None:
-        raise ValueError(f"X has no rows: every {noun} is empty, or has weights of zero only")
-    scanned, example = found
-    example = np.empty((0, scanned.n_features)) if example is None else example
-    validate_data(estimator, example, skip_check_array=True, reset=reset)
-    return scanned
-
-
-def _columns(example):
-    return None if example is None else list(example.columns)
-
-
-@dataclass(frozen=True)
-class PartEncoder:
-    """From a part that has been checked to X, y and weights as an objective wants them.
-
-    Attributes
-    ----------
-    noun : str
-        What a part is called.
-    loss : Loss
-    name : str
-        Of the estimator, for errors.
-    classes, class_weight : ndarray or None
-        The classes in order, and what the weights of each are multiplied with.
-    """
-
-    noun: str
-    loss: Loss
-    name: str
-    classes: Any = None
-    class_weight: Any = None
-
-    def __call__(self, index, part):
-        X, y, weight = _part(index, part, self.noun, _converted)
-        return X, *self.encode(y, weight)
-
-    def encode(self, y, weight):
-        """Targets and weights of some rows."""
-        if not len(y):
-            return y, weight
-        y = y if isinstance(self.loss, SquaredLoss) else _single(y)
-        if self.classes is None:
-            y = y.astype(float, copy=False)
-            check_range(self.loss, y, self.name)
-            return y, weight
-        index = index_of(y, self.classes)
-        return class_target(index, len(self.classes))[0], weight * self.class_weight[index]
-
-
-def name_part(parts, encode):
-    """Raise the error that ``encode(y, weight)`` raises for a part, with the part's name.
-
-    Parameters
-    ----------
-    parts : Parts
-        They have been checked.
-    encode : callable
-    """
-    noun = parts.noun
-
-    def check(index, part):
-        _, y, weight = _part(index, part, noun, _converted)
-        with named(noun, index):
-            if len(y):
-                encode(y, weight)
-
-    parts.fold(check, None)
-
-
-def parted_rows(parts, scan, encoder, targets):
-    """The rows of parts, with their targets as an objective wants them.
-
-    Parameters
-    ----------
-    parts : Parts
-    scan : Scan
-    encoder : PartEncoder
-    targets : tuple of ndarray
-        The scan's targets and weights, encoded.
-
-    Returns
-    -------
-    PartedRows
-    """
-    heads = encoder.encode(*scan.head)
-    weight = targets[1]
-    varies = encoder.classes is not None and np.ptp(encoder.class_weight) > 0
-    least = -np.inf if varies else scan.least_weight
-    scan = replace(scan, targets=targets, head=heads, total=weight.sum(), least_weight=least)
-    return PartedRows(parts, encoder, scan)
-
-
-def check_in_memory(estimator, X, y, sample_weight):
-    """Refuse rows that come in parts.
-
-    Raises
-    ------
-    TypeError
-    """
-    if parts_of(X, y, sample_weight) is not None:
-        raise TypeError(
-            f"{type(estimator).__name__} is fitted on rows in memory: X must be an array, a sparse matrix or a data "
-            "frame; fit a sample, such as X.partitions[0].compute() of dask, or give each part to partial_fit in turn"
-        )
-
-
-def score_parts(parts, sums, finish):
-    """A score from sums over the rows of parts.
-
-    Parameters
-    ----------
-    parts : Parts
-    sums : callable
-        From X as it comes, y and weights of some rows, none of them zero, to an array that may be added up.
-    finish : callable
-        From the sums, and a few targets and weights that stand for all, to the score.
-
-    Returns
-    -------
-    float or dask.array.Array of shape ()
-    """
-    noun = parts.noun
-
-    def tally(index, part):
-        X, y, weight = _part(index, part, noun, _of_score)
-        if not len(y):
-            return None
-        with named(noun, index):
-            return Tally.of(sums(X, y, weight), y, weight)
-
-    def score(total):
-        if total is None:
-            raise ValueError(f"X has no rows: every {noun} is empty, or has weights of zero only")
-        return float(finish(total.sums, *total.targets))
-
-    return parts.number(tally, Tally.merged, score)
-
-
-def _of_score(X, y):
-    """X as it comes, for a prediction, and y as an array."""
-    X = X if hasattr(X, "shape") else np.asarray(X)
-    y = check_array(y, ensure_2d=False, dtype=None, ensure_min_samples=0, input_name="y")
-    check_consistent_length(X, y)
-    return X, _single(y)
-
-
-#: relative error of float32 up to which parameters are rounded to it: below its range they would lose their digits
-_FLOAT32_ERROR = 1e-6
-
-
-def rounded_to_float32(parameters):
-    """Fitted parameters in float32, or None where that cannot hold them.
-
-    Parameters
-    ----------
-    parameters : sequence of ndarray or numpy scalars
-        float64.
-
-    Returns
-    -------
-    list of ndarray or numpy scalars, or None
-    """
-    with np.errstate(over="ignore", under="ignore"):
-        rounded = [exact.astype(np.float32) for exact in parameters]
-    holds = all(np.allclose(near, exact, _FLOAT32_ERROR, 0) for near, exact in zip(rounded, parameters, strict=True))
-    return rounded if holds else None
-
-
-def unrounded(parameters, exact):
-    """Fitted parameters in float64: those of the fit, as long as the attributes are their roundings.
-
-    Parameters
-    ----------
-    parameters : sequence of array-like
-        The attributes, which a user may have set.
-    exact : sequence of ndarray or None
-        What the fit found, where it has rounded that.
-
-    Returns
-    -------
-    sequence of ndarray
-    """
-    parameters = [np.asarray(values) for values in parameters]
-    if exact is not None and len(exact) == len(parameters):
-        pairs = zip(exact, parameters, strict=True)
-        if all(np.array_equal(found.astype(values.dtype), values) for found, values in pairs):
-            return exact
-    return [values.astype(float, copy=False) for values in parameters]
+def known_classes(classes, former):
+    """All classes of a stream, in order: as they were passed, or None, and those of the ``former`` calls, or None."""
+    if classes is None:
+        if former is None:
+            raise ValueError("classes must be given in the first call of partial_fit")
+        return former
+    classes = np.unique(check_array(classes, ensure_2d=False, dtype=None, input_name="classes"))
+    if former is not None and not np.array_equal(classes, former):
+        raise ValueError(f"classes={classes} are not those of the former calls, {former}")
+    if len(classes) < 2:
+        raise ValueError(f"classes has only one class, {classes[0]!r}: a classifier needs at least two classes")
+    return classes

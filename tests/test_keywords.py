@@ -118,7 +118,6 @@ def test_an_unknown_argument_of_fit_names_the_class(name, method):
     [
         ("PoissonRegressor", "offsets", r"Did you mean 'offset'\?"),
         ("LogisticRegression", "coef_init", "warm_start=True of the estimator"),
-        ("Ridge", "offset", "subtract the offset from y"),
         ("MLPRegressor", "offset", "a network has no offset"),
         ("GammaRegressor", "exposure", r"offset=np\.log\(exposure\)"),
         ("MLPClassifier", "classes", "partial_fit takes classes"),

@@ -4,13 +4,37 @@ import numpy as np
 from sklearn.base import RegressorMixin
 
 from sk_hessian import _validation
-from sk_hessian._base import by_rows
-from sk_hessian.linear_model._linear_model import OffsetModel
+from sk_hessian._scores import d_squared
+from sk_hessian._validation import RowData
+from sk_hessian.linear_model._linear_model import LinearModel
 from sk_hessian.objectives import TweedieLoss
 
 
-class _TweedieModel(RegressorMixin, OffsetModel):
+class _TweedieModel(RegressorMixin, LinearModel):
     """What the GLMs share; a subclass says which loss."""
+
+    def __init__(
+        self,
+        *,
+        alpha=1.0,
+        fit_intercept=True,
+        solver="auto",
+        max_iter=1000,
+        tol=1e-4,
+        warm_start=False,
+        verbose=0,
+        random_state=None,
+        penalty_weights=None,
+    ):
+        self.alpha = alpha
+        self.fit_intercept = fit_intercept
+        self.solver = solver
+        self.max_iter = max_iter
+        self.tol = tol
+        self.warm_start = warm_start
+        self.verbose = verbose
+        self.random_state = random_state
+        self.penalty_weights = penalty_weights
 
     def _check_parameters(self):
         _validation.check_number(self, "alpha", 0)
@@ -31,41 +55,35 @@ class _TweedieModel(RegressorMixin, OffsetModel):
     def _strength(self, total_weight):
         return self.alpha
 
-    @by_rows
-    def predict(self, X, offset=None):
-        """Predict the mean of the target.
+    def _predicted(self, raw):
+        return self._loss().inverse_link(raw[:, None])[:, 0]
+
+    def d2_score(self, X, y=None, sample_weight=None, offset=None):
+        """D^2, the share of the deviance explained: 1 - deviance(model) / deviance(best constant).
 
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        y : array-like of shape (n_samples,)
+        sample_weight : array-like of shape (n_samples,), optional
+            Rows of weight zero are left out.
         offset : array-like of shape (n_samples,), optional
-            As of `fit`; without one the means are those for offset 0, for example of one unit of exposure.
-
-        Returns
-        -------
-        ndarray of shape (n_samples,)
-
-        Warns
-        -----
-        UserWarning
-            Without an offset where the fit had one.
-        """
-        raw = self._raw_prediction(X, offset)
-        return self._loss().inverse_link(raw[:, None])[:, 0]
-
-    def score(self, X, y=None, sample_weight=None, offset=None):
-        """`d2_score`.
-
-        Parameters
-        ----------
-        X, y, sample_weight, offset
-            As of `d2_score`.
+            As of `fit`; the constant of least deviance beside it is what the model is compared with.
 
         Returns
         -------
         float
+            At most 1. Where no model can improve on the constant: 1.0 for a model as good, else 0.0. A lazy dask array
+            of shape () for dask collections.
+
+        Raises
+        ------
+        ValueError, TypeError
+            For bad input, naming the argument.
         """
-        return self.d2_score(X, y, sample_weight, offset)
+        return d_squared(self, RowData(X, y, sample_weight, offset))
+
+    score = d2_score
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
@@ -133,34 +151,11 @@ class PoissonRegressor(_TweedieModel):
     array([5., 3.])
     """
 
-    def __init__(
-        self,
-        *,
-        alpha=1.0,
-        fit_intercept=True,
-        solver="auto",
-        max_iter=1000,
-        tol=1e-4,
-        warm_start=False,
-        verbose=0,
-        random_state=None,
-        penalty_weights=None,
-    ):
-        self.alpha = alpha
-        self.fit_intercept = fit_intercept
-        self.solver = solver
-        self.max_iter = max_iter
-        self.tol = tol
-        self.warm_start = warm_start
-        self.verbose = verbose
-        self.random_state = random_state
-        self.penalty_weights = penalty_weights
-
     def _loss(self):
         return TweedieLoss(1, "log")
 
 
-class GammaRegressor(PoissonRegressor):
+class GammaRegressor(_TweedieModel):
     """Gamma regression with a log link: minimises the mean half deviance plus ``alpha |coef|^2 / 2``, for positive y.
 
     Parameters and attributes are those of `PoissonRegressor`.

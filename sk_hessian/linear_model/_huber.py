@@ -1,19 +1,21 @@
 """Robust regression."""
 
 import numpy as np
+from sklearn.base import RegressorMixin
 from sklearn.utils import check_array
 
 from sk_hessian import _validation
-from sk_hessian._base import Regressor, by_rows
+from sk_hessian._scores import r_squared
+from sk_hessian._validation import RowData
 from sk_hessian.linear_model._linear_model import LinearModel
-from sk_hessian.objectives import parts_of
 
 
-class HuberRegressor(Regressor, LinearModel):
+class HuberRegressor(RegressorMixin, LinearModel):
     """Linear regression that is robust to outliers, with the scale estimated along.
 
     Minimises ``sum_i w_i (sigma + sigma h((y_i - x_i'coef - intercept) / sigma)) + alpha |coef|^2`` over coef,
     intercept and sigma, with h(z) = z^2 up to epsilon and ``2 epsilon |z| - epsilon^2`` beyond.
+    ``fit``, ``predict`` and ``score`` take an ``offset``, a known part of the prediction.
 
     Parameters
     ----------
@@ -50,6 +52,8 @@ class HuberRegressor(Regressor, LinearModel):
     n_iter_ : int
     solver_, convergence_, history_
         As in `LinearRegression`.
+    has_offset_ : bool
+        Whether the fit had an offset: predictions then warn where they have none.
     n_features_in_, feature_names_in_
         As in scikit-learn.
 
@@ -88,6 +92,7 @@ class HuberRegressor(Regressor, LinearModel):
         self.penalty_weights = penalty_weights
 
     _keeps_float32 = False
+    _of_whole_fits = ("outliers_",)
 
     def _check_parameters(self):
         _validation.check_number(self, "epsilon", 1)
@@ -109,34 +114,31 @@ class HuberRegressor(Regressor, LinearModel):
     def _fitted_constants(self):
         return [np.log(self.scale_)]
 
-    def _fit(self, X, y, sample_weight, task):
+    def _learn(self, data, task):
         self.__dict__.pop("outliers_", None)
-        super()._fit(X, y, sample_weight, task)
-        if parts_of(X, y, sample_weight) is not None:
-            return
-        residual = np.abs(check_array(y, ensure_2d=False, dtype=float).ravel() - self._raw_prediction(X))
-        self.outliers_ = residual > self.epsilon * self.scale_
+        super()._learn(data, task)
+        if data.parts is None:
+            y = check_array(data.y, ensure_2d=False, dtype=float).ravel()
+            self.outliers_ = np.abs(y - self._raw_prediction(data.X, data.offset)) > self.epsilon * self.scale_
 
     def _check_first(self, rows):
-        if np.ptp(rows.rows.targets[0]) == 0:
+        targets, offset = rows.rows.targets[0], rows.rows.offset
+        if np.ptp(targets if offset is None else targets - offset[:, 0]) <= rows.loss.floor:
             raise ValueError(
                 "y is constant in the first call of partial_fit, which says nothing of the scale: begin with more rows"
             )
 
-    def _go_on(self, X, y, sample_weight, forgetting):
-        super()._go_on(X, y, sample_weight, forgetting)
-        self.__dict__.pop("outliers_", None)
-
-    @by_rows
-    def predict(self, X):
-        """Predict the target.
+    def score(self, X, y=None, sample_weight=None, offset=None):
+        """R^2, the share of the variance explained.
 
         Parameters
         ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        X, y, sample_weight, offset
+            As of `fit`. Predictions, the offset included, are compared with the mean of y.
 
         Returns
         -------
-        ndarray of shape (n_samples,)
+        float
+            A lazy dask array of shape () for dask collections.
         """
-        return self._raw_prediction(X)
+        return r_squared(self, RowData(X, y, sample_weight, offset))

@@ -1,19 +1,21 @@
 """Least squares, plain and with an L2 penalty."""
 
+from typing import ClassVar
+
 import numpy as np
-from sklearn.base import MultiOutputMixin
+from sklearn.base import MultiOutputMixin, RegressorMixin
 
 from sk_hessian import _validation
-from sk_hessian._base import Regressor, by_rows
+from sk_hessian._scores import r_squared
+from sk_hessian._validation import RowData
 from sk_hessian.linear_model._linear_model import LinearModel
 from sk_hessian.objectives import SquaredLoss
 
 
-class _LeastSquares(MultiOutputMixin, Regressor, LinearModel):
+class _LeastSquares(MultiOutputMixin, RegressorMixin, LinearModel):
     """What least squares with and without a penalty share."""
 
-    def _target_options(self):
-        return {"y_numeric": True, "multi_output": True}
+    _of_targets: ClassVar = {"y_numeric": True, "multi_output": True}
 
     def _encode(self, y, weight, reset):
         loss, y = SquaredLoss(1 if y.ndim == 1 else y.shape[1]), y.astype(float, copy=False)
@@ -25,23 +27,26 @@ class _LeastSquares(MultiOutputMixin, Regressor, LinearModel):
         self.coef_ = np.ascontiguousarray(coef[:, 0] if single else coef.T)
         self.intercept_ = intercept[0] if single or not self.fit_intercept else intercept.copy()
 
-    @by_rows
-    def predict(self, X):
-        """Predict the target.
+    def score(self, X, y=None, sample_weight=None, offset=None):
+        """R^2, the share of the variance explained; of several targets the mean.
 
         Parameters
         ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        X, y, sample_weight, offset
+            As of `fit`. Predictions, the offset included, are compared with the mean of y.
 
         Returns
         -------
-        ndarray of shape (n_samples,) or (n_samples, n_targets)
+        float
+            A lazy dask array of shape () for dask collections.
         """
-        return self._raw_prediction(X)
+        return r_squared(self, RowData(X, y, sample_weight, offset))
 
 
 class LinearRegression(_LeastSquares):
     """Ordinary least squares: minimises ``sum_i w_i (y_i - x_i'coef - intercept)^2``.
+
+    ``fit``, ``predict`` and ``score`` take an ``offset``, a known part of the prediction.
 
     Parameters
     ----------
@@ -74,6 +79,8 @@ class LinearRegression(_LeastSquares):
         The verdict: status, decrement, passes over X, flat directions.
     history_ : dict of str to ndarray
         One row per iteration.
+    has_offset_ : bool
+        Whether the fit had an offset: predictions then warn where they have none.
     n_features_in_, feature_names_in_
         As in scikit-learn.
 
@@ -104,27 +111,28 @@ class LinearRegression(_LeastSquares):
         self.verbose = verbose
         self.random_state = random_state
 
+    _of_whole_fits = ("rank_",)
+
     def _check_parameters(self):
         """Nothing beyond what is common."""
 
     def _strength(self, total_weight):
         return 0.0
 
-    def _warns_of_flat_directions(self):
-        return False
+    def _advice(self):
+        """See `LinearModel._advice`; the solution of least norm is what least squares are asked for."""
+        return "" if self.convergence_.status == "optimal" else super()._advice()
 
     def _unpack(self, objective, coef, intercept, constants):
         super()._unpack(objective, coef, intercept, constants)
         if objective.rank is not None:
             self.rank_ = objective.rank
 
-    def _go_on(self, X, y, sample_weight, forgetting):
-        super()._go_on(X, y, sample_weight, forgetting)
-        self.__dict__.pop("rank_", None)
-
 
 class Ridge(_LeastSquares):
     """Least squares with an L2 penalty: minimises ``sum_i w_i (y_i - x_i'coef - intercept)^2 + alpha |coef|^2``.
+
+    ``fit``, ``predict`` and ``score`` take an ``offset``, a known part of the prediction.
 
     Parameters
     ----------
@@ -155,6 +163,8 @@ class Ridge(_LeastSquares):
     n_iter_ : int
     solver_, convergence_, history_
         As in `LinearRegression`.
+    has_offset_ : bool
+        Whether the fit had an offset: predictions then warn where they have none.
     n_features_in_, feature_names_in_
         As in scikit-learn.
 

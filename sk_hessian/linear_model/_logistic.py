@@ -1,16 +1,20 @@
 """Logistic regression, binary and softmax."""
 
 from dataclasses import replace
+from typing import Any, ClassVar
 
 import numpy as np
 from scipy import sparse
+from sklearn.base import ClassifierMixin
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 from sk_hessian import _validation
-from sk_hessian._base import Classifier, by_rows, class_indices, restored_on_failure
+from sk_hessian._base import RestoredOnFailure, by_rows, class_indices, log_probabilities
 from sk_hessian._keywords import with_advice
-from sk_hessian.linear_model._linear_model import OffsetModel
+from sk_hessian._scores import accuracy, d_squared
+from sk_hessian._validation import RowData
+from sk_hessian.linear_model._linear_model import LinearModel
 from sk_hessian.objectives import JeffreysObjective
 from sk_hessian.solvers import LBFGS, Newton, check_solver
 
@@ -21,7 +25,7 @@ def _is_sum_over_rows(estimator):
     return True
 
 
-class LogisticRegression(Classifier, OffsetModel):
+class LogisticRegression(ClassifierMixin, LinearModel):
     """Logistic regression: minimises ``C sum_i w_i loss(y_i, x_i) + |coef|^2 / 2``.
 
     The loss is the binary cross-entropy for two classes and the softmax cross-entropy for more; the intercept is
@@ -110,6 +114,10 @@ class LogisticRegression(Classifier, OffsetModel):
         self.penalty_weights = penalty_weights
         self.jeffreys = jeffreys
 
+    classes_: Any
+
+    _of_targets: ClassVar = {}
+
     def _check_parameters(self):
         _validation.check_number(self, "C", 0, strict=True, infinite=True)
         if not isinstance(self.jeffreys, (bool, np.bool_)):
@@ -134,9 +142,6 @@ class LogisticRegression(Classifier, OffsetModel):
     def _objective_class(self):
         return JeffreysObjective if self.jeffreys else super()._objective_class()
 
-    def _target_options(self):
-        return {}
-
     def _encode(self, y, weight, reset):
         # in partial_fit the classes are known before there is a fit
         known = getattr(self, "_known_classes", None if reset else self.classes_)
@@ -156,12 +161,9 @@ class LogisticRegression(Classifier, OffsetModel):
         self.coef_ = np.ascontiguousarray(coef.T)
         self.intercept_ = intercept.copy()
 
-    def _fit(self, X, y, sample_weight, task, offset):
-        super()._fit(X, y, sample_weight, task, offset)
-        self.n_iter_ = np.array([self.n_iter_])
-
     def _record(self, result):
         super()._record(result)
+        self.n_iter_ = np.array([self.n_iter_])
         verdict = self.convergence_
         if verdict.status == "separated" and len(self.classes_) == 2:
             advice = "Or use jeffreys=True with C=np.inf, whose estimates are finite."
@@ -187,20 +189,19 @@ class LogisticRegression(Classifier, OffsetModel):
         -------
         self
         """
-        with restored_on_failure(self):
+        with RestoredOnFailure(self):
             if isinstance(self.class_weight, str):
                 raise ValueError('class_weight="balanced" needs all rows: give partial_fit a dict of weights, or None')
-            if self._memory is None and classes is None:
-                classes = getattr(self, "classes_", None)
-            self._set_known_classes(classes, None if self._memory is None else self.classes_)
-            self._go_on(X, y, sample_weight, forgetting, offset)
+            former = getattr(self, "classes_", None)
+            if self._memory is None:
+                classes, former = former if classes is None else classes, None
+            self._known_classes = _validation.known_classes(classes, former)
+            self._go_on(RowData(X, y, sample_weight, offset), forgetting)
             del self._known_classes
-            self._tell(self._advice())
         return self
 
-    def _go_on(self, X, y, sample_weight, forgetting, offset):
-        super()._go_on(X, y, sample_weight, forgetting, offset)
-        self.n_iter_ = np.array([self.n_iter_])
+    def _predicted(self, raw):
+        return self.classes_[class_indices(raw)]
 
     @by_rows
     def decision_function(self, X, offset=None):
@@ -254,34 +255,14 @@ class LogisticRegression(Classifier, OffsetModel):
         -------
         ndarray of shape (n_samples, n_classes)
         """
-        return self._log_probabilities(self._raw_prediction(X, offset))
-
-    @by_rows
-    def predict(self, X, offset=None):
-        """The most probable class.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-        offset : array-like of shape (n_samples,) or (n_samples, n_classes), optional
-            As of `fit`.
-
-        Returns
-        -------
-        ndarray of shape (n_samples,)
-        """
-        indices = class_indices(self._raw_prediction(X, offset))
-        return self.classes_[indices]
+        return log_probabilities(self._raw_prediction(X, offset))
 
     def score(self, X, y=None, sample_weight=None, offset=None):
         """Share of the rows whose class is predicted.
 
         Parameters
         ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-        y : array-like of shape (n_samples,)
-        sample_weight : array-like of shape (n_samples,), optional
-        offset : array-like of shape (n_samples,) or (n_samples, n_classes), optional
+        X, y, sample_weight, offset
             As of `fit`.
 
         Returns
@@ -289,7 +270,21 @@ class LogisticRegression(Classifier, OffsetModel):
         float
             A lazy dask array of shape () for dask collections.
         """
-        return self._accuracy(X, y, sample_weight, offset=offset)
+        return accuracy(self, RowData(X, y, sample_weight, offset))
+
+    def d2_score(self, X, y=None, sample_weight=None, offset=None):
+        """D^2, the share of the deviance explained; see `PoissonRegressor.d2_score`.
+
+        Parameters
+        ----------
+        X, y, sample_weight, offset
+            As of `fit`. Rows of weight zero are left out.
+
+        Returns
+        -------
+        float
+        """
+        return d_squared(self, RowData(X, y, sample_weight, offset))
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

@@ -114,9 +114,6 @@ class NegativeBinomialRegressor(_TweedieModel):
         mean = weight @ y / weight.sum()
         return NegativeBinomialLoss(floor=_NO_SPREAD / np.sqrt(mean if mean > 0 else 1.0))
 
-    def _loss_of_predictions(self, loss):
-        return self._loss()
-
     @available_if(_has_theta)
     @with_advice
     def partial_fit(self, X, y, sample_weight=None, offset=None, *, forgetting=1.0):

@@ -1,38 +1,22 @@
 """Fully connected networks."""
 
-from functools import partial
-from numbers import Integral, Real
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from scipy import sparse
 from scipy.special import log_expit
+from sklearn.base import ClassifierMixin, RegressorMixin
 from sklearn.metrics import accuracy_score, r2_score
 from sklearn.utils import column_or_1d
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 
 from sk_hessian import _validation
-from sk_hessian._base import Classifier, Regressor, SolvedEstimator, by_rows, class_indices, restored_on_failure
+from sk_hessian._base import RestoredOnFailure, by_rows, class_indices, log_probabilities
 from sk_hessian._keywords import with_advice
-from sk_hessian.neural_network._stopping import HeldOut, split
-from sk_hessian.objectives import (
-    ACTIVATIONS,
-    BinaryCrossEntropy,
-    MLPObjective,
-    NetworkStreamObjective,
-    SoftmaxCrossEntropy,
-    SquaredLoss,
-    TweedieLoss,
-    first_memory,
-    network_predictions,
-)
-from sk_hessian.solvers import LBFGS, SOLVERS, Newton, check_solver, minimize
-
-#: rows of a minibatch of `partial_fit`, as in scikit-learn
-_BATCH = 200
-
-#: parameters up to which second-order solvers go on with a stream of rows
-_MOST_REMEMBERED = 2000
+from sk_hessian._scores import accuracy, r_squared
+from sk_hessian._validation import RowData
+from sk_hessian.neural_network._network import _Network
+from sk_hessian.objectives import BinaryCrossEntropy, SoftmaxCrossEntropy, SquaredLoss, TweedieLoss
 
 #: where Huber's loss turns from quadratic to linear, in scales; as in `HuberRegressor`
 _EPSILON = 1.35
@@ -41,266 +25,7 @@ _EPSILON = 1.35
 _LINKS = {"squared_error": "identity", "huber": "identity", "poisson": "exp", "gamma": "exp"}
 
 
-class _Network(SolvedEstimator):
-    """Fit and raw prediction of both networks; a subclass says which loss."""
-
-    #: what second-order solvers have learned from a stream of rows, see `partial_fit`
-    _memory = None
-
-    #: float64 weights and biases of a fit whose attributes are float32
-    _exact: Any = None
-
-    # -- what a subclass says -------------------------------------------------------------------------------------
-
-    def _encode(self, y, weight, reset):
-        """The target as the loss wants it, the weights, and the loss; ``reset`` for a new fit."""
-        raise NotImplementedError
-
-    def _predicted(self, raw):
-        """The prediction from raw ones."""
-        raise NotImplementedError
-
-    def _score(self, raw, y, weight):
-        """The validation score of raw predictions, for encoded ``y``."""
-        raise NotImplementedError
-
-    def _classes_of_rows(self, y):
-        """What a validation part should have its share of, from encoded ``y``."""
-        return
-
-    # -- parameters -----------------------------------------------------------------------------------------------
-
-    def _check_parameters(self):
-        self._hidden_sizes()
-        if not isinstance(self.activation, str) or self.activation not in ACTIVATIONS:
-            raise ValueError(f"activation must be one of {tuple(ACTIVATIONS)}, got {self.activation!r}")
-        _validation.check_number(self, "alpha", 0)
-        for name in ("n_iter_no_change", "n_init"):
-            _validation.check_count(self, name)
-        fraction = self.validation_fraction
-        if isinstance(fraction, bool) or not isinstance(fraction, Real) or not 0 < float(fraction) < 1:
-            raise ValueError(f"validation_fraction must be a number between 0 and 1, got {fraction!r}")
-
-    def _hidden_sizes(self):
-        sizes = self.hidden_layer_sizes
-        sizes = (sizes,) if isinstance(sizes, Integral) else sizes
-        good = isinstance(sizes, (tuple, list, np.ndarray)) and all(
-            isinstance(size, Integral) and not isinstance(size, bool) and int(size) > 0 for size in sizes
-        )
-        if not good:
-            raise ValueError(
-                "hidden_layer_sizes must be a positive integer or a sequence of them, () for no hidden layer, "
-                f"got {self.hidden_layer_sizes!r}"
-            )
-        return tuple(int(size) for size in sizes)
-
-    # -- fit ------------------------------------------------------------------------------------------------------
-
-    def _max_subtasks(self):
-        return self.n_init if self.n_init > 1 else None
-
-    def _fit(self, X, y, sample_weight, task):
-        X, y, weight, loss = self._checked(X, y, sample_weight, reset=True)
-        generator = np.random.default_rng(_validation.check_seed(self.random_state))
-        held = None
-        if self.early_stopping:
-            train, rest = split(len(y), self.validation_fraction, self._classes_of_rows(y), generator)
-            held = X[rest], y[rest], weight[rest]
-            X, y, weight = X[train], y[train], weight[train]
-        objective = self._objective(X, y, weight, loss)
-        result, watch = self._best_run(objective, held, generator, task)
-        self._set_weights(objective, result.x)
-        self._record(result)
-        self._set_curves(result, watch, len(y))
-        self._generator, self._moments, self._memory = generator, objective.moments, None
-
-    def _target_options(self):
-        return {"multi_output": True}
-
-    def _checked(self, X, y, sample_weight, reset):
-        """X, y and weights as the objective wants them, and the loss."""
-        _validation.check_in_memory(self, X, y, sample_weight)
-        options = self._target_options()
-        X, y, weight, _ = _validation.check_training_data(self, X, y, sample_weight, reset=reset, **options)
-        return X, *self._encode(y, weight, reset)
-
-    def _objective_of(self, X, y, sample_weight, reset):
-        return self._objective(*self._checked(X, y, sample_weight, reset))
-
-    def _fitted_theta(self, objective):
-        if objective.loss.n_outputs != self.n_outputs_:
-            raise ValueError(
-                f"y has {objective.loss.n_outputs} outputs, but the estimator was fitted with {self.n_outputs_}"
-            )
-        constants = [np.log(self.scale_)] if objective.loss.n_constants else []
-        return objective.pack(*self._exact_layers(), constants)
-
-    def _exact_layers(self):
-        """Weights and biases of all layers in float64, see `_validation.unrounded`."""
-        parts = _validation.unrounded((*self.coefs_, *self.intercepts_), self._exact)
-        return parts[: len(self.coefs_)], parts[len(self.coefs_) :]
-
-    def _objective(self, X, y, weight, loss):
-        return MLPObjective(
-            X,
-            y,
-            loss,
-            hidden_layer_sizes=self._hidden_sizes(),
-            activation=self.activation,
-            sample_weight=weight,
-            penalty=self.alpha / weight.sum(),
-            feature_names=getattr(self, "feature_names_in_", None),
-        )
-
-    def _starts(self, objective, generator):
-        """``n_init`` starts; the first is the former solution with ``warm_start``."""
-        is_warm = self.warm_start and hasattr(self, "coefs_")
-        first = self._former(objective) if is_warm else objective.start(generator)
-        return [first] + [objective.start(generator) for _ in range(self.n_init - 1)]
-
-    def _former(self, objective):
-        """The current weights as a start."""
-        shapes = [(rows - 1, columns) for _, (rows, columns) in objective.layers]
-        former = [coef.shape for coef in self.coefs_]
-        if former != shapes:
-            raise ValueError(
-                f"the former coefs_ have the shapes {former}, the data and hidden_layer_sizes need {shapes}: "
-                "refit with warm_start=False, or a new estimator"
-            )
-        constants = self._former_constants(objective.unpack(objective.start(0))[2])
-        return objective.pack(*self._exact_layers(), constants)
-
-    def _best_run(self, objective, held, generator, task):
-        """The best of the runs from all starts, as of `_run`; with several starts each is a task."""
-        runs = []
-        for start in self._starts(objective, generator):
-            of_start = task.subtask("start", max_subtasks=None) if self.n_init > 1 else task
-            runs.append(self._run(objective, start, held, generator, of_start))
-            result = runs[-1][0]
-            if self.n_init > 1 and of_start.end(partial(self._attributes_at, objective, result.x, result.fun)):
-                break
-        return max(runs, key=lambda run: run[1].best_score if run[1] else -run[0].fun)
-
-    def _run(self, objective, start, held, generator, task):
-        """A result, at the best weights by the rows ``held`` out, and what watched them."""
-        if held is None:
-            return self._minimize(objective, start, generator, task), None
-        X, y, weight = held
-        watch = HeldOut(lambda theta: self._score(objective.raw(theta, X), y, weight), self.tol, self.n_iter_no_change)
-        return watch.restored(self._minimize(objective, start, generator, task, watch), objective), watch
-
-    def _set_weights(self, objective, theta):
-        coefs, intercepts, constants = objective.unpack(theta)
-        exact = [part.copy() for part in (*coefs, *intercepts)]
-        rounded = _validation.rounded_to_float32(exact) if objective.rows.dtype == np.float32 else None
-        self._exact = exact if rounded else None
-        parts, n_layers = rounded or exact, len(coefs)
-        self.coefs_, self.intercepts_ = parts[:n_layers], parts[n_layers:]
-        self.n_layers_, self.n_outputs_ = len(coefs) + 1, objective.loss.n_outputs
-        if len(constants):
-            self.scale_ = max(float(np.exp(constants[0])), objective.loss.floor)
-
-    def _set_curves(self, result, watch, n_rows):
-        self.loss_ = result.fun
-        self.loss_curve_ = result.history["objective"][1:].tolist() or [result.fun]
-        self.best_loss_ = None if watch else min(self.loss_curve_)
-        self.validation_scores_ = watch.scores if watch else None
-        self.best_validation_score_ = watch.best_score if watch else None
-        self.t_ = self.n_iter_ * n_rows
-
-    # -- fit by parts ---------------------------------------------------------------------------------------------
-
-    def _partial_fit(self, X, y, sample_weight):
-        """Go on from the current weights, in units of all rows seen so far."""
-        self._check_all_parameters()
-        if self.early_stopping:
-            raise ValueError("partial_fit does not support early_stopping=True: it holds no rows out")
-        is_first = not hasattr(self, "coefs_")
-        objective = self._objective_of(X, y, sample_weight, reset=is_first)
-        if is_first:
-            self._generator = np.random.default_rng(_validation.check_seed(self.random_state))
-        if hasattr(self, "_moments"):
-            objective.moments = self._moments.merged(objective.moments)
-        self._moments = objective.moments
-        theta = objective.start(self._generator) if is_first else self._former(objective)
-        is_second_order = isinstance(check_solver(self.solver), (Newton, LBFGS))
-        theta, result = (self._solve if is_second_order else self._epoch)(objective, theta)
-        self._set_weights(objective, theta)
-        self._append(objective, theta, result, is_first)
-        if is_second_order:
-            self._tell(self._advice())
-
-    def _solve(self, rows, theta):
-        """The weights at a minimum for the rows and what is remembered of those before, and the result."""
-        if rows.n_parameters > _MOST_REMEMBERED:
-            raise ValueError(
-                f"partial_fit with this solver remembers a matrix of all pairs of parameters, at most "
-                f'{_MOST_REMEMBERED}, and this network has {rows.n_parameters}: use solver="sgd", or smaller layers'
-            )
-        memory = first_memory(rows, True, theta) if self._memory is None else self._memory.told(rows)
-        objective = NetworkStreamObjective(rows, memory)
-        result = self._minimize(objective, memory.centre, self._generator)
-        self._memory = objective.remembered(result.x, result.success)
-        return result.x, result
-
-    def _epoch(self, objective, theta):
-        """The weights after one epoch, and the last result: a solver object's own epoch, or one of minibatches.
-
-        A minibatch moves the weights by one iteration of the solver, times rows over rows plus parameters: a few rows
-        do not undo what many have taught.
-        """
-        self._memory = None
-        if not isinstance(self.solver, str):
-            result = self._iterate(objective, theta, self.solver)
-            return result.x, result
-        solver = SOLVERS["sgd" if self.solver == "auto" else self.solver]()
-        if "batch_size" in solver.get_params():
-            solver.set_params(batch_size=None)
-        order, n_rows = self._generator.permutation(objective.n_rows), objective.n_rows
-        for first in range(0, n_rows, _BATCH):
-            rows = np.sort(order[first : first + _BATCH])
-            result = self._iterate(objective.sample(rows) if len(rows) < n_rows else objective, theta, solver)
-            theta = theta + len(rows) / (len(rows) + theta.size) * (result.x - theta)
-        return theta, result
-
-    def _iterate(self, objective, theta, solver):
-        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-            return minimize(objective, theta, solver, tol=self.tol, max_iter=1, random_state=self._generator)
-
-    def _append(self, objective, theta, result, is_first):
-        before = (0, 0, []) if is_first else (self.n_iter_, self.t_, self.loss_curve_)
-        self._record(result)
-        self.n_iter_, self.t_ = before[0] + 1, before[1] + objective.n_rows
-        self.loss_ = objective.value_and_gradient(theta)[0]
-        self.loss_curve_ = [*before[2], self.loss_]
-        self.best_loss_ = min(self.loss_curve_)
-        self.validation_scores_ = self.best_validation_score_ = None
-
-    # -- prediction -----------------------------------------------------------------------------------------------
-
-    def _raw_prediction(self, X):
-        """Raw predictions, shape (n, n_outputs)."""
-        X = self._checked_rows(X)
-        layers = list(zip(self.coefs_, self.intercepts_, strict=True))
-        raw = network_predictions(X, layers, ACTIVATIONS[self.activation])
-        return raw.astype(np.result_type(X, *self.coefs_), copy=False)
-
-    @by_rows
-    def predict(self, X):
-        """Predict the target.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-
-        Returns
-        -------
-        ndarray of shape (n_samples,) or (n_samples, n_outputs)
-        """
-        return self._predicted(self._raw_prediction(X))
-
-
-class MLPRegressor(Regressor, _Network):
+class MLPRegressor(RegressorMixin, _Network):
     """A fully connected network for regression.
 
     Minimises ``sum_i w_i loss(y_i, f(x_i)) / W + alpha / (2 W) |weights|^2`` with W the sum of the weights of the
@@ -409,13 +134,12 @@ class MLPRegressor(Regressor, _Network):
         self.random_state = random_state
         self.verbose = verbose
 
+    _of_targets: ClassVar = {"multi_output": True, "y_numeric": True}
+
     def _check_parameters(self):
         super()._check_parameters()
         if not isinstance(self.loss, str) or self.loss not in _LINKS:
             raise ValueError(f"loss must be one of {tuple(_LINKS)}, got {self.loss!r}")
-
-    def _target_options(self):
-        return {"multi_output": True, "y_numeric": True}
 
     def _encode(self, y, weight, reset):
         y = column_or_1d(y, warn=True) if y.ndim == 2 and y.shape[1] == 1 else y
@@ -464,9 +188,24 @@ class MLPRegressor(Regressor, _Network):
         -------
         self
         """
-        with restored_on_failure(self):
-            self._partial_fit(X, y, sample_weight)
+        with RestoredOnFailure(self):
+            self._go_on(RowData(X, y, sample_weight))
         return self
+
+    def score(self, X, y=None, sample_weight=None):
+        """R^2, the share of the variance explained; of several targets the mean.
+
+        Parameters
+        ----------
+        X, y, sample_weight
+            As of `fit`.
+
+        Returns
+        -------
+        float
+            A lazy dask array of shape () for dask collections.
+        """
+        return r_squared(self, RowData(X, y, sample_weight))
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
@@ -474,7 +213,7 @@ class MLPRegressor(Regressor, _Network):
         return tags
 
 
-class MLPClassifier(Classifier, _Network):
+class MLPClassifier(ClassifierMixin, _Network):
     """A fully connected network for classification.
 
     Minimises ``sum_i w_i loss(y_i, f(x_i)) / W + alpha / (2 W) |weights|^2`` with W the sum of the weights of the
@@ -552,6 +291,8 @@ class MLPClassifier(Classifier, _Network):
         self.random_state = random_state
         self.verbose = verbose
 
+    classes_: Any
+
     def _encode(self, y, weight, reset):
         if sparse.issparse(y):
             y = y.toarray()
@@ -597,8 +338,49 @@ class MLPClassifier(Classifier, _Network):
     def _score(self, raw, y, weight):
         return accuracy_score(y.astype(int), self._indices(raw), sample_weight=weight)
 
-    def _log_probabilities(self, raw):
-        return log_expit(raw) if self._multilabel else super()._log_probabilities(raw)
+    @by_rows
+    def predict_proba(self, X):
+        """Probability of each class, or of each label.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_classes)
+        """
+        return np.exp(self.predict_log_proba(X))
+
+    @by_rows
+    def predict_log_proba(self, X):
+        """Logarithm of the probability of each class, or of each label.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_classes)
+        """
+        raw = self._raw_prediction(X)
+        return log_expit(raw) if self._multilabel else log_probabilities(raw)
+
+    def score(self, X, y=None, sample_weight=None):
+        """Share of the rows whose class is predicted; of several labels, of rows that are right in all.
+
+        Parameters
+        ----------
+        X, y, sample_weight
+            As of `fit`.
+
+        Returns
+        -------
+        float
+            A lazy dask array of shape () for dask collections.
+        """
+        return accuracy(self, RowData(X, y, sample_weight))
 
     # -- fit by parts ---------------------------------------------------------------------------------------------
 
@@ -623,12 +405,12 @@ class MLPClassifier(Classifier, _Network):
         -------
         self
         """
-        with restored_on_failure(self):
+        with RestoredOnFailure(self):
             if self.class_weight is not None:
                 raise ValueError("class_weight must be None for partial_fit, which does not see all rows")
-            self._set_known_classes(classes, getattr(self, "classes_", None))
-            self._partial_fit(X, y, sample_weight)
-            self.__dict__.pop("_known_classes", None)
+            self._known_classes = _validation.known_classes(classes, getattr(self, "classes_", None))
+            self._go_on(RowData(X, y, sample_weight))
+            del self._known_classes
         return self
 
     def _check_same_kind(self, y):

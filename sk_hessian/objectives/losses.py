@@ -997,6 +997,10 @@ class HuberLoss(Loss):
         centre = _weighted_median(y, weight)
         return np.append(centre, self.null_constants(y - centre, weight))
 
+    def null_beside(self, offset, y, weight):
+        """See `Loss.null_beside`: with the identity link an offset is part of y."""
+        return self.null_raw(y - offset[:, 0], weight)
+
     def output_unit(self, y, weight):
         """See `Loss.output_unit`: the scale of the null model."""
         return np.exp(self.null_raw(y, weight)[1:])

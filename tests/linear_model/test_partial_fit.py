@@ -16,6 +16,7 @@ from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import log_loss
 
+from sk_hessian._validation import RowData
 from sk_hessian.linear_model import (
     HuberRegressor,
     LinearRegression,
@@ -23,8 +24,8 @@ from sk_hessian.linear_model import (
     PoissonRegressor,
     Ridge,
     TweedieRegressor,
+    _streams,
 )
-from sk_hessian.linear_model import _linear_model as linear_model_module
 from sk_hessian.objectives import Blocks, GLMObjective, SquaredLoss, StreamObjective, first_memory
 from sk_hessian.objectives import stream as stream_module
 from sk_hessian.solvers import LBFGS, SGD, Newton
@@ -356,7 +357,7 @@ def test_streams_end_near_the_fit_or_say_so(seed, few_kept):
 
 def test_a_memory_that_is_wrong_says_so(few_kept, monkeypatch, rng):
     """Without mending, counts that come sorted: the quadratic is that of zeros alone, far from where it is used."""
-    monkeypatch.setattr(linear_model_module, "_MOST_MENDINGS", 0)
+    monkeypatch.setattr(_streams, "_MOST_MENDINGS", 0)
     X = rng.normal(size=(600, 3))
     y = np.sort(rng.poisson(1.5, 600))
     model, told = convergence_warnings(lambda: stream(PoissonRegressor(alpha=0), X, y, 20))
@@ -382,7 +383,7 @@ def test_a_mended_quadratic_has_the_slope_of_the_rows(name, rng):
     X = rng.normal(size=(80, 3)) + [0, 5, -3]
     y = target(name, X, rng)
     model = stream(clone(ESTIMATORS[name]), X, y, 80)
-    rows = model._objective_of(X[:15], y[:15], None, reset=False, before=80.0)
+    rows = model._objective_of(RowData(X[:15], y[:15]), reset=False, before=80.0)
     kept = rows.on_rows(model._memory.kept)
     memory = replace(model._memory, kept=None)
     objective = StreamObjective(rows, memory)
@@ -496,7 +497,7 @@ def test_derivatives_of_the_objective(name, is_matrix, rng):
     X = rng.normal(size=(60, 3)) + [0, 5, -3]
     y = target(name, X, rng)
     model = stream(clone(ESTIMATORS[name]), X, y, 20)
-    rows = model._objective_of(X[:15], y[:15], None, reset=False, before=60.0)
+    rows = model._objective_of(RowData(X[:15], y[:15]), reset=False, before=60.0)
     objective = StreamObjective(rows, model._memory.shaped(is_matrix))
     theta = model._memory.centre + 0.1 * rng.normal(size=model._memory.centre.size)
     h, directions = 1e-6, np.eye(theta.size)

@@ -13,7 +13,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import GridSearchCV
 
 from sk_hessian import _base
-from sk_hessian._validation import check_seed
+from sk_hessian._validation import RowData, check_seed
 from sk_hessian.inspection import laplace
 from sk_hessian.linear_model import HuberRegressor, LogisticRegression, PoissonRegressor, Ridge
 from sk_hessian.neural_network import MLPClassifier, MLPRegressor
@@ -520,7 +520,7 @@ def test_derivatives_of_a_network_with_memory(rng):
     model = MLPRegressor(
         hidden_layer_sizes=(3,), activation="tanh", solver="lbfgs", random_state=0, alpha=0.1
     ).partial_fit(X[:40], y[:40])
-    objective = NetworkStreamObjective(model._objective_of(X[40:], y[40:], None, reset=False), model._memory)
+    objective = NetworkStreamObjective(model._objective_of(RowData(X[40:], y[40:]), reset=False), model._memory)
     theta, h = model._memory.centre + 0.1 * rng.normal(size=objective.n_parameters), 1e-6
     ends = [[objective.value_and_gradient(theta + s * h * d) for s in (1, -1)] for d in np.eye(theta.size)]
     gradient, H = objective.value_and_gradient(theta)[1], objective.hessian_matrix(theta)

@@ -207,7 +207,10 @@ def parts_of(X, y=None, sample_weight=None, offset=None):
     if not (isinstance(X, Parts) or is_sliceable or is_dask):
         return None
     if offset is not None:
-        raise ValueError("offset must be None for rows in parts; of a Poisson model use y / exposure, weighted by it")
+        raise ValueError(
+            "offset must be None for rows in parts; of a Poisson model use y / exposure, weighted by it, and with the "
+            "identity link subtract it from y"
+        )
     if y is None and not isinstance(X, Parts):
         raise ValueError("y must be passed with X: this estimator requires y to be passed, but the target y is None")
     if is_dask:

@@ -1,0 +1,173 @@
+"""Rows that come in parts: every part is checked once, and encoded each time that it is read."""
+
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+from sklearn.base import is_classifier
+from sklearn.utils import check_array, check_X_y
+from sklearn.utils.validation import validate_data
+
+from sk_hessian._validation import check_range, check_weight, class_target, index_of
+from sk_hessian.objectives import Loss, PartedRows, Scan, SquaredLoss, named
+
+
+def rows_of_parts(estimator, parts, reset, encode, options):
+    """The rows of parts, checked and with targets as an objective wants them, and the loss.
+
+    Parameters
+    ----------
+    estimator : estimator
+    parts : Parts
+    reset : bool
+        Whether the estimator learns the features, as of `validate_data`.
+    encode : callable
+        From targets and weights to targets as the loss wants them, weights, and the loss.
+    options : dict
+        Options of `validate_data` for y.
+
+    Returns
+    -------
+    rows : PartedRows
+    loss : Loss
+
+    Raises
+    ------
+    ValueError, TypeError
+        For bad input, naming the part.
+    """
+    scan = _scan(estimator, parts, reset, options)
+    try:
+        y, weight, loss = encode(*scan.targets)
+    except ValueError:
+        if not is_classifier(estimator):
+            _name_part(parts, encode)
+        raise
+    encoder = PartEncoder(parts.noun, loss, type(estimator).__name__)
+    varies = False
+    if is_classifier(estimator):
+        encoder = replace(encoder, classes=estimator.classes_, class_weight=weight / scan.targets[1])
+        varies = np.ptp(encoder.class_weight) > 0
+    scan = replace(
+        scan,
+        targets=(y, weight),
+        head=encoder.encode(*scan.head),
+        total=weight.sum(),
+        least_weight=-np.inf if varies else scan.least_weight,
+    )
+    return PartedRows(parts, encoder, scan), loss
+
+
+def read_part(index, part, noun, check):
+    """One part as X, y and weights by ``check(X, y)``; an error says which part."""
+    if not isinstance(part, (tuple, list)) or len(part) not in (2, 3):
+        raise ValueError(f"{noun} {index} must be (X, y) or (X, y, sample_weight), got {type(part).__name__}")
+    X, y, *given = part
+    with named(noun, index):
+        X, y = check(X, y)
+        weight = np.ones(X.shape[0]) if not given or given[0] is None else _weight_of_part(given[0], X)
+    keep = weight > 0
+    return (X, y, weight) if keep.all() else (X[keep], y[keep], weight[keep])
+
+
+def _weight_of_part(weight, X):
+    """A part may have weights of zero only, or no row."""
+    return check_weight(weight, X) if X.shape[0] and np.any(weight) else np.zeros(X.shape[0])
+
+
+def _checked(X, y, **options):
+    """X and y by scikit-learn's checks, of which a part may have no row."""
+    if len(y) == 0:
+        return _converted(X, y)
+    y = y if options.get("multi_output") else single(y)
+    return check_X_y(X, y, accept_sparse="csr", dtype=[np.float64, np.float32], **options)
+
+
+def single(y):
+    """A table of one column, such as a partition of a data frame, as that column."""
+    return np.ravel(y) if np.ndim(y) == 2 and np.shape(y)[1] == 1 else y
+
+
+def _converted(X, y):
+    """X and y that have been checked before."""
+    options = {"accept_sparse": "csr", "dtype": [np.float64, np.float32], "ensure_min_samples": 0}
+    return check_array(X, ensure_all_finite=False, **options), np.asarray(y)
+
+
+def _scan(estimator, parts, reset, options):
+    """Check every part and the estimator's features; the `Scan`."""
+    noun = parts.noun
+    check = partial(_checked, **options)
+
+    def scan(index, part):
+        found = Scan.of(index, *read_part(index, part, noun, check))
+        return found and (found, part[0][:0] if hasattr(part[0], "columns") else None)
+
+    def merge(a, b):
+        if _columns(a[1]) != _columns(b[1]):
+            raise ValueError(f"X: {noun}s {min(a[0].sizes)} and {min(b[0].sizes)} do not have the same columns")
+        return a[0].merged(b[0], noun), a[1]
+
+    found = parts.fold(scan, merge)
+    if found is None:
+        raise ValueError(f"X has no rows: every {noun} is empty, or has weights of zero only")
+    scanned, example = found
+    example = np.empty((0, scanned.n_features)) if example is None else example
+    validate_data(estimator, example, skip_check_array=True, reset=reset)
+    return scanned
+
+
+def _columns(example):
+    return None if example is None else list(example.columns)
+
+
+@dataclass(frozen=True)
+class PartEncoder:
+    """From a part that has been checked to X, y and weights as an objective wants them.
+
+    Attributes
+    ----------
+    noun : str
+        What a part is called.
+    loss : Loss
+    name : str
+        Of the estimator, for errors.
+    classes, class_weight : ndarray or None
+        The classes in order, and what the weights of each are multiplied with.
+    """
+
+    noun: str
+    loss: Loss
+    name: str
+    classes: Any = None
+    class_weight: Any = None
+
+    def __call__(self, index, part):
+        X, y, weight = read_part(index, part, self.noun, _converted)
+        return X, *self.encode(y, weight)
+
+    def encode(self, y, weight):
+        """Targets and weights of some rows."""
+        if not len(y):
+            return y, weight
+        y = y if isinstance(self.loss, SquaredLoss) else single(y)
+        if self.classes is None:
+            y = y.astype(float, copy=False)
+            check_range(self.loss, y, self.name)
+            return y, weight
+        index = index_of(y, self.classes)
+        return class_target(index, len(self.classes))[0], weight * self.class_weight[index]
+
+
+def _name_part(parts, encode):
+    """Raise the error that ``encode(y, weight)`` raises for a part, with the part's name."""
+    noun = parts.noun
+
+    def check(index, part):
+        _, y, weight = read_part(index, part, noun, _converted)
+        with named(noun, index):
+            if len(y):
+                encode(y, weight)
+
+    parts.fold(check, None)

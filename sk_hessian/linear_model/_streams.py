@@ -1,0 +1,81 @@
+"""Streams of rows: a step for new rows and what is remembered of those before, and how far that can be trusted."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from sk_hessian.objectives import StreamObjective, first_memory
+from sk_hessian.solvers import check_solver
+
+#: parameters up to which a stream of rows is remembered by a matrix
+_MOST_REMEMBERED = 1000
+
+#: share of what a model can gain that the memory of a stream may cost in silence
+_MOST_ERROR = 0.005
+
+#: share above which the memory is mended and the step is made again, and how often
+_MENDED = 1e-4
+_MOST_MENDINGS = 10
+
+
+def stream_of(rows, memory, forgetting, solver):
+    """The `StreamObjective` of new ``rows`` and of the ``memory`` of those before, None for the first ones."""
+    is_matrix = _remembers_matrix(solver, rows.n_parameters)
+    if memory is None:
+        return StreamObjective(rows, first_memory(rows, is_matrix))
+    if memory.centre.size != rows.n_parameters:
+        raise ValueError(
+            f"the model of these rows has {rows.n_parameters} parameters, that of the rows before "
+            f"{memory.centre.size}: y must have as many targets as before, and fit_intercept must not change"
+        )
+    return StreamObjective(rows, memory.faded(forgetting).shaped(is_matrix).told(rows))
+
+
+def _remembers_matrix(solver, n_parameters):
+    """Whether a stream of rows is remembered by a matrix: where the solver's preconditioner is one."""
+    spec = check_solver(solver)
+    kind = "auto" if spec is None else spec.precondition
+    return kind in ("full", "kronecker") or (kind == "auto" and n_parameters <= _MOST_REMEMBERED)
+
+
+def step(objective, solve):
+    """Go to the optimum for new rows and the memory, and again where the memory proves wrong there and is mended.
+
+    Parameters
+    ----------
+    objective : StreamObjective
+    solve : callable
+        From an objective and a start to a `Result`.
+
+    Returns
+    -------
+    objective : StreamObjective
+        With the memory as it was mended.
+    result : Result
+    error : float
+        What the memory may still have spoilt, as a share of what the model can gain.
+    """
+    result = solve(objective, objective.start())
+    errors = objective.memory_error(result.x)
+    for _ in range(_MOST_MENDINGS):
+        if errors[0] <= _MENDED or not np.isfinite(errors[0]):
+            break
+        mended = objective.mended(result.x)
+        again = solve(mended, result.x)
+        left = mended.memory_error(again.x)
+        if not left[0] < errors[0]:  # curvature without correlations may be far too small: a mended step too long
+            break
+        objective, result, errors = mended, again, left
+    return objective, result, sum(errors)
+
+
+def doubted(verdict, error):
+    """The verdict, but no model optimal whose memory may have cost this share of what it can gain."""
+    if verdict.status != "optimal" or error <= _MOST_ERROR:
+        return verdict
+    message = (
+        f"stalled: the step ended at an optimum, but the rows before are remembered by a quadratic, and the model has "
+        f"moved so far since that about {min(error, 1):.1%} of what it can gain may be missing. Give the rows in "
+        "random order, or call fit with all of them."
+    )
+    return replace(verdict, status="stalled", message=message)
