@@ -240,18 +240,16 @@ class SolvedEstimator(CallbackSupportMixin, BaseEstimator):
             answers = [see(state) for see in observers]
             return any(answers)
 
-        # an overflow is a value that is not finite, which the solvers handle; as a warning it would say nothing
-        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-            return minimize(
-                objective,
-                start,
-                self.solver,
-                tol=self.tol,
-                max_iter=self.max_iter,
-                callback=callback if observers else None,
-                before=before,
-                random_state=random_state,
-            )
+        return minimize(
+            objective,
+            start,
+            self.solver,
+            tol=self.tol,
+            max_iter=self.max_iter,
+            callback=callback if observers else None,
+            before=before,
+            random_state=random_state,
+        )
 
     def _attributes_at(self, objective, theta, value):
         """The fitted attributes that predictions at ``theta`` need, None where the objective is not finite."""

@@ -497,7 +497,7 @@ class MeanLossObjective(Objective):
 
 
 def _is_extreme(weight):
-    return weight is not None and not 1 / _EXTREME < np.max(weight) < _EXTREME
+    return weight is not None and not 1 / _EXTREME < np.maximum.reduce(weight) < _EXTREME
 
 
 def _rows(X, y, sample_weight, offset):

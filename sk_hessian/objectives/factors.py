@@ -92,7 +92,8 @@ class Cholesky(Factor):
     @property
     def is_blind(self):
         """See `Factor.is_blind`."""
-        return bool((self.L.diagonal() ** 2 < _BLIND * np.einsum("ij,ij->i", self.L, self.L)).any())
+        pivots, sizes = self.L.diagonal() ** 2, np.add.reduce(self.L * self.L, axis=1)
+        return bool(np.logical_or.reduce(pivots < _BLIND * sizes))
 
     def apply(self, u):
         """P u."""

@@ -129,7 +129,9 @@ class GLMObjective(LinearRows):
         self.fit_intercept = fit_intercept
         self.model = Linear(self.n_features, fit_intercept, loss)
         self.n_weights, self.n_parameters = self.model.n_weights, self.model.n_parameters
-        self.penalty = np.array(np.broadcast_to(penalty, (self.n_features, loss.n_outputs)), dtype=float)
+        self.penalty = np.ones((self.n_features, loss.n_outputs)) * penalty
+        if self.penalty.shape != (self.n_features, loss.n_outputs):
+            raise ValueError(f"penalty must broadcast to {(self.n_features, loss.n_outputs)}, got {np.shape(penalty)}")
         self.convex = loss.convex
         self.curvature = loss.curvature
         self.class_names = class_names
@@ -152,7 +154,7 @@ class GLMObjective(LinearRows):
         rows = self.rows.kept_in(columns) if self.design.can_keep else None
         if rows is None:
             return None
-        strengths = np.stack([self.strengths(columns, of) for of in self.penalty.T], axis=1)
+        strengths = np.array([self.strengths(columns, of) for of in self.penalty.T]).T
         coordinates = WeightCoordinates(columns, loss.n_outputs, loss.n_constants)
         return Design(rows, Linear(columns.n_columns, False, loss), strengths.ravel(), coordinates)
 
@@ -232,7 +234,7 @@ class GLMObjective(LinearRows):
         if design is not None and columns is self.plain_columns:
             return Summing(columns, design.rows, Columns.raw(columns.n_columns, False), design.strengths)
         if columns.basis is None:
-            strengths = np.stack([self.strengths(columns, of) for of in self.penalty.T], axis=1).ravel()
+            strengths = np.array([self.strengths(columns, of) for of in self.penalty.T]).T.ravel()
         if dependence and columns is dependence.columns:
             if dependence.rows is not None and not self.loss.n_constants:
                 return Summing(columns, self.rows, columns, strengths, dependence.rows)
@@ -448,7 +450,7 @@ class GLMObjective(LinearRows):
         known = self._projections.get(id(columns))
         if known is None:
             known = self._projections[id(columns)] = columns, self._shift_projection(columns)
-        return np.diag(H).mean() * known[1]
+        return np.add.reduce(H.diagonal()) / len(H) * known[1]
 
     @cached_property
     def shifts_freely(self):

@@ -187,6 +187,10 @@ class LinearEvaluation(MeanLossEvaluation):
         known_here, coordinates = vars(self), design.coordinates
         known_here.update(value=value, slope=slope, bent=float(bent / objective.total), penalty=penalty, raw=kept)
         known_here["gradient"] = slope if coordinates is None else coordinates.lifted(slope)
+        if coordinates is not None:
+            # standardised columns are of size one
+            sizes = np.add.reduce(np.abs(weights).reshape(-1, k), axis=0)
+            known_here["largest_terms"] = float(np.maximum.reduce(sizes)) + objective.largest_offset
         return known_here
 
     def predictor(self, rows=None):
@@ -228,15 +232,10 @@ class LinearEvaluation(MeanLossEvaluation):
         parameters = self.parameters + share * (other.parameters - self.parameters)
         return LinearEvaluation(self.objective, parameters, self.design, self.raw + share * (other.raw - self.raw))
 
-    @property
+    @cached_property
     def largest_terms(self):
         """See `MeanLossEvaluation.largest_terms`."""
-        objective = self.objective
-        if self.design.coordinates is not None:
-            # standardised columns are of size one
-            weights = np.abs(self.parameters[: self.design.strengths.size]).reshape(-1, objective.loss.n_outputs)
-            return float(np.maximum.reduce(np.add.reduce(weights, axis=0))) + objective.largest_offset
-        return self._terms_of_user
+        return self._terms_of_user if self.design.coordinates is None else self.sweep()["largest_terms"]
 
     @property
     def _terms_of_user(self):

@@ -1,5 +1,6 @@
 """Newton-Raphson."""
 
+import math
 from typing import Any, ClassVar
 
 import numpy as np
@@ -197,8 +198,8 @@ def _damping_rule(objective, problem, is_dense):
 def _gain_ratio(point, new, predicted):
     """Actual over predicted decrease of a damped Newton step; where both are rounding, 1 if the slope shrank."""
     gain = point.value - new.value
-    if not np.isfinite(new.value):
-        return -np.inf
+    if not math.isfinite(new.value):
+        return -math.inf
     if abs(gain) <= point.noise:
         return 1.0 if np.linalg.norm(new.slope) < np.linalg.norm(point.slope) else -1.0
     return gain / predicted

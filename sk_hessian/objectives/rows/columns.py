@@ -56,7 +56,7 @@ class Columns:
         finite = self.scale[np.isfinite(self.scale)]
         if self.basis is not None or not ((finite > 1 / _MODERATE) & (finite < _MODERATE)).all():
             return None
-        return np.append(1 / self.scale, np.ones(int(self.fit_intercept)))
+        return np.concatenate((1 / self.scale, np.ones(int(self.fit_intercept))))
 
     @cached_property
     def may_centre_late(self):

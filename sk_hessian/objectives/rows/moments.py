@@ -52,7 +52,8 @@ def _deviations(rows, which, shift, unit):
 
     def sums(block, y, weight):
         first, second, peak = block.deviations(weight, shift, unit, which)
-        return (np.stack([first, second, np.full(len(first), weight.sum()), peak]),)
+        total = np.full(len(first), np.add.reduce(weight))
+        return (np.array([first, second, total, peak]),)
 
     with np.errstate(over="ignore", under="ignore", invalid="ignore"):
         first, second, total, peak = rows.fold(sums, combine=_sums_and_peak)[0]
