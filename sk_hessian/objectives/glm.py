@@ -24,7 +24,7 @@ from sk_hessian.objectives._refinement import MOST_WORK, refined
 from sk_hessian.objectives.coordinates import Through, WeightCoordinates
 from sk_hessian.objectives.evaluation import ROUNDINGS
 from sk_hessian.objectives.linear import Design, Linear, LinearEvaluation, StandardThrough
-from sk_hessian.objectives.rows import Columns, weighted_grams
+from sk_hessian.objectives.rows import Columns, DenseBlock
 
 #: up to so many columns a dense factor is affordable (its memory is 8 r^2 bytes: 72 MB, its cost r^3 / 3)
 MAX_DENSE_COLUMNS = 3000
@@ -75,15 +75,15 @@ class Summing:
         The same coordinates, of the columns of these rows.
     strengths : ndarray or None
         The diagonal of the penalty; None where it is a matrix.
-    kept : ndarray of shape (n_rows, n_columns) or None
-        The rows in the coordinates, where they are fewer than the columns.
+    block : DenseBlock or None
+        All rows in coordinates ``within``, where they are kept there.
     """
 
     columns: Columns
     rows: Any
     within: Columns
     strengths: np.ndarray | None
-    kept: np.ndarray | None = None
+    block: Any = None
 
 
 class GLMObjective(LinearRows):
@@ -230,17 +230,18 @@ class GLMObjective(LinearRows):
 
     def _new_summing(self, columns):
         design, dependence = self.standard_design, self.dependence
-        strengths = None
+        raw = Columns.raw(columns.n_columns, False)
         if design is not None and columns is self.plain_columns:
-            return Summing(columns, design.rows, Columns.raw(columns.n_columns, False), design.strengths)
+            return Summing(columns, design.rows, raw, design.strengths, DenseBlock(design.matrix))
+        strengths = None
         if columns.basis is None:
             strengths = np.array([self.strengths(columns, of) for of in self.penalty.T]).T.ravel()
         if dependence and columns is dependence.columns:
             if dependence.rows is not None and not self.loss.n_constants:
-                return Summing(columns, self.rows, columns, strengths, dependence.rows)
+                return Summing(columns, self.rows, raw, strengths, DenseBlock(dependence.rows))
             if design is not None:
-                within = Columns.raw(self.plain_columns.n_columns, False).with_basis(columns.basis)
-                return Summing(columns, design.rows, within, strengths)
+                block = DenseBlock(design.matrix @ columns.basis)
+                return Summing(columns, design.rows, raw, strengths, block)
         return Summing(columns, self.rows, columns, strengths)
 
     def sum_products(self, here, matrices, columns, with_penalty=False):
@@ -263,19 +264,13 @@ class GLMObjective(LinearRows):
         ndarray of shape (n_columns k + constants,) squared
         """
         of = self._summings.get(id(columns)) or self._summing(columns)
-        predict = here.predictor(of.rows) if here.raw is None else None
-        if of.kept is not None:
-            predict = predict or here.predictor()
-            M = of.rows.gather(lambda block, y, weight: matrices(predict(block), y, weight, block.part))
-            sums = (weighted_grams(of.kept, M[:, *_output_pairs(self.loss.n_outputs)]),)
+        if of.block is not None:
+            sums = self._grams(matrices(here.all_raw(), of.rows.y, of.rows.weight, slice(None)), of.block, of.within)
         else:
+            predict = here.predictor(of.rows)
 
             def grams(block, y, weight):
-                raw = here.raw[block.part] if predict is None else predict(block)
-                M = matrices(raw, y, weight, block.part)
-                if self.design.width == 1:
-                    return (block.gram(M[:, :, 0], of.within),)
-                return self._grams(M, block, of.within)
+                return self._grams(matrices(predict(block), y, weight, block.part), block, of.within)
 
             sums = of.rows.fold(grams, of.within, width=self.design.width**2)
         H = sums[0][0] if self.design.width == 1 else self._assembled(*sums)
@@ -290,6 +285,8 @@ class GLMObjective(LinearRows):
     def _grams(self, M, block, columns):
         """What a block of rows adds: grams of pairs of outputs, and what belongs to the loss's constants."""
         k = self.loss.n_outputs
+        if M.shape[1] == 1:
+            return (block.gram(M[:, :, 0], columns),)
         grams = block.gram(M[:, *_output_pairs(k)], columns)
         if M.shape[1] == k:
             return (grams,)

@@ -90,6 +90,8 @@ class Design:
         self.width = model.n_outputs + model.n_constants
         #: whether the raw predictions of all rows are few enough to be kept
         self.can_keep = rows.in_memory and rows.n_rows * self.width <= _MOST_KEPT
+        #: the rows as one array, where they are kept as such
+        self.matrix = rows.matrix
 
     def pull(self, parameters):
         """The gradient of the penalty in the weights alone."""
@@ -161,22 +163,10 @@ class LinearEvaluation(MeanLossEvaluation):
             What is known here, by name.
         """
         design, objective = self.design, self.objective
-        model, loss, k, known = design.model, objective.loss, objective.loss.n_outputs, self.raw
-        parameters = model.unpack(self.parameters)
-        kept = np.empty((design.rows.n_rows, design.width)) if known is None and design.can_keep else known
-
-        def terms(block, y, weight):
-            if known is None:
-                raw = model.change(block, parameters, block.offset)
-                if kept is not None:
-                    kept[block.part] = raw
-            else:
-                raw = known[block.part]
-            value, gradient = loss.value_and_gradient(y, raw)
-            gradient *= weight[:, None]
-            return weight @ value, model.adjoint(block, gradient), np.add.reduce(np.abs(gradient[:, :k]), axis=None)
-
-        value, gradient, bent = design.rows.fold(terms, width=objective.pass_width)
+        if design.matrix is not None:
+            raw, value, gradient, bent = self._by_matrix()
+        else:
+            raw, value, gradient, bent = self._by_blocks()
         weights = self.parameters[: design.strengths.size]
         pull = design.strengths * weights
         penalty = 0.5 * float(pull @ weights)
@@ -185,13 +175,58 @@ class LinearEvaluation(MeanLossEvaluation):
         value = float(value / objective.total) + penalty
         value = value if math.isfinite(value) else math.inf
         known_here, coordinates = vars(self), design.coordinates
-        known_here.update(value=value, slope=slope, bent=float(bent / objective.total), penalty=penalty, raw=kept)
+        known_here.update(value=value, slope=slope, bent=float(bent / objective.total), penalty=penalty, raw=raw)
         known_here["gradient"] = slope if coordinates is None else coordinates.lifted(slope)
         if coordinates is not None:
             # standardised columns are of size one
-            sizes = np.add.reduce(np.abs(weights).reshape(-1, k), axis=0)
+            sizes = np.add.reduce(np.abs(weights).reshape(-1, objective.loss.n_outputs), axis=0)
             known_here["largest_terms"] = float(np.maximum.reduce(sizes)) + objective.largest_offset
         return known_here
+
+    def _by_matrix(self):
+        """Raw predictions, and the sums of values, gradients and slopes, from standardised rows in one array."""
+        design, loss = self.design, self.objective.loss
+        Z, rows, n_weights, raw = design.matrix, design.rows, design.strengths.size, self.raw
+        if raw is None:
+            raw = Z @ self.parameters[:n_weights].reshape(Z.shape[1], -1)
+            if rows.offset is not None:
+                raw += rows.offset
+            if loss.n_constants:
+                constants = np.broadcast_to(self.parameters[n_weights:], (len(raw), loss.n_constants))
+                raw = np.concatenate((raw, constants), axis=1)
+        value, gradient = loss.value_and_gradient(rows.y, raw)
+        gradient *= rows.weight[:, None]
+        outputs = gradient[:, : loss.n_outputs]
+        slope = (Z.T @ outputs).reshape(-1)
+        if loss.n_constants:
+            slope = np.concatenate((slope, np.add.reduce(gradient[:, loss.n_outputs :])))
+        return raw, rows.weight @ value, slope, np.add.reduce(np.abs(outputs), axis=None)
+
+    def _by_blocks(self):
+        """The same by a fold over blocks of rows; raw predictions None where they are too many to be kept."""
+        design, loss, known = self.design, self.objective.loss, self.raw
+        model, parameters = design.model, design.model.unpack(self.parameters)
+        kept = np.empty((design.rows.n_rows, design.width)) if known is None and design.can_keep else known
+
+        def terms(block, y, weight):
+            if known is None:
+                raw = model.raw(block, parameters)
+                if kept is not None:
+                    kept[block.part] = raw
+            else:
+                raw = known[block.part]
+            value, gradient = loss.value_and_gradient(y, raw)
+            gradient *= weight[:, None]
+            bent = np.add.reduce(np.abs(gradient[:, : loss.n_outputs]), axis=None)
+            return weight @ value, model.adjoint(block, gradient), bent
+
+        return kept, *design.rows.fold(terms, width=self.objective.pass_width)
+
+    def all_raw(self):
+        """Raw predictions of all rows, (n_rows, m), known or found."""
+        if self.raw is None:
+            self.sweep()
+        return self.raw_predictions() if self.raw is None else self.raw
 
     def predictor(self, rows=None):
         """See `MeanLossEvaluation.predictor`; of blocks of the objective's rows, or of others that stand for them."""

@@ -40,6 +40,9 @@ class BaseRows:
     #: float32 where X is that, else float64
     dtype: Any = np.dtype(float)
 
+    #: X as one array, where it is kept as such
+    matrix: Any = None
+
     n_rows: int
     n_features: int
     total_weight: float

@@ -141,4 +141,6 @@ class DenseRows(Rows):
         if self.n_rows * columns.n_columns > _MOST_KEPT or columns.inverse_units is None:
             return None
         Z = self.gather(lambda block, y, weight: block.standardised(columns), columns, columns.n_columns)
-        return DenseRows(Z, self.y, self.weight, self.offset, is_block=True)
+        kept = DenseRows(Z, self.y, self.weight, self.offset)
+        kept.matrix = Z
+        return kept

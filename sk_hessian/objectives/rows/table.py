@@ -38,15 +38,13 @@ class Rows(BaseRows):
     weight : ndarray of shape (n,)
     offset : ndarray of shape (n, n_outputs), optional
         What is added to the raw predictions; None for nothing.
-    is_block : bool
-        Whether a fold is over all rows as one block. Its caller then sees to floating-point warnings.
     """
 
     #: numbers that X keeps
     n_numbers: int
 
-    def __init__(self, X, y, weight, offset=None, is_block=False):
-        self.X, self.y, self.weight, self.offset, self._is_block = X, y, weight, offset, is_block
+    def __init__(self, X, y, weight, offset=None):
+        self.X, self.y, self.weight, self.offset = X, y, weight, offset
         self.n_rows, self.n_features = X.shape
         self.dtype = np.dtype(np.float32 if X.dtype == np.float32 else float)
 
@@ -84,8 +82,6 @@ class Rows(BaseRows):
 
     def fold(self, function, columns=None, combine=operator.add, width=0):
         """See `BaseRows.fold`; on several threads if it pays."""
-        if self._is_block:
-            return function(self._whole, self.y, self.weight)
         size = self.block_size(columns, width)
         if size >= self.n_rows:
             with np.errstate(**_UNHEARD):
