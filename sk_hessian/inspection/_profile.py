@@ -14,7 +14,7 @@ from scipy.stats import chi2
 from sk_hessian._text import listed
 from sk_hessian.inspection._fitted import Fitted
 from sk_hessian.inspection._text import aligned, interval_headings
-from sk_hessian.objectives import FunctionObjective
+from sk_hessian.objectives import RestrictedObjective, Subspace
 from sk_hessian.solvers import Newton, minimize
 
 #: tolerance of the fits with one parameter held: twice the log-likelihood is known to its square, or to a share of the
@@ -215,12 +215,13 @@ def intervals_of(fitted, factor, level, chosen=None):
         ]
     )
     lower, upper, statistic = found[:, 0], found[:, 1], found[:, 2] ** 2
+    reaches_zero = is_even & (lower <= -estimate / unit)
     p_value = chi2.sf(statistic, 1) * np.where(is_even, 0.5, 1.0)
     return ProfileIntervals(
         names=[fitted.parameter_names[j] for j in chosen],
         estimate=estimate,
         std_error=np.where(at_edge, np.nan, unit / np.sqrt(fitted.objective.total_weight)),
-        lower=np.where(is_even, np.maximum(estimate + unit * lower, 0.0), estimate + unit * lower),
+        lower=np.where(reaches_zero, 0.0, estimate + unit * lower),
         upper=estimate + unit * upper,
         statistic=statistic,
         p_value=np.where(at_edge, 1.0, p_value),
@@ -272,20 +273,16 @@ class _Profile:
         #: share of the usual strides
         self._pace = _PACES[0]
         #: held values -> (fitted w, value)
-        self._known = {0.0: (np.zeros(self._complement.shape[1]), self._value_and_gradient(0.0, None)[0])}
+        self._known = {0.0: (np.zeros(self._complement.shape[1]), self._objective.value_and_gradient(fitted.theta)[0])}
 
-    def _theta(self, t, w):
-        u = self._direction * t if w is None else self._direction * t + self._complement @ w
-        return self._estimate + self._factor.apply(u)
-
-    def _value_and_gradient(self, t, w):
-        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-            value, gradient = self._objective.value_and_gradient(self._theta(t, w))
-        return value, self._complement.T @ self._factor.transpose(gradient)
-
-    def _hessian(self, t, w):
-        H = self._objective.hessian_matrix(self._theta(t, w), factor=self._factor)
-        return self._complement.T @ H @ self._complement
+    def _held(self, t):
+        """The objective over the other parameters with this one held at t."""
+        origin = self._estimate + self._factor.apply(self._direction * t)
+        held = RestrictedObjective(self._objective, Subspace(self._complement, self._factor), origin)
+        held.is_model, held.convex = False, False
+        best = self._known[0.0][1] if self._known else 0.0
+        held.scale = max(0.5 / self._objective.total_weight, _LEAST_SCALE * abs(best))
+        return held
 
     def _nearest(self, t):
         """The held values that were fitted on the same side of the estimate, the nearest first.
@@ -304,18 +301,13 @@ class _Profile:
 
     def _fit(self, t):
         """Fit w with the parameter held at t; whether it was possible from the former fits."""
-        start = self._start(t)
-        value = self._value_and_gradient(t, start)[0]
+        start, objective = self._start(t), self._held(t)
+        value = objective.value_and_gradient(start)[0]
         if not np.isfinite(value):
             return False
         if not start.size:
             self._known[t] = start, value
             return True
-        objective = FunctionObjective(
-            lambda w: self._value_and_gradient(t, w), jac=True, hess=lambda w: self._hessian(t, w)
-        )
-        best = self._known[0.0][1]
-        objective.scale = max(0.5 / self._objective.total_weight, _LEAST_SCALE * abs(best))
         result = minimize(objective, start, Newton(), tol=_TOL)
         if result.status not in ("optimal", "stalled"):
             raise ValueError(f"profile_intervals: the fit with {self._name} held at a value failed. {result.message}")

@@ -46,6 +46,7 @@ class Standardised:
         self._unit: np.ndarray = np.ones(theta.size)
         self._constants: Any = None
         self._shifts: Any = None
+        self._bend = 0.0
         self._factor = None
         if isinstance(objective, GLMObjective | MLPObjective):
             self._standardise()
@@ -65,7 +66,7 @@ class Standardised:
         if self._constants is not None:
             diagonal[self._constants.own] = self._constants.penalty
         if objective.loss.shift_invariant:
-            self._shifts = _Shifts(objective, diagonal.mean())
+            self._shifts, self._bend = objective.common_shift(self._factor.outer.summed_in), diagonal.mean()
         least = 0.0 if is_linear else _FLOOR_OF_NETWORKS * diagonal.mean()
         self._unit = _inverse_root(diagonal, least)
 
@@ -111,7 +112,7 @@ class Standardised:
         if self._constants is not None:
             H[self._constants.own, self._constants.own] = self._constants.penalty
         if without_symmetries and self._shifts is not None:
-            H = H + self._shifts.product(np.eye(len(H)))
+            H = H + self._bend * self._shifts.projected(np.eye(len(H)))
         return self._unit[:, None] * H * self._unit
 
     def operator(self, kind, without_symmetries=False):
@@ -122,7 +123,7 @@ class Standardised:
         def product(u):
             u = np.ravel(u)
             bent = self.transpose(H.matvec(self.to_theta(u)))
-            return bent + self._unit * self._shifts.product(self._unit * u) if bends_shifts else bent
+            return bent + self._unit * self._bend * self._shifts.projected(self._unit * u) if bends_shifts else bent
 
         return LinearOperator((self.theta.size,) * 2, matvec=product, rmatvec=product, dtype=float)
 
@@ -172,26 +173,3 @@ class _ConstantColumns:
         if self._intercept.size:
             z[self.own] -= np.outer(self._values, g[self._intercept]).ravel()
         return z
-
-
-class _Shifts:
-    """Curvature along the common shifts of softmax outputs that neither the loss nor the penalty sees."""
-
-    def __init__(self, objective, curvature):
-        if isinstance(objective, GLMObjective):
-            self._part, k = slice(0, objective.n_weights), objective.loss.n_outputs
-            strength = objective.penalty.sum(axis=1)
-        else:
-            self._part, (rows, k) = objective.layers[-1]
-            strength = np.full(rows - 1, objective.penalty)
-        n_rows = (self._part.stop - self._part.start) // k
-        self._is_free = np.append(strength, np.zeros(n_rows - len(strength))) == 0
-        self._k, self._curvature = k, curvature
-
-    def product(self, V):
-        """The curvature times ``V``, shape (n_parameters,) or (n_parameters, B)."""
-        W = V[self._part].reshape(-1, self._k, *V.shape[1:])
-        means = np.where(self._is_free.reshape(-1, *(1,) * (W.ndim - 1)), W.mean(axis=1, keepdims=True), 0.0)
-        out = np.zeros_like(V)
-        out[self._part] = np.broadcast_to(self._curvature * means, W.shape).reshape(V[self._part].shape)
-        return out

@@ -7,6 +7,7 @@ from sk_hessian.objectives._layers import network_predictions
 from sk_hessian.objectives._memory import Memory, first_memory
 from sk_hessian.objectives.activations import ACTIVATIONS
 from sk_hessian.objectives.contract import Objective
+from sk_hessian.objectives.coordinates import Subspace
 from sk_hessian.objectives.functions import FunctionObjective, LeastSquaresObjective
 from sk_hessian.objectives.glm import GLMObjective
 from sk_hessian.objectives.jeffreys import JeffreysObjective
@@ -21,6 +22,7 @@ from sk_hessian.objectives.losses import (
     TweedieLoss,
 )
 from sk_hessian.objectives.mlp import MLPObjective
+from sk_hessian.objectives.restricted import RestrictedObjective
 from sk_hessian.objectives.rows import (
     Blocks,
     PartedRows,
@@ -53,10 +55,12 @@ __all__ = [
     "Objective",
     "PartedRows",
     "Parts",
+    "RestrictedObjective",
     "Scan",
     "SoftmaxCrossEntropy",
     "SquaredLoss",
     "StreamObjective",
+    "Subspace",
     "Tally",
     "TweedieLoss",
     "first_memory",

@@ -275,6 +275,37 @@ class MeanLossObjective(Objective):
         other.penalty = self.penalty * (self.total / other.total)
         return other
 
+    # -- what the loss cannot see ---------------------------------------------------------------------------------
+
+    def common_shift(self, within):
+        """The `CommonShift` of a softmax model's outputs, in coordinates of the columns or of the layers."""
+        raise NotImplementedError
+
+    def shift_curvature(self, H, within):
+        """Curvature along the common shifts that neither loss nor penalty sees, so that H has full rank.
+
+        Parameters
+        ----------
+        H : ndarray
+            The Hessian in coordinates.
+        within : object
+            These coordinates: those of columns or of layers.
+
+        Returns
+        -------
+        ndarray, or 0.0 where there is nothing of the kind
+        """
+        if not (self.shifts_freely and H.size):
+            return 0.0
+        known = self._projections.get(id(within))
+        if known is None:
+            known = self._projections[id(within)] = within, self.common_shift(within).projected(np.eye(len(H)))
+        return np.add.reduce(np.abs(H.diagonal())) / len(H) * known[1]
+
+    @cached_property
+    def _projections(self):
+        return {}
+
     # -- units ----------------------------------------------------------------------------------------------------
 
     @cached_property

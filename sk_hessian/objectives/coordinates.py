@@ -130,6 +130,58 @@ class WeightCoordinates(Coordinates):
         return np.concatenate((reached.ravel(), theta[self._n_theta :]))
 
 
+class Subspace(Coordinates):
+    """theta = T B w: the parameters that a few numbers reach.
+
+    Parameters
+    ----------
+    basis : ndarray of shape (m, r)
+        B.
+    outer : PointFactor, optional
+        T of m columns; the identity for None.
+    """
+
+    reaches_all = False
+
+    def __init__(self, basis, outer=None):
+        self.basis, self.outer = basis, outer
+        self.shape = (len(basis) if outer is None else outer.shape[0], basis.shape[1])
+
+    def apply(self, z):
+        """See `Coordinates.apply`."""
+        z = self.basis @ z
+        return z if self.outer is None else self.outer.apply(z)
+
+    def transpose(self, g):
+        """See `Coordinates.transpose`."""
+        return self.basis.T @ (g if self.outer is None else self.outer.transpose(g))
+
+
+class CommonShift:
+    """The directions along which all outputs of some weights move alike: what the loss of a softmax model cannot see.
+
+    Parameters
+    ----------
+    part : slice
+        Where weights (q, k), stored by rows, are among the parameters.
+    free : ndarray of shape (q, r)
+        An orthonormal basis of the rows that have no penalty.
+    n_outputs : int
+        k.
+    """
+
+    def __init__(self, part, free, n_outputs):
+        self._part, self._free, self._k = part, free, n_outputs
+
+    def projected(self, V):
+        """The part of ``V``, (n_parameters,) or (n_parameters, B), along these directions."""
+        W = V[self._part].reshape(-1, self._k, *V.shape[1:])
+        means = np.tensordot(self._free, np.tensordot(self._free, W.mean(axis=1), (0, 0)), (1, 0))
+        out = np.zeros_like(V)
+        out[self._part] = np.repeat(means, self._k, axis=0)
+        return out
+
+
 class PointFactor(Coordinates):
     """theta = P u: coordinates in which the curvature was taken at a point, then a root of its inverse there.
 

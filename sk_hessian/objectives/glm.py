@@ -21,7 +21,7 @@ from sk_hessian.objectives._mean_loss import OF_ROWS, OF_UNITS
 from sk_hessian.objectives._orthogonal import Orthogonal
 from sk_hessian.objectives._programs import find_recession, positive_start
 from sk_hessian.objectives._refinement import MOST_WORK, refined
-from sk_hessian.objectives.coordinates import Through, WeightCoordinates
+from sk_hessian.objectives.coordinates import CommonShift, Through, WeightCoordinates
 from sk_hessian.objectives.evaluation import ROUNDINGS
 from sk_hessian.objectives.linear import Design, Linear, LinearEvaluation, StandardThrough
 from sk_hessian.objectives.rows import Columns, DenseBlock
@@ -440,31 +440,13 @@ class GLMObjective(LinearRows):
             return np.inf
         return max(1.0, self.total / (sketch.total * sketch.least_chance))
 
-    def shift_curvature(self, H, columns):
-        """Curvature along the shifts of all outputs that neither loss nor penalty sees, so that H has full rank."""
-        if not (self.shifts_freely and H.size):
-            return 0.0
-        known = self._projections.get(id(columns))
-        if known is None:
-            known = self._projections[id(columns)] = columns, self._shift_projection(columns)
-        return np.add.reduce(H.diagonal()) / len(H) * known[1]
-
-    @cached_property
-    def shifts_freely(self):
-        """See `MeanLossObjective.shifts_freely`: not where every weight has a penalty."""
-        return self.loss.shift_invariant and (self.fit_intercept or not (self.penalty > 0).all())
-
-    @cached_property
-    def _projections(self):
-        """On the outputs' common shifts, by coordinates."""
-        return {}
-
-    def _shift_projection(self, columns):
-        k = self.loss.n_outputs
+    def common_shift(self, columns):
+        """See `MeanLossObjective.common_shift`."""
         values, vectors = np.linalg.eigh(self.penalty_matrix(columns, 0))
         noise = ROUNDINGS * len(values) * np.finfo(float).eps
         free = vectors[:, values <= noise * max(values.max(), np.finfo(float).tiny)]
-        return np.kron(free @ free.T, np.full((k, k), 1 / k))
+        k = self.loss.n_outputs
+        return CommonShift(slice(0, columns.n_columns * k), free, k)
 
     def is_exact(self, kind):
         """See `Objective.is_exact`."""

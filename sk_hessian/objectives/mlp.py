@@ -18,6 +18,7 @@ from sk_hessian.objectives._layers import Forward, LayerCoordinates, Moments, ne
 from sk_hessian.objectives._mean_loss import MeanLossObjective
 from sk_hessian.objectives._spread import Spread
 from sk_hessian.objectives.activations import ACTIVATIONS
+from sk_hessian.objectives.coordinates import CommonShift
 from sk_hessian.objectives.losses import BinaryCrossEntropy
 from sk_hessian.objectives.network import MAX_DENSE, NetworkEvaluation
 from sk_hessian.objectives.rows import Columns, triangle
@@ -175,13 +176,10 @@ class MLPObjective(MeanLossObjective):
         rows[:-1] = self.penalty == 0
         return rows
 
-    def shift_curvature(self, H, coordinates):
-        """Curvature along the common shifts of all outputs that neither loss nor penalty sees."""
-        shift = np.zeros_like(H)
-        if self.loss.shift_invariant:
-            (part, (_, k)), free = self.layers[-1], self._free_outputs()
-            shift[part, part] = np.abs(np.diag(H)).mean() * np.kron(np.diag(free), np.full((k, k), 1 / k))
-        return shift
+    def common_shift(self, within):
+        """See `MeanLossObjective.common_shift`."""
+        part, (rows, k) = self.layers[-1]
+        return CommonShift(part, np.eye(rows)[:, self._free_outputs()], k)
 
     def canonical(self, theta):
         """See `Objective.canonical`: what shifts all outputs of a softmax model alike is zero."""
