@@ -18,7 +18,14 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from sk_hessian import _validation
 from sk_hessian._callbacks import UNTOLD, CallbackSupportMixin, Task, with_callbacks
 from sk_hessian._keywords import advice_on, with_advice
-from sk_hessian.objectives import SquaredLoss, is_distributed, map_distributed, parts_of
+from sk_hessian.objectives import (
+    SquaredLoss,
+    deviance_sums,
+    explained_of_sums,
+    is_distributed,
+    map_distributed,
+    parts_of,
+)
 from sk_hessian.solvers import check_solver, minimize
 
 #: columns of the history that ``verbose`` prints, with their widths and formats
@@ -197,12 +204,12 @@ class Regressor(RegressorMixin):
         if y.shape[1] != prediction.shape[1]:
             raise ValueError(f"y has {y.shape[1]} columns, but there are {prediction.shape[1]} predictions of each row")
         pairs = zip(y.T.astype(float), prediction.T, strict=True)
-        return np.stack([SquaredLoss().deviance_sums(one, raw[:, None], weight) for one, raw in pairs])
+        return np.stack([deviance_sums(SquaredLoss(), one, raw[:, None], weight) for one, raw in pairs])
 
 
 def _mean_explained(sums, y, weight):
     targets = y.reshape(len(y), -1).T
-    return np.mean([SquaredLoss().explained_of_sums(*pair, weight) for pair in zip(sums, targets, strict=True)])
+    return np.mean([explained_of_sums(SquaredLoss(), *pair, weight) for pair in zip(sums, targets, strict=True)])
 
 
 class SolvedEstimator(CallbackSupportMixin, BaseEstimator):

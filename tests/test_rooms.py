@@ -60,7 +60,7 @@ ROOMS = {
     },
     "objectives/__init__.py": {"sk_hessian.objectives.*"},
     "objectives/contract.py": {"scipy"},
-    "objectives/losses.py": {"scipy.special", "scipy.linalg"},
+    "objectives/losses/": {"scipy.special", "scipy.linalg", "sk_hessian.objectives.losses.*"},
     "objectives/activations.py": {"scipy.special"},
     "objectives/factors.py": {"scipy.special", "scipy.linalg"},
     "objectives/rows/": {"scipy.linalg", "scipy.sparse", "sk_hessian.objectives.rows.*"},

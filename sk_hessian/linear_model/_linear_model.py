@@ -13,7 +13,16 @@ from sk_hessian import _validation
 from sk_hessian._base import SolvedEstimator, restored_on_failure
 from sk_hessian._keywords import with_advice
 from sk_hessian._text import listed
-from sk_hessian.objectives import GLMObjective, StreamObjective, first_memory, parts_of, row_products
+from sk_hessian.objectives import (
+    GLMObjective,
+    StreamObjective,
+    deviance_sums,
+    explained,
+    explained_of_sums,
+    first_memory,
+    parts_of,
+    row_products,
+)
 from sk_hessian.solvers import check_solver
 
 #: parameters up to which a stream of rows is remembered by a matrix
@@ -426,16 +435,16 @@ class OffsetModel(LinearModel):
         y, _, loss = self._encode(y, weight, reset=False)
         loss = self._loss_of_predictions(loss)
         raw = self._beside(self._linear_predictor(X), offset).reshape(len(y), -1)
-        return loss.explained(y, raw, weight, offset)
+        return explained(loss, y, raw, weight, offset)
 
     def _deviances(self, X, y, weight):
-        """`Loss.deviance_sums` of some rows."""
+        """`deviance_sums` of some rows."""
         y, loss = self._encoded(y, weight)
-        return loss.deviance_sums(y, self._raw_prediction(X).reshape(len(y), -1), weight)
+        return deviance_sums(loss, y, self._raw_prediction(X).reshape(len(y), -1), weight)
 
     def _explained(self, sums, y, weight):
         y, loss = self._encoded(y, weight)
-        return loss.explained_of_sums(sums, y, weight)
+        return explained_of_sums(loss, sums, y, weight)
 
     def _encoded(self, y, weight):
         y, _, loss = self._encode(y, weight, reset=False)

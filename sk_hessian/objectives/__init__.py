@@ -13,12 +13,17 @@ from sk_hessian.objectives.jeffreys import JeffreysObjective
 from sk_hessian.objectives.losses import (
     LOSSES,
     BinaryCrossEntropy,
+    Family,
     HuberLoss,
     Loss,
     NegativeBinomialLoss,
+    NullModel,
     SoftmaxCrossEntropy,
     SquaredLoss,
     TweedieLoss,
+    deviance_sums,
+    explained,
+    explained_of_sums,
 )
 from sk_hessian.objectives.mlp import MLPObjective
 from sk_hessian.objectives.rows import (
@@ -40,6 +45,7 @@ __all__ = [
     "LOSSES",
     "BinaryCrossEntropy",
     "Blocks",
+    "Family",
     "FunctionObjective",
     "GLMObjective",
     "HuberLoss",
@@ -50,6 +56,7 @@ __all__ = [
     "Memory",
     "NegativeBinomialLoss",
     "NetworkStreamObjective",
+    "NullModel",
     "Objective",
     "PartedRows",
     "Parts",
@@ -59,6 +66,9 @@ __all__ = [
     "StreamObjective",
     "Tally",
     "TweedieLoss",
+    "deviance_sums",
+    "explained",
+    "explained_of_sums",
     "first_memory",
     "is_distributed",
     "map_distributed",

@@ -247,7 +247,7 @@ class GLMObjective(LinearRows):
 
         A mean loss d above its minimum is a likelihood-ratio statistic of 2 W d / phi, and no parameter is then more
         than the root of that from the optimum, in standard errors. The dispersion phi is what the loss makes of the
-        value, `Loss.dispersion`. Weights that are not frequencies have no sample size; W is then that of the
+        value, `Family.dispersion`. Weights that are not frequencies have no sample size; W is then that of the
         likelihood that they multiply. It is never less than what rounding makes of the linear predictors, nor, where a
         fit can be perfect and leave no dispersion, than what it makes of the loss.
         """
@@ -255,7 +255,7 @@ class GLMObjective(LinearRows):
 
     def tolerance_of(self, theta, excess, tol):
         """See `likelihood_tolerance`; for a dispersion that this mean loss above the saturated one tells."""
-        phi = self.loss.dispersion(max(excess, 0.0), theta[self.n_weights :])
+        phi = self.loss.family.dispersion(max(excess, 0.0), theta[self.n_weights :])
         rounding = ROUNDINGS * np.finfo(float).eps * self._largest_terms(theta)
         least = max(0.5 * self._mean_curvature * rounding**2, self.resolution if self.loss.attains_bound else 0.0)
         return max((_ERRORS * tol) ** 2 * phi / (2 * self._total), least)
@@ -624,7 +624,7 @@ class GLMObjective(LinearRows):
         # the offset alone may be off by any factor: without an intercept too a constant beside it gives the scale
         if self.fit_intercept or self.rows.offset is not None:
             return super()._null_raw
-        return np.append(np.zeros(self.loss.n_outputs), self.loss.null_constants(*self.rows.targets))
+        return np.append(np.zeros(self.loss.n_outputs), self.loss.null_model.constants(*self.rows.targets))
 
     def start(self):
         """A feasible start: the null model, or where that has no intercept and no positive mean, one that has.
@@ -649,7 +649,7 @@ class GLMObjective(LinearRows):
         """Whether the offset alone is inside the domain, and not so far out that nothing is left of the curvature."""
         k, rows = self.loss.n_outputs, self.rows
         constant = np.append(np.zeros(k), self._null_raw[k:])
-        _, value, _, hessian = self.loss.constant_sums(constant, rows.offset, rows.y, rows.weight)
+        _, value, _, hessian = self.loss.null_model.sums(constant, rows.offset, rows.y, rows.weight)
         return np.isfinite(value) and np.trace(hessian[:k, :k]) > 0
 
     def diagnose(self, theta, direction):
