@@ -1,4 +1,4 @@
-"""Deviances: how far predictions are from the best that there could be, against the best constant."""
+"""Deviances: the loss of predictions above the least possible one, compared with that of the best constant."""
 
 import numpy as np
 
@@ -12,6 +12,7 @@ def explained(loss, y, raw, weight, offset=None):
     Parameters
     ----------
     loss : Loss
+        Of predictions alone, see `Loss.at`.
     y : ndarray of shape (n,) or (n, k)
     raw : ndarray of shape (n, m)
         The offset included.
@@ -41,6 +42,7 @@ def deviance_sums(loss, y, raw, weight):
     Parameters
     ----------
     loss : Loss
+        Of predictions alone, see `Loss.at`.
     y : ndarray of shape (n,) or (n, k)
     raw : ndarray of shape (n, m)
     weight : ndarray of shape (n,)
@@ -62,6 +64,7 @@ def explained_of_sums(loss, sums, y, weight):
     Parameters
     ----------
     loss : Loss
+        Of predictions alone, see `Loss.at`.
     sums : ndarray of shape (3,)
     y, weight : ndarray
         All distinct targets; or some of the same mean, mean square and range, which is enough: but for

@@ -1,7 +1,7 @@
 """The distribution behind a loss: its likelihood and its moments.
 
-A loss is a negative log-likelihood times a dispersion, but for terms of y alone. What inspection asks of the
-distribution itself stands here and, for each family, beside its loss.
+Where there is one, a loss is a negative log-likelihood times a dispersion, but for terms of y alone. What inspection
+asks of the distribution stands here and, for each family, beside its loss.
 """
 
 import numpy as np
@@ -30,6 +30,8 @@ class Family:
 
     def log_likelihood(self, y: np.ndarray, raw: np.ndarray, dispersion: float = 1.0) -> np.ndarray:
         """Logarithm of the density of each row, its constants included, shape (n,).
+
+        By default the loss with the opposite sign, for losses without terms of y alone.
 
         Parameters
         ----------
