@@ -649,7 +649,7 @@ class GLMObjective(LinearRows):
         """Whether the offset alone is inside the domain, and not so far out that nothing is left of the curvature."""
         k, rows = self.loss.n_outputs, self.rows
         constant = np.append(np.zeros(k), self._null_raw[k:])
-        _, value, _, hessian = self.loss.null_model.sums(constant, rows.offset, rows.y, rows.weight)
+        value, _, hessian = self.loss.null_model.sums(constant, rows.offset, rows.y, rows.weight)
         return np.isfinite(value) and np.trace(hessian[:k, :k]) > 0
 
     def diagnose(self, theta, direction):

@@ -490,6 +490,29 @@ def test_the_default_null_model_of_targets_of_any_size(loss, size, rng):
 
 
 @without_constants
+def test_the_default_saturated_value_is_the_least_of_each_row(loss, rng):
+    y = targets(loss, N, rng)
+    np.testing.assert_allclose(bare(loss).saturated(y), loss.saturated(y), rtol=1e-9, atol=1e-11)
+    assert bare(loss).saturated(y[:0]).shape == (0,)
+
+
+@pytest.mark.parametrize("loss", [x for x in LOSSES if isinstance(x, TweedieLoss)], ids=lambda x: f"{x.power}-{x.link}")
+@pytest.mark.parametrize("size", [1e-6, 1e-3, 1e3, 1e6])
+def test_the_default_saturated_value_of_targets_of_any_size(loss, size, rng):
+    y, plain = size * targets(loss, N, rng), bare(loss)
+    rounding = 2e-13 * plain.null_model.unit(y, np.ones(N))
+    np.testing.assert_allclose(plain.saturated(y), loss.saturated(y), rtol=1e-9, atol=rounding)
+
+
+def test_a_loss_with_constants_has_no_default_saturated_value():
+    """Along a scale a negative log-likelihood may fall for ever."""
+    loss = bare(HuberLoss())
+    loss.n_constants = 1
+    with pytest.raises(NotImplementedError, match="define saturated"):
+        loss.saturated(np.zeros(3))
+
+
+@without_constants
 def test_default_products_and_roots_are_those_of_the_hessian(loss, rng):
     y, raw, weight = targets(loss, N, rng), raw_predictions(loss, N, rng), rng.uniform(0.1, 2, size=N)
     plain, change = bare(loss), rng.normal(size=(N, loss.n_outputs))
@@ -517,7 +540,9 @@ def test_a_loss_of_three_functions_has_neither_likelihood_nor_moments():
         family.response_moments(np.zeros((1, 1)), np.ones((1, 1)), 1.0)
 
 
-@pytest.mark.parametrize("full", [SquaredLoss(), BinaryCrossEntropy(), SoftmaxCrossEntropy(3)], ids=loss_id)
+@pytest.mark.parametrize(
+    "full", [SquaredLoss(), BinaryCrossEntropy(), SoftmaxCrossEntropy(3), TweedieLoss(1)], ids=loss_id
+)
 @pytest.mark.parametrize("solver", ["newton", "lbfgs"])
 def test_a_loss_of_three_functions_fits_and_scores(full, solver, rng):
     X, plain = rng.normal(size=(200, 3)), bare(full)

@@ -98,6 +98,10 @@ class BinaryCrossEntropy(Loss):
         """See `Loss.in_range`."""
         return ((y == 0) | (y == 1)).reshape(len(y), -1).all(axis=1)
 
+    def saturated(self, y):
+        """See `Loss.saturated`."""
+        return np.zeros(len(y))
+
     def recession(self, y, change):
         """See `Loss.recession`."""
         return change * (2 * y.reshape(change.shape) - 1), np.zeros((len(change), 0))
@@ -209,6 +213,10 @@ class SoftmaxCrossEntropy(Loss):
     def in_range(self, y):
         """See `Loss.in_range`."""
         return np.isin(y, np.arange(self.n_outputs))
+
+    def saturated(self, y):
+        """See `Loss.saturated`."""
+        return np.zeros(len(y))
 
     def recession(self, y, change):
         """See `Loss.recession`: the own class must gain on every other."""

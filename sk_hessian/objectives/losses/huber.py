@@ -119,6 +119,10 @@ class HuberLoss(Loss):
         """See `Loss.inverse_link`."""
         return raw[:, :1]
 
+    def saturated(self, y):
+        """See `Loss.saturated`."""
+        return np.zeros(len(y))
+
     def curvature_ratio(self, before, after):
         """See `Loss.curvature_ratio`: it falls with the scale."""
         return np.maximum(np.exp(before[0]), self.floor) / np.maximum(np.exp(after[0]), self.floor)

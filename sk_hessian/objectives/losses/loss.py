@@ -13,6 +13,7 @@ from functools import cached_property
 import numpy as np
 from scipy.linalg import helmert
 
+from sk_hessian.objectives.losses.descent import least_values
 from sk_hessian.objectives.losses.families import Family
 from sk_hessian.objectives.losses.null_model import NullModel
 
@@ -132,8 +133,8 @@ class Loss:
         return raw
 
     def saturated(self, y: np.ndarray) -> np.ndarray:
-        """The least loss that any prediction can have, shape (n,); zero by default."""
-        return np.zeros(len(y))
+        """The least loss that any prediction can have, shape (n,); by default by Newton's method on each row."""
+        return least_values(self, y)
 
     def terms_of_y(self, y: np.ndarray) -> np.ndarray:
         """What every value has in common and is no polynomial of y of degree two at the most, shape (n,)."""

@@ -2,10 +2,7 @@
 
 import numpy as np
 
-#: steps to the best constant, the share of the loss below which one is the last, and rows at a time
-_MOST_STEPS = 200
-_ROUNDING = 1e-13
-_ROWS = 2**16
+from sk_hessian.objectives.losses.descent import ROWS, descend, simple_points
 
 
 class NullModel:
@@ -20,16 +17,9 @@ class NullModel:
         self.loss = loss
 
     def raw(self, y: np.ndarray, weight: np.ndarray) -> np.ndarray:
-        """The constant raw prediction of least weighted loss, shape (m,); by default by `descend`.
-
-        It starts where the outputs are 0, 1, the means of y or their logarithms, whichever is best: links with an edge
-        at 0 exclude 0, and the means are in units of y.
-        """
-        k, rest = self.loss.n_outputs, np.zeros(self.loss.n_constants)
+        """The constant raw prediction of least weighted loss, shape (m,); by default by Newton's method."""
         means = weight @ y.reshape(len(y), -1) / weight.sum()
-        levels = (0.0, 1.0, means, np.log(np.where(means > 0, means, 1.0)))
-        starts = [np.append(np.broadcast_to(level, k), rest) for level in levels]
-        return self.descend(starts, np.zeros((len(y), k)), y, weight)
+        return self._best(simple_points(self.loss, means[None]), np.zeros((len(y), self.loss.n_outputs)), y, weight)
 
     def beside(self, offset, y, weight):
         """The constant raw prediction of least weighted loss beside an offset (n, n_outputs), shape (m,).
@@ -40,48 +30,29 @@ class NullModel:
         for shift in (offset.min(axis=0), weight @ offset / weight.sum(), offset.max(axis=0)):
             constant = plain.copy()
             constant[: self.loss.n_outputs] -= shift
-            starts.append(constant)
-        return self.descend(starts, offset, y, weight)
+            starts.append(constant[None])
+        return self._best(starts, offset, y, weight)
 
-    def descend(self, starts, offset, y, weight):
-        """The best constant beside an offset by Newton's method, from the best of some constants.
+    def _best(self, starts, offset, y, weight):
+        """The best constant beside an offset, from the best of some of shape (1, m)."""
 
-        With `curvature`; no step is longer, along an eigenvector, than a radius that adapts.
-        """
-        points = [self.sums(constant, offset, y, weight) for constant in starts]
-        point = min(points, key=lambda point: point[1] if np.isfinite(point[1]) else np.inf)
-        radius, unit = 1.0, self.unit(y, weight) * weight.sum()
-        for _ in range(_MOST_STEPS):
-            slope, step = self._step(point, radius)
-            new = self.sums(point[0] + step, offset, y, weight)
-            if -slope <= _ROUNDING * max(abs(point[1]), unit):
-                return new[0] if np.isfinite(new[1]) else point[0]
-            gain = point[1] - new[1]
-            radius = 2 * radius if gain > -slope / 4 else 0.25 * np.abs(step).max()
-            point = new if gain > 0 else point
-        return point[0]
+        def evaluate(constant):
+            value, gradient, hessian = self.sums(constant[0], offset, y, weight)
+            return np.array([value]), self.loss.without_shift(gradient[None]), hessian[None]
 
-    def _step(self, point, radius):
-        """A step that is Newton's along each eigenvector, up to the radius; and the slope along it."""
-        gradient = self.loss.without_shift(point[2][None, :])[0]
-        values, vectors = np.linalg.eigh(point[3])
-        along = vectors.T @ gradient
-        floor = max(np.finfo(float).eps * values.max(), np.finfo(float).tiny)
-        with np.errstate(over="ignore"):
-            step = vectors @ np.clip(-along / np.maximum(values, floor), -radius, radius)
-        return gradient @ step, step
+        return descend(evaluate, starts, self.unit(y, weight) * weight.sum())[0][0]
 
     def sums(self, constant, offset, y, weight):
-        """A constant, and beside the offset its weighted loss, gradient (m,) and Hessian (m, m)."""
+        """The weighted loss of a constant beside an offset, its gradient (m,) and Hessian (m, m)."""
         sums = []
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-            for start in range(0, len(y), _ROWS):
-                part = slice(start, start + _ROWS)
+            for start in range(0, len(y), ROWS):
+                part = slice(start, start + ROWS)
                 raw = constant_predictions(constant, len(y[part]), offset[part])
                 value, gradient = self.loss.value_and_gradient(y[part], raw)
                 hessian = self.curvature(y[part], raw, weight[part])
                 sums.append((weight[part] @ value, weight[part] @ gradient, hessian))
-        return constant, *(sum(parts) for parts in zip(*sums, strict=True))
+        return tuple(sum(parts) for parts in zip(*sums, strict=True))
 
     def curvature(self, y, raw, weight):
         """The sum of curvatures (m, m) that finds the best constant: the expected ones."""

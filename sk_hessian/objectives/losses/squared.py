@@ -79,6 +79,10 @@ class SquaredLoss(Loss):
         """See `Loss.in_range`."""
         return np.isfinite(y).reshape(len(y), -1).all(axis=1)
 
+    def saturated(self, y):
+        """See `Loss.saturated`."""
+        return np.zeros(len(y))
+
     def predictor_unit(self, raw):
         """See `Loss.predictor_unit`: the curvature is constant."""
         return np.full_like(raw, np.inf)
