@@ -12,7 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from sk_hessian._parts import read_part, single
 from sk_hessian._validation import check_training_data
-from sk_hessian.objectives import SquaredLoss, Tally, named
+from sk_hessian.objectives import SquaredLoss, Tally, deviance_sums, explained, explained_of_sums, named
 
 
 def accuracy(estimator, data):
@@ -47,12 +47,12 @@ def _squares(estimator, X, y, weight):
     if y.shape[1] != prediction.shape[1]:
         raise ValueError(f"y has {y.shape[1]} columns, but there are {prediction.shape[1]} predictions of each row")
     pairs = zip(y.T.astype(float), prediction.T, strict=True)
-    return np.stack([SquaredLoss().deviance_sums(one, raw[:, None], weight) for one, raw in pairs])
+    return np.stack([deviance_sums(SquaredLoss(), one, raw[:, None], weight) for one, raw in pairs])
 
 
 def _mean_explained(sums, y, weight):
     targets = y.reshape(len(y), -1).T
-    return np.mean([SquaredLoss().explained_of_sums(*pair, weight) for pair in zip(sums, targets, strict=True)])
+    return np.mean([explained_of_sums(SquaredLoss(), *pair, weight) for pair in zip(sums, targets, strict=True)])
 
 
 def d_squared(estimator, data):
@@ -65,19 +65,19 @@ def d_squared(estimator, data):
     X, y, weight, offset = check_training_data(estimator, data, reset=False, **estimator._of_targets)
     y, _, loss = estimator._encode(y, weight, reset=False)
     raw = estimator._linear_predictor(X, offset).reshape(len(y), -1)
-    return loss.at(estimator._fitted_constants()).explained(y, raw, weight, offset)
+    return explained(loss.at(estimator._fitted_constants()), y, raw, weight, offset)
 
 
 def _deviances(estimator, X, y, weight):
-    """`Loss.deviance_sums` of some rows."""
+    """`deviance_sums` of some rows."""
     y, _, loss = estimator._encode(y, weight, reset=False)
     raw = estimator._raw_prediction(X).reshape(len(y), -1)
-    return loss.at(estimator._fitted_constants()).deviance_sums(y, raw, weight)
+    return deviance_sums(loss.at(estimator._fitted_constants()), y, raw, weight)
 
 
 def _share_of_sums(estimator, sums, y, weight):
     y, _, loss = estimator._encode(y, weight, reset=False)
-    return loss.at(estimator._fitted_constants()).explained_of_sums(sums, y, weight)
+    return explained_of_sums(loss.at(estimator._fitted_constants()), sums, y, weight)
 
 
 def _copy_for_parts(estimator):

@@ -73,7 +73,7 @@ ROOMS = {
         "sk_hessian.objectives.factors",
         "sk_hessian.objectives._edge",
     },
-    "objectives/losses.py": {"scipy.special", "scipy.linalg"},
+    "objectives/losses/": {"scipy.special", "scipy.linalg", "sk_hessian.objectives.losses.*"},
     "objectives/activations.py": {"scipy.special"},
     "objectives/factors.py": {"scipy.special", "scipy.linalg"},
     "objectives/rows/": {"scipy.linalg", "scipy.sparse", "sk_hessian.objectives.rows.*"},

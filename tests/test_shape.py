@@ -11,7 +11,13 @@ import sk_hessian
 ROOT = Path(sk_hessian.__file__).parent
 
 #: rooms that keep the bars, as folders or files
-ROOMS = ("objectives/rows", "objectives/coordinates.py", "objectives/evaluation.py", "solvers")
+ROOMS = (
+    "objectives/coordinates.py",
+    "objectives/evaluation.py",
+    "objectives/losses",
+    "objectives/rows",
+    "solvers",
+)
 
 MODULES = [path for path in sorted(ROOT.rglob("*.py")) if path.relative_to(ROOT).as_posix().startswith(ROOMS)]
 

@@ -389,7 +389,7 @@ def _table(curvature, covariance, cov, level, of_fit):
 def _degrees_of_freedom(curvature, cov):
     if curvature.groups is not None:
         return np.array([curvature.groups.max()])
-    if KINDS[cov].estimates_dispersion and curvature.loss.has_dispersion:
+    if KINDS[cov].estimates_dispersion and curvature.loss.family.has_dispersion:
         return curvature.likelihood.df_resid
     return np.array([np.inf])
 

@@ -242,7 +242,7 @@ def _refuse_laplace(fitted):
 
 def _refuse_profile(fitted):
     reason = _refuse_penalty(fitted)
-    if reason is None and (fitted.loss.has_dispersion or fitted.loss.n_outputs > 1):
+    if reason is None and (fitted.loss.family.has_dispersion or fitted.loss.n_outputs > 1):
         return "is for one linear predictor and a likelihood without a dispersion: use cov='expected'"
     return reason
 

@@ -168,7 +168,7 @@ class Fitted:
     @property
     def likelihood_refusal(self):
         """Why what needs a likelihood has none here, the end of a sentence; None where the loss is one's logarithm."""
-        if not (self.loss.has_dispersion or self.loss.has_likelihood):
+        if not (self.loss.family.has_dispersion or self.loss.family.has_likelihood):
             return "needs a likelihood, which this loss does not have"
         if self.is_reweighted:
             return "needs a likelihood, and class_weight leaves only a pseudo-likelihood"

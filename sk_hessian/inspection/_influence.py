@@ -227,7 +227,7 @@ def influence(
     rows_in_memory(fitted.objective)
     fitted.require_sum_over_rows("influence")
     loss = fitted.loss
-    if loss.has_dispersion and loss.n_outputs > 1:
+    if loss.family.has_dispersion and loss.n_outputs > 1:
         raise ValueError(f"y has {loss.n_outputs} targets, each with a variance of its own: fit and pass one at a time")
     fitted.require_optimum("influence")
     test = None if X_test is None else _test_objective(fitted.chain, X_test, y_test, offset_test)
@@ -261,7 +261,7 @@ class _Rows:
         self.factor = fitted.factor(kind)
         self.root = fitted.conventional(self.factor)
         self.test: Any = None if test is None else self._test_derivatives(test)
-        is_likelihood = self.loss.has_likelihood and not fitted.is_reweighted
+        is_likelihood = self.loss.family.has_likelihood and not fitted.is_reweighted
         self.spread: Any = None if is_likelihood else self._gradient_spread()
 
     def influence(self, kept):
@@ -295,7 +295,7 @@ class _Rows:
         """Of a block: leverage, chi-square, the same studentised, its sign, Cook's distance, and the changes."""
         removal, k = Removal(terms, self.loss.n_outputs), self.loss.n_outputs
         weight = terms.share * self.objective.total_weight
-        squares = self.loss.pearson(terms.y, terms.raw) * weight[:, None]
+        squares = self.loss.family.pearson(terms.y, terms.raw) * weight[:, None]
         pearson, hat = -np.sign(terms.slope[:, :k]) * np.sqrt(squares), self._hat(terms, removal)
         apart, steps = removal.solved(hat, pearson), removal.steps
         sign = np.sign(pearson[:, 0]) if k == 1 else np.ones(len(steps))
@@ -309,7 +309,7 @@ class _Rows:
         if self.loss.n_outputs > 1:
             S = self.loss.hessian_root(terms.y, terms.raw)
             return S.transpose(0, 2, 1) @ removal.reach @ S
-        if self.loss.has_likelihood and (terms.bend[:, 0, 0] < 0).any():
+        if self.loss.family.has_likelihood and (terms.bend[:, 0, 0] < 0).any():
             raise ValueError('curvature="observed" is negative for some rows of this loss: use curvature="expected"')
         return removal.leverage[:, None, None]
 
@@ -318,7 +318,7 @@ class _Rows:
 
         Only for least squares without a penalty that of the others has a closed form; else it is the same for all.
         """
-        if not self.loss.has_dispersion:
+        if not self.loss.family.has_dispersion:
             return 1.0, np.ones(len(chi))
         counts, total, n = self.weights.counts, chi.sum(), self.weights.n_samples
         least = 2 * self.objective.resolution * self.weights.likelihood.sum()

@@ -235,7 +235,7 @@ class LaplacePosterior:
         mean, covariance = self._raw_moments(X, offset)
         variance = np.einsum("nkk->nk", covariance)
         if of != "link":
-            mean, variance, noise = loss.response_moments(mean, variance, self.dispersion)
+            mean, variance, noise = loss.family.response_moments(mean, variance, self.dispersion)
             variance = variance + noise if of == "observation" else variance
         std = np.sqrt(variance)
         return (mean[:, 0], std[:, 0]) if mean.shape[1] == 1 else (mean, std)
@@ -373,7 +373,7 @@ class _Model:
     @property
     def _chi_square(self):
         rows = self.objective.rows
-        return self.grouped(rows.weight @ self.objective.loss.pearson(rows.y, self._raw))
+        return self.grouped(rows.weight @ self.objective.loss.family.pearson(rows.y, self._raw))
 
     def pearson(self):
         """Squared Pearson residuals over what the fit has left, for each dispersion."""
@@ -409,7 +409,10 @@ class _Model:
         objective, rows = self.objective, self.objective.rows
         share, has_prior = objective.total_weight / dispersion, self._penalty > 0
         shares = self.by_coordinate(share)
-        joint = rows.weight @ objective.loss.log_likelihood(rows.y, self._raw, dispersion) - share @ self.penalty_value
+        joint = (
+            rows.weight @ objective.loss.family.log_likelihood(rows.y, self._raw, dispersion)
+            - share @ self.penalty_value
+        )
         prior = 0.5 * np.log((shares * self._penalty)[has_prior]).sum()
         flat = np.log(np.sqrt(2 * np.pi) * objective.identified.units[~has_prior]).sum()
         log_det = self.precision.log_det + np.log(shares).sum()
@@ -548,7 +551,7 @@ def _model(objective, theta, names, structure):
 
 def _dispersion(model, dispersion):
     """The dispersion of each group of targets, and its source."""
-    if not model.objective.loss.has_dispersion:
+    if not model.objective.loss.family.has_dispersion:
         if dispersion is not None and dispersion != "evidence":
             raise ValueError("dispersion must be None: that of this family is one")
         return np.ones(1), "one, by the family"

@@ -13,7 +13,7 @@ from sk_hessian.inspection._chain import Chain
 from sk_hessian.inspection._fitted import Fitted, require_interior
 from sk_hessian.inspection._removal import Removal, kept_rows, rows_in_memory, spread
 from sk_hessian.inspection._row_labels import row_names
-from sk_hessian.objectives import BinaryCrossEntropy, GLMObjective, SoftmaxCrossEntropy
+from sk_hessian.objectives import BinaryCrossEntropy, GLMObjective, SoftmaxCrossEntropy, explained
 from sk_hessian.solvers import minimize
 
 #: leverage above which one Newton step is not trusted and the row's fit is made anew
@@ -415,7 +415,7 @@ class _HeldOut:
         if hasattr(self.fitted.estimator, "d2_score"):
             loss = self.fitted.loss_of_predictions
             raw = raw[:, : loss.n_outputs]
-            return loss.explained(self.y, raw, self.weight, self.objective.rows.offset)
+            return explained(loss, self.y, raw, self.weight, self.objective.rows.offset)
         y = self.y.reshape(len(self.y), -1)
         residual = y - self.loss.inverse_link(raw)
         centred = y - self.weight @ y / self.weight.sum()

@@ -129,7 +129,7 @@ class Likelihood:
     @cached_property
     def _pearson(self):
         """Pearson's chi-square, of each target."""
-        return self._weights.likelihood @ self._fitted.loss.pearson(self._y, self._raw)
+        return self._weights.likelihood @ self._fitted.loss.family.pearson(self._y, self._raw)
 
     @property
     def df_resid(self):
@@ -145,7 +145,7 @@ class Likelihood:
         ValueError
             Where the rows leave nothing to estimate it by.
         """
-        if not self._fitted.loss.has_dispersion:
+        if not self._fitted.loss.family.has_dispersion:
             return np.ones(1)
         n, rows = self._weights.n_samples, len(self._y)
         hint = " (frequencies count as rows; weights='analytic' would not)" if n < rows else ""
@@ -156,10 +156,10 @@ class Likelihood:
     def log_likelihood(self):
         """Logarithm of the likelihood with its constants, or None where the family has no closed form."""
         loss = self._fitted.loss
-        if not loss.has_likelihood:
+        if not loss.family.has_likelihood:
             return None
         dispersion = self._pearson / self._weights.n_samples if loss.quadratic else self.dispersion
-        rows = loss.log_likelihood(self._y, self._raw, dispersion / self._weights.precision[:, None])
+        rows = loss.family.log_likelihood(self._y, self._raw, dispersion / self._weights.precision[:, None])
         return float(self._weights.counts @ rows)
 
     @cached_property

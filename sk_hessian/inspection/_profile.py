@@ -240,7 +240,7 @@ def _limits_and_root(profile, zero, quantile, is_even):
 def _check_likelihood(fitted):
     """Refuse what has no likelihood to profile, or more than that."""
     loss = fitted.loss
-    if not loss.has_likelihood or loss.has_dispersion:
+    if not loss.family.has_likelihood or loss.family.has_dispersion:
         raise ValueError(
             f"profile_intervals needs a likelihood without a dispersion to estimate, which {fitted.name} has not"
         )

@@ -14,12 +14,17 @@ from sk_hessian.objectives.jeffreys import JeffreysObjective
 from sk_hessian.objectives.losses import (
     LOSSES,
     BinaryCrossEntropy,
+    Family,
     HuberLoss,
     Loss,
     NegativeBinomialLoss,
+    NullModel,
     SoftmaxCrossEntropy,
     SquaredLoss,
     TweedieLoss,
+    deviance_sums,
+    explained,
+    explained_of_sums,
 )
 from sk_hessian.objectives.mlp import MLPObjective
 from sk_hessian.objectives.restricted import RestrictedObjective
@@ -42,6 +47,7 @@ __all__ = [
     "LOSSES",
     "BinaryCrossEntropy",
     "Blocks",
+    "Family",
     "FunctionObjective",
     "GLMObjective",
     "HuberLoss",
@@ -52,6 +58,7 @@ __all__ = [
     "Memory",
     "NegativeBinomialLoss",
     "NetworkStreamObjective",
+    "NullModel",
     "Objective",
     "PartedRows",
     "Parts",
@@ -63,6 +70,9 @@ __all__ = [
     "Subspace",
     "Tally",
     "TweedieLoss",
+    "deviance_sums",
+    "explained",
+    "explained_of_sums",
     "first_memory",
     "is_distributed",
     "map_distributed",

@@ -180,7 +180,7 @@ class _Program:
         self.raw_at_origin, self.A = raw[:, 0], along[:, 0]
         self.y, self.share = rows.y, rows.weight / rows.weight.sum()
         self.zero = self.loss.may_be_on_edge(rows.y)
-        self.noise = _VALUE_ROUNDINGS * np.finfo(float).eps * self.loss.unit(rows.y, rows.weight)
+        self.noise = _VALUE_ROUNDINGS * np.finfo(float).eps * self.loss.null_model.unit(rows.y, rows.weight)
         P, strengths = self.factor.dense(), objective.penalties
         self.ridge, self.pull = P.T @ (strengths[:, None] * P), P.T @ (strengths * origin)
         away = objective.raw_predictions(interior)[:, 0] - self.raw_at_origin

@@ -243,7 +243,7 @@ class LinearRows(MeanLossObjective):
         """See `MeanLossObjective._null_of`; without an intercept zero."""
         if self.fit_intercept:
             return super()._null_of(y, weight)
-        return np.append(np.zeros(self.loss.n_outputs), self.loss.null_constants(y, weight))
+        return np.append(np.zeros(self.loss.n_outputs), self.loss.null_model.constants(y, weight))
 
     # -- the model linearised at a point, for posteriors ----------------------------------------------------------
 

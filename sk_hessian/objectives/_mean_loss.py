@@ -445,8 +445,8 @@ class MeanLossObjective(Objective):
     @cached_property
     def null_raw(self):
         if self.rows.offset is None:
-            return self.loss.null_raw(*self.rows.targets)
-        return self.loss.null_beside(self.rows.offset, *self.rows.targets)
+            return self.loss.null_model.raw(*self.rows.targets)
+        return self.loss.null_model.beside(self.rows.offset, *self.rows.targets)
 
     def _null_at_head(self):
         """Some targets, and the raw predictions of the null model for them."""
@@ -496,12 +496,12 @@ class MeanLossObjective(Objective):
 
     def _null_of(self, y, weight):
         """The null model's raw prediction for such targets."""
-        return self.loss.null_raw(y, weight)
+        return self.loss.null_model.raw(y, weight)
 
     @cached_property
     def resolution(self):
         """See `Objective.resolution`."""
-        return float(self.loss.resolution(*self.rows.targets, self.rows.offset))
+        return float(self.loss.null_model.resolution(*self.rows.targets, self.rows.offset))
 
     @cached_property
     def _null_and_saturated(self):

@@ -508,7 +508,7 @@ class GLMObjective(LinearRows):
         # the offset alone may be off by any factor: without an intercept too a constant beside it gives the scale
         if self.fit_intercept or self.rows.offset is not None:
             return super().null_raw
-        return np.append(np.zeros(self.loss.n_outputs), self.loss.null_constants(*self.rows.targets))
+        return np.append(np.zeros(self.loss.n_outputs), self.loss.null_model.constants(*self.rows.targets))
 
     def start(self):
         """A feasible start: the null model, or where that has no intercept and no positive mean, one that has.
@@ -533,7 +533,7 @@ class GLMObjective(LinearRows):
         """Whether the offset alone is inside the domain, and not so far out that nothing is left of the curvature."""
         k, rows = self.loss.n_outputs, self.rows
         constant = np.append(np.zeros(k), self.null_raw[k:])
-        _, value, _, hessian = self.loss.constant_sums(constant, rows.offset, rows.y, rows.weight)
+        value, _, hessian = self.loss.null_model.sums(constant, rows.offset, rows.y, rows.weight)
         return np.isfinite(value) and np.trace(hessian[:k, :k]) > 0
 
     def diagnose(self, theta, direction):

@@ -284,7 +284,7 @@ class LinearEvaluation(MeanLossEvaluation):
 
         A mean loss d above its minimum is a likelihood-ratio statistic of 2 W d / phi, and no parameter is then more
         than the root of that from the optimum, in standard errors. The dispersion phi is what the loss makes of the
-        value, `Loss.dispersion`. Weights that are not frequencies have no sample size; W is then that of the
+        value, `Family.dispersion`. Weights that are not frequencies have no sample size; W is then that of the
         likelihood that they multiply. It is never less than what rounding makes of the linear predictors, nor, where a
         fit can be perfect and leave no dispersion, than what it makes of the loss.
         """
@@ -293,7 +293,7 @@ class LinearEvaluation(MeanLossEvaluation):
     def tolerance_of(self, excess, tol):
         """See `likelihood_tolerance`; for a dispersion that this mean loss above the saturated one tells."""
         objective = self.objective
-        phi = objective.loss.dispersion(max(excess, 0.0), self.parameters[self.design.model.n_weights :])
+        phi = objective.loss.family.dispersion(max(excess, 0.0), self.parameters[self.design.model.n_weights :])
         rounding = ROUNDINGS * EPS * self._terms_of_user
         resolution = objective.resolution if objective.loss.attains_bound else 0.0
         least = max(0.5 * objective.mean_curvature * rounding * rounding, resolution)

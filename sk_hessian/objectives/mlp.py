@@ -246,7 +246,7 @@ class MLPObjective(MeanLossObjective):
     def moments(self):
         """Means and deviations of the inputs, and the units of the outputs; may be set to those of more rows."""
         centre, deviation = self._moments
-        return Moments(self.total, centre, deviation, self.loss.output_unit(self.rows.y, self.rows.weight))
+        return Moments(self.total, centre, deviation, self.loss.null_model.output_unit(self.rows.y, self.rows.weight))
 
     @cached_property
     def coordinates(self):

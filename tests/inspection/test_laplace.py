@@ -49,7 +49,9 @@ def dense_evidence(fitted_objective, theta, dispersion=1.0, kind="expected"):
     share = objective.total_weight / dispersion
     H = share * objective.hessian_matrix(theta, kind)
     prior = share * objective.penalties
-    likelihood = rows.weight @ objective.loss.log_likelihood(rows.y, objective.raw_predictions(theta), dispersion)
+    likelihood = rows.weight @ objective.loss.family.log_likelihood(
+        rows.y, objective.raw_predictions(theta), dispersion
+    )
     return likelihood - prior @ theta**2 / 2 + np.log(prior).sum() / 2 - np.linalg.slogdet(H)[1] / 2
 
 

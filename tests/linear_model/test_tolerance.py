@@ -64,8 +64,8 @@ def errors(model, best, X, y, weight=None):
     factor = objective.curvature_factor(optimum, "observed")
     root = np.stack([objective.canonical(column) for column in factor.dense().T], axis=1)
     phi = 2 * best.scale_ if isinstance(best, HuberRegressor) else 1.0
-    if objective.loss.has_dispersion:
-        residuals = objective.loss.pearson(y, objective.raw_predictions(optimum))[:, 0]
+    if objective.loss.family.has_dispersion:
+        residuals = objective.loss.family.pearson(y, objective.raw_predictions(optimum))[:, 0]
         phi = np.average(residuals, weights=objective.rows.weight)
     return np.abs(theta - optimum) / (np.linalg.norm(root, axis=1) * np.sqrt(phi / objective.total_weight))
 

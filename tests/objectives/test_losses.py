@@ -7,14 +7,18 @@ from scipy.special import logsumexp
 from sk_hessian.objectives import (
     LOSSES,
     BinaryCrossEntropy,
+    GLMObjective,
     HuberLoss,
+    Loss,
     NegativeBinomialLoss,
     SoftmaxCrossEntropy,
     SquaredLoss,
     TweedieLoss,
+    explained,
 )
 from sk_hessian.objectives.losses import constant_predictions
-from tests.objectives.cases import IDS, assert_close, differences, raw_predictions, targets
+from sk_hessian.solvers import minimize
+from tests.objectives.cases import IDS, assert_close, differences, loss_id, raw_predictions, targets
 
 every_loss = pytest.mark.parametrize("loss", LOSSES, ids=IDS)
 N = 50
@@ -93,7 +97,7 @@ def test_expected_hessian_is_the_observed_one_at_the_mean(loss, rng):
 @every_loss
 def test_null_raw_is_the_best_constant(loss, rng):
     y, weight = targets(loss, N, rng), rng.uniform(0.1, 2, size=N)
-    raw = loss.null_raw(y, weight)
+    raw = loss.null_model.raw(y, weight)
     if isinstance(loss, HuberLoss):
         assert np.exp(raw[1]) > 0.1 * y.std()
         return
@@ -110,7 +114,7 @@ def test_null_beside_is_the_best_constant_beside_an_offset(loss, size, rng):
     offset = size * rng.uniform(size=(N, loss.n_outputs))
     if getattr(loss, "link", None) == "identity":
         y = np.abs(y) + 4  # inside the domain: at its edge the gradient does not vanish
-    constant = loss.null_beside(offset, y, weight)
+    constant = loss.null_model.beside(offset, y, weight)
     value, gradient = loss.value_and_gradient(y, constant_predictions(constant, N, offset))
     np.testing.assert_allclose(weight @ gradient, 0, atol=1e-7 * weight.sum())
     for _ in range(20):
@@ -123,14 +127,14 @@ def test_null_beside_an_offset_of_zeros_is_the_null_model(loss, rng):
     if isinstance(loss, HuberLoss):
         return
     y, weight = targets(loss, N, rng), rng.uniform(0.1, 2, size=N)
-    constant = loss.null_beside(np.zeros((N, loss.n_outputs)), y, weight)
-    np.testing.assert_allclose(constant, loss.null_raw(y, weight), rtol=1e-6, atol=1e-7)
+    constant = loss.null_model.beside(np.zeros((N, loss.n_outputs)), y, weight)
+    np.testing.assert_allclose(constant, loss.null_model.raw(y, weight), rtol=1e-6, atol=1e-7)
 
 
 def test_null_beside_an_offset_may_be_at_the_edge_of_the_domain():
     """Identity link: the count of zero wants a mean of zero, the others push the constant up by less."""
     loss, y, weight = TweedieLoss(1, "identity"), np.array([0.0, 3.0, 3.0]), np.array([10.0, 1.0, 1.0])
-    constant = loss.null_beside(np.array([[0.0], [5.0], [5.0]]), y, weight)
+    constant = loss.null_model.beside(np.array([[0.0], [5.0], [5.0]]), y, weight)
     assert 0 < constant[0] < 1e-6
 
 
@@ -140,7 +144,7 @@ def test_null_beside_a_huge_offset(loss, size, rng):
     """Kinks far apart: the loss of a constant is all but piecewise linear."""
     y, weight = targets(loss, N, rng), rng.uniform(0.1, 2, size=N)
     offset = size * rng.normal(size=(N, loss.n_outputs))
-    constant = loss.null_beside(offset, y, weight)
+    constant = loss.null_model.beside(offset, y, weight)
     gradient = weight @ loss.value_and_gradient(y, constant + offset)[1]
     np.testing.assert_allclose(gradient, 0, atol=1e-6 * weight.sum())
 
@@ -326,26 +330,28 @@ def test_tweedie_likelihoods_are_scipys(power, link, rng):
     y = distribution.rvs(size=N, random_state=rng).astype(float)
     raw = (np.log(mean) if link == "log" else mean)[:, None]
     expected = distribution.logpmf(y) if power == 1 else distribution.logpdf(y)
-    np.testing.assert_allclose(TweedieLoss(power, link).log_likelihood(y, raw, phi), expected, rtol=1e-9, atol=1e-11)
+    np.testing.assert_allclose(
+        TweedieLoss(power, link).family.log_likelihood(y, raw, phi), expected, rtol=1e-9, atol=1e-11
+    )
 
 
 @pytest.mark.parametrize("power", [1.1, 1.5, 1.9])
 def test_compound_poisson_density_integrates_to_one(power):
     loss, raw, phi = TweedieLoss(power), np.full((20_000, 1), np.log(2.0)), 0.8
     y = np.linspace(0, 60, 20_001)[1:] - 60 / 40_000
-    density = np.exp(loss.log_likelihood(y, raw, phi)).sum() * 60 / 20_000
-    nothing = np.exp(loss.log_likelihood(np.zeros(1), raw[:1], phi))[0]
+    density = np.exp(loss.family.log_likelihood(y, raw, phi)).sum() * 60 / 20_000
+    nothing = np.exp(loss.family.log_likelihood(np.zeros(1), raw[:1], phi))[0]
     assert nothing == pytest.approx(np.exp(-(2.0 ** (2 - power)) / (phi * (2 - power))))
     assert density + nothing == pytest.approx(1, abs=2e-3)
 
 
 @every_loss
 def test_likelihoods_fall_as_the_loss_grows(loss, rng):
-    if not loss.has_likelihood:
+    if not loss.family.has_likelihood:
         return
     y, raw = targets(loss, N, rng), raw_predictions(loss, N, rng)
     other = raw_predictions(loss, N, rng)
-    gained = loss.log_likelihood(y, raw, 0.5) - loss.log_likelihood(y, other, 0.5)
+    gained = loss.family.log_likelihood(y, raw, 0.5) - loss.family.log_likelihood(y, other, 0.5)
     assert_close(gained, 2 * (loss.value(y, other) - loss.value(y, raw)))
 
 
@@ -359,19 +365,19 @@ def test_pearson_residuals_estimate_the_dispersion(power, rng):
     else:
         phi = 1.0 if power == 1 else 0.5
         y = DISTRIBUTIONS[power](mean, phi).rvs(size=200_000, random_state=rng).astype(float)
-    assert TweedieLoss(power).pearson(y, raw).mean() == pytest.approx(phi, rel=0.03)
+    assert TweedieLoss(power).family.pearson(y, raw).mean() == pytest.approx(phi, rel=0.03)
 
 
 def test_pearson_residuals_of_classes_and_of_a_robust_loss(rng):
     loss, raw = SoftmaxCrossEntropy(3), 3 * rng.normal(size=(20, 3))
     y, probability = targets(loss, 20, rng), loss.inverse_link(raw)
     expected = ((y[:, None] == np.arange(3)) - probability) ** 2 / probability
-    np.testing.assert_allclose(loss.pearson(y, raw), expected)
+    np.testing.assert_allclose(loss.family.pearson(y, raw), expected)
     # the own class is all but certain: its complement keeps its digits
-    certain = loss.pearson(np.array([0]), np.array([[50.0, 0.0, 0.0]]))
+    certain = loss.family.pearson(np.array([0]), np.array([[50.0, 0.0, 0.0]]))
     np.testing.assert_allclose(certain[0], [4 * np.exp(-100), np.exp(-50), np.exp(-50)], rtol=1e-12)
     raw = np.array([[1.0, np.log(2.0)], [4.0, np.log(2.0)]])
-    np.testing.assert_allclose(HuberLoss().pearson(np.array([3.0, -4.0]), raw), [[1.0], [16.0]])
+    np.testing.assert_allclose(HuberLoss().family.pearson(np.array([3.0, -4.0]), raw), [[1.0], [16.0]])
 
 
 @pytest.mark.parametrize("loss", LOSSES, ids=repr)
@@ -391,7 +397,7 @@ def test_moments_of_the_target_for_normal_raw_predictions(power, link):
     mu = loss.inverse_link(raw + np.sqrt(variance) * nodes)
     mean = mu @ weights
     expected = mean, (mu - mean[:, None]) ** 2 @ weights, 0.3 * mu**power @ weights
-    for ours, theirs in zip(loss.response_moments(raw, variance, 0.3), expected, strict=True):
+    for ours, theirs in zip(loss.family.response_moments(raw, variance, 0.3), expected, strict=True):
         # the variance function of power 1.5 under the identity link is expanded to second order
         rtol = 1e-5 if power == 1.5 and link == "identity" else 1e-9
         np.testing.assert_allclose(ours[:, 0], theirs, rtol=rtol)
@@ -405,7 +411,9 @@ def test_moments_of_counts_for_normal_raw_predictions(theta):
     weights = weights / weights.sum()
     mean = mu @ weights
     expected = mean, (mu - mean[:, None]) ** 2 @ weights, (mu + mu**2 / theta) @ weights
-    for ours, theirs in zip(NegativeBinomialLoss(theta).response_moments(raw, variance, 1.0), expected, strict=True):
+    for ours, theirs in zip(
+        NegativeBinomialLoss(theta).family.response_moments(raw, variance, 1.0), expected, strict=True
+    ):
         np.testing.assert_allclose(ours[:, 0], theirs, rtol=1e-9)
 
 
@@ -415,7 +423,7 @@ def test_compound_poisson_densities_are_sums_over_the_numbers_of_gammas(power):
     y, phi = (part.ravel() for part in np.meshgrid([1e-3, 0.3, 2.7, 40.0], [1e-3, 0.05, 1.3, 20.0]))
     mean = 1.2 * y
     direct = [_sum_of_gammas(*case, power) for case in zip(y, mean, phi, strict=True)]
-    found = TweedieLoss(power).log_likelihood(y, np.log(mean)[:, None], phi)
+    found = TweedieLoss(power).family.log_likelihood(y, np.log(mean)[:, None], phi)
     np.testing.assert_allclose(found, direct, rtol=1e-8, atol=1e-8)
 
 
@@ -432,8 +440,132 @@ def _sum_of_gammas(y, mean, phi, power):
 def test_a_compound_poisson_density_of_hardly_any_dispersion_is_nearly_normal():
     """There the sum has no digits left: neighbours of the normal density's variance."""
     y, loss = np.array([2.0]), TweedieLoss(1.5)
-    found = loss.log_likelihood(y, np.log(y)[:, None], 1e-9)
+    found = loss.family.log_likelihood(y, np.log(y)[:, None], 1e-9)
     # the deviance is a difference of numbers about six, rounded, over the dispersion
     assert found == pytest.approx(-0.5 * np.log(2 * np.pi * 1e-9 * 2**1.5), abs=5e-6)
-    nearly = [loss.log_likelihood(y, np.log(y)[:, None], phi * 2**0.5)[0] for phi in (0.99e-8, 1.01e-8)]
+    nearly = [loss.family.log_likelihood(y, np.log(y)[:, None], phi * 2**0.5)[0] for phi in (0.99e-8, 1.01e-8)]
     assert nearly[0] - nearly[1] == pytest.approx(0.5 * np.log(1.01 / 0.99), abs=1e-6)
+
+
+# -- a loss that defines no more than it must -------------------------------------------------------------------------
+
+
+def bare(loss):
+    """The same loss, with the defaults for all but three functions and what they say of themselves."""
+
+    class Bare(Loss):
+        n_outputs, shift_invariant, canonical = loss.n_outputs, loss.shift_invariant, loss.canonical
+        convex, curvature = loss.convex, loss.curvature
+
+        def value_and_gradient(self, y, raw):
+            return loss.value_and_gradient(y, raw)
+
+        def hessian(self, y, raw, kind):
+            return loss.hessian(y, raw, kind)
+
+        def inverse_link(self, raw):
+            return loss.inverse_link(raw)
+
+    return Bare()
+
+
+#: the default null model leaves the constants of a loss where they are
+WITHOUT_CONSTANTS = [loss for loss in LOSSES if not loss.n_constants]
+without_constants = pytest.mark.parametrize("loss", WITHOUT_CONSTANTS, ids=map(loss_id, WITHOUT_CONSTANTS))
+
+
+@without_constants
+def test_the_default_null_model_is_the_best_constant(loss, rng):
+    y, weight = targets(loss, N, rng), rng.uniform(0.1, 2, size=N)
+    found, exact = (loss.without_shift(one.null_model.raw(y, weight)[None, :]) for one in (bare(loss), loss))
+    np.testing.assert_allclose(found, exact, rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("loss", [x for x in LOSSES if isinstance(x, TweedieLoss)], ids=lambda x: f"{x.power}-{x.link}")
+@pytest.mark.parametrize("size", [1e-6, 1e-3, 1e3, 1e6])
+def test_the_default_null_model_of_targets_of_any_size(loss, size, rng):
+    y, weight = size * targets(loss, N, rng), rng.uniform(0.1, 2, size=N)
+    found, exact = (loss.inverse_link(one.null_model.raw(y, weight)) for one in (bare(loss), loss))
+    np.testing.assert_allclose(found, exact, rtol=1e-6)
+
+
+@without_constants
+def test_the_default_saturated_value_is_the_least_of_each_row(loss, rng):
+    y = targets(loss, N, rng)
+    np.testing.assert_allclose(bare(loss).saturated(y), loss.saturated(y), rtol=1e-9, atol=1e-11)
+    assert bare(loss).saturated(y[:0]).shape == (0,)
+
+
+@pytest.mark.parametrize("loss", [x for x in LOSSES if isinstance(x, TweedieLoss)], ids=lambda x: f"{x.power}-{x.link}")
+@pytest.mark.parametrize("size", [1e-6, 1e-3, 1e3, 1e6])
+def test_the_default_saturated_value_of_targets_of_any_size(loss, size, rng):
+    y, plain = size * targets(loss, N, rng), bare(loss)
+    rounding = 2e-13 * plain.null_model.unit(y, np.ones(N))
+    np.testing.assert_allclose(plain.saturated(y), loss.saturated(y), rtol=1e-9, atol=rounding)
+
+
+def test_a_loss_with_constants_has_no_default_saturated_value():
+    """Along a scale a negative log-likelihood may fall for ever."""
+    loss = bare(HuberLoss())
+    loss.n_constants = 1
+    with pytest.raises(NotImplementedError, match="define saturated"):
+        loss.saturated(np.zeros(3))
+
+
+@without_constants
+def test_default_products_and_roots_are_those_of_the_hessian(loss, rng):
+    y, raw, weight = targets(loss, N, rng), raw_predictions(loss, N, rng), rng.uniform(0.1, 2, size=N)
+    plain, change = bare(loss), rng.normal(size=(N, loss.n_outputs))
+    assert_close(plain.hessian_product(y, raw, change, "observed"), loss.hessian_product(y, raw, change, "observed"))
+    roots = [one.hessian_root(y, raw) for one in (plain, loss)]
+    assert_close(*(root @ root.transpose(0, 2, 1) for root in roots), 1e-12)
+    for ours, theirs in zip(plain.total_hessian(y, raw, weight), loss.total_hessian(y, raw, weight), strict=True):
+        assert_close(ours, theirs, 1e-12)
+
+
+@without_constants
+def test_default_pearson_residuals_are_those_of_the_family(loss, rng):
+    y, raw = targets(loss, N, rng), raw_predictions(loss, N, rng)
+    found, exact = (one.family.pearson(y, raw) for one in (bare(loss), loss))
+    if isinstance(loss, SoftmaxCrossEntropy):
+        # the indicators of classes depend on each other: over p here, over p (1 - p) by default
+        exact = exact / (1 - loss.inverse_link(raw))
+    np.testing.assert_allclose(found, exact, rtol=1e-9)
+
+
+def test_a_loss_of_three_functions_has_neither_likelihood_nor_moments():
+    family = bare(SquaredLoss()).family
+    assert (family.has_likelihood, family.has_dispersion) == (False, False)
+    with pytest.raises(NotImplementedError, match="define response_moments"):
+        family.response_moments(np.zeros((1, 1)), np.ones((1, 1)), 1.0)
+
+
+@pytest.mark.parametrize(
+    "full", [SquaredLoss(), BinaryCrossEntropy(), SoftmaxCrossEntropy(3), TweedieLoss(1)], ids=loss_id
+)
+@pytest.mark.parametrize("solver", ["newton", "lbfgs"])
+def test_a_loss_of_three_functions_fits_and_scores(full, solver, rng):
+    X, plain = rng.normal(size=(200, 3)), bare(full)
+    y = X[:, 0] + rng.normal(size=200)
+    y = y if full.quadratic else np.digitize(y, [-0.5, 0.5][: max(full.n_outputs - 1, 1)])
+    fits, objectives = [], [GLMObjective(X, y, loss, penalty=1e-3) for loss in (plain, full)]
+    for objective in objectives:
+        result = minimize(objective, objective.start(), solver)
+        assert result.status == "optimal"
+        fits.append(result.fun)
+    assert fits[0] == pytest.approx(fits[1], rel=1e-6)
+    raw, weight = objectives[1].raw_predictions(result.x), np.ones(200)
+    assert explained(plain, y, raw, weight) == pytest.approx(explained(full, y, raw, weight), rel=1e-9)
+
+
+@pytest.mark.parametrize("loss", [loss for loss in WITHOUT_CONSTANTS if loss.n_outputs == 1], ids=loss_id)
+def test_the_saturated_value_is_the_least_of_any_prediction(loss, rng):
+    y = targets(loss, 20, rng)
+    is_positive = getattr(loss, "link", None) == "identity" and loss.power > 0
+
+    def value(t, y):
+        return loss.value(np.array([y]), np.array([[np.exp(t) if is_positive else t]]))[0]
+
+    for one in y:
+        best = minimize_scalar(value, bounds=(-40, 40), args=(one,))
+        assert best.fun == pytest.approx(loss.saturated(np.array([one]))[0], rel=1e-6, abs=1e-6)

@@ -1,0 +1,54 @@
+"""Pointwise losses, one family a file, and what is made of them: likelihoods, null models, deviances.
+
+To add one, derive from `Loss` in a file of its own and list an instance in `LOSSES`: the tests of every derivative then
+apply to it.
+"""
+
+from sk_hessian.objectives.losses.cross_entropy import BinaryCrossEntropy, SoftmaxCrossEntropy
+from sk_hessian.objectives.losses.deviance import deviance_sums, explained, explained_of_sums
+from sk_hessian.objectives.losses.families import Family
+from sk_hessian.objectives.losses.huber import HuberLoss
+from sk_hessian.objectives.losses.loss import Loss
+from sk_hessian.objectives.losses.negative_binomial import NegativeBinomialLoss
+from sk_hessian.objectives.losses.null_model import NullModel, constant_predictions
+from sk_hessian.objectives.losses.squared import SquaredLoss
+from sk_hessian.objectives.losses.tweedie import TweedieLoss
+
+#: one instance of every loss, for the tests that hold for all of them
+LOSSES = (
+    SquaredLoss(),
+    SquaredLoss(3),
+    BinaryCrossEntropy(),
+    BinaryCrossEntropy(3),
+    SoftmaxCrossEntropy(3),
+    TweedieLoss(0, "identity"),
+    TweedieLoss(0, "log"),
+    TweedieLoss(1, "log"),
+    TweedieLoss(1, "identity"),
+    TweedieLoss(1.5, "log"),
+    TweedieLoss(1.5, "identity"),
+    TweedieLoss(2, "log"),
+    TweedieLoss(2, "identity"),
+    TweedieLoss(3, "log"),
+    TweedieLoss(3, "identity"),
+    HuberLoss(),
+    NegativeBinomialLoss(),
+    NegativeBinomialLoss(2.0),
+)
+
+__all__ = [
+    "LOSSES",
+    "BinaryCrossEntropy",
+    "Family",
+    "HuberLoss",
+    "Loss",
+    "NegativeBinomialLoss",
+    "NullModel",
+    "SoftmaxCrossEntropy",
+    "SquaredLoss",
+    "TweedieLoss",
+    "constant_predictions",
+    "deviance_sums",
+    "explained",
+    "explained_of_sums",
+]
