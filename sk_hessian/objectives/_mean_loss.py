@@ -129,7 +129,7 @@ class MeanLossObjective(Objective):
         """Whether expected curvature is the second derivative itself."""
         return self.is_exact("expected")
 
-    @property
+    @cached_property
     def shifts_freely(self):
         """Whether a common shift of all outputs may change nothing."""
         return self.loss.shift_invariant

@@ -175,10 +175,10 @@ class CommonShift:
 
     def projected(self, V):
         """The part of ``V``, (n_parameters,) or (n_parameters, B), along these directions."""
-        W = V[self._part].reshape(-1, self._k, *V.shape[1:])
-        means = np.tensordot(self._free, np.tensordot(self._free, W.mean(axis=1), (0, 0)), (1, 0))
-        out = np.zeros_like(V)
-        out[self._part] = np.repeat(means, self._k, axis=0)
+        W = V[self._part].reshape(len(self._free), self._k, -1)
+        means = self._free @ (self._free.T @ np.add.reduce(W, axis=1)) / self._k
+        out = np.zeros(V.shape)
+        out[self._part].reshape(W.shape)[...] = means[:, None, :]
         return out
 
 

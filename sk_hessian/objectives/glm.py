@@ -265,7 +265,8 @@ class GLMObjective(LinearRows):
         """
         of = self._summings.get(id(columns)) or self._summing(columns)
         if of.block is not None:
-            sums = self._grams(matrices(here.all_raw(), of.rows.y, of.rows.weight, slice(None)), of.block, of.within)
+            raw = here.all_raw() if here.raw is None else here.raw
+            sums = self._grams(matrices(raw, of.rows.y, of.rows.weight, slice(None)), of.block, of.within)
         else:
             predict = here.predictor(of.rows)
 
@@ -439,6 +440,11 @@ class GLMObjective(LinearRows):
         if not np.array_equal(np.isinf(sketch.plain_columns.scale), np.isinf(self.plain_columns.scale)):
             return np.inf
         return max(1.0, self.total / (sketch.total * sketch.least_chance))
+
+    @cached_property
+    def shifts_freely(self):
+        """See `MeanLossObjective.shifts_freely`: not where every weight has a penalty."""
+        return self.loss.shift_invariant and (self.fit_intercept or not (self.penalty > 0).all())
 
     def common_shift(self, columns):
         """See `MeanLossObjective.common_shift`."""

@@ -153,27 +153,24 @@ class SoftmaxCrossEntropy(Loss):
 
     def inverse_link(self, raw):
         """See `Loss.inverse_link`: the probability of each class."""
-        return np.ascontiguousarray(self._probabilities(self._shifted(raw))[0].T)
+        return np.ascontiguousarray(self._probabilities(raw)[0].T)
 
     @staticmethod
-    def _shifted(raw):
-        """Raw predictions less the largest, by class (k, n): numpy reduces long rows far faster than short ones."""
+    def _probabilities(raw):
+        """Probabilities by class (k, n), the logarithms that were normalised, and the sums (n,) of their exponentials.
+
+        By class, for numpy reduces long rows far faster than short ones.
+        """
         shifted = np.array(raw.T, order="C")
         shifted -= np.maximum.reduce(shifted, axis=0)
-        return shifted
-
-    @staticmethod
-    def _probabilities(shifted):
-        """Probabilities by class (k, n), and the sums (n,) of what was normalised."""
         probability = np.exp(shifted)
         total = np.add.reduce(probability, axis=0)
         probability /= total
-        return probability, total
+        return probability, shifted, total
 
     def value_and_gradient(self, y, raw):
         """See `Loss.value_and_gradient`."""
-        shifted = self._shifted(raw)
-        probability, total = self._probabilities(shifted)
+        probability, shifted, total = self._probabilities(raw)
         own = y.astype(np.intp) * len(raw) + np.arange(len(raw))
         probability.flat[own] = 0
         probability.flat[own] = -np.add.reduce(probability, axis=0)
@@ -198,14 +195,14 @@ class SoftmaxCrossEntropy(Loss):
 
     def total_hessian(self, y, raw, weight):
         """See `Loss.total_hessian`; without forming that of any row."""
-        probability = self._probabilities(self._shifted(raw))[0]
+        probability = self._probabilities(raw)[0]
         weighted = probability * weight
         total = np.diag(weighted.sum(axis=1)) - probability @ weighted.T
         return total, 1 - np.einsum("kn,kn->n", probability, probability)
 
     def hessian_product(self, y, raw, change, kind):
         """See `Loss.hessian_product`."""
-        probability = self._probabilities(self._shifted(raw))[0]
+        probability = self._probabilities(raw)[0]
         weighted = probability * change.T
         weighted -= probability * weighted.sum(axis=0)
         return weighted.T
