@@ -12,7 +12,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from sk_hessian import _validation
-from sk_hessian._callbacks import UNTOLD, CallbackSupportMixin, fit_as_task
+from sk_hessian._callbacks import UNTOLD, CallbackSupportMixin, learn_as_task
 from sk_hessian._keywords import advice_on, with_advice
 from sk_hessian.objectives import is_distributed, map_distributed
 from sk_hessian.solvers import check_solver, minimize
@@ -222,7 +222,10 @@ class SolvedEstimator(CallbackSupportMixin, BaseEstimator):
         """Fit to `RowData`, and warn where the user must know something of the fit; what all ``fit`` call."""
         with RestoredOnFailure(self):
             self._check_all_parameters()
-            fit_as_task(self, data)
+            if getattr(self, "_skl_callbacks", None):
+                learn_as_task(self, data)
+            else:
+                self._learn(data, UNTOLD)
             self._tell(self._advice())
         return self
 

@@ -95,16 +95,9 @@ def _is_told(estimator, name, value):
 UNTOLD = Task(None, {})
 
 
-def fit_as_task(estimator, data):
-    """Let an estimator learn from `RowData`, as a task of which its callbacks are told."""
-    if getattr(estimator, "_skl_callbacks", None):
-        _told_fit(estimator, data)
-    else:
-        estimator._learn(data, UNTOLD)
-
-
 @with_callbacks
-def _told_fit(estimator, data):
+def learn_as_task(estimator, data):
+    """Let an estimator learn from `RowData`, as a task of which its callbacks are told."""
     rows = {"sample_weight": data.sample_weight, "offset": data.offset}
     metadata = {name: value for name, value in rows.items() if _is_told(estimator, name, value)} or None
     context = estimator._init_callback_context(max_subtasks=estimator._max_subtasks())

@@ -162,11 +162,11 @@ class LinearEvaluation(MeanLossEvaluation):
         dict
             What is known here, by name.
         """
+        return self._by_blocks() if self.design.matrix is None else self.by_matrix()
+
+    def _completed(self, raw, value, gradient, bent):
+        """All that follows from raw predictions and sums over rows of values, gradients and absolute slopes."""
         design, objective = self.design, self.objective
-        if design.matrix is not None:
-            raw, value, gradient, bent = self._by_matrix()
-        else:
-            raw, value, gradient, bent = self._by_blocks()
         weights = self.parameters[: design.strengths.size]
         pull = design.strengths * weights
         penalty = 0.5 * float(pull @ weights)
@@ -183,8 +183,8 @@ class LinearEvaluation(MeanLossEvaluation):
             known_here["largest_terms"] = float(np.maximum.reduce(sizes)) + objective.largest_offset
         return known_here
 
-    def _by_matrix(self):
-        """Raw predictions, and the sums of values, gradients and slopes, from standardised rows in one array."""
+    def by_matrix(self):
+        """See `sweep`: from standardised rows in one array."""
         design, loss = self.design, self.objective.loss
         Z, rows, n_weights, raw = design.matrix, design.rows, design.strengths.size, self.raw
         if raw is None:
@@ -200,10 +200,10 @@ class LinearEvaluation(MeanLossEvaluation):
         slope = (Z.T @ outputs).reshape(-1)
         if loss.n_constants:
             slope = np.concatenate((slope, np.add.reduce(gradient[:, loss.n_outputs :])))
-        return raw, rows.weight @ value, slope, np.add.reduce(np.abs(outputs), axis=None)
+        return self._completed(raw, rows.weight @ value, slope, np.add.reduce(np.abs(outputs), axis=None))
 
     def _by_blocks(self):
-        """The same by a fold over blocks of rows; raw predictions None where they are too many to be kept."""
+        """See `sweep`: by a fold over blocks of rows; raw predictions are None where they are too many to be kept."""
         design, loss, known = self.design, self.objective.loss, self.raw
         model, parameters = design.model, design.model.unpack(self.parameters)
         kept = np.empty((design.rows.n_rows, design.width)) if known is None and design.can_keep else known
@@ -220,7 +220,7 @@ class LinearEvaluation(MeanLossEvaluation):
             bent = np.add.reduce(np.abs(gradient[:, : loss.n_outputs]), axis=None)
             return weight @ value, model.adjoint(block, gradient), bent
 
-        return kept, *design.rows.fold(terms, width=self.objective.pass_width)
+        return self._completed(kept, *design.rows.fold(terms, width=self.objective.pass_width))
 
     def all_raw(self):
         """Raw predictions of all rows, (n_rows, m), known or found."""
@@ -439,7 +439,7 @@ class StandardThrough(Through):
             z = np.concatenate((weights.ravel(), z[self._coordinates.n_weights :]))
         here = LinearEvaluation(self._objective, self._start + z, self._design)
         # at once: a solver asks for all of it
-        here.sweep()
+        here.by_matrix()
         return here
 
     def slope(self, here):
