@@ -92,13 +92,17 @@ class DenseBlock:
         return np.einsum("ij,ij->i", Z, Z) + centre @ centre - 2 * (Z @ centre)
 
     def deviations(self, weight, shift, unit, which):
-        """Weighted sums of (X - shift) / unit and of its square, and the largest |X - shift|; ``which`` may be None."""
+        """Weighted sums of (X - shift) / unit and of its square; ``unit`` None for one, ``which`` None for all."""
         centred = (self._X if which is None else self._X[:, which]) - shift
-        largest = np.maximum(centred.max(axis=0), -centred.min(axis=0))
-        centred /= unit
+        if unit is not None:
+            centred /= unit
         sums = weight @ centred
         centred *= centred
-        return sums, weight @ centred, largest
+        return sums, weight @ centred
+
+    def peaks(self, shift, which):
+        """The largest |X - shift| of some columns."""
+        return np.abs(self._X[:, which] - shift).max(axis=0)
 
 
 class DenseRows(Rows):
@@ -141,6 +145,8 @@ class DenseRows(Rows):
         if self.n_rows * columns.n_columns > _MOST_KEPT or columns.inverse_units is None:
             return None
         Z = self.gather(lambda block, y, weight: block.standardised(columns), columns, columns.n_columns)
+        # by columns: a weight of each row is then multiplied along the longer side
+        Z = np.asfortranarray(Z)
         kept = DenseRows(Z, self.y, self.weight, self.offset)
         kept.matrix = Z
         return kept

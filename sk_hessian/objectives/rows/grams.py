@@ -19,11 +19,15 @@ class Scratch:
             self._memory[0] = np.empty(size)
         return self._memory[0][:size].reshape(shape)
 
+    def like(self, Z):
+        """The same, of the shape of an array and in its order."""
+        return self.array(Z.shape) if Z.flags.c_contiguous else self.array(Z.shape[::-1]).T
+
 
 def weighted_grams(Z, weights, scratch=None):
     """Z' diag(w) Z for every column w of ``weights``; a symmetric rank-k update where w has no negative entry."""
     grams = np.empty((weights.shape[1], Z.shape[1], Z.shape[1]))
-    scaled = (scratch or Scratch()).array(Z.shape)
+    scaled = (scratch or Scratch()).like(Z)
     bounds = np.minimum.reduce(weights, axis=0), np.maximum.reduce(weights, axis=0)
     for gram, w, least, most in zip(grams, weights.T, *bounds, strict=True):
         if least == most:

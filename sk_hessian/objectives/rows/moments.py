@@ -1,5 +1,7 @@
 """Means and deviations of columns, by sums over rows."""
 
+from typing import Any
+
 import numpy as np
 
 #: kurtosis beyond which a column's variance is in few rows: a level of one row in a hundred has 100
@@ -30,13 +32,16 @@ def exact(rows, fit_intercept, which=None):
     centre, deviation : ndarray
     """
     shift = rows.some_mean() if fit_intercept and not rows.sums_about_zero else np.zeros(rows.n_features)
+    which = None if which is None else np.asarray(which)
     shift = shift if which is None else shift[which]
-    unit = np.ones(len(shift))
-    mean, square, largest = _deviations(rows, which, shift, unit)
-    odd = (largest > 0) & ~((square > _SMALLEST_SQUARE) & (square < 1 / _SMALLEST_SQUARE))
-    if odd.any():
-        unit = np.where(odd, largest, 1.0)
-        mean, square, _ = _deviations(rows, which, shift, unit)
+    unit: Any = 1.0
+    mean, square = _deviations(rows, which, shift, None)
+    odd = np.flatnonzero(~((square > _SMALLEST_SQUARE) & (square < 1 / _SMALLEST_SQUARE)))
+    if odd.size:
+        unit, columns = np.ones(len(shift)), odd if which is None else which[odd]
+        peak = rows.fold(lambda block, y, weight: (block.peaks(shift[odd], columns),), combine=np.maximum)[0]
+        unit[odd] = np.where(peak > 0, peak, 1.0)
+        mean[odd], square[odd] = _deviations(rows, columns, shift[odd], unit[odd])
     if not fit_intercept:
         return shift, np.sqrt(square) * unit
     centre = shift + mean * unit
@@ -48,21 +53,14 @@ def exact(rows, fit_intercept, which=None):
 
 
 def _deviations(rows, which, shift, unit):
-    """Weighted means of (X - shift) / unit and of its square, and the largest |X - shift|, for some columns."""
+    """Weighted means of (X - shift) / unit and of its square for some columns."""
 
     def sums(block, y, weight):
-        first, second, peak = block.deviations(weight, shift, unit, which)
-        total = np.full(len(first), np.add.reduce(weight))
-        return (np.array([first, second, total, peak]),)
+        return *block.deviations(weight, shift, unit, which), np.add.reduce(weight)
 
     with np.errstate(over="ignore", under="ignore", invalid="ignore"):
-        first, second, total, peak = rows.fold(sums, combine=_sums_and_peak)[0]
-        return first / total, second / total, peak
-
-
-def _sums_and_peak(a, b):
-    """Sums of all rows but the last, of that the maximum."""
-    return np.vstack([a[:-1] + b[:-1], np.maximum(a[-1], b[-1])])
+        first, second, total = rows.fold(sums)
+        return first / total, second / total
 
 
 def rare(sample):

@@ -47,9 +47,12 @@ class SparseBlock(DenseBlock):
     def deviations(self, weight, shift, unit, which):
         """See `DenseBlock.deviations`; ``shift`` must be zero."""
         X = self._X if which is None else self._X[:, which]
-        largest = np.abs(X).max(axis=0).toarray().ravel()
-        X = X @ sp.diags_array(1 / unit)
-        return weight @ X, weight @ X.power(2), largest
+        X = X if unit is None else X @ sp.diags_array(1 / unit)
+        return weight @ X, weight @ X.power(2)
+
+    def peaks(self, shift, which):
+        """See `DenseBlock.peaks`; ``shift`` must be zero."""
+        return np.abs(self._X[:, which]).max(axis=0).toarray().ravel()
 
 
 class SparseRows(Rows):
