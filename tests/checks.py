@@ -14,7 +14,6 @@ OF_SOLVERS = WEIGHTS | {
     "check_classifiers_multilabel_representation_invariance",
     "check_classifiers_train",
     "check_decision_proba_consistency",
-    "check_estimator_sparse_array",
     "check_estimators_dtypes",
     "check_estimators_overwrite_params",
     "check_estimators_partial_fit_n_features",

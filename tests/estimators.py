@@ -111,6 +111,13 @@ def distance(a, b):
     return np.abs(a - b).max() / max(np.abs(a).max(), np.abs(b).max(), 1e-300)
 
 
+def inverse_hessian(objective, theta, kind="observed"):
+    """The inverse of the Hessian at a point, whatever the units of the parameters; zero along flat directions."""
+    H = objective.hessian_matrix(theta, kind)
+    unit = 1 / np.sqrt(np.diag(H))
+    return unit[:, None] * np.linalg.pinv(unit[:, None] * H * unit, rcond=1e-12, hermitian=True) * unit
+
+
 def convergence_warnings(function):
     """What ``function()`` returns, and the ConvergenceWarnings it raised."""
     with warnings.catch_warnings(record=True) as caught:

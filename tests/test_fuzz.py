@@ -26,7 +26,7 @@ PRECONDITIONERS = ["auto", None, "diagonal", "full"]
 
 #: the same examples every time; a failing one is shown as it was drawn, since making it small can take minutes
 bounded = settings(
-    max_examples=40,
+    max_examples=25,
     derandomize=True,
     deadline=None,
     phases=[Phase.explicit, Phase.generate],

@@ -18,7 +18,7 @@ SPECS = [
 
 #: the checks compare fits of repeated and of weighted rows at rtol 1e-7: the networks are small and tightly penalised
 SMALL = {"hidden_layer_sizes": (3,), "activation": "tanh", "alpha": 30.0, "tol": 1e-8, "max_iter": 300}
-MINIBATCH = {"solver": SGD(batch_size=8), "hidden_layer_sizes": (5,), "activation": "tanh", "max_iter": 60}
+MINIBATCH = {"solver": SGD(batch_size=8), "hidden_layer_sizes": (5,), "activation": "tanh", "max_iter": 30}
 
 quiet = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
