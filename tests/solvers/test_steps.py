@@ -1,17 +1,28 @@
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
-from sk_hessian.objectives import FunctionObjective
 from sk_hessian.solvers import steps
-from sk_hessian.solvers.preconditioned import Counts, Identity, Preconditioned
+
+
+class Line:
+    """A function of one number, as a line search sees a problem: a value and a slope at a point, and their count."""
+
+    def __init__(self, fun, jac):
+        self.fun, self.jac, self.evaluations = fun, jac, 0
+
+    def evaluate(self, u):
+        self.evaluations += 1
+        value = self.fun(u[0])
+        noise = np.finfo(float).eps * abs(value)
+        return SimpleNamespace(u=u, value=value, slope=np.array([self.jac(u[0])]), noise=noise)
 
 
 def line(fun, jac, start=0.0):
     """A one-dimensional problem and its starting point."""
-    objective = FunctionObjective(lambda x: fun(x[0]), jac=lambda x: np.array([jac(x[0])]))
-    origin = np.array([start])
-    problem = Preconditioned(objective, Identity(origin), origin, Counts())
-    return problem, problem.start()
+    problem = Line(fun, jac)
+    return problem, problem.evaluate(np.array([start]))
 
 
 CURVES = {
@@ -44,9 +55,9 @@ def test_a_line_search_uphill_finds_nothing():
 
 def test_a_line_search_counts_its_evaluations():
     problem, point = line(*CURVES["far"])
-    before = problem.counts.evaluations
+    before = problem.evaluations
     search = steps.line_search(problem, point, np.array([1.0]))
-    assert problem.counts.evaluations - before == search.n_evaluations
+    assert problem.evaluations - before == search.n_evaluations
 
 
 @pytest.mark.parametrize(
