@@ -226,11 +226,6 @@ def test_one_class(label, rng):
     refused(LogisticRegression(), ValueError, "y has only one class|one class", X, np.full(N, label))
 
 
-def test_continuous_classes(rng):
-    X, _ = data("LogisticRegression", rng)
-    refused(LogisticRegression(), ValueError, "Unknown label type: continuous", X, rng.normal(size=N))
-
-
 @pytest.mark.parametrize("labels", [[0, 1], [-1, 1], [False, True], ["no", "yes"], [3, 7, 5], [0.0, 1.0]], ids=str)
 def test_labels_of_every_kind_come_back(labels, rng):
     X, _ = data("softmax", rng)
@@ -302,12 +297,6 @@ PARAMETERS = [
     ("random_state", "seed", (ValueError, TypeError), "random_state"),
     ("random_state", -1, (ValueError, TypeError), "random_state"),
     ("solver", "newton-cholesky", ValueError, "solver='newton-cholesky' is unknown: choose from .*use \"newton\""),
-    ("solver", "newton-cg", ValueError, 'choose from .*Newton\\(linear_solver="cg"\\)'),
-    ("solver", "liblinear", ValueError, "choose from 'auto', 'sgd', 'momentum', 'clip', 'newton', 'lbfgs'"),
-    ("solver", "sag", ValueError, 'choose from .*use "sgd"'),
-    ("solver", "saga", ValueError, 'choose from .*use "sgd"'),
-    ("solver", "adam", ValueError, "choose from .*Momentum"),
-    ("solver", "bfgs", ValueError, "solver='bfgs' is unknown: choose from"),
     ("solver", None, TypeError, "solver must be one of"),
     ("solver", Newton, TypeError, "solver must be one of"),
     ("solver", SGD(batch_size=N + 1), ValueError, "batch_size=41 is larger than the number of rows"),
@@ -395,15 +384,16 @@ def test_columns_of_every_type(name, rng):
 
 @every_solver
 @every_estimator
-@pytest.mark.parametrize("scale", [1e-300, 1e-160, 1e-30, 1e30, 1e100])
-def test_columns_of_every_size(name, solver, scale, rng):
+def test_columns_of_every_size(name, solver, rng):
     """A penalty on coefficients of size 1 / scale decides at the extremes; the fit is finite and has a verdict."""
     X, y = data(name, rng)
-    model = clone(ESTIMATORS[name]).set_params(solver=solver, random_state=0)
-    model, caught = convergence_warnings(lambda: model.fit(X / X.std(axis=0) * scale, y))
-    assert np.isfinite(model.coef_).all()
-    assert np.isfinite(model.intercept_).all()
-    assert model.convergence_.status == "optimal" or caught
+    for scale in (1e-300, 1e-160, 1e-30, 1e30, 1e100):
+        model = clone(ESTIMATORS[name]).set_params(solver=solver, random_state=0)
+        Z = X / X.std(axis=0) * scale
+        _, caught = convergence_warnings(lambda model=model, Z=Z: model.fit(Z, y))
+        assert np.isfinite(model.coef_).all(), scale
+        assert np.isfinite(model.intercept_).all(), scale
+        assert model.convergence_.status == "optimal" or caught, scale
 
 
 @pytest.mark.parametrize("solver", ALL_SOLVERS)
@@ -421,17 +411,17 @@ def test_columns_of_very_different_sizes_without_a_penalty(name, solver, scales,
 @every_solver
 @pytest.mark.parametrize("name", ["LinearRegression", "Ridge", "LogisticRegression", "PoissonRegressor"])
 @pytest.mark.parametrize("make", [np.asarray, sp.csr_array], ids=["dense", "sparse"])
-@pytest.mark.parametrize("size", [0.0, 1e-100, 1.0, 1e8, 1e20])
-def test_a_constant_column_changes_nothing(name, solver, make, size, rng):
+def test_a_constant_column_changes_nothing(name, solver, make, rng):
     """Beside an intercept its best coefficient is zero, or zero by convention."""
     X, y = data(name, rng)
     model = clone(ESTIMATORS[name]).set_params(solver=solver, tol=1e-7, random_state=0)
     without = clone(model).fit(X, y)
-    extra = np.column_stack([X, np.full(N, size)])
-    model.fit(make(extra), y)
-    assert model.convergence_.status == "optimal"
-    np.testing.assert_allclose(model.coef_.T[:-1], without.coef_.T, rtol=1e-4, atol=1e-9)
-    np.testing.assert_allclose(prediction(model, extra), prediction(without, X), rtol=1e-4, atol=1e-4)
+    for size in (0.0, 1e-100, 1.0, 1e8, 1e20):
+        extra = np.column_stack([X, np.full(N, size)])
+        model.fit(make(extra), y)
+        assert model.convergence_.status == "optimal", size
+        np.testing.assert_allclose(model.coef_.T[:-1], without.coef_.T, rtol=1e-4, atol=1e-9, err_msg=str(size))
+        np.testing.assert_allclose(prediction(model, extra), prediction(without, X), rtol=1e-4, atol=1e-4)
 
 
 @every_solver
@@ -469,25 +459,15 @@ def test_columns_of_zeros_alone_without_an_intercept(name, solver, rng):
     assert model.convergence_.status == "optimal"
 
 
-@pytest.mark.parametrize("solver", ALL_SOLVERS)
-@pytest.mark.parametrize("name", ["LogisticRegression", "softmax", "LinearRegression", "PoissonRegressor"])
-def test_columns_of_zeros_alone_without_intercept_or_penalty(name, solver, rng):
-    _, y = data(name, rng)
-    options = {"LinearRegression": {}, "PoissonRegressor": {"alpha": 0}}.get(name, {"C": np.inf})
-    model = clone(ESTIMATORS[name]).set_params(solver=solver, fit_intercept=False, **options)
-    model, _ = convergence_warnings(lambda: model.fit(np.zeros((N, 2)), y))
-    np.testing.assert_array_equal(model.coef_, 0)
-
-
 @every_solver
 @pytest.mark.parametrize("name", [n for n in ESTIMATORS if n not in ("LogisticRegression", "softmax")])
-@pytest.mark.parametrize("value", [1.0, 1e-8, 1e8])
-def test_a_constant_target(name, solver, value, rng):
+def test_a_constant_target(name, solver, rng):
     X, _ = data(name, rng)
     model = clone(ESTIMATORS[name]).set_params(solver=solver, random_state=0)
-    model, caught = convergence_warnings(lambda: model.fit(X, np.full(N, value)))
-    assert model.convergence_.status == "optimal" or caught
-    np.testing.assert_allclose(model.predict(X), value, rtol=1e-5)
+    for value in (1.0, 1e-8, 1e8):
+        _, caught = convergence_warnings(lambda value=value: model.fit(X, np.full(N, value)))
+        assert model.convergence_.status == "optimal" or caught, value
+        np.testing.assert_allclose(model.predict(X), value, rtol=1e-5)
 
 
 @every_solver
@@ -568,15 +548,6 @@ def test_a_refused_refit_leaves_the_former_fit(name, rng):
     assert model.n_features_in_ == 3
 
 
-@every_estimator
-def test_predicting_bad_rows(name, rng):
-    model = clone(ESTIMATORS[name]).fit(*data(name, rng))
-    with pytest.raises(ValueError, match=r"X has 2 features, but .* is expecting 3 features"):
-        model.predict([[1.0, 2.0]])
-    with pytest.raises(ValueError, match="Input X contains NaN"):
-        model.predict([[np.nan, 1.0, 2.0]])
-
-
 @pytest.mark.parametrize("name", ["PoissonRegressor", "GammaRegressor", "TweedieRegressor"])
 def test_scoring_targets_out_of_range(name, rng):
     X, y = data(name, rng)
@@ -653,10 +624,10 @@ def test_a_start_that_cannot_be_written_names_the_reason(exponent, y, power, alp
 
 
 @pytest.mark.parametrize("solver", [*ALL_SOLVERS, Newton(precondition=None), SGD(precondition="full")], ids=str)
-@pytest.mark.parametrize("name", ["TweedieRegressor", "LinearRegression", "LogisticRegression"])
-def test_columns_of_zeros_without_an_intercept(name, solver):
-    model = TweedieRegressor(power=0, link="log", alpha=0) if name == "TweedieRegressor" else UNPENALISED[name]
-    y = np.arange(12) % 2 if name == "LogisticRegression" else np.arange(12.0)
+@pytest.mark.parametrize("name", ["log", "LinearRegression", "LogisticRegression", "softmax", "PoissonRegressor"])
+def test_columns_of_zeros_without_intercept_or_penalty(name, solver):
+    model = TweedieRegressor(power=0, link="log", alpha=0) if name == "log" else UNPENALISED[name]
+    y = np.arange(12) % {"LogisticRegression": 2, "softmax": 3}.get(name, 12)
     model = clone(model).set_params(fit_intercept=False, solver=solver)
     convergence_warnings(lambda: model.fit(np.zeros((12, 2)), y))
     assert model.convergence_.status == "optimal"

@@ -8,7 +8,7 @@ import pytest
 import sklearn
 from sklearn.base import clone
 from sklearn.datasets import load_breast_cancer
-from sklearn.exceptions import ConvergenceWarning, NotFittedError
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -198,12 +198,6 @@ def test_data_frames_series_and_polars_like_names(name, rng):
     assert list(model.feature_names_in_) == list("abcd")
     with pytest.raises(ValueError, match="feature names"):
         model.predict(X[list("dcba")])
-
-
-@pytest.mark.parametrize("name", ESTIMATORS)
-def test_predict_before_fit(name):
-    with pytest.raises(NotFittedError, match="is not fitted yet"):
-        clone(ESTIMATORS[name]).predict([[1.0]])
 
 
 def test_metadata_routing_of_weights(rng):
