@@ -15,7 +15,7 @@ from sk_hessian.linear_model import (
     Ridge,
     TweedieRegressor,
 )
-from sk_hessian.solvers import SOLVERS, MethodRun, Solver
+from sk_hessian.solvers import SOLVERS, Solver
 
 FIRST_ORDER = ("sgd", "momentum", "clip")
 SECOND_ORDER = ("newton", "lbfgs", "auto")
@@ -52,23 +52,12 @@ ALL_SOLVERS = (*SOLVERS, "auto")
 
 
 class Interrupted(Solver):
-    """A solver whose run ends in an error after it has begun."""
+    """A solver whose run ends in an error as it begins."""
 
     def __init__(self, error=KeyboardInterrupt):
         self.error = error
 
     def begin(self, problem, point, random_state):
-        return InterruptedRun(self.error)
-
-
-class InterruptedRun(MethodRun):
-    def __init__(self, error):
-        self.error = error
-
-    def reset(self):
-        """Nothing to forget."""
-
-    def advance(self, problem, point):
         raise self.error("now")
 
 

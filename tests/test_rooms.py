@@ -191,14 +191,9 @@ def test_solvers_know_no_data():
     assert [(m, name) for m, name in sorted(names) if name in {"X", "y", "coef_", "loss", "classes_"}] == []
 
 
-def functions():
-    """Pairs of a module and a function in it."""
-    for module in MODULES:
-        yield from ((module, node) for node in ast.walk(tree(module)) if isinstance(node, ast.FunctionDef))
-
-
 def test_functions_are_short_and_take_few_parameters():
-    for module, node in functions():
+    functions = [(m, f) for m in MODULES for f in ast.walk(tree(m)) if isinstance(f, ast.FunctionDef)]
+    for module, node in functions:
         first = node.body[1] if ast.get_docstring(node) and len(node.body) > 1 else node.body[0]
         assert node.end_lineno - first.lineno < 60, f"{module}:{node.name}"
         count = len(node.args.args) + len(node.args.kwonlyargs) - (node.args.args[:1] != [])

@@ -54,15 +54,14 @@ def test_products_are_those_of_the_matrix_and_rows_have_names(name, kind, rng):
 def test_observed_curvature_is_the_derivative_of_the_gradient(name, rng):
     model, X, y, weight = fitted_model(name, rng)
     H = hessian(model, X, y, sample_weight=weight)
-    fitted = Fitted(model, X, y, weight)
-    gradient = lambda theta: fitted.objective.value_and_gradient(theta)[1]  # noqa: E731
+    objective, theta = model.fitted_objective(X, y, weight)
     # in units in which the curvature is about one, differences are as good for each parameter
-    units = Standardised(fitted.objective, fitted.theta)
+    units = objective.preconditioner(theta, "full")
     for _ in range(3):
-        v = units.to_theta(rng.normal(size=fitted.theta.size))
-        step = 1e-5
-        change = (gradient(fitted.theta + step * v) - gradient(fitted.theta - step * v)) / (2 * step)
-        np.testing.assert_allclose(units.transpose(H @ v), units.transpose(change), rtol=1e-5, atol=1e-5)
+        step = 1e-5 * units.apply(rng.normal(size=units.shape[1]))
+        ends = [objective.value_and_gradient(theta + sign * step)[1] for sign in (1, -1)]
+        expected = units.transpose(ends[0] - ends[1]) / 2e-5
+        np.testing.assert_allclose(units.transpose(H @ step) / 1e-5, expected, rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", ["LogisticRegression", "MLPRegressor"])

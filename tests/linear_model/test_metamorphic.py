@@ -85,25 +85,13 @@ def test_other_containers_become_the_usual_ones(name, rng, tmp_path):
     y = target(name, X, rng)
     np.save(tmp_path / "X.npy", X)
     mapped = np.load(tmp_path / "X.npy", mmap_mode="r")
-    dense, sparse, memmap = (fitted(ESTIMATORS[name], data, y, "auto") for data in (X, sp.csr_array(X), mapped))
-    np.testing.assert_array_equal(dense.coef_, memmap.coef_)
+    for solver in ("sgd", "lbfgs", "auto"):
+        dense, sparse, memmap = (fitted(ESTIMATORS[name], data, y, solver) for data in (X, sp.csr_array(X), mapped))
+        np.testing.assert_array_equal(dense.coef_, memmap.coef_)
     for make in (sp.csr_matrix, sp.csc_array, sp.coo_array):
         other = fitted(ESTIMATORS[name], make(X), y, "auto")
         np.testing.assert_array_equal(other.coef_, sparse.coef_)
         np.testing.assert_array_equal(prediction(other, make(X)), prediction(sparse, sp.csr_array(X)))
-
-
-@every_estimator
-@pytest.mark.parametrize("solver", [SGD(batch_size=16), Momentum(batch_size=16)], ids=str)
-@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
-def test_minibatches_of_a_memory_map(name, solver, rng, tmp_path):
-    """Ten epochs do not converge, which is not what is asked here."""
-    X = raw_table(rng)
-    y = target(name, X, rng)
-    np.save(tmp_path / "X.npy", X)
-    model = clone(ESTIMATORS[name]).set_params(solver=solver, random_state=0, max_iter=10)
-    array, memmap = (clone(model).fit(data, y) for data in (X, np.load(tmp_path / "X.npy", mmap_mode="r")))
-    np.testing.assert_array_equal(array.coef_, memmap.coef_)
 
 
 @every_estimator

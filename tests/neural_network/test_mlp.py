@@ -328,7 +328,8 @@ def test_newton_with_the_exact_hessian_leaves_saddles(rng):
     assert result.fun < 0.7 * model.value_and_gradient(theta)[0]
     X, y = wave(rng)
     equal = MLPObjective(X, y, SquaredLoss(), hidden_layer_sizes=(4,), penalty=1e-3)
-    result = minimize(equal, equal.coordinates.to_theta(np.full(equal.n_parameters, 0.3)), Newton(hessian="exact"))
+    alike = equal.preconditioner(equal.start(0), "units").apply(np.full(equal.n_parameters, 0.3))
+    result = minimize(equal, alike, Newton(hessian="exact"))
     assert result.status == "optimal"
     assert np.ptp(equal.unpack(result.x)[0][1]) > 0.1
 
