@@ -177,7 +177,7 @@ def assert_sound(model):
     assert np.isfinite(model.coef_).all()
     assert np.isfinite(model.intercept_).all()
     assert np.isfinite(verdict.objective)
-    # an optimum is a point within the tolerance, even if another that was left is a little better; other ends are the best
+    # an optimum is within the tolerance of the best point, even if one that was left is better; other ends are the best
     above = verdict.tol**2 * verdict.scale if verdict.status == "optimal" else 0.0
     assert verdict.objective <= objective[0] + above + 1e-9 * max(abs(objective[0]), verdict.scale)
     assert np.max(model.n_iter_) <= model.max_iter
