@@ -9,26 +9,14 @@ WEIGHTS = {"check_sample_weight_equivalence_on_dense_data", "check_sample_weight
 #: the checks that a solver can fail. The others end before the solver, or look at what is the same code for each of
 #: them: parameters, tags, what is refused, predictions of rows in another order, inputs that only validation sees
 OF_SOLVERS = WEIGHTS | {
-    "check_class_weight_classifiers",
-    "check_classifiers_classes",
-    "check_classifiers_multilabel_representation_invariance",
-    "check_classifiers_train",
-    "check_decision_proba_consistency",
-    "check_estimators_dtypes",
-    "check_estimators_overwrite_params",
-    "check_estimators_partial_fit_n_features",
-    "check_estimators_pickle",
-    "check_f_contiguous_array_estimator",
-    "check_fit2d_1feature",
-    "check_fit2d_1sample",
-    "check_fit_idempotent",
-    "check_non_transformer_estimators_n_iter",
-    "check_readonly_memmap_input",
-    "check_regressor_multioutput",
-    "check_regressors_int",
-    "check_regressors_train",
+    "check_class_weight_classifiers", "check_classifiers_classes",
+    "check_classifiers_multilabel_representation_invariance", "check_classifiers_train",
+    "check_decision_proba_consistency", "check_estimators_dtypes", "check_estimators_overwrite_params",
+    "check_estimators_partial_fit_n_features", "check_estimators_pickle", "check_f_contiguous_array_estimator",
+    "check_fit2d_1feature", "check_fit2d_1sample", "check_fit_idempotent", "check_non_transformer_estimators_n_iter",
+    "check_readonly_memmap_input", "check_regressor_multioutput", "check_regressors_int", "check_regressors_train",
     "check_sample_weights_not_overwritten",
-}
+}  # fmt: skip
 
 
 def _name(check):

@@ -94,14 +94,6 @@ def test_other_containers_become_the_usual_ones(name, rng, tmp_path):
         np.testing.assert_array_equal(prediction(other, make(X)), prediction(sparse, sp.csr_array(X)))
 
 
-@every_estimator
-def test_memory_order_is_the_same_to_rounding(name, rng):
-    X = raw_table(rng)
-    y = target(name, X, rng)
-    c, f = (fitted(ESTIMATORS[name], data, y, "newton") for data in (X, np.asfortranarray(X)))
-    assert distance(prediction(c, X), prediction(f, X)) <= 1e-8
-
-
 @every_solver
 @every_estimator
 def test_float32_within_its_precision(name, solver, rng):

@@ -68,10 +68,6 @@ def test_schedules(name, values):
     np.testing.assert_allclose([steps.schedule_function(name)(t) for t in (1, 2, 3)], values)
 
 
-def test_a_schedule_may_be_a_callable():
-    assert steps.schedule_function(abs)(-2) == 2
-
-
 def test_damping_grows_faster_and_faster_while_steps_fail():
     damping, values = steps.Damping(), []
     for _ in range(4):
