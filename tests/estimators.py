@@ -3,6 +3,7 @@
 import warnings
 
 import numpy as np
+from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 
 from sk_hessian.linear_model import (
@@ -15,40 +16,66 @@ from sk_hessian.linear_model import (
     Ridge,
     TweedieRegressor,
 )
-from sk_hessian.solvers import SOLVERS
+from sk_hessian.solvers import SOLVERS, Solver
 
 FIRST_ORDER = ("sgd", "momentum", "clip")
 SECOND_ORDER = ("newton", "lbfgs", "auto")
 
+
+class Estimators(dict):
+    """Estimators by name, each time one of its own, so that no test finds what another has set."""
+
+    def __getitem__(self, name):
+        return clone(super().__getitem__(name))
+
+    def get(self, name, default=None):
+        found = super().get(name)
+        return default if found is None else clone(found)
+
+
 #: name -> an estimator with its default penalty
-ESTIMATORS = {
-    "LinearRegression": LinearRegression(),
-    "Ridge": Ridge(),
-    "LogisticRegression": LogisticRegression(),
-    "softmax": LogisticRegression(),
-    "PoissonRegressor": PoissonRegressor(alpha=1e-3),
-    "GammaRegressor": GammaRegressor(alpha=1e-3),
-    "TweedieRegressor": TweedieRegressor(power=1.5, alpha=1e-3),
-    "TweedieRegressor-identity": TweedieRegressor(power=1, link="identity", alpha=1e-3),
-    "NegativeBinomialRegressor": NegativeBinomialRegressor(alpha=1e-3),
-    "NegativeBinomialRegressor-given": NegativeBinomialRegressor(theta=2.0, alpha=1e-3),
-    "HuberRegressor": HuberRegressor(),
-}
+ESTIMATORS = Estimators(
+    {
+        "LinearRegression": LinearRegression(),
+        "Ridge": Ridge(),
+        "LogisticRegression": LogisticRegression(),
+        "softmax": LogisticRegression(),
+        "PoissonRegressor": PoissonRegressor(alpha=1e-3),
+        "GammaRegressor": GammaRegressor(alpha=1e-3),
+        "TweedieRegressor": TweedieRegressor(power=1.5, alpha=1e-3),
+        "TweedieRegressor-identity": TweedieRegressor(power=1, link="identity", alpha=1e-3),
+        "NegativeBinomialRegressor": NegativeBinomialRegressor(alpha=1e-3),
+        "NegativeBinomialRegressor-given": NegativeBinomialRegressor(theta=2.0, alpha=1e-3),
+        "HuberRegressor": HuberRegressor(),
+    }
+)
 
 #: the same without a penalty
-UNPENALISED = {
-    "LinearRegression": LinearRegression(),
-    "Ridge": Ridge(alpha=0),
-    "LogisticRegression": LogisticRegression(C=np.inf),
-    "softmax": LogisticRegression(C=np.inf),
-    "PoissonRegressor": PoissonRegressor(alpha=0),
-    "GammaRegressor": GammaRegressor(alpha=0),
-    "TweedieRegressor": TweedieRegressor(power=1.5, alpha=0),
-    "NegativeBinomialRegressor": NegativeBinomialRegressor(alpha=0),
-    "HuberRegressor": HuberRegressor(alpha=0),
-}
+UNPENALISED = Estimators(
+    {
+        "LinearRegression": LinearRegression(),
+        "Ridge": Ridge(alpha=0),
+        "LogisticRegression": LogisticRegression(C=np.inf),
+        "softmax": LogisticRegression(C=np.inf),
+        "PoissonRegressor": PoissonRegressor(alpha=0),
+        "GammaRegressor": GammaRegressor(alpha=0),
+        "TweedieRegressor": TweedieRegressor(power=1.5, alpha=0),
+        "NegativeBinomialRegressor": NegativeBinomialRegressor(alpha=0),
+        "HuberRegressor": HuberRegressor(alpha=0),
+    }
+)
 
 ALL_SOLVERS = (*SOLVERS, "auto")
+
+
+class Interrupted(Solver):
+    """A solver whose run ends in an error as it begins."""
+
+    def __init__(self, error=KeyboardInterrupt):
+        self.error = error
+
+    def begin(self, problem, point, random_state):
+        raise self.error("now")
 
 
 def target(name, X, rng):
@@ -88,6 +115,13 @@ def prediction(model, X):
 def distance(a, b):
     """Largest difference beside the largest value."""
     return np.abs(a - b).max() / max(np.abs(a).max(), np.abs(b).max(), 1e-300)
+
+
+def inverse_hessian(objective, theta, kind="observed"):
+    """The inverse of the Hessian at a point, whatever the units of the parameters; zero along flat directions."""
+    H = objective.hessian_matrix(theta, kind)
+    unit = 1 / np.sqrt(np.diag(H))
+    return unit[:, None] * np.linalg.pinv(unit[:, None] * H * unit, rcond=1e-12, hermitian=True) * unit
 
 
 def convergence_warnings(function):

@@ -16,7 +16,6 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from sk_hessian._base import SolvedEstimator
 from sk_hessian.linear_model import LogisticRegression, PoissonRegressor, Ridge
 from sk_hessian.neural_network import MLPClassifier, MLPRegressor
 from sk_hessian.solvers import SGD, Momentum, Newton
@@ -195,11 +194,23 @@ class Clock:
 
 @every_kind
 def test_what_no_callback_asks_for_is_not_made(kind, rng, monkeypatch):
+    """An estimator with the coefficients of each iteration."""
     model, X, y = problem(kind, rng)
-    monkeypatch.setattr(SolvedEstimator, "_attributes_at", lambda *args: pytest.fail("made in vain"))
-    clock = Clock()
+    coef, made, plain = "coefs_" if kind in NETWORKS else "coef_", [], object.__setattr__
+
+    def counted(self, name, value):
+        made.append(name)
+        plain(self, name, value)
+
+    monkeypatch.setattr(type(model), "__setattr__", counted, raising=False)
+    clone(model).fit(X, y)
+    once, clock = made.count(coef), Clock()
     model.set_callbacks(clock).fit(X, y)
     assert clock.ticks == n_iterations(model)
+    assert made.count(coef) == 2 * once == 2
+    recorder = Recorder()
+    model.set_callbacks(recorder).fit(X, y)
+    assert made.count(coef) >= 3 * once + clock.ticks
 
 
 def test_a_certificates_step_is_a_task():
@@ -415,9 +426,9 @@ def test_only_callbacks_can_be_set():
 
 @every_kind
 def test_without_callbacks_there_is_no_context(kind, rng, monkeypatch):
-    made = []
-    monkeypatch.setattr(SolvedEstimator, "_init_callback_context", lambda self, **options: made.append(options))
-    model, X, y = problem(kind, rng)
+    made, (model, X, y) = [], problem(kind, rng)
+    # where scikit-learn makes one
+    monkeypatch.setattr(type(model), "_init_callback_context", lambda self, **options: made.append(options))
     model.fit(X, y)
     model.set_callbacks(Recorder()).set_callbacks().fit(X, y)
     assert made == []

@@ -1,7 +1,8 @@
 """Odd shapes, scales, weights and options at every estimator and solver, drawn by hypothesis.
 
 Whatever comes, a fit is finite with a verdict, or a clear error; no input is modified, and the objective never ends
-above its start.
+above its start by more than an optimum's tolerance. Hypothesis draws some numbers from the source of the modules that
+are imported, so that the examples of a part of the suite are not those of the whole.
 """
 
 import re
@@ -26,7 +27,7 @@ PRECONDITIONERS = ["auto", None, "diagonal", "full"]
 
 #: the same examples every time; a failing one is shown as it was drawn, since making it small can take minutes
 bounded = settings(
-    max_examples=40,
+    max_examples=25,
     derandomize=True,
     deadline=None,
     phases=[Phase.explicit, Phase.generate],
@@ -176,7 +177,9 @@ def assert_sound(model):
     assert np.isfinite(model.coef_).all()
     assert np.isfinite(model.intercept_).all()
     assert np.isfinite(verdict.objective)
-    assert verdict.objective <= objective[0] + 1e-9 * max(abs(objective[0]), verdict.scale)
+    # an optimum is within the tolerance of the best point, even if one that was left is better; other ends are the best
+    above = verdict.tol**2 * verdict.scale if verdict.status == "optimal" else 0.0
+    assert verdict.objective <= objective[0] + above + 1e-9 * max(abs(objective[0]), verdict.scale)
     assert np.max(model.n_iter_) <= model.max_iter
     if verdict.status == "optimal":
         # a perfect fit has nothing to gain but rounding

@@ -2,6 +2,7 @@
 
 import ast
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -150,9 +151,8 @@ ROOMS = {
     },
 }
 
-every_module = pytest.mark.parametrize("module", MODULES)
 
-
+@cache
 def tree(module):
     return ast.parse(MODULES[module].read_text(encoding="utf-8"))
 
@@ -187,50 +187,36 @@ def calls(module, *names):
             yield node.lineno
 
 
-@every_module
-def test_every_module_has_a_room(module):
-    assert room(module) is not None
+def test_every_module_has_a_room():
+    assert [module for module in MODULES if room(module) is None] == []
 
 
-@every_module
-def test_a_module_imports_what_its_room_allows(module):
-    permitted = ROOMS[room(module)]
-    assert [pair for pair in imports(module) if not allowed(*pair, permitted)] == []
+def test_a_module_imports_what_its_room_allows():
+    found = ((module, *pair) for module in MODULES for pair in imports(module))
+    assert [x for x in found if not allowed(*x[1:], ROOMS[room(x[0])])] == []
 
 
-@every_module
-def test_nothing_private_of_other_packages_is_imported(module):
-    foreign = [(n, m) for n, m in imports(module) if n.split(".")[0] in ("numpy", "scipy", "sklearn")]
-    private = [pair for pair in foreign if any(part.startswith("_") for part in f"{pair[0]}.{pair[1]}".split("."))]
-    assert private == []
+def test_nothing_private_of_other_packages_is_imported():
+    found = ((module, f"{name}.{member}") for module in MODULES for name, member in imports(module))
+    foreign = [(m, name) for m, name in found if name.split(".")[0] in ("numpy", "scipy", "sklearn")]
+    assert [(m, name) for m, name in foreign if any(part.startswith("_") for part in name.split("."))] == []
 
 
-@every_module
-def test_only_the_base_warns(module):
-    warns = list(calls(module, "warnings.warn", "warn"))
-    assert warns == [] or module == "_base.py"
+def test_only_the_base_warns_and_prints():
+    speaks = ("warnings.warn", "warn", "print", "sys.stdout.write", "sys.stderr.write")
+    assert [module for module in MODULES if list(calls(module, *speaks)) and module != "_base.py"] == []
 
 
-@every_module
-def test_only_the_base_prints(module):
-    prints = list(calls(module, "print", "sys.stdout.write", "sys.stderr.write"))
-    assert prints == [] or module == "_base.py"
+def test_solvers_know_no_data():
+    assert [module for module in MODULES if room(module) == "solvers/" and not module.startswith("solvers/")] == []
+    solvers = [module for module in MODULES if module.startswith("solvers/")]
+    names = {(m, node.attr) for m in solvers for node in ast.walk(tree(m)) if isinstance(node, ast.Attribute)}
+    assert [(m, name) for m, name in sorted(names) if name in {"X", "y", "coef_", "loss", "classes_"}] == []
 
 
-@every_module
-def test_solvers_know_no_data(module):
-    if not module.startswith("solvers/"):
-        assert room(module) != "solvers/"
-        return
-    names = {node.attr for node in ast.walk(tree(module)) if isinstance(node, ast.Attribute)}
-    assert not names & {"X", "y", "coef_", "loss", "classes_"}
-
-
-@every_module
-def test_functions_are_short_and_take_few_parameters(module):
-    for node in ast.walk(tree(module)):
-        if not isinstance(node, ast.FunctionDef):
-            continue
+def test_functions_are_short_and_take_few_parameters():
+    functions = [(m, f) for m in MODULES for f in ast.walk(tree(m)) if isinstance(f, ast.FunctionDef)]
+    for module, node in functions:
         first = node.body[1] if ast.get_docstring(node) and len(node.body) > 1 else node.body[0]
         assert node.end_lineno - first.lineno < 60, f"{module}:{node.name}"
         count = len(node.args.args) + len(node.args.kwonlyargs) - (node.args.args[:1] != [])
@@ -250,8 +236,10 @@ def test_public_names_exist(package):
     assert all(getattr(module, name).__doc__ for name in module.__all__ if callable(getattr(module, name)))
 
 
-@every_module
-def test_plots_and_tables_are_imported_only_where_they_are_made(module):
-    at_import = [node for node in tree(module).body if isinstance(node, ast.Import | ast.ImportFrom)]
-    names = [node.names[0].name if isinstance(node, ast.Import) else node.module for node in at_import]
-    assert not {name.split(".")[0] for name in names} & {"dask", "matplotlib", "pandas"}
+def test_plots_and_tables_are_imported_only_where_they_are_made():
+    found = []
+    for module in MODULES:
+        at_import = [node for node in tree(module).body if isinstance(node, ast.Import | ast.ImportFrom)]
+        names = [node.names[0].name if isinstance(node, ast.Import) else node.module for node in at_import]
+        found += [(module, name) for name in names if name.split(".")[0] in ("dask", "matplotlib", "pandas")]
+    assert found == []

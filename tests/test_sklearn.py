@@ -8,68 +8,83 @@ import pytest
 import sklearn
 from sklearn.base import clone
 from sklearn.datasets import load_breast_cancer
-from sklearn.exceptions import ConvergenceWarning, NotFittedError
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from sk_hessian import linear_model
-from sk_hessian.linear_model import LinearRegression, LogisticRegression, PoissonRegressor, Ridge
+from sk_hessian.linear_model import LogisticRegression, PoissonRegressor, Ridge
 from sk_hessian.solvers import LBFGS, SGD, SOLVERS, Clip, Momentum, Newton
+from tests.checks import OF_SOLVERS, WEIGHTS, checks
 from tests.estimators import ESTIMATORS, distance, prediction, raw_table, target
 
+quiet = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 KINDS = [getattr(linear_model, name) for name in linear_model.__all__]
-SOLVER_SPECS = ["newton", "lbfgs", "auto", SGD(batch_size=None), Momentum(batch_size=None), Clip(batch_size=None)]
+SOLVER_SPECS = ["newton", "lbfgs", SGD(batch_size=None), Momentum(batch_size=None), Clip(batch_size=None)]
 
 #: the checks' data have more columns than rows: with its tiny default alpha Huber's fit is perfect, its scale held at
 #: rounding, and what alpha alone determines is known to 1e-6, not to the 1e-7 that the weight checks ask for
 OPTIONS = {"HuberRegressor": {"alpha": 1e-2}}
 
-#: the checks compare fits of different rows at rtol 1e-7: the tolerance is tight, and the batches are full
-TIGHT = [kind(solver=solver, tol=1e-8, **OPTIONS.get(kind.__name__, {})) for kind in KINDS for solver in SOLVER_SPECS]
-TIGHT += [LogisticRegression(C=np.inf, jeffreys=True, solver=solver, tol=1e-8) for solver in ("newton", "lbfgs")]
-MINIBATCH = [kind(solver=SGD(batch_size=8), random_state=0, max_iter=20) for kind in KINDS]
-EQUIVALENCE = dict.fromkeys(
-    ("check_sample_weight_equivalence_on_dense_data", "check_sample_weight_equivalence_on_sparse_data"),
-    "minibatches draw other rows from repeated rows than from weighted ones: equal on average only, "
-    "see test_weights_of_minibatches_are_repetitions_on_average",
-)
+
+def tight(kind, solver):
+    """The checks compare fits of different rows at rtol 1e-7: the tolerance is tight, and the batches are full."""
+    return kind(solver=solver, tol=1e-8, **OPTIONS.get(kind.__name__, {}))
+
+
+FIRTH = LogisticRegression(C=np.inf, jeffreys=True, tol=1e-8)
+AUTO = {kind.__name__: tight(kind, "auto") for kind in KINDS} | {"jeffreys": FIRTH}
+#: parameters of a solver are parameters of its estimator too
+AN_OBJECT = {"Ridge-SGD": Ridge(solver=SGD(batch_size=8), max_iter=20)}
+BY_SOLVER = {f"{kind.__name__}-{solver}": tight(kind, solver) for kind in KINDS for solver in SOLVER_SPECS}
+BY_SOLVER |= {"jeffreys-lbfgs": clone(FIRTH).set_params(solver="lbfgs")}
+MINIBATCH = {kind.__name__: kind(solver=SGD(batch_size=8), random_state=0, max_iter=20) for kind in KINDS}
 
 #: before 1.7 the weight checks make two classes of three by the label of the first row, which their shuffle changes
 IS_OLD = tuple(int(part) for part in sklearn.__version__.split(".")[:2]) < (1, 7)
-TWO_CLASSES = dict.fromkeys(EQUIVALENCE, "fixed in scikit-learn 1.7: repeated and weighted rows get other labels")
+TWO_CLASSES = dict.fromkeys(WEIGHTS, "fixed in scikit-learn 1.7: repeated and weighted rows get other labels")
+FAILING = dict.fromkeys(("jeffreys", "jeffreys-lbfgs"), TWO_CLASSES) if IS_OLD else {}
 
 # One check skips itself: check_array_api_input needs the environment variable SCIPY_ARRAY_API, set before scipy is
 # imported, and array API input is not supported.
 
 
-@parametrize_with_checks(
-    TIGHT,
-    expected_failed_checks=lambda estimator: TWO_CLASSES if IS_OLD and getattr(estimator, "jeffreys", False) else {},
-)
-@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@checks(AUTO, failing=FAILING)
+@quiet
 def test_scikit_learn_checks(estimator, check):
     """The checks' tiny, partly degenerate data rightly bring verdicts other than optimal."""
     check(estimator)
 
 
-@parametrize_with_checks(MINIBATCH, expected_failed_checks=lambda estimator: EQUIVALENCE)
-@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@checks(AN_OBJECT, without=WEIGHTS)
+@quiet
+def test_scikit_learn_checks_with_a_solver_object(estimator, check):
+    check(estimator)
+
+
+@checks(BY_SOLVER, only=OF_SOLVERS, failing=FAILING)
+@quiet
+def test_scikit_learn_checks_with_every_other_solver(estimator, check):
+    check(estimator)
+
+
+@checks(MINIBATCH, only=OF_SOLVERS, without=WEIGHTS)
+@quiet
 def test_scikit_learn_checks_with_minibatches(estimator, check):
     """A fixed batch for twenty epochs does not converge, and says so."""
     check(estimator)
 
 
-@pytest.mark.parametrize("kind", [LinearRegression, Ridge, PoissonRegressor], ids=lambda k: k.__name__)
-@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.parametrize("kind", [Ridge, PoissonRegressor], ids=lambda k: k.__name__)
+@quiet
 def test_weights_of_minibatches_are_repetitions_on_average(kind, rng):
-    """Over twenty seeds the mean predictions of repeated and of weighted rows differ by no more than their scatter."""
+    """Over twelve seeds the mean predictions of repeated and of weighted rows differ by no more than their scatter."""
     X = rng.normal(size=(60, 3))
     y = rng.poisson(np.exp(0.5 * X[:, 0] + 1)).astype(float)
     weight = rng.integers(1, 4, size=60)
     repeated, weighted = [], []
-    for seed in range(20):
+    for seed in range(12):
         model = kind(solver=SGD(batch_size=8), random_state=seed, max_iter=20)
         repeated.append(clone(model).fit(X.repeat(weight, axis=0), y.repeat(weight)).predict(X))
         weighted.append(clone(model).fit(X, y, sample_weight=weight).predict(X))
@@ -142,7 +157,7 @@ def test_a_grid_over_nested_parameters_of_a_solver_object(rng):
     assert grid.fit(X, X @ [1, 2, 3]).best_score_ > 0.99
 
 
-@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@quiet
 def test_a_learning_rate_by_cross_validation(rng):
     """The small rates of the grid rightly do not converge."""
     X = rng.normal(size=(90, 3))
@@ -183,12 +198,6 @@ def test_data_frames_series_and_polars_like_names(name, rng):
     assert list(model.feature_names_in_) == list("abcd")
     with pytest.raises(ValueError, match="feature names"):
         model.predict(X[list("dcba")])
-
-
-@pytest.mark.parametrize("name", ESTIMATORS)
-def test_predict_before_fit(name):
-    with pytest.raises(NotFittedError, match="is not fitted yet"):
-        clone(ESTIMATORS[name]).predict([[1.0]])
 
 
 def test_metadata_routing_of_weights(rng):

@@ -1,50 +1,26 @@
+"""An estimator's objective at its fitted parameters, as all functions of inspection see it."""
+
 import numpy as np
 import pytest
 from sklearn.exceptions import NotFittedError
-from sklearn.linear_model import LinearRegression as TheirLinearRegression
 
-from sk_hessian.inspection._fitted import Fitted
-from sk_hessian.linear_model import (
-    HuberRegressor,
-    LogisticRegression,
-    NegativeBinomialRegressor,
-    PoissonRegressor,
-    Ridge,
-)
+from sk_hessian.inspection import coef_table, hessian, profile_intervals
+from sk_hessian.linear_model import LogisticRegression, NegativeBinomialRegressor, Ridge
 from sk_hessian.neural_network import MLPClassifier, MLPRegressor
-from tests.estimators import ESTIMATORS, UNPENALISED, convergence_warnings, raw_table, target
-
-every_estimator = pytest.mark.parametrize("name", ESTIMATORS)
+from tests.estimators import ESTIMATORS, raw_table, target
 
 
-def data(name, rng):
-    X = raw_table(rng)
-    return X, target(name, X, rng), rng.uniform(0.5, 2, size=len(X))
-
-
-@every_estimator
+@pytest.mark.parametrize("name", ESTIMATORS)
 def test_the_fitted_parameters_are_an_optimum_of_the_objective(name, rng):
-    X, y, weight = data(name, rng)
+    X = raw_table(rng)
+    y, weight = target(name, X, rng), rng.uniform(0.5, 2, size=len(X))
     model = ESTIMATORS[name].set_params(tol=1e-8).fit(X, y, weight)
-    fitted = Fitted(model, X, y, weight)
-    fitted.require_optimum("this")
-    assert fitted.objective.value_and_gradient(fitted.theta)[0] == pytest.approx(
-        model.convergence_.objective, rel=1e-12
-    )
-    assert len(fitted.parameter_names) == fitted.theta.size
-
-
-@pytest.mark.parametrize("name", UNPENALISED)
-def test_the_root_is_that_of_the_inverse_hessian(name, rng):
-    X, y, weight = data(name, rng)
-    model = UNPENALISED[name].set_params(tol=1e-8).fit(X, y, weight)
-    fitted = Fitted(model, X, y, weight)
-    root = fitted.root("expected")
-    H = fitted.objective.hessian_matrix(fitted.theta, "expected")
-    unit = 1 / np.sqrt(np.diag(H))
-    H, R = unit[:, None] * H * unit, root / unit[:, None]
-    # of a softmax model the common shift is left out on both sides
-    np.testing.assert_allclose(H @ R @ R.T @ H, H, atol=1e-6)
+    objective, theta = model.fitted_objective(X, y, weight)
+    value, gradient = objective.value_and_gradient(theta)
+    assert value == pytest.approx(model.convergence_.objective, rel=1e-12)
+    left = objective.preconditioner(theta, "full").transpose(gradient)
+    assert left @ left <= 1e-14 * model.convergence_.scale
+    assert len(hessian(model, X, y, sample_weight=weight).parameter_names) == theta.size
 
 
 @pytest.mark.parametrize("model", [MLPRegressor(), MLPClassifier()])
@@ -52,18 +28,18 @@ def test_networks_have_a_fitted_objective(model, rng):
     X = rng.normal(size=(60, 2))
     y = (X[:, 0] > 0).astype(int)
     model.set_params(hidden_layer_sizes=(2,), activation="tanh", alpha=1.0, random_state=0).fit(X, y)
-    fitted = Fitted(model, X, y)
-    assert fitted.objective.value_and_gradient(fitted.theta)[0] == pytest.approx(model.loss_)
-    assert fitted.parameter_names[:2] == ["W1[x0, 0]", "W1[x0, 1]"]
-    assert fitted.parameter_names[4:6] == ["b1[0]", "b1[1]"]
-    assert len(fitted.parameter_names) == fitted.theta.size
+    objective, theta = model.fitted_objective(X, y)
+    assert objective.value_and_gradient(theta)[0] == pytest.approx(model.loss_)
+    names = hessian(model, X, y).parameter_names
+    assert names[:2] == ["W1[x0, 0]", "W1[x0, 1]"]
+    assert names[4:6] == ["b1[0]", "b1[1]"]
+    assert len(names) == theta.size
 
 
 def test_names_of_softmax_parameters(iris):
-    X, y = iris
-    fitted = Fitted(LogisticRegression().fit(X, y), X, y)
-    assert fitted.parameter_names[:3] == ["x0 [0]", "x0 [1]", "x0 [2]"]
-    assert fitted.parameter_names[-1] == "intercept [2]"
+    names = hessian(LogisticRegression().fit(*iris), *iris).parameter_names
+    assert names[:3] == ["x0 [0]", "x0 [1]", "x0 [2]"]
+    assert names[-1] == "intercept [2]"
 
 
 def test_some_classes_may_be_missing_and_nothing_of_the_estimator_changes(iris):
@@ -76,34 +52,18 @@ def test_some_classes_may_be_missing_and_nothing_of_the_estimator_changes(iris):
     assert vars(model) == before
 
 
-def test_other_rows_are_refused(rng):
-    X, y, _ = data("PoissonRegressor", rng)
-    model = PoissonRegressor().fit(X, y)
-    with pytest.raises(ValueError, match="not at the optimum for these rows"):
-        Fitted(model, X, y[::-1]).require_optimum("A table")
-
-
-def test_a_fit_without_the_verdict_optimal_is_refused(rng):
-    X, y, _ = data("PoissonRegressor", rng)
-    model, warned = convergence_warnings(lambda: PoissonRegressor(max_iter=1, solver="sgd", alpha=0).fit(X, y))
-    assert warned
-    with pytest.raises(ValueError, match=r'A table needs a fit with the verdict "optimal"\. This one: max_iter'):
-        Fitted(model, X, y).require_optimum("A table")
-
-
 def test_bad_arguments_are_named(rng, iris):
-    X, y, _ = data("Ridge", rng)
+    X = raw_table(rng)
+    y = target("Ridge", X, rng)
     with pytest.raises(NotFittedError, match="not fitted yet"):
-        Fitted(Ridge(), X, y)
-    with pytest.raises(TypeError, match="estimator must be one of sk_hessian, got LinearRegression"):
-        Fitted(TheirLinearRegression().fit(X, y), X, y)
+        hessian(Ridge(), X, y)
     with pytest.raises(ValueError, match="y has 2 outputs, but the estimator was fitted with 1"):
-        Fitted(Ridge().fit(X, y), X, np.stack([y, y], axis=1))
-    with pytest.raises(ValueError, match="X has 2 features"):
-        Fitted(Ridge().fit(X, y), X[:, :2], y)
+        hessian(Ridge().fit(X, y), X, np.stack([y, y], axis=1))
+    with pytest.raises(TypeError, match="offsets is not known"):
+        hessian(Ridge().fit(X, y), X, y, offsets=None)
     X, y = iris
     with pytest.raises(ValueError, match="y has the class 7"):
-        Fitted(LogisticRegression().fit(X, y), X, np.full(150, 7))
+        hessian(LogisticRegression().fit(X, y), X, np.full(150, 7))
 
 
 @pytest.mark.parametrize("size", [1e200, 1e-200])
@@ -114,33 +74,20 @@ def test_weights_whose_squares_overflow_are_refused(size, rng):
     model = ESTIMATORS["LinearRegression"].fit(X, y, weight)
     np.testing.assert_allclose(model.coef_, ESTIMATORS["LinearRegression"].fit(X, y).coef_, rtol=1e-6)
     with pytest.raises(ValueError, match=r"sample_weight: the largest weight is beyond 1e\+100 or below 1e-100"):
-        Fitted(model, X, y, weight)
+        hessian(model, X, y, sample_weight=weight)
 
 
-def test_class_weights_and_hubers_loss_have_no_likelihood(rng, iris):
-    X, y = iris
-    weighted = Fitted(LogisticRegression(class_weight="balanced").fit(X, y), X, y)
-    with pytest.raises(ValueError, match="A test needs a likelihood, and class_weight leaves only a pseudo-likelihood"):
-        weighted.require_likelihood("A test")
-    X, y, _ = data("HuberRegressor", rng)
-    huber = Fitted(HuberRegressor().fit(X, y), X, y)
-    with pytest.raises(ValueError, match="A test needs a likelihood, which this loss does not have"):
-        huber.require_likelihood("A test")
-    Fitted(Ridge().fit(X, y), X, y).require_likelihood("A test")
+def test_class_weights_leave_no_likelihood(iris):
+    X, y = iris[0], iris[1] > 1
+    model = LogisticRegression(C=np.inf, class_weight="balanced").fit(X, y)
+    with pytest.raises(ValueError, match="needs a likelihood, and class_weight leaves only a pseudo-likelihood"):
+        profile_intervals(model, X, y)
 
 
 def test_a_singular_hessian_at_the_poisson_limit_names_its_cause(rng):
     X, y = rng.normal(size=(400, 2)), rng.binomial(3, 0.4, 400)
     model = NegativeBinomialRegressor(alpha=0.0).fit(X, y)
     assert model.theta_ == np.inf
-    with pytest.raises(
-        ValueError, match=r"working precision\. There is no overdispersion: this is the Poisson"
-    ) as caught:
-        Fitted(model, X, y).factor("expected")
+    with pytest.raises(ValueError, match="There is no overdispersion: this is the Poisson") as caught:
+        coef_table(model, X, y)
     assert "flat_directions" not in str(caught.value)
-
-
-def test_an_unknown_keyword_is_an_error_be_it_none(rng):
-    X, y, _ = data("Ridge", rng)
-    with pytest.raises(TypeError, match="offsets is not known"):
-        Fitted(Ridge().fit(X, y), X, y, offsets=None)

@@ -1,3 +1,4 @@
+import copy
 import pickle
 
 import numpy as np
@@ -53,15 +54,14 @@ def test_products_are_those_of_the_matrix_and_rows_have_names(name, kind, rng):
 def test_observed_curvature_is_the_derivative_of_the_gradient(name, rng):
     model, X, y, weight = fitted_model(name, rng)
     H = hessian(model, X, y, sample_weight=weight)
-    fitted = Fitted(model, X, y, weight)
-    gradient = lambda theta: fitted.objective.value_and_gradient(theta)[1]  # noqa: E731
+    objective, theta = model.fitted_objective(X, y, weight)
     # in units in which the curvature is about one, differences are as good for each parameter
-    units = Standardised(fitted.objective, fitted.theta)
+    units = objective.preconditioner(theta, "full")
     for _ in range(3):
-        v = units.to_theta(rng.normal(size=fitted.theta.size))
-        step = 1e-5
-        change = (gradient(fitted.theta + step * v) - gradient(fitted.theta - step * v)) / (2 * step)
-        np.testing.assert_allclose(units.transpose(H @ v), units.transpose(change), rtol=1e-5, atol=1e-5)
+        step = 1e-5 * units.apply(rng.normal(size=units.shape[1]))
+        ends = [objective.value_and_gradient(theta + sign * step)[1] for sign in (1, -1)]
+        expected = units.transpose(ends[0] - ends[1]) / 2e-5
+        np.testing.assert_allclose(units.transpose(H @ step) / 1e-5, expected, rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", ["LogisticRegression", "MLPRegressor"])
@@ -69,16 +69,13 @@ def test_the_penalty_is_part_of_it(name, rng):
     X = rng.normal(size=(50, 2))
     y = target(name, X, rng)
     model = LogisticRegression(C=0.1) if name == "LogisticRegression" else NETWORKS[name]
-    model = convergence_warnings(lambda: model.fit(X, y))[0]
-    objective = Fitted(model, X, y).objective
-    bare = hessian(model, X, y).toarray()
-    v = np.zeros(len(bare))
-    v[0] = 1.0
-    theta = Fitted(model, X, y).theta
-    objective.penalty = 0 * objective.penalty
-    objective.__dict__.pop("_strengths", None)
+    model = convergence_warnings(lambda: copy.deepcopy(model).fit(X, y))[0]
+    penalised, theta = hessian(model, X, y).toarray(), model.fitted_objective(X, y)[1]
+    model.set_params(**({"C": np.inf} if name == "LogisticRegression" else {"alpha": 0.0}))
+    free = model.fitted_objective(X, y)[0]
     strength = 10 / 50 if name == "LogisticRegression" else 0.1 / 50
-    np.testing.assert_allclose(bare @ v - objective.hessian(theta) @ v, strength * v, atol=1e-14)
+    v = np.eye(theta.size)[0]
+    np.testing.assert_allclose(penalised @ v - free.hessian(theta) @ v, strength * v, atol=1e-14)
 
 
 def test_gauss_newton_is_another_name_for_expected(rng):

@@ -16,7 +16,6 @@ from sklearn.gaussian_process.kernels import DotProduct, WhiteKernel
 from sklearn.linear_model import BayesianRidge
 
 from sk_hessian.inspection import laplace
-from sk_hessian.inspection._fitted import Fitted
 from sk_hessian.inspection._laplace import _resolve, _softmax_mean
 from sk_hessian.inspection._precision import STRUCTURES, Full, Wide
 from sk_hessian.linear_model import (
@@ -30,7 +29,7 @@ from sk_hessian.linear_model import (
 )
 from sk_hessian.neural_network import MLPClassifier, MLPRegressor
 from sk_hessian.objectives import Blocks, SoftmaxCrossEntropy
-from tests.estimators import ESTIMATORS, convergence_warnings, raw_table, target
+from tests.estimators import ESTIMATORS, convergence_warnings, inverse_hessian, raw_table, target
 
 #: what has a penalty, a likelihood, and no parameters of the loss's own
 PENALISED = [
@@ -43,16 +42,13 @@ def table(rng, n=40, p=3):
     return X, X @ [1, 0.1, 0.01] + rng.normal(size=n)
 
 
-def dense_evidence(fitted_objective, theta, dispersion=1.0, kind="expected"):
+def dense_evidence(objective, theta, y, strength, dispersion=1.0, kind="expected"):
     """The evidence of a model all of whose parameters have a penalty, from its dense Hessian in raw units."""
-    objective, rows = fitted_objective, fitted_objective.rows
-    share = objective.total_weight / dispersion
+    share = len(y) / dispersion
     H = share * objective.hessian_matrix(theta, kind)
-    prior = share * objective.penalties
-    likelihood = rows.weight @ objective.loss.family.log_likelihood(
-        rows.y, objective.raw_predictions(theta), dispersion
-    )
-    return likelihood - prior @ theta**2 / 2 + np.log(prior).sum() / 2 - np.linalg.slogdet(H)[1] / 2
+    prior = share * strength
+    likelihood = objective.loss.family.log_likelihood(y, objective.raw_predictions(theta), dispersion).sum()
+    return likelihood - prior * theta @ theta / 2 + theta.size * np.log(prior) / 2 - np.linalg.slogdet(H)[1] / 2
 
 
 # -- squared errors: all is exact --------------------------------------------------------------------------------------
@@ -260,7 +256,7 @@ def test_evidence_of_softmax_is_that_of_all_outputs_where_all_have_a_penalty(iri
     X, y = iris
     model = LogisticRegression(C=0.5, fit_intercept=False, tol=1e-8).fit(X, y)
     objective, theta = model.fitted_objective(X, y)
-    assert laplace(model, X, y).log_evidence == pytest.approx(dense_evidence(objective, theta), rel=1e-8)
+    assert laplace(model, X, y).log_evidence == pytest.approx(dense_evidence(objective, theta, y, 2 / len(y)), rel=1e-8)
 
 
 def test_evidence_of_softmax_with_intercepts_is_on_contrasts(iris):
@@ -290,7 +286,7 @@ def test_evidence_of_glms_without_intercept(model, rng):
     model.set_params(fit_intercept=False, tol=1e-8).fit(X, y)
     objective, theta = model.fitted_objective(X, y)
     posterior = laplace(model, X, y)
-    expected = dense_evidence(objective, theta, posterior.dispersion, "observed")
+    expected = dense_evidence(objective, theta, y, 0.1, posterior.dispersion, "observed")
     assert posterior.log_evidence == pytest.approx(expected, rel=1e-9)
     assert posterior.curvature == "observed"
 
@@ -385,8 +381,11 @@ def test_covariance_is_the_inverse_hessian(name, rng):
     y, weight = target(name, X, rng), rng.uniform(0.5, 2, size=len(X))
     model = ESTIMATORS[name].set_params(tol=1e-8).fit(X, y, weight)
     posterior = laplace(model, X, y, sample_weight=weight)
-    root = Fitted(model, X, y, weight).root(posterior.curvature)
-    expected = posterior.dispersion / weight.sum() * root @ root.T
+    objective, theta = model.fitted_objective(X, y, weight)
+    expected = posterior.dispersion / weight.sum() * inverse_hessian(objective, theta, posterior.curvature)
+    if name == "softmax":  # without the common shift of all classes
+        P = np.kron(np.eye(X.shape[1] + 1), np.eye(3) - 1 / 3)
+        expected = P @ expected @ P
     unit = np.sqrt(np.outer(expected.diagonal(), expected.diagonal()))
     np.testing.assert_allclose(posterior.covariance() / unit, expected / unit, atol=1e-7)
 
@@ -493,18 +492,18 @@ def test_full_is_the_linearised_network(small_network):
     posterior = laplace(network, X, y, dispersion=0.2)
     objective, theta = network.fitted_objective(X, y)
     unit = np.abs(theta).clip(1e-3)
+    flat = np.array([parameter.startswith("b") for parameter in objective.parameter_names(theta.size)])
 
     def scaled(u):
-        return objective.raw(theta + unit * u, X)[:, 0]
+        return objective.raw_predictions(theta + unit * u)[:, 0]
 
     J = approx_fprime(np.zeros(theta.size), scaled, 1e-7) / unit
-    precision = (J.T @ J + np.diag(60 * objective.penalties)) / 0.2
+    precision = (J.T @ J + np.diag(0.5 * ~flat)) / 0.2
     variance = np.einsum("np,pq,nq->n", J, np.linalg.inv(precision), J)
     mean, std = posterior.predict(X)
     np.testing.assert_allclose(mean, network.predict(X), rtol=1e-9)
     np.testing.assert_allclose(std, np.sqrt(variance), rtol=1e-4)
     assert posterior.predict(X, of="observation")[1] == pytest.approx(np.sqrt(variance + 0.2), rel=1e-4)
-    flat = objective.penalties == 0
     expected = (
         -30 * np.log(2 * np.pi * 0.2)
         - np.sum((y - mean) ** 2) / 0.4
@@ -815,11 +814,11 @@ def test_within_the_rows_and_outside_is_the_same_as_all_together(k, rng):
     y = rng.normal(size=(12, k)) if k > 1 else rng.poisson(3.0, 12).astype(float)
     weights = np.where(np.arange(30) < 2, 0.0, rng.uniform(0.5, 2.0, 30))
     model = (Ridge if k > 1 else PoissonRegressor)(alpha=0.3, penalty_weights=weights, tol=1e-8).fit(X, y)
-    fitted = Fitted(model, X, y)
-    objective, penalty = fitted.objective, fitted.objective.identified_penalties
+    objective, theta = model.fitted_objective(X, y)
+    penalty = objective.identified_penalties
     kind = objective.curvature
-    wide = STRUCTURES["full"](objective, fitted.theta, kind, penalty)
-    whole = Full(objective.identified_triangle(fitted.theta, kind), penalty)
+    wide = STRUCTURES["full"](objective, theta, kind, penalty)
+    whole = Full(objective.identified_triangle(theta, kind), penalty)
     assert isinstance(wide, Wide)
     assert wide.log_det == pytest.approx(whole.log_det, rel=1e-9)
     np.testing.assert_allclose(wide.shrinkages, whole.shrinkages, rtol=1e-7, atol=1e-9)
@@ -845,7 +844,7 @@ def test_large_models(rng):
 def test_auto_is_never_the_diagonal(rng):
     X = sparse.random_array((3100, 3050), density=0.002, rng=rng, format="csr")
     model = PoissonRegressor(alpha=1.0, tol=1e-2).fit(X, rng.poisson(1.0, size=3100))
-    objective = Fitted(model, X, rng.poisson(1.0, size=3100)).objective
+    objective = model.fitted_objective(X, rng.poisson(1.0, size=3100))[0]
     for structure in ("auto", "full"):
         with pytest.raises(ValueError, match=r"these are 3051 parameters of 3100 rows\. Use structure='diagonal'"):
             _resolve(objective, structure)

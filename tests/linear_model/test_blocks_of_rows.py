@@ -1,9 +1,8 @@
 """Fits from blocks of rows are those from rows in memory."""
 
 import pickle
-import subprocess
-import sys
 import threading
+import tracemalloc
 from itertools import pairwise
 
 import numpy as np
@@ -247,27 +246,25 @@ def test_the_summary_keeps_mean_square_and_range(spread, rng):
     assert median == pytest.approx(np.median(y), rel=0.05)
 
 
-_PEAK = """
-import numpy as np, tracemalloc
-from sk_hessian.linear_model import LogisticRegression
-from sk_hessian.objectives import Blocks
-BLOCK, COUNT = 10_000, {count}
-def source():
-    for i in range(COUNT):
-        X = np.random.default_rng(i).standard_normal((BLOCK, 20))
-        yield X, (X[:, 0] + np.random.default_rng(-1 - i + 2**32).logistic(size=BLOCK) > 0).astype(float)
-next(iter(source()))
-tracemalloc.start()
-model = LogisticRegression(solver="newton").fit(Blocks(source))
-assert model.convergence_.status == "optimal"
-print(tracemalloc.get_traced_memory()[1] / (BLOCK * 21 * 8))
-"""
+def peak_of_blocks(n_blocks, size=5_000):
+    """The most memory of a fit of blocks that are made as they are read, in blocks."""
+
+    def source():
+        for i in range(n_blocks):
+            rng = np.random.default_rng(i)
+            X = rng.standard_normal((size, 20))
+            yield X, (X[:, 0] + rng.logistic(size=size) > 0).astype(float)
+
+    tracemalloc.start()
+    model = LogisticRegression(solver="newton").fit(Blocks(source))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert model.convergence_.status == "optimal"
+    return peak / (size * 21 * 8)
 
 
 def test_memory_is_that_of_two_blocks_whatever_their_number():
-    """One in work and one being read, with what is computed from them; in blocks of 1.7 MB."""
-    programs = [_PEAK.format(count=count) for count in (4, 16)]
-    runs = [subprocess.run([sys.executable, "-c", code], capture_output=True, check=True) for code in programs]
-    peaks = [float(run.stdout) for run in runs]
+    """One in work and one being read, with what is computed from them; in blocks of 0.8 MB."""
+    peaks = [peak_of_blocks(n_blocks) for n_blocks in (4, 16)]
     assert max(peaks) < 4
     assert peaks[1] < peaks[0] + 0.5

@@ -7,13 +7,18 @@ import pytest
 import scipy.sparse as sp
 import sklearn
 import statsmodels.api as sm
-from scipy.special import expit
+from scipy.special import expit, softmax
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import GridSearchCV, cross_val_score
 
-from sk_hessian.inspection._fitted import Fitted
-from sk_hessian.linear_model import GammaRegressor, LogisticRegression, PoissonRegressor, TweedieRegressor
+from sk_hessian.inspection import coef_table
+from sk_hessian.linear_model import (
+    GammaRegressor,
+    LogisticRegression,
+    PoissonRegressor,
+    TweedieRegressor,
+)
 from sk_hessian.neural_network import MLPRegressor
 from sk_hessian.solvers import SGD
 from tests.estimators import ALL_SOLVERS
@@ -134,9 +139,9 @@ def test_an_offset_of_columns_moves_the_coefficients(name, solver, rng):
     assert moved.convergence_.status == plain.convergence_.status == "optimal"
     np.testing.assert_allclose(moved.coef_ + c.T, plain.coef_, rtol=1e-5, atol=1e-6)
     # without a penalty the coefficients are the only thing that moved
-    np.testing.assert_allclose(
-        moved._raw_prediction(X, offset + X @ c), plain._raw_prediction(X, offset), rtol=1e-5, atol=1e-5
-    )
+    predict = "predict_proba" if name in ("binary", "softmax") else "predict"
+    means = getattr(moved, predict)(X, offset + X @ c), getattr(plain, predict)(X, offset)
+    np.testing.assert_allclose(*means, rtol=2e-5, atol=1e-5 if name == "normal" else 0)
 
 
 @every_model
@@ -203,7 +208,6 @@ def test_a_sketch_carries_the_offset(name, solver, rng):
     model = clone(MODELS[name]).set_params(solver=solver, tol=1e-6).fit(X, y, offset=offset)
     sketch = model.fitted_objective(X, y, offset=offset)[0].sketch()
     assert sketch is not None
-    assert sketch.rows.offset.shape == (sketch.n_rows, 1)
     raw = X @ np.ravel(model.coef_) + model.intercept_ + offset
     mean = expit(raw) if name == "binary" else np.exp(raw)
     slope = 1 - y / mean if name == "gamma" else mean - y
@@ -234,11 +238,12 @@ def test_separation_is_seen_beside_an_offset(name, rng):
     assert model.convergence_.status == "separated"
 
 
-@every_model
-@pytest.mark.parametrize("size", [300.0, -1000.0, 1000.0])
+#: with an identity link the mean would be negative
+LARGE = [(n, size) for n in MODELS for size in (300.0, -1000.0, 1000.0) if n != "identity" or size > 0]
+
+
+@pytest.mark.parametrize(("name", "size"), LARGE)
 def test_a_large_constant_offset_goes_into_the_intercept(name, size, rng):
-    if name == "identity" and size < 0:
-        return
     X, y, offset = claims(name, rng)
     near, far = (clone(MODELS[name]) for _ in range(2))
     far.fit(X, y, offset=offset + size * (np.arange(3) if name == "softmax" else 1))
@@ -328,8 +333,13 @@ def test_a_prediction_without_the_offset_of_the_fit_warns(name, rng):
 def test_a_prediction_with_an_offset_that_the_fit_had_not(name, rng):
     X, y, offset = claims(name, rng)
     model = clone(MODELS[name]).fit(X, y)
-    moved, plain = model._raw_prediction(X, offset), model._raw_prediction(X)
-    np.testing.assert_allclose(moved, plain + offset.reshape(plain.shape))
+    raw = (X @ model.coef_.T + model.intercept_).reshape(offset.shape) + offset
+    if name in ("binary", "softmax"):
+        expected = expit(raw) if name == "binary" else softmax(raw, axis=1)
+        found = model.predict_proba(X, offset)
+        np.testing.assert_allclose(found if name == "softmax" else found[:, 1], expected)
+    else:
+        np.testing.assert_allclose(model.predict(X, offset), raw if name in ("normal", "identity") else np.exp(raw))
 
 
 def test_the_methods_that_take_an_offset():
@@ -372,10 +382,10 @@ def test_a_named_scorer_knows_no_offset_and_the_model_says_so(rng):
 def test_the_fitted_objective_is_at_its_optimum_with_the_offset_only(name, rng):
     X, y, offset = claims(name, rng)
     model = clone(MODELS[name]).fit(X, y, offset=offset)
-    Fitted(model, X, y, offset=offset).require_optimum("this test")
+    coef_table(model, X, y, offset=offset)
     with pytest.raises(ValueError, match="not at the optimum"):
-        Fitted(model, X, y, offset=offset[::-1]).require_optimum("this test")
+        coef_table(model, X, y, offset=offset[::-1])
     with pytest.raises(ValueError, match="was fitted with an offset: pass it as offset"):
-        Fitted(model, X, y)
+        coef_table(model, X, y)
     with pytest.raises(NotFittedError, match="not fitted"):
         clone(model).fitted_objective(X, y, offset=offset)

@@ -66,7 +66,7 @@ def errors(model, best, X, y, weight=None):
     phi = 2 * best.scale_ if isinstance(best, HuberRegressor) else 1.0
     if objective.loss.family.has_dispersion:
         residuals = objective.loss.family.pearson(y, objective.raw_predictions(optimum))[:, 0]
-        phi = np.average(residuals, weights=objective.rows.weight)
+        phi = np.average(residuals, weights=weight)
     return np.abs(theta - optimum) / (np.linalg.norm(root, axis=1) * np.sqrt(phi / objective.total_weight))
 
 

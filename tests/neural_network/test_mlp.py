@@ -12,15 +12,22 @@ from sklearn.datasets import load_breast_cancer, load_diabetes, load_iris, make_
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import GridSearchCV
 
-from sk_hessian import _base
-from sk_hessian._validation import RowData, check_seed
+from sk_hessian._validation import check_seed
 from sk_hessian.inspection import laplace
 from sk_hessian.linear_model import HuberRegressor, LogisticRegression, PoissonRegressor, Ridge
 from sk_hessian.neural_network import MLPClassifier, MLPRegressor
 from sk_hessian.neural_network._stopping import HeldOut, split
-from sk_hessian.objectives import BinaryCrossEntropy, MLPObjective, NetworkStreamObjective, SquaredLoss, TweedieLoss
-from sk_hessian.objectives.activations import ACTIVATIONS
+from sk_hessian.objectives import (
+    ACTIVATIONS,
+    BinaryCrossEntropy,
+    MLPObjective,
+    NetworkStreamObjective,
+    SquaredLoss,
+    TweedieLoss,
+    first_memory,
+)
 from sk_hessian.solvers import LBFGS, SGD, SOLVERS, Clip, Momentum, Newton, minimize
+from tests.estimators import Interrupted
 
 every_solver = pytest.mark.parametrize("solver", ["auto", *SOLVERS, Newton(hessian="exact")], ids=str)
 quiet = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -321,7 +328,8 @@ def test_newton_with_the_exact_hessian_leaves_saddles(rng):
     assert result.fun < 0.7 * model.value_and_gradient(theta)[0]
     X, y = wave(rng)
     equal = MLPObjective(X, y, SquaredLoss(), hidden_layer_sizes=(4,), penalty=1e-3)
-    result = minimize(equal, equal.coordinates.apply(np.full(equal.n_parameters, 0.3)), Newton(hessian="exact"))
+    alike = equal.preconditioner(equal.start(0), "units").apply(np.full(equal.n_parameters, 0.3))
+    result = minimize(equal, alike, Newton(hessian="exact"))
     assert result.status == "optimal"
     assert np.ptp(equal.unpack(result.x)[0][1]) > 0.1
 
@@ -393,15 +401,10 @@ def test_the_diagonal_of_a_large_network_is_taken_in_its_own_units(rng):
         model.set_params(solver__precondition="kronecker").fit(X, y)
 
 
-def test_a_failed_fit_restores_the_estimator(rng, monkeypatch):
+def test_a_failed_fit_restores_the_estimator(rng):
     X, y = wave(rng)
-    model = MLPRegressor(**SMALL).fit(X, y)
+    model = MLPRegressor(**SMALL).fit(X, y).set_params(solver=Interrupted())
     before = dict(vars(model))
-
-    def interrupted(*args, **kwargs):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(_base, "minimize", interrupted)
     with pytest.raises(KeyboardInterrupt):
         model.fit(X[:, :2], y)
     assert vars(model) == before
@@ -520,16 +523,22 @@ def test_derivatives_of_a_network_with_memory(rng):
     model = MLPRegressor(
         hidden_layer_sizes=(3,), activation="tanh", solver="lbfgs", random_state=0, alpha=0.1
     ).partial_fit(X[:40], y[:40])
-    objective = NetworkStreamObjective(model._objective_of(RowData(X[40:], y[40:]), reset=False), model._memory)
-    theta, h = model._memory.centre + 0.1 * rng.normal(size=objective.n_parameters), 1e-6
+    (old, centre), (rows, _) = model.fitted_objective(X[:40], y[:40]), model.fitted_objective(X[40:], y[40:])
+    memory = first_memory(old, True).at(centre, old).with_rows(old, [centre])
+    objective = NetworkStreamObjective(rows, memory)
+    theta, h = centre + 0.1 * rng.normal(size=objective.n_parameters), 1e-6
     ends = [[objective.value_and_gradient(theta + s * h * d) for s in (1, -1)] for d in np.eye(theta.size)]
     gradient, H = objective.value_and_gradient(theta)[1], objective.hessian_matrix(theta)
     np.testing.assert_allclose([(a[0] - b[0]) / (2 * h) for a, b in ends], gradient, atol=1e-6 * np.abs(gradient).max())
     np.testing.assert_allclose([(a[1] - b[1]) / (2 * h) for a, b in ends], H, atol=1e-6 * np.abs(H).max())
-    rows = objective.rows
-    R = rows.curvature_triangle([theta], np.zeros((0, theta.size)))
-    expected = rows.hessian_matrix(theta, "expected") - np.diag(rows.penalties)
-    np.testing.assert_allclose(R.T @ R / rows.total_weight, expected, atol=1e-10 * np.abs(expected).max())
+    # what is remembered of rows is Gauss-Newton's curvature of their losses, without the penalty
+    nothing = first_memory(rows, True).at(theta, rows)
+    both = (NetworkStreamObjective(rows, m) for m in (nothing.with_rows(rows, [theta]), nothing))
+    added = np.subtract(*(m.hessian_matrix(theta, "expected") for m in both))
+    coefs, intercepts, constants = rows.unpack(theta)
+    penalty = rows.pack([np.full_like(W, 0.1 / 20) for W in coefs], [0 * b for b in intercepts], constants)
+    expected = rows.hessian_matrix(theta, "expected") - np.diag(penalty)
+    np.testing.assert_allclose(added, expected, atol=1e-10 * np.abs(expected).max())
 
 
 def test_a_second_order_stream_has_its_limits(rng):
@@ -538,11 +547,14 @@ def test_a_second_order_stream_has_its_limits(rng):
         MLPRegressor(hidden_layer_sizes=(500,), solver="lbfgs").partial_fit(X, y)
     with pytest.raises(ValueError, match='precondition="kronecker" is not available for partial_fit'):
         MLPRegressor(hidden_layer_sizes=(3,), solver=LBFGS(precondition="kronecker")).partial_fit(X, y)
-    model = MLPRegressor(
-        hidden_layer_sizes=(3,), activation="tanh", solver="newton", random_state=0, alpha=1.0
-    ).partial_fit(X, y)
-    assert model._memory is not None
-    assert model.set_params(solver="sgd").partial_fit(X, y)._memory is None
+
+
+def test_a_first_order_step_forgets_what_a_second_order_stream_remembers(rng):
+    X, y = wave(rng, 2000)
+    model = MLPRegressor(hidden_layer_sizes=(3,), activation="tanh", solver="newton", random_state=0, alpha=1.0)
+    remembers = len(pickle.dumps(model.partial_fit(X, y)))
+    model.set_params(solver="sgd").partial_fit(X, y)
+    assert len(pickle.dumps(model)) < remembers - 8 * 13 * 13 / 2
 
 
 # -- parameters and attributes as scikit-learn's ----------------------------------------------------------------------

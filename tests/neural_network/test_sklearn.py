@@ -1,13 +1,13 @@
 """scikit-learn's own checks of both networks with every solver."""
 
 import pytest
-from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from sk_hessian.neural_network import MLPClassifier, MLPRegressor
 from sk_hessian.solvers import SGD, Clip, Momentum, Newton
+from tests.checks import OF_SOLVERS, WEIGHTS, checks
 
+KINDS = (MLPRegressor, MLPClassifier)
 SPECS = [
-    "auto",
     "newton",
     Newton(hessian="exact"),
     "lbfgs",
@@ -18,28 +18,25 @@ SPECS = [
 
 #: the checks compare fits of repeated and of weighted rows at rtol 1e-7: the networks are small and tightly penalised
 SMALL = {"hidden_layer_sizes": (3,), "activation": "tanh", "alpha": 30.0, "tol": 1e-8, "max_iter": 300}
+MINIBATCH = {"solver": SGD(batch_size=8), "hidden_layer_sizes": (5,), "activation": "tanh", "max_iter": 30}
 
-#: minibatches draw other rows from repeated rows than from weighted ones
-EQUIVALENCE = dict.fromkeys(
-    ("check_sample_weight_equivalence_on_dense_data", "check_sample_weight_equivalence_on_sparse_data"),
-    "equal on average only",
-)
+quiet = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
 
-@parametrize_with_checks([kind(solver=solver, **SMALL) for kind in (MLPRegressor, MLPClassifier) for solver in SPECS])
-@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@checks({kind.__name__: kind(**SMALL) for kind in KINDS})
+@quiet
 def test_scikit_learn_checks(estimator, check):
     """The checks' tiny, partly degenerate data rightly bring verdicts other than optimal."""
     check(estimator)
 
 
-@parametrize_with_checks(
-    [
-        kind(solver=SGD(batch_size=8), hidden_layer_sizes=(5,), activation="tanh", max_iter=60)
-        for kind in (MLPRegressor, MLPClassifier)
-    ],
-    expected_failed_checks=lambda estimator: EQUIVALENCE,
-)
-@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@checks({f"{kind.__name__}-{solver}": kind(solver=solver, **SMALL) for kind in KINDS for solver in SPECS}, OF_SOLVERS)
+@quiet
+def test_scikit_learn_checks_with_every_other_solver(estimator, check):
+    check(estimator)
+
+
+@checks({kind.__name__: kind(**MINIBATCH) for kind in KINDS}, OF_SOLVERS, without=WEIGHTS)
+@quiet
 def test_scikit_learn_checks_with_minibatches(estimator, check):
     check(estimator)

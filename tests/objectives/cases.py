@@ -1,5 +1,7 @@
 """Targets, predictions and whole objectives for every loss of the package, inside its domain."""
 
+from dataclasses import dataclass
+
 import numpy as np
 import scipy.sparse as sp
 
@@ -7,7 +9,10 @@ from sk_hessian.objectives import (
     LOSSES,
     GLMObjective,
     HuberLoss,
+    Loss,
+    MLPObjective,
     NegativeBinomialLoss,
+    Objective,
     SoftmaxCrossEntropy,
     SquaredLoss,
     TweedieLoss,
@@ -15,6 +20,9 @@ from sk_hessian.objectives import (
 
 
 def loss_id(loss):
+    """The name of a loss in the name of a test; other parameters have their own."""
+    if not isinstance(loss, Loss):
+        return str(loss)
     parts = [type(loss).__name__, *(str(v) for v in vars(loss).values() if isinstance(v, int | float | str))]
     return "-".join(parts[:4]).replace(" ", "_")
 
@@ -50,20 +58,64 @@ def container(X, kind):
     return {"C": np.ascontiguousarray, "F": np.asfortranarray, "csr": sp.csr_array}[kind](X)
 
 
-def objective(loss, kind, fit_intercept, rng, n=40, p=4):
-    """A weighted, penalised objective and a point in its domain."""
+@dataclass
+class Case:
+    """A weighted, penalised objective, what it was made of, a point in its domain, and the strength of its penalty."""
+
+    objective: Objective
+    theta: np.ndarray
+    X: np.ndarray
+    y: np.ndarray
+    options: dict
+    strength: np.ndarray
+
+    def again(self, X=None, y=None, **options):
+        """The same objective with some of its parts replaced."""
+        parts = (self.X if X is None else X, self.y if y is None else y)
+        return type(self.objective)(*parts, self.objective.loss, **(self.options | options))
+
+    @property
+    def weight(self):
+        return self.options["sample_weight"]
+
+
+def linear(loss, kind, fit_intercept, rng, n=40, p=4):
+    """A `Case` with X in the container of that kind."""
     X = rng.uniform(0.1, 1, size=(n, p)) * (rng.uniform(size=(n, p)) < 0.7)
     X[:, 0] += 0.2
-    model = GLMObjective(
-        container(X, kind),
-        targets(loss, n, rng),
-        loss,
-        sample_weight=rng.uniform(0.2, 3, size=n),
-        fit_intercept=fit_intercept,
-        penalty=np.outer(rng.uniform(0, 0.5, size=p), np.ones(loss.n_outputs)),
-    )
+    y = targets(loss, n, rng)
+    options = {
+        "sample_weight": rng.uniform(0.2, 3, size=n),
+        "fit_intercept": fit_intercept,
+        "penalty": np.outer(rng.uniform(0, 0.5, size=p), np.ones(loss.n_outputs)),
+    }
+    model = GLMObjective(container(X, kind), y, loss, **options)
     coef = rng.uniform(0.2, 1, size=(p, loss.n_outputs))
-    return model, model.pack(coef, np.full(loss.n_outputs, 0.3), [0.9] * loss.n_constants), X
+    theta = model.pack(coef, np.full(loss.n_outputs, 0.3), [0.9] * loss.n_constants)
+    strength = model.pack(options["penalty"], np.zeros(loss.n_outputs), np.zeros(loss.n_constants))
+    return Case(model, theta, X, y, options, strength)
+
+
+#: sizes of the hidden layers of networks of some depths
+DEPTHS = {0: (), 1: (3,), 2: (3, 2), 3: (2, 3, 2)}
+
+
+def network(loss, rng, activation="tanh", depth=1, kind="C", n=12, p=3):
+    """A `Case` of a network on uncentred columns of several units, its point no start."""
+    X = (rng.normal(size=(n, p)) + [1, 0, 3]) * [1, 10, 0.1] * (rng.uniform(size=(n, p)) < 0.8)
+    y = targets(loss, n, rng)
+    options = {
+        "hidden_layer_sizes": DEPTHS[depth],
+        "activation": activation,
+        "sample_weight": rng.uniform(0.2, 3, size=n),
+        "penalty": 0.05,
+    }
+    model = MLPObjective(container(X, kind), y, loss, **options)
+    coefs, intercepts, constants = model.unpack(0.7 * rng.normal(size=model.n_parameters))
+    strength = model.pack([np.full_like(W, 0.05) for W in coefs], [0 * b for b in intercepts], 0 * constants)
+    coefs[0] = coefs[0] / X.std(axis=0)[:, None]
+    intercepts[0] = intercepts[0] - X.mean(axis=0) @ coefs[0]
+    return Case(model, model.pack(coefs, intercepts, 0 * constants + 0.5), X, y, options, strength)
 
 
 def differences(function, x, step=None):

@@ -11,74 +11,85 @@ from sk_hessian.objectives import (
     SquaredLoss,
     TweedieLoss,
 )
-from tests.objectives.cases import IDS, assert_close, differences, loss_id, objective
+from tests.objectives.cases import IDS, assert_close, container, differences, linear, loss_id
 
 every_loss = pytest.mark.parametrize("loss", LOSSES, ids=IDS)
-every_container = pytest.mark.parametrize("kind", ["C", "F", "csr"])
 with_and_without_intercept = pytest.mark.parametrize("intercept", [True, False], ids=["intercept", "plain"])
 
 
 @every_loss
-@every_container
 @with_and_without_intercept
-class TestDerivatives:
-    def test_gradient(self, loss, kind, intercept, rng):
-        model, theta, _ = objective(loss, kind, intercept, rng)
-        value, gradient = model.value_and_gradient(theta)
-        assert np.isfinite(value)
-        assert_close(gradient, differences(lambda t: model.value_and_gradient(t)[0], theta))
-
-    def test_observed_hessian_matrix(self, loss, kind, intercept, rng):
-        model, theta, _ = objective(loss, kind, intercept, rng)
-        numeric = differences(lambda t: model.value_and_gradient(t)[1], theta)
-        assert_close(model.hessian_matrix(theta, "observed"), numeric)
-
-    def test_observed_hessian_product(self, loss, kind, intercept, rng):
-        model, theta, _ = objective(loss, kind, intercept, rng)
-        v = rng.normal(size=theta.size)
-        numeric = differences(lambda t: model.value_and_gradient(theta + t[0] * v)[1], np.zeros(1))[:, 0]
-        assert_close(model.hessian(theta, "observed").matvec(v), numeric)
-
-    @pytest.mark.parametrize("curvature", ["observed", "expected"])
-    def test_matrix_product_and_diagonal_agree(self, loss, kind, intercept, curvature, rng):
-        model, theta, _ = objective(loss, kind, intercept, rng)
+def test_every_derivative(loss, intercept, rng):
+    """Gradient and Hessian against differences, expected curvature against its definition."""
+    case = linear(loss, "C", intercept, rng)
+    model, theta = case.objective, case.theta
+    value, gradient = model.value_and_gradient(theta)
+    assert np.isfinite(value)
+    assert_close(gradient, differences(lambda t: model.value_and_gradient(t)[0], theta))
+    H = differences(lambda t: model.value_and_gradient(t)[1], theta)
+    assert_close(model.hessian_matrix(theta, "observed"), H)
+    v = rng.normal(size=theta.size)
+    assert_close(model.hessian(theta, "observed").matvec(v), H @ v)
+    assert_close(model.hessian_matrix(theta, "expected"), dense_hessian(case, "expected"), 1e-12)
+    for curvature in ("observed", "expected"):
         matrix = model.hessian_matrix(theta, curvature)
         np.testing.assert_allclose(matrix, matrix.T, rtol=1e-12, atol=1e-14)
         assert_close(model.hessian(theta, curvature) @ np.eye(theta.size), matrix, 1e-12)
         assert_close(model.hessian_diagonal(theta, curvature), np.diag(matrix), 1e-12)
 
-    def test_expected_hessian_is_the_weighted_sum_of_the_rows(self, loss, kind, intercept, rng):
-        model, theta, X = objective(loss, kind, intercept, rng)
-        assert_close(model.hessian_matrix(theta, "expected"), dense_hessian(model, loss, X, theta, "expected"), 1e-12)
 
-    @pytest.mark.parametrize("preconditioner", ["full", "diagonal", "kronecker"])
-    def test_matrix_product_and_diagonal_in_preconditioned_coordinates(
-        self, loss, kind, intercept, preconditioner, rng
-    ):
-        model, theta, _ = objective(loss, kind, intercept, rng)
-        if preconditioner == "kronecker" and loss.n_outputs == 1:
-            with pytest.raises(ValueError, match="precondition='kronecker' is not available"):
-                model.preconditioner(theta, preconditioner)
-            return
-        factor = model.preconditioner(theta, preconditioner)
-        P = np.stack([factor.apply(e) for e in np.eye(factor.shape[1])], axis=1)
-        expected = P.T @ model.hessian_matrix(theta, "observed") @ P
-        digits = 1e-5 if loss.shift_invariant else 1e-8  # a flat direction is blown up, and its rounding with it
-        assert_close(model.hessian_matrix(theta, "observed", factor=factor), expected, digits)
-        assert_close(model.hessian_diagonal(theta, "observed", factor=factor), np.diag(expected), digits)
+@every_loss
+@pytest.mark.parametrize("kind", ["F", "csr"])
+@with_and_without_intercept
+def test_containers_agree(loss, kind, intercept, rng):
+    case = linear(loss, kind, intercept, rng)
+    other, model, theta = case.objective, case.again(), case.theta
+    for got, expected in zip(other.value_and_gradient(theta), model.value_and_gradient(theta), strict=True):
+        assert_close(got, expected, 1e-12)
+    v = rng.normal(size=theta.size)
+    for curvature in ("observed", "expected"):
+        assert_close(other.hessian_matrix(theta, curvature), model.hessian_matrix(theta, curvature), 1e-12)
+        assert_close(other.hessian(theta, curvature) @ v, model.hessian(theta, curvature) @ v, 1e-11)
+        assert_close(other.hessian_diagonal(theta, curvature), model.hessian_diagonal(theta, curvature), 1e-12)
 
 
-@pytest.mark.parametrize("loss", LOSSES, ids=IDS)
-@every_container
+FACTORS = ["full", "diagonal", "kronecker"]
+
+
+@pytest.mark.parametrize(
+    ("loss", "preconditioner"),
+    [(loss, kind) for loss in LOSSES for kind in FACTORS if kind != "kronecker" or loss.n_outputs > 1],
+    ids=loss_id,
+)
+@pytest.mark.parametrize("kind", ["C", "csr"])
+@with_and_without_intercept
+def test_matrix_product_and_diagonal_in_preconditioned_coordinates(loss, kind, intercept, preconditioner, rng):
+    case = linear(loss, kind, intercept, rng)
+    model, theta = case.objective, case.theta
+    factor = model.preconditioner(theta, preconditioner)
+    P = np.stack([factor.apply(e) for e in np.eye(factor.shape[1])], axis=1)
+    g = rng.normal(size=theta.size)
+    assert_close(factor.transpose(g), P.T @ g, 1e-10)
+    expected = P.T @ model.hessian_matrix(theta, "observed") @ P
+    digits = 1e-5 if loss.shift_invariant else 1e-8  # a flat direction is blown up, and its rounding with it
+    assert_close(model.hessian_matrix(theta, "observed", factor=factor), expected, digits)
+    assert_close(model.hessian_diagonal(theta, "observed", factor=factor), np.diag(expected), digits)
+
+
+def test_one_output_has_no_kronecker_factor(rng):
+    case = linear(SquaredLoss(), "C", True, rng)
+    with pytest.raises(ValueError, match="precondition='kronecker' is not available"):
+        case.objective.preconditioner(case.theta, "kronecker")
+
+
+@every_loss
+@pytest.mark.parametrize("kind", ["C", "csr"])
 @with_and_without_intercept
 def test_an_offset_of_columns_is_a_shift_of_the_coefficients(loss, kind, intercept, rng):
-    plain, theta, X = objective(loss, kind, intercept, rng)
-    c = 0.1 * rng.uniform(size=(4, loss.n_outputs))
-    rows = plain.rows
-    model = GLMObjective(
-        rows.X, rows.y, loss, sample_weight=rows.weight, fit_intercept=intercept, offset=(X @ c).squeeze()
-    )
-    plain.penalty[:] = 0
+    case = linear(loss, kind, intercept, rng)
+    theta, c = case.theta, 0.1 * rng.uniform(size=(4, loss.n_outputs))
+    X = container(case.X, kind)
+    plain, model = case.again(X, penalty=0.0), case.again(X, penalty=0.0, offset=(case.X @ c).squeeze())
     shift = plain.pack(c, np.zeros(loss.n_outputs), np.zeros(loss.n_constants))
     v = rng.normal(size=theta.size)
     for got, expected in zip(model.value_and_gradient(theta), plain.value_and_gradient(theta + shift), strict=True):
@@ -102,70 +113,57 @@ def test_samples_carry_the_offset(rng):
         np.testing.assert_allclose(got, expected, rtol=1e-14)
 
 
-def dense_hessian(model, loss, X, theta, kind):
+def dense_hessian(case, kind):
     """The Hessian from its definition, row by row."""
-    coef, intercept, constants = model.unpack(theta)
-    k, m = loss.n_outputs, loss.n_outputs + loss.n_constants
-    design = np.column_stack([X, np.ones(len(X))]) if model.fit_intercept else X
-    raw = np.hstack([X @ coef + intercept, np.tile(constants, (len(X), 1))])
-    bent = loss.hessian(model.rows.y, raw, kind)
-    total = np.zeros((theta.size, theta.size))
-    for z, H, w in zip(design, bent, model.rows.weight, strict=True):
-        jacobian = np.zeros((m, theta.size))
+    model, loss = case.objective, case.objective.loss
+    coef, intercept, constants = model.unpack(case.theta)
+    k, m, n, size = loss.n_outputs, loss.n_outputs + loss.n_constants, len(case.X), case.theta.size
+    design = np.column_stack([case.X, np.ones(n)]) if model.fit_intercept else case.X
+    raw = np.hstack([case.X @ coef + intercept, np.tile(constants, (n, 1))])
+    total = np.zeros((size, size))
+    for z, H, w in zip(design, loss.hessian(case.y, raw, kind), case.weight, strict=True):
+        jacobian = np.zeros((m, size))
         jacobian[:k, : z.size * k] = np.kron(z, np.eye(k))
         jacobian[k:, z.size * k :] = np.eye(m - k)
         total += w * jacobian.T @ H @ jacobian
-    ridge = np.zeros(theta.size)
-    ridge[: model.penalty.size] = model.penalty.ravel()
-    return total / model.rows.weight.sum() + np.diag(ridge)
+    return total / case.weight.sum() + np.diag(case.strength)
 
 
 @every_loss
-@pytest.mark.parametrize("kind", ["C", "csr"])
-def test_full_factor_whitens_the_expected_hessian(loss, kind, rng):
-    model, theta, _ = objective(loss, kind, True, rng)
-    factor = model.preconditioner(theta, "full")
-    values = np.linalg.eigvalsh(model.hessian_matrix(theta, "expected", factor=factor))
+def test_full_factor_whitens_the_expected_hessian(loss, rng):
+    case = linear(loss, "C", True, rng)
+    factor = case.objective.preconditioner(case.theta, "full")
+    values = np.linalg.eigvalsh(case.objective.hessian_matrix(case.theta, "expected", factor=factor))
     np.testing.assert_allclose(values[int(loss.shift_invariant) :], 1, atol=1e-8)
 
 
 @every_loss
-@pytest.mark.parametrize("preconditioner", ["full", "diagonal"])
-def test_a_factor_and_its_transpose_are_adjoint(loss, preconditioner, rng):
-    model, theta, _ = objective(loss, "C", True, rng)
-    factor = model.preconditioner(theta, preconditioner)
-    u, g = rng.normal(size=factor.shape[1]), rng.normal(size=theta.size)
-    assert g @ factor.apply(u) == pytest.approx(u @ factor.transpose(g), rel=1e-10)
-
-
-@every_loss
-def test_pack_inverts_unpack(loss, rng):
-    model, theta, _ = objective(loss, "C", True, rng)
-    np.testing.assert_array_equal(model.pack(*model.unpack(theta)), theta)
-
-
-@every_loss
-def test_the_start_is_feasible_and_the_scale_positive(loss, rng):
-    model, _, _ = objective(loss, "C", True, rng)
+def test_parameters_start_and_scale(loss, rng):
+    """`pack` inverts `unpack`; the start is feasible and no better than the bound; the scale is positive."""
+    case = linear(loss, "C", True, rng)
+    model = case.objective
+    np.testing.assert_array_equal(model.pack(*model.unpack(case.theta)), case.theta)
     value, _ = model.value_and_gradient(model.start())
     assert np.isfinite(value)
     assert 0 < model.scale < np.inf
     assert value >= model.lower_bound
 
 
-@every_loss
+@pytest.mark.parametrize(
+    "loss",
+    [loss for loss in LOSSES if isinstance(loss, SquaredLoss) or getattr(loss, "power", None) == 1],
+    ids=loss_id,
+)
 def test_rescaling_the_targets_rescales_the_scale(loss, rng):
-    model, _, _ = objective(loss, "C", True, rng)
-    if not (isinstance(loss, SquaredLoss) or getattr(loss, "power", None) == 1):
-        assert model.scale > 0
-        return
-    larger = GLMObjective(model.rows.X, 1000 * model.rows.y, loss, sample_weight=model.rows.weight)
+    case = linear(loss, "C", True, rng)
+    larger, model = case.again(y=1000 * case.y, penalty=0.0), case.again(penalty=0.0)
     assert larger.scale == pytest.approx(model.scale * 1000 ** (1 if hasattr(loss, "power") else 2), rel=1e-9)
 
 
 @every_loss
 def test_the_sum_of_samples_is_the_whole(loss, rng):
-    model, theta, _ = objective(loss, "C", True, rng)
+    case = linear(loss, "C", True, rng)
+    model, theta = case.objective, case.theta
     parts = np.array_split(rng.permutation(model.n_rows), 4)
     values, gradients = zip(*(model.sample(np.sort(part)).value_and_gradient(theta) for part in parts), strict=True)
     value, gradient = model.value_and_gradient(theta)
@@ -175,8 +173,8 @@ def test_the_sum_of_samples_is_the_whole(loss, rng):
 
 @pytest.mark.parametrize("loss", [TweedieLoss(1, "identity"), TweedieLoss(2, "identity")], ids=["poisson", "gamma"])
 def test_outside_the_domain_the_objective_is_infinite(loss, rng):
-    model, theta, _ = objective(loss, "C", True, rng)
-    assert model.value_and_gradient(-theta)[0] == np.inf
+    case = linear(loss, "C", True, rng)
+    assert case.objective.value_and_gradient(-case.theta)[0] == np.inf
 
 
 @pytest.mark.parametrize("wide", [False, True])
@@ -205,9 +203,9 @@ def test_the_canonical_solution_of_dependent_columns_is_the_shortest(rng):
 
 
 def test_the_canonical_softmax_coefficients_sum_to_zero(rng):
-    model, theta, _ = objective(SoftmaxCrossEntropy(3), "C", True, rng)
-    free = GLMObjective(model.rows.X, model.rows.y, model.loss)
-    coef, intercept, _ = free.unpack(free.canonical(theta))
+    case = linear(SoftmaxCrossEntropy(3), "C", True, rng)
+    free = case.again(penalty=0.0)
+    coef, intercept, _ = free.unpack(free.canonical(case.theta))
     np.testing.assert_allclose(coef.sum(axis=1), 0, atol=1e-12)
     assert abs(intercept.sum()) < 1e-12
 
@@ -224,7 +222,6 @@ def test_the_factor_of_a_sketch_is_close_to_the_whole_one(make, rng):
     sketch = model.sketch()
     assert sketch is not None
     assert sketch.n_rows < n / 5
-    assert make is not sp.csr_array or sketch.rows.X[:, [100]].sum() >= 1
     factor = sketch.preconditioner(model.start(), "full")
     values = np.linalg.eigvalsh(model.hessian_matrix(model.start(), "observed", factor=factor))
     assert values.min() > 0.5
@@ -232,41 +229,40 @@ def test_the_factor_of_a_sketch_is_close_to_the_whole_one(make, rng):
 
 
 def test_a_small_table_needs_no_sketch(rng):
-    model, _, _ = objective(BinaryCrossEntropy(), "C", True, rng)
-    assert model.sketch() is None
+    assert linear(BinaryCrossEntropy(), "C", True, rng).objective.sketch() is None
 
 
 def test_the_kronecker_factor_is_exact_for_several_targets(rng):
-    model, theta, _ = objective(SquaredLoss(3), "C", True, rng)
+    case = linear(SquaredLoss(3), "C", True, rng)
+    model, theta = case.objective, case.theta
     H = model.hessian_matrix(theta, "observed", factor=model.preconditioner(theta, "kronecker"))
     np.testing.assert_allclose(H, np.eye(len(H)), atol=1e-9)
 
 
 def test_the_data_are_never_written_to(rng):
-    model, theta, _ = objective(BinaryCrossEntropy(), "C", True, rng)
-    for array in (model.rows.X, model.rows.y, model.rows.weight):
+    case = linear(BinaryCrossEntropy(), "C", True, rng)
+    for array in (case.X, case.y, case.weight):
         array.flags.writeable = False
+    model, theta = case.again(), case.theta
     model.value_and_gradient(theta)
     model.preconditioner(theta, "full")
     assert np.isfinite(model.hessian_matrix(theta)).all()
 
 
-@pytest.mark.parametrize("make", [sp.csr_array, sp.csr_matrix], ids=["array", "matrix"])
-def test_sparse_matrices_and_arrays_agree_with_dense(make, rng):
-    model, theta, X = objective(TweedieLoss(1, "log"), "C", True, rng)
-    other = GLMObjective(make(X), model.rows.y, model.loss, sample_weight=model.rows.weight, penalty=model.penalty)
-    value, gradient = model.value_and_gradient(theta)
-    np.testing.assert_allclose(other.value_and_gradient(theta)[0], value, rtol=1e-13)
-    assert_close(other.value_and_gradient(theta)[1], gradient, 1e-12)
-    assert_close(other.hessian_matrix(theta), model.hessian_matrix(theta), 1e-12)
-    assert_close(other.hessian_diagonal(theta), model.hessian_diagonal(theta), 1e-12)
+def test_a_sparse_matrix_is_a_sparse_array(rng):
+    case = linear(TweedieLoss(1, "log"), "C", True, rng)
+    one, other = (case.again(make(case.X)) for make in (sp.csr_array, sp.csr_matrix))
+    np.testing.assert_array_equal(one.value_and_gradient(case.theta)[1], other.value_and_gradient(case.theta)[1])
+    np.testing.assert_array_equal(one.hessian_matrix(case.theta), other.hessian_matrix(case.theta))
 
 
 def test_predictor_change_is_the_largest_move_of_a_row(rng):
-    model, theta, X = objective(BinaryCrossEntropy(), "C", True, rng)
-    d = rng.normal(size=theta.size)
-    moved = np.abs(X @ d[:-1] + d[-1]).max()
-    np.testing.assert_allclose(model.at(theta).predictor_change((d, 2 * d)), [moved, 2 * moved], rtol=1e-12)
+    case = linear(BinaryCrossEntropy(), "C", True, rng)
+    d = rng.normal(size=case.theta.size)
+    moved = np.abs(case.X @ d[:-1] + d[-1]).max()
+    np.testing.assert_allclose(
+        case.objective.at(case.theta).predictor_change((d, 2 * d)), [moved, 2 * moved], rtol=1e-12
+    )
 
 
 def test_unequal_penalties_enter_value_gradient_and_hessian(rng):
@@ -287,24 +283,25 @@ def test_the_penalty_in_the_span_of_few_rows(k, fit_intercept, rng):
     X = rng.normal(size=(30, 200)) + 3
     X[:, 5] = 1.0
     penalty = np.outer(rng.uniform(0.1, 2, 200), rng.uniform(0.5, 2, k))
-    y = rng.normal(size=(30, k)).squeeze()
-    model = GLMObjective(X, y, SquaredLoss(k), fit_intercept=fit_intercept, penalty=penalty)
-    columns = model.preconditioner(model.start(), "diagonal").outer.columns
-    basis = columns.basis
-    for output in range(k):
-        strength = np.append(penalty[:, output] / columns.scale**2, np.zeros(int(fit_intercept)))
-        assert_close(model.penalty_matrix(columns, output), (basis.T * strength) @ basis, 1e-12)
+    model = GLMObjective(
+        X, rng.normal(size=(30, k)).squeeze(), SquaredLoss(k), fit_intercept=fit_intercept, penalty=penalty
+    )
+    theta = model.start()
+    factor = model.preconditioner(theta, "full")
+    P = factor.dense()
+    assert P.shape[1] < P.shape[0] / 6
+    assert_close(model.hessian_matrix(theta, factor=factor), P.T @ model.hessian_matrix(theta) @ P, 1e-9)
 
 
 @pytest.mark.parametrize("mean", [0.0, 20.0, 1e5])
 def test_curvature_of_columns_that_are_centred_before_or_after_the_product(mean, rng):
     X, y = rng.normal(size=(300, 4)) * [1, 1e-3, 1e3, 1] + [mean, 0, 0, -mean], rng.integers(0, 2, 300).astype(float)
     model = GLMObjective(X, y, BinaryCrossEntropy(), penalty=0.1)
-    factor, theta = model.preconditioner(model.start(), "units"), model.start()
-    Z = (X - factor.outer.columns.shift) / factor.outer.columns.scale
-    p = y.mean()
-    expected = p * (1 - p) * Z.T @ Z / 300 + np.diag(0.1 / factor.outer.columns.scale**2)
-    assert_close(model.at(theta).curvature("observed", factor.outer.columns)[:4, :4], expected, 1e-10)
+    factor, p = model.preconditioner(model.start(), "units"), y.mean()
+    P = factor.dense()
+    Z = np.column_stack([X, np.ones(300)]) @ P
+    expected = p * (1 - p) * Z.T @ Z / 300 + P.T @ np.diag([0.1] * 4 + [0]) @ P
+    assert_close(model.hessian_matrix(model.start(), "observed", factor=factor), expected, 1e-10)
 
 
 def test_raw_predictions_are_kept_for_their_own_theta_only(rng):
@@ -331,15 +328,16 @@ def test_a_sketch_is_no_larger_than_it_says(rare, rng):
     theta = rng.normal(size=31) * 0.2
     factor = model.sketch().preconditioner(theta, "full", curvature="observed")
     inflation = model.inflation(factor)
-    least = np.linalg.eigvalsh(factor.inner.congruence(model.at(theta).curvature("observed", factor.outer.columns)))[0]
+    least = np.linalg.eigvalsh(model.hessian_matrix(theta, "observed", factor=factor))[0]
     assert 1 / inflation <= least
     assert inflation <= 40
 
 
-@pytest.mark.parametrize("loss", LOSSES, ids=IDS)
+@every_loss
 @pytest.mark.parametrize("kind", ["C", "csr"])
 def test_the_terms_of_single_rows_add_up(loss, kind, rng):
-    model, theta, _ = objective(loss, kind, True, rng)
+    case = linear(loss, kind, True, rng)
+    model, theta, penalty = case.objective, case.theta, case.strength
     factor = model.curvature_factor(theta, "expected")
     P = factor.dense()
 
@@ -350,8 +348,6 @@ def test_the_terms_of_single_rows_add_up(loss, kind, rng):
 
     slope, bend, raw = model.gather_terms(theta, factor, terms, "expected")
     np.testing.assert_array_equal(raw, model.raw_predictions(theta))
-    penalty = np.zeros(theta.size)
-    penalty[: model.penalty.size] = model.penalty.ravel()
     assert_close(slope.sum(axis=0), P.T @ (model.value_and_gradient(theta)[1] - penalty * theta))
     assert_close(bend.sum(axis=0), P.T @ (model.hessian_matrix(theta, "expected") - np.diag(penalty)) @ P)
     total = model.reduce_terms(theta, factor, lambda rows: terms(rows)[0].sum(axis=0)[None], "expected")[0]
@@ -360,19 +356,18 @@ def test_the_terms_of_single_rows_add_up(loss, kind, rng):
 
 @pytest.mark.parametrize("loss", [SquaredLoss(), HuberLoss(), SoftmaxCrossEntropy(3)], ids=loss_id)
 def test_without_a_row_the_total_penalty_is_the_same(loss, rng):
-    model, theta, X = objective(loss, "C", True, rng)
+    case = linear(loss, "C", True, rng)
+    model, theta, weight = case.objective, case.theta, case.weight
     model.preconditioner(theta), model.scale
-    rest, weight = model.without(7), model.rows.weight
+    rest = model.without(7)
     assert (rest.n_rows, model.n_rows) == (39, 40)
     assert rest.total_weight == pytest.approx(weight.sum() - weight[7])
-    raw = model.raw_predictions(theta)[7:8]
-    lost = weight[7] * model.loss.value(model.rows.y[7:8], raw)[0]
+    lost = weight[7] * loss.value(case.y[7:8], model.raw_predictions(theta)[7:8])[0]
     value = model.value_and_gradient(theta)[0] * model.total_weight
     assert rest.value_and_gradient(theta)[0] * rest.total_weight == pytest.approx(value - lost)
     keep = np.arange(40) != 7
-    penalty = model.penalty * (weight.sum() / weight[keep].sum())
-    options = {"sample_weight": weight[keep], "penalty": penalty}
-    new = GLMObjective(X[keep], model.rows.y[keep], model.loss, **options)
+    penalty = case.options["penalty"] * (weight.sum() / weight[keep].sum())
+    new = case.again(case.X[keep], case.y[keep], sample_weight=weight[keep], penalty=penalty)
     assert rest.scale == pytest.approx(new.scale)
     assert_close(rest.preconditioner(theta).dense(), new.preconditioner(theta).dense())
 

@@ -134,10 +134,6 @@ def test_every_kind_of_random_state(random_state, rng):
     assert result.nit <= 5
 
 
-def test_lists_are_starts_too():
-    assert minimize(ROSEN, [0, 0], "newton").status == "optimal"
-
-
 # -- choosing -------------------------------------------------------------------------------------------------------
 
 
