@@ -38,7 +38,7 @@ class RestrictedObjective(Objective):
     >>> plain = GLMObjective(X, y, SquaredLoss(), fit_intercept=False)
     >>> equal = RestrictedObjective.subject_to(plain, [[1.0, 1.0]], [1.0])
     >>> equal.expanded(minimize(equal, np.zeros(1)).x).round(3)
-    array([0.941, 0.059])
+    array([0.714, 0.286])
     """
 
     def __init__(self, objective, coordinates, origin):

@@ -87,7 +87,7 @@ every_other_loss = pytest.mark.parametrize("loss", WITH_A_BEST_CONSTANT, ids=los
 
 def test_null_raw_of_huber_has_a_scale(rng):
     y = targets(HuberLoss(), N, rng)
-    assert np.exp(HuberLoss().null_raw(y, rng.uniform(0.1, 2, size=N))[1]) > 0.1 * y.std()
+    assert np.exp(HuberLoss().null_model.raw(y, rng.uniform(0.1, 2, size=N))[1]) > 0.1 * y.std()
 
 
 @every_other_loss

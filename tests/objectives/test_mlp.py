@@ -286,5 +286,5 @@ def test_the_factor_of_a_softmax_network_has_curvature_along_the_common_shift(rn
     """So that it is not held back."""
     case = network(SoftmaxCrossEntropy(3), rng, depth=0)
     factor = case.objective.curvature_factor(case.theta, "observed")
-    H = case.objective.regular_hessian_matrix(case.theta, "observed", factor=factor)
+    H = case.objective.at(case.theta).regular_hessian_matrix("observed", factor)
     np.testing.assert_allclose(H, np.eye(len(H)), atol=1e-8)
