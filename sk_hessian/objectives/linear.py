@@ -120,11 +120,14 @@ class LinearEvaluation(MeanLossEvaluation):
         of = {"parameters": self.parameters, "design": self.design, "raw": None, "_matrices": {}}
         return {**super().__getstate__(), **of}
 
-    def taken_for(self, value, gradient):
-        """The same point with the value and the gradient (n_parameters,) that it has as a limit, on an edge."""
+    def taken_for(self, value, gradient, near):
+        """The same point with the value and the gradient (n_parameters,) that it has as a limit, on an edge.
+
+        Slopes may be infinite there: their size is that at a point near by.
+        """
         other = LinearEvaluation(self.objective, self.parameters, self.design)
         penalty = 0.5 * float(self.design.pull(self.parameters) @ self.parameters[: self.design.strengths.size])
-        vars(other).update(value=value, slope=gradient, gradient=gradient, bent=0.0, penalty=penalty)
+        vars(other).update(value=value, slope=gradient, gradient=gradient, bent=near.bent, penalty=penalty)
         return other
 
     # -- value and gradient ---------------------------------------------------------------------------------------
@@ -286,9 +289,10 @@ class LinearEvaluation(MeanLossEvaluation):
         than the root of that from the optimum, in standard errors. The dispersion phi is what the loss makes of the
         value, `Family.dispersion`. Weights that are not frequencies have no sample size; W is then that of the
         likelihood that they multiply. It is never less than what rounding makes of the linear predictors, nor, where a
-        fit can be perfect and leave no dispersion, than what it makes of the loss.
+        fit can be perfect and leave no dispersion, than what it makes of the loss; and of a value no more is known than
+        its rounding leaves.
         """
-        return self.tolerance_of(self.excess, tol) if self.objective.has_likelihood else np.inf
+        return self.tolerance_of(max(self.excess, self.noise), tol) if self.objective.has_likelihood else np.inf
 
     def tolerance_of(self, excess, tol):
         """See `likelihood_tolerance`; for a dispersion that this mean loss above the saturated one tells."""

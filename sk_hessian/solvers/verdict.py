@@ -328,8 +328,8 @@ class Verdict:
         if edge is None:
             return status
         run.counts.others += edge.passes
-        here = self.objective.at(edge.theta).taken_for(edge.value, edge.gradient)
-        there = Point(run.best.u, here, edge.value, run.best.slope, run.best.noise)
+        here = self.objective.at(edge.theta).taken_for(edge.value, edge.gradient, run.best.here)
+        there = Point(run.best.u, here, edge.value, run.best.slope, max(run.best.noise, here.noise))
         problem, point = run.problem.refactored(run.problem.factor, there)
         # beside an optimum that is proved already an edge as low to rounding is the same point
         enough = max(self.standard.threshold(edge.decrement), point.noise if status == "optimal" else 0.0)
