@@ -7,7 +7,8 @@ from sk_hessian.objectives._layers import network_predictions
 from sk_hessian.objectives._memory import Memory, first_memory
 from sk_hessian.objectives.activations import ACTIVATIONS
 from sk_hessian.objectives.contract import Objective
-from sk_hessian.objectives.coordinates import Subspace
+from sk_hessian.objectives.coordinates import PointFactor, Subspace
+from sk_hessian.objectives.evaluation import Evaluation
 from sk_hessian.objectives.functions import FunctionObjective, LeastSquaresObjective
 from sk_hessian.objectives.glm import GLMObjective
 from sk_hessian.objectives.jeffreys import JeffreysObjective
@@ -47,6 +48,7 @@ __all__ = [
     "LOSSES",
     "BinaryCrossEntropy",
     "Blocks",
+    "Evaluation",
     "Family",
     "FunctionObjective",
     "GLMObjective",
@@ -62,6 +64,7 @@ __all__ = [
     "Objective",
     "PartedRows",
     "Parts",
+    "PointFactor",
     "RestrictedObjective",
     "Scan",
     "SoftmaxCrossEntropy",
