@@ -78,17 +78,17 @@ def test_the_names_of_the_page_are_in_the_code():
 
 
 def test_a_fit_of_a_small_table_goes_the_way_that_the_page_shows(monkeypatch):
-    ways, compute = set(), LinearEvaluation._by_matrix
+    ways, compute = set(), LinearEvaluation.by_matrix
 
     def by_matrix(self):
-        frame, names = sys._getframe(1), ["_by_matrix"]
+        frame, names = sys._getframe(1), ["by_matrix"]
         while names[-1] != "fit":
             names.append(frame.f_code.co_name)
             frame = frame.f_back
         ways.add(" -> ".join(reversed(names)))
         return compute(self)
 
-    monkeypatch.setattr(LinearEvaluation, "_by_matrix", by_matrix)
+    monkeypatch.setattr(LinearEvaluation, "by_matrix", by_matrix)
     LogisticRegression().fit(*load_breast_cancer(return_X_y=True))
     shown = re.search(r"^fit -> .*$", page(), flags=re.MULTILINE).group()
     assert shown in ways
