@@ -8,7 +8,7 @@ import numpy as np
 from sk_hessian.inspection._chain import Chain
 from sk_hessian.inspection._row_labels import row_labels
 from sk_hessian.objectives import Parts
-from sk_hessian.solvers import still_missing
+from sk_hessian.solvers import plan, still_missing
 
 #: decrement on the given rows, in squared tolerances, above which they are not those of the fit
 _SLACK = 100
@@ -297,8 +297,9 @@ class Fitted:
         if verdict.status != "optimal":
             raise ValueError(f'{what} needs a fit with the verdict "optimal". This one: {verdict.message}')
         require_interior(self.objective, self.theta, what)
+        size = self.theta.size
         # of a network the damped factor: along what is flat a gradient of rounding counts for nothing
-        kind = "full" if self.objective.can_factor(self.theta.size) else "auto"
+        kind = "full" if plan.can_factor(self.objective, size) else plan.best_kind(self.objective, size)
         factor = self.objective.preconditioner(self.theta, kind, self.objective.curvature)
         decrement = factor.newton(self.gradient)[0]
         share = max(_SLACK * verdict.tol**2, _LEAST_SHARE)

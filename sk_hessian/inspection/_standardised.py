@@ -7,6 +7,7 @@ import numpy as np
 from scipy.sparse.linalg import LinearOperator
 
 from sk_hessian.objectives import FunctionObjective, GLMObjective, MLPObjective
+from sk_hessian.solvers import plan
 
 #: share of the largest curvature below which a coordinate has none
 _NOTHING = np.finfo(float).eps ** 2
@@ -50,7 +51,7 @@ class Standardised:
         self._factor = None
         if isinstance(objective, GLMObjective | MLPObjective):
             self._standardise()
-        elif objective.forms_hessian(theta.size):
+        elif plan.forms_hessian(objective, theta.size):
             size = np.abs(objective.hessian_diagonal(theta))
             self._unit = _inverse_root(size, floor=accuracy(objective)[0] * size.max())
 

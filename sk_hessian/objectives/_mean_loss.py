@@ -26,7 +26,7 @@ _EXTREME = 1e100
 
 
 #: cached facts of one set of rows; units of the columns, and what follows from them
-OF_ROWS = frozenset({"design", "standard_design", "_sketch", "constant_curvature", "_summings"})
+OF_ROWS = frozenset({"design", "standard_design", "_sketches", "constant_curvature", "_summings", "facts"})
 OF_UNITS = frozenset({"_moments", "plain_columns", "column_sizes", "_projections", "_dependence"})
 
 
@@ -75,6 +75,7 @@ class MeanLossObjective(Objective):
 
     fit_intercept = True
     is_model = True
+    called = "for this model"
     n_parameters: int
 
     #: whether each row has its own term beside the penalty; not where a prior is of all rows at once
@@ -103,7 +104,7 @@ class MeanLossObjective(Objective):
 
     def __getstate__(self):
         """Without what can be had again: a function of this objective goes to the parts of its rows."""
-        return {name: value for name, value in vars(self).items() if name not in ("_sketch", "standard_design")}
+        return {name: value for name, value in vars(self).items() if name not in ("_sketches", "standard_design")}
 
     @property
     def total_weight(self):
@@ -134,8 +135,8 @@ class MeanLossObjective(Objective):
         """Whether a common shift of all outputs may change nothing."""
         return self.loss.shift_invariant
 
-    def _new_sketch(self):
-        """See `Objective.sketch`; it is kept."""
+    def _new_sketch(self, n_rows):
+        """See `Objective.sketch`."""
         raise NotImplementedError
 
     def start(self):
@@ -514,13 +515,15 @@ class MeanLossObjective(Objective):
         sums = self.rows.standing_in(self.loss.quadratic).fold(totals, width=_TARGET_WIDTH)[0]
         return (sums / self.total).tolist()
 
-    def sketch(self):
+    def sketch(self, n_rows):
         """See `Objective.sketch`."""
-        return self._sketch
+        if n_rows not in self._sketches:
+            self._sketches[n_rows] = self._new_sketch(n_rows)
+        return self._sketches[n_rows]
 
     @cached_property
-    def _sketch(self):
-        return self._new_sketch()
+    def _sketches(self):
+        return {}
 
     def name(self, feature):
         """The name of the feature with this index."""

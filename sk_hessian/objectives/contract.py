@@ -1,5 +1,6 @@
 """What the solvers ask of an objective."""
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -28,6 +29,54 @@ def in_words(names, between=", "):
     return text if len(names) <= _MOST_NAMED else f"{text} and {len(names) - _MOST_NAMED} more"
 
 
+@dataclass(frozen=True)
+class Facts:
+    """What the curvature of an objective is made of, and what that costs; solvers decide whether it is too much.
+
+    Attributes
+    ----------
+    made_of : {"derivatives", "columns", "determinant", "gradients", "memory", "restriction"}
+        Where a Hessian comes from: derivatives of a whole function, as many as parameters; products of columns, for
+        each pair of outputs; the same and a log-determinant; gradients of single rows, for each output; a quadratic
+        that is remembered anyway; the Hessian of the objective that this one is a restriction of.
+    kinds : tuple of str
+        The kinds of `Evaluation.factor` that there are, but for "units".
+    has_matrix : bool
+        Whether a matrix of its curvature is within the memory that it may take, or is in memory already.
+    n_columns : int
+        Size of the largest matrix that a factor of one output, or of one layer, decomposes.
+    n_outputs : int
+        Outputs of a linear model, whose pairs each add a block to the Hessian.
+    pass_work : int
+        Multiplications of a row in a product with the rows: as many as parameters, those of constants aside.
+    hessian_work : int
+        Multiplications of a row in the Hessian of one output of a linear model, or in that of a network.
+    is_wide : bool
+        Whether the matrix is that of the rows, which are fewer than the columns.
+    is_quadratic : bool
+        Whether the curvature is the same everywhere.
+    is_held : bool
+        Whether a penalty holds every coefficient, so that nothing can be flat.
+    exact_is_cheap : bool
+        Whether exact curvature costs hardly more than expected curvature that leaves something out.
+    has_many_optima : bool
+        Whether there may be many optima, with saddles and plateaus between them, and parameters have natural units.
+    """
+
+    made_of: str = "derivatives"
+    kinds: tuple[str, ...] = ("full", "diagonal")
+    has_matrix: bool = True
+    n_columns: int = 0
+    n_outputs: int = 1
+    pass_work: int = 1
+    hessian_work: int = 1
+    is_wide: bool = False
+    is_quadratic: bool = False
+    is_held: bool = False
+    exact_is_cheap: bool = False
+    has_many_optima: bool = False
+
+
 class Objective:
     """A smooth function of one flat parameter vector theta, with as much of its structure as it knows.
 
@@ -48,10 +97,10 @@ class Objective:
         The least value, where some finite parameters may have it; -inf where that is not known.
     curvature : {"observed", "expected"}
         The curvature that preconditioners take by default.
-    damping_kind : str
-        The kind of preconditioner in whose coordinates Newton's method damps a Hessian that may be indefinite.
-    exact_is_dear : bool
-        Whether exact curvature may cost as much as a run, so that a run far from an optimum ends without it.
+    facts : Facts
+        What its curvature costs.
+    called : str
+        What a message says of it, such as "for a network".
     draws_rows : bool
         Whether some rows can be had for much less than a pass, so that minibatches make sense.
     is_smooth : bool
@@ -60,8 +109,6 @@ class Objective:
         Whether derivatives jump near every point that a run may end at, so that no Newton decrement proves an optimum.
     is_model : bool
         Whether it is a model of data, whose scale is what the model can gain at the most.
-    exact_follows : bool
-        Whether Newton's method should begin with expected curvature and go over to exact curvature, as cheap, later.
     """
 
     convex: bool = False
@@ -70,9 +117,8 @@ class Objective:
     lower_bound: float = -np.inf
     resolution: float = 0.0
     curvature: str = "observed"
-    damping_kind: str = "auto"
-    exact_is_dear: bool = False
-    exact_follows: bool = False
+    facts: Any = Facts()
+    called: str = "for a function"
     is_smooth: bool = True
     has_kinks: bool = False
     is_model: bool = False
@@ -148,7 +194,7 @@ class Objective:
         """See `Evaluation.hessian_diagonal`."""
         return self.at(theta).hessian_diagonal(kind, factor)
 
-    def preconditioner(self, theta: np.ndarray, kind: str = "auto", curvature: str | None = None) -> Any:
+    def preconditioner(self, theta: np.ndarray, kind: str = "full", curvature: str | None = None) -> Any:
         """See `Evaluation.factor`."""
         here = self.at(theta)
         return here.factor(kind) if curvature is None else here.factor(kind, curvature)
@@ -195,50 +241,38 @@ class Objective:
         """
         return kind == "observed"
 
-    def forms_hessian(self, n_parameters: int) -> bool:
-        """Whether the Hessian should be formed as a matrix rather than used by products.
-
-        Parameters
-        ----------
-        n_parameters : int
-
-        Returns
-        -------
-        bool
-        """
+    @property
+    def full_size(self) -> int:
+        """Size of the matrix that a factor of kind "full" decomposes, of a linear model of several outputs."""
         raise NotImplementedError
 
-    def can_factor(self, n_parameters: int) -> bool:
-        """Whether a full factor of the exact Hessian is affordable, once.
+    def refuse_kind(self, kind: str) -> None:
+        """Raise a ValueError for a kind of factor that is not among those of its facts."""
+        options = ("auto", None, *self.facts.kinds)
+        raise ValueError(f"precondition={kind!r} is not available {self.called}; choose from {options}")
 
-        Parameters
-        ----------
-        n_parameters : int
-
-        Returns
-        -------
-        bool
-        """
-        return self.forms_hessian(n_parameters)
-
-    def sketch(self) -> "Objective | None":
-        """The same objective on a weighted sample of the rows, nearly as curved and much cheaper.
+    def sketch(self, n_rows: int) -> Any:
+        """The same objective on a weighted sample of the rows, nearly as curved and much cheaper; it is kept.
 
         Drawn with a fixed seed, so that a deterministic solver stays deterministic.
 
+        Parameters
+        ----------
+        n_rows : int
+            How many rows it has, or about so many.
+
         Returns
         -------
-        Objective or None
-            None where all rows are cheap enough.
+        Objective
         """
-        return None
+        raise NotImplementedError
 
-    def inflation(self, factor: Any) -> float:
-        """How many times larger than the Hessian that of the `sketch` can be, at the most, along any direction.
+    def inflation(self, sketch: Any) -> float:
+        """How many times larger than the Hessian that of a `sketch` can be, at the most, along any direction.
 
         Parameters
         ----------
-        factor : factor of the sketch
+        sketch : Objective
 
         Returns
         -------
@@ -247,15 +281,7 @@ class Objective:
         """
         return np.inf
 
-    @property
-    def factor_passes(self) -> float:
-        """What the factor of kind "auto" costs, in passes, where a run may begin in units alone (kind "units").
-
-        It is 0 where a run should not: the factor is the solution, or says what is flat.
-        """
-        return 0.0
-
-    def determine(self, here: Any) -> float:
+    def determine(self, here: Any, n_rows: int | None) -> float:
         """Decide once, before a solver without a preconditioner runs, which combinations of parameters are flat.
 
         A preconditioner decides the same on its way. Both do so only where a factor is affordable.
@@ -264,6 +290,8 @@ class Objective:
         ----------
         here : Evaluation
             Where the run begins.
+        n_rows : int or None
+            Rows of the `sketch` that may tell already; None without one.
 
         Returns
         -------

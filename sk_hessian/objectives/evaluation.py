@@ -143,12 +143,12 @@ class Evaluation:
         """
         return self.hessian_matrix(kind, factor).diagonal().copy()
 
-    def factor(self, kind="auto", curvature="expected"):
+    def factor(self, kind="full", curvature="expected"):
         """A factor P of the Hessian here, P'HP near the identity.
 
         Parameters
         ----------
-        kind : {"auto", "full", "kronecker", "diagonal", "units"}
+        kind : {"full", "kronecker", "diagonal", "units"}
             "units" is the diagonal alone; for objectives with rows as far as it is known without a pass, and only for
             those that try them.
         curvature : {"observed", "expected"}
@@ -156,7 +156,7 @@ class Evaluation:
         Returns
         -------
         PointFactor or None
-            None where "auto" finds none affordable.
+            None where the Hessian is not finite.
 
         Raises
         ------

@@ -23,9 +23,6 @@ NOISE = 16 * _EPS
 #: the same for sums of squares, whose residuals may be differences of larger terms
 _LEAST_SQUARES_NOISE = 2**12 * _EPS
 
-#: up to so many parameters the Hessian is formed as a matrix
-MAX_DENSE = 500
-
 #: curvatures in natural units below this share of the largest are treated as this large: flat there says little
 _CURVATURE_FLOOR = 1e-8
 
@@ -88,8 +85,6 @@ class FunctionObjective(Objective):
         suit each derivative. A parameter at zero has the size that it has at the start of a run, or else one.
     """
 
-    damping_kind = "units"
-
     def __init__(self, fun, jac=None, hess=None, hessp=None, *, args=(), x_scale="jac", diff_step=None):
         for name, given in (("fun", fun), ("hess", hess), ("hessp", hessp)):
             if given is not None and not callable(given):
@@ -136,21 +131,7 @@ class FunctionObjective(Objective):
             return np.array(self.fun(theta.copy(), *self.args)[1], dtype=float).reshape(theta.shape)
         return self.differences.first(self.value, theta, second)
 
-    def forms_hessian(self, n_parameters):
-        """See `Objective.forms_hessian`."""
-        return n_parameters <= MAX_DENSE
-
     # -- natural units ------------------------------------------------------------------------------------------------
-
-    def factor_kind(self, kind, n_parameters):
-        """The kind of factor that a wish stands for; None where none is affordable."""
-        if kind == "auto":
-            return "full" if self.forms_hessian(n_parameters) else None
-        if kind not in ("full", "diagonal", "units"):
-            raise ValueError(
-                f"precondition={kind!r} is not available for a function; choose from ('auto', None, 'full', 'diagonal')"
-            )
-        return kind
 
     def relative_size(self, theta, step):
         """See `Objective.relative_size`."""
@@ -259,7 +240,7 @@ class FunctionEvaluation(Evaluation):
             H = objective.differences.second(objective.value, theta)
         return 0.5 * (H + H.T)
 
-    def factor(self, kind="auto", curvature="observed"):
+    def factor(self, kind="full", curvature="observed"):
         """See `Evaluation.factor`; from the Hessian's absolute value (eigenvalues without their signs).
 
         References
@@ -267,9 +248,8 @@ class FunctionEvaluation(Evaluation):
         .. [1] Y. Dauphin et al., "Identifying and attacking the saddle point problem in high-dimensional non-convex
            optimization", 2014.
         """
-        kind = self.objective.factor_kind(kind, self.theta.size)
-        if kind is None:
-            return None
+        if kind not in ("full", "diagonal", "units"):
+            self.objective.refuse_kind(kind)
         H = self.hessian_matrix(curvature)
         if not np.isfinite(H).all():
             return None

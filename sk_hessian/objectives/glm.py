@@ -21,42 +21,18 @@ from sk_hessian.objectives._mean_loss import OF_ROWS, OF_UNITS
 from sk_hessian.objectives._orthogonal import Orthogonal
 from sk_hessian.objectives._programs import find_recession, positive_start
 from sk_hessian.objectives._refinement import MOST_WORK, refined
+from sk_hessian.objectives.contract import Facts
 from sk_hessian.objectives.coordinates import CommonShift, Through, WeightCoordinates
 from sk_hessian.objectives.evaluation import ROUNDINGS
 from sk_hessian.objectives.linear import Design, Linear, LinearEvaluation, StandardThrough
 from sk_hessian.objectives.rows import Columns, DenseBlock
 
-#: up to so many columns a dense factor is affordable (its memory is 8 r^2 bytes: 72 MB, its cost r^3 / 3)
-MAX_DENSE_COLUMNS = 3000
+#: up to so many columns there is memory for a matrix of them, 8 r^2 bytes: 72 MB; its factor costs r^3 / 3. That tells
+#: the rank, and which columns depend on others, whatever the solver
+MOST_COLUMNS = 3000
 
-#: up to so many parameters the Hessian of a softmax model is factored whole, beyond by its Kronecker approximation
-MAX_DENSE_SOFTMAX = 150
-
-#: below this many multiplications (rows x columns^2) a sampled factor saves nothing
-_SKETCH_FROM = 2e7
-
-#: share of the rows in a sampled factor; its cost is then that of a pass or so
-_SKETCH_SHARE = 0.1
-_SKETCH_PER_COLUMN = 10
-_SKETCH_MOST = 50_000
-
-#: up to so many columns the exact factor that solves a quadratic objective at once costs less than a sketch's passes
-_FEW_COLUMNS = 200
-
-#: multiplications of a symmetric product that take as long as one of a pass: that waits for memory
-_PASS_WORK = 16
-
-#: multiplications of an eigendecomposition and a rotation, times the cube of the size
-_EIGEN_WORK = 20
-
-#: Hessians that the optimum of a sketch takes
-_WARM_UP_HESSIANS = 5
-
-#: outputs whose pairs are summed one by one for an exact factor
-_MOST_PAIRED_OUTPUTS = 32
-
-#: multiplications that an exact factor of a softmax model may cost: beyond, conjugate gradients certify sooner
-_MOST_FACTOR_COST = 1e9
+#: up to so many columns a matrix of them costs next to nothing: fewer rows are then no reason for other coordinates
+_NEVER_WIDE = 150
 
 _SKETCH_SEED = 20_200_219
 
@@ -111,6 +87,9 @@ class GLMObjective(LinearRows):
 
     #: not of a sketch: the tolerance of its run is already that of the sampling
     has_likelihood = True
+
+    #: see `Facts`
+    made_of = "columns"
 
     def __init__(
         self,
@@ -353,90 +332,50 @@ class GLMObjective(LinearRows):
 
     @cached_property
     def _is_wide(self):
-        is_wide = self.n_features > max(self.n_rows, MAX_DENSE_SOFTMAX) and self.rows.is_array
+        is_wide = self.n_features > max(self.n_rows, _NEVER_WIDE) and self.rows.is_array
         return bool(is_wide and (self.penalty > 0).all())
 
     @property
     def factor_size(self):
         """See `MeanLossObjective.factor_size`: of wide rows as many as there are rows."""
-        n_columns = min(self.n_features, self.n_rows) if self._is_wide else self.n_features
-        return n_columns * self.loss.n_outputs
+        return self.facts.n_columns * self.loss.n_outputs
 
-    def is_dense(self):
-        """Whether a full factor is affordable."""
-        return min(self.n_features, self.n_rows if self._is_wide else self.n_features) <= MAX_DENSE_COLUMNS
-
-    def forms_hessian(self, n_parameters=None):
-        """See `Objective.forms_hessian`."""
-        return self.is_dense() and (self.loss.n_outputs == 1 or self.n_parameters <= MAX_DENSE_SOFTMAX)
-
-    def can_factor(self, n_parameters=None):
-        """See `Objective.can_factor`: by the size of the matrix and the cost of its sum over the rows."""
-        size = min(self.columns.n_columns * self.loss.n_outputs, self.n_parameters)
-        if self.loss.n_outputs == 1:
-            return self.is_dense()
-        few = self.loss.n_outputs <= _MOST_PAIRED_OUTPUTS and size <= MAX_DENSE_COLUMNS
-        return few and self.n_rows * size**2 <= _MOST_FACTOR_COST
+    @cached_property
+    def facts(self):
+        """See `Objective`; a Hessian is a product of the columns, of wide rows a product of the rows."""
+        n, (p, k) = self.n_rows, self.penalty.shape
+        n_columns = min(p, n) if self._is_wide else p
+        return Facts(
+            made_of=self.made_of,
+            kinds=("full", "diagonal", "kronecker") if k > 1 else ("full", "diagonal"),
+            has_matrix=n_columns <= MOST_COLUMNS,
+            n_columns=n_columns,
+            n_outputs=k,
+            pass_work=p * k,
+            hessian_work=2 * n * p if self._is_wide else p * p,
+            is_wide=self._is_wide,
+            is_quadratic=self.loss.quadratic,
+            is_held=bool(np.logical_and.reduce(self.penalty > 0, axis=None)),
+        )
 
     @property
-    def factor_passes(self):
-        """See `Objective.factor_passes`: none where one factor is the solution, or where something can be flat."""
-        may = not self.loss.quadratic and (self.penalty > 0).all()
-        return self._factor_work() / (_PASS_WORK * self.n_rows * self.penalty.size) if may else 0.0
+    def full_size(self):
+        """See `Objective.full_size`."""
+        return min(self.columns.n_columns * self.loss.n_outputs, self.n_parameters)
 
-    def _factor_work(self):
-        """Multiplications of the factor that "auto" takes, and of the sketch's optimum."""
-        n, p = self.n_rows, self.n_features
-        if not self.is_dense():
-            return 0
-        if self._is_wide:
-            return 2 * n**2 * p
-        if self.factor_kind("auto") == "kronecker":
-            return n * p**2 + _EIGEN_WORK * p**3
-        size = self._sketch_size()
-        return n * p**2 if size is None else _WARM_UP_HESSIANS * size * p**2
-
-    def factor_kind(self, kind):
-        """The kind of factor that a wish stands for."""
-        k = self.loss.n_outputs
-        known = ("full", "diagonal") + (("kronecker",) if k > 1 else ())
-        if kind == "auto":
-            if not self.is_dense():
-                return "diagonal"
-            if k == 1:
-                return "full"
-            return "full" if self.n_parameters <= MAX_DENSE_SOFTMAX and not self.loss.quadratic else "kronecker"
-        if kind not in known:
-            options = ("auto", None, *known)
-            raise ValueError(f"precondition={kind!r} is not available for this model; choose from {options}")
-        return kind
-
-    def _sketch_size(self):
-        """Rows of a sketch, or None."""
-        n, p = self.n_rows, self.n_features
-        size = max(min(int(n * _SKETCH_SHARE), _SKETCH_MOST), _SKETCH_PER_COLUMN * p)
-        exact_at_once = self.loss.quadratic and p <= _FEW_COLUMNS
-        if n * p**2 < _SKETCH_FROM or size > n // 2 or not self.is_dense() or exact_at_once:
-            return None
-        return size
-
-    def _new_sketch(self):
-        """A tenth of the rows, those with rare values among them and weighted for it."""
-        size = self._sketch_size()
-        if size is None:
-            return None
-        self.rows.foresee_draw(size, _SKETCH_SEED)
+    def _new_sketch(self, n_rows):
+        """Rows with rare values are among them, and weighted for it."""
+        self.rows.foresee_draw(n_rows, _SKETCH_SEED)
         rare = self.rows.rare_columns()
         rare = rare[np.isfinite(self.plain_columns.scale[rare])]
-        rows, chance = self.rows.draw(size, self.plain_columns, rare, _SKETCH_SEED)
+        rows, chance = self.rows.draw(n_rows, self.plain_columns, rare, _SKETCH_SEED)
         rows = rows.weighted(rows.weight / chance)
         sketch = self._copied(rows, rows.total_weight, OF_ROWS | OF_UNITS)
         sketch.least_chance, sketch.has_likelihood = np.min(chance), False
         return sketch
 
-    def inflation(self, factor):
+    def inflation(self, sketch):
         """See `Objective.inflation`: of sampled rows, each as heavy as its chance was small, none counts for more."""
-        sketch = self._sketch
         if not np.array_equal(np.isinf(sketch.plain_columns.scale), np.isinf(self.plain_columns.scale)):
             return np.inf
         return max(1.0, self.total / (sketch.total * sketch.least_chance))
@@ -471,12 +410,13 @@ class GLMObjective(LinearRows):
         """Coordinates of the columns' span where columns are nearly dependent, False where not, None if undecided."""
         return vars(self).get("_dependence")
 
-    def determine(self, here):
+    def determine(self, here, n_rows):
         """See `Objective.determine`: first by the sketch, where there is one."""
-        if self.dependence is not None or not self.is_dense():
+        if self.dependence is not None or not self.facts.has_matrix:
             return 0.0
-        sketch, share = self.sketch(), 0.0
-        if sketch is not None:
+        share = 0.0
+        if n_rows is not None:
+            sketch = self.sketch(n_rows)
             share = sketch.n_rows / self.n_rows
             sketch.settle(sketch.at(here.theta), self.curvature)
             if not sketch.is_dependent:
@@ -492,7 +432,7 @@ class GLMObjective(LinearRows):
         What that says of rank, flat directions and the coefficients of least norm holds for every solver. The curvature
         is kept at the point, so that a factor of it there is no further pass.
         """
-        if self.dependence is None and self.is_dense():
+        if self.dependence is None and self.facts.has_matrix:
             vars(self)["_dependence"] = Orthogonal(self) if self._are_dependent(here, curvature) else False
 
     def _are_dependent(self, here, curvature):
@@ -585,7 +525,9 @@ class GLMObjective(LinearRows):
         work = self.n_rows * self.n_weights * (1 if self.columns.basis is None else self.columns.n_columns)
         if work > MOST_WORK or not self.columns.n_columns:
             return theta, 0
-        return refined(self, theta, self.preconditioner(theta))
+        # of a squared loss the Kronecker factor is the whole Hessian's
+        kind = ("full" if self.loss.n_outputs == 1 else "kronecker") if self.facts.has_matrix else "diagonal"
+        return refined(self, theta, self.preconditioner(theta, kind))
 
     def flat_directions(self):
         """See `Objective.flat_directions`: columns as combinations of others."""
@@ -599,7 +541,7 @@ class GLMObjective(LinearRows):
     @property
     def rank(self):
         """Rank of the columns, the intercept aside; None where no factor that would tell is affordable."""
-        if not self.is_dense():
+        if not self.facts.has_matrix:
             return None
         return self.dependence.columns.n_columns - self.fit_intercept if self.dependence else self.n_features
 

@@ -15,15 +15,12 @@ from scipy.sparse.linalg import LinearOperator
 
 from sk_hessian.objectives.evaluation import ROUNDINGS
 from sk_hessian.objectives.factors import unit_scale
-from sk_hessian.objectives.glm import MAX_DENSE_COLUMNS, GLMObjective
+from sk_hessian.objectives.glm import MOST_COLUMNS, GLMObjective
 from sk_hessian.objectives.linear import LinearEvaluation
 from sk_hessian.objectives.rows import weighted_grams
 
 #: directions of a Hessian that are summed at once: each needs a matrix of the columns' size
 _DIRECTIONS = 32
-
-#: up to so many parameters the exact Hessian is formed: it costs two passes of cubic cost for every `_DIRECTIONS`
-_MOST_FORMED = 200
 
 
 class JeffreysObjective(GLMObjective):
@@ -54,14 +51,15 @@ class JeffreysObjective(GLMObjective):
     """
 
     is_sum_over_rows = False
+    made_of = "determinant"
 
     def __init__(self, X, y, loss, **options):
         super().__init__(X, y, loss, **options)
         if self.penalty.any():
             raise ValueError("penalty must be zero: Jeffreys' prior is one")
-        if not self.is_dense():
+        if not self.facts.has_matrix:
             raise ValueError(
-                f"Jeffreys' prior needs the determinant of a matrix of X's columns: at most {MAX_DENSE_COLUMNS}, "
+                f"Jeffreys' prior needs the determinant of a matrix of X's columns: at most {MOST_COLUMNS}, "
                 f"X has {self.n_features}"
             )
         self.convex = False
@@ -82,14 +80,6 @@ class JeffreysObjective(GLMObjective):
         """See `Objective.is_exact`: the information leaves the prior out."""
         return kind == "observed"
 
-    def forms_hessian(self, n_parameters=None):
-        """See `Objective.forms_hessian`."""
-        return self.n_parameters <= _MOST_FORMED
-
-    def can_factor(self, n_parameters=None):
-        """See `Objective.can_factor`."""
-        return self.forms_hessian()
-
     # -- what a sum over rows offers, and this is none ----------------------------------------------------------------
 
     def sample(self, rows):
@@ -101,9 +91,6 @@ class JeffreysObjective(GLMObjective):
             Always: the prior is that of all rows.
         """
         raise ValueError("Jeffreys' prior is no sum over rows: use batch_size=None, and no subsampled Hessian")
-
-    def _sketch_size(self):
-        return None
 
     def diagnose(self, theta, direction):
         """See `Objective.diagnose`: no optimum is at infinity."""

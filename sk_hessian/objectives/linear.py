@@ -385,13 +385,14 @@ class LinearEvaluation(MeanLossEvaluation):
 
     # -- preconditioning ------------------------------------------------------------------------------------------
 
-    def factor(self, kind="auto", curvature="expected"):
+    def factor(self, kind="full", curvature="expected"):
         """See `Evaluation.factor`."""
         objective = self.objective
         if kind == "units":
             unit = np.full(objective.n_parameters, 1 / np.sqrt(objective.mean_curvature))
             return self._factor(objective.plain_columns, factors.Diagonal(unit), None)
-        kind = objective.factor_kind(kind)
+        if kind not in objective.facts.kinds:
+            objective.refuse_kind(kind)
         objective.settle(self, curvature)
         columns, exact = objective.columns, True
         if kind == "kronecker":
@@ -405,7 +406,7 @@ class LinearEvaluation(MeanLossEvaluation):
         return self._factor(columns, inner, curvature if exact else None)
 
     def _diagonal(self, curvature, columns):
-        if self.objective.is_dense():
+        if self.objective.facts.has_matrix:
             diagonal = self.curvature(curvature, columns).diagonal()
         else:
             diagonal = self.curvature_diagonal(curvature, columns)

@@ -18,24 +18,12 @@ from sk_hessian.objectives._layers import Forward, LayerCoordinates, Moments, ne
 from sk_hessian.objectives._mean_loss import MeanLossObjective
 from sk_hessian.objectives._spread import Spread
 from sk_hessian.objectives.activations import ACTIVATIONS
+from sk_hessian.objectives.contract import Facts
 from sk_hessian.objectives.coordinates import CommonShift
 from sk_hessian.objectives.losses import BinaryCrossEntropy
-from sk_hessian.objectives.network import MAX_DENSE, NetworkEvaluation
+from sk_hessian.objectives.network import MOST_PARAMETERS, NetworkEvaluation
 from sk_hessian.objectives.rows import Columns, triangle
 
-#: up to so many parameters a preconditioner is the whole Gauss-Newton matrix
-MAX_FULL = 500
-
-#: outputs times parameters up to which a Gauss-Newton matrix, of about a third as many gradients, is worth forming
-_MOST_GRADIENTS = 2500
-
-#: fan-ins up to which a Kronecker factor is affordable
-MAX_KRONECKER = 2000
-
-#: rows of a sketch, and how many times fewer than all they must be
-_SKETCH_PER_PARAMETER = 10
-_SKETCH_LEAST = 1000
-_SKETCH_SAVES = 4
 _SKETCH_SEED = 20_150_706
 
 
@@ -66,6 +54,7 @@ class MLPObjective(MeanLossObjective):
     """
 
     curvature = "expected"
+    called = "for a network"
 
     def __init__(
         self,
@@ -91,8 +80,6 @@ class MLPObjective(MeanLossObjective):
         self.n_parameters = self.n_weights + loss.n_constants
         self.pass_width = 4 * sum(sizes[1:])
         self.convex = not hidden_layer_sizes and loss.convex
-        self.damping_kind = "auto" if self.convex else "units"
-        self.exact_is_dear = not self.convex
         self.has_kinks = bool(hidden_layer_sizes) and self.activation.has_kinks
 
     def at(self, theta):
@@ -163,10 +150,10 @@ class MLPObjective(MeanLossObjective):
         ValueError
             For so many parameters that the matrix is not affordable.
         """
-        if self.n_parameters > MAX_DENSE:
+        if not self.facts.has_matrix:
             raise ValueError(
-                f"the Hessian of a network of {self.n_parameters} parameters is not formed: {MAX_DENSE} are the most; "
-                "use smaller hidden_layer_sizes"
+                f"the Hessian of a network of {self.n_parameters} parameters is not formed: {MOST_PARAMETERS} are the "
+                "most; use smaller hidden_layer_sizes"
             )
         return self.at(theta).undamped_factor(kind)
 
@@ -260,31 +247,25 @@ class MLPObjective(MeanLossObjective):
         """The layers as they are."""
         return LayerCoordinates(Columns.raw(self.n_features, True), self.layers, np.ones(self.loss.n_outputs))
 
-    @property
-    def exact_follows(self):
-        """See `Objective.exact_follows`: where what Gauss-Newton leaves out has a closed form."""
-        return self.has_closed_form and not self.convex
+    @cached_property
+    def facts(self):
+        """See `Objective`; a Hessian is a product of the gradients of a row, one for each output and constant."""
+        P, loss = self.n_parameters, self.loss
+        return Facts(
+            made_of="gradients",
+            kinds=("full", "kronecker", "diagonal"),
+            has_matrix=P <= MOST_PARAMETERS,
+            n_columns=max(rows for _, (rows, _) in self.layers),
+            pass_work=P,
+            hessian_work=P * P * (loss.n_outputs + loss.n_constants),
+            exact_is_cheap=self.has_closed_form and not self.convex,
+            has_many_optima=not self.convex,
+        )
 
     @property
     def has_closed_form(self):
         """Whether what Gauss-Newton leaves out of the Hessian has one: for one hidden layer."""
         return len(self.layers) == 2 and self.loss.canonical
-
-    def forms_hessian(self, n_parameters=None):
-        """See `Objective.forms_hessian`."""
-        work = self.n_parameters * (self.loss.n_outputs + self.loss.n_constants)
-        return self.n_parameters <= MAX_DENSE and work <= _MOST_GRADIENTS
-
-    def factor_kind(self, kind):
-        """The kind of factor that a wish stands for."""
-        if kind == "auto":
-            if self.n_parameters <= MAX_FULL and self.forms_hessian():
-                return "full"
-            return "kronecker" if max(rows for _, (rows, _) in self.layers) <= MAX_KRONECKER else "diagonal"
-        if kind not in ("full", "kronecker", "diagonal"):
-            options = ("auto", None, "full", "kronecker", "diagonal")
-            raise ValueError(f"precondition={kind!r} is not available for a network; choose from {options}")
-        return kind
 
     # -- the model linearised at a point, for posteriors ----------------------------------------------------------
 
@@ -330,13 +311,10 @@ class MLPObjective(MeanLossObjective):
 
     # -- what the solvers ask -------------------------------------------------------------------------------------
 
-    def _new_sketch(self):
-        """One row of each equal stretch, ten for each parameter, where that saves most."""
-        size = max(_SKETCH_PER_PARAMETER * self.n_parameters, _SKETCH_LEAST)
-        if size * _SKETCH_SAVES > self.n_rows or not self.forms_hessian():
-            return None
-        stretch = np.arange(size) + np.random.default_rng(_SKETCH_SEED).random(size)
-        return self.sample((stretch * (self.n_rows / size)).astype(np.intp))
+    def _new_sketch(self, n_rows):
+        """One row of each of so many equal stretches."""
+        stretch = np.arange(n_rows) + np.random.default_rng(_SKETCH_SEED).random(n_rows)
+        return self.sample((stretch * (self.n_rows / n_rows)).astype(np.intp))
 
     @property
     def lower_bound(self):

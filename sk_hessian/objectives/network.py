@@ -15,8 +15,8 @@ from sk_hessian.objectives.coordinates import PointFactor
 from sk_hessian.objectives.evaluation import MeanLossEvaluation
 from sk_hessian.objectives.rows import weighted_grams
 
-#: up to so many parameters the Hessian is formed as a matrix
-MAX_DENSE = 2000
+#: up to so many parameters there is memory for a matrix of the Hessian (32 MB), and for a few more as large
+MOST_PARAMETERS = 2000
 
 #: damping of a preconditioner, beside the mean diagonal of the matrix: a network has many directions that are nearly
 #: flat at one point and bend at the next. From 1e-4 to 1e-1 runs need more iterations, and end at better minima
@@ -267,7 +267,7 @@ class NetworkEvaluation(MeanLossEvaluation):
         if kind == "observed" and not objective.is_exact("expected"):
             return self.hessian_matrix(kind, factor).diagonal().copy()
         units_alone = factor is None or isinstance(factor.inner, factors.Diagonal)
-        if not units_alone and objective.n_parameters > MAX_DENSE:
+        if not units_alone and not objective.facts.has_matrix:
             raise ValueError(
                 f"the diagonal of a Hessian of {objective.n_parameters} parameters is affordable in their own units "
                 'only: hessian="diagonal" needs precondition="diagonal" or None'
@@ -308,7 +308,7 @@ class NetworkEvaluation(MeanLossEvaluation):
 
     # -- preconditioning ------------------------------------------------------------------------------------------
 
-    def factor(self, kind="auto", curvature="expected"):
+    def factor(self, kind="full", curvature="expected"):
         """See `Evaluation.factor`; damped, unless the model is linear.
 
         A diagonal and a Kronecker factor are of Gauss-Newton whatever the ``curvature``.
@@ -317,7 +317,8 @@ class NetworkEvaluation(MeanLossEvaluation):
         if kind == "units":
             size = objective.mean_curvature * np.mean(coordinates.output_unit**2)
             return self._approximate(factors.Diagonal(np.full(objective.n_parameters, 1 / np.sqrt(size))))
-        kind = objective.factor_kind(kind)
+        if kind not in objective.facts.kinds:
+            objective.refuse_kind(kind)
         if kind == "kronecker":
             return self._approximate(self._kronecker(coordinates))
         if kind == "diagonal":

@@ -7,7 +7,7 @@ from scipy.linalg import eigh, null_space
 from scipy.sparse.linalg import LinearOperator
 
 from sk_hessian.objectives import factors
-from sk_hessian.objectives.contract import Objective
+from sk_hessian.objectives.contract import Facts, Objective
 from sk_hessian.objectives.coordinates import Identity, PointFactor, Subspace
 from sk_hessian.objectives.evaluation import Evaluation
 
@@ -40,6 +40,9 @@ class RestrictedObjective(Objective):
     >>> equal.expanded(minimize(equal, np.zeros(1)).x).round(3)
     array([0.714, 0.286])
     """
+
+    facts = Facts(made_of="restriction")
+    called = "with restrictions"
 
     def __init__(self, objective, coordinates, origin):
         self.objective, self.coordinates, self.origin = objective, coordinates, origin
@@ -126,10 +129,6 @@ class RestrictedObjective(Objective):
         """See `Objective.is_exact`."""
         return self.objective.is_exact(kind)
 
-    def forms_hessian(self, n_parameters=None):
-        """See `Objective.forms_hessian`: where that of all parameters is formed."""
-        return self.objective.forms_hessian(len(self.origin))
-
 
 class RestrictedEvaluation(Evaluation):
     """A restricted objective at a point."""
@@ -177,17 +176,15 @@ class RestrictedEvaluation(Evaluation):
         H = T.basis.T @ self.whole.hessian_matrix(kind, T.outer) @ T.basis
         return H if factor is None else factor.inner.congruence(H)
 
-    def factor(self, kind="auto", curvature=None):
+    def factor(self, kind="full", curvature=None):
         """See `Evaluation.factor`; from the Hessian's absolute value where it is not definite."""
         curvature = curvature or self.objective.curvature
         H = self.hessian_matrix(curvature)
         outer, is_exact = Identity(self.theta.size), self.objective.is_exact(curvature)
         if kind in ("diagonal", "units") or not np.isfinite(H).all():
             return PointFactor(outer, factors.Diagonal(factors.unit_scale(np.abs(H))), self.place)
-        if kind not in ("auto", "full"):
-            raise ValueError(
-                f"precondition={kind!r} is not available with restrictions; choose from ('auto', 'full', ...)"
-            )
+        if kind != "full":
+            self.objective.refuse_kind(kind)
         if self.objective.convex:
             inner = factors.semidefinite_root(H)
             return PointFactor(outer, inner, self.place, None if inner.is_floored else curvature, is_exact)

@@ -39,7 +39,7 @@ from scipy.sparse.linalg import LinearOperator
 from sk_hessian.objectives import factors
 from sk_hessian.objectives._memory import Triangle
 from sk_hessian.objectives._spread import Spread, SpreadFactor
-from sk_hessian.objectives.contract import Objective
+from sk_hessian.objectives.contract import Facts, Objective
 from sk_hessian.objectives.coordinates import Identity, PointFactor
 from sk_hessian.objectives.evaluation import Evaluation
 from sk_hessian.objectives.rows import stacked, triangle
@@ -127,9 +127,15 @@ class StreamObjective(Objective):
         """See `Objective.is_exact`."""
         return self.rows.is_exact(kind)
 
-    def forms_hessian(self, n_parameters):
-        """See `Objective.forms_hessian`."""
-        return self.memory.is_matrix
+    @property
+    def facts(self):
+        """See `Objective`."""
+        is_rugged = self.rows.facts.has_many_optima
+        return Facts(made_of="memory", has_matrix=self.memory.is_matrix, has_many_optima=is_rugged)
+
+    def refuse_kind(self, kind):
+        """See `Objective.refuse_kind`."""
+        raise ValueError(f'precondition="{kind}" is not available for partial_fit; choose "auto", "full", ...')
 
     def with_memory(self, memory):
         """The same rows beside another memory."""
@@ -208,7 +214,8 @@ class StreamObjective(Objective):
             return np.inf, 0.0
         share, witnesses = memory.weight / rows.total_weight, memory.witnesses
         curved = replace(memory, curvature=memory.prior).curvature_of(rows, [theta]).times(share)
-        factor = self.with_memory(replace(memory, curvature=curved)).preconditioner(theta, "auto")
+        kind = "full" if memory.is_matrix else "diagonal"
+        factor = self.with_memory(replace(memory, curvature=curved)).preconditioner(theta, kind)
         along = factor.transpose(share / self.total * rows.pulled_back(error))
         mended, part = witnesses.mended + error, np.arange(rows.n_rows) % _PARTS
         parts = [rows.pulled_back(mended * (part == one)[:, None]) for one in range(_PARTS)]
@@ -336,11 +343,12 @@ class StreamEvaluation(Evaluation):
             losses = Spread.of_rows(losses.root, objective.memory.prior)
         return losses.plus_diagonal(objective.penalty).times(1 / objective.total)
 
-    def factor(self, kind="auto", curvature="expected"):
+    def factor(self, kind="full", curvature="expected"):
         """See `Evaluation.factor`."""
         objective, outer = self.objective, Identity(self.theta.size)
-        _refuse_kronecker(kind)
-        if kind == "diagonal" or (kind == "auto" and not objective.memory.is_matrix):
+        if kind not in objective.facts.kinds:
+            objective.refuse_kind(kind)
+        if kind == "diagonal":
             return PointFactor(outer, SpreadFactor(self._spread()), self.place)
         if curvature == "expected" or objective.is_exact("expected"):
             inner = factors.Cholesky((self._triangle / np.sqrt(objective.total)).T)
@@ -348,11 +356,6 @@ class StreamEvaluation(Evaluation):
             inner = factors.semidefinite_root(self.hessian_matrix(curvature))
         exact = objective.is_exact(curvature)
         return PointFactor(outer, inner, self.place, None if inner.is_floored else curvature, exact)
-
-
-def _refuse_kronecker(kind):
-    if kind == "kronecker":
-        raise ValueError('precondition="kronecker" is not available for partial_fit; choose "auto", "full", ...')
 
 
 class NetworkStreamObjective(StreamObjective):
@@ -364,10 +367,6 @@ class NetworkStreamObjective(StreamObjective):
     memory : Memory
         Of a matrix.
     """
-
-    def __init__(self, rows, memory):
-        super().__init__(rows, memory)
-        self.damping_kind, self.exact_is_dear = rows.damping_kind, rows.exact_is_dear
 
     def at(self, theta):
         """See `Objective.at`."""
@@ -407,10 +406,11 @@ class NetworkStreamEvaluation(StreamEvaluation):
         """See `Evaluation.hessian_diagonal`."""
         return self.hessian_matrix(kind, factor).diagonal().copy()
 
-    def factor(self, kind="auto", curvature="expected"):
+    def factor(self, kind="full", curvature="expected"):
         """See `Evaluation.factor`."""
-        _refuse_kronecker(kind)
         if kind == "units":
             return self.rows.factor("units")
+        if kind not in self.objective.facts.kinds:
+            self.objective.refuse_kind(kind)
         H = self.hessian_matrix(curvature, self.rows.standard_factor())
         return self.rows.damped_factor(np.diag(H.diagonal()) if kind == "diagonal" else H)

@@ -175,7 +175,7 @@ def _by_products(problem, point, threshold):
 
 def _by_eigenvalues(problem, point, threshold):
     """For what may be a saddle."""
-    if not problem.objective.forms_hessian(point.theta.size):
+    if not plan.forms_hessian(problem.objective, point.theta.size):
         found = _by_products(problem, point, threshold)
         if found.decrement > threshold(found.decrement):
             return found

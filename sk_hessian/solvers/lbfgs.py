@@ -83,9 +83,9 @@ class LBFGS(Solver):
         """See `Solver.exact_factors`."""
         return self.subsample is None
 
-    def tries_units(self, objective: Any) -> bool:
+    def tries_units(self, objective: Any, n_parameters: int) -> bool:
         """See `Solver.tries_units`."""
-        return self.precondition == "auto" and self.learning_rate == "auto" and plan.can_wait(objective)
+        return self.precondition == "auto" and self.learning_rate == "auto" and plan.can_wait(objective, n_parameters)
 
     def begin(self, problem, point, random_state):
         """See `Solver.begin`."""

@@ -190,7 +190,7 @@ class Run:
 def begin(objective, x0, spec, tol, random_state=None, watch=Watch()):
     """The `Run` of a solver, at its start: on the optimum of a sketch or at ``x0``, in the coordinates of a factor."""
     history, counts = History(time.perf_counter()), Counts()
-    in_units = spec.tries_units(objective)
+    in_units = spec.tries_units(objective, x0.size)
     start = None if in_units or not spec.warms_up(objective) else _warm_start(objective, x0, spec, tol, counts)
     if start is None:
         counts.evaluations += 1.0
@@ -210,7 +210,7 @@ def begin(objective, x0, spec, tol, random_state=None, watch=Watch()):
 
 def _warm_start(objective, x0, spec, tol, counts):
     """The `Evaluation` at the optimum of the sketch; None unless it is better than the start there."""
-    sketch = objective.sketch()
+    sketch = plan.sketch_of(objective, x0.size)
     if sketch is None:
         return None
     tol, iterations = plan.warm_up(sketch, x0.size, tol)

@@ -79,10 +79,10 @@ class Newton(Solver):
         """
         if self.precondition != "auto":
             return self.precondition
-        if self.hessian == "diagonal" and objective.exact_is_dear:
+        if self.hessian == "diagonal" and plan.exact_is_dear(objective):
             return "diagonal"
         if self.forms_hessian(objective, n_parameters):
-            return "diagonal" if objective.convex else objective.damping_kind
+            return plan.damping_kind(objective)
         return self.precondition
 
     def warms_up(self, objective: Any) -> bool:
@@ -92,7 +92,7 @@ class Newton(Solver):
     def forms_hessian(self, objective: Any, n_parameters: int) -> bool:
         """Whether a run forms the Hessian as a matrix."""
         if self.linear_solver == "auto":
-            return self.hessian != "diagonal" and objective.forms_hessian(n_parameters)
+            return self.hessian != "diagonal" and plan.forms_hessian(objective, n_parameters)
         return self.linear_solver == "cholesky" and self.hessian != "diagonal"
 
     def begin(self, problem, point, random_state):
@@ -115,7 +115,7 @@ class NewtonRun(MethodRun):
         self.is_dense = spec.forms_hessian(objective, problem.origin.theta.size)
         self.damping = _damping_rule(objective, problem, self.is_dense)
         self.refresh_every = None if self.is_dense or spec.hessian == "diagonal" else plan.REFRESH_PRODUCTS
-        self.goes_over = spec.hessian == "auto" and objective.exact_follows
+        self.goes_over = spec.hessian == "auto" and plan.exact_follows(objective)
         self.values = []
         self.rows = _subsample(problem) if spec.hessian == "subsampled" else None
         self.first_norm = None
@@ -192,7 +192,7 @@ def _damping_rule(objective, problem, is_dense):
     if objective.n_rows is None and is_dense:
         size = np.linalg.norm(np.linalg.lstsq(problem.factor.dense(), problem.origin.theta)[0])
         return steps.TrustRegion(size or np.inf)
-    return steps.GentleDamping() if objective.damping_kind == "units" and objective.n_rows else steps.Damping()
+    return steps.GentleDamping() if objective.facts.has_many_optima else steps.Damping()
 
 
 def _gain_ratio(point, new, predicted):

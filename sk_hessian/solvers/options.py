@@ -123,7 +123,7 @@ class Solver(BaseEstimator):
         """Whether a run on many rows begins at the optimum on a sample of them."""
         return False
 
-    def tries_units(self, objective: Any) -> bool:
+    def tries_units(self, objective: Any, n_parameters: int) -> bool:
         """Whether to begin in units alone and ask for a preconditioner once progress is slow."""
         return False
 

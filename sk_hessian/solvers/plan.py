@@ -1,6 +1,7 @@
 """The policy of the solvers: what a run does, by thresholds on the facts of an objective and the options of a solver.
 
-These numbers decide what a run costs. What counts as optimal does not depend on them (see `verdict`).
+An objective states what its curvature is made of and what that costs (``objective.facts``); here it is decided whether
+that is too much. These numbers decide what a run costs. What counts as optimal does not depend on them (see `verdict`).
 """
 
 import numpy as np
@@ -23,8 +24,111 @@ def choose(objective, n_parameters):
     networks of one hidden layer, else L-BFGS, from one factor of the Hessian.
     """
     small = objective.n_rows is None or objective.n_rows * n_parameters <= NEWTON_WORK
-    small = small or (objective.exact_follows and n_parameters <= NEWTON_NETWORK)
-    return "newton" if small and objective.forms_hessian(n_parameters) else "lbfgs"
+    small = small or (exact_follows(objective) and n_parameters <= NEWTON_NETWORK)
+    return "newton" if small and forms_hessian(objective, n_parameters) else "lbfgs"
+
+
+# -- whole Hessians ----------------------------------------------------------------------------------------------
+
+#: parameters up to which the Hessian of a softmax model is formed and factored whole: it has a block for each pair of
+#: classes; beyond, a Kronecker product of columns and classes is its factor
+MOST_OF_SOFTMAX = 150
+
+#: parameters up to which the Hessian of a function is formed: without a formula it takes as many gradients
+MOST_OF_FUNCTION = 500
+
+#: parameters up to which a Hessian with a log-determinant is formed: it takes two passes of cubic cost for every 32
+MOST_OF_DETERMINANT = 200
+
+#: work of a network's Hessian, in passes, up to which it is worth forming: it takes the time of about a third as many
+#: gradients
+MOST_OF_NETWORK = 2500
+
+#: outputs whose pairs are summed one by one for an exact factor
+MOST_PAIRED_OUTPUTS = 32
+
+#: size of an exact factor of a softmax model, and multiplications that it may cost: beyond, conjugate gradients certify
+#: sooner
+MOST_FACTOR_SIZE = 3000
+MOST_FACTOR_WORK = 1e9
+
+
+def forms_hessian(objective, n_parameters):
+    """Whether a Hessian is formed as a matrix at every step, rather than used by products.
+
+    That of a restriction where that of all parameters is.
+    """
+    facts = objective.facts
+    if not facts.has_matrix:
+        return False
+    if facts.made_of == "columns":
+        return facts.n_outputs == 1 or n_parameters <= MOST_OF_SOFTMAX
+    if facts.made_of == "gradients":
+        return facts.hessian_work <= MOST_OF_NETWORK * facts.pass_work
+    if facts.made_of == "determinant":
+        return n_parameters <= MOST_OF_DETERMINANT
+    if facts.made_of == "restriction":
+        return forms_hessian(objective.objective, objective.origin.size)
+    return facts.made_of == "memory" or n_parameters <= MOST_OF_FUNCTION
+
+
+def can_factor(objective, n_parameters):
+    """Whether a full factor of the exact Hessian is affordable, once."""
+    facts = objective.facts
+    if facts.made_of != "columns" or facts.n_outputs == 1:
+        return forms_hessian(objective, n_parameters)
+    size = objective.full_size
+    few = facts.n_outputs <= MOST_PAIRED_OUTPUTS and size <= MOST_FACTOR_SIZE
+    return few and objective.n_rows * size**2 <= MOST_FACTOR_WORK
+
+
+# -- the kind of factor that "auto" stands for -------------------------------------------------------------------
+
+#: parameters up to which the factor of a network is that of the whole Gauss-Newton matrix
+MOST_WHOLE_NETWORK = 500
+
+#: fan-ins of a network up to which a Kronecker factor is affordable
+MOST_FAN_IN = 2000
+
+
+def best_kind(objective, n_parameters):
+    """The kind of factor that ``precondition="auto"`` stands for; None where none is affordable."""
+    facts = objective.facts
+    if facts.made_of in ("columns", "determinant"):
+        if not facts.has_matrix:
+            return "diagonal"
+        # of a squared loss the Kronecker product is exact
+        is_whole = facts.n_outputs == 1 or (n_parameters <= MOST_OF_SOFTMAX and not facts.is_quadratic)
+        return "full" if is_whole else "kronecker"
+    if facts.made_of == "gradients":
+        if n_parameters <= MOST_WHOLE_NETWORK and forms_hessian(objective, n_parameters):
+            return "full"
+        return "kronecker" if facts.n_columns <= MOST_FAN_IN else "diagonal"
+    if facts.made_of == "restriction" or forms_hessian(objective, n_parameters):
+        return "full"
+    # the diagonal of a function's Hessian costs as much as all of it
+    return None if objective.n_rows is None else "diagonal"
+
+
+def damping_kind(objective):
+    """The kind of factor in whose coordinates Newton's method damps a Hessian that it forms."""
+    if objective.convex:
+        return "diagonal"
+    # functions and networks have natural units, in which a diagonal is cheap
+    return "units" if objective.facts.made_of == "derivatives" or objective.facts.has_many_optima else "auto"
+
+
+# -- exact curvature ---------------------------------------------------------------------------------------------
+
+
+def exact_follows(objective):
+    """Whether Newton's method begins with expected curvature and goes over to exact curvature, as cheap, later."""
+    return objective.facts.exact_is_cheap
+
+
+def exact_is_dear(objective):
+    """Whether exact curvature may cost as much as a run, so that a run far from an optimum ends without it."""
+    return objective.facts.has_many_optima
 
 
 # -- samples of the rows -----------------------------------------------------------------------------------------
@@ -63,6 +167,46 @@ def subsample_size(n_rows, n_parameters):
     return None if size >= n_rows else size
 
 
+# -- samples that stand for all rows -----------------------------------------------------------------------------
+
+#: rows times columns squared below which a sampled factor saves nothing
+SKETCH_FROM = 2e7
+
+#: share of the rows in a sampled factor, whose cost is then that of a pass or so; and the fewest rows per column
+SKETCH_SHARE = 0.1
+SKETCH_PER_COLUMN = 10
+SKETCH_MOST = 50_000
+
+#: up to so many columns the exact factor that solves a quadratic objective at once costs less than a sketch's passes
+FEW_COLUMNS = 200
+
+#: of a network: rows of a sketch per parameter, the fewest, and how many times fewer than all they must be
+NETWORK_PER_PARAMETER = 10
+NETWORK_LEAST = 1000
+NETWORK_SAVES = 4
+
+
+def sketch_size(objective, n_parameters):
+    """Rows of the sketch from which factors and starts come, None where all rows are cheap enough."""
+    facts, n_rows = objective.facts, objective.n_rows
+    if facts.made_of == "columns":
+        p = facts.n_columns
+        if n_rows * p**2 < SKETCH_FROM or not facts.has_matrix or (facts.is_quadratic and p <= FEW_COLUMNS):
+            return None
+        size = max(min(int(n_rows * SKETCH_SHARE), SKETCH_MOST), SKETCH_PER_COLUMN * p)
+        return None if size > n_rows // 2 else size
+    if facts.made_of == "gradients" and forms_hessian(objective, n_parameters):
+        size = max(NETWORK_PER_PARAMETER * n_parameters, NETWORK_LEAST)
+        return None if size * NETWORK_SAVES > n_rows else size
+    return None
+
+
+def sketch_of(objective, n_parameters):
+    """The sketch, or None."""
+    size = sketch_size(objective, n_parameters)
+    return None if size is None else objective.sketch(size)
+
+
 # -- how Newton's method knows the curvature ---------------------------------------------------------------------
 
 #: conjugate gradients make as many iterations as there are parameters, within these bounds
@@ -90,6 +234,15 @@ def is_slow(values):
 #: data it falls by far more
 MANY_PASSES = 20
 
+#: multiplications of a symmetric product that take as long as one of a pass: that waits for memory
+PASS_WORK = 16
+
+#: multiplications of an eigendecomposition and a rotation, times the cube of the size
+EIGEN_WORK = 20
+
+#: Hessians that the optimum of a sketch takes
+WARM_UP_HESSIANS = 5
+
 #: the optimum of a sketch is found to a tenth of its statistical error, which is parameters over rows
 SKETCH_PRECISION = 0.1
 WARM_UP_ITERATIONS = 15
@@ -98,9 +251,27 @@ WARM_UP_ITERATIONS = 15
 WARM_UP_OF_NETWORKS = 50
 
 
-def can_wait(objective):
+def can_wait(objective, n_parameters):
     """Whether a run may begin in units alone, and take a factor once progress is slow."""
-    return objective.factor_passes > MANY_PASSES
+    return factor_passes(objective, n_parameters) > MANY_PASSES
+
+
+def factor_passes(objective, n_parameters):
+    """What the factor of the best kind costs, in passes, and the optimum of the sketch that it comes from.
+
+    It is 0 where a run should not begin without: one factor is the solution, or says what is flat.
+    """
+    facts, n_rows = objective.facts, objective.n_rows
+    if facts.is_quadratic or not facts.is_held or not facts.has_matrix:
+        return 0.0
+    work = n_rows * facts.hessian_work
+    if not facts.is_wide:
+        if best_kind(objective, n_parameters) == "kronecker":
+            work += EIGEN_WORK * facts.n_columns**3
+        else:
+            size = sketch_size(objective, n_parameters)
+            work = work if size is None else WARM_UP_HESSIANS * size * facts.hessian_work
+    return work / (PASS_WORK * n_rows * facts.pass_work)
 
 
 def warm_up(sketch, n_parameters, tol):
@@ -124,19 +295,21 @@ def factor_at(spec, here, counts, in_units=False):
     in_units : bool
         Whether units of the parameters are enough.
     """
-    objective = here.objective
-    kind = "units" if in_units else spec.factor_kind(objective, here.theta.size)
+    objective, n_parameters = here.objective, here.theta.size
+    kind = "units" if in_units else spec.factor_kind(objective, n_parameters)
+    if kind == "auto":
+        kind = best_kind(objective, n_parameters)
     if kind is None:
-        counts.hessians += objective.determine(here)
+        counts.hessians += objective.determine(here, sketch_size(objective, n_parameters))
         return PointFactor.none(here)
     if kind == "units" and objective.n_rows is not None:
         return here.factor(kind)
-    sketch = None if spec.exact_factors else objective.sketch()
+    sketch = None if spec.exact_factors else sketch_of(objective, n_parameters)
     if sketch is not None:
         counts.hessians += sketch.n_rows / objective.n_rows
         factor = sketch.at(here.theta).factor(kind, objective.curvature)
         if not sketch.is_dependent:
-            return factor.uncertified(objective.inflation(factor)).moved_to(here.place)
+            return factor.uncertified(objective.inflation(sketch)).moved_to(here.place)
     counts.hessians += 1.0
     factor = here.factor(kind, objective.curvature)
     return PointFactor.none(here) if factor is None else factor
@@ -169,7 +342,7 @@ HELD_BACK = 1e-2
 
 def certifies_by_factor(problem):
     """Whether a certificate comes from an exact factor rather than from products."""
-    objective, size = problem.objective, problem.factor.shape[1]
-    if size <= FEW_PARAMETERS and objective.sketch() is None:
+    objective, (n_parameters, size) = problem.objective, problem.factor.shape
+    if size <= FEW_PARAMETERS and sketch_size(objective, n_parameters) is None:
         return True
-    return not problem.has_full_factor and objective.can_factor(size) and not can_wait(objective)
+    return not problem.has_full_factor and can_factor(objective, n_parameters) and not can_wait(objective, n_parameters)

@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from sk_hessian.solvers import plan
+
 #: column of the history -> what it holds
 HISTORY_COLUMNS = {
     "iteration": "outer iterations so far (epochs for a stochastic solver)",
@@ -244,7 +246,8 @@ def _facts(solver, objective, gradient):
     free = [*fixed, *["precondition"] * (options.get("precondition", "auto") is None)] if fixed else []
     quoted = [f'{o}="auto"' for o in free if not has_own_rule]
     newton = name == "Newton"
-    others = [] if newton else ['"newton"'] * objective.forms_hessian(gradient.size) + ['"lbfgs"'] * (name != "LBFGS")
+    forms = plan.forms_hessian(objective, gradient.size)
+    others = [] if newton else ['"newton"'] * forms + ['"lbfgs"'] * (name != "LBFGS")
     undefined = ~np.isfinite(gradient)
     return {
         "undefined": objective.parameters_in_words(undefined) if undefined.any() else "",

@@ -179,7 +179,7 @@ class Verdict:
             return status
         if run.point is not run.best:
             run.stand(*run.problem.refactored(run.problem.factor, run.best))
-        if self.objective.exact_is_dear and not self._proposes():
+        if plan.exact_is_dear(self.objective) and not self._proposes():
             # far from an optimum even by the latest factor: exact curvature would only say so
             return status
         return self._look(stalled=status == "stalled") or ("separated" if self._is_separated() else status)

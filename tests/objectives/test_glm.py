@@ -11,6 +11,7 @@ from sk_hessian.objectives import (
     SquaredLoss,
     TweedieLoss,
 )
+from sk_hessian.solvers import plan
 from tests.objectives.cases import IDS, assert_close, container, differences, linear, loss_id
 
 every_loss = pytest.mark.parametrize("loss", LOSSES, ids=IDS)
@@ -219,7 +220,7 @@ def test_the_factor_of_a_sketch_is_close_to_the_whole_one(make, rng):
     X[np.arange(n), 3 + rng.integers(0, 97, size=n)] = 1
     X[:, 100] = np.arange(n) % 10_000 == 0
     model = GLMObjective(make(X), np.arange(n) % 2.0, BinaryCrossEntropy(), penalty=1e-6)
-    sketch = model.sketch()
+    sketch = plan.sketch_of(model, model.n_parameters)
     assert sketch is not None
     assert sketch.n_rows < n / 5
     factor = sketch.preconditioner(model.start(), "full")
@@ -229,7 +230,8 @@ def test_the_factor_of_a_sketch_is_close_to_the_whole_one(make, rng):
 
 
 def test_a_small_table_needs_no_sketch(rng):
-    assert linear(BinaryCrossEntropy(), "C", True, rng).objective.sketch() is None
+    model = linear(BinaryCrossEntropy(), "C", True, rng).objective
+    assert plan.sketch_of(model, model.n_parameters) is None
 
 
 def test_the_kronecker_factor_is_exact_for_several_targets(rng):
@@ -326,8 +328,9 @@ def test_a_sketch_is_no_larger_than_it_says(rare, rng):
     y = (X[:, 1] + rng.logistic(size=60_000) > 0).astype(float)
     model = GLMObjective(X, y, BinaryCrossEntropy(), penalty=1e-6)
     theta = rng.normal(size=31) * 0.2
-    factor = model.sketch().preconditioner(theta, "full", curvature="observed")
-    inflation = model.inflation(factor)
+    sketch = plan.sketch_of(model, theta.size)
+    factor = sketch.preconditioner(theta, "full", curvature="observed")
+    inflation = model.inflation(sketch)
     least = np.linalg.eigvalsh(model.hessian_matrix(theta, "observed", factor=factor))[0]
     assert 1 / inflation <= least
     assert inflation <= 40

@@ -5,6 +5,7 @@ import pytest
 from scipy.special import expit
 
 from sk_hessian.objectives import BinaryCrossEntropy, JeffreysObjective
+from sk_hessian.solvers import plan
 from tests.objectives.cases import assert_close, container, differences
 
 UNIT = np.array([1.0, 100.0, 0.01])
@@ -121,7 +122,7 @@ def test_it_is_no_sum_over_rows(rng):
     _, _, model = objective(rng)
     with pytest.raises(ValueError, match="no sum over rows"):
         model.sample(np.arange(5))
-    assert model.sketch() is None
+    assert plan.sketch_of(model, model.n_parameters) is None
 
 
 def test_another_penalty_is_refused(rng):

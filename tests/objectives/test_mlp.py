@@ -14,7 +14,7 @@ from sk_hessian.objectives import (
     SquaredLoss,
     TweedieLoss,
 )
-from sk_hessian.solvers import minimize
+from sk_hessian.solvers import minimize, plan
 from tests.objectives.cases import DEPTHS, assert_close, container, differences, loss_id, network
 
 NETWORK_LOSSES = [
@@ -120,14 +120,15 @@ def test_factors_are_consistent(loss, depth, rng):
     case = network(loss, rng, depth=depth)
     model, theta = case.objective, case.theta
     H, g = model.hessian_matrix(theta, "expected"), rng.normal(size=theta.size)
-    for kind in ("full", "kronecker", "diagonal", "auto"):
+    assert plan.best_kind(model, theta.size) == "full"
+    for kind in ("full", "kronecker", "diagonal"):
         factor = model.preconditioner(theta, kind)
         P = np.column_stack([factor.apply(e) for e in np.eye(factor.shape[1])])
         assert_close(factor.transpose(g), P.T @ g, 1e-10)
         assert_close(model.hessian_matrix(theta, "expected", factor=factor), P.T @ H @ P, 1e-6)
         assert_close(model.hessian_diagonal(theta, "expected", factor=factor), np.diag(P.T @ H @ P), 1e-6)
-        assert np.linalg.eigvalsh(P.T @ H @ P).max() <= (1 + 1e-6 if kind in ("full", "auto") else theta.size)
-        assert factor.is_full == (kind in ("full", "auto"))
+        assert np.linalg.eigvalsh(P.T @ H @ P).max() <= (1 + 1e-6 if kind == "full" else theta.size)
+        assert factor.is_full == (kind == "full")
         assert not factor.certifies or depth == 0
 
 
