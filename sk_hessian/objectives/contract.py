@@ -57,6 +57,8 @@ class Facts:
         Whether the curvature is the same everywhere.
     is_held : bool
         Whether a penalty holds every coefficient, so that nothing can be flat.
+    keeps_rows : bool
+        Whether standardised rows are kept as one array, so that a Hessian is one product and nothing else.
     exact_is_cheap : bool
         Whether exact curvature costs hardly more than expected curvature that leaves something out.
     has_many_optima : bool
@@ -73,6 +75,7 @@ class Facts:
     is_wide: bool = False
     is_quadratic: bool = False
     is_held: bool = False
+    keeps_rows: bool = False
     exact_is_cheap: bool = False
     has_many_optima: bool = False
 

@@ -356,6 +356,7 @@ class GLMObjective(LinearRows):
             is_wide=self._is_wide,
             is_quadratic=self.loss.quadratic,
             is_held=bool(np.logical_and.reduce(self.penalty > 0, axis=None)),
+            keeps_rows=self.standard_design is not None,
         )
 
     @property
