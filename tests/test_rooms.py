@@ -117,6 +117,7 @@ ROOMS = {
         "sk_hessian.objectives.rows",
         "sk_hessian.objectives._mean_loss",
         "sk_hessian.objectives._linear_rows",
+        "sk_hessian.objectives.functions",
         "sk_hessian.objectives.glm",
         "sk_hessian.objectives.restricted",
         "sk_hessian.objectives._edge",

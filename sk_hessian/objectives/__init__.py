@@ -9,7 +9,7 @@ from sk_hessian.objectives.activations import ACTIVATIONS
 from sk_hessian.objectives.contract import Objective
 from sk_hessian.objectives.coordinates import PointFactor, Subspace
 from sk_hessian.objectives.evaluation import Evaluation
-from sk_hessian.objectives.functions import FunctionObjective, LeastSquaresObjective
+from sk_hessian.objectives.functions import FunctionObjective
 from sk_hessian.objectives.glm import GLMObjective
 from sk_hessian.objectives.jeffreys import JeffreysObjective
 from sk_hessian.objectives.losses import (
@@ -28,6 +28,7 @@ from sk_hessian.objectives.losses import (
     explained_of_sums,
 )
 from sk_hessian.objectives.mlp import MLPObjective
+from sk_hessian.objectives.residuals import LeastSquaresObjective
 from sk_hessian.objectives.restricted import RestrictedObjective
 from sk_hessian.objectives.rows import (
     Blocks,
