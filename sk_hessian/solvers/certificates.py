@@ -119,7 +119,8 @@ def _by_near_factor(problem, point, factor, threshold):
     if away > (_NEARBY if problem.objective.is_smooth else _NEARBY_JUMPS):
         return None
     slack = factor.inflation * np.exp(2 * away)
-    is_blind = factor.inner.is_blind
+    # what the coordinates have lost, no factor within them sees
+    is_blind = factor.inner.is_blind or problem.factor.inner.is_blind
     found = Certificate(decrement * slack, change, step, move=_move(problem, point, factor), is_blind=is_blind)
     return found if slack <= _SLACK or found.decrement <= threshold(found.decrement) else None
 

@@ -189,3 +189,17 @@ def test_many_separated_classes_and_columns_are_counted():
 )
 def test_a_recession_in_words(features, classes, words):
     assert str(Recession(features, classes, np.zeros(2))) == words
+
+
+@pytest.mark.parametrize("tol", [1e-4, 1e-8, 1e-10])
+@pytest.mark.parametrize("solver", ["newton", "lbfgs"])
+def test_counts_are_separated_whatever_the_tolerance(solver, tol):
+    """With a small tolerance a run goes so far that curvature along the separation is lost in rounding."""
+    for seed in range(12):
+        rng = np.random.default_rng(seed)
+        X = np.column_stack([rng.random(120) < 0.5, rng.normal(40, 10, 120), rng.normal(size=120)]).astype(float)
+        y = np.where(X[:, 0] > 0, 0, rng.poisson(np.exp(0.01 * X[:, 1])))
+        model = PoissonRegressor(alpha=0, solver=solver, tol=tol)
+        with pytest.warns(ConvergenceWarning, match="separated"):
+            model.fit(X, y)
+        assert model.convergence_.status == "separated", seed
