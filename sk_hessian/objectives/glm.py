@@ -175,13 +175,9 @@ class GLMObjective(LinearRows):
 
     # -- curvature ------------------------------------------------------------------------------------------------
 
-    @property
+    @cached_property
     def raw_units(self):
         """The columns as they are."""
-        return self._raw_units
-
-    @cached_property
-    def _raw_units(self):
         return Columns.raw(self.n_features, self.fit_intercept)
 
     @cached_property
