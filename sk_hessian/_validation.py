@@ -11,7 +11,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import validate_data
 
 from sk_hessian._text import listed, suggestion
-from sk_hessian.objectives import BinaryCrossEntropy, HuberLoss, SoftmaxCrossEntropy, parts_of
+from sk_hessian.objectives import BinaryCrossEntropy, HuberLoss, Loss, SoftmaxCrossEntropy, parts_of
 
 #: what is a number: the plain types come first, because they are told without a Python-level call
 _NUMBER = (float, int, Real)
@@ -287,6 +287,29 @@ def check_range(loss, y, name):
         raise ValueError(f"y is too large, up to {largest:.3g}: its square overflows; divide y by a constant")
     if 0 < largest < 1e-150:
         raise ValueError(f"y is too small, up to {largest:.3g}: its square underflows; multiply y by a constant")
+
+
+def check_loss(loss):
+    """``loss`` if it is an object of a class that derives from `Loss`.
+
+    Raises
+    ------
+    TypeError
+    """
+    if isinstance(loss, Loss):
+        return loss
+    is_class = isinstance(loss, type) and issubclass(loss, Loss)
+    advice = f"pass an object: loss={loss.__name__}()" if is_class else 'for example TweedieLoss(1, "log")'
+    raise TypeError(f"loss must be a Loss object of sk_hessian.objectives or of your own, got {loss!r}; {advice}")
+
+
+def check_targets(loss, y):
+    """Raise where the loss does not take a target of this shape, or is not defined for its values."""
+    name = repr(loss)
+    inside = loss.in_range(y)
+    if np.shape(inside) != (len(y),) or (y.ndim == 2 and y.shape[1] != loss.n_outputs):
+        raise ValueError(f"y of shape {y.shape} does not fit {name}, which has {loss.n_outputs} outputs")
+    check_range(loss, y, name)
 
 
 def huber_loss(epsilon, y):

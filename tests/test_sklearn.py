@@ -108,7 +108,7 @@ NOT_DECLARED = {
 }
 
 #: classes that scikit-learn does not have -> the one whose parameters and attributes theirs resemble
-PEERS = {"NegativeBinomialRegressor": "PoissonRegressor"}
+PEERS = {"NegativeBinomialRegressor": "PoissonRegressor", "GeneralizedLinearRegressor": "PoissonRegressor"}
 NOT_DECLARED |= {name: set() for name in PEERS}
 OTHER_DEFAULTS = {"solver", "max_iter", "tol"}
 

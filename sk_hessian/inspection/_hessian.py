@@ -71,14 +71,15 @@ class HessianOperator(LinearOperator):
 
 def hessian(
     estimator: Any,
-    X: Any,
-    y: ArrayLike | None,
+    X: Any = None,
+    y: ArrayLike | None = None,
     *,
+    theta: ArrayLike | None = None,
     sample_weight: ArrayLike | None = None,
     kind: str = "observed",
     **fit_data: ArrayLike | None,
 ) -> HessianOperator:
-    """The Hessian of a fitted estimator's objective, as an operator with names.
+    """The Hessian of a fitted estimator's objective, or of an objective at a point, as an operator with names.
 
     The objective is F = sum_i w_i loss_i / sum_i w_i + 1/2 sum_jk penalty_jk coef_jk^2, so that the Hessian is that of
     the weighted mean loss, and the L2 penalty is part of it. Multiply by ``total_weight`` for that of the sum over
@@ -86,9 +87,12 @@ def hessian(
 
     Parameters
     ----------
-    estimator : fitted estimator of sk_hessian
+    estimator : fitted estimator of sk_hessian, or Objective
+        An objective, such as a `FunctionObjective`, has its own rows and needs ``theta``.
     X, y, sample_weight
         The rows to take it on, as of ``fit``.
+    theta : array-like of shape (n_parameters,), optional
+        The point; the fitted parameters by default.
     kind : {"observed", "expected", "gauss-newton"}, default="observed"
         "observed" is the second derivative itself. "expected" is its mean over y, positive semi-definite: X'WX of
         Fisher scoring for a generalized linear model, J'HJ for a network, with J the derivative of the raw predictions
@@ -107,7 +111,8 @@ def hessian(
     Raises
     ------
     ValueError, TypeError
-        For an unknown kind, for something that is no estimator of sk_hessian, and for bad rows.
+        For an unknown kind, for something that is neither an estimator of sk_hessian nor an objective, for bad rows, and
+        for a point of another size.
 
     References
     ----------
@@ -127,8 +132,8 @@ def hessian(
     array([0.842, 0.406, 0.137])
     """
     check_kind(kind)
-    fitted = Fitted(estimator, X, y, sample_weight, **fit_data)
-    return HessianOperator(fitted.objective, fitted.theta, kind)
+    objective, point = locate(estimator, X, y, theta, sample_weight=sample_weight, **fit_data)
+    return HessianOperator(objective, point, kind)
 
 
 def check_kind(kind):

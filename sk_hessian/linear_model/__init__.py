@@ -1,5 +1,6 @@
 """Linear and generalized linear models, named and parametrised as in scikit-learn."""
 
+from sk_hessian.linear_model._generalized import GeneralizedLinearRegressor
 from sk_hessian.linear_model._glm import GammaRegressor, PoissonRegressor, TweedieRegressor
 from sk_hessian.linear_model._huber import HuberRegressor
 from sk_hessian.linear_model._least_squares import LinearRegression, Ridge
@@ -8,6 +9,7 @@ from sk_hessian.linear_model._negative_binomial import NegativeBinomialRegressor
 
 __all__ = [
     "GammaRegressor",
+    "GeneralizedLinearRegressor",
     "HuberRegressor",
     "LinearRegression",
     "LogisticRegression",

@@ -10,8 +10,8 @@ from sk_hessian.linear_model._linear_model import LinearModel
 from sk_hessian.objectives import TweedieLoss
 
 
-class _TweedieModel(RegressorMixin, LinearModel):
-    """What the GLMs share; a subclass says which loss."""
+class _DevianceModel(RegressorMixin, LinearModel):
+    """What the models share whose score is D^2; a subclass says which loss."""
 
     def __init__(
         self,
@@ -91,7 +91,7 @@ class _TweedieModel(RegressorMixin, LinearModel):
         return tags
 
 
-class PoissonRegressor(_TweedieModel):
+class PoissonRegressor(_DevianceModel):
     """Poisson regression with a log link: minimises the mean half deviance plus ``alpha |coef|^2 / 2``.
 
     ``fit``, ``predict`` and ``score`` take an ``offset``: the logarithm of each row's exposure, for counts in unequal
@@ -155,7 +155,7 @@ class PoissonRegressor(_TweedieModel):
         return TweedieLoss(1, "log")
 
 
-class GammaRegressor(_TweedieModel):
+class GammaRegressor(_DevianceModel):
     """Gamma regression with a log link: minimises the mean half deviance plus ``alpha |coef|^2 / 2``, for positive y.
 
     Parameters and attributes are those of `PoissonRegressor`.
@@ -165,7 +165,7 @@ class GammaRegressor(_TweedieModel):
         return TweedieLoss(2, "log")
 
 
-class TweedieRegressor(_TweedieModel):
+class TweedieRegressor(_DevianceModel):
     """Regression with a Tweedie deviance: minimises its mean half plus ``alpha |coef|^2 / 2``.
 
     ``fit``, ``predict`` and ``score`` take an ``offset``, on the scale of the link.

@@ -22,11 +22,6 @@ class _LeastSquares(MultiOutputMixin, RegressorMixin, LinearModel):
         _validation.check_range(loss, y, type(self).__name__)
         return y, weight, loss
 
-    def _unpack(self, objective, coef, intercept, constants):
-        single = objective.rows.targets[0].ndim == 1
-        self.coef_ = np.ascontiguousarray(coef[:, 0] if single else coef.T)
-        self.intercept_ = intercept[0] if single or not self.fit_intercept else intercept.copy()
-
     def score(self, X, y=None, sample_weight=None, offset=None):
         """R^2, the share of the variance explained; of several targets the mean.
 

@@ -53,8 +53,9 @@ class LinearModel(SolvedEstimator):
 
     def _unpack(self, objective, coef, intercept, constants):
         """Set the fitted attributes from coefficients (p, k), intercepts (k,) and constants of the loss."""
-        self.coef_ = np.ascontiguousarray(coef[:, 0])
-        self.intercept_ = intercept[0]
+        single = objective.loss.n_outputs == 1 and objective.rows.targets[0].ndim == 1
+        self.coef_ = np.ascontiguousarray(coef[:, 0] if single else coef.T)
+        self.intercept_ = intercept[0] if single or not self.fit_intercept else intercept.copy()
 
     def _fitted_constants(self):
         """The loss's constants as they were fitted."""

@@ -5,7 +5,7 @@ from sklearn.utils.metaestimators import available_if
 
 from sk_hessian import _validation
 from sk_hessian._keywords import with_advice
-from sk_hessian.linear_model._glm import _TweedieModel
+from sk_hessian.linear_model._glm import _DevianceModel
 from sk_hessian.objectives import NegativeBinomialLoss
 
 #: an overdispersion that adds less than such a share (squared) to the variance of a typical row counts as none
@@ -21,7 +21,7 @@ def _has_theta(estimator):
     return True
 
 
-class NegativeBinomialRegressor(_TweedieModel):
+class NegativeBinomialRegressor(_DevianceModel):
     """Negative binomial regression (NB2) with a log link, theta given or estimated along.
 
     With mean mu and variance mu + mu^2 / theta. Minimises the mean negative log-likelihood plus

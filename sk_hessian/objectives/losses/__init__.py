@@ -5,6 +5,7 @@ apply to it.
 """
 
 from sk_hessian.objectives.losses.cross_entropy import BinaryCrossEntropy, SoftmaxCrossEntropy
+from sk_hessian.objectives.losses.derivatives import check_derivatives
 from sk_hessian.objectives.losses.deviance import deviance_sums, explained, explained_of_sums
 from sk_hessian.objectives.losses.families import Family
 from sk_hessian.objectives.losses.huber import HuberLoss
@@ -47,6 +48,7 @@ __all__ = [
     "SoftmaxCrossEntropy",
     "SquaredLoss",
     "TweedieLoss",
+    "check_derivatives",
     "constant_predictions",
     "deviance_sums",
     "explained",

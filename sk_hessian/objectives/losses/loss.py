@@ -9,6 +9,7 @@ A loss is written for one row; weights, means and penalties belong to the object
 """
 
 from functools import cached_property
+from inspect import signature
 
 import numpy as np
 from scipy.linalg import helmert
@@ -73,6 +74,26 @@ class Loss:
     family_class: type[Family] = Family
     null_model_class: type[NullModel] = NullModel
 
+    # Losses are parameters of estimators: scikit-learn copies them, compares what they print, and hashes their pickles
+    # to see that a fit has not changed them. What is cached is no part of a loss.
+
+    def __getstate__(self):
+        return {name: value for name, value in vars(self).items() if name not in ("family", "null_model")}
+
+    def __eq__(self, other):
+        if type(self) is not type(other):
+            return NotImplemented
+        ours, theirs = self.__getstate__(), other.__getstate__()
+        return ours.keys() == theirs.keys() and all(np.array_equal(value, theirs[name]) for name, value in ours.items())
+
+    def __hash__(self):
+        return hash(type(self))
+
+    def __repr__(self):
+        values = vars(self)
+        names = [name for name in signature(type(self)).parameters if name in values]
+        return f"{type(self).__name__}({', '.join(f'{name}={values[name]!r}' for name in names)})"
+
     @cached_property
     def family(self) -> Family:
         """The distribution behind this loss: likelihood, dispersion, Pearson residuals."""
@@ -89,7 +110,7 @@ class Loss:
 
     def value_and_gradient(self, y: np.ndarray, raw: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Loss of each row, shape (n,), and its gradient in the raw prediction, shape (n, m)."""
-        raise NotImplementedError
+        raise self._without("value_and_gradient(y, raw)")
 
     def hessian(self, y: np.ndarray, raw: np.ndarray, kind: str) -> np.ndarray:
         """Second derivative of each row in the raw prediction, shape (n, m, m).
@@ -97,7 +118,7 @@ class Loss:
         ``kind`` is "observed" (the second derivative itself) or "expected" (its mean over y given the prediction:
         positive semi-definite, and what Fisher scoring uses).
         """
-        raise NotImplementedError
+        raise self._without("hessian(y, raw, kind)")
 
     def total_hessian(self, y: np.ndarray, raw: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Weighted sum of the expected Hessians, shape (m, m), and the trace of each, shape (n,)."""
@@ -118,7 +139,7 @@ class Loss:
 
     def inverse_link(self, raw: np.ndarray) -> np.ndarray:
         """The prediction on the scale of y, from the raw prediction."""
-        raise NotImplementedError
+        raise self._without("inverse_link(raw)")
 
     def in_range(self, y: np.ndarray) -> np.ndarray:
         """Whether each target can be had at all, shape (n,) of bool."""
@@ -174,4 +195,48 @@ class Loss:
 
     def at(self, constants: np.ndarray) -> "Loss":
         """The loss of predictions alone, its ``constants`` (n_constants,) held, as a deviance takes them."""
-        return self
+        return HeldLoss(self, constants) if self.n_constants else self
+
+    def _without(self, method):
+        return NotImplementedError(f"{type(self).__name__} is not complete: define its method {method}")
+
+
+class HeldLoss(Loss):
+    """A loss whose constants are held: a function of the outputs alone.
+
+    Parameters
+    ----------
+    loss : Loss
+    constants : array-like of shape (n_constants,)
+    """
+
+    def __init__(self, loss, constants):
+        self.loss, self.constants = loss, np.asarray(constants, dtype=float)
+        self.n_outputs, self.canonical, self.convex = loss.n_outputs, loss.canonical, loss.convex
+        self.curvature, self.is_smooth, self.shift_invariant = loss.curvature, loss.is_smooth, loss.shift_invariant
+        self.cancels, self.range_text = loss.cancels, loss.range_text
+
+    def _whole(self, raw):
+        """Raw predictions with the columns of the constants."""
+        return np.hstack([raw, np.broadcast_to(self.constants, (len(raw), self.constants.size))])
+
+    def value_and_gradient(self, y, raw):
+        """See `Loss.value_and_gradient`."""
+        value, gradient = self.loss.value_and_gradient(y, self._whole(raw))
+        return value, gradient[:, : self.n_outputs]
+
+    def hessian(self, y, raw, kind):
+        """See `Loss.hessian`."""
+        return self.loss.hessian(y, self._whole(raw), kind)[:, : self.n_outputs, : self.n_outputs]
+
+    def inverse_link(self, raw):
+        """See `Loss.inverse_link`."""
+        return self.loss.inverse_link(self._whole(raw))
+
+    def in_range(self, y):
+        """See `Loss.in_range`."""
+        return self.loss.in_range(y)
+
+    def predictor_unit(self, raw):
+        """See `Loss.predictor_unit`."""
+        return self.loss.predictor_unit(self._whole(raw))[:, : self.n_outputs]

@@ -1,0 +1,168 @@
+"""A linear model of any loss, also of one that a user has written."""
+
+from typing import ClassVar
+
+import numpy as np
+from sklearn.base import MultiOutputMixin
+from sklearn.utils import column_or_1d
+from sklearn.utils.metaestimators import available_if
+
+from sk_hessian import _validation
+from sk_hessian._keywords import with_advice
+from sk_hessian.linear_model._glm import _DevianceModel
+from sk_hessian.objectives import SquaredLoss, check_derivatives
+
+
+def _can_be_remembered(estimator):
+    loss = estimator._loss()
+    if loss.n_constants and not loss.convex:
+        raise AttributeError(
+            f"partial_fit needs a loss that is convex or has no parameters of its own: {loss!r} estimates "
+            f"{', '.join(loss.constant_names)}, which depends on all rows at once"
+        )
+    return True
+
+
+class GeneralizedLinearRegressor(MultiOutputMixin, _DevianceModel):
+    """A linear model of any loss: minimises its weighted mean plus ``alpha |coef|^2 / 2``.
+
+    The loss is an object of `sk_hessian.objectives`, such as ``TweedieLoss(2, "log")``, or of a class of your own that
+    derives from ``Loss``. Parameters of the loss itself, such as a scale, are estimated along. When a fit begins, its
+    derivatives are compared with differences at a few targets.
+    ``fit``, ``predict`` and ``score`` take an ``offset``, on the scale of the link.
+
+    Parameters
+    ----------
+    loss : Loss or None, default=None
+        None for squared errors, of as many targets as y has columns.
+    alpha : float, default=1.0
+        Strength of the penalty.
+    fit_intercept : bool, default=True
+    solver : str or Solver, default="auto"
+        "auto", "sgd", "momentum", "clip", "newton", "lbfgs", or an object such as ``Newton(damping=1.0)``.
+    max_iter : int, default=1000
+        Most outer iterations; epochs for a stochastic solver.
+    tol : float, default=1e-4
+        ``optimal`` needs half the squared Newton decrement to be at most ``tol**2`` times the null model's loss above
+        the least possible one, and no coefficient to be more than ``100 * tol`` standard errors from the optimum.
+    warm_start : bool, default=False
+        Start from the former solution.
+    verbose : int, default=0
+        Print every ``verbose``-th iteration.
+    random_state : int, RandomState or None, default=None
+        For minibatches.
+    penalty_weights : array-like of shape (n_features,) or dict, default=None
+        Multiplies the penalty of each feature; 0 leaves a feature without one. A dict has the weights by the names of
+        the columns of a data frame, such as ``{"age": 0}``; the weight of all other columns is 1.
+
+    Attributes
+    ----------
+    coef_ : ndarray of shape (n_features,), or (n_outputs, n_features) for several outputs
+    intercept_ : numpy scalar, or ndarray of shape (n_outputs,)
+    constants_ : ndarray of shape (n_constants,)
+        The loss's own parameters as they were estimated, in the order of ``loss.constant_names``; mostly none.
+    n_iter_ : int
+    solver_, convergence_, history_, has_offset_
+        As in `PoissonRegressor`.
+    n_features_in_, feature_names_in_
+        As in scikit-learn.
+
+    Examples
+    --------
+    >>> from sk_hessian.linear_model import GeneralizedLinearRegressor
+    >>> from sk_hessian.objectives import TweedieLoss
+    >>> model = GeneralizedLinearRegressor(TweedieLoss(1, "log"), alpha=0.0)
+    >>> model.fit([[1.0], [2.0], [3.0], [4.0]], [1, 2, 4, 8]).coef_.round(4)
+    array([0.6931])
+    """
+
+    def __init__(
+        self,
+        loss=None,
+        alpha=1.0,
+        *,
+        fit_intercept=True,
+        solver="auto",
+        max_iter=1000,
+        tol=1e-4,
+        warm_start=False,
+        verbose=0,
+        random_state=None,
+        penalty_weights=None,
+    ):
+        self.loss = loss
+        self.alpha = alpha
+        self.fit_intercept = fit_intercept
+        self.solver = solver
+        self.max_iter = max_iter
+        self.tol = tol
+        self.warm_start = warm_start
+        self.verbose = verbose
+        self.random_state = random_state
+        self.penalty_weights = penalty_weights
+
+    _of_targets: ClassVar = {"y_numeric": True, "multi_output": True}
+
+    def _loss(self):
+        """Of any number of outputs where none is given: its predictions are the raw ones."""
+        return SquaredLoss() if self.loss is None else _validation.check_loss(self.loss)
+
+    def _check_parameters(self):
+        super()._check_parameters()
+        self._loss()
+
+    def _encode(self, y, weight, reset):
+        if self.loss is None:
+            loss = SquaredLoss(1 if y.ndim == 1 else y.shape[1])
+        else:
+            loss = self.loss
+            y = column_or_1d(y, warn=True) if loss.n_outputs == 1 else y
+        y = y.astype(float, copy=False)
+        _validation.check_targets(loss, y)
+        return y, weight, loss
+
+    def _objective_of(self, data, reset, before=0.0):
+        objective = super()._objective_of(data, reset, before)
+        if reset:
+            check_derivatives(objective.loss, objective.rows.targets[0])
+        return objective
+
+    def _unpack(self, objective, coef, intercept, constants):
+        super()._unpack(objective, coef, intercept, constants)
+        self.constants_ = np.array(constants, dtype=float)
+
+    def _fitted_constants(self):
+        return self.constants_
+
+    def _former_constants(self, null):
+        return self.constants_ if self.constants_.shape == null.shape else null
+
+    def _predicted(self, raw):
+        prediction = self._loss().at(self.constants_).inverse_link(raw.reshape(len(raw), -1))
+        return prediction[:, 0] if raw.ndim == 1 else prediction
+
+    @available_if(_can_be_remembered)
+    @with_advice
+    def partial_fit(self, X, y=None, sample_weight=None, offset=None, *, forgetting=1.0):
+        """Go on with more rows, where the loss is convex or has no parameters; see `PoissonRegressor.partial_fit`.
+
+        What is remembered of former rows is a quadratic.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        y : array-like of shape (n_samples,) or (n_samples, n_targets)
+        sample_weight, offset : array-like of shape (n_samples,), optional
+        forgetting : float, default=1.0
+            What the weight of all rows before is multiplied with.
+
+        Returns
+        -------
+        self
+        """
+        return super().partial_fit(X, y, sample_weight, offset, forgetting=forgetting)
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.target_tags.multi_output = self.loss is None or self._loss().n_outputs > 1
+        return tags
