@@ -19,7 +19,12 @@ PARAMETERS = (
         "the penalty is always L2; for sparse coefficients stay with scikit-learn",
     ),
     (("alpha",), ("LogisticRegression",), "`C`, its inverse"),
-    (("C",), ("Ridge", "PoissonRegressor", "GammaRegressor", "TweedieRegressor"), "`alpha`, the strength itself"),
+    (
+        ("C",),
+        ("Ridge", "PoissonRegressor", "GammaRegressor", "TweedieRegressor", "GeneralizedLinearRegressor"),
+        "`alpha`, the strength itself",
+    ),
+    (("family",), ("GeneralizedLinearRegressor",), "`loss`, an object of `sk_hessian.objectives`"),
     (
         ("multi_class",),
         ("LogisticRegression",),
@@ -82,7 +87,13 @@ FIT_ARGUMENTS = (
     (("offset",), ("_Network",), "a network has no offset"),
     (
         ("exposure",),
-        ("PoissonRegressor", "GammaRegressor", "TweedieRegressor", "NegativeBinomialRegressor"),
+        (
+            "PoissonRegressor",
+            "GammaRegressor",
+            "TweedieRegressor",
+            "NegativeBinomialRegressor",
+            "GeneralizedLinearRegressor",
+        ),
         "`offset=np.log(exposure)`, where the link is a logarithm",
     ),
     (

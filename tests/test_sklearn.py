@@ -217,7 +217,9 @@ def test_tags(kind):
     assert tags.target_tags.required
     positive = ("PoissonRegressor", "GammaRegressor", "NegativeBinomialRegressor")
     assert tags.target_tags.positive_only == (kind.__name__ in positive)
-    assert tags.target_tags.multi_output == (kind.__name__ in ("LinearRegression", "Ridge"))
+    assert tags.target_tags.multi_output == (
+        kind.__name__ in ("LinearRegression", "Ridge", "GeneralizedLinearRegressor")
+    )
 
 
 @pytest.mark.parametrize("solver", ["auto", *SOLVERS, Newton("exact", damping=0.1)], ids=str)

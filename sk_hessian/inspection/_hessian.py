@@ -111,8 +111,8 @@ def hessian(
     Raises
     ------
     ValueError, TypeError
-        For an unknown kind, for something that is neither an estimator of sk_hessian nor an objective, for bad rows, and
-        for a point of another size.
+        For an unknown kind, for something that is neither an estimator of sk_hessian nor an objective, for bad rows,
+        and for a point of another size.
 
     References
     ----------

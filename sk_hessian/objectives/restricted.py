@@ -51,6 +51,7 @@ class RestrictedObjective(Objective):
         self.scale, self.resolution, self.lower_bound = objective.scale, objective.resolution, objective.lower_bound
         self.is_smooth, self.has_kinks, self.is_model = objective.is_smooth, objective.has_kinks, objective.is_model
         self.draws_rows = False
+        self.total_weight = getattr(objective, "total_weight", 1.0)
 
     @classmethod
     def holding(cls, objective, theta, held):
@@ -116,6 +117,12 @@ class RestrictedObjective(Objective):
     def expanded(self, w):
         """All parameters, of shape (n_parameters,), from w."""
         return self.origin + self.coordinates.apply(w)
+
+    def parameter_names(self, n_parameters):
+        """See `Objective.parameter_names`: those of the objective, and ``w[i]`` for a combination of its parameters."""
+        names, basis = self.objective.parameter_names(len(self.origin)), self.coordinates.basis.T
+        is_one = (np.count_nonzero(basis, axis=1) == 1) & (basis.max(axis=1) == 1)
+        return [names[np.argmax(w)] if one else f"w[{i}]" for i, (w, one) in enumerate(zip(basis, is_one, strict=True))]
 
     def at(self, w):
         """See `Objective.at`."""

@@ -12,6 +12,13 @@ from sk_hessian.inspection._fitted import Fitted
 from sk_hessian.inspection._standardised import Standardised
 from sk_hessian.linear_model import GammaRegressor, LogisticRegression, PoissonRegressor, Ridge
 from sk_hessian.neural_network import MLPClassifier, MLPRegressor
+from sk_hessian.objectives import (
+    FunctionObjective,
+    GLMObjective,
+    LeastSquaresObjective,
+    RestrictedObjective,
+    SquaredLoss,
+)
 from tests.estimators import ESTIMATORS, convergence_warnings, raw_table, target
 
 NETWORKS = {
@@ -189,3 +196,36 @@ def test_results_of_a_network_can_be_saved(rng):
     operator.matvec(np.ones(operator.shape[0]))
     again = pickle.loads(pickle.dumps(operator))
     np.testing.assert_array_equal(again @ np.eye(operator.shape[0]), operator @ np.eye(operator.shape[0]))
+
+
+# -- of an objective -------------------------------------------------------------------------------------------------
+
+
+def test_an_objective_has_a_hessian_at_any_point(rng):
+    X, theta = rng.normal(size=(40, 2)), np.array([0.3, -0.2])
+    function = FunctionObjective(lambda x: x[0] ** 4 + x[0] * x[1] + x[1] ** 2)
+    np.testing.assert_allclose(hessian(function, theta=theta).toarray(), [[12 * 0.09, 1], [1, 2]], atol=1e-4)
+    residuals = LeastSquaresObjective(lambda x: X @ x - 1)
+    np.testing.assert_allclose(hessian(residuals, theta=theta, kind="gauss-newton") @ np.eye(2), X.T @ X, rtol=1e-6)
+    rows = GLMObjective(X, X[:, 0], SquaredLoss(), fit_intercept=False)
+    np.testing.assert_allclose(hessian(rows, theta=theta).toarray(), X.T @ X / 40)
+
+
+def test_a_restricted_objective_has_the_names_of_what_is_free(rng):
+    X = rng.normal(size=(40, 2))
+    rows = GLMObjective(X, X[:, 0], SquaredLoss(), feature_names=["a", "b"])
+    H = hessian(RestrictedObjective.holding(rows, np.zeros(3), [0]), theta=np.zeros(2))
+    assert H.parameter_names == ["b", "intercept"]
+    assert H.total_weight == 40
+    sums = RestrictedObjective.subject_to(rows, [[1.0, 1.0, 0.0]], [1.0])
+    assert hessian(sums, theta=np.zeros(2)).parameter_names[0] in ("w[0]", "intercept")
+
+
+def test_an_objective_needs_a_point_and_has_its_own_rows():
+    function = FunctionObjective(lambda x: x @ x)
+    with pytest.raises(ValueError, match="theta is needed"):
+        hessian(function)
+    with pytest.raises(ValueError, match="X belongs to an estimator"):
+        hessian(function, np.eye(2), theta=[0.0, 0.0])
+    with pytest.raises(ValueError, match="no expected"):
+        hessian(function, theta=[0.0, 0.0], kind="expected").toarray()

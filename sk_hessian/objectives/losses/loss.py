@@ -19,6 +19,10 @@ from sk_hessian.objectives.losses.families import Family
 from sk_hessian.objectives.losses.null_model import NullModel
 
 
+def _missing(loss, method):
+    return NotImplementedError(f"{type(loss).__name__} is not complete: define its method {method}")
+
+
 class Loss:
     """What every loss offers; arrays are for ``n`` rows and ``m = n_outputs + n_constants`` raw columns.
 
@@ -110,7 +114,7 @@ class Loss:
 
     def value_and_gradient(self, y: np.ndarray, raw: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Loss of each row, shape (n,), and its gradient in the raw prediction, shape (n, m)."""
-        raise self._without("value_and_gradient(y, raw)")
+        raise _missing(self, "value_and_gradient(y, raw)")
 
     def hessian(self, y: np.ndarray, raw: np.ndarray, kind: str) -> np.ndarray:
         """Second derivative of each row in the raw prediction, shape (n, m, m).
@@ -118,7 +122,7 @@ class Loss:
         ``kind`` is "observed" (the second derivative itself) or "expected" (its mean over y given the prediction:
         positive semi-definite, and what Fisher scoring uses).
         """
-        raise self._without("hessian(y, raw, kind)")
+        raise _missing(self, "hessian(y, raw, kind)")
 
     def total_hessian(self, y: np.ndarray, raw: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Weighted sum of the expected Hessians, shape (m, m), and the trace of each, shape (n,)."""
@@ -139,7 +143,7 @@ class Loss:
 
     def inverse_link(self, raw: np.ndarray) -> np.ndarray:
         """The prediction on the scale of y, from the raw prediction."""
-        raise self._without("inverse_link(raw)")
+        raise _missing(self, "inverse_link(raw)")
 
     def in_range(self, y: np.ndarray) -> np.ndarray:
         """Whether each target can be had at all, shape (n,) of bool."""
@@ -196,9 +200,6 @@ class Loss:
     def at(self, constants: np.ndarray) -> "Loss":
         """The loss of predictions alone, its ``constants`` (n_constants,) held, as a deviance takes them."""
         return HeldLoss(self, constants) if self.n_constants else self
-
-    def _without(self, method):
-        return NotImplementedError(f"{type(self).__name__} is not complete: define its method {method}")
 
 
 class HeldLoss(Loss):
