@@ -332,7 +332,7 @@ class _HeldOut:
         self.weight = np.ones(self.objective.n_rows)
         if np.ndim(sample_weight) > 0:
             self.weight = np.asarray(sample_weight, dtype=float)[self.kept]
-        self.is_classifier = isinstance(self.loss, (BinaryCrossEntropy, SoftmaxCrossEntropy))
+        self.is_classifier = hasattr(self.fitted.estimator, "classes_")
         self.is_exact = self.objective.convex and self.loss.quadratic
         self.refitted = np.zeros(self.objective.n_rows, dtype=bool)
         self._check_rows()

@@ -1,10 +1,7 @@
 """A linear model of any loss, also of one that a user has written."""
 
-from typing import ClassVar
-
 import numpy as np
 from sklearn.base import MultiOutputMixin
-from sklearn.utils import column_or_1d
 from sklearn.utils.metaestimators import available_if
 
 from sk_hessian import _validation
@@ -101,7 +98,12 @@ class GeneralizedLinearRegressor(MultiOutputMixin, _DevianceModel):
         self.random_state = random_state
         self.penalty_weights = penalty_weights
 
-    _of_targets: ClassVar = {"y_numeric": True, "multi_output": True}
+    @property
+    def _of_targets(self):  # type: ignore[override]
+        return {"y_numeric": True, "multi_output": self._takes_several()}
+
+    def _takes_several(self):
+        return self.loss is None or self._loss().n_outputs > 1
 
     def _loss(self):
         """Of any number of outputs where none is given: its predictions are the raw ones."""
@@ -112,11 +114,7 @@ class GeneralizedLinearRegressor(MultiOutputMixin, _DevianceModel):
         self._loss()
 
     def _encode(self, y, weight, reset):
-        if self.loss is None:
-            loss = SquaredLoss(1 if y.ndim == 1 else y.shape[1])
-        else:
-            loss = self.loss
-            y = column_or_1d(y, warn=True) if loss.n_outputs == 1 else y
+        loss = self.loss or SquaredLoss(1 if y.ndim == 1 else y.shape[1])
         y = y.astype(float, copy=False)
         _validation.check_targets(loss, y)
         return y, weight, loss
@@ -164,5 +162,5 @@ class GeneralizedLinearRegressor(MultiOutputMixin, _DevianceModel):
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
-        tags.target_tags.multi_output = self.loss is None or self._loss().n_outputs > 1
+        tags.target_tags.multi_output = self._takes_several()
         return tags

@@ -25,6 +25,7 @@ from sk_hessian.linear_model import (
 )
 from sk_hessian.objectives import (
     BinaryCrossEntropy,
+    Blocks,
     Family,
     HuberLoss,
     Loss,
@@ -318,6 +319,32 @@ def test_a_loss_that_cannot_be_remembered_has_no_partial_fit(X, eta, rng):
         _ = model.partial_fit
     assert "StudentLoss(df=4.0) estimates log(scale)" in f"{caught.value} {caught.value.__cause__}"
     assert hasattr(GeneralizedLinearRegressor(HuberLoss()), "partial_fit")
+
+
+@pytest.mark.parametrize("name", ["probit", "student", "labels"])
+def test_rows_in_parts_are_the_same_rows(name, rng):
+    X = rng.normal(size=(2400, 2))
+    eta = 0.5 * X[:, 0] + 1
+    labels = np.stack([choices(eta, rng), choices(-eta, rng)], axis=1)
+    loss, y = {
+        "probit": (ProbitLoss(), choices(eta, rng)),
+        "student": (StudentLoss(), heavy(eta, rng)),
+        "labels": (BinaryCrossEntropy(2), labels),
+    }[name]
+    parts = Blocks([(X[part], y[part]) for part in np.array_split(np.arange(2400), 4)])
+    model = GeneralizedLinearRegressor(loss, 1e-3, tol=1e-6)
+    whole, parted = clone(model).fit(X, y), clone(model).fit(parts)
+    np.testing.assert_allclose(parted.coef_, whole.coef_, rtol=1e-5, atol=1e-7)
+    # of parts the best constant is that of two targets for each of many groups
+    assert parted.score(parts) == pytest.approx(whole.score(X, y), rel=1e-4)
+
+
+def test_labels_of_a_regressor_are_no_classes(X, eta, rng):
+    y = choices(eta, rng)
+    model = GeneralizedLinearRegressor(BinaryCrossEntropy(), 1e-2).fit(X, y)
+    left_out = leave_one_out(model, X, y)
+    assert left_out.predictions.shape == (300,)
+    assert left_out.score < model.score(X, y)
 
 
 # -- bad input -------------------------------------------------------------------------------------------------------

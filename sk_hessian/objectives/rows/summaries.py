@@ -129,11 +129,15 @@ def summary(y, weight):
 
     Distinct values where they are few, and whether they are; else two for each of some parts of equal weight.
     """
-    if y.ndim > 1:
+    # several targets that vary are not sorted; of labels only the values themselves are targets
+    if y.ndim > 1 and not ((y == 0) | (y == 1)).all():
         return *_about_the_mean(y.astype(float), weight), False
-    values, index = np.unique(y, return_inverse=True)
+    values, index = np.unique(y, return_inverse=True, axis=0)
+    index = index.ravel()
     if len(values) <= _DISTINCT or y.dtype.kind not in "buif":
         return values, np.bincount(index, weights=weight), True
+    if y.ndim > 1:
+        return *_about_the_mean(y.astype(float), weight), False
     order = np.argsort(y, kind="stable")
     ends = np.searchsorted(np.cumsum(weight[order]), np.linspace(0, weight.sum(), _DISTINCT // 4 + 1)[1:-1])
     pairs = [_two(y[part].astype(float), weight[part]) for part in np.split(order, np.unique(ends)) if len(part)]
