@@ -335,8 +335,8 @@ def test_rows_in_parts_are_the_same_rows(name, rng):
     model = GeneralizedLinearRegressor(loss, 1e-3, tol=1e-6)
     whole, parted = clone(model).fit(X, y), clone(model).fit(parts)
     np.testing.assert_allclose(parted.coef_, whole.coef_, rtol=1e-5, atol=1e-7)
-    # of parts the best constant is that of two targets for each of many groups
-    assert parted.score(parts) == pytest.approx(whole.score(X, y), rel=1e-4)
+    # of parts the deviance of the best constant is that of two targets for each of many groups
+    assert parted.score(parts) == pytest.approx(whole.score(X, y), rel=2e-3 if name == "student" else 1e-7)
 
 
 def test_labels_of_a_regressor_are_no_classes(X, eta, rng):
