@@ -13,7 +13,7 @@ from sk_hessian.inspection._chain import Chain
 from sk_hessian.inspection._fitted import Fitted, require_interior
 from sk_hessian.inspection._removal import Removal, kept_rows, rows_in_memory, spread
 from sk_hessian.inspection._row_labels import row_names
-from sk_hessian.objectives import BinaryCrossEntropy, GLMObjective, SoftmaxCrossEntropy, explained
+from sk_hessian.objectives import GLMObjective, SoftmaxCrossEntropy, explained
 from sk_hessian.solvers import minimize
 
 #: leverage above which one Newton step is not trusted and the row's fit is made anew
@@ -399,7 +399,7 @@ class _HeldOut:
 
     def predictions(self, raw):
         """Predictions on the estimator's scale."""
-        if isinstance(self.loss, BinaryCrossEntropy) and self.loss.n_outputs == 1:
+        if self.is_classifier and self.loss.n_outputs == 1:
             return np.hstack([self.loss.inverse_link(-raw), self.loss.inverse_link(raw)])
         return self.loss.inverse_link(raw) if self.is_classifier else self.outputs(self.loss.inverse_link(raw))
 
