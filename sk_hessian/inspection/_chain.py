@@ -8,6 +8,7 @@ from typing import Any
 #: class -> where it is; a table, because inspection does not load the models
 MODELS = {
     "GammaRegressor": "linear_model",
+    "GeneralizedLinearRegressor": "linear_model",
     "HuberRegressor": "linear_model",
     "LinearRegression": "linear_model",
     "LogisticRegression": "linear_model",
