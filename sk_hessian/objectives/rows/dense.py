@@ -3,6 +3,8 @@
 What `DenseBlock` does by `DenseBlock.dense` alone serves the blocks of every kind.
 """
 
+from functools import cached_property
+
 import numpy as np
 
 from sk_hessian.objectives.rows.grams import Scratch, centred_grams, weighted_grams
@@ -10,6 +12,9 @@ from sk_hessian.objectives.rows.table import Rows
 
 #: numbers up to which standardised rows are kept beside the rows themselves: 4 MB
 _MOST_KEPT = 500_000
+
+#: products of columns up to which they are kept for the grams of several weights, which are then one product, 0.8 MB
+_MOST_PRODUCTS = 100_000
 
 
 class DenseBlock:
@@ -70,6 +75,8 @@ class DenseBlock:
     def gram(self, weights, columns):
         """Z' diag(w) Z for every column w of ``weights`` (n, m), Z the standardised rows; shape (m, r, r)."""
         if columns.is_raw:
+            if weights.shape[1] > 1 and self._X.size * self._X.shape[1] <= _MOST_PRODUCTS:
+                return (weights.T @ self._products).reshape(-1, *(self._X.shape[1],) * 2)
             return weighted_grams(self._X, weights, self._scratch)
         if columns.inverse_units is None:
             return weighted_grams(self.standardised(columns), weights, self._scratch)
@@ -80,6 +87,11 @@ class DenseBlock:
             grams = weighted_grams(self._centred(columns), weights, self._scratch)
         grams *= columns.inverse_units[:, None] * columns.inverse_units
         return grams
+
+    @cached_property
+    def _products(self):
+        """The products of each row's entries, shape (n, p^2)."""
+        return (self._X[:, :, None] * self._X[:, None, :]).reshape(len(self._X), -1)
 
     def squares(self, weights, columns):
         """The diagonals of `gram`, shape (m, r)."""
