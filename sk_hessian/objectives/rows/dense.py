@@ -76,7 +76,8 @@ class DenseBlock:
         """Z' diag(w) Z for every column w of ``weights`` (n, m), Z the standardised rows; shape (m, r, r)."""
         if columns.is_raw:
             if weights.shape[1] > 1 and self._X.size * self._X.shape[1] <= _MOST_PRODUCTS:
-                return (weights.T @ self._products).reshape(-1, *(self._X.shape[1],) * 2)
+                grams = weights.T @ self._products
+                return grams.reshape(len(grams), self._X.shape[1], self._X.shape[1])
             return weighted_grams(self._X, weights, self._scratch)
         if columns.inverse_units is None:
             return weighted_grams(self.standardised(columns), weights, self._scratch)
@@ -91,7 +92,8 @@ class DenseBlock:
     @cached_property
     def _products(self):
         """The products of each row's entries, shape (n, p^2)."""
-        return (self._X[:, :, None] * self._X[:, None, :]).reshape(len(self._X), -1)
+        n, p = self._X.shape
+        return (self._X[:, :, None] * self._X[:, None, :]).reshape(n, p * p)
 
     def squares(self, weights, columns):
         """The diagonals of `gram`, shape (m, r)."""
