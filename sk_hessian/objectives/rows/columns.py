@@ -76,10 +76,6 @@ class Columns:
         has_units = self.shift.any() or (self.scale != 1).any()
         return not (self.fit_intercept or has_units) and self.basis is None
 
-    def with_basis(self, basis):
-        """The same columns under an orthogonalising map."""
-        return Columns(self.shift, self.scale, self.fit_intercept, basis)
-
     def without_basis(self):
         """The standardised columns themselves."""
         return Columns(self.shift, self.scale, self.fit_intercept)
