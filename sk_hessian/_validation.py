@@ -21,6 +21,10 @@ _WHOLE = (int, Integral)
 _COUNTED = 10_000
 _LARGEST_LABEL = np.iinfo(np.intp).max
 
+#: entries of a penalty's matrix that differ by so little beside their sizes, and eigenvalues, are rounding
+_NOT_SYMMETRIC = 1e-10
+_NOT_DEFINITE = 1e-12
+
 #: offsets beyond are no linear predictor's: their squares, times those of y, overflow
 _LARGEST_OFFSET = 1e100
 
@@ -255,6 +259,66 @@ def check_penalty_weights(penalty_weights, n_features, names=None):
     if (weights < 0).any():
         raise ValueError("penalty_weights must not be negative; zero leaves a feature without penalty")
     return weights
+
+
+def check_penalty_matrix(penalty_matrix, n_features, names=None):
+    """``penalty_matrix`` as a symmetric float array of shape (p, p), or None.
+
+    Parameters
+    ----------
+    penalty_matrix : array-like or sparse matrix of shape (p, p), data frame, or None
+        A data frame has the names of the columns on both sides, in any order.
+    n_features : int
+    names : sequence of str, optional
+        What the columns are called, for a data frame.
+
+    Raises
+    ------
+    ValueError
+        For another shape or other names, nan, infinity, and a matrix that is not symmetric and positive semi-definite.
+    """
+    if penalty_matrix is None:
+        return None
+    if hasattr(penalty_matrix, "iloc"):
+        penalty_matrix = _by_names(penalty_matrix, names)
+    M = check_array(penalty_matrix, accept_sparse=True, dtype=np.float64, input_name="penalty_matrix")
+    M = M.toarray() if hasattr(M, "toarray") else M
+    if M.shape != (n_features, n_features):
+        raise ValueError(
+            f"penalty_matrix must have a row and a column for each of the {n_features} features, got shape {M.shape}"
+        )
+    away = np.abs(M - M.T)
+    unit = np.sqrt(np.abs(M.diagonal()))
+    if (away > _NOT_SYMMETRIC * (np.abs(M) + np.abs(M.T) + np.outer(unit, unit))).any():
+        i, j = np.unravel_index(np.argmax(away), M.shape)
+        raise ValueError(
+            f"penalty_matrix must be symmetric: entry [{i}, {j}] is {M[i, j]:.6g}, and [{j}, {i}] is {M[j, i]:.6g}"
+        )
+    M = 0.5 * (M + M.T)
+    lowest = np.linalg.eigvalsh(M / np.outer(*[np.where(unit > 0, unit, 1.0)] * 2))[0] if len(M) else 0.0
+    if lowest < -_NOT_DEFINITE * len(M):
+        raise ValueError(
+            "penalty_matrix must be positive semi-definite, so that no coefficients have a negative penalty: with its "
+            f"diagonal scaled to one it has an eigenvalue of {lowest:.3g}"
+        )
+    return M
+
+
+def _by_names(frame, names):
+    """A data frame with rows and columns in the order of the names."""
+    if names is None:
+        raise ValueError(
+            "penalty_matrix is a data frame, so that X must be one with column names (strings), and this X has no "
+            "names: pass X as a data frame, or penalty_matrix as an array in the order of X's columns"
+        )
+    for labels, what in ((frame.index, "row"), (frame.columns, "column")):
+        if labels.has_duplicates:
+            raise ValueError(f"penalty_matrix: {what} name {labels[labels.duplicated()][0]!r} is there twice")
+        missing, more = [name for name in names if name not in labels], [str(one) for one in labels.difference(names)]
+        if missing or more:
+            wrong = f"lacks {listed(missing)}" if missing else f"has {listed(more)}, which X lacks"
+            raise ValueError(f"penalty_matrix must have a {what} for each column of X, by its name: it {wrong}")
+    return frame.loc[list(names), list(names)].to_numpy()
 
 
 def _by_column(weights, names):

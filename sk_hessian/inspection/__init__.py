@@ -35,7 +35,8 @@ from sk_hessian.inspection._flat_directions import FlatDirection, flat_direction
 from sk_hessian.inspection._hessian import HessianOperator, hessian
 from sk_hessian.inspection._influence import Influence, influence
 from sk_hessian.inspection._laplace import LaplacePosterior, laplace
-from sk_hessian.inspection._leave_one_out import LeaveOneOut, LeaveOneOutPath, leave_one_out, leave_one_out_path
+from sk_hessian.inspection._leave_one_out import LeaveOneOut, leave_one_out
+from sk_hessian.inspection._penalty_path import LeaveOneOutPath, leave_one_out_path
 from sk_hessian.inspection._profile import ProfileIntervals, profile_intervals
 from sk_hessian.inspection._spectrum import Spectrum, spectrum
 from sk_hessian.inspection._stationary_point import StationaryPoint, stationary_point

@@ -13,7 +13,6 @@ from sk_hessian.inspection._fitted import Fitted
 from sk_hessian.inspection._flat_directions import finite
 from sk_hessian.inspection._spectrum import MAX_DENSE
 from sk_hessian.inspection._standardised import Standardised
-from sk_hessian.objectives import GLMObjective
 from sk_hessian.solvers import LBFGS, minimize
 
 #: what is compared by default, where the model has it
@@ -259,9 +258,9 @@ class _Source:
     def _kinds(self):
         objective = self._fitted.objective
         missing = set()
-        if isinstance(objective, GLMObjective) and self._fitted.loss.n_outputs == 1:
+        if "kronecker" not in objective.facts.kinds:
             missing.add("kronecker")
-        if not objective.is_sum_over_rows:
+        if not objective.facts.is_sum_over_rows:
             missing.add("subsampled")
         return tuple(kind for kind in ("exact", *DEFAULT_KINDS) if kind not in missing)
 

@@ -14,7 +14,6 @@ from sk_hessian.inspection._covariance import KINDS, Curvature, profile
 from sk_hessian.inspection._fitted import NEAR, Fitted
 from sk_hessian.inspection._likelihood import RowWeights
 from sk_hessian.inspection._text import aligned, interval_headings
-from sk_hessian.objectives import GLMObjective
 
 #: columns of the table -> how their numbers are printed
 _COLUMNS = {
@@ -270,7 +269,7 @@ def coef_table(
     """
     _check_options(cov, weights, level)
     fitted = Fitted(estimator, X, y, sample_weight, offset=offset)
-    if not isinstance(fitted.objective, GLMObjective):
+    if not fitted.objective.model.is_linear:
         raise TypeError(
             f"coef_table is for linear models, not for {fitted.name}: single weights of a network are not identified. "
             "Use inspection.laplace for the uncertainty of its predictions"

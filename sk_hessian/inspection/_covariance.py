@@ -9,6 +9,7 @@ from scipy.stats import t as student
 
 from sk_hessian.inspection._likelihood import Likelihood
 from sk_hessian.inspection._profile import intervals_of
+from sk_hessian.objectives import SingleRows
 
 
 class Curvature:
@@ -43,10 +44,8 @@ class Curvature:
     @cached_property
     def effective_df(self):
         """trace((H + P)^-1 H), shape (1,); of least squares for each target, shape (n_targets,)."""
-        penalty, k = self.objective.penalty, self.loss.n_outputs
         # the trace of I - (H + P)^-1 P over what the data and the penalty together determine
-        variance = (self.root[: penalty.size] ** 2).sum(axis=1).reshape(penalty.shape)
-        held = (penalty * variance).sum(axis=0)
+        held, k = self.objective.l2.held(self.root), self.loss.n_outputs
         if self.loss.quadratic:
             return self.factor.outer.columns.n_columns - held
         identified = self.factor.outer.columns.n_columns * (k - self.loss.shift_invariant) + self.loss.n_constants
@@ -77,11 +76,12 @@ class Curvature:
 
     def sandwich(self):
         """The inverse Hessian on either side of the second moment of the scores, of rows or of groups of rows."""
-        fitted, total = self.fitted, self.weights.score.sum()
+        rows = SingleRows(self.objective.at(self.fitted.theta), self.factor, "observed")
+        total = self.weights.score.sum()
         if self.groups is None:
-            moment = self.objective.score_moment(fitted.theta, self.factor, self.weights.moment)
+            moment = rows.score_moment(self.weights.moment)
             return self.root @ (moment / total**2) @ self.root.T
-        sums = self.objective.score_sums(fitted.theta, self.factor, self.weights.score, self.groups)
+        sums = rows.score_sums(self.weights.score, self.groups)
         half = (sums / total) @ self.root.T * np.sqrt(self.per_parameter(self._small_sample(len(sums))))
         return half.T @ half
 
@@ -102,13 +102,13 @@ class Curvature:
         covariance = np.zeros((len(self.root),) * 2)
         if columns.basis is None:
             return covariance
-        for output, penalty in enumerate(objective.penalty.T):
+        for output, penalty in enumerate(objective.l2.diagonal.T):
             unit = 1 / np.sqrt(np.where(penalty > 0, penalty, np.inf))
             free = unit[:, None] * _unseen_projection(columns, penalty) * unit
             if objective.fit_intercept:
                 free = np.vstack([free, -columns.shift @ free])
                 free = np.column_stack([free, -free @ columns.shift])
-            mine = slice(output, objective.n_weights, k)
+            mine = slice(output, objective.model.n_weights, k)
             covariance[mine, mine] = free
         for _ in range(2 * self.loss.shift_invariant):
             covariance = np.stack([objective.canonical(row) for row in covariance], axis=1)

@@ -156,9 +156,9 @@ class Fitted:
     @property
     def prior(self):
         """What the objective has besides the loss: None, "normal" for an L2 penalty, or "jeffreys"."""
-        if not self.objective.is_sum_over_rows:
-            return "jeffreys"
-        return "normal" if np.any(self.objective.penalty) else None
+        if self.objective.terms:
+            return self.objective.terms[0].name
+        return "normal" if self.objective.l2.any else None
 
     @property
     def is_reweighted(self):
@@ -192,14 +192,14 @@ class Fitted:
             Where the Hessian is singular to working precision along a direction that the columns do determine, and
             at once where it has more than 3000 columns.
         """
-        size = self.objective.factor_size
+        size = self.objective.facts.factor_size
         if size > _MOST_FACTORED:
             raise ValueError(
                 f"this {self.name} needs a dense matrix of curvature of {size} columns; {_MOST_FACTORED} are the most "
                 "(its time grows with their cube). A dense X with fewer rows than columns needs only as many as it has "
                 "rows, times outputs, if every coefficient is penalised; else take fewer columns"
             )
-        factor = self.objective.curvature_factor(self.theta, curvature or self.objective.curvature)
+        factor = self.objective.at(self.theta).whole_factor(curvature or self.objective.curvature)
         if factor.inner.is_floored:
             edge = " ".join(self.objective.at(self.theta).remarks())
             cause = edge or (

@@ -39,7 +39,7 @@ class HessianOperator(LinearOperator):
     def __init__(self, objective, theta, kind):
         self._objective, self._theta, self.kind = objective, theta, kind
         self.parameter_names = objective.parameter_names(theta.size)
-        self.total_weight = float(getattr(objective, "total_weight", 1.0))
+        self.total_weight = float(objective.total_weight)
         super().__init__(dtype=float, shape=(theta.size,) * 2)
 
     @cached_property

@@ -11,6 +11,7 @@ from sk_hessian.inspection._fitted import Fitted
 from sk_hessian.inspection._likelihood import RowWeights, pearson_dispersion
 from sk_hessian.inspection._removal import Removal, kept_rows, rows_in_memory, spread
 from sk_hessian.inspection._row_labels import row_names
+from sk_hessian.objectives import SingleRows
 
 #: rows that a printed table lists
 _MOST_SHOWN = 5
@@ -264,9 +265,13 @@ class _Rows:
         is_likelihood = self.loss.family.has_likelihood and not fitted.is_reweighted
         self.spread: Any = None if is_likelihood else self._gradient_spread()
 
+    def _rows_of(self, objective):
+        """The rows of the fit, or those of a test, one by one."""
+        return SingleRows(objective.at(self.theta), self.factor, self.kind)
+
     def influence(self, kept):
         """The `Influence` of all rows, of which the objective has the ``kept`` ones."""
-        terms = self.objective.gather_terms(self.theta, self.factor, self._terms, self.kind)
+        terms = self._rows_of(self.objective).gather(self._terms)
         leverage, chi, squares, sign, cook, change, test = terms
         n_effective = leverage.sum()
         dispersion, of_others = self._dispersions(chi, squares, n_effective)
@@ -324,7 +329,7 @@ class _Rows:
         least = 2 * self.objective.resolution * self.weights.likelihood.sum()
         hint = " (frequencies count as rows; weights='analytic' would not)" if n < len(counts) else ""
         dispersion = pearson_dispersion("influence", total, n, n_effective, least, hint)
-        if not self.loss.quadratic or np.any(self.objective.penalty):
+        if not self.loss.quadratic or self.objective.l2.any:
             return dispersion, np.full(len(chi), dispersion)
         left = n - n_effective - counts
         enough = left > _LEAST_FREEDOM * n
@@ -352,7 +357,7 @@ class _Rows:
             effects = terms.share[:, None] * np.einsum("nmr,nm->nr", terms.along, terms.slope)
             return (effects.T @ effects,)
 
-        total = self.objective.reduce_terms(self.theta, self.factor, squares, self.kind)[0]
+        total = self._rows_of(self.objective).reduce(squares)[0]
         values, vectors = eigh(total, driver="evd")
         varies = values > len(values) * np.finfo(float).eps * values[-1]
         return values[varies], vectors[:, varies]
@@ -370,7 +375,7 @@ class _Rows:
             slope = np.einsum("nmr,nm->r", terms.along, terms.slope)
             return slope / test.n_rows, terms.along.reshape(bent.shape).T @ bent / test.n_rows
 
-        return test.reduce_terms(self.theta, self.factor, derivatives, self.kind)
+        return self._rows_of(test).reduce(derivatives)
 
     def _test_change(self, steps):
         slope, bend = self.test

@@ -1,39 +1,19 @@
 """The Laplace approximation: a normal posterior of the parameters, predictions with it, and the evidence."""
 
 import copy
-from functools import cached_property, partial
-from numbers import Integral, Real
+from functools import cached_property
+from numbers import Integral
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.optimize import minimize_scalar
 from scipy.special import expit, logsumexp
 
 from sk_hessian._text import listed
 from sk_hessian.inspection._chain import Chain
 from sk_hessian.inspection._fitted import Fitted
-from sk_hessian.inspection._likelihood import pearson_dispersion
-from sk_hessian.inspection._precision import STRUCTURES, UndeterminedError, observations
-from sk_hessian.objectives import GLMObjective, HuberLoss, MLPObjective
-
-#: parameters whose full posterior "auto" takes whatever else is cheaper; what it costs is taken of others too
-_MOST_AUTO = 1000
-
-#: parameters up to which a matrix of them is formed at all
-_MOST_FULL = 3000
-
-#: numbers that the rows may have where they are fewer than the parameters, 800 MB
-_MOST_NUMBERS = 1e8
-
-#: the dispersion of most evidence is looked for within this factor of Pearson's, on the logarithm
-_DISPERSION_RANGE = 5.0
-
-#: share of the rows by which rounding may count more parameters than rows
-_ROUNDING = 1e-9
-
-#: what an estimate of the dispersion that fails says first
-_GIVE_DISPERSION = "laplace: give dispersion= a number, for it cannot be estimated"
+from sk_hessian.inspection._laplace_model import MOST_FULL, PosteriorModel, last_layer, resolved
+from sk_hessian.objectives import Linearised
 
 
 def laplace(
@@ -119,16 +99,15 @@ def laplace(
     _check_model(fitted)
     if hidden_biases not in ("flat", "fixed"):
         raise ValueError(f'hidden_biases must be "flat" or "fixed", got {hidden_biases!r}')
-    fitted.objective.integrates_hidden_biases = hidden_biases == "flat"
-    structure = _resolve(fitted.objective, structure)
+    at, names = Linearised(fitted.objective, fitted.theta, hidden_biases == "flat"), fitted.parameter_names
+    structure = resolved(at, structure)
     _require_optimum(fitted)
-    objective, theta, names = fitted.objective, fitted.theta, fitted.parameter_names
     features = None
     if structure == "last_layer":
-        features = partial(objective.features, theta)
-        objective, theta, names = _last_layer(objective, theta, names)
-    model = _model(objective, theta, names, structure)
-    dispersion, source = _dispersion(model, dispersion)
+        features = at.features
+        at, names = last_layer(at, names)
+    model = PosteriorModel(at, names, structure)
+    dispersion, source = model.dispersion(dispersion)
     return LaplacePosterior(chain, model, structure, dispersion, source, features)
 
 
@@ -299,8 +278,8 @@ class LaplacePosterior:
         """
         if isinstance(n, bool) or not isinstance(n, Integral) or n < 1:
             raise ValueError(f"n must be an integer of at least 1, got {n!r}")
-        at = self._model.objective.identified
-        draws = _generator(random_state).standard_normal((at.size, int(n)))
+        at = self._model.at
+        draws = _generator(random_state).standard_normal((len(at.penalty), int(n)))
         changes = self._coloured(draws)
         return self.mean + np.stack([at.expanded(change) for change in changes.T])
 
@@ -316,10 +295,10 @@ class LaplacePosterior:
         ValueError
             For more than 3000 parameters.
         """
-        if self.mean.size > _MOST_FULL:
+        if self.mean.size > MOST_FULL:
             raise ValueError(f"a covariance of {self.mean.size} parameters is too large: use samples or predict")
-        at = self._model.objective.identified
-        roots = self._coloured(np.eye(at.size))
+        at = self._model.at
+        roots = self._coloured(np.eye(len(at.penalty)))
         root = np.stack([at.expanded(column) for column in roots.T], axis=1)
         return root @ root.T
 
@@ -337,86 +316,10 @@ class LaplacePosterior:
         raw = self._estimator._raw_prediction(X, **_row_data(self._estimator, offset))
         raw = raw.reshape(len(raw), -1)
         X = self._estimator._checked_rows(X)
-        for _, J, _, _ in model.objective.jacobians(model.theta, X if self._features is None else self._features(X)):
+        for _, J, _, _ in model.at.jacobians(X if self._features is None else self._features(X)):
             root = model.precision.whiten(J)
             covariances.append((root @ root.transpose(0, 2, 1)) * np.outer(self._deviation, self._deviation))
         return model.objective.loss.without_shift(raw), np.concatenate(covariances)
-
-
-class _Model:
-    """A posterior but for its dispersion."""
-
-    def __init__(self, objective, theta, names, penalty, precision):
-        self.objective, self.theta, self.names = objective, theta, names
-        self._penalty, self.precision = penalty, precision
-        self.curvature = "gauss-newton" if isinstance(objective, MLPObjective) else objective.curvature
-        self._raw = objective.raw_predictions(theta)
-        # the targets of a linear model share nothing, those of a network its hidden layers
-        separate = isinstance(objective, GLMObjective) and objective.loss.quadratic
-        self._n_groups = self._raw.shape[1] if separate else 1
-        shrinkage = self.grouped(precision.shrinkages) if separate else precision.shrinkage
-        self.effective_df = penalty.size / self._n_groups - np.atleast_1d(shrinkage)
-
-    def grouped(self, values):
-        """Sums over the parameters, or the targets, of each dispersion; these are stored by rows."""
-        return values.reshape(-1, self._n_groups).sum(axis=0)
-
-    def by_coordinate(self, values):
-        """What belongs to each dispersion for each of the identified coordinates."""
-        return np.resize(values, self._penalty.size)
-
-    @property
-    def _n_observations(self):
-        """The weight of the targets of each dispersion together."""
-        return self.objective.total_weight * self._raw.shape[1] / self._n_groups
-
-    @property
-    def _chi_square(self):
-        rows = self.objective.rows
-        return self.grouped(rows.weight @ self.objective.loss.family.pearson(rows.y, self._raw))
-
-    def pearson(self):
-        """Squared Pearson residuals over what the fit has left, for each dispersion."""
-        least = 2 * self.objective.resolution * self.objective.total_weight
-        return pearson_dispersion(_GIVE_DISPERSION, self._chi_square, self._n_observations, self.effective_df, least)
-
-    def most_evident(self):
-        """The dispersion with the largest evidence."""
-        if not self.objective.loss.quadratic:
-            centre = np.log(self.pearson()[0])
-            bounds = centre - _DISPERSION_RANGE, centre + _DISPERSION_RANGE
-            found = minimize_scalar(lambda log: -self.log_evidence(np.exp([log])), bounds=bounds, method="bounded")
-            return np.exp([found.x])
-        # the evidence is that of sums of squares: -m/2 log(phi) - S / phi but for a constant
-        half = 0.5 * self._chi_square + self.objective.total_weight * self.penalty_value
-        left = self._n_observations - self.grouped(self._penalty == 0)
-        if not ((half > 0).all() and (left > 0).all()):
-            raise ValueError("dispersion: the fit is perfect, so that the evidence has no maximum; give a number")
-        return 2 * half / left
-
-    @property
-    def n_penalised(self):
-        """Parameters with a prior."""
-        return (self._penalty > 0).sum()
-
-    @property
-    def penalty_value(self):
-        """The penalty at the fit, of the parameters of each dispersion."""
-        return 0.5 * self.grouped(self.objective.penalties * self.theta**2)
-
-    def log_evidence(self, dispersion):
-        """See `LaplacePosterior.log_evidence`; for dispersions of shape (n_groups,)."""
-        objective, rows = self.objective, self.objective.rows
-        share, has_prior = objective.total_weight / dispersion, self._penalty > 0
-        shares = self.by_coordinate(share)
-        joint = (
-            rows.weight @ objective.loss.family.log_likelihood(rows.y, self._raw, dispersion)
-            - share @ self.penalty_value
-        )
-        prior = 0.5 * np.log((shares * self._penalty)[has_prior]).sum()
-        flat = np.log(np.sqrt(2 * np.pi) * objective.identified.units[~has_prior]).sum()
-        log_det = self.precision.log_det + np.log(shares).sum()
-        return float(joint + prior + flat - 0.5 * log_det)
 
 
 def _row_data(estimator, offset):
@@ -432,8 +335,6 @@ def _check_model(fitted):
     """Refuse what has no posterior."""
     if not fitted.objective.rows.in_memory:
         raise ValueError("X must be in memory, an array, a data frame or a sparse matrix: a posterior needs its rows")
-    if isinstance(fitted.loss, HuberLoss):
-        raise ValueError("Huber's loss has no likelihood, so that there is no posterior: use squared errors")
     fitted.require_sum_over_rows("laplace")
     fitted.require_likelihood("laplace")
     if fitted.loss.n_constants:
@@ -441,7 +342,7 @@ def _check_model(fitted):
             f"this {fitted.name} estimates {', '.join(fitted.loss.constant_names)} along, which has no prior: give it "
             "to the estimator"
         )
-    if not fitted.objective.penalties.any():
+    if not fitted.objective.l2.any:
         raise ValueError(
             f"this {fitted.name} has no penalty, so that there is no prior: fit one with a penalty (Ridge instead of "
             "LinearRegression, alpha > 0, a finite C); standard errors without a prior are another table"
@@ -450,7 +351,7 @@ def _check_model(fitted):
 
 def _require_optimum(fitted):
     what, status = "A Laplace approximation", fitted.estimator.convergence_.status
-    if isinstance(fitted.objective, MLPObjective) and status not in ("optimal", "settled"):
+    if not fitted.objective.model.is_linear and status not in ("optimal", "settled"):
         what = (
             "A Laplace approximation (of a network early_stopping=False, a larger max_iter or alpha, fewer units or "
             'solver="newton" help to reach the optimum)'
@@ -459,110 +360,6 @@ def _require_optimum(fitted):
     flat = fitted.objective.flat_directions()
     if flat:
         raise ValueError(f"nothing determines some coefficients: {listed(flat)}. Drop these columns or penalise them")
-
-
-def _resolve(objective, structure):
-    is_network = isinstance(objective, MLPObjective)
-    has_kronecker = is_network or objective.loss.shift_invariant
-    known = ("auto", "full", *["kronecker"] * has_kronecker, "diagonal", *["last_layer"] * is_network)
-    if structure not in known:
-        raise ValueError(f"structure={structure!r} is not available for this model: choose from {known}")
-    size = objective.identified.size
-    if structure == "auto" and has_kronecker:
-        return "full" if _is_full_cheap(objective, size) else "kronecker"
-    if structure in ("auto", "full"):
-        _require_full(objective, size, known[1:])
-        return "full"
-    return structure
-
-
-def _is_full_cheap(objective, size):
-    """Whether a full posterior costs no more than that of 1000 parameters does, or than a Kronecker factor.
-
-    In multiplications: the triangle of m rows of d parameters takes m d min(m, d), that of fewer rows than parameters
-    is taken within their span; the factors of a layer of q inputs and r outputs take n (q^2 + r^2) + q^3 + r^3.
-    """
-    rows = _determining_rows(objective)
-    full = rows * size * min(rows, size)
-    kronecker = sum(objective.n_rows * (q**2 + r**2) + q**3 + r**3 for q, r in objective.identified.shapes)
-    return size <= _MOST_AUTO or (_is_full_possible(rows, size) and full <= max(_MOST_AUTO**3, kronecker))
-
-
-def _determining_rows(objective):
-    """Rows, one for each output, and the coordinates that no penalty determines: what is not the prior's."""
-    return observations(objective) + np.count_nonzero(objective.identified_penalties == 0)
-
-
-def _is_full_possible(rows, size):
-    within = min(size, rows)
-    return within <= _MOST_FULL and (size <= _MOST_FULL or within * size <= _MOST_NUMBERS)
-
-
-def _require_full(objective, size, known):
-    """Refuse a full posterior of too many parameters and rows."""
-    if _is_full_possible(_determining_rows(objective), size):
-        return
-    others = [name for name in known if name != "full"]
-    raise ValueError(
-        f"a full posterior is for at most {_MOST_FULL} parameters, or rows and outputs (then with at most "
-        f"{_MOST_NUMBERS:.0e} numbers in all); these are {size} parameters of {objective.n_rows} rows. Use "
-        f"structure={' or '.join(map(repr, others))}, which leaves out covariances, or fewer columns"
-    )
-
-
-def _last_layer(network, theta, names):
-    """The last layer as a linear model of the hidden units, its parameters and their names."""
-    part = network.layers[-1][0]
-    rows = network.rows
-    objective = GLMObjective(
-        network.features(theta), rows.y, network.loss, sample_weight=rows.weight, penalty=network.penalty
-    )
-    return objective, theta[part], names[part]
-
-
-def _model(objective, theta, names, structure):
-    at = objective.identified
-    kind = "expected" if isinstance(objective, MLPObjective) else objective.curvature
-    penalty = objective.identified_penalties
-    build = STRUCTURES["full" if structure == "last_layer" else structure]
-    try:
-        precision = build(objective, theta, kind, penalty)
-    except UndeterminedError as error:
-        name = names[int(at.of_rows(np.arange(theta.size))[error.index])]
-        advice = (
-            'hidden_biases="fixed" (they have no penalty, and of a unit without effect nothing else determines them), '
-            'structure="last_layer", or fewer units'
-            if isinstance(objective, MLPObjective)
-            else "drop a column, or give it a penalty"
-        )
-        raise ValueError(
-            f"the posterior is improper: neither the rows nor the penalty determine {name}, given the others; use "
-            f"{advice}"
-        ) from error
-    model = _Model(objective, theta, names, penalty, precision)
-    determined, most = model.effective_df.sum(), observations(objective)
-    if determined > most * (1 + _ROUNDING):
-        raise ValueError(
-            f"structure={structure!r} is of no use here: without covariances it has {determined:.6g} parameters "
-            f"determined by {most} rows (times outputs); use another structure, or a stronger penalty"
-        )
-    return model
-
-
-def _dispersion(model, dispersion):
-    """The dispersion of each group of targets, and its source."""
-    if not model.objective.loss.family.has_dispersion:
-        if dispersion is not None and dispersion != "evidence":
-            raise ValueError("dispersion must be None: that of this family is one")
-        return np.ones(1), "one, by the family"
-    if dispersion is None:
-        return model.pearson(), "squared Pearson residuals / (weight - effective degrees of freedom)"
-    if isinstance(dispersion, str) and dispersion == "evidence":
-        return model.most_evident(), "largest evidence"
-    is_number = isinstance(dispersion, Real) and not isinstance(dispersion, bool)
-    if not (is_number and 0 < dispersion < np.inf):
-        raise ValueError(f'dispersion must be a positive number, "evidence" or None, got {dispersion!r}')
-    return np.full(len(model.effective_df), float(dispersion)), "given"
 
 
 def _generator(random_state):

@@ -7,13 +7,11 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.linalg import eigh
 
-from sk_hessian.inspection._chain import Chain
 from sk_hessian.inspection._fitted import Fitted, require_interior
 from sk_hessian.inspection._removal import Removal, kept_rows, rows_in_memory, spread
 from sk_hessian.inspection._row_labels import row_names
-from sk_hessian.objectives import GLMObjective, SoftmaxCrossEntropy, explained
+from sk_hessian.objectives import SingleRows, explained
 from sk_hessian.solvers import minimize
 
 #: leverage above which one Newton step is not trusted and the row's fit is made anew
@@ -23,7 +21,7 @@ _MOST_LEVERAGE = 0.9
 _MOST_NETWORK_LEVERAGE = 0.3
 
 #: the same for a squared loss of a linear model, whose Newton step is exact but for the digits that 1 - leverage loses
-_MOST_EXACT_LEVERAGE = 1 - 1e-6
+MOST_EXACT_LEVERAGE = 1 - 1e-6
 
 #: the same for how far a row pulls its own prediction, in units over which the curvature changes e-fold: where few rows
 #: are nearly separable one step may be off by several. Steps themselves are longer, and good, beside many columns
@@ -84,48 +82,6 @@ class LeaveOneOut:
     def __str__(self):
         n = len(self.refitted)
         return f"Leave-one-out of {n} rows: score {self.score:.6g}, loss {self.loss:.6g}, {self.n_refitted} refitted"
-
-    __repr__ = __str__
-
-
-@dataclass(frozen=True, repr=False)
-class LeaveOneOutPath:
-    """The leave-one-out loss and score for several strengths of the penalty.
-
-    Attributes
-    ----------
-    parameter : str
-        "alpha", or "C" of a logistic regression.
-    alphas : ndarray of shape (n_alphas,)
-        Its values, in the order in which they were given.
-    loss, score : ndarray of shape (n_alphas,)
-    best_index : int
-        Of the least loss.
-    best : float
-        The value there.
-    """
-
-    parameter: str
-    alphas: np.ndarray
-    loss: np.ndarray
-    score: np.ndarray
-
-    @property
-    def best_index(self) -> int:
-        """Index of the least loss."""
-        return int(np.argmin(self.loss))
-
-    @property
-    def best(self) -> float:
-        """The value of least loss."""
-        return float(self.alphas[self.best_index])
-
-    def __str__(self):
-        lines = [f"{self.parameter:>12}{'loss':>14}{'score':>12}"]
-        for i, values in enumerate(zip(self.alphas, self.loss, self.score, strict=True)):
-            mark = "  best" if i == self.best_index else ""
-            lines.append(f"{values[0]:>12.5g}{values[1]:>14.6g}{values[2]:>12.5g}{mark}")
-        return "\n".join(lines)
 
     __repr__ = __str__
 
@@ -199,7 +155,7 @@ def leave_one_out(
     fitted = Fitted(estimator, X, y, sample_weight, offset=offset)
     fitted.require_sum_over_rows("leave_one_out")
     fitted.require_optimum("leave_one_out")
-    held_out = _HeldOut(fitted, sample_weight)
+    held_out = HeldOut(fitted, sample_weight)
     kept, own = held_out.kept, held_out.raw_without_each(refit_above)
     raw = spread(own, kept)
     if not kept.all():
@@ -217,96 +173,6 @@ def leave_one_out(
     )
 
 
-def leave_one_out_path(
-    estimator: Any,
-    X: Any,
-    y: ArrayLike | None,
-    alphas: ArrayLike,
-    *,
-    sample_weight: ArrayLike | None = None,
-    offset: ArrayLike | None = None,
-) -> LeaveOneOutPath:
-    """Leave-one-out loss and score for several strengths of the penalty.
-
-    For a squared loss of one target from one eigendecomposition for all of them; else the model is fitted anew for each
-    one, the strongest penalty first, each from the former solution.
-
-    Parameters
-    ----------
-    estimator : estimator of sk_hessian
-        Fitted or not, and it is not modified. With a parameter ``alpha`` or ``C``, whose own value does not matter. A
-        network that is fitted goes on from its weights; one that is not begins with a fit of the strongest penalty.
-    X, y
-        As of `leave_one_out`.
-    alphas : array-like of shape (n_alphas,)
-        Values of ``alpha``, or of a logistic regression those of ``C``.
-    sample_weight, offset
-        As of `leave_one_out`.
-
-    Returns
-    -------
-    LeaveOneOutPath
-
-    Raises
-    ------
-    ValueError, TypeError
-        As of `leave_one_out`, where a fit finds no optimum, or for bad ``alphas``.
-
-    Examples
-    --------
-    >>> from sklearn.datasets import load_diabetes
-    >>> from sk_hessian.inspection import leave_one_out_path
-    >>> from sk_hessian.linear_model import Ridge
-    >>> X, y = load_diabetes(return_X_y=True)
-    >>> leave_one_out_path(Ridge(), X, y, [1e-3, 1e-2, 1e-1, 1.0])
-           alpha          loss       score
-           0.001       1500.33     0.49398
-            0.01        1500.2     0.49402  best
-             0.1       1502.31     0.49331
-               1       1663.83     0.43883
-    """
-    chain = Chain.of(estimator)
-    parameter = "C" if hasattr(chain.estimator, "C") else "alpha"
-    if not hasattr(chain.estimator, parameter):
-        raise ValueError(f"{type(chain.estimator).__name__} has no penalty whose strength could vary: use Ridge")
-    strengths = _checked_strengths(alphas, parameter)
-    if not hasattr(chain.estimator, "convergence_"):
-        strongest = float(strengths[_strongest_first(strengths, parameter)[0]])
-        row_data = {"sample_weight": sample_weight, "offset": offset}
-        chain = _fitted(chain, {parameter: strongest}, X, y, row_data)
-    Fitted(chain, X, y, sample_weight, offset=offset).require_sum_over_rows("leave_one_out_path")
-    path = _Path(chain, parameter, X, y, sample_weight, {"offset": offset})
-    losses, scores = path.in_one_go(strengths) if path.is_exact(strengths) else path.one_by_one(strengths)
-    return LeaveOneOutPath(parameter, strengths, losses, scores)
-
-
-def _checked_strengths(alphas, parameter):
-    """``alphas`` as a float array."""
-    is_inverse = parameter == "C"
-    text = f"alphas must be a non-empty sequence of numbers {'> 0, values of C' if is_inverse else '>= 0'}"
-    try:
-        values = np.array(alphas, dtype=float)
-    except (ValueError, TypeError) as error:
-        raise TypeError(f"{text}, got {alphas!r}") from error
-    inside = values > 0 if is_inverse else (values >= 0) & np.isfinite(values)
-    if values.ndim != 1 or not values.size or not inside.all():
-        raise ValueError(f"{text}, got {alphas!r}")
-    return values
-
-
-def _strongest_first(strengths, parameter):
-    """Positions in the order of falling penalty."""
-    return np.argsort(strengths if parameter == "C" else -strengths, kind="stable")
-
-
-def _fitted(chain, params, X, y, row_data):
-    """A fresh copy of a chain, fitted with these parameters of its estimator."""
-    chain = chain.fresh(X, y).with_params(**params)
-    row_data = {name: values for name, values in row_data.items() if values is not None}
-    chain.estimator.fit(chain.transformed(X), y, **row_data)
-    return chain
-
-
 def _scored(scoring, y, predictions):
     score = scoring(np.asarray(y), predictions)
     if not isinstance(score, Real):
@@ -314,7 +180,7 @@ def _scored(scoring, y, predictions):
     return float(score)
 
 
-class _HeldOut:
+class HeldOut:
     """The rows of a fit, each predicted without it.
 
     Parameters
@@ -343,7 +209,7 @@ class _HeldOut:
         if not self.is_classifier:
             return
         classes = self.fitted.estimator.classes_.tolist()
-        if self.loss.n_outputs == 1 or isinstance(self.loss, SoftmaxCrossEntropy):
+        if self.y.ndim == 1:
             counts = np.bincount(self.y.astype(np.intp), minlength=len(classes))
             names = [f"the class {name!r}" for name in classes]
         else:
@@ -365,21 +231,21 @@ class _HeldOut:
             pulls = np.abs(self.loss.without_shift(removal.pull)) / self.loss.predictor_unit(terms.raw)
             return removal.raw, removal.largest, pulls.max(axis=1)
 
-        raw, largest, pulls = self.objective.gather_terms(theta, factor, terms)
+        raw, largest, pulls = SingleRows(self.objective.at(theta), factor, "observed").gather(terms)
         with np.errstate(over="ignore", invalid="ignore"):
             outside = ~np.isfinite(self.loss.value(self.y, raw))
         if refit_above is None:
-            is_linear = isinstance(self.objective, GLMObjective)
-            usual = _MOST_LEVERAGE if is_linear else _MOST_NETWORK_LEVERAGE
-            refit_above = _MOST_EXACT_LEVERAGE if self.is_exact else usual
-        self.refitted = outside | (largest > min(refit_above, _MOST_EXACT_LEVERAGE)) | (pulls > _MOST_PULL)
+            usual = _MOST_LEVERAGE if self.objective.model.is_linear else _MOST_NETWORK_LEVERAGE
+            refit_above = MOST_EXACT_LEVERAGE if self.is_exact else usual
+        self.refitted = outside | (largest > min(refit_above, MOST_EXACT_LEVERAGE)) | (pulls > _MOST_PULL)
         for row in np.flatnonzero(self.refitted):
             raw[row] = self.refit(theta, row)
         return raw
 
     def refit(self, theta, row):
         """The raw prediction of a row by the optimum of the others, shape (m,)."""
-        rest = self.objective.without(row)
+        rows = self.objective.rows
+        rest = self.objective.on_rows(rows.take(np.delete(np.arange(rows.n_rows), row)))
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
             result = minimize(rest, theta, tol=self.fitted.estimator.tol)
         if result.status != "optimal":
@@ -388,7 +254,7 @@ class _HeldOut:
                 f"row {row_names(labels, [position])[0]} cannot be left out, for no optimum of the others was found: "
                 f"{result.message}"
             )
-        factor = rest.curvature_factor(result.x, "observed")
+        factor = rest.at(result.x).whole_factor("observed")
         theta = result.x if factor.inner.is_floored else _polished(rest, result.x, factor)
         return self.objective.sample(np.array([row])).raw_predictions(theta)[0]
 
@@ -422,7 +288,7 @@ class _HeldOut:
         return float(np.mean(_explained(self.weight @ residual**2, self.weight @ centred**2)))
 
     def _is_right(self, raw):
-        if isinstance(self.loss, SoftmaxCrossEntropy):
+        if self.loss.n_outputs > 1 and self.y.ndim == 1:
             return raw.argmax(axis=1) == self.y
         return ((raw > 0) == self.y.reshape(raw.shape)).all(axis=1)
 
@@ -443,90 +309,3 @@ def _polished(objective, theta, factor):
 def _explained(left, whole):
     """1 - left / whole; of a target that does not vary 1 where nothing is left, else 0."""
     return np.where(whole > 0, 1 - left / np.where(whole > 0, whole, 1.0), np.where(left > 0, 0.0, 1.0))
-
-
-class _Path:
-    """Fits of one model for several strengths of its penalty.
-
-    Parameters
-    ----------
-    chain : Chain
-        Fitted.
-    parameter : {"alpha", "C"}
-    X, y, sample_weight
-    fit_data : dict
-        As of `Fitted`.
-    """
-
-    def __init__(self, chain, parameter, X, y, sample_weight, fit_data):
-        self.chain, self.parameter, self.sample_weight = chain, parameter, sample_weight
-        self._rows = X, y, sample_weight
-        self._fit_data = fit_data
-
-    def at(self, strength):
-        """The objective with this strength, at the parameters of the estimator."""
-        candidate = self.chain.with_params(**{self.parameter: float(strength)})
-        return Fitted(candidate, *self._rows, **self._fit_data)
-
-    def is_exact(self, alphas):
-        """Whether one eigendecomposition serves: a squared loss of one output, with a penalty."""
-        objective = self.at(alphas[0]).objective
-        is_linear = isinstance(objective, GLMObjective) and objective.loss.quadratic
-        return is_linear and objective.loss.n_outputs == 1 and (alphas > 0).any()
-
-    def one_by_one(self, alphas):
-        """Losses and scores from a fit for each strength, the strongest penalty first."""
-        losses, scores, theta = np.empty(len(alphas)), np.empty(len(alphas)), None
-        for i in _strongest_first(alphas, self.parameter):
-            fitted = self.at(alphas[i])
-            held_out = _HeldOut(fitted, self.sample_weight)
-            with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-                start = fitted.theta if theta is None else theta
-                result = minimize(fitted.objective, start, tol=self.chain.estimator.tol)
-            if result.status != "optimal":
-                raise ValueError(f"alphas: {self.parameter}={alphas[i]:.6g} has no optimum: {result.message}")
-            theta = fitted.theta = result.x
-            raw = held_out.raw_without_each()
-            losses[i], scores[i] = held_out.loss_of(raw), held_out.score(raw)
-        return losses, scores
-
-    def in_one_go(self, alphas):
-        """The same for a squared loss, from the eigenvalues of the penalty beside the Hessian.
-
-        With P'(A + r S) P = I for the data's Hessian A, the penalty S and a strength r, and Q diag(s) Q' the
-        eigendecomposition of r P'S P, the Hessian for alpha is diag(1 - s + alpha / r s) in the coordinates P Q.
-        """
-        positive = alphas[alphas > 0]
-        typical = np.sqrt(positive.min()) * np.sqrt(positive.max())
-        fitted = self.at(typical)
-        objective = fitted.objective
-        # the null model, whose penalty is zero for every strength
-        fitted.theta = objective.start()
-        factor = fitted.factor("observed")
-        shares, Q = eigh(factor.inner.congruence(objective.penalty_within(factor)), driver="evd")
-        inverse = _inverse_bends(shares[:, None], alphas / typical)
-        moves = -inverse * (Q.T @ factor.transpose(fitted.gradient))[:, None]
-
-        def terms(terms):
-            along = terms.along[:, 0] @ Q
-            leverage = terms.share[:, None] * (along**2 @ inverse)
-            left = np.maximum(1 - leverage, 1 - _MOST_EXACT_LEVERAGE)
-            change = along @ moves
-            return terms.raw + change + leverage / left * (terms.slope + change), leverage
-
-        raw, leverage = objective.gather_terms(fitted.theta, factor, terms)
-        for row, i in np.argwhere(leverage > _MOST_EXACT_LEVERAGE):
-            theta = fitted.theta + factor.apply(Q @ moves[:, i])
-            raw[row, i] = _HeldOut(self.at(alphas[i]), self.sample_weight).refit(theta, row)[0]
-        held_out = _HeldOut(fitted, self.sample_weight)
-        columns = raw.T[:, :, None]
-        return np.array([held_out.loss_of(z) for z in columns]), np.array([held_out.score(z) for z in columns])
-
-
-def _inverse_bends(shares, ratios):
-    """1 / (1 - share + ratio share), and zero where that is rounding: there is no penalty, and nothing in the data."""
-    rounding = len(shares) * np.finfo(float).eps
-    shares = np.where(shares > rounding, np.minimum(shares, 1.0), 0.0)
-    bends = 1 - shares + ratios * shares
-    bends[(bends <= rounding) & (ratios == 0)] = np.inf
-    return 1 / bends

@@ -1,6 +1,6 @@
 """Posterior precisions of several structures: log-determinants, whitening, draws.
 
-Each is that of the objective, per unit of W / dispersion, in the `identified` coordinates z of the objective. With the
+Each is that of the objective, per unit of W / dispersion, in the coordinates z of `Linearised`. With the
 precision written R'R a class knows ``log_det``, ``whiten(J)`` = J R^-1, ``colour(u)`` = R^-1 u, and ``shrinkage``, the
 trace of its inverse times the penalty; where coordinates are told apart ``shrinkages``, its terms.
 """
@@ -223,20 +223,18 @@ class Layers:
         return np.concatenate([layer.colour(part) for layer, part in parts])
 
 
-def full(objective, theta, kind, penalty):
+def full(at, kind):
     """The precision of all parameters together.
 
     Parameters
     ----------
-    objective : sk_hessian.objectives.Objective
-    theta : ndarray of shape (n_parameters,)
+    at : sk_hessian.objectives.Linearised
     kind : {"observed", "expected"}
-    penalty : ndarray of shape (d,)
-        In `identified` coordinates.
     """
-    if observations(objective) + np.sum(penalty == 0) < len(penalty):
-        return Wide(np.vstack(list(objective.identified_roots(theta, kind))), penalty)
-    return Full(objective.identified_triangle(theta, kind), penalty)
+    penalty = at.penalty
+    if observations(at.objective) + np.sum(penalty == 0) < len(penalty):
+        return Wide(np.vstack(list(at.roots(kind))), penalty)
+    return Full(at.triangle(kind), penalty)
 
 
 def observations(objective):
@@ -244,13 +242,12 @@ def observations(objective):
     return objective.n_rows * objective.loss.n_outputs
 
 
-def diagonal(objective, theta, kind, penalty):
+def diagonal(at, kind):
     """That of each parameter by itself; of a softmax model's outputs given that they sum to zero; as `full`."""
-    at, basis = objective.identified, objective.identified.contrasts
-    *hidden, last = at.layers_of(objective.identified_diagonal(theta, kind))
+    *hidden, last = at.at.layers_of(at.diagonal(kind))
     blocks = [part[:, None, None] for part in hidden]
-    blocks.append(_between_outputs(last.reshape(at.shapes[-1][0], -1), basis))
-    return _by_layer(OutputBlocks, [(block,) for block in blocks], at.parts, penalty)
+    blocks.append(_between_outputs(last.reshape(at.at.shapes[-1][0], -1), at.at.contrasts))
+    return _by_layer(OutputBlocks, [(block,) for block in blocks], at)
 
 
 def _between_outputs(values, basis):
@@ -260,16 +257,16 @@ def _between_outputs(values, basis):
     return np.einsum("ar,qa,as->qrs", basis, values, basis)
 
 
-def kronecker(objective, theta, kind, penalty):
+def kronecker(at, kind):
     """A Kronecker product for each layer; as `full`."""
-    return _by_layer(Kronecker, objective.layer_moments(theta), objective.identified.parts, penalty)
+    return _by_layer(Kronecker, at.layer_moments(), at)
 
 
-def _by_layer(structure, moments, parts, penalty):
+def _by_layer(structure, moments, at):
     layers = []
-    for moment, part in zip(moments, parts, strict=True):
+    for moment, part in zip(moments, at.at.parts, strict=True):
         try:
-            layers.append(structure(*moment, penalty[part]))
+            layers.append(structure(*moment, at.penalty[part]))
         except UndeterminedError as error:
             raise UndeterminedError(part.start + error.index) from error
     return Layers(layers)

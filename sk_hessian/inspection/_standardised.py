@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 from scipy.sparse.linalg import LinearOperator
 
-from sk_hessian.objectives import FunctionObjective, GLMObjective, MLPObjective
 from sk_hessian.solvers import plan
 
 #: share of the largest curvature below which a coordinate has none
@@ -18,7 +17,7 @@ _FLOOR_OF_NETWORKS = 1e-4
 
 #: the same of the largest for functions, and the share of the largest eigenvalue up to which one is then zero: their
 #: product is the accuracy of exact second derivatives, of differences of gradients, and of differences of values twice
-_EXACT, _BY_GRADIENTS, _BY_VALUES = (1e-8, 1e-8), (1e-3, 1e-7), (1e-2, 1e-3)
+_ACCURACY = {"nothing": (1e-8, 1e-8), "gradients": (1e-3, 1e-7), "values": (1e-2, 1e-3)}
 
 
 class Standardised:
@@ -49,7 +48,7 @@ class Standardised:
         self._shifts: Any = None
         self._bend = 0.0
         self._factor = None
-        if isinstance(objective, GLMObjective | MLPObjective):
+        if objective.model is not None:
             self._standardise()
         elif plan.forms_hessian(objective, theta.size):
             size = np.abs(objective.hessian_diagonal(theta))
@@ -58,17 +57,16 @@ class Standardised:
     def _standardise(self):
         objective = self.objective
         self._factor = objective.preconditioner(self.theta, "units")
-        is_linear = isinstance(objective, GLMObjective)
-        columns = self._factor.outer.columns
-        width = objective.loss.n_outputs if is_linear else objective.layers[0][1][1]
+        columns, (part, shape) = self._factor.outer.columns, objective.model.layers[0]
         if not np.isfinite(columns.scale).all():
-            self._constants = _ConstantColumns(columns, width, objective.penalty)
+            penalty = objective.l2.gradient(np.ones(self.theta.size))[part].reshape(shape)
+            self._constants = _ConstantColumns(columns, shape[1], penalty[: len(columns.scale)])
         diagonal = objective.hessian_diagonal(self.theta, "expected", factor=self._factor)
         if self._constants is not None:
             diagonal[self._constants.own] = self._constants.penalty
         if objective.loss.shift_invariant:
             self._shifts, self._bend = objective.common_shift(self._factor.outer.summed_in), diagonal.mean()
-        least = 0.0 if is_linear else _FLOOR_OF_NETWORKS * diagonal.mean()
+        least = 0.0 if objective.model.is_linear else _FLOOR_OF_NETWORKS * diagonal.mean()
         self._unit = _inverse_root(diagonal, least)
 
     @property
@@ -136,9 +134,7 @@ def accuracy(objective):
     -------
     floor, zero : float
     """
-    if not isinstance(objective, FunctionObjective) or objective.hess is not None or objective.hessp is not None:
-        return _EXACT
-    return _BY_VALUES if objective.jac is None else _BY_GRADIENTS
+    return _ACCURACY[objective.facts.differences_of]
 
 
 def _inverse_root(diagonal, floor):
@@ -155,7 +151,7 @@ class _ConstantColumns:
         constant = np.flatnonzero(~np.isfinite(columns.scale))
         grid = np.arange((p + columns.fit_intercept) * width).reshape(-1, width)
         self.own = grid[constant].ravel()
-        self.penalty = np.broadcast_to(penalty, (p, width))[constant].ravel()
+        self.penalty = penalty[constant].ravel()
         self._intercept = grid[p:].ravel()
         self._values, self._width = columns.shift[constant], width
 

@@ -13,7 +13,6 @@ from sk_hessian.inspection._flat_directions import finite, near_null
 from sk_hessian.inspection._hessian import combination, locate
 from sk_hessian.inspection._spectrum import MAX_DENSE
 from sk_hessian.inspection._standardised import Standardised, accuracy
-from sk_hessian.objectives import MLPObjective
 
 #: share of the largest eigenvalue up to which a negative one of a network counts as zero: at a fit of finite tolerance
 #: they are of this size all the time, and the solvers' verdict takes the same
@@ -177,7 +176,7 @@ class _Look:
         self.decrement = self._decrement(self.units.transpose(gradient)) / self._scale()
 
     def _is_network(self):
-        return isinstance(self.objective, MLPObjective) and not self.objective.convex
+        return self.objective.facts.has_many_optima
 
     def _decrement(self, slope):
         """Half the squared slope over the curvature; over one, the unit of the coordinates, where that is flat."""

@@ -25,6 +25,7 @@ class _DevianceModel(RegressorMixin, LinearModel):
         verbose=0,
         random_state=None,
         penalty_weights=None,
+        penalty_matrix=None,
     ):
         self.alpha = alpha
         self.fit_intercept = fit_intercept
@@ -35,6 +36,7 @@ class _DevianceModel(RegressorMixin, LinearModel):
         self.verbose = verbose
         self.random_state = random_state
         self.penalty_weights = penalty_weights
+        self.penalty_matrix = penalty_matrix
 
     def _check_parameters(self):
         _validation.check_number(self, "alpha", 0)
@@ -52,7 +54,9 @@ class _DevianceModel(RegressorMixin, LinearModel):
         _validation.check_range(self._loss(), y, type(self).__name__)
         return y, weight, self._training_loss(y, weight)
 
-    def _strength(self, total_weight):
+    _penalises_sum = False
+
+    def _strength(self):
         return self.alpha
 
     def _predicted(self, raw):
@@ -118,6 +122,9 @@ class PoissonRegressor(_DevianceModel):
     penalty_weights : array-like of shape (n_features,) or dict, default=None
         Multiplies the penalty of each feature; 0 leaves a feature without one. A dict has the weights by the names of
         the columns of a data frame, such as ``{"age": 0}``; the weight of all other columns is 1.
+    penalty_matrix : array-like, sparse matrix or data frame of shape (n_features, n_features), default=None
+        M, symmetric and positive semi-definite: alpha I + M takes the place of alpha I, for the coefficients of
+        each output and not for the intercept. A data frame has the names of the columns on both sides, in any order.
 
     Attributes
     ----------
@@ -180,7 +187,7 @@ class TweedieRegressor(_DevianceModel):
     fit_intercept : bool, default=True
     link : {"auto", "identity", "log"}, default="auto"
         "auto": identity for power 0, else log. With the identity link and power > 0 all means stay positive.
-    solver, max_iter, tol, warm_start, verbose, random_state, penalty_weights
+    solver, max_iter, tol, warm_start, verbose, random_state, penalty_weights, penalty_matrix
         As in `PoissonRegressor`.
 
     Attributes
@@ -210,6 +217,7 @@ class TweedieRegressor(_DevianceModel):
         verbose=0,
         random_state=None,
         penalty_weights=None,
+        penalty_matrix=None,
     ):
         self.power = power
         self.alpha = alpha
@@ -222,6 +230,7 @@ class TweedieRegressor(_DevianceModel):
         self.verbose = verbose
         self.random_state = random_state
         self.penalty_weights = penalty_weights
+        self.penalty_matrix = penalty_matrix
 
     def _check_parameters(self):
         super()._check_parameters()

@@ -40,6 +40,9 @@ class HuberRegressor(RegressorMixin, LinearModel):
     penalty_weights : array-like of shape (n_features,) or dict, default=None
         Multiplies the penalty of each feature; 0 leaves a feature without one. A dict has the weights by the names of
         the columns of a data frame, such as ``{"age": 0}``; the weight of all other columns is 1.
+    penalty_matrix : array-like, sparse matrix or data frame of shape (n_features, n_features), default=None
+        M, symmetric and positive semi-definite: alpha I + M takes the place of alpha I, for the coefficients of
+        each output and not for the intercept. A data frame has the names of the columns on both sides, in any order.
 
     Attributes
     ----------
@@ -79,6 +82,7 @@ class HuberRegressor(RegressorMixin, LinearModel):
         verbose=0,
         random_state=None,
         penalty_weights=None,
+        penalty_matrix=None,
     ):
         self.epsilon = epsilon
         self.max_iter = max_iter
@@ -90,6 +94,7 @@ class HuberRegressor(RegressorMixin, LinearModel):
         self.verbose = verbose
         self.random_state = random_state
         self.penalty_weights = penalty_weights
+        self.penalty_matrix = penalty_matrix
 
     _keeps_float32 = False
     _of_whole_fits = ("outliers_",)
@@ -104,8 +109,10 @@ class HuberRegressor(RegressorMixin, LinearModel):
         _validation.check_range(loss, y, type(self).__name__)
         return y, weight, loss
 
-    def _strength(self, total_weight):
-        return 2 * self.alpha / total_weight
+    _matrix_factor = 2.0
+
+    def _strength(self):
+        return 2 * self.alpha
 
     def _unpack(self, objective, coef, intercept, constants):
         super()._unpack(objective, coef, intercept, constants)

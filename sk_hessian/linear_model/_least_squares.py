@@ -111,7 +111,7 @@ class LinearRegression(_LeastSquares):
     def _check_parameters(self):
         """Nothing beyond what is common."""
 
-    def _strength(self, total_weight):
+    def _strength(self):
         return 0.0
 
     def _advice(self):
@@ -120,8 +120,8 @@ class LinearRegression(_LeastSquares):
 
     def _unpack(self, objective, coef, intercept, constants):
         super()._unpack(objective, coef, intercept, constants)
-        if objective.rank is not None:
-            self.rank_ = objective.rank
+        if objective.space.rank is not None:
+            self.rank_ = objective.space.rank
 
 
 class Ridge(_LeastSquares):
@@ -150,6 +150,9 @@ class Ridge(_LeastSquares):
     penalty_weights : array-like of shape (n_features,) or dict, default=None
         Multiplies the penalty of each feature; 0 leaves a feature without one. A dict has the weights by the names of
         the columns of a data frame, such as ``{"age": 0}``; the weight of all other columns is 1.
+    penalty_matrix : array-like, sparse matrix or data frame of shape (n_features, n_features), default=None
+        M, symmetric and positive semi-definite: alpha I + M takes the place of alpha I, for the coefficients of
+        each output and not for the intercept. A data frame has the names of the columns on both sides, in any order.
 
     Attributes
     ----------
@@ -182,6 +185,7 @@ class Ridge(_LeastSquares):
         verbose=0,
         random_state=None,
         penalty_weights=None,
+        penalty_matrix=None,
     ):
         self.alpha = alpha
         self.fit_intercept = fit_intercept
@@ -192,6 +196,7 @@ class Ridge(_LeastSquares):
         self.verbose = verbose
         self.random_state = random_state
         self.penalty_weights = penalty_weights
+        self.penalty_matrix = penalty_matrix
 
     def _check_parameters(self):
         if np.ndim(self.alpha) == 0:
@@ -210,5 +215,5 @@ class Ridge(_LeastSquares):
                 raise ValueError(f"alpha must be finite and non-negative, got {self.alpha!r}")
         return super()._encode(y, weight, reset)
 
-    def _strength(self, total_weight):
-        return np.asarray(self.alpha, dtype=float) / total_weight
+    def _strength(self):
+        return np.asarray(self.alpha, dtype=float)

@@ -44,12 +44,19 @@ class LinearModel(SolvedEstimator):
         """The target as the loss wants it, the weights, and the loss; ``reset`` as of `_objective_of`."""
         raise NotImplementedError
 
-    def _strength(self, total_weight):
-        """L2 strength beside the weighted mean loss, one or one per output."""
+    #: what the penalty's matrix is multiplied with, as the strength is
+    _matrix_factor = 1.0
+
+    #: whether the penalty stands beside the sum of the losses, else beside their weighted mean
+    _penalises_sum = True
+
+    def _strength(self):
+        """L2 strength where the penalty stands, one or one per output."""
         raise NotImplementedError
 
-    def _objective_class(self):
-        return GLMObjective
+    def _terms(self):
+        """What else the objective has, see `GLMObjective`."""
+        return ()
 
     def _unpack(self, objective, coef, intercept, constants):
         """Set the fitted attributes from coefficients (p, k), intercepts (k,) and constants of the loss."""
@@ -121,25 +128,35 @@ class LinearModel(SolvedEstimator):
         else:
             X, loss = rows_of_parts(self, parts, reset, partial(self._encode, reset=reset), self._of_targets)
             y, weight, offset = None, X.targets[1], None
-        return self._objective_class()(
+        unit = self._penalty_unit(weight.sum(), before)
+        return GLMObjective(
             X,
             y,
             loss,
             sample_weight=weight,
             fit_intercept=bool(self.fit_intercept),
-            penalty=self._penalty(weight.sum(), before),
+            penalty=self._penalty() * unit,
+            penalty_matrix=self._penalty_matrix(unit),
             offset=offset,
+            terms=self._terms(),
             feature_names=getattr(self, "feature_names_in_", None),
             class_names=getattr(self, "classes_", None),
         )
 
-    def _penalty(self, weight, before):
-        """L2 strengths (p, k) or (p, 1) beside the mean loss of rows of this total weight."""
-        total = weight + before
-        names = getattr(self, "feature_names_in_", None)
-        given = getattr(self, "penalty_weights", None)
-        shares = _validation.check_penalty_weights(given, self.n_features_in_, names)
-        return shares[:, None] * (self._strength(total) * (total / weight))
+    def _penalty_unit(self, weight, before):
+        """What the penalty is multiplied with beside the mean loss of rows of this total weight."""
+        return 1 / weight if self._penalises_sum else (weight + before) / weight
+
+    def _penalty(self):
+        """L2 strengths (p, k) or (p, 1) where the penalty stands."""
+        names, given = getattr(self, "feature_names_in_", None), getattr(self, "penalty_weights", None)
+        return _validation.check_penalty_weights(given, self.n_features_in_, names)[:, None] * self._strength()
+
+    def _penalty_matrix(self, unit):
+        """The matrix beside them (p, p), or None."""
+        names, given = getattr(self, "feature_names_in_", None), getattr(self, "penalty_matrix", None)
+        matrix = _validation.check_penalty_matrix(given, self.n_features_in_, names)
+        return None if matrix is None else matrix * (unit * self._matrix_factor)
 
     def _start(self, objective):
         if not (self.warm_start and hasattr(self, "coef_")):

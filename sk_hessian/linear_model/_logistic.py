@@ -15,7 +15,7 @@ from sk_hessian._keywords import with_advice
 from sk_hessian._scores import accuracy, d_squared
 from sk_hessian._validation import RowData
 from sk_hessian.linear_model._linear_model import LinearModel
-from sk_hessian.objectives import JeffreysObjective
+from sk_hessian.objectives import Jeffreys
 from sk_hessian.solvers import LBFGS, Newton, check_solver
 
 
@@ -54,6 +54,9 @@ class LogisticRegression(ClassifierMixin, LinearModel):
     penalty_weights : array-like of shape (n_features,) or dict, default=None
         Multiplies the penalty of each feature; 0 leaves a feature without one. A dict has the weights by the names of
         the columns of a data frame, such as ``{"age": 0}``; the weight of all other columns is 1.
+    penalty_matrix : array-like, sparse matrix or data frame of shape (n_features, n_features), default=None
+        M, symmetric and positive semi-definite: I / C + M takes the place of I / C, for the coefficients of
+        each output and not for the intercept. A data frame has the names of the columns on both sides, in any order.
     jeffreys : bool, default=False
         Whether to add half the log-determinant of the information to the log-likelihood: Jeffreys' prior, by which
         Firth (1993) reduces the estimates' bias, and which has finite ones where the classes are separated. For two
@@ -100,6 +103,7 @@ class LogisticRegression(ClassifierMixin, LinearModel):
         verbose=0,
         random_state=None,
         penalty_weights=None,
+        penalty_matrix=None,
         jeffreys=False,
     ):
         self.C = C
@@ -112,6 +116,7 @@ class LogisticRegression(ClassifierMixin, LinearModel):
         self.verbose = verbose
         self.random_state = random_state
         self.penalty_weights = penalty_weights
+        self.penalty_matrix = penalty_matrix
         self.jeffreys = jeffreys
 
     classes_: Any
@@ -131,6 +136,8 @@ class LogisticRegression(ClassifierMixin, LinearModel):
             raise ValueError(f"jeffreys=True needs C=np.inf, got C={self.C!r}: the prior takes the penalty's place")
         if self.penalty_weights is not None:
             raise ValueError("jeffreys=True needs penalty_weights=None: the prior takes the penalty's place")
+        if self.penalty_matrix is not None:
+            raise ValueError("jeffreys=True needs penalty_matrix=None: the prior takes the penalty's place")
         solver = check_solver(self.solver)
         subsampled = isinstance(solver, Newton) and solver.hessian == "subsampled"
         if subsampled or not (solver is None or isinstance(solver, (Newton, LBFGS))):
@@ -139,8 +146,8 @@ class LogisticRegression(ClassifierMixin, LinearModel):
                 f"solver={self.solver!r}: Jeffreys' prior is no sum over rows"
             )
 
-    def _objective_class(self):
-        return JeffreysObjective if self.jeffreys else super()._objective_class()
+    def _terms(self):
+        return (Jeffreys(),) if self.jeffreys else ()
 
     def _encode(self, y, weight, reset):
         # in partial_fit the classes are known before there is a fit
@@ -154,8 +161,8 @@ class LogisticRegression(ClassifierMixin, LinearModel):
         target, loss = _validation.class_target(index, len(self.classes_))
         return target, weight, loss
 
-    def _strength(self, total_weight):
-        return 1 / (self.C * total_weight)
+    def _strength(self):
+        return 1 / self.C
 
     def _unpack(self, objective, coef, intercept, constants):
         self.coef_ = np.ascontiguousarray(coef.T)

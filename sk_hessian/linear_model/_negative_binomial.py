@@ -50,6 +50,9 @@ class NegativeBinomialRegressor(_DevianceModel):
     penalty_weights : array-like of shape (n_features,) or dict, default=None
         Multiplies the penalty of each feature; 0 leaves a feature without one. A dict has the weights by the names of
         the columns of a data frame, such as ``{"age": 0}``; the weight of all other columns is 1.
+    penalty_matrix : array-like, sparse matrix or data frame of shape (n_features, n_features), default=None
+        M, symmetric and positive semi-definite: alpha I + M takes the place of alpha I, for the coefficients of
+        each output and not for the intercept. A data frame has the names of the columns on both sides, in any order.
 
     Attributes
     ----------
@@ -88,6 +91,7 @@ class NegativeBinomialRegressor(_DevianceModel):
         verbose=0,
         random_state=None,
         penalty_weights=None,
+        penalty_matrix=None,
     ):
         self.theta = theta
         self.alpha = alpha
@@ -99,6 +103,7 @@ class NegativeBinomialRegressor(_DevianceModel):
         self.verbose = verbose
         self.random_state = random_state
         self.penalty_weights = penalty_weights
+        self.penalty_matrix = penalty_matrix
 
     def _check_parameters(self):
         super()._check_parameters()

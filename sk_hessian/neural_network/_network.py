@@ -169,7 +169,7 @@ class _Network(SolvedEstimator):
 
     def _former(self, objective):
         """The current weights as a start."""
-        shapes = [(rows - 1, columns) for _, (rows, columns) in objective.layers]
+        shapes = [(rows - 1, columns) for _, (rows, columns) in objective.model.layers]
         former = [coef.shape for coef in self.coefs_]
         if former != shapes:
             raise ValueError(

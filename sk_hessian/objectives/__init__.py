@@ -3,15 +3,13 @@
 ``LOSSES`` has an instance of every loss, ``ACTIVATIONS`` maps the names of activations to theirs.
 """
 
-from sk_hessian.objectives._layers import network_predictions
-from sk_hessian.objectives._memory import Memory, first_memory
 from sk_hessian.objectives.activations import ACTIVATIONS
 from sk_hessian.objectives.contract import Objective
 from sk_hessian.objectives.coordinates import PointFactor, Subspace
 from sk_hessian.objectives.evaluation import Evaluation
 from sk_hessian.objectives.functions import FunctionObjective
 from sk_hessian.objectives.glm import GLMObjective
-from sk_hessian.objectives.jeffreys import JeffreysObjective
+from sk_hessian.objectives.linearised import Linearised
 from sk_hessian.objectives.losses import (
     LOSSES,
     BinaryCrossEntropy,
@@ -29,6 +27,7 @@ from sk_hessian.objectives.losses import (
     explained_of_sums,
 )
 from sk_hessian.objectives.mlp import MLPObjective
+from sk_hessian.objectives.models import network_predictions
 from sk_hessian.objectives.residuals import LeastSquaresObjective
 from sk_hessian.objectives.restricted import RestrictedObjective
 from sk_hessian.objectives.rows import (
@@ -43,10 +42,13 @@ from sk_hessian.objectives.rows import (
     parts_of,
     row_products,
 )
+from sk_hessian.objectives.single_rows import SingleRows
 from sk_hessian.objectives.stream import NetworkStreamObjective, StreamObjective
+from sk_hessian.objectives.terms import L2, Jeffreys, Memory, Term, TermPoint, first_memory
 
 __all__ = [
     "ACTIVATIONS",
+    "L2",
     "LOSSES",
     "BinaryCrossEntropy",
     "Blocks",
@@ -55,8 +57,9 @@ __all__ = [
     "FunctionObjective",
     "GLMObjective",
     "HuberLoss",
-    "JeffreysObjective",
+    "Jeffreys",
     "LeastSquaresObjective",
+    "Linearised",
     "Loss",
     "MLPObjective",
     "Memory",
@@ -69,11 +72,14 @@ __all__ = [
     "PointFactor",
     "RestrictedObjective",
     "Scan",
+    "SingleRows",
     "SoftmaxCrossEntropy",
     "SquaredLoss",
     "StreamObjective",
     "Subspace",
     "Tally",
+    "Term",
+    "TermPoint",
     "TweedieLoss",
     "check_derivatives",
     "deviance_sums",

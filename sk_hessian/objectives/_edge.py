@@ -12,6 +12,7 @@ each step replaces it by its tangent, which lies above it, and a row that has co
 """
 
 import copy
+from collections import Counter
 from dataclasses import dataclass
 
 import numpy as np
@@ -98,7 +99,7 @@ class Edge:
 
 def _at_hand(objective):
     """The same objective with all rows in memory."""
-    return objective if objective.rows.in_memory else objective.collected()
+    return objective if objective.rows.in_memory else objective.on_rows(objective.rows.collected())
 
 
 def edge_rows(objective, theta):
@@ -128,7 +129,7 @@ def may_have_edge(objective):
 def approaches_edge(objective, raw):
     """Whether the least mean of a row with y = 0 is small beside the others, of raw predictions (n_rows, m)."""
     raw, zero = raw[:, 0], objective.loss.may_be_on_edge(objective.rows.y)
-    unit = max(np.abs(raw).mean(), np.abs(objective.null_raw).max())
+    unit = max(np.abs(raw).mean(), np.abs(objective.baseline.raw).max())
     return bool(raw[zero].min(initial=np.inf) <= _NEAR * unit)
 
 
@@ -164,8 +165,8 @@ def find_edge(objective, theta):
         inside = np.zeros_like(theta)
     else:
         inside = _moved_inside(objective, theta + program.factor.apply(u), interior, on)
-    value = program.value(u) + 0.5 * (objective.penalties * theta) @ theta
-    return Edge(inside, value, gradient, decrement, np.flatnonzero(on), program.convex, program.passes + 3)
+    value = program.value(u) + objective.l2.value(theta)
+    return Edge(inside, value, gradient, decrement, np.flatnonzero(on), program.convex, program.counts["passes"] + 3.0)
 
 
 class _Program:
@@ -181,11 +182,12 @@ class _Program:
         self.y, self.share = rows.y, rows.weight / rows.weight.sum()
         self.zero = self.loss.may_be_on_edge(rows.y)
         self.noise = _VALUE_ROUNDINGS * np.finfo(float).eps * self.loss.null_model.unit(rows.y, rows.weight)
-        P, strengths = self.factor.dense(), objective.penalties
-        self.ridge, self.pull = P.T @ (strengths[:, None] * P), P.T @ (strengths * origin)
+        P, l2 = self.factor.dense(), objective.l2
+        self.ridge = np.stack([self.factor.transpose(l2.gradient(column)) for column in P.T])
+        self.pull = self.factor.transpose(l2.gradient(origin))
         away = objective.raw_predictions(interior)[:, 0] - self.raw_at_origin
         self.interior = np.linalg.lstsq(self.A, away, rcond=None)[0]
-        self.passes = 4.0
+        self.counts = Counter(passes=4)
 
     def of_power_one(self):
         """The same rows with the convex loss of power 1."""
@@ -207,18 +209,18 @@ class _Program:
 
     def value(self, u):
         """The objective less the penalty at the origin."""
-        self.passes += 1
+        self.counts["passes"] += 1
         return self.share @ self.loss.value(self.y, self.settled(u)) + self.pull @ u + 0.5 * (u @ self.ridge @ u)
 
     def theta_gradient(self, objective, u):
         """The gradient in theta, where a slope on the edge is not infinite."""
         slope = self.share[:, None] * self.loss.value_and_gradient(self.y, self.settled(u))[1]
         total = objective.rows.fold(lambda block, y, weight: (objective.model.adjoint(block, slope[block.part]),))[0]
-        return total + objective.penalties * (self.origin + self.factor.apply(u))
+        return total + objective.l2.gradient(self.origin + self.factor.apply(u))
 
     def model(self, u):
         """The gradient at ``u``, a positive semi-definite Hessian, and the exact one but for rows on the edge."""
-        self.passes += 1
+        self.counts["passes"] += 1
         raw = self.settled(u)
         slope = self.loss.value_and_gradient(self.y, raw)[1][:, 0]
         exact = above = self.loss.hessian(self.y, raw, "observed")[:, 0, 0]

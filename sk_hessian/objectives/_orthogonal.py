@@ -43,19 +43,19 @@ class Orthogonal:
 
     def __init__(self, objective):
         self._objective_name = objective.name
-        plain = objective.plain_columns
-        p, wide = objective.n_features, objective._is_wide
-        ridge = objective.penalty.min(axis=1) / objective.mean_curvature / plain.scale / plain.scale
-        self.plain, self._is_free = plain, objective.penalty.min(axis=1) == 0
-        varies = np.isfinite(plain.scale)
-        # where all is penalised the optimum is in the span of the rows in units of the penalty, so that no more is
-        # needed; where some is not, the penalty enters as rows
-        spanned = bool((ridge[varies] > 0).all() and varies.any())
+        plain, least = objective.space.plain, objective.l2.least()
+        p, wide = objective.n_features, objective.space.is_wide
+        self.plain, self._is_free = plain, least.diagonal[:, 0] == 0
+        least = least.times(1 / objective.baseline.mean_curvature).within(plain)
+        ridge, varies = least.diagonal[:p, 0], np.isfinite(plain.scale)
+        # where all is penalised by itself the optimum is in the span of the rows in units of the penalty, so that no
+        # more is needed; else the penalty enters as rows
+        spanned = bool((ridge[varies] > 0).all() and varies.any()) and not least.has_matrix
         typical = np.exp(np.log(ridge[varies]).mean()) if spanned else 0.0
         unit = np.ones(p + plain.fit_intercept)
         if spanned:
             unit[:p] = np.where(varies, np.sqrt(typical / np.where(varies, ridge, 1.0)), 0.0)
-        R = self._triangle(objective, plain, unit, None if spanned else ridge)
+        R = self._triangle(objective, plain, unit, [] if spanned else least.root())
         U, singular, Vt = _singular(R, typical if wide else 0.0)
         keep = singular > np.finfo(float).eps * max(objective.n_rows, p) * singular.max(initial=0.0)
         self._R: Any = None if spanned else R
@@ -64,11 +64,7 @@ class Orthogonal:
         basis = R.T @ (U[:, keep] / (singular[keep] * root)) if Vt is None else Vt[keep].T / root
         basis *= unit[:, None]
         basis = self._shortest(basis)
-        #: the penalty in these coordinates where all is penalised: a diagonal, but for the intercept that is not
-        penalty = np.diag(typical / root**2) if spanned else None
-        if penalty is not None and plain.fit_intercept:
-            penalty -= typical * np.outer(basis[-1], basis[-1])
-        self.ridge = penalty
+        self._typical, self._root = typical, root
         metric = np.divide(1.0, unit**2, out=np.zeros_like(unit), where=unit > 0) if spanned else None
         self.columns = Columns(plain.shift, plain.scale, plain.fit_intercept, basis, metric)
         #: the rows in these coordinates, where they are few
@@ -76,7 +72,18 @@ class Orthogonal:
         if wide:
             weight = objective.rows.weight / objective.rows.total_weight
             self.rows = U[:, keep] * (singular[keep] / root) / np.sqrt(weight)[:, None]
-        self.penalties = {}
+        #: the penalty in these coordinates
+        self.l2 = self._penalty(objective.l2, objective.baseline.mean_curvature, spanned)
+
+    def _penalty(self, l2, mean_curvature, spanned):
+        """The penalty in these coordinates: where all is penalised a diagonal, but for the intercept that is not."""
+        if not spanned:
+            return l2.within(self.columns)
+        ridge = np.diag(self._typical / self._root**2)
+        if self.plain.fit_intercept:
+            ridge -= self._typical * np.outer(self.columns.basis[-1], self.columns.basis[-1])
+        # strengths are products of a feature's and an output's: those of one output are a multiple of the least
+        return l2.multiples_of(mean_curvature * ridge, np.isfinite(self.plain.scale))
 
     def _shortest(self, basis):
         """The coordinates without what the null space adds to coefficients in the user's units."""
@@ -92,15 +99,14 @@ class Orthogonal:
         return basis
 
     def _triangle(self, objective, plain, unit, ridge):
-        """The rows, or where they are more than the columns their triangular factor, with a ridge as further rows."""
+        """The rows, or where they are more than the columns their triangular factor, with those of a ridge below."""
         total, most = objective.rows.total_weight, len(unit)
 
         def scaled(block, y, weight):
             return block.standardised(plain) * unit * np.sqrt(weight / total)[:, None]
 
         R = objective.rows.triangle(scaled, plain, width=most)
-        if ridge is not None and ridge.any():
-            R = np.vstack([R, np.diag(np.sqrt(np.append(ridge, np.zeros(int(plain.fit_intercept)))))])
+        R = np.vstack([R, ridge]) if len(ridge) else R
         return triangle(R) if len(R) > most else R
 
     def null_space(self):

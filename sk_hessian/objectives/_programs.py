@@ -60,7 +60,7 @@ class Recession:
 
 def find_recession(objective, theta, direction):
     """A proved `Recession`, or None; ``theta`` and ``direction`` are candidates that cost only a pass."""
-    free = (objective.penalty == 0).all(axis=1)
+    free = objective.l2.is_silent
     if not free.any() and not objective.fit_intercept:
         return None
     if not _may_recede(objective):
@@ -71,7 +71,7 @@ def find_recession(objective, theta, direction):
     if (free.sum() + 1) * objective.n_rows * objective.loss.n_outputs**2 <= _LARGEST_PROGRAM:
         found = _by_program(objective, free)
     elif free.all():
-        candidates = (d for d in (direction, theta) if _is_recession(objective, d))
+        candidates = (d for d in (direction, theta) if _is_recession(objective, d) and not _is_held(objective.l2, d))
         found = next(candidates, None)
     return None if found is None else _named(objective, found)
 
@@ -96,6 +96,11 @@ def _is_recession(objective, direction):
     return size > 0 and least >= -1e-12 * size and -moved <= 1e-12 * size
 
 
+def _is_held(l2, direction):
+    """Whether a penalty's matrix holds the direction, beyond rounding."""
+    return 2 * l2.value(direction) > 1e-12 * (l2.diagonal.ravel() @ direction[: l2.size] ** 2)
+
+
 def _least_and_sum(a, b):
     """The least of all but the last entry, of that the sum."""
     return np.append(np.minimum(a[:-1], b[:-1]), a[-1] + b[-1])
@@ -103,7 +108,7 @@ def _least_and_sum(a, b):
 
 def _by_program(objective, free):
     """Minimise the L1 norm of d over margins >= 0, fixed = 0, mean margin = 1; None when infeasible."""
-    columns, loss, rows = objective.plain_columns, objective.loss, objective.rows.collected()
+    columns, loss, rows = objective.space.plain, objective.loss, objective.rows.collected()
     Z = rows.gather(lambda block, y, weight: block.standardised(columns), columns, columns.n_columns)
     free = np.concatenate([free, np.ones(int(objective.fit_intercept), dtype=bool)])
     Z = Z[:, free]
@@ -113,6 +118,9 @@ def _by_program(objective, free):
     cost = np.ones(Z.shape[1])
     cost[len(cost) - objective.fit_intercept :] = 0
     cost = np.tile(np.repeat(cost, loss.n_outputs), 2)
+    # what a penalty's matrix holds does not move either
+    held = sp.kron(sp.csr_array(objective.l2.within(columns).matrix_root()[:, free]), sp.eye_array(loss.n_outputs))
+    fixed = sp.vstack([fixed, held], format="csr")
     split = [sp.hstack([A, -A], format="csr") for A in (margin, fixed)]
     total = sp.csr_array(split[0].mean(axis=0).reshape(1, -1))
     solution = linprog(
@@ -152,14 +160,14 @@ def _linear_maps(loss, y, Z):
 
 
 def _named(objective, direction):
-    standardised = objective.plain_columns.from_weights(_weights(objective, direction))
+    standardised = objective.space.plain.from_weights(_weights(objective, direction))
     size = np.abs(standardised[: objective.n_features]).max(axis=1)
     features = [objective.name(j) for j in np.argsort(-size, kind="stable") if size[j] > 1e-6 * size.max()]
     return Recession(features, _receding_classes(objective, direction), direction)
 
 
 def _weights(objective, theta):
-    return theta[: objective.n_weights].reshape(-1, objective.loss.n_outputs)
+    return theta[: objective.model.n_weights].reshape(-1, objective.loss.n_outputs)
 
 
 def _receding_classes(objective, direction):
@@ -169,9 +177,41 @@ def _receding_classes(objective, direction):
         return ["y = 0"]
     if objective.loss.n_outputs == 1:
         return [f"class {names[-1]}"]
-    W = objective.plain_columns.from_weights(_weights(objective, direction))
+    W = objective.space.plain.from_weights(_weights(objective, direction))
     spread = np.abs(W - np.median(W, axis=1, keepdims=True)).sum(axis=0)
     return [f"class {names[c]}" for c in np.flatnonzero(spread > 0.5 * spread.max())]
+
+
+def feasible_start(objective):
+    """The null model, or where that has no intercept and no positive mean, a point that has.
+
+    Parameters
+    ----------
+    objective : GLMObjective
+
+    Raises
+    ------
+    ValueError
+        Where there is none, or none that does not overflow.
+    """
+    k, baseline = objective.loss.n_outputs, objective.baseline
+    is_null = objective.fit_intercept or objective.rows.offset is None
+    if np.isfinite(baseline.value) if is_null else _is_bent_by_offset(objective):
+        return objective.pack(np.zeros((objective.n_features, k)), baseline.raw[:k], baseline.raw[k:])
+    if objective.loss.is_smooth:
+        raise ValueError(
+            "offset is so large that predictions overflow: it is added to the linear predictor, on the scale of "
+            "the link (for exposures their logarithm)"
+        )
+    return positive_start(objective)
+
+
+def _is_bent_by_offset(objective):
+    """Whether the offset alone is inside the domain, and not so far out that nothing is left of the curvature."""
+    k, rows = objective.loss.n_outputs, objective.rows
+    constant = np.append(np.zeros(k), objective.baseline.raw[k:])
+    value, _, hessian = objective.loss.null_model.sums(constant, rows.offset, rows.y, rows.weight)
+    return np.isfinite(value) and np.trace(hessian[:k, :k]) > 0
 
 
 def positive_start(objective):
@@ -184,7 +224,7 @@ def positive_start(objective):
     ValueError
         Where there are none.
     """
-    columns, rows = objective.plain_columns, objective.rows.collected()
+    columns, rows = objective.space.plain, objective.rows.collected()
     Z = rows.gather(lambda block, y, weight: block.standardised(columns), columns, columns.n_columns)
     mean = rows.weight @ rows.y / rows.weight.sum() or 1.0
     # the mean of a row of zeros is 0, whatever the coefficients: where y = 0 it may be
@@ -206,9 +246,9 @@ def positive_start(objective):
 def _check_representable(objective, z, coef):
     """Raise where the coefficients of a start leave the floating-point range, or their penalty does."""
     with np.errstate(over="ignore", under="ignore"):
-        large = np.flatnonzero(~np.isfinite(coef + (np.sqrt(objective.penalty) * coef) ** 2).all(axis=1))
+        large = np.flatnonzero(~np.isfinite(coef + (np.sqrt(objective.l2.diagonal) * coef) ** 2).all(axis=1))
     vanishes = (z != 0) & (np.abs(coef[:, 0]) < np.finfo(float).tiny)
-    lost = np.flatnonzero(vanishes & np.isfinite(objective.plain_columns.scale))
+    lost = np.flatnonzero(vanishes & np.isfinite(objective.space.plain.scale))
     if large.size:
         name = objective.name(large[0])
         raise ValueError(f"X: column {name} is so small that its coefficient overflows; multiply it by a constant")

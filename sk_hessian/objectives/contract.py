@@ -45,6 +45,8 @@ class Facts:
         Whether a matrix of its curvature is within the memory that it may take, or is in memory already.
     n_columns : int
         Size of the largest matrix that a factor of one output, or of one layer, decomposes.
+    factor_size : int
+        Size of the matrix that a factor of the whole Hessian of a model decomposes.
     n_outputs : int
         Outputs of a linear model, whose pairs each add a block to the Hessian.
     pass_work : int
@@ -61,6 +63,10 @@ class Facts:
         Whether standardised rows are kept as one array, so that a Hessian is one product and nothing else.
     exact_is_cheap : bool
         Whether exact curvature costs hardly more than expected curvature that leaves something out.
+    is_sum_over_rows : bool
+        Whether each row has its own term beside the penalty; not where a prior is of all rows at once.
+    differences_of : {"nothing", "gradients", "values"}
+        What second derivatives are differences of; "nothing" where they are exact.
     has_many_optima : bool
         Whether there may be many optima, with saddles and plateaus between them, and parameters have natural units.
     """
@@ -69,6 +75,7 @@ class Facts:
     kinds: tuple[str, ...] = ("full", "diagonal")
     has_matrix: bool = True
     n_columns: int = 0
+    factor_size: int = 0
     n_outputs: int = 1
     pass_work: int = 1
     hessian_work: int = 1
@@ -77,6 +84,8 @@ class Facts:
     is_held: bool = False
     keeps_rows: bool = False
     exact_is_cheap: bool = False
+    is_sum_over_rows: bool = True
+    differences_of: str = "nothing"
     has_many_optima: bool = False
 
 
@@ -104,6 +113,10 @@ class Objective:
         What its curvature costs.
     called : str
         What a message says of it, such as "for a network".
+    total_weight : float
+        What the objective is multiplied with to be a sum over rows.
+    model : Linear, Network or None
+        From parameters to raw predictions, of models of data.
     draws_rows : bool
         Whether some rows can be had for much less than a pass, so that minibatches make sense.
     is_smooth : bool
@@ -126,6 +139,8 @@ class Objective:
     has_kinks: bool = False
     is_model: bool = False
     draws_rows: bool = True
+    total_weight: float = 1.0
+    model: Any = None
 
     def at(self, theta: np.ndarray) -> Any:
         """The `Evaluation` at a point, which remembers what is computed there.

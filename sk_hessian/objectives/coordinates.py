@@ -1,8 +1,8 @@
 """Changes of variables: theta = origin + T u, every one of them linear, and all composed in one way.
 
-`Coordinates` T are standardised columns (`WeightCoordinates`), the standardised layers of a network (see `_layers`), or
-nothing (`Identity`). A `PointFactor` composes them with a root of the curvature in them. `Through` is an objective seen
-through them: what a solver runs on.
+`Coordinates` T are standardised columns (`WeightCoordinates`), the standardised layers of a network
+(`LayerCoordinates`), or nothing (`Identity`). A `PointFactor` composes them with a root of the curvature in them.
+`Through` is an objective seen through them: what a solver runs on.
 """
 
 import copy
@@ -11,6 +11,7 @@ from functools import cached_property
 import numpy as np
 
 from sk_hessian.objectives import factors
+from sk_hessian.objectives.rows import Columns
 
 
 class Coordinates:
@@ -128,6 +129,63 @@ class WeightCoordinates(Coordinates):
         Z = plain.from_weights(theta[: self._n_theta].reshape(-1, self.n_outputs))
         reached = plain.to_weights(self.columns.nearest(Z))
         return np.concatenate((reached.ravel(), theta[self._n_theta :]))
+
+
+class LayerCoordinates(Coordinates):
+    """theta = T z: inputs centred and scaled, outputs in units of y.
+
+    Parameters
+    ----------
+    columns : Columns
+        Zero and unit of the inputs.
+    layers : sequence of (slice, shape)
+        Where the layers are in theta.
+    output_unit : ndarray of shape (k,)
+    """
+
+    def __init__(self, columns, layers, output_unit):
+        self.columns, self.output_unit, self.summed_in = columns, output_unit, self
+        (self._first, self._first_shape), (self._last, self._last_shape) = layers[0], layers[-1]
+        self.shape = (self._last.stop, self._last.stop)
+        #: the inputs without a column of ones
+        self.inputs = Columns(columns.shift, columns.scale, False)
+
+    def unit(self, n_parameters):
+        """The unit of each parameter beside that of its inputs, shape (n_parameters,)."""
+        return self.scaled(np.ones(n_parameters))
+
+    def scaled(self, z):
+        """``z`` with the last layer times the units of the outputs."""
+        z = z.copy()
+        z[self._last] = (z[self._last].reshape(self._last_shape) * self.output_unit).ravel()
+        return z
+
+    def apply(self, z):
+        """See `Coordinates.apply`."""
+        theta = self.scaled(z)
+        theta[self._first] = self.columns.to_weights(theta[self._first].reshape(self._first_shape)).ravel()
+        return theta
+
+    def transpose(self, g):
+        """See `Coordinates.transpose`."""
+        z = self.scaled(g)
+        z[self._first] = self.columns.transpose(z[self._first].reshape(self._first_shape)).ravel()
+        return z
+
+    def standardised(self, theta):
+        """The parameters for standardised inputs; the outputs keep their units."""
+        z = theta.copy()
+        z[self._first] = self.columns.from_weights(z[self._first].reshape(self._first_shape)).ravel()
+        return z
+
+    def restrict(self, theta):
+        """See `Coordinates.restrict`: ``theta`` with the weights of constant inputs added to their biases."""
+        W = theta[self._first].reshape(self._first_shape)[:-1]
+        if not W[np.isinf(self.columns.scale)].any():
+            return theta
+        theta = self.standardised(theta)
+        theta[self._first] = self.columns.to_weights(theta[self._first].reshape(self._first_shape)).ravel()
+        return theta
 
 
 class Subspace(Coordinates):

@@ -196,18 +196,7 @@ class Evaluation:
 
 
 class MeanLossEvaluation(Evaluation):
-    """A weighted mean loss, plus a penalty, at a point; a subclass says how raw predictions come about.
-
-    Attributes
-    ----------
-    bent : float
-        The mean size of the loss's slope in raw predictions.
-    penalty : float
-        What the value has of the penalty.
-    """
-
-    bent: float
-    penalty: float
+    """A weighted mean loss, plus penalties, at a point; a subclass says how raw predictions come about."""
 
     def __init__(self, objective, theta):
         super().__init__(objective, theta)
@@ -218,6 +207,16 @@ class MeanLossEvaluation(Evaluation):
         return {**super().__getstate__(), "_matrices": {}}
 
     # -- what a subclass says -------------------------------------------------------------------------------------
+
+    def sweep(self):
+        """Find value, gradient and what follows from them in one pass, and keep raw predictions if they are not many.
+
+        Returns
+        -------
+        dict
+            What is known here, by name.
+        """
+        raise NotImplementedError
 
     def predictor(self):
         """A function from a block to its raw predictions."""
@@ -240,12 +239,64 @@ class MeanLossEvaluation(Evaluation):
         """The Hessian in ``coordinates``, the penalty included; ``kind`` is "expected" where that is exact."""
         raise NotImplementedError
 
+    def curvature_diagonal(self, kind, coordinates):
+        """The diagonal of `curvature`, without the matrix."""
+        raise NotImplementedError
+
+    def layer_moments(self, coordinates):
+        """Second moments of the inputs and of the gradients of each layer, and the curvature of the constants.
+
+        Returns
+        -------
+        inputs, outputs : list of ndarray
+        constants : ndarray or None
+        """
+        raise NotImplementedError
+
+    def whole_factor(self, kind):
+        """A factor P of the whole Hessian, undamped: P P' is its inverse where the data determine theta.
+
+        Parameters
+        ----------
+        kind : {"observed", "expected"}
+
+        Returns
+        -------
+        PointFactor
+        """
+        raise NotImplementedError
+
     # -- value and gradient ---------------------------------------------------------------------------------------
+
+    @cached_property
+    def value(self):
+        """See `Evaluation`."""
+        return self.sweep()["value"]
+
+    @cached_property
+    def gradient(self):
+        """See `Evaluation`."""
+        return self.sweep()["gradient"]
+
+    @cached_property
+    def bent(self):
+        """The mean size of the loss's slope in raw predictions."""
+        return self.sweep()["bent"]
+
+    @cached_property
+    def penalty(self):
+        """What the value has of the L2 penalty."""
+        return self.sweep()["penalty"]
+
+    @cached_property
+    def terms(self):
+        """What else is added here, `TermPoint`."""
+        return [term.at(self) for term in self.objective.terms]
 
     @property
     def excess(self):
         """The mean loss above that of the saturated model."""
-        return self.value - self.penalty - self.objective.saturated_value
+        return self.value - self.penalty - self.objective.baseline.saturated_value
 
     @property
     def noise(self):
@@ -257,12 +308,16 @@ class MeanLossEvaluation(Evaluation):
         objective, eps = self.objective, ROUNDINGS * EPS
         error = eps * self.largest_terms
         own = ROUNDINGS * objective.resolution if objective.loss.cancels else 0.0
-        return eps * abs(self.value) + own + error * (self.bent + 0.5 * error * objective.mean_curvature)
+        if objective.terms:
+            own += sum(term.noise for term in self.terms) / objective.total
+        return eps * abs(self.value) + own + error * (self.bent + 0.5 * error * objective.baseline.mean_curvature)
 
     def raw_predictions(self):
         """Raw predictions of all rows, the loss's constants beside them, shape (n_rows, n_outputs + n_constants)."""
         predict = self.predictor()
-        return self.objective.rows.gather(lambda block, y, weight: predict(block), width=self.objective.pass_width)
+        return self.objective.rows.gather(
+            lambda block, y, weight: predict(block), width=self.objective.model.pass_width
+        )
 
     def predictor_change(self, directions):
         """See `Evaluation.predictor_change`; half a pass, and none where the curvature is constant."""
@@ -276,7 +331,7 @@ class MeanLossEvaluation(Evaluation):
             unit = loss.predictor_unit(raw)
             return (np.array([(np.abs(loss.without_shift(move)) / unit).max() for move in moves]),)
 
-        return self.objective.rows.fold(largest, combine=np.maximum, width=self.objective.pass_width)[0]
+        return self.objective.rows.fold(largest, combine=np.maximum, width=self.objective.model.pass_width)[0]
 
     # -- curvature ------------------------------------------------------------------------------------------------
 
@@ -293,12 +348,17 @@ class MeanLossEvaluation(Evaluation):
         -------
         ndarray
         """
-        kind = "expected" if self.objective.expected_is_exact else kind
-        known = self._matrices.get((kind, id(coordinates)))
+        kind, matrices = "expected" if self.objective.expected_is_exact else kind, self.matrices
+        known = matrices.get((kind, id(coordinates)))
         if known is None:
             # with the coordinates, so that no others have the same id
-            known = self._matrices[kind, id(coordinates)] = coordinates, self.sum_curvature(kind, coordinates)
+            known = matrices[kind, id(coordinates)] = coordinates, self.sum_curvature(kind, coordinates)
         return known[1]
+
+    @property
+    def matrices(self):
+        """Those of `curvature` that are known."""
+        return self._matrices
 
     def hessian_matrix(self, kind="observed", factor=None):
         """See `Evaluation.hessian_matrix`."""
@@ -321,7 +381,3 @@ class MeanLossEvaluation(Evaluation):
         if isinstance(factor.inner, Diagonal):
             return self.curvature_diagonal(kind, factor.outer.summed_in) * factor.inner.d**2
         return self.hessian_matrix(kind, factor).diagonal().copy()
-
-    def curvature_diagonal(self, kind, coordinates):
-        """The diagonal of `curvature`, without the matrix."""
-        raise NotImplementedError

@@ -10,7 +10,7 @@ from scipy.sparse.linalg import LinearOperator
 
 from sk_hessian.objectives import factors
 from sk_hessian.objectives._differences import Differences
-from sk_hessian.objectives.contract import Objective
+from sk_hessian.objectives.contract import Facts, Objective
 from sk_hessian.objectives.coordinates import Identity, PointFactor
 from sk_hessian.objectives.evaluation import Evaluation
 
@@ -92,6 +92,8 @@ class FunctionObjective(Objective):
         self.x_scale = None if isinstance(x_scale, str) and x_scale == "jac" else _positive("x_scale", x_scale)
         share = None if diff_step is None else _positive("diff_step", diff_step)
         self.differences = Differences(share, 0.0 if self.x_scale is None else self.x_scale)
+        of = "nothing" if hess or hessp else "gradients" if jac else "values"
+        self.facts = Facts(differences_of=of)
 
     def begun(self, theta):
         """See `Objective.begun`: with sizes for the parameters that may cross zero on the way."""

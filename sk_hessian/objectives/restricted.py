@@ -51,7 +51,7 @@ class RestrictedObjective(Objective):
         self.scale, self.resolution, self.lower_bound = objective.scale, objective.resolution, objective.lower_bound
         self.is_smooth, self.has_kinks, self.is_model = objective.is_smooth, objective.has_kinks, objective.is_model
         self.draws_rows = False
-        self.total_weight = getattr(objective, "total_weight", 1.0)
+        self.total_weight = objective.total_weight
 
     @classmethod
     def holding(cls, objective, theta, held):

@@ -37,12 +37,13 @@ import numpy as np
 from scipy.sparse.linalg import LinearOperator
 
 from sk_hessian.objectives import factors
-from sk_hessian.objectives._memory import Triangle
 from sk_hessian.objectives._spread import Spread, SpreadFactor
 from sk_hessian.objectives.contract import Facts, Objective
 from sk_hessian.objectives.coordinates import Identity, PointFactor
 from sk_hessian.objectives.evaluation import Evaluation
+from sk_hessian.objectives.row_curvature import RowCurvature
 from sk_hessian.objectives.rows import stacked, triangle
+from sk_hessian.objectives.terms.memory import Triangle
 
 #: rows that are kept as they are, and numbers in them: a pass over so many costs less than the call around it
 _KEPT_ROWS = 1000
@@ -99,7 +100,7 @@ class StreamObjective(Objective):
         """That of all targets so far, for the sum over all rows; that of a few rows may be zero."""
         if self.memory.weight == 0:
             return self.rows.scale
-        scale = self.rows.scale_of(*self.targets) * (self.memory.weight + self.total) / self.total
+        scale = self.rows.baseline.scale_of(*self.targets) * (self.memory.weight + self.total) / self.total
         return max(scale, self.rows.scale) if np.isfinite(scale) else self.rows.scale
 
     def at(self, theta):
@@ -119,9 +120,15 @@ class StreamObjective(Objective):
         return tried[int(np.argmin(values))]
 
     @property
-    def penalty(self):
-        """The penalty of each parameter, as a sum over rows, shape (n_parameters,)."""
-        return self.rows.penalties * self.total
+    def l2(self):
+        """The penalty as a sum over rows."""
+        return self.rows.l2.times(self.total)
+
+    @property
+    def penalty_diagonal(self):
+        """Its second derivative in each parameter, shape (n_parameters,)."""
+        diagonal = self.l2.diagonal.ravel()
+        return np.append(diagonal, np.zeros(self.n_parameters - diagonal.size))
 
     def is_exact(self, kind):
         """See `Objective.is_exact`."""
@@ -216,9 +223,9 @@ class StreamObjective(Objective):
         curved = replace(memory, curvature=memory.prior).curvature_of(rows, [theta]).times(share)
         kind = "full" if memory.is_matrix else "diagonal"
         factor = self.with_memory(replace(memory, curvature=curved)).preconditioner(theta, kind)
-        along = factor.transpose(share / self.total * rows.pulled_back(error))
+        along = factor.transpose(share / self.total * RowCurvature(rows).pulled_back(error))
         mended, part = witnesses.mended + error, np.arange(rows.n_rows) % _PARTS
-        parts = [rows.pulled_back(mended * (part == one)[:, None]) for one in range(_PARTS)]
+        parts = [RowCurvature(rows).pulled_back(mended * (part == one)[:, None]) for one in range(_PARTS)]
         apart = np.stack([factor.transpose(share / self.total * sums) for sums in parts - np.mean(parts, axis=0)])
         noise = _PARTS / (_PARTS - 1) * (apart**2).sum() if rows.n_rows < memory.n_rows else 0.0
         return 0.5 * (along @ along) / self.scale, 0.5 * noise / self.scale
@@ -230,7 +237,7 @@ class StreamObjective(Objective):
         """
         memory = self.memory.at(theta, self.rows)
         rows = self.rows.on_rows(memory.witnesses.rows)
-        error = rows.row_quadratics([theta])[0] - memory.witnesses.slope
+        error = RowCurvature(rows).quadratics([theta])[0] - memory.witnesses.slope
         return memory, rows, error if np.isfinite(rows.at(theta).value) else np.full_like(error, np.inf)
 
     def mended(self, theta):
@@ -302,8 +309,8 @@ class StreamEvaluation(Evaluation):
         """The curvature of the losses of all rows so far, as a sum."""
         memory, rows = self.objective.memory, self.objective.rows
         if memory.is_matrix:
-            return Triangle(rows.curvature_triangle([self.theta], memory.curvature.root))
-        return memory.curvature.plus(rows.curvature_spread([self.theta]))
+            return Triangle(RowCurvature(rows).triangle([self.theta], memory.curvature.root))
+        return memory.curvature.plus(RowCurvature(rows).spread([self.theta]))
 
     @cached_property
     def _triangle(self):
@@ -312,11 +319,12 @@ class StreamEvaluation(Evaluation):
         if memory.is_matrix:
             root = self._losses.root
         else:
-            root = objective.rows.curvature_triangle([self.theta], memory.curvature.rows())
-        penalty, untold = objective.penalty, memory.prior.diagonal() == 0
-        diagonal = np.where(untold & (penalty == 0), objective.total, penalty)
-        extra = np.flatnonzero(diagonal)
-        return triangle(np.vstack([root, np.diag(np.sqrt(diagonal))[extra]])) if extra.size else root
+            root = RowCurvature(objective.rows).triangle([self.theta], memory.curvature.rows())
+        size = root.shape[1]
+        untold = (memory.prior.diagonal() == 0) & (objective.penalty_diagonal == 0)
+        held = objective.l2.root()
+        extra = [np.pad(held, ((0, 0), (0, size - held.shape[1]))), np.sqrt(objective.total) * np.eye(size)[untold]]
+        return triangle(np.vstack([root, *extra])) if any(map(len, extra)) else root
 
     def hessian_matrix(self, kind="observed", factor=None):
         """See `Evaluation.hessian_matrix`."""
@@ -341,7 +349,7 @@ class StreamEvaluation(Evaluation):
         objective, losses = self.objective, self._losses
         if objective.memory.is_matrix:
             losses = Spread.of_rows(losses.root, objective.memory.prior)
-        return losses.plus_diagonal(objective.penalty).times(1 / objective.total)
+        return losses.plus_diagonal(objective.penalty_diagonal).times(1 / objective.total)
 
     def factor(self, kind="full", curvature="expected"):
         """See `Evaluation.factor`."""
@@ -386,7 +394,7 @@ class NetworkStreamObjective(StreamObjective):
         Far from an optimum its slope could lead anywhere: there the run's end is taken for one.
         """
         memory = self.memory.at(theta, self.rows).with_rows(self.rows, [theta])
-        return memory if is_optimum else replace(memory, slope=-self.penalty * theta)
+        return memory if is_optimum else replace(memory, slope=-self.l2.gradient(theta))
 
 
 class NetworkStreamEvaluation(StreamEvaluation):

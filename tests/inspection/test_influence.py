@@ -494,7 +494,7 @@ def test_a_network_must_be_optimal_and_small(rng):
     objective, theta = linear.fitted_objective(X, y)
     objective.n_parameters = 10**6
     with pytest.raises(ValueError, match="a network of 1000000 parameters is not formed"):
-        objective.curvature_factor(theta, "observed")
+        objective.at(theta).whole_factor("observed")
 
 
 def test_rows_of_negative_curvature_are_refused(rng):

@@ -127,7 +127,7 @@ def test_many_rows_are_decided_by_a_sketch():
         objective.loss.quadratic = False  # least squares of few columns takes no sketch
         result = minimize(objective, np.zeros(21), textbook, max_iter=2)
         passes.append(result.history["hessian_products"][0])
-        assert objective.rank == (19 if X[0, 0] == X[0, 1] else 20)
+        assert objective.space.rank == (19 if X[0, 0] == X[0, 1] else 20)
     assert passes[0] == pytest.approx(0.1, abs=0.01)
     assert passes[1] == pytest.approx(1.1, abs=0.01)
 

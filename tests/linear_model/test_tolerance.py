@@ -61,7 +61,7 @@ def errors(model, best, X, y, weight=None):
     """The distances of the parameters from the optimum, in standard errors by the inverse Hessian."""
     objective, optimum = best.fitted_objective(X, y, weight)
     theta = model.fitted_objective(X, y, weight)[1]
-    factor = objective.curvature_factor(optimum, "observed")
+    factor = objective.at(optimum).whole_factor("observed")
     root = np.stack([objective.canonical(column) for column in factor.dense().T], axis=1)
     phi = 2 * best.scale_ if isinstance(best, HuberRegressor) else 1.0
     if objective.loss.family.has_dispersion:

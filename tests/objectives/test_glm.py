@@ -7,6 +7,7 @@ from sk_hessian.objectives import (
     BinaryCrossEntropy,
     GLMObjective,
     HuberLoss,
+    SingleRows,
     SoftmaxCrossEntropy,
     SquaredLoss,
     TweedieLoss,
@@ -198,7 +199,7 @@ def test_the_canonical_solution_of_dependent_columns_is_the_shortest(rng):
     null = np.array([1, -2, 0, -1])
     assert abs(canonical[:4] @ null) < 1e-10
     assert model.value_and_gradient(canonical)[0] == pytest.approx(model.value_and_gradient(theta)[0], rel=1e-12)
-    assert model.rank == 3
+    assert model.space.rank == 3
     assert len(model.flat_directions()) == 1
     assert all(name in model.flat_directions()[0] for name in "abd")
 
@@ -341,7 +342,7 @@ def test_a_sketch_is_no_larger_than_it_says(rare, rng):
 def test_the_terms_of_single_rows_add_up(loss, kind, rng):
     case = linear(loss, kind, True, rng)
     model, theta, penalty = case.objective, case.theta, case.strength
-    factor = model.curvature_factor(theta, "expected")
+    factor = model.at(theta).whole_factor("expected")
     P = factor.dense()
 
     def terms(terms):
@@ -349,11 +350,11 @@ def test_the_terms_of_single_rows_add_up(loss, kind, rng):
         bend = np.einsum("nmr,nml,nls->nrs", terms.along, terms.bend, terms.along) * terms.share[:, None, None]
         return slope, bend, terms.raw
 
-    slope, bend, raw = model.gather_terms(theta, factor, terms, "expected")
+    slope, bend, raw = SingleRows(model.at(theta), factor, "expected").gather(terms)
     np.testing.assert_array_equal(raw, model.raw_predictions(theta))
     assert_close(slope.sum(axis=0), P.T @ (model.value_and_gradient(theta)[1] - penalty * theta))
     assert_close(bend.sum(axis=0), P.T @ (model.hessian_matrix(theta, "expected") - np.diag(penalty)) @ P)
-    total = model.reduce_terms(theta, factor, lambda rows: terms(rows)[0].sum(axis=0)[None], "expected")[0]
+    total = SingleRows(model.at(theta), factor, "expected").reduce(lambda rows: terms(rows)[0].sum(axis=0)[None])[0]
     assert_close(total, slope.sum(axis=0))
 
 
@@ -362,7 +363,7 @@ def test_without_a_row_the_total_penalty_is_the_same(loss, rng):
     case = linear(loss, "C", True, rng)
     model, theta, weight = case.objective, case.theta, case.weight
     model.preconditioner(theta), model.scale
-    rest = model.without(7)
+    rest = model.on_rows(model.rows.take(np.delete(np.arange(model.n_rows), 7)))
     assert (rest.n_rows, model.n_rows) == (39, 40)
     assert rest.total_weight == pytest.approx(weight.sum() - weight[7])
     lost = weight[7] * loss.value(case.y[7:8], model.raw_predictions(theta)[7:8])[0]

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.special import expit
 
-from sk_hessian.objectives import BinaryCrossEntropy, JeffreysObjective
+from sk_hessian.objectives import BinaryCrossEntropy, GLMObjective, Jeffreys
 from sk_hessian.solvers import plan
 from tests.objectives.cases import assert_close, container, differences
 
@@ -25,7 +25,7 @@ WEIGHT = np.random.default_rng(0).uniform(0.5, 2, size=40)
 def objective(rng, kind="C", **options):
     X, y = rows(rng)
     options = {"sample_weight": WEIGHT, **options}
-    return X, y, JeffreysObjective(container(X, kind), y, BinaryCrossEntropy(), **options)
+    return X, y, GLMObjective(container(X, kind), y, BinaryCrossEntropy(), terms=[Jeffreys()], **options)
 
 
 def point(model, rng):
@@ -84,7 +84,7 @@ def test_expected_curvature_is_fishers_information(rng):
 
 def test_hessian_of_more_columns_than_are_summed_at_once(rng):
     X, y = rng.normal(size=(120, 40)), (rng.uniform(size=120) < 0.5).astype(float)
-    model = JeffreysObjective(X, y, BinaryCrossEntropy())
+    model = GLMObjective(X, y, BinaryCrossEntropy(), terms=[Jeffreys()])
     theta = 0.1 * rng.normal(size=41)
     product = np.stack([model.hessian(theta).matvec(e) for e in np.eye(41)])
     assert_close(model.hessian_matrix(theta), product, 1e-12)
@@ -102,7 +102,8 @@ def test_hessian_in_the_coordinates_of_a_factor(rng):
 def test_a_dependent_column_changes_only_a_constant(rng):
     """The determinant is that of the space that the columns span."""
     X, y, model = objective(rng, sample_weight=None)
-    wide = JeffreysObjective(np.column_stack([X, X[:, 0] + 0.01 * X[:, 1]]), y, BinaryCrossEntropy())
+    X = np.column_stack([X, X[:, 0] + 0.01 * X[:, 1]])
+    wide = GLMObjective(X, y, BinaryCrossEntropy(), terms=[Jeffreys()])
     (one, _), (other, _) = point(model, rng), point(model, rng)
     gains = []
     for m in (model, wide):
@@ -132,4 +133,4 @@ def test_another_penalty_is_refused(rng):
 
 def test_too_many_columns_are_refused(rng):
     with pytest.raises(ValueError, match="at most 3000"):
-        JeffreysObjective(rng.normal(size=(10, 3001)), np.arange(10) % 2.0, BinaryCrossEntropy())
+        GLMObjective(rng.normal(size=(10, 3001)), np.arange(10) % 2.0, BinaryCrossEntropy(), terms=[Jeffreys()])

@@ -10,6 +10,7 @@ from sk_hessian.objectives import (
     GLMObjective,
     HuberLoss,
     MLPObjective,
+    SingleRows,
     SoftmaxCrossEntropy,
     SquaredLoss,
     TweedieLoss,
@@ -251,7 +252,7 @@ def test_the_terms_of_single_rows_add_up(loss, kind, rng):
         slope = np.einsum("nmr,nm->nr", terms.along, terms.slope) * terms.share[:, None]
         return slope, np.einsum("nmr,nml,nls->nrs", terms.along, terms.bend, terms.along) * terms.share[:, None, None]
 
-    slope, bend = model.gather_terms(theta, factor, terms, "expected")
+    slope, bend = SingleRows(model.at(theta), factor, "expected").gather(terms)
     assert_close(slope.sum(axis=0), P.T @ (model.value_and_gradient(theta)[1] - penalty * theta))
     assert_close(bend.sum(axis=0), P.T @ (model.hessian_matrix(theta, "expected") - np.diag(penalty)) @ P)
 
@@ -286,6 +287,6 @@ def test_the_canonical_softmax_network_has_no_common_shift(rng):
 def test_the_factor_of_a_softmax_network_has_curvature_along_the_common_shift(rng):
     """So that it is not held back."""
     case = network(SoftmaxCrossEntropy(3), rng, depth=0)
-    factor = case.objective.curvature_factor(case.theta, "observed")
+    factor = case.objective.at(case.theta).whole_factor("observed")
     H = case.objective.at(case.theta).regular_hessian_matrix("observed", factor)
     np.testing.assert_allclose(H, np.eye(len(H)), atol=1e-8)

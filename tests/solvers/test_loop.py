@@ -4,6 +4,7 @@ from functools import cache
 
 import numpy as np
 import pytest
+from sk_hessian.objectives.network import NetworkEvaluation
 
 from sk_hessian.objectives import (
     BinaryCrossEntropy,
@@ -13,7 +14,6 @@ from sk_hessian.objectives import (
     SquaredLoss,
     TweedieLoss,
 )
-from sk_hessian.objectives.network import NetworkEvaluation
 from sk_hessian.solvers import LBFGS, SGD, SOLVERS, Clip, Momentum, Newton, minimize
 from sk_hessian.solvers.result import still_missing
 

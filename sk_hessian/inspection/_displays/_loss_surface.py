@@ -12,7 +12,6 @@ from sk_hessian.inspection._fitted import Fitted
 from sk_hessian.inspection._spectrum import spectrum
 from sk_hessian.inspection._standardised import Standardised
 from sk_hessian.inspection._taylor import taylor_model
-from sk_hessian.objectives import MLPObjective
 from sk_hessian.solvers import minimize
 
 #: a direction is worth a picture where the objective rises by this share of its scale before it leaves its Taylor model
@@ -324,7 +323,7 @@ def _run(estimator, model):
         # the first draw of scikit-learn's random state is the seed of a fit
         seed = np.random.RandomState(int(estimator.random_state)).randint(2**32, dtype=np.uint64)
         generator = np.random.default_rng(seed)
-    start = objective.start(generator) if isinstance(objective, MLPObjective) else objective.start()
+    start = objective.start(generator)
     iterates = [start]
     result = minimize(
         objective,

@@ -41,9 +41,13 @@ class Columns:
         return cls(np.zeros(n_features), np.ones(n_features), fit_intercept)
 
     @classmethod
-    def standardising(cls, centre, deviation, ridge, fit_intercept):
-        """Each column centred, in units of its deviation and the root of its penalty together."""
-        return cls(centre, np.where(deviation > 0, np.hypot(deviation, ridge), np.inf), fit_intercept)
+    def standardising(cls, centre, deviation, ridge, fit_intercept, has_unit=False):
+        """Each column centred, in units of its deviation and the root of its penalty together.
+
+        Constant ones have an infinite unit, unless ``has_unit``, of shape (p,), says otherwise.
+        """
+        scale = np.where((deviation > 0) | has_unit, np.hypot(deviation, ridge), np.inf)
+        return cls(centre, scale, fit_intercept)
 
     @property
     def n_columns(self):

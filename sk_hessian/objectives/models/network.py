@@ -1,165 +1,131 @@
-"""The layers of a network: its rows on their way through and back, and the coordinates of its parameters."""
+"""Fully connected networks: parameters to raw predictions, and back."""
 
-from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
 
 import numpy as np
 
-from sk_hessian.objectives.coordinates import Coordinates
+from sk_hessian.objectives.activations import ACTIVATIONS
+from sk_hessian.objectives.coordinates import LayerCoordinates
 from sk_hessian.objectives.rows import Columns, DenseBlock, rows_of
 
 
-class LayerCoordinates(Coordinates):
-    """theta = T z: inputs centred and scaled, outputs in units of y.
+class Network:
+    """raw = h(... h(X W_1 + b_1) ...) W_L + b_L for a block of rows, and back; the constants of the loss beside them.
+
+    Parameters are the layers [W_l; b_l] (fan_in + 1, fan_out), each stored by rows, then the constants.
 
     Parameters
     ----------
-    columns : Columns
-        Zero and unit of the inputs.
-    layers : sequence of (slice, shape)
-        Where the layers are in theta.
-    output_unit : ndarray of shape (k,)
+    n_features : int
+    hidden_layer_sizes : sequence of int
+    activation : str
+        Of the hidden layers; a name of `ACTIVATIONS`.
+    loss : Loss
     """
 
-    def __init__(self, columns, layers, output_unit):
-        self.columns, self.output_unit, self.summed_in = columns, output_unit, self
-        (self._first, self._first_shape), (self._last, self._last_shape) = layers[0], layers[-1]
-        self.shape = (self._last.stop, self._last.stop)
-        #: the inputs without a column of ones
-        self.inputs = Columns(columns.shift, columns.scale, False)
+    is_linear = False
+    fit_intercept = True
 
-    def unit(self, n_parameters):
-        """The unit of each parameter beside that of its inputs, shape (n_parameters,)."""
-        return self.scaled(np.ones(n_parameters))
+    def __init__(self, n_features, hidden_layer_sizes, activation, loss):
+        if activation not in ACTIVATIONS:
+            raise ValueError(f"activation={activation!r} is unknown: choose from {tuple(ACTIVATIONS)}")
+        self.n_features, self.activation = n_features, ACTIVATIONS[activation]
+        self.n_outputs, self.n_constants = loss.n_outputs, loss.n_constants
+        sizes = (n_features, *hidden_layer_sizes, loss.n_outputs)
+        shapes = [(fan_in + 1, fan_out) for fan_in, fan_out in pairwise(sizes)]
+        ends = np.cumsum([0] + [rows * columns for rows, columns in shapes])
+        #: where layers [W; b] are among the parameters, and their shapes
+        self.layers = [(slice(a, b), shape) for (a, b), shape in zip(pairwise(ends), shapes, strict=True)]
+        self.n_weights = int(ends[-1])
+        self.n_parameters = self.n_weights + loss.n_constants
+        #: numbers per row that a pass needs beside those of X
+        self.pass_width = 4 * sum(sizes[1:])
 
-    def scaled(self, z):
-        """``z`` with the last layer times the units of the outputs."""
-        z = z.copy()
-        z[self._last] = (z[self._last].reshape(self._last_shape) * self.output_unit).ravel()
-        return z
+    def names(self, features, outputs=None):
+        """What each weight is called: ``W1[x0, 2]`` leads from a feature to a unit, ``b1[2]`` is its bias."""
+        names, sources = [], list(features)
+        for layer, (_, (rows, columns)) in enumerate(self.layers, start=1):
+            names += [f"W{layer}[{source}, {unit}]" for source in sources[: rows - 1] for unit in range(columns)]
+            names += [f"b{layer}[{unit}]" for unit in range(columns)]
+            sources = list(range(columns))
+        return names
 
-    def apply(self, z):
-        """See `Coordinates.apply`."""
-        theta = self.scaled(z)
-        theta[self._first] = self.columns.to_weights(theta[self._first].reshape(self._first_shape)).ravel()
-        return theta
+    def raw_units(self):
+        """The layers as they are, as coordinates."""
+        return LayerCoordinates(Columns.raw(self.n_features, True), self.layers, np.ones(self.n_outputs))
 
-    def transpose(self, g):
-        """See `Coordinates.transpose`."""
-        z = self.scaled(g)
-        z[self._first] = self.columns.transpose(z[self._first].reshape(self._first_shape)).ravel()
-        return z
+    def unpack(self, theta):
+        """Weights (fan_in, fan_out) and biases (fan_out,) of each layer, and the constants of the loss.
 
-    def standardised(self, theta):
-        """The parameters for standardised inputs; the outputs keep their units."""
-        z = theta.copy()
-        z[self._first] = self.columns.from_weights(z[self._first].reshape(self._first_shape)).ravel()
-        return z
+        Returns
+        -------
+        coefs, intercepts : list of ndarray
+        constants : ndarray
+        """
+        blocks = [theta[part].reshape(shape) for part, shape in self.layers]
+        return [block[:-1] for block in blocks], [block[-1] for block in blocks], theta[self.n_weights :]
 
-    def restrict(self, theta):
-        """See `Coordinates.restrict`: ``theta`` with the weights of constant inputs added to their biases."""
-        W = theta[self._first].reshape(self._first_shape)[:-1]
-        if not W[np.isinf(self.columns.scale)].any():
-            return theta
-        theta = self.standardised(theta)
-        theta[self._first] = self.columns.to_weights(theta[self._first].reshape(self._first_shape)).ravel()
-        return theta
+    def pack(self, coefs, intercepts, constants=()):
+        """The inverse of `unpack`."""
+        parts = [part.ravel() for pair in zip(coefs, intercepts, strict=True) for part in pair]
+        return np.concatenate([*parts, np.ravel(constants)])
 
+    def forward(self, block, parameters):
+        """A block on its way through, as a `Forward`; ``parameters`` are unpacked ones."""
+        return Forward(block, list(zip(*parameters[:2], strict=True)), self.activation)
 
-class Identified(LayerCoordinates):
-    """theta = T z for the parameters that a loss and a penalty determine, none of them left out.
+    def with_constants(self, raw, constants):
+        """Raw predictions (..., outputs), or changes of them, beside the loss's constants, or changes of them."""
+        if not self.n_constants:
+            return raw
+        return np.concatenate([raw, np.broadcast_to(constants, (*raw.shape[:-1], self.n_constants))], axis=-1)
 
-    As `LayerCoordinates`, but a constant input has the unit of its penalty, and the last layer's outputs count in a
-    basis of the changes that the loss sees: of a softmax model those that sum to zero.
+    def raw(self, block, parameters):
+        """Raw predictions of the rows of a block, shape (n, outputs + constants)."""
+        return self.with_constants(self.forward(block, parameters).raw, parameters[2])
 
-    Parameters
-    ----------
-    columns, layers, output_unit
-        As of `LayerCoordinates`; all units are finite.
-    contrasts : ndarray of shape (k, r)
-        That basis, orthonormal.
-    hidden_biases : bool
-        Whether the biases of hidden layers are among the coordinates.
-    """
+    def pulled(self, block, parameters, S):
+        """Gradients in theta of each row's raw predictions, combined by ``S`` (n, m, r): shape (n, r, n_parameters)."""
+        forward, k = self.forward(block, parameters), self.n_outputs
+        J = np.empty((len(S), S.shape[2], self.n_parameters))
+        for j in range(S.shape[2]):
+            forward.jacobian(S[:, :k, j], J[:, j])
+            J[:, j, self.n_weights :] = S[:, k:, j]
+        return J
 
-    def __init__(self, columns, layers, output_unit, contrasts, hidden_biases=True):
-        super().__init__(columns, layers, output_unit)
-        self.contrasts = contrasts
-        hidden = [(part, (rows - (not hidden_biases), width)) for part, (rows, width) in layers[:-1]]
-        self.shapes = [*(shape for _, shape in hidden), (self._last_shape[0], contrasts.shape[1])]
-        ends = np.cumsum([0] + [rows * width for rows, width in self.shapes])
-        #: where the layers are in z
-        self.parts = [slice(a, b) for a, b in pairwise(ends.tolist())]
-        self.size = self.parts[-1].stop
-        #: where the hidden layers of z are in theta
-        kept = [np.arange(part.start, part.start + rows * width) for part, (rows, width) in hidden]
-        self._hidden = np.concatenate([np.arange(0), *kept])
+    def changes(self, V):
+        """The columns of ``V`` (n_parameters, B) as changes of the layers, see `Forward.push`, and of the constants."""
+        layers = []
+        for part, (rows, columns) in self.layers:
+            change = V[part].reshape(rows, columns, -1).transpose(0, 2, 1)
+            layers.append((np.ascontiguousarray(change[:-1]), change[-1]))
+        return layers, V[self.n_weights :].T
 
-    def layers_of(self, values):
-        """The parts of (..., n_parameters) in each layer of z, of the last one with all outputs."""
-        hidden = values[..., self._hidden]
-        return [hidden[..., part] for part in self.parts[:-1]] + [values[..., self._last]]
+    def flat(self, parts, constants):
+        """The inverse of `changes`, shape (n_parameters, B)."""
+        flat = []
+        for dW, db in parts:
+            both = np.concatenate([dW, db[None]])
+            flat.append(both.transpose(0, 2, 1).reshape(-1, both.shape[1]))
+        return np.concatenate([*flat, constants.T])
 
-    def reduced(self, J):
-        """Derivatives in z (..., size) from those in the coordinates with all outputs (..., n_parameters)."""
-        *hidden, last = self.layers_of(J)
-        last = last.reshape(*J.shape[:-1], *self._last_shape) @ self.contrasts
-        return np.concatenate([*hidden, last.reshape(*J.shape[:-1], -1)], axis=-1)
+    def start(self, generator):
+        """Weights and biases drawn for standardised inputs and outputs; those of a linear model, and constants, zero.
 
-    def expanded(self, z):
-        """The change of theta for a change of z."""
-        theta = np.zeros(self._last.stop)
-        theta[self._hidden] = z[: self.parts[-1].start]
-        theta[self._last] = (z[self.parts[-1]].reshape(self.shapes[-1]) @ self.contrasts.T).ravel()
-        return self.apply(theta)
-
-    def of_rows(self, values):
-        """What all outputs of a parameter share, shape (size,), from (n_parameters,)."""
-        *hidden, last = self.layers_of(values)
-        last = last.reshape(self._last_shape)
-        if last.shape[1] != self.shapes[-1][1]:
-            last = np.repeat(last[:, :1], self.shapes[-1][1], axis=1)
-        return np.concatenate([*hidden, last.ravel()])
-
-    @cached_property
-    def units(self):
-        """The diagonal of T, whose product is its determinant, shape (size,)."""
-        units = self.unit(self._last.stop)
-        inputs = units[self._first].reshape(self._first_shape)
-        inputs[: len(self.columns.scale)] /= self.columns.scale[:, None]
-        return self.of_rows(units)
-
-
-@dataclass(frozen=True)
-class Moments:
-    """What coordinates are made of, of all rows seen so far.
-
-    Attributes
-    ----------
-    weight : float
-        Total weight of the rows.
-    centre, deviation : ndarray of shape (p,)
-    output_unit : ndarray of shape (k,)
-    """
-
-    weight: float
-    centre: np.ndarray
-    deviation: np.ndarray
-    output_unit: np.ndarray
-
-    def merged(self, other):
-        """Those of both sets of rows.
+        Uniform with Glorot's bound sqrt(6 / (fan_in + fan_out)) or, before a rectifier, He's sqrt(6 / fan_in).
 
         References
         ----------
-        .. [1] T. Chan, G. Golub, R. LeVeque, "Algorithms for computing the sample variance", 1983.
+        .. [1] X. Glorot, Y. Bengio, "Understanding the difficulty of training deep feedforward neural networks", 2010.
+        .. [2] K. He et al., "Delving deep into rectifiers", 2015.
         """
-        total = self.weight + other.weight
-        share, apart = other.weight / total, other.centre - self.centre
-        variance = (1 - share) * self.deviation**2 + share * other.deviation**2 + share * (1 - share) * apart**2
-        unit = np.sqrt((1 - share) * self.output_unit**2 + share * other.output_unit**2)
-        return Moments(total, self.centre + share * apart, np.sqrt(variance), unit)
+        z = np.zeros(self.n_parameters)
+        for i, (part, (rows, fan_out)) in enumerate(self.layers[: None if len(self.layers) > 1 else 0]):
+            rectifies = self.activation.gain == "he" and i < len(self.layers) - 1
+            bound = np.sqrt(6 / (rows - 1 if rectifies else rows - 1 + fan_out))
+            z[part] = generator.uniform(-bound, bound, size=rows * fan_out)
+        return z
 
 
 class Forward:
@@ -216,6 +182,15 @@ class Forward:
         for inputs, change in zip(self.inputs, self.backward(delta), strict=True):
             parts += [inputs.adjoint(change).ravel(), change.sum(axis=0)]
         return parts
+
+    def squares(self, root, columns):
+        """Sums over rows of the squared gradients in the layers, from that in raw; inputs in coordinates of columns."""
+        deltas = self.backward(root)
+        parts = [self.inputs[0].squares(deltas[0] ** 2, columns).T.ravel()]
+        for hidden, delta in zip(self.hidden, deltas[1:], strict=True):
+            squares = delta**2
+            parts += [(hidden**2).T.dot(squares).ravel(), squares.sum(axis=0)]
+        return np.concatenate(parts)
 
     def jacobian(self, delta, out):
         """The gradient of each row, from that in its last sums, written to ``out`` (n, parameters of the layers)."""

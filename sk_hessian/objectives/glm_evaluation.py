@@ -1,4 +1,4 @@
-"""A linear model at a point: parameters to raw predictions, and everything that follows from them."""
+"""A linear model at a point, and everything that was computed there."""
 
 import math
 from functools import cached_property
@@ -18,59 +18,6 @@ _MOST_KEPT = 2_000_000
 _ERRORS = 100
 
 
-class Linear:
-    """raw = [X, 1] W for a block of rows, and back; the constants of the loss beside the outputs.
-
-    Parameters
-    ----------
-    n_features : int
-    fit_intercept : bool
-    loss : Loss
-    """
-
-    def __init__(self, n_features, fit_intercept, loss):
-        self.n_features, self.fit_intercept = n_features, fit_intercept
-        self.n_outputs, self.n_constants = loss.n_outputs, loss.n_constants
-        self.n_weights = (n_features + fit_intercept) * loss.n_outputs
-        self.n_parameters = self.n_weights + loss.n_constants
-
-    def unpack(self, theta):
-        """Coefficients (p, k), intercepts (k,) and constants of ``theta``."""
-        W = theta[: self.n_weights].reshape(-1, self.n_outputs)
-        intercept = W[self.n_features] if self.fit_intercept else np.zeros(self.n_outputs)
-        return W[: self.n_features], intercept, theta[self.n_weights :]
-
-    def pack(self, coef, intercept, constants=()):
-        """The inverse of `unpack`."""
-        parts = (coef, intercept, constants) if self.fit_intercept else (coef, constants)
-        return np.concatenate([np.asarray(part, dtype=float).reshape(-1) for part in parts])
-
-    def raw(self, block, parameters):
-        """Raw predictions of the rows of a block, the offset included, shape (n, outputs + constants)."""
-        return self.change(block, parameters, block.offset)
-
-    def change(self, block, parameters, offset=None):
-        """What raw predictions change by when the parameters change by these: the same without the offset."""
-        coef, intercept, constants = parameters
-        is_null = not np.logical_or.reduce(coef, axis=None)
-        raw = np.zeros((block.n_rows, self.n_outputs)) if is_null else block.forward(coef)
-        if self.fit_intercept:
-            raw += intercept
-        if offset is not None:
-            raw += offset
-        if self.n_constants:
-            raw = np.concatenate((raw, np.broadcast_to(constants, (len(raw), len(constants)))), axis=1)
-        return raw
-
-    def adjoint(self, block, R):
-        """[X, 1]'R for the outputs and the sum of R for the constants: a gradient in theta from one in raw."""
-        k = self.n_outputs
-        if not (self.fit_intercept or self.n_constants):
-            return block.adjoint(R).ravel()
-        sums = np.add.reduce(R, axis=0)
-        return np.concatenate((block.adjoint(R[:, :k]).ravel(), sums if self.fit_intercept else sums[k:]))
-
-
 class Design:
     """Rows, how parameters act on them, and what these cost.
 
@@ -78,14 +25,14 @@ class Design:
     ----------
     rows : Rows
     model : Linear
-    strengths : ndarray of shape (n_weights,)
-        L2 strength of each weight.
+    l2 : L2
+        The penalty on these weights.
     coordinates : WeightCoordinates or None
         theta = T z for the parameters z of this design; None where they are theta.
     """
 
-    def __init__(self, rows, model, strengths, coordinates=None):
-        self.rows, self.model, self.strengths, self.coordinates = rows, model, strengths, coordinates
+    def __init__(self, rows, model, l2, coordinates=None):
+        self.rows, self.model, self.l2, self.coordinates = rows, model, l2, coordinates
         #: numbers of a row's raw predictions
         self.width = model.n_outputs + model.n_constants
         #: whether the raw predictions of all rows are few enough to be kept
@@ -93,9 +40,11 @@ class Design:
         #: the rows as one array, where they are kept as such
         self.matrix = rows.matrix
 
-    def pull(self, parameters):
-        """The gradient of the penalty in the weights alone."""
-        return self.strengths * parameters[: self.strengths.size]
+    def can_hold(self, theta):
+        """Whether constant columns, which have no part in standardised rows, have no coefficients."""
+        scale = self.coordinates.columns.scale
+        coef = theta[: scale.size * self.model.n_outputs].reshape(scale.size, -1)
+        return not np.logical_or.reduce(coef[np.isinf(scale)], axis=None)
 
 
 class LinearEvaluation(MeanLossEvaluation):
@@ -126,36 +75,16 @@ class LinearEvaluation(MeanLossEvaluation):
         Slopes may be infinite there: their size is that at a point near by.
         """
         other = LinearEvaluation(self.objective, self.parameters, self.design)
-        penalty = 0.5 * float(self.design.pull(self.parameters) @ self.parameters[: self.design.strengths.size])
+        penalty = self.design.l2.value(self.parameters)
         vars(other).update(value=value, slope=gradient, gradient=gradient, bent=near.bent, penalty=penalty)
         return other
 
     # -- value and gradient ---------------------------------------------------------------------------------------
 
     @cached_property
-    def value(self):
-        """See `Evaluation`."""
-        return self.sweep()["value"]
-
-    @cached_property
-    def gradient(self):
-        """See `Evaluation`."""
-        return self.sweep()["gradient"]
-
-    @cached_property
     def slope(self):
         """The gradient in the parameters of the design."""
         return self.sweep()["slope"]
-
-    @cached_property
-    def bent(self):
-        """See `MeanLossEvaluation`."""
-        return self.sweep()["bent"]
-
-    @cached_property
-    def penalty(self):
-        """See `MeanLossEvaluation`."""
-        return self.sweep()["penalty"]
 
     def sweep(self):
         """Find all of these in one pass, and keep raw predictions if they are not too many.
@@ -170,8 +99,8 @@ class LinearEvaluation(MeanLossEvaluation):
     def _completed(self, raw, value, gradient, bent):
         """All that follows from raw predictions and sums over rows of values, gradients and absolute slopes."""
         design, objective = self.design, self.objective
-        weights = self.parameters[: design.strengths.size]
-        pull = design.strengths * weights
+        pull = design.l2.pull(self.parameters)
+        weights = self.parameters[: pull.size]
         penalty = 0.5 * float(pull @ weights)
         slope = gradient / objective.total
         slope[: pull.size] += pull
@@ -183,13 +112,23 @@ class LinearEvaluation(MeanLossEvaluation):
         if coordinates is not None:
             # standardised columns are of size one
             sizes = np.add.reduce(np.abs(weights).reshape(-1, objective.loss.n_outputs), axis=0)
-            known_here["largest_terms"] = float(np.maximum.reduce(sizes)) + objective.largest_offset
+            known_here["largest_terms"] = float(np.maximum.reduce(sizes)) + objective.baseline.largest_offset
+        if objective.terms and math.isfinite(value):
+            self._add_terms()
         return known_here
+
+    def _add_terms(self):
+        """Add the values and gradients of the other terms, in the user's parameters."""
+        known_here, total = vars(self), self.objective.total
+        known_here["value"] += sum(term.value for term in self.terms) / total
+        if math.isfinite(self.value):
+            known_here["slope"] = self.slope + sum(term.gradient for term in self.terms) / total
+            known_here["gradient"] = self.slope
 
     def by_matrix(self):
         """See `sweep`: from standardised rows in one array."""
         design, loss = self.design, self.objective.loss
-        Z, rows, n_weights, raw = design.matrix, design.rows, design.strengths.size, self.raw
+        Z, rows, n_weights, raw = design.matrix, design.rows, design.l2.size, self.raw
         if raw is None:
             raw = Z @ self.parameters[:n_weights].reshape(Z.shape[1], -1)
             if rows.offset is not None:
@@ -223,7 +162,7 @@ class LinearEvaluation(MeanLossEvaluation):
             bent = np.add.reduce(np.abs(gradient[:, : loss.n_outputs]), axis=None)
             return weight @ value, model.adjoint(block, gradient), bent
 
-        return self._completed(kept, *design.rows.fold(terms, width=self.objective.pass_width))
+        return self._completed(kept, *design.rows.fold(terms))
 
     def all_raw(self):
         """Raw predictions of all rows, (n_rows, m), known or found."""
@@ -265,6 +204,8 @@ class LinearEvaluation(MeanLossEvaluation):
 
     def between(self, other, share):
         """See `Evaluation.between`: raw predictions are linear on the way, so that no product with X is needed."""
+        if self.objective.terms:
+            return None
         if other.design is not self.design or self.raw is None or other.raw is None:
             return None
         parameters = self.parameters + share * (other.parameters - self.parameters)
@@ -280,7 +221,8 @@ class LinearEvaluation(MeanLossEvaluation):
         """The same of predictions from the user's parameters."""
         objective = self.objective
         coef, intercept, _ = objective.unpack(self.theta)
-        return float((objective.column_sizes @ np.abs(coef) + np.abs(intercept) + objective.largest_offset).max())
+        sizes = objective.column_sizes @ np.abs(coef) + np.abs(intercept)
+        return float((sizes + objective.baseline.largest_offset).max())
 
     def likelihood_tolerance(self, tol):
         """See `Evaluation.likelihood_tolerance`: (100 tol)^2 phi / (2 W), with W the sum of the weights as given.
@@ -300,7 +242,7 @@ class LinearEvaluation(MeanLossEvaluation):
         phi = objective.loss.family.dispersion(max(excess, 0.0), self.parameters[self.design.model.n_weights :])
         rounding = ROUNDINGS * EPS * self._terms_of_user
         resolution = objective.resolution if objective.loss.attains_bound else 0.0
-        least = max(0.5 * objective.mean_curvature * rounding * rounding, resolution)
+        least = max(0.5 * objective.baseline.mean_curvature * rounding * rounding, resolution)
         return max((_ERRORS * tol) ** 2 * phi / (2 * objective.total), least)
 
     def remarks(self):
@@ -326,22 +268,20 @@ class LinearEvaluation(MeanLossEvaluation):
                 bent = loss.hessian_product(y, predict(block), model.change(block, change), kind)
                 return (model.adjoint(block, bent * weight[:, None]),)
 
-            bent = objective.rows.fold(terms)[0] / objective.total
-            pull = objective.design.pull(v)
+            bent = objective.rows.fold(terms)[0]
+            for term in self.terms:
+                bent += term.product(v, kind)
+            bent /= objective.total
+            pull = objective.l2.pull(v)
             bent[: pull.size] += pull
             return bent
 
         return LinearOperator((model.n_parameters,) * 2, matvec=product, rmatvec=product, dtype=float)
 
-    def curvature(self, kind, coordinates):
-        """See `MeanLossEvaluation.curvature`; of a squared loss it is the same everywhere."""
-        objective = self.objective
-        matrices = objective.constant_curvature if objective.loss.quadratic else self._matrices
-        kind = "expected" if objective.expected_is_exact else kind
-        known = matrices.get((kind, id(coordinates)))
-        if known is None:
-            known = matrices[kind, id(coordinates)] = coordinates, self.sum_curvature(kind, coordinates)
-        return known[1]
+    @property
+    def matrices(self):
+        """See `MeanLossEvaluation.matrices`; of a squared loss curvature is the same everywhere."""
+        return self.objective.sums.constant if self.objective.loss.quadratic else self._matrices
 
     def sum_curvature(self, kind, columns):
         """See `MeanLossEvaluation.sum_curvature`; shape (n_columns k + constants,) squared."""
@@ -350,10 +290,15 @@ class LinearEvaluation(MeanLossEvaluation):
         def bent(raw, y, weight, part):
             return loss.hessian(y, raw, kind) * weight[:, None, None]
 
-        return self.objective.sum_products(self, bent, columns, with_penalty=True)
+        H = self.objective.sums.products(self, bent, columns, with_penalty=True)
+        for term in self.terms:
+            H += term.matrix(columns, kind) / self.objective.total
+        return H
 
     def curvature_diagonal(self, kind, columns):
         """See `MeanLossEvaluation.curvature_diagonal`."""
+        if self.terms:
+            return self.curvature(kind, columns).diagonal().copy()
         objective, predict = self.objective, self.predictor()
         loss, k = objective.loss, objective.loss.n_outputs
 
@@ -363,14 +308,11 @@ class LinearEvaluation(MeanLossEvaluation):
             return block.squares(bent[:, :k], columns), bent[:, k:].sum(axis=0)
 
         squares, constants = objective.rows.fold(terms, columns, width=(k + loss.n_constants) ** 2)
-        diagonal = squares.T / objective.total
-        for output in range(k):
-            strength = objective.strengths(columns, objective.penalty[:, output])
-            diagonal[:, output] += strength if columns.basis is None else strength @ columns.basis**2
+        diagonal = squares.T / objective.total + objective.space.penalty_in(columns).diagonal
         return np.concatenate((diagonal.ravel(), constants / objective.total))
 
-    def kronecker_moments(self, columns):
-        """Second moments of the features, weighted by their rows' curvature, and the mean curvature of the outputs."""
+    def layer_moments(self, columns):
+        """See `MeanLossEvaluation.layer_moments`: of the features, weighted by their rows' curvature."""
         objective, predict = self.objective, self.predictor()
         loss = objective.loss
 
@@ -381,7 +323,7 @@ class LinearEvaluation(MeanLossEvaluation):
             return total, block.gram((size * weight)[:, None], columns)[0]
 
         C, A = objective.rows.fold(terms, columns, width=loss.n_outputs)
-        return A / (objective.total if loss.quadratic else np.trace(C)), C / objective.total
+        return [A / (objective.total if loss.quadratic else np.trace(C))], [C / objective.total], None
 
     # -- preconditioning ------------------------------------------------------------------------------------------
 
@@ -389,28 +331,31 @@ class LinearEvaluation(MeanLossEvaluation):
         """See `Evaluation.factor`."""
         objective = self.objective
         if kind == "units":
-            unit = np.full(objective.n_parameters, 1 / np.sqrt(objective.mean_curvature))
-            return self._factor(objective.plain_columns, factors.Diagonal(unit), None)
+            unit = np.full(objective.n_parameters, 1 / np.sqrt(objective.baseline.mean_curvature))
+            return self._factor(objective.space.plain, factors.Diagonal(unit), None)
         if kind not in objective.facts.kinds:
             objective.refuse_kind(kind)
-        objective.settle(self, curvature)
-        columns, exact = objective.columns, True
+        space = objective.space
+        space.settle(self, curvature)
+        columns, exact = space.columns, True
+        inner: factors.Factor
         if kind == "kronecker":
-            inner, exact = objective.kronecker(*self.kronecker_moments(columns), columns), objective.loss.quadratic
+            (A,), (C,), _ = self.layer_moments(columns)
+            inner = factors.Kronecker(A, C, *objective.l2.by_output(columns))
+            exact = objective.loss.quadratic and objective.l2.is_product
         elif kind == "diagonal":
-            inner, exact = self._diagonal(curvature, columns), False
+            H, exact = self.curvature(curvature, columns) if objective.facts.has_matrix else None, False
+            diagonal = self.curvature_diagonal(curvature, columns) if H is None else H.diagonal()
+            inner = factors.Diagonal(1 / np.sqrt(np.where(diagonal > 0, diagonal, 1.0)))
         else:
             H = self.curvature(curvature, columns)
             inner = factors.semidefinite_root(H + objective.shift_curvature(H, columns))
             exact = not isinstance(inner, factors.Diagonal)
         return self._factor(columns, inner, curvature if exact else None)
 
-    def _diagonal(self, curvature, columns):
-        if self.objective.facts.has_matrix:
-            diagonal = self.curvature(curvature, columns).diagonal()
-        else:
-            diagonal = self.curvature_diagonal(curvature, columns)
-        return factors.Diagonal(1 / np.sqrt(np.where(diagonal > 0, diagonal, 1.0)))
+    def whole_factor(self, kind):
+        """See `MeanLossEvaluation.whole_factor`."""
+        return self.factor("full", kind)
 
     def _factor(self, columns, inner, curvature):
         certifies = curvature is not None and self.objective.is_exact(curvature)

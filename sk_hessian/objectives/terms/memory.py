@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from sk_hessian.objectives._spread import Spread
+from sk_hessian.objectives.row_curvature import RowCurvature
 from sk_hessian.objectives.rows import stacked, summary, triangle
 
 #: the information before any row, in rows; its root stands well above the rounding of R after many rows
@@ -180,7 +181,7 @@ class Memory:
         rank = np.random.default_rng(self.n_rows).exponential(size=objective.n_rows)
         chosen = np.sort(np.argsort(rank)[:size])
         rows = objective.on_rows(objective.rows.take(chosen))
-        slope, bend = rows.row_quadratics(points)
+        slope, bend = RowCurvature(rows).quadratics(points)
         new = Witnesses(rows.rows, slope, bend, np.zeros_like(slope), rank[chosen])
         return replace(self, witnesses=new if self.witnesses is None else self.witnesses.with_others(new, size))
 
@@ -229,7 +230,7 @@ class Memory:
         """
         total = objective.total_weight
         here = objective.at(self.centre)
-        gradient = here.gradient - objective.penalties * self.centre
+        gradient = here.gradient - objective.l2.gradient(self.centre)
         return replace(
             self,
             curvature=self.curvature_of(objective, points),
@@ -241,10 +242,10 @@ class Memory:
         )
 
     def curvature_of(self, objective, points, *roots):
-        """The curvature of the quadratic and of more rows, as `GLMObjective.curvature_triangle` has it."""
+        """The curvature of the quadratic and of more rows, see `RowCurvature`."""
         if isinstance(self.curvature, Spread):
-            return self.curvature.plus(objective.curvature_spread(points, *roots))
-        return Triangle(objective.curvature_triangle(points, self.curvature.root, *roots))
+            return self.curvature.plus(RowCurvature(objective).spread(points, *roots))
+        return Triangle(RowCurvature(objective).triangle(points, self.curvature.root, *roots))
 
     def mended(self, objective, error):
         """The same quadratic with the slope that the witnesses have at the centre, and curvature where they have more.
@@ -259,12 +260,12 @@ class Memory:
             Their slopes less those by the quadratic.
         """
         witnesses, share = self.witnesses, self.weight / objective.total_weight
-        values, vectors = np.linalg.eigh(objective.row_quadratics([self.centre])[1] - witnesses.bend)
+        values, vectors = np.linalg.eigh(RowCurvature(objective).quadratics([self.centre])[1] - witnesses.bend)
         root = vectors * np.sqrt(np.maximum(values, 0))[:, None, :]
         return replace(
             self,
             curvature=self.curvature_of(objective, [self.centre], np.sqrt(share) * root),
-            slope=self.slope + share * objective.pulled_back(error),
+            slope=self.slope + share * RowCurvature(objective).pulled_back(error),
             witnesses=replace(
                 witnesses,
                 slope=witnesses.slope + error,
@@ -320,5 +321,5 @@ def _prior(rows):
 
     As many rows as parameters fit perfectly, which would say that the scale is zero.
     """
-    typical = rows.typical_spread()
+    typical = RowCurvature(rows).typical()
     return replace(typical.times(_PRIOR), constants=typical.constants * rows.n_parameters)

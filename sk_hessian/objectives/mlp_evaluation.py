@@ -9,7 +9,6 @@ import numpy as np
 from scipy.sparse.linalg import LinearOperator
 
 from sk_hessian.objectives import factors
-from sk_hessian.objectives._layers import Forward
 from sk_hessian.objectives.activations import ACTIVATIONS
 from sk_hessian.objectives.coordinates import PointFactor
 from sk_hessian.objectives.evaluation import MeanLossEvaluation
@@ -33,57 +32,35 @@ class NetworkEvaluation(MeanLossEvaluation):
 
     @cached_property
     def parameters(self):
-        """Weights and biases of each layer, and the constants of the loss."""
-        return self.objective.parameters_of(self.theta)
+        """The parameters of the model: weights and biases of each layer, and the constants of the loss."""
+        return self.objective.model.unpack(self.theta)
 
     def _standardised(self, coordinates):
         """The same for standardised inputs."""
-        return self.objective.parameters_of(coordinates.standardised(self.theta))
+        return self.objective.model.unpack(coordinates.standardised(self.theta))
 
-    @cached_property
-    def value(self):
-        """See `Evaluation`."""
-        return self._sweep("value")
-
-    @cached_property
-    def gradient(self):
-        """See `Evaluation`."""
-        return self._sweep("gradient")
-
-    @cached_property
-    def bent(self):
-        """See `MeanLossEvaluation`."""
-        return self._sweep("bent")
-
-    @cached_property
-    def penalty(self):
-        """See `MeanLossEvaluation`."""
-        return self._sweep("penalty")
-
-    def _sweep(self, asked):
-        """One pass, which tells all of these, and what was asked for of them."""
+    def sweep(self):
+        """See `MeanLossEvaluation.sweep`."""
         objective, parameters = self.objective, self.parameters
-        loss, k, total = objective.loss, objective.loss.n_outputs, objective.total
+        model, loss, k, total = objective.model, objective.loss, objective.loss.n_outputs, objective.total
 
         def terms(block, y, weight):
-            forward, raw = objective.forward(block, parameters)
-            value, gradient = loss.value_and_gradient(y, raw)
+            forward = model.forward(block, parameters)
+            value, gradient = loss.value_and_gradient(y, model.with_constants(forward.raw, parameters[2]))
             gradient *= weight[:, None]
             parts = [*forward.gradient(gradient[:, :k]), gradient[:, k:].sum(axis=0)]
             return weight @ value, np.concatenate(parts), np.abs(gradient[:, :k]).sum()
 
-        value, gradient, bent = objective.rows.fold(terms, width=objective.pass_width)
-        pull = objective.penalties * self.theta
-        penalty = 0.5 * float(pull @ self.theta)
-        value = float(value / total) + penalty
+        value, gradient, bent = objective.rows.fold(terms, width=model.pass_width)
+        penalty = objective.l2.value(self.theta)
+        value, gradient = float(value / total) + penalty, gradient / total + objective.l2.gradient(self.theta)
         value = value if np.isfinite(value) else np.inf
-        vars(self).update(value=value, gradient=gradient / total + pull, bent=float(bent / total), penalty=penalty)
-        return vars(self)[asked]
+        vars(self).update(value=value, gradient=gradient, bent=float(bent / total), penalty=penalty)
+        return vars(self)
 
     def predictor(self):
         """See `MeanLossEvaluation.predictor`."""
-        objective, parameters = self.objective, self.parameters
-        return lambda block: objective.forward(block, parameters)[1]
+        return lambda block: self.objective.model.raw(block, self.parameters)
 
     @property
     def largest_terms(self):
@@ -94,10 +71,10 @@ class NetworkEvaluation(MeanLossEvaluation):
         objective = self.objective
         squares, errors = objective.column_sizes**2, np.zeros(objective.n_features)
         with np.errstate(over="ignore", invalid="ignore"):
-            for W, b in self.parameters[0]:
+            for W, b in zip(*self.parameters[:2], strict=True):
                 squares = squares @ W**2 + b**2
                 errors = errors @ W**2 + squares
-                squares = np.minimum(squares, objective.activation.bound**2)
+                squares = np.minimum(squares, objective.model.activation.bound**2)
         return float(np.sqrt(errors.max()))
 
     # -- curvature ------------------------------------------------------------------------------------------------
@@ -116,51 +93,27 @@ class NetworkEvaluation(MeanLossEvaluation):
 
     def _products(self, V, kind, coordinates=None):
         """The Hessian times the columns of ``V`` (n_parameters, B), the penalty's included."""
-        objective = self.objective
-        parameters, changes = self.parameters, self._changes(V)
-        if coordinates is not None:
-            parameters = self._standardised(coordinates)
+        objective, model, k = self.objective, self.objective.model, self.objective.loss.n_outputs
+        layers, constants = model.changes(V)
+        parameters = self.parameters if coordinates is None else self._standardised(coordinates)
         curved = kind == "observed" and not objective.is_exact("expected")
 
         def terms(block, y, weight):
-            forward, raw = objective.forward(_inputs(block, coordinates), parameters)
-            moved = forward.push(changes[0])
-            bent = self._bent(y, raw, self._with_constants(moved[-1], changes[1]), kind) * weight[:, None, None]
-            k = objective.loss.n_outputs
+            forward = model.forward(_inputs(block, coordinates), parameters)
+            raw, moved = model.with_constants(forward.raw, parameters[2]), forward.push(layers)
+            bent = self._bent(y, raw, model.with_constants(moved[-1], constants), kind) * weight[:, None, None]
             if curved:
                 delta = objective.loss.value_and_gradient(y, raw)[1][:, :k] * weight[:, None]
-                parts = forward.pull_curved(bent[:, :, :k], delta, changes[0], moved)
+                parts = forward.pull_curved(bent[:, :, :k], delta, layers, moved)
             else:
                 parts = forward.pull(bent[:, :, :k])
-            return (self._flat(parts, bent[:, :, k:].sum(axis=0)),)
+            return (model.flat(parts, bent[:, :, k:].sum(axis=0)),)
 
-        width = (objective.pass_width + objective.n_features) * V.shape[1]
+        width = (model.pass_width + objective.n_features) * V.shape[1]
         total = objective.rows.fold(terms, width=width)[0] / objective.total
-        return total if coordinates is not None else total + objective.penalties[:, None] * V
-
-    def _changes(self, V):
-        """The columns of ``V`` as changes of the layers and of the constants, see `Forward.push`."""
-        objective = self.objective
-        layers = []
-        for part, (rows, columns) in objective.layers:
-            change = V[part].reshape(rows, columns, -1).transpose(0, 2, 1)
-            layers.append((np.ascontiguousarray(change[:-1]), change[-1]))
-        return layers, V[objective.n_weights :].T
-
-    def _flat(self, parts, constants):
-        """The inverse of `_changes`, shape (n_parameters, B)."""
-        flat = []
-        for dW, db in parts:
-            both = np.concatenate([dW, db[None]])
-            flat.append(both.transpose(0, 2, 1).reshape(-1, both.shape[1]))
-        return np.concatenate([*flat, constants.T])
-
-    def _with_constants(self, change, constants):
-        """Changes of raw predictions, (n, B, outputs + constants)."""
-        objective = self.objective
-        if not objective.loss.n_constants:
-            return change
-        return np.concatenate([change, np.broadcast_to(constants, (len(change), *constants.shape))], axis=2)
+        if coordinates is None:
+            total += np.stack([objective.l2.gradient(v) for v in V.T], axis=1)
+        return total
 
     def _bent(self, y, raw, change, kind):
         """The loss's Hessian of each row times its changes, (n, B, m)."""
@@ -171,30 +124,26 @@ class NetworkEvaluation(MeanLossEvaluation):
 
     def moved(self, directions):
         """See `MeanLossEvaluation.moved`."""
-        objective = self.objective
-        parameters, (layers, constants) = self.parameters, self._changes(np.stack(directions, axis=1))
+        model, parameters = self.objective.model, self.parameters
+        layers, constants = model.changes(np.stack(directions, axis=1))
 
         def moved(block):
-            forward, raw = objective.forward(block, parameters)
-            return raw, list(self._with_constants(forward.push(layers)[-1], constants).transpose(1, 0, 2))
+            forward = model.forward(block, parameters)
+            changes = model.with_constants(forward.push(layers)[-1], constants)
+            return model.with_constants(forward.raw, parameters[2]), list(changes.transpose(1, 0, 2))
 
         return moved
 
     def moved_along(self, factor):
         """See `MeanLossEvaluation.moved_along`."""
-        objective = self.objective
-        coordinates, k = factor.outer, objective.loss.n_outputs
-        parameters = self._standardised(coordinates)
-        root = coordinates.unit(objective.n_parameters)[:, None] * factor.inner.dense()
+        model, coordinates = self.objective.model, factor.outer
+        parameters, S = self._standardised(coordinates), np.eye(model.n_outputs + model.n_constants)
+        root = coordinates.unit(model.n_parameters)[:, None] * factor.inner.dense()
 
         def moved(block):
-            forward, raw = objective.forward(_inputs(block, coordinates), parameters)
-            along, jacobian = np.empty((*raw.shape, root.shape[1])), np.zeros((len(raw), objective.n_weights))
-            for output in range(k):
-                forward.jacobian(np.tile(np.eye(k)[output], (len(raw), 1)), jacobian)
-                along[:, output] = jacobian @ root[: objective.n_weights]
-            along[:, k:] = root[objective.n_weights :]
-            return raw, along
+            inputs = _inputs(block, coordinates)
+            raw = model.raw(inputs, parameters)
+            return raw, model.pulled(inputs, parameters, np.broadcast_to(S, (len(raw), *S.shape))) @ root
 
         return moved
 
@@ -204,26 +153,22 @@ class NetworkEvaluation(MeanLossEvaluation):
         H = self._gauss_newton(coordinates) if kind == "expected" else self._exact(coordinates)
         unit = coordinates.unit(objective.n_parameters)
         H = unit[:, None] * H * unit
-        H.flat[:: len(H) + 1] += objective.penalty_diagonal(coordinates)
+        H.flat[:: len(H) + 1] += objective.penalty_in(coordinates)
         return H
 
     def _gauss_newton(self, coordinates):
         """J' H J from the Jacobian of a block of rows, scaled by a root of the loss's Hessian."""
-        objective = self.objective
-        parameters = self._standardised(coordinates)
-        k, P = objective.loss.n_outputs, objective.n_parameters
+        objective, model = self.objective, self.objective.model
+        parameters, P = self._standardised(coordinates), model.n_parameters
 
         def terms(block, y, weight):
-            forward, raw = objective.forward(_inputs(block, coordinates), parameters)
-            roots = objective.loss.hessian_root(y, raw) * np.sqrt(weight)[:, None, None]
-            gram, jacobian = np.zeros((P, P)), np.empty((len(raw), P))
-            for j in range(roots.shape[2]):
-                forward.jacobian(roots[:, :k, j], jacobian)
-                jacobian[:, objective.n_weights :] = roots[:, k:, j]
-                gram += jacobian.T @ jacobian
-            return (gram,)
+            inputs = _inputs(block, coordinates)
+            roots = objective.loss.hessian_root(y, model.raw(inputs, parameters)) * np.sqrt(weight)[:, None, None]
+            J = model.pulled(inputs, parameters, roots).reshape(-1, P)
+            return (J.T @ J,)
 
-        return objective.rows.fold(terms, width=P + objective.pass_width)[0] / objective.total
+        width = P * (model.n_outputs + model.n_constants) + model.pass_width
+        return objective.rows.fold(terms, width=width)[0] / objective.total
 
     def _exact(self, coordinates):
         """The exact Hessian: for one hidden layer Gauss-Newton and what it leaves out, else products."""
@@ -243,17 +188,19 @@ class NetworkEvaluation(MeanLossEvaluation):
         """
         objective = self.objective
         parameters = self._standardised(coordinates)
-        (first, (fan_in, width)), (_, (_, k)) = objective.layers
+        model = objective.model
+        (first, (fan_in, width)), (_, (_, k)) = model.layers
 
         def terms(block, y, weight):
-            forward, raw = objective.forward(_inputs(block, coordinates), parameters)
-            delta = objective.loss.value_and_gradient(y, raw)[1] * weight[:, None]
-            bend = forward.bends[0] * (delta @ parameters[0][1][0].T)
+            # a canonical loss has no constants
+            forward = model.forward(_inputs(block, coordinates), parameters)
+            delta = objective.loss.value_and_gradient(y, forward.raw)[1] * weight[:, None]
+            bend = forward.bends[0] * (delta @ parameters[0][1].T)
             Z = _with_ones(forward.values[0])
             mixed = (forward.slopes[0][:, :, None] * delta[:, None, :]).reshape(len(Z), -1)
             return weighted_grams(Z, bend), Z.T @ mixed
 
-        grams, mixed = objective.rows.fold(terms, width=objective.pass_width + objective.n_features + width * k)
+        grams, mixed = objective.rows.fold(terms, width=model.pass_width + objective.n_features + width * k)
         H = np.zeros((objective.n_parameters, objective.n_parameters))
         for j, (gram, both) in enumerate(zip(grams, mixed.reshape(fan_in, width, k).swapaxes(0, 1), strict=True)):
             own, out = slice(j, first.stop, width), slice(first.stop + j * k, first.stop + (j + 1) * k)
@@ -275,36 +222,23 @@ class NetworkEvaluation(MeanLossEvaluation):
         return super().hessian_diagonal(kind, factor)
 
     def curvature_diagonal(self, kind, coordinates):
-        """See `MeanLossEvaluation.curvature_diagonal`: of Gauss-Newton."""
-        return self.gauss_newton_diagonal(coordinates)
-
-    def gauss_newton_diagonal(self, coordinates):
-        """The diagonal of the Gauss-Newton matrix and the penalty in coordinates of the layers."""
-        objective = self.objective
-        parameters = self.parameters
-        k = objective.loss.n_outputs
+        """See `MeanLossEvaluation.curvature_diagonal`: of Gauss-Newton, in coordinates of the layers."""
+        objective, model, parameters, k = (
+            self.objective,
+            self.objective.model,
+            self.parameters,
+            self.objective.loss.n_outputs,
+        )
 
         def terms(block, y, weight):
-            forward, raw = objective.forward(block, parameters)
+            forward = model.forward(block, parameters)
+            raw = model.with_constants(forward.raw, parameters[2])
             roots = objective.loss.hessian_root(y, raw) * np.sqrt(weight)[:, None, None]
-            total = np.zeros(objective.n_parameters)
-            for j in range(roots.shape[2]):
-                total += self._squares(forward, roots[:, :, j], coordinates)
-            return (total,)
+            squares = sum(forward.squares(roots[:, :k, j], coordinates.columns) for j in range(roots.shape[2]))
+            return (np.concatenate([squares, (roots[:, k:] ** 2).sum(axis=(0, 2))]),)
 
-        total = objective.rows.fold(terms, coordinates.columns, width=objective.pass_width + k**2)[0] / objective.total
-        return total * coordinates.unit(objective.n_parameters) ** 2 + objective.penalty_diagonal(coordinates)
-
-    def _squares(self, forward, root, coordinates):
-        """Sums over rows of the squared gradients, from ``root`` (n, m) in raw."""
-        objective = self.objective
-        k, parts = objective.loss.n_outputs, []
-        deltas = forward.backward(root[:, :k])
-        parts.append(forward.inputs[0].squares(deltas[0] ** 2, coordinates.columns).T.ravel())
-        for hidden, delta in zip(forward.hidden, deltas[1:], strict=True):
-            squares = delta**2
-            parts += [(hidden**2).T.dot(squares).ravel(), squares.sum(axis=0)]
-        return np.concatenate([*parts, (root[:, k:] ** 2).sum(axis=0)])
+        total = objective.rows.fold(terms, coordinates.columns, width=model.pass_width + k**2)[0] / objective.total
+        return total * coordinates.unit(model.n_parameters) ** 2 + objective.penalty_in(coordinates)
 
     # -- preconditioning ------------------------------------------------------------------------------------------
 
@@ -315,14 +249,14 @@ class NetworkEvaluation(MeanLossEvaluation):
         """
         objective, coordinates = self.objective, self.objective.coordinates
         if kind == "units":
-            size = objective.mean_curvature * np.mean(coordinates.output_unit**2)
+            size = objective.baseline.mean_curvature * np.mean(coordinates.output_unit**2)
             return self._approximate(factors.Diagonal(np.full(objective.n_parameters, 1 / np.sqrt(size))))
         if kind not in objective.facts.kinds:
             objective.refuse_kind(kind)
         if kind == "kronecker":
             return self._approximate(self._kronecker(coordinates))
         if kind == "diagonal":
-            return self._approximate(factors.Diagonal(_inverse_root(self.gauss_newton_diagonal(coordinates))))
+            return self._approximate(factors.Diagonal(_inverse_root(self.curvature_diagonal("expected", coordinates))))
         H = self.curvature(curvature, coordinates)
         if objective.convex:
             inner, exact = factors.semidefinite_root(H), objective.is_exact(curvature) and bool(np.isfinite(H).all())
@@ -340,9 +274,20 @@ class NetworkEvaluation(MeanLossEvaluation):
         """The standardised coordinates themselves."""
         return self._approximate(factors.Diagonal(np.ones(self.objective.n_parameters)))
 
-    def undamped_factor(self, kind):
-        """A factor of the whole Hessian as it is."""
+    def whole_factor(self, kind):
+        """See `MeanLossEvaluation.whole_factor`.
+
+        Raises
+        ------
+        ValueError
+            For so many parameters that the matrix is not affordable.
+        """
         objective = self.objective
+        if not objective.facts.has_matrix:
+            raise ValueError(
+                f"the Hessian of a network of {objective.n_parameters} parameters is not formed: {MOST_PARAMETERS} are "
+                "the most; use smaller hidden_layer_sizes"
+            )
         H = self.curvature(kind, objective.coordinates)
         inner = factors.semidefinite_root(H + objective.shift_curvature(H, objective.coordinates))
         curvature = None if inner.is_floored else kind
@@ -356,23 +301,24 @@ class NetworkEvaluation(MeanLossEvaluation):
         .. [1] J. Martens, R. Grosse, "Optimizing neural networks with Kronecker-factored approximate curvature", 2015.
         """
         objective = self.objective
-        inputs, outputs, constants = self.second_moments(coordinates)
-        penalties = objective.penalty_diagonal(coordinates)
+        inputs, outputs, constants = self.layer_moments(coordinates)
+        penalties = objective.penalty_in(coordinates)
         blocks: list[factors.Factor] = []
-        for (part, shape), A, G in zip(objective.layers, inputs, outputs, strict=True):
+        for (part, shape), A, G in zip(objective.model.layers, inputs, outputs, strict=True):
             penalty = np.diag(penalties[part].reshape(shape).mean(axis=1))
             blocks.append(factors.Kronecker(_damped(A), _damped(G), penalty, np.ones(len(G))))
         if objective.loss.n_constants:
             blocks.append(factors.Diagonal(_inverse_root(constants)))
         return factors.Stacked(blocks)
 
-    def second_moments(self, coordinates):
-        """Those of the inputs and of the gradients of each layer, and the curvature of the constants."""
-        objective = self.objective
+    def layer_moments(self, coordinates):
+        """See `MeanLossEvaluation.layer_moments`: of Gauss-Newton."""
+        objective, model = self.objective, self.objective.model
         parameters, k = self.parameters, objective.loss.n_outputs
 
         def terms(block, y, weight):
-            forward, raw = objective.forward(block, parameters)
+            forward = model.forward(block, parameters)
+            raw = model.with_constants(forward.raw, parameters[2])
             roots = objective.loss.hessian_root(y, raw) * np.sqrt(weight)[:, None, None]
             first = block.gram(weight[:, None], coordinates.columns)[0]
             inner = [_with_ones(h) * np.sqrt(weight)[:, None] for h in forward.hidden]
@@ -381,9 +327,9 @@ class NetworkEvaluation(MeanLossEvaluation):
             outputs = [sum(d.T @ d for d in of_layer) for of_layer in zip(*deltas, strict=True)]
             return *inputs, *outputs, (roots[:, k:] ** 2).sum(axis=(0, 2))
 
-        *sums, constants = objective.rows.fold(terms, coordinates.columns, width=objective.pass_width + k**2)
+        *sums, constants = objective.rows.fold(terms, coordinates.columns, width=model.pass_width + k**2)
         sums = [total / objective.total for total in sums]
-        n_layers, unit = len(objective.layers), coordinates.output_unit
+        n_layers, unit = len(model.layers), coordinates.output_unit
         sums[-1] = unit[:, None] * sums[-1] * unit
         return sums[:n_layers], sums[n_layers:], constants / objective.total
 
@@ -395,16 +341,14 @@ class NetworkEvaluation(MeanLossEvaluation):
 
     def _dead_rectifiers(self):
         """Hidden units that are zero for every row, whose weights no gradient moves any more."""
-        objective = self.objective
-        if objective.activation is not ACTIVATIONS["relu"] or objective.convex:
+        objective, model, parameters = self.objective, self.objective.model, self.parameters
+        if model.activation is not ACTIVATIONS["relu"] or objective.convex:
             return []
-        parameters = self.parameters
 
         def largest(block, y, weight):
-            forward = Forward(block, parameters[0], objective.activation)
-            return tuple(hidden.max(axis=0) for hidden in forward.hidden)
+            return tuple(hidden.max(axis=0) for hidden in model.forward(block, parameters).hidden)
 
-        peaks = objective.rows.fold(largest, combine=np.maximum, width=objective.pass_width)
+        peaks = objective.rows.fold(largest, combine=np.maximum, width=model.pass_width)
         dead = [int((peak <= 0).sum()) for peak in peaks]
         if not any(dead):
             return []

@@ -1,0 +1,235 @@
+"""Leave-one-out scores for several strengths of a penalty."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy.linalg import eigh
+
+from sk_hessian.inspection._chain import Chain
+from sk_hessian.inspection._fitted import Fitted
+from sk_hessian.inspection._leave_one_out import MOST_EXACT_LEVERAGE, HeldOut
+from sk_hessian.objectives import SingleRows
+from sk_hessian.solvers import minimize
+
+
+@dataclass(frozen=True, repr=False)
+class LeaveOneOutPath:
+    """The leave-one-out loss and score for several strengths of the penalty.
+
+    Attributes
+    ----------
+    parameter : str
+        "alpha", or "C" of a logistic regression.
+    alphas : ndarray of shape (n_alphas,)
+        Its values, in the order in which they were given.
+    loss, score : ndarray of shape (n_alphas,)
+    best_index : int
+        Of the least loss.
+    best : float
+        The value there.
+    """
+
+    parameter: str
+    alphas: np.ndarray
+    loss: np.ndarray
+    score: np.ndarray
+
+    @property
+    def best_index(self) -> int:
+        """Index of the least loss."""
+        return int(np.argmin(self.loss))
+
+    @property
+    def best(self) -> float:
+        """The value of least loss."""
+        return float(self.alphas[self.best_index])
+
+    def __str__(self):
+        lines = [f"{self.parameter:>12}{'loss':>14}{'score':>12}"]
+        for i, values in enumerate(zip(self.alphas, self.loss, self.score, strict=True)):
+            mark = "  best" if i == self.best_index else ""
+            lines.append(f"{values[0]:>12.5g}{values[1]:>14.6g}{values[2]:>12.5g}{mark}")
+        return "\n".join(lines)
+
+    __repr__ = __str__
+
+
+def leave_one_out_path(
+    estimator: Any,
+    X: Any,
+    y: ArrayLike | None,
+    alphas: ArrayLike,
+    *,
+    sample_weight: ArrayLike | None = None,
+    offset: ArrayLike | None = None,
+) -> LeaveOneOutPath:
+    """Leave-one-out loss and score for several strengths of the penalty.
+
+    For a squared loss of one target from one eigendecomposition for all of them; else the model is fitted anew for each
+    one, the strongest penalty first, each from the former solution.
+
+    Parameters
+    ----------
+    estimator : estimator of sk_hessian
+        Fitted or not, and it is not modified. With a parameter ``alpha`` or ``C``, whose own value does not matter. A
+        network that is fitted goes on from its weights; one that is not begins with a fit of the strongest penalty.
+    X, y
+        As of `leave_one_out`.
+    alphas : array-like of shape (n_alphas,)
+        Values of ``alpha``, or of a logistic regression those of ``C``.
+    sample_weight, offset
+        As of `leave_one_out`.
+
+    Returns
+    -------
+    LeaveOneOutPath
+
+    Raises
+    ------
+    ValueError, TypeError
+        As of `leave_one_out`, where a fit finds no optimum, or for bad ``alphas``.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_diabetes
+    >>> from sk_hessian.inspection import leave_one_out_path
+    >>> from sk_hessian.linear_model import Ridge
+    >>> X, y = load_diabetes(return_X_y=True)
+    >>> leave_one_out_path(Ridge(), X, y, [1e-3, 1e-2, 1e-1, 1.0])
+           alpha          loss       score
+           0.001       1500.33     0.49398
+            0.01        1500.2     0.49402  best
+             0.1       1502.31     0.49331
+               1       1663.83     0.43883
+    """
+    chain = Chain.of(estimator)
+    parameter = "C" if hasattr(chain.estimator, "C") else "alpha"
+    if not hasattr(chain.estimator, parameter):
+        raise ValueError(f"{type(chain.estimator).__name__} has no penalty whose strength could vary: use Ridge")
+    strengths = _checked_strengths(alphas, parameter)
+    if not hasattr(chain.estimator, "convergence_"):
+        strongest = float(strengths[_strongest_first(strengths, parameter)[0]])
+        row_data = {"sample_weight": sample_weight, "offset": offset}
+        chain = _fitted(chain, {parameter: strongest}, X, y, row_data)
+    Fitted(chain, X, y, sample_weight, offset=offset).require_sum_over_rows("leave_one_out_path")
+    path = _Path(chain, parameter, X, y, sample_weight, {"offset": offset})
+    losses, scores = path.in_one_go(strengths) if path.is_exact(strengths) else path.one_by_one(strengths)
+    return LeaveOneOutPath(parameter, strengths, losses, scores)
+
+
+def _checked_strengths(alphas, parameter):
+    """``alphas`` as a float array."""
+    is_inverse = parameter == "C"
+    text = f"alphas must be a non-empty sequence of numbers {'> 0, values of C' if is_inverse else '>= 0'}"
+    try:
+        values = np.array(alphas, dtype=float)
+    except (ValueError, TypeError) as error:
+        raise TypeError(f"{text}, got {alphas!r}") from error
+    inside = values > 0 if is_inverse else (values >= 0) & np.isfinite(values)
+    if values.ndim != 1 or not values.size or not inside.all():
+        raise ValueError(f"{text}, got {alphas!r}")
+    return values
+
+
+def _strongest_first(strengths, parameter):
+    """Positions in the order of falling penalty."""
+    return np.argsort(strengths if parameter == "C" else -strengths, kind="stable")
+
+
+def _fitted(chain, params, X, y, row_data):
+    """A fresh copy of a chain, fitted with these parameters of its estimator."""
+    chain = chain.fresh(X, y).with_params(**params)
+    row_data = {name: values for name, values in row_data.items() if values is not None}
+    chain.estimator.fit(chain.transformed(X), y, **row_data)
+    return chain
+
+
+class _Path:
+    """Fits of one model for several strengths of its penalty.
+
+    Parameters
+    ----------
+    chain : Chain
+        Fitted.
+    parameter : {"alpha", "C"}
+    X, y, sample_weight
+    fit_data : dict
+        As of `Fitted`.
+    """
+
+    def __init__(self, chain, parameter, X, y, sample_weight, fit_data):
+        self.chain, self.parameter, self.sample_weight = chain, parameter, sample_weight
+        self._rows = X, y, sample_weight
+        self._fit_data = fit_data
+
+    def at(self, strength):
+        """The objective with this strength, at the parameters of the estimator."""
+        candidate = self.chain.with_params(**{self.parameter: float(strength)})
+        return Fitted(candidate, *self._rows, **self._fit_data)
+
+    def is_exact(self, alphas):
+        """Whether one eigendecomposition serves: a squared loss of one output, with a penalty."""
+        objective = self.at(alphas[0]).objective
+        is_exact = objective.model.is_linear and objective.loss.quadratic and not objective.l2.has_matrix
+        return is_exact and objective.loss.n_outputs == 1 and (alphas > 0).any()
+
+    def one_by_one(self, alphas):
+        """Losses and scores from a fit for each strength, the strongest penalty first."""
+        losses, scores, theta = np.empty(len(alphas)), np.empty(len(alphas)), None
+        for i in _strongest_first(alphas, self.parameter):
+            fitted = self.at(alphas[i])
+            held_out = HeldOut(fitted, self.sample_weight)
+            with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+                start = fitted.theta if theta is None else theta
+                result = minimize(fitted.objective, start, tol=self.chain.estimator.tol)
+            if result.status != "optimal":
+                raise ValueError(f"alphas: {self.parameter}={alphas[i]:.6g} has no optimum: {result.message}")
+            theta = fitted.theta = result.x
+            raw = held_out.raw_without_each()
+            losses[i], scores[i] = held_out.loss_of(raw), held_out.score(raw)
+        return losses, scores
+
+    def in_one_go(self, alphas):
+        """The same for a squared loss, from the eigenvalues of the penalty beside the Hessian.
+
+        With P'(A + r S) P = I for the data's Hessian A, the penalty S and a strength r, and Q diag(s) Q' the
+        eigendecomposition of r P'S P, the Hessian for alpha is diag(1 - s + alpha / r s) in the coordinates P Q.
+        """
+        positive = alphas[alphas > 0]
+        typical = np.sqrt(positive.min()) * np.sqrt(positive.max())
+        fitted = self.at(typical)
+        objective = fitted.objective
+        # the null model, whose penalty is zero for every strength
+        fitted.theta = objective.start()
+        factor = fitted.factor("observed")
+        shares, Q = eigh(
+            factor.inner.congruence(objective.space.penalty_in(factor.outer.columns).matrix(0)), driver="evd"
+        )
+        inverse = _inverse_bends(shares[:, None], alphas / typical)
+        moves = -inverse * (Q.T @ factor.transpose(fitted.gradient))[:, None]
+
+        def terms(terms):
+            along = terms.along[:, 0] @ Q
+            leverage = terms.share[:, None] * (along**2 @ inverse)
+            left = np.maximum(1 - leverage, 1 - MOST_EXACT_LEVERAGE)
+            change = along @ moves
+            return terms.raw + change + leverage / left * (terms.slope + change), leverage
+
+        raw, leverage = SingleRows(objective.at(fitted.theta), factor, "observed").gather(terms)
+        for row, i in np.argwhere(leverage > MOST_EXACT_LEVERAGE):
+            theta = fitted.theta + factor.apply(Q @ moves[:, i])
+            raw[row, i] = HeldOut(self.at(alphas[i]), self.sample_weight).refit(theta, row)[0]
+        held_out = HeldOut(fitted, self.sample_weight)
+        columns = raw.T[:, :, None]
+        return np.array([held_out.loss_of(z) for z in columns]), np.array([held_out.score(z) for z in columns])
+
+
+def _inverse_bends(shares, ratios):
+    """1 / (1 - share + ratio share), and zero where that is rounding: there is no penalty, and nothing in the data."""
+    rounding = len(shares) * np.finfo(float).eps
+    shares = np.where(shares > rounding, np.minimum(shares, 1.0), 0.0)
+    bends = 1 - shares + ratios * shares
+    bends[(bends <= rounding) & (ratios == 0)] = np.inf
+    return 1 / bends

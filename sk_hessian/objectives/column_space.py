@@ -1,0 +1,119 @@
+"""The coordinates of a linear model's columns, and whether some columns are nearly combinations of others."""
+
+from functools import cached_property
+
+import numpy as np
+
+from sk_hessian.objectives import factors
+from sk_hessian.objectives._orthogonal import Orthogonal
+from sk_hessian.objectives.rows import Columns
+
+#: up to so many columns there is memory for a matrix of them, 8 r^2 bytes: 72 MB; its factor costs r^3 / 3. That tells
+#: the rank, and which columns depend on others, whatever the solver
+MOST_COLUMNS = 3000
+
+#: up to so many columns a matrix of them costs next to nothing: fewer rows are then no reason for other coordinates
+_NEVER_WIDE = 150
+
+
+class ColumnSpace:
+    """The coordinates in which factors of a linear model are taken.
+
+    Whether columns are nearly dependent is decided once, by a curvature or by their second moments; what that says of
+    rank, flat directions and the coefficients of least norm holds for every solver.
+
+    Parameters
+    ----------
+    objective : GLMObjective
+    """
+
+    def __init__(self, objective):
+        self._objective = objective
+
+    @cached_property
+    def plain(self):
+        """Each column centred, in units that make the curvature's diagonal about one, penalty included.
+
+        The unit of a constant column is infinite: its coefficient is zero, by the penalty or for the least norm, and
+        its size, however large beside the others, leaves no rounding behind. Not where a matrix couples it with others.
+        """
+        centre, deviation, ridge, _ = self._objective.posterior_units
+        is_coupled = self._objective.l2.is_coupled
+        return Columns.standardising(centre, deviation, ridge, self._objective.fit_intercept, is_coupled)
+
+    @property
+    def dependence(self):
+        """Coordinates of the columns' span where columns are nearly dependent, False where not, None if undecided."""
+        return vars(self).get("_dependence")
+
+    @property
+    def columns(self):
+        """The coordinates in which factors are taken: orthogonalised once columns proved nearly dependent."""
+        return self.dependence.columns if self.dependence else self.plain
+
+    def penalty_in(self, columns):
+        """The penalty in coordinates of the columns, an `L2`."""
+        if self.dependence and self.dependence.columns is columns:
+            return self.dependence.l2
+        return self._objective.l2.within(columns)
+
+    @cached_property
+    def is_wide(self):
+        """Whether coordinates are those of the rows, which are fewer than the columns and span every optimum."""
+        objective = self._objective
+        is_wide = objective.n_features > max(objective.n_rows, _NEVER_WIDE) and objective.rows.is_array
+        return bool(is_wide and objective.l2.holds_each)
+
+    @cached_property
+    def n_columns(self):
+        """Columns of the largest matrix that is factored: of wide rows as many as there are rows."""
+        objective = self._objective
+        return min(objective.n_features, objective.n_rows) if self.is_wide else objective.n_features
+
+    @property
+    def has_matrix(self):
+        """Whether a matrix of the columns is affordable."""
+        return self.n_columns <= MOST_COLUMNS
+
+    def settle(self, here, curvature):
+        """Decide, where that is affordable; the curvature is kept at the point, so that its factor is no further pass.
+
+        Parameters
+        ----------
+        here : LinearEvaluation
+        curvature : {"observed", "expected"}
+        """
+        if self.dependence is None and self.has_matrix:
+            self.decide(Orthogonal(self._objective) if self._are_dependent(here, curvature) else False)
+
+    def decide(self, dependence):
+        """Set `dependence`, once and for all."""
+        vars(self)["_dependence"] = dependence
+
+    def _are_dependent(self, here, curvature):
+        objective, plain = self._objective, self.plain
+        if self.is_wide:
+            return True
+        one = objective.loss.n_outputs + objective.loss.n_constants == 1
+        return factors.is_near_dependent(here.curvature(curvature, plain) if one else objective.sums.moments(plain))
+
+    @property
+    def is_dependent(self):
+        """See `Objective.is_dependent`."""
+        return bool(self.dependence) and not self.is_wide
+
+    @property
+    def rank(self):
+        """Rank of the columns, the intercept aside; None where no factor that would tell is affordable."""
+        if not self.has_matrix:
+            return None
+        objective = self._objective
+        return self.dependence.columns.n_columns - objective.fit_intercept if self.dependence else objective.n_features
+
+    def least_norm(self, coef):
+        """Coefficients (p, k) of least norm with the same predictions but for a constant, and that constant (k,)."""
+        objective = self._objective
+        shift, scale = self.plain.shift, self.plain.scale
+        is_free = np.isinf(scale)[:, None] & (objective.l2.diagonal == 0)
+        coef, surplus = self.dependence.least_norm(coef, is_free)
+        return coef, shift @ surplus

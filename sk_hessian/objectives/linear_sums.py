@@ -1,0 +1,146 @@
+"""Sums over the rows of a linear model's second derivatives, in coordinates of its columns."""
+
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from sk_hessian.objectives.rows import Columns, DenseBlock
+
+
+@dataclass(frozen=True)
+class Summing:
+    """How sums over rows are taken in coordinates of some columns.
+
+    Attributes
+    ----------
+    columns : Columns
+        The coordinates.
+    rows : Rows
+        Those of the objective, or the standardised ones.
+    within : Columns
+        The same coordinates, of the columns of these rows.
+    penalty : L2
+        The penalty in these coordinates.
+    block : DenseBlock or None
+        All rows in coordinates ``within``, where they are kept there.
+    """
+
+    columns: Columns
+    rows: Any
+    within: Columns
+    penalty: Any
+    block: Any = None
+
+
+class LinearSums:
+    """What is summed over the rows of a `GLMObjective`.
+
+    Parameters
+    ----------
+    objective : GLMObjective
+    """
+
+    def __init__(self, objective):
+        self._objective, self._known = objective, {}
+        #: of a squared loss, whose curvature is the same everywhere: the matrices, see `MeanLossEvaluation.curvature`
+        self.constant = {}
+
+    def __getstate__(self):
+        """Without what can be had again: a function of the objective goes to the parts of its rows."""
+        return {"_objective": self._objective, "_known": {}, "constant": {}}
+
+    def of(self, columns):
+        """The `Summing` in these coordinates; it is kept."""
+        known = self._known.get(id(columns))
+        if known is None:
+            known = self._known[id(columns)] = self._new(columns)
+        return known
+
+    def _new(self, columns):
+        objective = self._objective
+        design, dependence, rows = objective.standard_design, objective.space.dependence, objective.rows
+        raw = Columns.raw(columns.n_columns, False)
+        if design is not None and columns is objective.space.plain:
+            return Summing(columns, design.rows, raw, design.l2, DenseBlock(design.matrix))
+        penalty = objective.space.penalty_in(columns)
+        if dependence and columns is dependence.columns:
+            if dependence.rows is not None and not objective.loss.n_constants:
+                return Summing(columns, rows, raw, penalty, DenseBlock(dependence.rows))
+            if design is not None:
+                return Summing(columns, design.rows, raw, penalty, DenseBlock(design.matrix @ columns.basis))
+        return Summing(columns, rows, columns, penalty)
+
+    def products(self, here, matrices, columns, with_penalty=False):
+        """Sum over the rows z of (z (x) I) M (z (x) I)', with a symmetric M of each.
+
+        What belongs to the outputs is taken with the rows in the coordinates of ``columns``, what belongs to the loss's
+        constants with a one.
+
+        Parameters
+        ----------
+        here : LinearEvaluation
+        matrices : callable
+            ``matrices(raw, y, weight, part)``: M of a block of rows, (n, m, m), from their raw predictions here.
+        columns : Columns
+        with_penalty : bool
+            Whether to divide by the total weight and add the penalty.
+
+        Returns
+        -------
+        ndarray of shape (n_columns k + constants,) squared
+        """
+        of = self._known.get(id(columns)) or self.of(columns)
+        width = self._objective.design.width
+        if of.block is not None:
+            raw = here.all_raw() if here.raw is None else here.raw
+            sums = self._grams(matrices(raw, of.rows.y, of.rows.weight, slice(None)), of.block, of.within)
+        else:
+            predict = here.predictor(of.rows)
+
+            def grams(block, y, weight):
+                return self._grams(matrices(predict(block), y, weight, block.part), block, of.within)
+
+            sums = of.rows.fold(grams, of.within, width=width**2)
+        H = sums[0][0] if width == 1 else self._assembled(*sums)
+        if with_penalty:
+            H /= self._objective.total
+            of.penalty.add_to(H)
+        return H
+
+    def _grams(self, M, block, columns):
+        """What a block of rows adds: grams of pairs of outputs, and what belongs to the loss's constants."""
+        k = self._objective.loss.n_outputs
+        if M.shape[1] == 1:
+            return (block.gram(M[:, :, 0], columns),)
+        grams = block.gram(M[:, *_output_pairs(k)], columns)
+        if M.shape[1] == k:
+            return (grams,)
+        cross = M[:, :k, k:].reshape(len(M), -1)
+        ones = [cross.sum(axis=0)[None, :]] if columns.fit_intercept else []
+        return grams, columns.transpose(np.vstack([block.adjoint(cross), *ones])), M[:, k:, k:].sum(axis=0)
+
+    def _assembled(self, grams, cross=None, constants=None):
+        """The matrix of the grams of pairs of outputs, and of what belongs to the loss's constants."""
+        k, r = self._objective.loss.n_outputs, grams.shape[1]
+        total = np.empty((r, k, r, k))
+        for gram, a, b in zip(grams, *_output_pairs(k), strict=True):
+            total[:, a, :, b] = total[:, b, :, a] = gram
+        total = total.reshape(r * k, r * k)
+        if cross is None:
+            return total
+        cross = cross.reshape(r * k, self._objective.loss.n_constants)
+        return np.block([[total, cross], [cross.T, constants]])
+
+    def moments(self, columns):
+        """The columns' second moments, with the penalty of the first output in units of the curvature."""
+        of, objective = self.of(columns), self._objective
+        gram = of.rows.fold(lambda block, y, weight: (block.gram(weight[:, None], of.within)[0],), of.within)[0]
+        return gram / objective.total + of.penalty.matrix(0) / objective.baseline.mean_curvature
+
+
+@cache
+def _output_pairs(n_outputs):
+    """Indices of the pairs of outputs whose blocks of the Hessian differ."""
+    return np.triu_indices(n_outputs)

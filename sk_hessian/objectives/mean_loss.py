@@ -1,0 +1,286 @@
+"""What all models have in common whose objective is a weighted mean of a pointwise loss, plus penalties."""
+
+import copy
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from sk_hessian.objectives.baseline import Baseline
+from sk_hessian.objectives.contract import Objective
+from sk_hessian.objectives.rows import BaseRows, rows_of
+
+#: deviations below cannot be divided by: their inverse, times a coefficient, overflows
+_SMALLEST = 1e-302
+
+#: constant columns, and those whose sums are about zero, beyond this are refused: their squares overflow
+_LARGEST = 1e140
+
+#: weights beyond this, or below its inverse, are taken relative to the largest
+_EXTREME = 1e100
+
+#: cached facts of one set of rows; units of the columns, and what follows from them
+OF_ROWS = frozenset({"design", "standard_design", "sums", "facts"})
+OF_UNITS = frozenset({"moments_of_columns", "column_sizes", "space"})
+
+
+class MeanLossObjective(Objective):
+    """The sum of a model's weighted losses and of penalties, over the total weight.
+
+    A subclass has the model and the penalties, and says what curvature costs and where a run may start.
+
+    Parameters
+    ----------
+    X : ndarray, memmap or sparse matrix of shape (n, p), or rows that have y and the weights with them
+        float32 or float64; never written to.
+    y : ndarray of shape (n,) or (n, k)
+    loss : Loss
+    sample_weight : ndarray of shape (n,) or None
+        Positive weights.
+    feature_names : sequence of str or None
+    offset : ndarray of shape (n,) or (n, n_outputs), optional
+        What is added to the raw predictions.
+
+    Attributes
+    ----------
+    model : Linear or Network
+        From parameters to raw predictions.
+    l2 : L2
+        The penalty on the weights, relative to the mean loss.
+    terms : sequence of terms
+        What else is added, as sums over rows; see `terms`.
+    """
+
+    is_model = True
+    called = "for this model"
+    class_names: Any = None
+
+    n_rows: int
+    rows: Any
+    model: Any
+    l2: Any
+    terms: tuple = ()
+
+    #: the `CommonShift` of a softmax model's outputs, in coordinates of the columns or of the layers
+    common_shift: Any
+    #: zero and deviation of each column, the root of its penalty in units of the curvature, and units of the outputs
+    posterior_units: Any
+    start: Any
+    _new_sketch: Any
+
+    def __init__(self, X, y, loss, sample_weight, feature_names, offset=None):
+        self._is_relative = _is_extreme(sample_weight)
+        self.rows = _rows(X, y, sample_weight, offset)
+        self.loss = loss
+        self.n_rows, self.n_features = self.rows.n_rows, self.rows.n_features
+        self.feature_names = feature_names
+        self.is_smooth, self.draws_rows = loss.is_smooth, self.rows.in_memory
+        #: sum of the weights, relative to the largest where they are extreme
+        self.total = self.rows.total_weight
+        self._sketches, self._projections = {}, {}
+
+    def __getstate__(self):
+        """Without what can be had again: a function of this objective goes to the parts of its rows."""
+        kept = {name: value for name, value in vars(self).items() if name != "standard_design"}
+        return {**kept, "_sketches": {}}
+
+    @property
+    def n_parameters(self):
+        """Number of parameters."""
+        return self.model.n_parameters
+
+    @property
+    def total_weight(self):
+        """Sum of the weights: the objective times it is a sum over rows.
+
+        Raises
+        ------
+        ValueError
+            For weights so large or small that their squares would overflow: the objective, a mean, then has them
+            relative to the largest.
+        """
+        if self._is_relative:
+            raise ValueError(
+                f"sample_weight: the largest weight is beyond {_EXTREME:g} or below {1 / _EXTREME:g}. The fit, a mean, "
+                "stands that, but sums over the rows do not: divide the weights by a constant"
+            )
+        return self.total
+
+    # -- parameters and names -------------------------------------------------------------------------------------
+
+    def unpack(self, theta):
+        """The parameters of the model, of a linear one coefficients (p, k), intercepts (k,) and constants."""
+        return self.model.unpack(theta)
+
+    def pack(self, *parts):
+        """The inverse of `unpack`."""
+        return self.model.pack(*parts)
+
+    def name(self, feature):
+        """The name of the feature with this index."""
+        return f"x{feature}" if self.feature_names is None else str(self.feature_names[feature])
+
+    def parameter_names(self, n_parameters=None):
+        """See `Objective.parameter_names`: those of the model's weights, and of the loss's constants."""
+        features = [self.name(j) for j in range(self.n_features)]
+        return self.model.names(features, self.class_names) + list(self.loss.constant_names)
+
+    # -- near a point ---------------------------------------------------------------------------------------------
+
+    @cached_property
+    def expected_is_exact(self):
+        """Whether expected curvature is the second derivative itself."""
+        return self.is_exact("expected")
+
+    def raw_predictions(self, theta):
+        """See `MeanLossEvaluation.raw_predictions`."""
+        return self.at(theta).raw_predictions()
+
+    # -- other rows -----------------------------------------------------------------------------------------------
+
+    def _copied(self, rows, total, forgotten):
+        """The same model of other rows of this total weight, without some of the cached facts."""
+        other = copy.copy(self)
+        for name in forgotten:
+            vars(other).pop(name, None)
+        other.rows, other.n_rows, other.total = rows, rows.n_rows, total
+        other._sketches = {}
+        return other
+
+    def sample(self, rows):
+        """See `Objective.sample`.
+
+        Raises
+        ------
+        ValueError
+            Where a term is of all rows at once.
+        """
+        for term in self.terms:
+            term.check_sample()
+        part = self._copied(self.rows.take(rows), self.total * len(rows) / self.n_rows, OF_ROWS)
+        # standardising a few rows costs more than it saves
+        vars(part)["standard_design"] = None
+        return part
+
+    def on_rows(self, rows):
+        """The same model of other rows, its penalty as strong beside the sum over them.
+
+        Parameters
+        ----------
+        rows : Rows
+            With the same columns.
+
+        Returns
+        -------
+        Objective
+        """
+        facts = [name for name in vars(self) if isinstance(getattr(type(self), name, None), cached_property)]
+        other = self._copied(rows, rows.total_weight, facts)
+        other.draws_rows, other._projections = rows.in_memory, {}
+        other.l2 = self.l2.times(self.total / other.total)
+        return other
+
+    def sketch(self, n_rows):
+        """See `Objective.sketch`."""
+        if n_rows not in self._sketches:
+            self._sketches[n_rows] = self._new_sketch(n_rows)
+        return self._sketches[n_rows]
+
+    # -- what the loss cannot see ---------------------------------------------------------------------------------
+
+    @cached_property
+    def shifts_freely(self):
+        """Whether a common shift of all outputs may change nothing: not where every weight has a penalty."""
+        return self.loss.shift_invariant and (self.model.fit_intercept or not self.l2.is_definite)
+
+    def shift_curvature(self, H, within):
+        """Curvature along the common shifts that neither loss nor penalty sees, so that H has full rank.
+
+        Parameters
+        ----------
+        H : ndarray
+            The Hessian in coordinates.
+        within : object
+            These coordinates: those of columns or of layers.
+
+        Returns
+        -------
+        ndarray, or 0.0 where there is nothing of the kind
+        """
+        if not (self.shifts_freely and H.size):
+            return 0.0
+        known = self._projections.get(id(within))
+        if known is None:
+            known = self._projections[id(within)] = within, self.common_shift(within).projected(np.eye(len(H)))
+        return np.add.reduce(np.abs(H.diagonal())) / len(H) * known[1]
+
+    # -- units ----------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def moments_of_columns(self):
+        """Means and deviations of the columns, which must have squares."""
+        centre, deviation = self.rows.moments(self.model.fit_intercept)
+        baseline = self.baseline
+        prediction = max(1.0, np.abs(baseline.raw).max(), self.rows.largest_target, baseline.largest_offset)
+        small = (deviation > 0) & (deviation < _SMALLEST * prediction)
+        if np.logical_or.reduce(small):
+            name = self.name(np.argmax(small))
+            raise ValueError(f"X: column {name} is so small that its coefficient overflows; multiply it by a constant")
+        large = (np.abs(centre) > _LARGEST) & (deviation < np.abs(centre) / _EXTREME)
+        if np.logical_or.reduce(large) or (self.rows.sums_about_zero and (deviation > _LARGEST).any()):
+            name = self.name(np.argmax(large if large.any() else deviation))
+            raise ValueError(f"X: column {name} is so large that its square overflows; divide it by a constant")
+        return centre, deviation
+
+    @cached_property
+    def raw_units(self):
+        """The columns, or the layers, as they are."""
+        return self.model.raw_units()
+
+    @cached_property
+    def column_sizes(self):
+        """The size of each column, its mean and its deviation together."""
+        centre, deviation = self.moments_of_columns
+        return np.abs(centre) + deviation
+
+    # -- what the solvers ask -------------------------------------------------------------------------------------
+
+    @cached_property
+    def baseline(self):
+        """See `Baseline`."""
+        return Baseline(self.rows, self.loss, self.model.fit_intercept)
+
+    @cached_property
+    def scale(self):
+        """The null model's loss above the saturated one, the unit of the tolerance."""
+        baseline = self.baseline
+        null = baseline.value if np.isfinite(baseline.value) else self.value_and_gradient(self.start())[0]
+        return float(max(null - baseline.saturated_value, self.resolution, np.finfo(float).tiny))
+
+    @property
+    def lower_bound(self):
+        """See `Objective.lower_bound`: the loss of the saturated model where finite predictions have it, or come near.
+
+        Networks do.
+        """
+        is_near = self.loss.attains_bound or not self.model.is_linear
+        return self.baseline.saturated_value if is_near else -np.inf
+
+    @property
+    def resolution(self):
+        """See `Objective.resolution`."""
+        return self.baseline.resolution
+
+
+def _is_extreme(weight):
+    return weight is not None and not 1 / _EXTREME < np.maximum.reduce(weight) < _EXTREME
+
+
+def _rows(X, y, sample_weight, offset):
+    if isinstance(X, BaseRows):
+        return X
+    y = np.asarray(y)
+    weight = np.ones(len(y)) if sample_weight is None else np.asarray(sample_weight, dtype=float)
+    if _is_extreme(weight):
+        weight = weight / weight.max()
+    return rows_of(X, y, weight, None if offset is None else np.asarray(offset, dtype=float).reshape(len(y), -1))

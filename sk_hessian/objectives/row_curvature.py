@@ -1,0 +1,181 @@
+"""The curvature of rows that a stream will remember, with the digits that a sum of squares would lose."""
+
+from functools import partial
+
+import numpy as np
+
+from sk_hessian.objectives._spread import Spread
+from sk_hessian.objectives.rows import triangle
+
+#: how much a column that has been constant so far may be expected to vary, as a share of its size
+_CONSTANT_UNIT = 1e-6
+
+
+class RowCurvature:
+    """The rows of an objective as quadratics in theta, without the penalty.
+
+    Parameters
+    ----------
+    objective : MeanLossObjective
+    """
+
+    def __init__(self, objective):
+        self._objective = objective
+
+    def quadratics(self, points):
+        """The gradient of each row's loss, and its curvature, in its raw predictions and without its weight.
+
+        Parameters
+        ----------
+        points : sequence of ndarray of shape (n_parameters,)
+            As of `triangle`; the gradient is that at the first.
+
+        Returns
+        -------
+        slope : ndarray of shape (n_rows, m)
+        bend : ndarray of shape (n_rows, m, m)
+        """
+        roots, predict = self._rooted(points, None), self._objective.at(points[0]).predictor()
+        root = self._objective.rows.gather(lambda block, y, weight: roots(block, y, np.ones_like(weight)))
+        slope = self._objective.rows.gather(
+            lambda block, y, weight: self._objective.loss.value_and_gradient(y, predict(block))[1]
+        )
+        return slope, root @ root.transpose(0, 2, 1)
+
+    def pulled_back(self, slope):
+        """The weighted sum over rows of gradients in raw predictions, as one in theta.
+
+        Parameters
+        ----------
+        slope : ndarray of shape (n_rows, m)
+
+        Returns
+        -------
+        ndarray of shape (n_parameters,)
+        """
+        return self._objective.rows.fold(
+            lambda block, y, weight: (self._objective.model.adjoint(block, slope[block.part] * weight[:, None]),)
+        )[0]
+
+    def triangle(self, points, above, roots=None):
+        """The triangular R with R'R the sum of the rows' expected curvatures and ``above'above``.
+
+        By QR decompositions of blocks of rows. Unlike `Linearised.triangle` it is of sums in the user's parameters, the
+        loss's own among them: what rows to come will share with these, whose means and deviations they will not.
+
+        Parameters
+        ----------
+        points : sequence of ndarray of shape (n_parameters,)
+            Where; of a linear model also two points: then it is the curvature that makes up for the gradient's change
+            between them.
+        above : ndarray of shape (m, n_parameters)
+        roots : ndarray of shape (n_rows, m, r), optional
+            Other curvatures S S' of the raw predictions, the weights apart, than those of the loss at the points.
+
+        Returns
+        -------
+        ndarray of shape (r, n_parameters)
+        """
+        rooted, model = self._rooted(points, roots), self._objective.model
+        parameters = model.unpack(points[0])
+
+        def curved(block, y, weight):
+            return model.pulled(block, parameters, rooted(block, y, weight)).reshape(-1, model.n_parameters)
+
+        width = 2 * (model.n_outputs + model.n_constants) * model.n_parameters + model.pass_width
+        return triangle(np.vstack([above, self._objective.rows.triangle(curved, width=width)]))
+
+    def _rooted(self, points, roots):
+        """A function from a block, its targets and weights to roots (n, m, r) of its curvatures."""
+        if roots is None:
+            return partial(self._roots, [self._objective.at(theta).predictor() for theta in points])
+        return lambda block, y, weight: roots[block.part] * np.sqrt(weight)[:, None, None]
+
+    def _roots(self, predictors, block, y, weight):
+        """Roots (n, m, r) of the expected curvature at one point, or on the way between two; times the weight."""
+        raws = [predict(block) for predict in predictors]
+        roots = [self._objective.loss.hessian_root(y, raw) for raw in raws]
+        S = np.concatenate(roots, axis=2) * np.sqrt(weight / len(roots))[:, None, None]
+        return S if len(raws) == 1 else S * np.sqrt(self._secant_share(y, *raws, *roots))[:, None, None]
+
+    def _secant_share(self, y, raw, other, root, other_root):
+        """By what to multiply the mean curvature of two raw predictions for the gradient's change between them."""
+        moved = other - raw
+        change = (
+            self._objective.loss.value_and_gradient(y, other)[1] - self._objective.loss.value_and_gradient(y, raw)[1]
+        )
+        bent = 0.5 * sum((np.einsum("nmr,nm->nr", S, moved) ** 2).sum(axis=1) for S in (root, other_root))
+        along = np.maximum(np.einsum("nm,nm->n", moved, change), 0.0)
+        is_known = (bent > np.finfo(float).tiny) & np.isfinite(along)
+        return np.divide(along, bent, out=np.ones_like(bent), where=is_known)
+
+    def spread(self, points, roots=None):
+        """The sum of the rows' curvatures as if columns were uncorrelated, without the penalty.
+
+        Parameters
+        ----------
+        points : sequence of ndarray of shape (n_parameters,)
+        roots : ndarray of shape (n_rows, m, r), optional
+            As of `triangle`.
+
+        Returns
+        -------
+        Spread
+        """
+        rooted = self._rooted(points, roots)
+        k, columns = self._objective.loss.n_outputs, self._objective.space.plain
+
+        def terms(block, y, weight):
+            bent = np.square(rooted(block, y, weight)).sum(axis=2)
+            ones = [bent[:, :k].sum(axis=0)[None, :]] if self._objective.fit_intercept else []
+            first = columns.transpose(np.vstack([block.adjoint(bent[:, :k]), *ones]))
+            return block.squares(bent[:, :k], columns), first, bent[:, k:].sum(axis=0)
+
+        width = 2 * (k + self._objective.loss.n_constants) ** 2
+        squares, first, constants = self._objective.rows.fold(terms, columns, width=width)
+        return self._spread(squares.T, first, constants)
+
+    def _spread(self, squares, first, constants):
+        """A `Spread` from second and first moments (n_columns, k) of the standardised columns."""
+        p, columns = self._objective.n_features, self._objective.space.plain
+        scale = np.where(np.isfinite(columns.scale), columns.scale, 0.0)[:, None]
+        if not self._objective.fit_intercept:
+            return Spread(squares * scale**2, np.zeros(0), np.zeros_like(first), constants)
+        level, first = squares[p], first[:p]
+        mean = np.divide(first, level, out=np.zeros_like(first), where=level > 0)
+        squares = np.maximum(squares[:p] - level * mean**2, 0.0) * scale**2
+        return Spread(squares, level, columns.shift[:, None] + scale * mean, constants)
+
+    def typical(self):
+        """The curvature that a row of these has on average at the null model, as if columns were uncorrelated.
+
+        Of a network that which a row may have at the start, in the units of inputs and outputs alone.
+
+        Returns
+        -------
+        Spread
+        """
+        return self._typical_linear() if self._objective.model.is_linear else self._typical_network()
+
+    def _typical_linear(self):
+        objective = self._objective
+        centre, deviation = objective.moments_of_columns
+        size = np.where(deviation > 0, deviation, _CONSTANT_UNIT * np.abs(centre))
+        bent, k = objective.baseline.mean_curvature, objective.loss.n_outputs
+        outputs, constants = np.ones(k), objective.baseline.bent[:, k:, k:]
+        return Spread(
+            bent * np.outer(size**2, outputs),
+            bent * outputs[: None if objective.fit_intercept else 0],
+            np.outer(centre, outputs),
+            np.einsum("nmm->m", constants) / len(constants),
+        )
+
+    def _typical_network(self):
+        objective, model = self._objective, self._objective.model
+        coordinates, (part, shape) = objective.coordinates, model.layers[0]
+        squares = 1 / coordinates.unit(model.n_parameters) ** 2
+        scale = np.where(np.isfinite(coordinates.columns.scale), coordinates.columns.scale, 1.0)
+        squares[part].reshape(shape)[:-1] *= scale[:, None] ** 2
+        squares *= objective.baseline.mean_curvature * np.mean(coordinates.output_unit) ** 2
+        weights = squares[: model.n_weights, None]
+        return Spread(weights, np.zeros(0), np.zeros_like(weights), squares[model.n_weights :])

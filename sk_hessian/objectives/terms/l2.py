@@ -1,0 +1,216 @@
+"""The L2 penalty: a strength for each weight, and a matrix for the coefficients of each output."""
+
+from functools import cached_property
+
+import numpy as np
+from scipy.linalg import block_diag, eigh
+
+from sk_hessian.objectives.factors import unit_scale
+
+#: eigenvalues of a penalty's matrix up to this share of the largest are rounding
+_NOTHING = 16 * np.finfo(float).eps
+
+
+class L2:
+    """Half the weighted squares of a model's weights, and half a quadratic form in those of each output.
+
+    With weights W (q, k), the first of the parameters, stored by rows,
+
+        1/2 sum_jk strengths_jk W_jk^2 + 1/2 sum_k W_k' M_k W_k.
+
+    Nothing else reads strengths: a solver, a model and a row see what they add to a value, a gradient or a Hessian.
+
+    Parameters
+    ----------
+    strengths : ndarray of shape (q, k)
+        Where they differ by output, the product of a feature's and an output's strength.
+    matrices : sequence of k ndarray of shape (q, q), optional
+        M of each output, symmetric and positive semi-definite.
+    """
+
+    def __init__(self, strengths, matrices=None):
+        self._strengths, self._matrices = strengths, matrices
+        #: the strengths as one array, and how many parameters these belong to
+        self._flat, self.size = strengths.reshape(-1), strengths.size
+
+    # -- facts ----------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def any(self):
+        """Whether there is any penalty."""
+        return self._matrices is not None or bool(self._strengths.any())
+
+    @property
+    def has_matrix(self):
+        """Whether it is more than a strength for each weight."""
+        return self._matrices is not None
+
+    @cached_property
+    def holds_each(self):
+        """Whether each weight has a strength, and there is nothing else."""
+        return self._matrices is None and bool(np.logical_and.reduce(self._strengths > 0, axis=None))
+
+    @cached_property
+    def is_definite(self):
+        """Whether it holds every combination of weights."""
+        if self._matrices is None or (self._strengths > 0).all():
+            return bool((self._strengths > 0).all())
+        return all(_is_definite(self.matrix(output)) for output in range(self._strengths.shape[1]))
+
+    @cached_property
+    def is_product(self):
+        """Whether it is a matrix of the features times a strength of each output."""
+        return self._matrices is None or bool(np.ptp(self._strengths, axis=1).max(initial=0.0) == 0)
+
+    @cached_property
+    def diagonal(self):
+        """Its second derivative in each weight, shape (q, k)."""
+        if self._matrices is None:
+            return self._strengths
+        return self._strengths + np.stack([M.diagonal() for M in self._matrices], axis=1)
+
+    @property
+    def sizes(self):
+        """The same, the mean over the outputs, shape (q,)."""
+        return self.diagonal.mean(axis=1)
+
+    @property
+    def is_silent(self):
+        """Which features no strength holds, for any output, shape (q,) of bool; a matrix may hold combinations."""
+        return (self._strengths == 0).all(axis=1)
+
+    @cached_property
+    def is_coupled(self):
+        """Which features a matrix couples with others, shape (q,) of bool: none of them is zero by itself."""
+        if self._matrices is None:
+            return np.zeros(len(self._strengths), dtype=bool)
+        return np.any([np.count_nonzero(M, axis=1) > (M.diagonal() != 0) for M in self._matrices], axis=0)
+
+    # -- value and derivatives ------------------------------------------------------------------------------------
+
+    def pull(self, theta):
+        """Its gradient in the weights alone, shape (size,): the product of its Hessian with ``theta``."""
+        pull = self._flat * theta[: self.size]
+        if self._matrices is not None:
+            W, k = theta[: self.size].reshape(self._strengths.shape), self._strengths.shape[1]
+            pull += np.stack([self._matrices[output] @ W[:, output] for output in range(k)], axis=1).reshape(-1)
+        return pull
+
+    def value(self, theta):
+        """The penalty at ``theta``."""
+        return 0.5 * float(self.pull(theta) @ theta[: self.size])
+
+    def gradient(self, theta):
+        """Its gradient in all parameters, shape of ``theta``: that of the loss's constants is zero."""
+        gradient = np.zeros(theta.shape)
+        gradient[: self.size] = self.pull(theta)
+        return gradient
+
+    def add_to(self, H):
+        """Add its Hessian to one of all parameters."""
+        H.flat[: self.size * (len(H) + 1) : len(H) + 1] += self._flat
+        k = self._strengths.shape[1]
+        for output, M in enumerate(self._matrices or ()):
+            H[output : self.size : k, output : self.size : k] += M
+
+    def matrix(self, output):
+        """Its Hessian in the weights of one output, shape (q, q)."""
+        M = np.diag(self._strengths[:, output])
+        return M if self._matrices is None else M + self._matrices[output]
+
+    def root(self):
+        """R with R'R its Hessian in the weights of all outputs, shape (r, size); no row of zeros."""
+        k = self._strengths.shape[1]
+        if self._matrices is None:
+            held = np.flatnonzero(self._flat)
+            R = np.zeros((held.size, self.size))
+            R[np.arange(held.size), held] = np.sqrt(self._flat[held])
+            return R
+        by_output = block_diag(*(root_of(self.matrix(output)) for output in range(k)))
+        # from output by output to rows of weights
+        return by_output[:, np.arange(self.size).reshape(k, -1).T.ravel()]
+
+    def matrix_root(self):
+        """R of shape (r, q) with R'R the matrix of the first output, without the strengths."""
+        return np.zeros((0, len(self._strengths))) if self._matrices is None else root_of(self._matrices[0])
+
+    def held(self, root):
+        """The trace of its Hessian with R R' for each output, shape (k,); R of shape (n_parameters, r)."""
+        moved = np.stack([self.pull(column) for column in root.T], axis=1)
+        return (moved * root[: self.size]).sum(axis=1).reshape(self._strengths.shape).sum(axis=0)
+
+    # -- the same elsewhere ---------------------------------------------------------------------------------------
+
+    def times(self, factor):
+        """The same penalty, a number of times as strong."""
+        return L2(factor * self._strengths, self._matrices and [factor * M for M in self._matrices])
+
+    def least(self):
+        """What the penalties of all outputs have at least, as that of one output."""
+        return L2(self._strengths.min(axis=1)[:, None], self._matrices and self._matrices[:1])
+
+    def within(self, columns):
+        """The penalty in coordinates of a linear model's columns, the intercept's among them.
+
+        Parameters
+        ----------
+        columns : Columns
+
+        Returns
+        -------
+        L2
+        """
+        p, k = self._strengths.shape
+        strengths, matrices = np.zeros((p + columns.fit_intercept, k)), self._matrices
+        strengths[:p] = self._strengths / columns.scale[:, None] / columns.scale[:, None]
+        if matrices is not None:
+            padding = ((0, int(columns.fit_intercept)),) * 2
+            matrices = [np.pad(M / columns.scale / columns.scale[:, None], padding) for M in matrices]
+        if columns.basis is None:
+            return L2(strengths, matrices)
+        B = columns.basis
+        matrices = [B.T @ (M @ B) for M in matrices] if matrices is not None else [0.0] * k
+        matrices = [M + (B.T * strength) @ B for M, strength in zip(matrices, strengths.T, strict=True)]
+        return L2(np.zeros((B.shape[1], k)), matrices)
+
+    def multiples_of(self, M, which):
+        """Of strengths alone: each output's multiple of M, the matrix of the least strengths of each feature.
+
+        Parameters
+        ----------
+        M : ndarray of shape (r, r)
+            In any coordinates.
+        which : ndarray of shape (q,) of bool
+            Features that tell the multiple.
+
+        Returns
+        -------
+        L2
+        """
+        some = self._strengths[which]
+        return L2(np.zeros((len(M), some.shape[1])), [M * share for share in some.sum(axis=0) / some.min(axis=1).sum()])
+
+    def by_output(self, columns):
+        """A matrix in coordinates of the columns, and a strength of each output: the Hessian is their product.
+
+        The product is Kronecker's, and only near the Hessian unless it `is_product`.
+        """
+        k = self._strengths.shape[1]
+        if self._matrices is not None:
+            of = self.within(columns)
+            return np.add.reduce([of.matrix(output) for output in range(k)]) / k, np.ones(k)
+        strengths = self._strengths.mean(axis=0)
+        base = L2(self._strengths.mean(axis=1)[:, None] / (strengths.mean() or 1.0))
+        return base.within(columns).matrix(0), strengths
+
+
+def root_of(M):
+    """R of shape (r, q) with R'R a positive semi-definite matrix, to rounding; r is its rank, whatever the units."""
+    unit = unit_scale(M)
+    values, vectors = eigh(unit[:, None] * M * unit)
+    keep = values > _NOTHING * len(M) * values[-1]
+    return np.sqrt(values[keep])[:, None] * vectors[:, keep].T / unit
+
+
+def _is_definite(M):
+    return len(root_of(M)) == len(M)
