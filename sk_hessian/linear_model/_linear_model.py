@@ -128,7 +128,8 @@ class LinearModel(SolvedEstimator):
         else:
             X, loss = rows_of_parts(self, parts, reset, partial(self._encode, reset=reset), self._of_targets)
             y, weight, offset = None, X.targets[1], None
-        unit = self._penalty_unit(weight.sum(), before)
+        # beside the mean loss of these rows
+        unit = (1 if self._penalises_sum else weight.sum() + before) / weight.sum()
         return GLMObjective(
             X,
             y,
@@ -142,10 +143,6 @@ class LinearModel(SolvedEstimator):
             feature_names=getattr(self, "feature_names_in_", None),
             class_names=getattr(self, "classes_", None),
         )
-
-    def _penalty_unit(self, weight, before):
-        """What the penalty is multiplied with beside the mean loss of rows of this total weight."""
-        return 1 / weight if self._penalises_sum else (weight + before) / weight
 
     def _penalty(self):
         """L2 strengths (p, k) or (p, 1) where the penalty stands."""

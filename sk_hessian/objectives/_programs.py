@@ -15,7 +15,7 @@ import numpy as np
 import scipy.sparse as sp
 from scipy.optimize import linprog
 
-from sk_hessian.objectives.contract import in_words
+from sk_hessian._text import listed
 
 #: violations of a unit mean margin that count as rounding; the linear program's own feasibility tolerance is 1e-7
 _ROUNDING = 1e-6
@@ -43,10 +43,10 @@ class Recession:
     direction: np.ndarray
 
     def __str__(self):
-        what = in_words(self.classes, " and " if len(self.classes) == 2 else ", ")
+        what = listed(self.classes, " and " if len(self.classes) == 2 else ", ")
         if not self.features:
             return f"every row has {what}, and the intercept has no penalty"
-        by = in_words(self.features)
+        by = listed(self.features, ", ")
         by = f"a combination of {by}" if len(self.features) > 1 else by
         return f"{what} {'is' if len(self.classes) == 1 else 'are'} separated from the rest by {by}"
 

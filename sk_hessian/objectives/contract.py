@@ -8,26 +8,6 @@ from scipy.sparse.linalg import LinearOperator
 
 from sk_hessian.objectives.coordinates import Through
 
-#: names that a sentence lists before it counts the rest
-_MOST_NAMED = 5
-
-
-def in_words(names, between=", "):
-    """Names as a part of a sentence, such as ``"x0, x1, x2, x3, x4 and 56 more"``.
-
-    Parameters
-    ----------
-    names : sequence
-    between : str
-        What stands between two names.
-
-    Returns
-    -------
-    str
-    """
-    text = between.join(str(name) for name in names[:_MOST_NAMED])
-    return text if len(names) <= _MOST_NAMED else f"{text} and {len(names) - _MOST_NAMED} more"
-
 
 @dataclass(frozen=True)
 class Facts:
@@ -117,6 +97,10 @@ class Objective:
         What the objective is multiplied with to be a sum over rows.
     model : Linear, Network or None
         From parameters to raw predictions, of models of data.
+    full_size : int
+        Size of the matrix that a factor of kind "full" decomposes, of a linear model.
+    is_dependent : bool
+        Whether some parameters proved to be nearly combinations of others.
     draws_rows : bool
         Whether some rows can be had for much less than a pass, so that minibatches make sense.
     is_smooth : bool
@@ -141,6 +125,8 @@ class Objective:
     draws_rows: bool = True
     total_weight: float = 1.0
     model: Any = None
+    full_size: int = 0
+    is_dependent: bool = False
 
     def at(self, theta: np.ndarray) -> Any:
         """The `Evaluation` at a point, which remembers what is computed there.
@@ -259,11 +245,6 @@ class Objective:
         """
         return kind == "observed"
 
-    @property
-    def full_size(self) -> int:
-        """Size of the matrix that a factor of kind "full" decomposes, of a linear model of several outputs."""
-        raise NotImplementedError
-
     def refuse_kind(self, kind: str) -> None:
         """Raise a ValueError for a kind of factor that is not among those of its facts."""
         options = ("auto", None, *self.facts.kinds)
@@ -317,11 +298,6 @@ class Objective:
             Passes that it took; zero where that is decided already, or never in question.
         """
         return 0.0
-
-    @property
-    def is_dependent(self) -> bool:
-        """Whether some parameters proved to be nearly combinations of others."""
-        return False
 
     def sample(self, rows: np.ndarray) -> "Objective":
         """The same objective on some rows: unbiased, the penalty not divided.
@@ -448,20 +424,6 @@ class Objective:
         list of str
         """
         return [f"theta[{i}]" for i in range(n_parameters)]
-
-    def parameters_in_words(self, which: np.ndarray) -> str:
-        """The names of some parameters, the first ones of many.
-
-        Parameters
-        ----------
-        which : ndarray of bool, shape (n_parameters,)
-
-        Returns
-        -------
-        str
-        """
-        names = self.parameter_names(len(which))
-        return in_words([names[i] for i in np.flatnonzero(which)])
 
     def flat_directions(self) -> list[str]:
         """Combinations of parameters that the objective does not depend on, in names; a list of str."""

@@ -264,7 +264,7 @@ class MeanLossEvaluation(Evaluation):
         -------
         PointFactor
         """
-        raise NotImplementedError
+        return self.factor("full", kind)
 
     # -- value and gradient ---------------------------------------------------------------------------------------
 
@@ -348,17 +348,12 @@ class MeanLossEvaluation(Evaluation):
         -------
         ndarray
         """
-        kind, matrices = "expected" if self.objective.expected_is_exact else kind, self.matrices
-        known = matrices.get((kind, id(coordinates)))
+        kind = "expected" if self.objective.expected_is_exact else kind
+        known = self._matrices.get((kind, id(coordinates)))
         if known is None:
             # with the coordinates, so that no others have the same id
-            known = matrices[kind, id(coordinates)] = coordinates, self.sum_curvature(kind, coordinates)
+            known = self._matrices[kind, id(coordinates)] = coordinates, self.sum_curvature(kind, coordinates)
         return known[1]
-
-    @property
-    def matrices(self):
-        """Those of `curvature` that are known."""
-        return self._matrices
 
     def hessian_matrix(self, kind="observed", factor=None):
         """See `Evaluation.hessian_matrix`."""

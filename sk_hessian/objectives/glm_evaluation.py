@@ -62,7 +62,9 @@ class LinearEvaluation(MeanLossEvaluation):
 
     def __init__(self, objective, parameters, design, raw=None):
         self.objective, self.parameters, self.design, self.raw = objective, parameters, design, raw
-        self.place, self._matrices = (parameters, design.coordinates), {}
+        self.place = parameters, design.coordinates
+        # of a squared loss curvature is the same everywhere
+        self._matrices = objective.sums.constant if objective.loss.quadratic else {}
 
     def __getstate__(self):
         """See `Evaluation.__getstate__`."""
@@ -224,7 +226,7 @@ class LinearEvaluation(MeanLossEvaluation):
         sizes = objective.column_sizes @ np.abs(coef) + np.abs(intercept)
         return float((sizes + objective.baseline.largest_offset).max())
 
-    def likelihood_tolerance(self, tol):
+    def likelihood_tolerance(self, tol, excess=None):
         """See `Evaluation.likelihood_tolerance`: (100 tol)^2 phi / (2 W), with W the sum of the weights as given.
 
         A mean loss d above its minimum is a likelihood-ratio statistic of 2 W d / phi, and no parameter is then more
@@ -232,13 +234,12 @@ class LinearEvaluation(MeanLossEvaluation):
         value, `Family.dispersion`. Weights that are not frequencies have no sample size; W is then that of the
         likelihood that they multiply. It is never less than what rounding makes of the linear predictors, nor, where a
         fit can be perfect and leave no dispersion, than what it makes of the loss; and of a value no more is known than
-        its rounding leaves.
+        its rounding leaves. ``excess`` is another mean loss above the saturated one that tells the dispersion.
         """
-        return self.tolerance_of(max(self.excess, self.noise), tol) if self.objective.has_likelihood else np.inf
-
-    def tolerance_of(self, excess, tol):
-        """See `likelihood_tolerance`; for a dispersion that this mean loss above the saturated one tells."""
         objective = self.objective
+        if not objective.has_likelihood:
+            return np.inf
+        excess = max(self.excess, self.noise) if excess is None else excess
         phi = objective.loss.family.dispersion(max(excess, 0.0), self.parameters[self.design.model.n_weights :])
         rounding = ROUNDINGS * EPS * self._terms_of_user
         resolution = objective.resolution if objective.loss.attains_bound else 0.0
@@ -278,11 +279,6 @@ class LinearEvaluation(MeanLossEvaluation):
 
         return LinearOperator((model.n_parameters,) * 2, matvec=product, rmatvec=product, dtype=float)
 
-    @property
-    def matrices(self):
-        """See `MeanLossEvaluation.matrices`; of a squared loss curvature is the same everywhere."""
-        return self.objective.sums.constant if self.objective.loss.quadratic else self._matrices
-
     def sum_curvature(self, kind, columns):
         """See `MeanLossEvaluation.sum_curvature`; shape (n_columns k + constants,) squared."""
         loss = self.objective.loss
@@ -291,13 +287,13 @@ class LinearEvaluation(MeanLossEvaluation):
             return loss.hessian(y, raw, kind) * weight[:, None, None]
 
         H = self.objective.sums.products(self, bent, columns, with_penalty=True)
-        for term in self.terms:
+        for term in self.objective.terms and self.terms:
             H += term.matrix(columns, kind) / self.objective.total
         return H
 
     def curvature_diagonal(self, kind, columns):
         """See `MeanLossEvaluation.curvature_diagonal`."""
-        if self.terms:
+        if self.objective.terms:
             return self.curvature(kind, columns).diagonal().copy()
         objective, predict = self.objective, self.predictor()
         loss, k = objective.loss, objective.loss.n_outputs
@@ -352,10 +348,6 @@ class LinearEvaluation(MeanLossEvaluation):
             inner = factors.semidefinite_root(H + objective.shift_curvature(H, columns))
             exact = not isinstance(inner, factors.Diagonal)
         return self._factor(columns, inner, curvature if exact else None)
-
-    def whole_factor(self, kind):
-        """See `MeanLossEvaluation.whole_factor`."""
-        return self.factor("full", kind)
 
     def _factor(self, columns, inner, curvature):
         certifies = curvature is not None and self.objective.is_exact(curvature)

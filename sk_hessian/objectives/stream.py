@@ -283,7 +283,7 @@ class StreamEvaluation(Evaluation):
         """See `Evaluation.likelihood_tolerance`: of the sum over all rows so far, whose mean tells the dispersion."""
         memory, total = self.objective.memory, self.objective.total
         excess = max(memory.excess + total * self.rows.excess, 0.0)
-        return self.rows.tolerance_of(excess / (memory.weight + total), tol)
+        return self.rows.likelihood_tolerance(tol, excess / (memory.weight + total))
 
     def predictor_change(self, directions):
         """See `Evaluation.predictor_change`."""

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from sk_hessian._text import listed
 from sk_hessian.solvers import plan
 
 #: column of the history -> what it holds
@@ -248,9 +249,10 @@ def _facts(solver, objective, gradient):
     newton = name == "Newton"
     forms = plan.forms_hessian(objective, gradient.size)
     others = [] if newton else ['"newton"'] * forms + ['"lbfgs"'] * (name != "LBFGS")
-    undefined = ~np.isfinite(gradient)
+    names = objective.parameter_names(gradient.size)
+    undefined = [names[i] for i in np.flatnonzero(~np.isfinite(gradient))]
     return {
-        "undefined": objective.parameters_in_words(undefined) if undefined.any() else "",
+        "undefined": listed(undefined, ", "),
         "fixed": " with ".join(f"{o}={value!r}" for o, value in fixed.items()),
         "free": f"{name}({', '.join(quoted)})" if quoted else "",
         "rate": "learning_rate" in fixed,
