@@ -57,7 +57,7 @@ def test_one_aligned_line_for_every_iteration(name, solver, rng, capsys):
 @pytest.mark.parametrize("verbose", [0, 2, 10, True])
 def test_every_so_many_iterations(verbose, rng, capsys):
     X = raw_table(rng)
-    model = clone(ESTIMATORS["PoissonRegressor"]).set_params(solver="momentum", verbose=verbose, tol=1e-8)
+    model = ESTIMATORS["PoissonRegressor"].set_params(solver="momentum", verbose=verbose, tol=1e-8)
     lines, model = printed(model.set_params(random_state=0), X, target("PoissonRegressor", X, rng), capsys)
     assert model.n_iter_ > 20
     assert [int(line.split()[0]) for line in lines[1:]] == (

@@ -27,7 +27,7 @@ from sk_hessian.linear_model import (
 )
 from sk_hessian.neural_network import MLPRegressor
 from sk_hessian.objectives import Blocks
-from tests.estimators import ESTIMATORS, UNPENALISED, convergence_warnings, target
+from tests.estimators import ESTIMATORS, UNPENALISED, convergence_warnings, refuses, target
 
 DATA = Path(__file__).parents[1] / "data"
 TOL = 1e-9
@@ -238,10 +238,8 @@ def test_an_offset_is_that_of_statsmodels(rng):
     model = fit(PoissonRegressor(alpha=0), X, y, offset=np.log(exposure))
     table = coef_table(model, X, y, offset=np.log(exposure))
     assert_same_table(table, glm("PoissonRegressor", X, y, offset=np.log(exposure)))
-    with pytest.raises(ValueError, match="was fitted with an offset: pass it as offset"):
-        coef_table(model, X, y)
-    with pytest.raises(ValueError, match="not at the optimum for these rows"):
-        coef_table(model, X, y, offset=exposure)
+    refuses("was fitted with an offset: pass it as offset", coef_table, model, X, y)
+    refuses("not at the optimum for these rows", coef_table, model, X, y, offset=exposure)
 
 
 # -- against the formulas ---------------------------------------------------------------------------------------------
@@ -403,8 +401,7 @@ def test_huber_errors_are_those_of_a_bootstrap(rng):
     assert table.names == ["x0", "x1", "intercept", "log(scale)"]
     assert (table.cov, table.dispersion, table.log_likelihood) == ("sandwich", None, None)
     for cov in ("expected", "observed"):
-        with pytest.raises(ValueError, match=f"cov='{cov}' needs a likelihood, which this loss does not have"):
-            coef_table(model, X, y, cov=cov)
+        refuses(f"cov='{cov}' needs a likelihood, which this loss does not have", coef_table, model, X, y, cov=cov)
     with pytest.raises(ValueError, match="cov='laplace' needs a likelihood, which this loss does not have"):
         coef_table(fit(HuberRegressor(), X, y), X, y, cov="laplace")
 
@@ -610,20 +607,17 @@ def test_jeffreys_prior_has_no_other_covariance():
         "laplace": "needs a normal prior, and Jeffreys' is none",
     }
     for cov, reason in reasons.items():
-        with pytest.raises(ValueError, match=f"cov='{cov}' {reason}"):
-            coef_table(model, X, y, cov=cov)
-    with pytest.raises(ValueError, match="cov='profile' has no clustered version"):
-        coef_table(model, X, y, cov_groups=np.arange(79) % 5)
+        refuses(f"cov='{cov}' {reason}", coef_table, model, X, y, cov=cov)
+    refuses("cov='profile' has no clustered version", coef_table, model, X, y, cov_groups=np.arange(79) % 5)
     model.set_params(class_weight="balanced").fit(X, y)
-    with pytest.raises(ValueError, match="cov='profile' needs a likelihood, and class_weight leaves only a pseudo"):
-        coef_table(model, X, y)
+    refuses("cov='profile' needs a likelihood, and class_weight leaves only a pseudo", coef_table, model, X, y)
 
 
 @pytest.mark.parametrize("name", ["LogisticRegression", "PoissonRegressor", "NegativeBinomialRegressor"])
 def test_profile_statistics_are_likelihood_ratios(name, rng):
     X = table_of(rng)
     y = target(name, X, rng)
-    model = clone(UNPENALISED[name]).set_params(tol=1e-9)
+    model = UNPENALISED[name].set_params(tol=1e-9)
     table = coef_table(fit(model, X, y), X, y, cov="profile")
     without = coef_table(fit(model, X[:, 1:], y), X[:, 1:], y)
     assert table.statistic[0] == pytest.approx(2 * (table.log_likelihood - without.log_likelihood), rel=1e-5)
@@ -650,8 +644,7 @@ def test_a_penalty_has_no_model_based_errors_and_no_penalty_no_prior(rng):
     model = fit(PoissonRegressor(alpha=0.1), X, y)
     assert coef_table(model, X, y).cov == "sandwich"
     for cov in ("expected", "observed"):
-        with pytest.raises(ValueError, match=f"cov='{cov}' is for maximum likelihood: under a penalty"):
-            coef_table(model, X, y, cov=cov)
+        refuses(f"cov='{cov}' is for maximum likelihood: under a penalty", coef_table, model, X, y, cov=cov)
     with pytest.raises(ValueError, match="cov='laplace' needs a penalty, which is its prior"):
         coef_table(fit(PoissonRegressor(alpha=0), X, y), X, y, cov="laplace")
 
@@ -660,14 +653,11 @@ def test_coefficients_that_are_not_determined_are_named(rng):
     X, y, _, _ = data("PoissonRegressor", rng)
     X = np.column_stack([X, 2 * X[:, 0] - X[:, 1], np.full(len(X), 3.0)])
     model, _ = convergence_warnings(lambda: fit(PoissonRegressor(alpha=0), X, y))
-    with pytest.raises(ValueError, match=r"do not determine every coefficient of this PoissonRegressor: .*x4 = 3"):
-        coef_table(model, X, y)
-    with pytest.raises(ValueError, match=r"x3 = 2 x0 - x1; x4 = 3\. Drop these columns"):
-        coef_table(model, X, y)
+    refuses(r"do not determine every coefficient of this PoissonRegressor: .*x4 = 3", coef_table, model, X, y)
+    refuses(r"x3 = 2 x0 - x1; x4 = 3\. Drop these columns", coef_table, model, X, y)
     table = coef_table(fit(PoissonRegressor(alpha=0.1), X, y), X, y, cov="laplace")
     assert (table.std_error > 0).all()
-    with pytest.raises(ValueError, match="do not determine every coefficient"):
-        coef_table(fit(LinearRegression(), X[:4], y[:4]), X[:4], y[:4])
+    refuses("do not determine every coefficient", coef_table, fit(LinearRegression(), X[:4], y[:4]), X[:4], y[:4])
 
 
 def test_no_row_left_for_the_dispersion(rng):
@@ -678,11 +668,9 @@ def test_no_row_left_for_the_dispersion(rng):
 
 def test_a_perfect_fit_has_no_errors(rng):
     X = rng.normal(size=(30, 2))
-    with pytest.raises(ValueError, match="the fit is perfect"):
-        coef_table(LinearRegression().fit(X, np.full(30, 5.0)), X, np.full(30, 5.0))
+    refuses("the fit is perfect", coef_table, LinearRegression().fit(X, np.full(30, 5.0)), X, np.full(30, 5.0))
     y = np.full(30, 2.0)
-    with pytest.raises(ValueError, match="the fit is perfect"):
-        coef_table(GammaRegressor(alpha=0).fit(X, y), X, y)
+    refuses("the fit is perfect", coef_table, GammaRegressor(alpha=0).fit(X, y), X, y)
 
 
 def test_separated_classes_are_named_and_have_no_errors(rng):
@@ -690,8 +678,7 @@ def test_separated_classes_are_named_and_have_no_errors(rng):
     y = (X[:, 0] > 0).astype(int)
     model, warned = convergence_warnings(lambda: LogisticRegression(C=np.inf).fit(X, y))
     assert warned
-    with pytest.raises(ValueError, match=r'needs a fit with the verdict "optimal". This one: separated.*infinity'):
-        coef_table(model, X, y)
+    refuses(r'needs a fit with the verdict "optimal". This one: separated.*infinity', coef_table, model, X, y)
 
 
 def test_other_rows_or_weights_are_refused(rng):
@@ -719,8 +706,7 @@ def test_bad_arguments_are_named(rng):
         "cov='expected' has no clustered version": {"cov_groups": groups, "cov": "expected"},
     }
     for text, options in bad.items():
-        with pytest.raises(ValueError, match=text):
-            coef_table(model, X, y, **options)
+        refuses(text, coef_table, model, X, y, **options)
     with pytest.raises(TypeError, match="cov_groups must hold labels of one kind"):
         coef_table(model, X, y, cov_groups=np.array([None, 1] * 75, dtype=object))
     with pytest.raises(ValueError, match="one label for each of the 150 rows"):
@@ -731,8 +717,7 @@ def test_few_rows_of_several_groups(rng):
     X = np.array([[0.0], [1.0]])
     y = np.array([1.0, 3.0])
     model = fit(PoissonRegressor(alpha=0), X, y)
-    with pytest.raises(ValueError, match="cov_groups: 2 rows are too few for 2 effective parameters"):
-        coef_table(model, X, y, cov_groups=[0, 1])
+    refuses("cov_groups: 2 rows are too few for 2 effective parameters", coef_table, model, X, y, cov_groups=[0, 1])
 
 
 def test_frequencies_that_sum_to_few_rows_are_pointed_out(rng):
@@ -749,8 +734,7 @@ def test_a_solution_at_the_edge_of_its_model_has_no_errors(rng):
     X = rng.normal(size=(60, 2))
     y = X @ [1.0, 2.0]
     model = HuberRegressor(alpha=0).fit(X, y)
-    with pytest.raises(ValueError, match=r"no standard errors for this HuberRegressor\. The fit is perfect"):
-        coef_table(model, X, y)
+    refuses(r"no standard errors for this HuberRegressor\. The fit is perfect", coef_table, model, X, y)
 
 
 def test_an_offset_that_the_model_does_not_take_is_named(rng):
@@ -770,8 +754,7 @@ def test_parameters_of_the_loss_have_no_expected_information():
 def test_rows_in_parts_are_refused(rng):
     X, y, _, _ = data("LinearRegression", rng)
     blocks = Blocks([(X[:70], y[:70]), (X[70:], y[70:])])
-    with pytest.raises(ValueError, match="X must be in memory for coef_table"):
-        coef_table(LinearRegression().fit(blocks), blocks, None)
+    refuses("X must be in memory for coef_table", coef_table, LinearRegression().fit(blocks), blocks, None)
 
 
 def test_a_memory_map_is_a_table_in_memory(rng, tmp_path):
@@ -869,8 +852,7 @@ def test_a_loose_fit_keeps_its_estimates_and_the_table_says_how_far_they_are(cov
     loose = LogisticRegression(C=np.inf, tol=0.1, solver="lbfgs").fit(X, y)
     for model in (LogisticRegression(C=np.inf, tol=TOL).fit(X, y), loose):
         np.testing.assert_array_equal(coef_table(model, X, y, cov=cov).estimate[:3], model.coef_[0])
-    with pytest.raises(ValueError, match="not at the optimum for these rows"):
-        coef_table(loose, X, np.random.default_rng(2).permutation(y))
+    refuses("not at the optimum for these rows", coef_table, loose, X, np.random.default_rng(2).permutation(y))
 
 
 def test_zero_of_theta_has_no_walds_test(rng):
@@ -894,5 +876,4 @@ def test_a_posterior_has_no_p_values(rng):
 def test_more_parameters_than_a_table_has_are_refused(rng):
     X, y = rng.normal(size=(20, 5001)), rng.normal(size=20)
     model = Ridge(alpha=1.0).fit(X, y)
-    with pytest.raises(ValueError, match="coef_table is for up to 5000 parameters"):
-        coef_table(model, X, y)
+    refuses("coef_table is for up to 5000 parameters", coef_table, model, X, y)

@@ -20,6 +20,7 @@ from sk_hessian import inspection, linear_model, neural_network
 from sk_hessian.inspection._chain import MODELS
 from sk_hessian.linear_model import LinearRegression, LogisticRegression, PoissonRegressor, Ridge
 from sk_hessian.neural_network import MLPRegressor
+from tests.estimators import refuses
 from tests.inspection.test_hard_input import FUNCTIONS, numbers
 
 plt.switch_backend("agg")
@@ -220,19 +221,16 @@ def test_what_is_not_ours_is_told_apart(function):
         DummyRegressor(): r"got DummyRegressor of sklearn\.dummy\. The estimators of sk_hessian are GammaRegressor",
         Ridge: "got the class Ridge: make an estimator of it, and fit that",
     }.items():
-        with pytest.raises(TypeError, match=message):
-            FUNCTIONS[function](estimator, X, y)
+        refuses(message, FUNCTIONS[function], estimator, X, y, error=TypeError)
 
 
 def test_a_search_has_a_best_estimator():
     X, y = frame()
     search = GridSearchCV(Ridge(), {"alpha": [1.0]}, cv=2).fit(X, y)
-    with pytest.raises(TypeError, match="Pass its best_estimator_, if that is one"):
-        inspection.coef_table(search, X, y)
+    refuses("Pass its best_estimator_, if that is one", inspection.coef_table, search, X, y, error=TypeError)
     assert inspection.coef_table(search.best_estimator_, X, y).names[0] == "age"
 
 
 def test_a_pipeline_that_is_not_fitted_says_so():
     X, y = frame()
-    with pytest.raises(ValueError, match="not fitted"):
-        inspection.coef_table(make_pipeline(StandardScaler(), Ridge()), X, y)
+    refuses("not fitted", inspection.coef_table, make_pipeline(StandardScaler(), Ridge()), X, y)

@@ -89,7 +89,7 @@ def test_every_other_estimator_warns_once_and_is_optimal(solver, estimator, rng)
     for data in DATA.values():
         X, _ = data(rng)
         y = target(estimator, X.to_numpy(), rng)
-        model = clone(UNPENALISED[estimator]).set_params(solver=solver, random_state=0)
+        model = UNPENALISED[estimator].set_params(solver=solver, random_state=0)
         with pytest.warns(ConvergenceWarning, match="the data do not determine every coef.*: .*Drop these") as caught:
             model.fit(X, y)
         assert len(caught) == 1
@@ -102,7 +102,7 @@ def test_every_other_estimator_warns_once_and_is_optimal(solver, estimator, rng)
 def test_dropping_a_dependent_column_predicts_the_same(name, estimator, rng):
     X, columns = DATA[name](rng)
     y = target(estimator, X.to_numpy(), rng)
-    model = clone(UNPENALISED[estimator]).set_params(tol=1e-8)
+    model = UNPENALISED[estimator].set_params(tol=1e-8)
     with pytest.warns(ConvergenceWarning, match="the data do not determine"):
         whole = clone(model).fit(X, y)
     fewer = X.drop(columns=sorted(columns)[0])
@@ -154,7 +154,7 @@ def test_one_row_of_least_squares(solver):
 @every_solver
 @pytest.mark.parametrize("name", [name for name in UNPENALISED if name != "LinearRegression"])
 def test_a_row_of_each_class_or_one(name, solver):
-    model = clone(UNPENALISED[name]).set_params(solver=solver)
+    model = UNPENALISED[name].set_params(solver=solver)
     y = ["a", "b", "c"] if name == "softmax" else ["a", "b"] if name == "LogisticRegression" else [2.0]
     X = np.arange(len(y))[:, None] * [[1.0, 2.0]]
     with pytest.warns(ConvergenceWarning, match=f"{type(model).__name__}: (separated|the data do not determine)"):

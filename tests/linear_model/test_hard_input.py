@@ -10,6 +10,7 @@ from sklearn.preprocessing import scale
 from sk_hessian.linear_model import HuberRegressor, LinearRegression, LogisticRegression, PoissonRegressor, Ridge
 from sk_hessian.objectives import FunctionObjective, GLMObjective, SquaredLoss
 from sk_hessian.solvers import minimize
+from tests.estimators import refuses
 
 
 def test_double_entries_of_a_sparse_matrix_count_twice_and_stay():
@@ -149,7 +150,5 @@ def test_a_gradient_that_is_not_a_number_ends_honestly(solver):
 
 
 def test_what_is_no_objective_is_named():
-    with pytest.raises(TypeError, match="objective must be an Objective"):
-        minimize(lambda x: 0.0, [1.0])
-    with pytest.raises(ValueError, match="x0 has 2 entries"):
-        minimize(GLMObjective(np.eye(3), np.arange(3.0), SquaredLoss()), [1.0, 2.0])
+    refuses("objective must be an Objective", minimize, lambda x: 0.0, [1.0], error=TypeError)
+    refuses("x0 has 2 entries", minimize, GLMObjective(np.eye(3), np.arange(3.0), SquaredLoss()), [1.0, 2.0])

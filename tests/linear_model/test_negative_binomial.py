@@ -9,7 +9,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sk_hessian.inspection import stationary_point
 from sk_hessian.linear_model import NegativeBinomialRegressor, PoissonRegressor
 from sk_hessian.objectives import Blocks
-from tests.estimators import ALL_SOLVERS, convergence_warnings, inverse_hessian
+from tests.estimators import ALL_SOLVERS, convergence_warnings, inverse_hessian, refuses
 
 every_solver = pytest.mark.parametrize("solver", ALL_SOLVERS)
 TIGHT = {"tol": 1e-9, "solver": "newton", "alpha": 0.0}
@@ -257,11 +257,9 @@ def test_penalised_objective_is_at_its_minimum(rng):
     ("theta", "error"), [(0, ValueError), (-1.0, ValueError), (np.nan, ValueError), ("2", TypeError)]
 )
 def test_theta_must_be_a_positive_number(theta, error, rng):
-    with pytest.raises(error, match="theta must be a number > 0"):
-        NegativeBinomialRegressor(theta=theta).fit(*visits(rng, 50))
+    refuses("theta must be a number > 0", NegativeBinomialRegressor(theta=theta).fit, *visits(rng, 50), error=error)
 
 
 def test_negative_counts_are_refused(rng):
     X, y = visits(rng, 50)
-    with pytest.raises(ValueError, match="y must be non-negative for NegativeBinomialRegressor"):
-        NegativeBinomialRegressor().fit(X, y - 1)
+    refuses("y must be non-negative for NegativeBinomialRegressor", NegativeBinomialRegressor().fit, X, y - 1)

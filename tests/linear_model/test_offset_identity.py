@@ -8,7 +8,7 @@ from sklearn.metrics import r2_score
 
 from sk_hessian.inspection import coef_table, laplace, leave_one_out
 from sk_hessian.linear_model import HuberRegressor, LinearRegression, Ridge
-from tests.estimators import ALL_SOLVERS
+from tests.estimators import ALL_SOLVERS, refuses
 
 IDENTITY = {
     "LinearRegression": LinearRegression(tol=1e-8),
@@ -89,10 +89,8 @@ def test_a_stream_of_huber_needs_residuals_that_vary_beside_the_offset(rng):
 def test_an_offset_of_several_targets_needs_a_column_for_each(rng):
     X, y = rng.normal(size=(20, 2)), rng.normal(size=(20, 2))
     message = r"offset must have a column for each target, shape \(20, 2\): got shape \(20,\)"
-    with pytest.raises(ValueError, match=message):
-        Ridge().fit(X, y, offset=np.zeros(20))
-    with pytest.raises(ValueError, match=message):
-        Ridge().fit(X, y).predict(X, offset=np.zeros(20))
+    refuses(message, Ridge().fit, X, y, offset=np.zeros(20))
+    refuses(message, Ridge().fit(X, y).predict, X, offset=np.zeros(20))
 
 
 @every_model
@@ -120,8 +118,7 @@ def test_an_offset_that_is_forgotten_is_told(name, rng):
     for call in (model.predict, lambda X: model.score(X, y)):
         with pytest.warns(UserWarning, match=r"was fitted with an offset, and is used here without.*Pass offset"):
             call(X)
-    with pytest.raises(ValueError, match="was fitted with an offset: pass it as offset"):
-        model.fitted_objective(X, y)
+    refuses("was fitted with an offset: pass it as offset", model.fitted_objective, X, y)
     for method in ("fit", "partial_fit", "predict", "score"):
         assert "offset" in getattr(model, f"set_{method}_request").__doc__
 
@@ -143,6 +140,5 @@ def test_a_bad_offset(name, change, message, rng):
     fitted = clone(IDENTITY[name]).fit(X, y)
     before = dict(vars(fitted))
     for method in ("fit", "partial_fit", "predict", "score", "fitted_objective"):
-        with pytest.raises(ValueError, match=message):
-            getattr(fitted, method)(*((X,) if method == "predict" else (X, y)), offset=change(offset))
+        refuses(message, getattr(fitted, method), *((X,) if method == "predict" else (X, y)), offset=change(offset))
         assert vars(fitted) == before

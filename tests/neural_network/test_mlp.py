@@ -27,7 +27,7 @@ from sk_hessian.objectives import (
     first_memory,
 )
 from sk_hessian.solvers import LBFGS, SGD, SOLVERS, Clip, Momentum, Newton, minimize
-from tests.estimators import Interrupted
+from tests.estimators import Interrupted, refuses
 
 every_solver = pytest.mark.parametrize("solver", ["auto", *SOLVERS, Newton(hessian="exact")], ids=str)
 quiet = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -206,10 +206,8 @@ def test_early_stopping_keeps_the_best_weights_with_every_solver(kind, solver, r
 def test_a_score_needs_two_rows(n, rng):
     X, y = wave(rng, n)
     message = f"validation_fraction=0.1 leaves {n - 1} rows to train and 1 to hold out, but each part needs at least 2"
-    with pytest.raises(ValueError, match=message):
-        MLPRegressor(**SMALL, early_stopping=True).fit(X, y)
-    with pytest.raises(ValueError, match=message):
-        MLPClassifier(**SMALL, early_stopping=True).fit(X, np.column_stack([y > 0, y < 1]).astype(int))
+    refuses(message, MLPRegressor(**SMALL, early_stopping=True).fit, X, y)
+    refuses(message, MLPClassifier(**SMALL, early_stopping=True).fit, X, np.column_stack([y > 0, y < 1]).astype(int))
 
 
 def test_early_stopping_waits_for_a_first_score():
@@ -300,8 +298,7 @@ def test_warm_start_goes_on(solver, rng):
     assert model.loss_ < before
     model.fit(X, y)
     assert model.n_iter_ <= 3
-    with pytest.raises(ValueError, match=r"the former coefs_ have the shapes .* refit with warm_start=False"):
-        model.fit(X[:, :2], y)
+    refuses(r"the former coefs_ have the shapes .* refit with warm_start=False", model.fit, X[:, :2], y)
 
 
 def zero_start(rng):
@@ -442,12 +439,9 @@ def test_partial_fit_of_classes_that_come_later(rng):
     for _ in range(30):
         model.partial_fit(X, y)
     assert model.score(X, y) > 0.7
-    with pytest.raises(ValueError, match="y has the class 'other'"):
-        model.partial_fit(X, np.full(300, "other"))
-    with pytest.raises(ValueError, match="are not those of the former calls"):
-        model.partial_fit(X, y, classes=["a", "b"])
-    with pytest.raises(ValueError, match="classes must be given in the first call"):
-        clone(model).partial_fit(X, y)
+    refuses("y has the class 'other'", model.partial_fit, X, np.full(300, "other"))
+    refuses("are not those of the former calls", model.partial_fit, X, y, classes=["a", "b"])
+    refuses("classes must be given in the first call", clone(model).partial_fit, X, y)
 
 
 @pytest.mark.parametrize("kind", [MLPRegressor, MLPClassifier], ids=lambda k: k.__name__)
@@ -466,8 +460,7 @@ def test_parts_do_not_change_between_classes_and_labels(begins_with_labels, rng)
     model = MLPClassifier(**SMALL).partial_fit(X, first, classes=[0, 1, 2])
     before = dict(vars(model))
     now, former = ("classes", "several labels") if begins_with_labels else ("several labels", "classes")
-    with pytest.raises(ValueError, match=f"y has {now}, but the former calls had {former}"):
-        model.partial_fit(X, second)
+    refuses(f"y has {now}, but the former calls had {former}", model.partial_fit, X, second)
     assert vars(model) == before
     assert model.partial_fit(X, first).n_iter_ == 2
     assert model.fit(X, second).predict(X).shape == second.shape
@@ -611,8 +604,7 @@ def test_clones_pickles_and_nested_parameters(rng):
     assert model.solver_.momentum == 0.8
     np.testing.assert_array_equal(pickle.loads(pickle.dumps(model)).predict(X), model.predict(X))
     assert repr(clone(model)) == repr(model)
-    with pytest.raises(ValueError, match="solver__momentum needs a solver object"):
-        MLPRegressor(solver="momentum").set_params(solver__momentum=0.8)
+    refuses("solver__momentum needs a solver object", MLPRegressor(solver="momentum").set_params, solver__momentum=0.8)
     grid = GridSearchCV(MLPRegressor(**SMALL, tol=1e-2), {"solver": ["newton", "lbfgs"]}, cv=2).fit(X, y)
     assert grid.best_score_ > 0.3
 
@@ -676,8 +668,7 @@ def test_bad_parameters_are_named(kind, parameter, value, error, rng):
     X, y = wave(rng, 20)
     model = kind(**{parameter: value})
     before = dict(vars(model))
-    with pytest.raises(error, match=parameter):
-        model.fit(X, (y > 0).astype(int))
+    refuses(parameter, model.fit, X, (y > 0).astype(int), error=error)
     assert vars(model) == before
 
 
@@ -695,8 +686,7 @@ def test_bad_parameters_are_named(kind, parameter, value, error, rng):
 )
 def test_bad_losses_and_targets_are_named(loss, change, message, rng):
     X, y = wave(rng, 20)
-    with pytest.raises(ValueError, match=message):
-        MLPRegressor(loss).fit(X, change(y))
+    refuses(message, MLPRegressor(loss).fit, X, change(y))
 
 
 @pytest.mark.parametrize(
@@ -713,8 +703,7 @@ def test_bad_losses_and_targets_are_named(loss, change, message, rng):
 )
 def test_bad_classes_are_named(options, change, message, rng):
     X, y = wave(rng, 20)
-    with pytest.raises(ValueError, match=message):
-        MLPClassifier(**options).fit(X, change((y > 0).astype(float)))
+    refuses(message, MLPClassifier(**options).fit, X, change((y > 0).astype(float)))
 
 
 def test_class_weights_do_not_apply_to_parts(rng):
@@ -727,8 +716,7 @@ def test_class_weights_do_not_apply_to_parts(rng):
 def test_inputs_that_are_not_finite(bad, rng):
     X, y = wave(rng, 20)
     X[3, 1] = bad
-    with pytest.raises(ValueError, match="Input X contains"):
-        MLPRegressor().fit(X, y)
+    refuses("Input X contains", MLPRegressor().fit, X, y)
 
 
 @quiet
@@ -840,8 +828,7 @@ def test_early_stopping_and_streams_of_a_kinked_network_do_not_warn(rng):
 def test_inspection_that_needs_an_optimum_names_the_kinks(rng):
     X, y = wave(rng)
     model = MLPRegressor(**KINKED, tol=1e-3).fit(X, y)
-    with pytest.raises(ValueError, match=r'"settled".*activation=.relu.*Use a smooth activation, such as "tanh"'):
-        laplace(model, X, y)
+    refuses(r'"settled".*activation=.relu.*Use a smooth activation, such as "tanh"', laplace, model, X, y)
 
 
 # -- rounding ---------------------------------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ from sklearn.base import clone
 
 from sk_hessian.objectives import BinaryCrossEntropy, FunctionObjective, GLMObjective
 from sk_hessian.solvers import LBFGS, SGD, SOLVERS, Clip, Momentum, Newton, minimize
+from tests.estimators import refuses
 
 RATE, STEPS, MU = 0.3, 10, 0.4
 
@@ -72,8 +73,7 @@ def test_running_squares(objective):
 
 
 def test_running_squares_need_a_rate(objective):
-    with pytest.raises(ValueError, match="Momentum: squares needs a float learning_rate"):
-        minimize(objective, np.zeros(4), Momentum(squares=0.9))
+    refuses("Momentum: squares needs a float learning_rate", minimize, objective, np.zeros(4), Momentum(squares=0.9))
 
 
 @pytest.mark.parametrize(
@@ -256,8 +256,7 @@ def test_every_solver_reaches_the_optimum_with_every_preconditioner(objective, n
     ids=repr,
 )
 def test_a_bad_option_is_named_with_its_alternatives(objective, solver, message):
-    with pytest.raises(ValueError, match=message):
-        minimize(objective, np.zeros(4), solver)
+    refuses(message, minimize, objective, np.zeros(4), solver)
 
 
 @pytest.mark.parametrize("solver", [SGD(batch_size=41), Momentum(batch_size=1000), Clip(batch_size=50)], ids=repr)
@@ -279,10 +278,8 @@ def test_a_batch_larger_than_the_data_is_an_error(objective, solver):
     ids=repr,
 )
 def test_what_a_function_cannot_offer_is_an_error(solver, message):
-    with pytest.raises(ValueError, match=message):
-        minimize(FunctionObjective(lambda x: x @ x), [1.0], solver)
+    refuses(message, minimize, FunctionObjective(lambda x: x @ x), [1.0], solver)
 
 
 def test_unknown_options_do_not_exist():
-    with pytest.raises(TypeError, match="unexpected keyword argument 'beta'"):
-        Momentum(beta=0.9)
+    refuses("unexpected keyword argument 'beta'", Momentum, beta=0.9, error=TypeError)
