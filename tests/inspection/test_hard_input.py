@@ -159,7 +159,7 @@ def numbers(found, path=""):
 
 TABLES = ("coef_table", "coef_table-sandwich", "coef_table-laplace", "CoefficientDisplay")
 ROWS = ("influence", "InfluenceDisplay", "leave_one_out")
-NO_PENALTY = {"no penalty, so that there is no prior: fit one with a penalty": ("laplace",)}
+NO_PENALTY = {"has no penalty, so that there is no prior: fit one with a penalty": ("laplace",)}
 NO_PROFILE = {"profile_intervals needs a likelihood without a dispersion": ("profile_intervals",)}
 PENALTY = {"profile_intervals needs a fit without a penalty": ("profile_intervals",)}
 SEVERAL = {"profile_intervals needs one linear predictor": ("profile_intervals",)}
@@ -168,7 +168,7 @@ JEFFREYS = {
     "not for jeffreys=True: Jeffreys' prior is no sum over rows": (*ROWS, "leave_one_out_path", "laplace"),
     "not for jeffreys=True: Jeffreys' prior has no strength": ("tune_alpha",),
 }
-NETWORK = {"is for linear models, not for MLP": TABLES}
+NETWORK = {"is for linear models, not for MLP.*laplace": TABLES}
 NO_OPTIMUM = {'needs a fit with the verdict "optimal"': (*TABLES, *ROWS, "profile_intervals")}
 OTHER_ROWS = {"is not at the optimum for these rows": (*TABLES, *ROWS, "laplace")}
 OTHER_PATH = {"run of the solver on these rows does not end at the fit": ("LossSurfaceDisplay",)}
@@ -191,7 +191,10 @@ REFUSED = {
     "constant-column-jeffreys": undetermined("x3 = 7")
     | {"needs independent columns, but x3 = 7": ("profile_intervals",)}
     | JEFFREYS,
-    "separated": NO_OPTIMUM | NO_PENALTY,
+    "separated": {
+        'needs a fit with the verdict "optimal". This one: separated.*infinity': (*TABLES, *ROWS, "profile_intervals")
+    }
+    | NO_PENALTY,
     "separated-penalty": PENALTY,
     "separated-jeffreys": {"cov='(sandwich|laplace)' needs": ("coef_table-sandwich", "coef_table-laplace")} | JEFFREYS,
     "zeros-alone": NO_OPTIMUM
@@ -215,7 +218,7 @@ REFUSED = {
     | NO_PROFILE,
     "no-overdispersion": {
         "There is no overdispersion: this is the Poisson limit": (*TABLES, "influence", "InfluenceDisplay"),
-        "which has no prior: give it": ("laplace", "tune_alpha"),
+        r"estimates theta\^\(-1/2\) along, which has no prior: give it": ("laplace", "tune_alpha"),
         "does not change in this plane beyond rounding": ("LossSurfaceDisplay",),
     },
     "fold-without-a-class": OTHER_ROWS

@@ -1,7 +1,6 @@
 """Profile likelihood intervals: logistf's published figures, statsmodels' refits, and what they must not depend on."""
 
 from functools import cache
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,26 +12,19 @@ from sklearn.datasets import load_iris
 
 from sk_hessian.inspection import profile_intervals
 from sk_hessian.linear_model import (
-    GammaRegressor,
-    HuberRegressor,
     LogisticRegression,
     NegativeBinomialRegressor,
     PoissonRegressor,
 )
-from tests.estimators import convergence_warnings, raw_table, refuses
+from tests import problems
+from tests.estimators import raw_table, refuses
 
-DATA = Path(__file__).parents[1] / "data"
 TIGHT = {"tol": 1e-9, "solver": "newton"}
 CUT = chi2.ppf(0.95, 1)
 
 
 def firth(**options):
     return LogisticRegression(C=np.inf, jeffreys=True, **TIGHT, **options)
-
-
-def endometrial():
-    table = np.loadtxt(DATA / "endometrial.csv", delimiter=",", skiprows=1)
-    return table[:, :3], table[:, 3].astype(int)
 
 
 def counts(rng, n=150):
@@ -47,7 +39,7 @@ def classes(rng, n=120):
 
 def test_limits_are_logistfs_on_the_endometrial_cancer_data():
     """The intervals of Heinze & Schemper (2002) with the further digits of their R package."""
-    X, y = endometrial()
+    X, y = problems.endometrial()
     found = profile_intervals(firth().fit(X, y), X, y)
     lower, upper = [0.6097244, -0.1244587, -4.3651832, 1.0825371], [7.85463171, 0.04045547, -1.23272106, 7.20928050]
     np.testing.assert_allclose(found.lower, lower, rtol=1e-6)
@@ -203,45 +195,8 @@ def test_level_is_between_zero_and_one(level, rng):
     refuses("level must be a number between 0 and 1", profile_intervals, firth().fit(X, y), X, y, level=level)
 
 
-def test_a_penalty_is_refused(rng):
-    X, y = classes(rng)
-    refuses("needs a fit without a penalty", profile_intervals, LogisticRegression().fit(X, y), X, y)
-
-
-@pytest.mark.parametrize(
-    "model", [GammaRegressor(alpha=0.0), HuberRegressor(alpha=0.0)], ids=lambda m: type(m).__name__
-)
-def test_a_model_without_likelihood_or_with_dispersion_is_refused(model, rng):
-    X, y = counts(rng)
-    refuses("needs a likelihood without a dispersion", profile_intervals, model.fit(X, y + 1), X, y + 1)
-
-
-def test_several_classes_are_refused(iris):
-    X, y = iris
-    y = np.where(np.arange(len(y)) % 7 == 0, (y + 1) % 3, y)
-    refuses("needs one linear predictor", profile_intervals, LogisticRegression(C=np.inf).fit(X, y), X, y)
-
-
-def test_dependent_columns_are_refused(rng):
-    X, y = classes(rng)
-    X = np.column_stack([X, X[:, 0]])
-    model, _ = convergence_warnings(lambda: firth().fit(X, y))
-    refuses("needs independent columns, but x", profile_intervals, model, X, y)
-
-
-def test_other_rows_than_those_of_the_fit_are_refused(rng):
-    X, y = classes(rng)
-    refuses("not at the optimum for these rows", profile_intervals, firth().fit(X, y), X, 1 - y)
-
-
-def test_a_fit_that_is_no_optimum_is_refused(rng):
-    X, y = classes(rng)
-    model, _ = convergence_warnings(lambda: LogisticRegression(C=np.inf, jeffreys=True, max_iter=1).fit(X, y))
-    refuses('needs a fit with the verdict "optimal"', profile_intervals, model, X, y)
-
-
 def test_the_table_has_a_row_for_each_parameter():
-    X, y = endometrial()
+    X, y = problems.endometrial()
     found = profile_intervals(firth().fit(X, y), X, y, level=0.9)
     headings, *rows = str(found).splitlines()
     assert headings.split() == ["estimate", "std.", "error", "5%", "95%", "chi-squared", "p"]
@@ -284,14 +239,6 @@ def test_limits_of_a_likelihood_with_two_maxima_against_a_search_from_many_start
         starts = [[-3, -5], [-6, -9], [-8, -12], [-11, -18]]
         held = min(minimize(lambda w, b=limit: loss([b, *w]), start, **options).fun for start in starts)
         assert 2 * (held - best) == pytest.approx(CUT, abs=1e-4)
-
-
-def test_class_weights_are_refused(rng):
-    """Ten times the weight of both classes would be intervals too narrow by the root of ten."""
-    X, y = classes(rng)
-    model = LogisticRegression(C=np.inf, class_weight={0: 10.0, 1: 10.0}, **TIGHT).fit(X, y)
-    with pytest.raises(ValueError, match="profile_intervals needs a likelihood, and class_weight leaves only a pseudo"):
-        profile_intervals(model, X, y)
 
 
 def test_of_theta_zero_is_the_edge():
