@@ -26,7 +26,6 @@ class NonlinearProblem:
     `at` is a point where the first is attained: exact, or as certified, to 11 digits; None where it is not unique or
     not written down. `elsewhere` holds values at which a solver may end though they are no local minimum: the sum of
     squares tends to them while parameters run to infinity, or the point is stationary and a descent leaves it.
-    `deviations` are the certified standard errors.
     """
 
     name: str
@@ -35,7 +34,6 @@ class NonlinearProblem:
     minima: tuple[float, ...]
     at: np.ndarray | None = None
     elsewhere: tuple[float, ...] = ()
-    deviations: np.ndarray | None = None
     level: str = ""
 
     @property
@@ -580,35 +578,13 @@ def _eckerle4(x, b):
     return value, _columns(unit, value * (away**2 - 1) / b[1], value * away / b[1])
 
 
-_MODELS = {
-    "Bennett5": _bennett5,
-    "BoxBOD": _saturation,
-    "Chwirut1": _chwirut,
-    "Chwirut2": _chwirut,
-    "DanWood": _danwood,
-    "ENSO": _enso,
-    "Eckerle4": _eckerle4,
-    "Gauss1": _gauss,
-    "Gauss2": _gauss,
-    "Gauss3": _gauss,
-    "Hahn1": _rational(3),
-    "Kirby2": _rational(2),
-    "Lanczos1": _lanczos,
-    "Lanczos2": _lanczos,
-    "Lanczos3": _lanczos,
-    "MGH09": _mgh09,
-    "MGH10": _mgh10,
-    "MGH17": _mgh17,
-    "Misra1a": _saturation,
-    "Misra1b": _misra1b,
-    "Misra1c": _misra1c,
-    "Misra1d": _misra1d,
-    "Nelson": _nelson,
-    "Rat42": _logistic,
-    "Rat43": _rat43,
-    "Roszman1": _roszman1,
-    "Thurber": _rational(3),
-}
+_MODELS = dict.fromkeys(("Misra1a", "BoxBOD"), _saturation)
+_MODELS |= dict.fromkeys(("Chwirut1", "Chwirut2"), _chwirut) | dict.fromkeys(("Gauss1", "Gauss2", "Gauss3"), _gauss)
+_MODELS |= dict.fromkeys(("Lanczos1", "Lanczos2", "Lanczos3"), _lanczos)
+_MODELS |= {"Kirby2": _rational(2), "Hahn1": _rational(3), "Thurber": _rational(3), "Bennett5": _bennett5}
+_MODELS |= {"Misra1b": _misra1b, "Misra1c": _misra1c, "Misra1d": _misra1d, "Nelson": _nelson, "Roszman1": _roszman1}
+_MODELS |= {"MGH09": _mgh09, "MGH10": _mgh10, "MGH17": _mgh17, "Rat42": _logistic, "Rat43": _rat43}
+_MODELS |= {"DanWood": _danwood, "ENSO": _enso, "Eckerle4": _eckerle4}
 
 
 def _dataset(name, model, data):
@@ -620,13 +596,12 @@ def _dataset(name, model, data):
         return value - target, jac
 
     starts = tuple(np.array(start) for start in data["starts"])
-    at, deviations = np.array(data["certified"]), np.array(data["deviations"])
-    return NonlinearProblem(name, pair, starts, (data["rss"],), at, (), deviations, data["level"])
+    return NonlinearProblem(name, pair, starts, (data["rss"],), np.array(data["certified"]), (), data["level"])
 
 
 @cache
 def nist():
-    """The 27 datasets by name, with both starts; `at`, `minima` and `deviations` are certified to 11 digits."""
+    """The 27 datasets by name, with both starts; `at` and `minima` are certified to 11 digits."""
     stored = json.loads(_STRD.read_text())
     return {name: _dataset(name, model, stored[name]) for name, model in _MODELS.items()}
 

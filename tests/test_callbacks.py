@@ -250,10 +250,9 @@ def test_callbacks_see_the_rows_as_they_were_passed(rng):
 
 
 @every_kind
-@pytest.mark.parametrize("weighted", [False, True])
-def test_a_score_of_every_iteration(kind, weighted, rng):
+def test_a_score_of_every_iteration(kind, rng):
     model, X, y = problem(kind, rng)
-    weight = rng.uniform(0.5, 2, size=len(X)) if weighted else None
+    weight = rng.uniform(0.5, 2, size=len(X))
     scoring = "neg_log_loss" if hasattr(model, "predict_proba") else "neg_mean_squared_error"
     monitor = callback.ScoringMonitor(scoring=scoring)
     model.set_params(tol=1e-7).set_callbacks(monitor).fit(X, y, sample_weight=weight)
@@ -417,16 +416,6 @@ def test_only_callbacks_can_be_set():
 
 
 # -- without callbacks, and without the protocol ----------------------------------------------------------------------
-
-
-@every_kind
-def test_without_callbacks_there_is_no_context(kind, rng, monkeypatch):
-    made, (model, X, y) = [], problem(kind, rng)
-    # where scikit-learn makes one
-    monkeypatch.setattr(type(model), "_init_callback_context", lambda self, **options: made.append(options))
-    model.fit(X, y)
-    model.set_callbacks(Recorder()).set_callbacks().fit(X, y)
-    assert made == []
 
 
 OLD = """

@@ -8,7 +8,6 @@ import pytest
 import sklearn
 from sklearn.base import clone
 from sklearn.datasets import load_breast_cancer
-from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -21,7 +20,7 @@ from tests.estimators import ESTIMATORS, distance, prediction, raw_table, refuse
 
 quiet = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 KINDS = [getattr(linear_model, name) for name in linear_model.__all__]
-SOLVER_SPECS = ["newton", "lbfgs", SGD(batch_size=None), Momentum(batch_size=None), Clip(batch_size=None)]
+SOLVER_SPECS = ["newton", "lbfgs", Momentum(batch_size=None)]
 
 #: the checks' data have more columns than rows: with its tiny default alpha Huber's fit is perfect, its scale held at
 #: rounding, and what alpha alone determines is known to 1e-6, not to the 1e-7 that the weight checks ask for
@@ -38,6 +37,7 @@ AUTO = {kind.__name__: tight(kind, "auto") for kind in KINDS} | {"jeffreys": FIR
 #: parameters of a solver are parameters of its estimator too
 AN_OBJECT = {"Ridge-SGD": Ridge(solver=SGD(batch_size=8), max_iter=20)}
 BY_SOLVER = {f"{kind.__name__}-{solver}": tight(kind, solver) for kind in KINDS for solver in SOLVER_SPECS}
+BY_SOLVER |= {f"{spec}": tight(LogisticRegression, spec) for spec in (SGD(batch_size=None), Clip(batch_size=None))}
 BY_SOLVER |= {"jeffreys-lbfgs": clone(FIRTH).set_params(solver="lbfgs")}
 MINIBATCH = {kind.__name__: kind(solver=SGD(batch_size=8), random_state=0, max_iter=20) for kind in KINDS}
 
@@ -171,10 +171,9 @@ def test_a_nested_parameter_of_a_name_says_what_to_do():
 
 
 @pytest.mark.parametrize("name", ESTIMATORS)
-@pytest.mark.parametrize("solver", ["newton", LBFGS(5), SGD(batch_size=None)], ids=str)
-def test_pickling_keeps_predictions_and_the_verdict(name, solver, rng):
+def test_pickling_keeps_predictions_and_the_verdict(name, rng):
     X = raw_table(rng)
-    model = ESTIMATORS[name].set_params(solver=solver).fit(X, target(name, X, rng))
+    model = ESTIMATORS[name].set_params(solver=LBFGS(5)).fit(X, target(name, X, rng))
     copy = pickle.loads(pickle.dumps(model))
     np.testing.assert_array_equal(prediction(model, X), prediction(copy, X))
     assert copy.convergence_.status == model.convergence_.status
@@ -187,15 +186,6 @@ def test_no_fitted_attribute_keeps_the_data(name, rng):
     del model.__dict__["history_"]
     model.__dict__.pop("outliers_", None)
     assert len(pickle.dumps(model)) < 5000 * 8
-
-
-@pytest.mark.parametrize("name", ESTIMATORS)
-def test_data_frames_series_and_polars_like_names(name, rng):
-    X = pd.DataFrame(raw_table(rng), columns=list("abcd"))
-    y = pd.Series(target(name, X.to_numpy(), rng), index=X.index[::-1])
-    model = ESTIMATORS[name].fit(X, y)
-    assert list(model.feature_names_in_) == list("abcd")
-    refuses("feature names", model.predict, X[list("dcba")])
 
 
 def test_metadata_routing_of_weights(rng):
@@ -218,13 +208,6 @@ def test_tags(kind):
     assert tags.target_tags.multi_output == (
         kind.__name__ in ("LinearRegression", "Ridge", "GeneralizedLinearRegressor")
     )
-
-
-@pytest.mark.parametrize("solver", ["auto", *SOLVERS, Newton("exact", damping=0.1)], ids=str)
-def test_representations(solver):
-    model = LogisticRegression(solver=solver)
-    assert repr(clone(model)) == repr(model)
-    assert "LogisticRegression" in model._repr_html_()
 
 
 @pytest.mark.parametrize("name", ESTIMATORS)
@@ -252,13 +235,3 @@ def test_the_chosen_solver_and_the_history_are_shown(solver, rng):
     assert type(model.solver_) in SOLVERS.values()
     assert solver == "auto" or type(model.solver_) is SOLVERS[solver]
     assert len(model.history_["objective"]) == model.n_iter_ + 1
-
-
-def test_fit_does_not_change_parameters(rng):
-    solver = SGD(batch_size=16)
-    model = Ridge(solver=solver, random_state=0)
-    before = str(model.get_params())
-    with pytest.warns(ConvergenceWarning, match="Ridge: max_iter"):
-        model.set_params(max_iter=1).fit(raw_table(rng), np.arange(120.0) ** 2)
-    assert model.solver is solver
-    assert str(model.set_params(max_iter=1000).get_params()) == before

@@ -96,13 +96,6 @@ def test_the_second_class_in_order_is_the_positive_one(labels, rng):
     assert model.classes_[1] == max(labels)
 
 
-def test_two_classes_of_softmax_labels_are_binary(rng):
-    X, y = rng.normal(size=(40, 2)), np.arange(40) % 2 * 5 + 2
-    model = LogisticRegression().fit(X, y)
-    assert model.coef_.shape == (1, 2)
-    assert set(model.predict(X)) <= {2, 7}
-
-
 def test_large_softmax_models_are_certified_by_products(rng):
     X = rng.normal(size=(400, 40))
     y = np.argmax(X[:, :6] + rng.gumbel(size=(400, 6)), axis=1)

@@ -121,24 +121,3 @@ def test_an_offset_that_is_forgotten_is_told(name, rng):
     refuses("was fitted with an offset: pass it as offset", model.fitted_objective, X, y)
     for method in ("fit", "partial_fit", "predict", "score"):
         assert "offset" in getattr(model, f"set_{method}_request").__doc__
-
-
-@every_model
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        (lambda offset: offset[1:], "offset must have one entry for each of the 300 rows"),
-        (lambda offset: np.where(offset == offset.flat[0], np.nan, offset), "offset contains NaN"),
-        (lambda offset: offset[:, None, None], "offset must have one entry for each"),
-        (lambda offset: np.full(offset.shape, 1e200), r"offset is too large, up to 1e\+200"),
-        (lambda offset: np.zeros((len(offset), 3)), "offset must"),
-        (lambda offset: np.full(offset.shape, "a"), "offset must be an array of finite numbers"),
-    ],
-)
-def test_a_bad_offset(name, change, message, rng):
-    X, y, offset = claims(name, rng)
-    fitted = clone(IDENTITY[name]).fit(X, y)
-    before = dict(vars(fitted))
-    for method in ("fit", "partial_fit", "predict", "score", "fitted_objective"):
-        refuses(message, getattr(fitted, method), *((X,) if method == "predict" else (X, y)), offset=change(offset))
-        assert vars(fitted) == before

@@ -259,14 +259,6 @@ def test_a_bad_option_is_named_with_its_alternatives(objective, solver, message)
     refuses(message, minimize, objective, np.zeros(4), solver)
 
 
-@pytest.mark.parametrize("solver", [SGD(batch_size=41), Momentum(batch_size=1000), Clip(batch_size=50)], ids=repr)
-def test_a_batch_larger_than_the_data_is_an_error(objective, solver):
-    with pytest.raises(
-        ValueError, match=r"batch_size=.* is larger than the number of rows \(n_samples=40\); use batch_size=None"
-    ):
-        minimize(objective, np.zeros(4), solver)
-
-
 @pytest.mark.parametrize(
     ("solver", "message"),
     [
@@ -279,7 +271,3 @@ def test_a_batch_larger_than_the_data_is_an_error(objective, solver):
 )
 def test_what_a_function_cannot_offer_is_an_error(solver, message):
     refuses(message, minimize, FunctionObjective(lambda x: x @ x), [1.0], solver)
-
-
-def test_unknown_options_do_not_exist():
-    refuses("unexpected keyword argument 'beta'", Momentum, beta=0.9, error=TypeError)

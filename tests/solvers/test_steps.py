@@ -63,14 +63,6 @@ def test_a_line_search_counts_its_evaluations():
     assert problem.evaluations - before == search.n_evaluations
 
 
-@pytest.mark.parametrize(
-    ("name", "values"),
-    [("constant", [1, 1, 1]), ("invscaling", [1, 1 / np.sqrt(2), 1 / np.sqrt(3)]), ("inverse", [1, 1 / 2, 1 / 3])],
-)
-def test_schedules(name, values):
-    np.testing.assert_allclose([steps.schedule_function(name)(t) for t in (1, 2, 3)], values)
-
-
 def test_damping_grows_faster_and_faster_while_steps_fail():
     damping, values = steps.Damping(), []
     for _ in range(4):
