@@ -7,7 +7,6 @@ from scipy.sparse.linalg import LinearOperator, aslinearoperator
 from sklearn.dummy import DummyRegressor
 
 from sk_hessian.inspection import hessian, spectrum, stationary_point, taylor_model
-from sk_hessian.inspection._spectrum import hutch_plus_plus, lanczos_quadrature
 from sk_hessian.linear_model import LinearRegression, LogisticRegression, PoissonRegressor, Ridge
 from sk_hessian.objectives import Blocks
 from tests.estimators import convergence_warnings, raw_table, refuses, target
@@ -91,15 +90,25 @@ def test_zeros_are_counted_and_left_out_of_the_condition_number(rng):
     assert np.isnan(partial.condition_number)
 
 
-def test_hutch_plus_plus_against_a_known_trace(rng):
+def test_the_estimate_of_a_trace_is_as_good_as_it_says(rng):
     values = 1 / np.arange(1.0, 301) ** 2
-    operator = aslinearoperator(with_eigenvalues(values, rng))
-    estimates = np.array([hutch_plus_plus(operator, 60, np.random.default_rng(seed)) for seed in range(40)])
-    errors = estimates[:, 0] - values.sum()
+    matrix = with_eigenvalues(values, rng)
+    found = [spectrum(matrix, k=1, random_state=seed) for seed in range(40)]
+    errors = np.array([one.trace for one in found]) - values.sum()
     # Hutchinson's own estimate by 60 products has a standard deviation of sqrt(2 sum of squares / 60) = 0.19
     assert np.abs(errors).max() < 0.02
-    assert 0.5 < np.sqrt(np.mean(errors**2)) / estimates[:, 1].mean() < 2
+    assert 0.5 < np.sqrt(np.mean(errors**2)) / np.mean([one.trace_error for one in found]) < 2
     assert abs(errors.mean()) < 4 * errors.std() / np.sqrt(40)
+    low_rank = spectrum(with_eigenvalues(np.append(np.arange(1.0, 11), np.zeros(90)), rng), k=1)
+    assert low_rank.trace == pytest.approx(55)
+    assert low_rank.trace_error < 1e-9
+
+
+def test_the_moments_of_an_estimated_density(rng):
+    values = rng.gamma(2, size=400)
+    grid, density = spectrum(with_eigenvalues(values, rng), k=1).density
+    for function in (lambda x: x, np.square, lambda x: np.exp(-x)):
+        assert np.trapezoid(density * function(grid), grid) == pytest.approx(np.mean(function(values)), rel=0.06)
 
 
 def test_a_density_integrates_to_one_and_is_where_the_eigenvalues_are(rng):
