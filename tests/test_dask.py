@@ -434,10 +434,12 @@ def test_rows_that_are_cut_elsewhere_with_empty_partitions(rng):
         parts = [da.from_delayed(dask.delayed(p), (np.nan, *p.shape[1:]), dtype=float) for p in pieces]
         return da.concatenate(parts, allow_unknown_chunksizes=True)
 
-    for ends in ([20, 40], [0, 30, 30, 60], [1, 2, 3, 59]):
-        for other in ([10], [0, 0, 20, 55, 60, 60]):
-            model = Ridge(tol=1e-8).fit(cut(X, *ends), cut(y, *other), cut(weight, 7, 8))
-            assert distance(model.coef_, expected) <= 1e-10
+    for ends, other in product(([20, 40], [0, 30, 30, 60], [1, 2, 3, 59]), ([10], [0, 0, 20, 55, 60, 60])):
+        dX, dy = cut(X, *ends), cut(y, *other)
+        model = Ridge(tol=1e-8).fit(dX, dy, cut(weight, 7, 8))
+        assert distance(model.coef_, expected) <= 1e-10
+        assert float(model.score(dX, dy)) == pytest.approx(model.score(X, y), abs=1e-12)
+        assert model.predict(dX).compute().shape == (60,)
 
 
 # -- bad input ---------------------------------------------------------------------------------------------------------
@@ -457,10 +459,6 @@ def broken(block, block_id=None):
 
 def wider(block, block_id=None):
     return np.hstack([block, block]) if block_id[0] == 1 else block
-
-
-def emptied(block, block_id=None):
-    return block[:0] if block_id[0] == 1 else block
 
 
 @pytest.mark.parametrize(
@@ -491,17 +489,6 @@ def test_partitions_of_other_widths():
     refuses("partition 1: X has 4 features, but Ridge is expecting 2", Ridge().fit(ROWS, TARGET).predict(X).compute)
     with pytest.raises(ValueError, match="X has 3 features, but Ridge is expecting 2 features"):
         Ridge().fit(ROWS, TARGET).predict(da.zeros((4, 3), chunks=2))
-
-
-def test_an_empty_partition_adds_nothing(rng):
-    X, y = rng.normal(size=(12, 2)), rng.normal(size=12)
-    keep = np.r_[0:4, 8:12]
-    dX, dy = (a.map_blocks(emptied, dtype=float, meta=np.empty((0,) * a.ndim)) for a in parts_of(X, y))
-    dX._chunks, dy._chunks = ((np.nan,) * 3, (2,)), ((np.nan,) * 3,)
-    model = Ridge().fit(dX, dy)
-    assert distance(model.coef_, Ridge().fit(X[keep], y[keep]).coef_) <= 1e-10
-    assert float(model.score(dX, dy)) == pytest.approx(model.score(X[keep], y[keep]), abs=1e-12)
-    assert model.predict(dX).compute().shape == (8,)
 
 
 def test_a_partition_may_have_one_class_only(iris):
@@ -572,16 +559,6 @@ def test_boolean_and_integer_columns():
     assert distance(model.coef_, Ridge(tol=1e-8).fit(frame, y).coef_) <= 1e-8
     np.testing.assert_allclose(model.predict(X).compute(), model.predict(frame))
     refuses("feature names should match", model.predict, X.rename(columns={"a": "z"}))
-
-
-@pytest.mark.parametrize("name", ["PoissonRegressor", "LogisticRegression", "HuberRegressor"])
-def test_a_frame_of_one_column_is_a_target(name, rng):
-    X, y, weight = table(name, rng)
-    dX, dy, _ = frames(X, y, weight)
-    model = ESTIMATORS[name]
-    expected = model.fit(dX, dy).coef_
-    assert distance(model.fit(dX, dy.to_frame()).coef_, expected) <= 1e-12
-    assert float(model.score(dX, dy.to_frame())) == pytest.approx(float(model.score(dX, dy)), abs=1e-14)
 
 
 def test_offsets_are_refused_by_name(rng):

@@ -157,15 +157,6 @@ def test_a_grid_over_nested_parameters_of_a_solver_object(rng):
     assert grid.fit(X, X @ [1, 2, 3]).best_score_ > 0.99
 
 
-@quiet
-def test_a_learning_rate_by_cross_validation(rng):
-    """The small rates of the grid rightly do not converge."""
-    X = rng.normal(size=(90, 3))
-    specs = [SGD(learning_rate=e, batch_size=None, precondition=None) for e in (1e-4, 1e-2, 0.3)]
-    grid = GridSearchCV(Ridge(max_iter=100), {"solver": specs}, cv=3).fit(X, X @ [1, 2, 3])
-    assert grid.best_params_["solver"].learning_rate == 0.3
-
-
 def test_a_nested_parameter_of_a_name_says_what_to_do():
     refuses(r"solver.*(object|Newton\(\))", Ridge(solver="newton").set_params, solver__damping=1.0)
 
@@ -211,10 +202,8 @@ def test_tags(kind):
 
 
 @pytest.mark.parametrize("name", ESTIMATORS)
-@pytest.mark.parametrize("solver", SOLVERS)
-def test_warm_start_needs_hardly_any_iteration(name, solver, rng):
-    X = raw_table(rng)
-    y = target(name, X, rng)
+@pytest.mark.parametrize("solver", ["sgd", "newton", "lbfgs"])
+def test_warm_start_needs_hardly_any_iteration(name, solver, X, y):
     model = ESTIMATORS[name].set_params(solver=solver, warm_start=True, random_state=0).fit(X, y)
     before = prediction(model, X)
     model.fit(X, y)

@@ -22,7 +22,6 @@ from sk_hessian.linear_model import (
     TweedieRegressor,
 )
 from sk_hessian.neural_network import MLPRegressor
-from sk_hessian.objectives import Blocks
 from tests import problems
 from tests.estimators import ESTIMATORS, UNPENALISED, convergence_warnings, refuses, target
 
@@ -702,12 +701,6 @@ def test_an_offset_that_the_model_does_not_take_is_named(rng):
     network = MLPRegressor(hidden_layer_sizes=(), alpha=1.0).fit(X, y)
     with pytest.raises(TypeError, match="offset is not taken by MLPRegressor: leave it out"):
         coef_table(network, X, y, offset=np.zeros(150))
-
-
-def test_rows_in_parts_are_refused(rng):
-    X, y, _, _ = data("LinearRegression", rng)
-    blocks = Blocks([(X[:70], y[:70]), (X[70:], y[70:])])
-    refuses("X must be in memory for coef_table", coef_table, LinearRegression().fit(blocks), blocks, None)
 
 
 def test_a_memory_map_is_a_table_in_memory(rng, tmp_path):

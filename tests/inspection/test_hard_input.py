@@ -17,7 +17,8 @@ from sk_hessian.linear_model import (
     Ridge,
 )
 from sk_hessian.neural_network import MLPClassifier, MLPRegressor
-from tests.estimators import convergence_warnings
+from sk_hessian.objectives import Blocks
+from tests.estimators import convergence_warnings, refuses
 
 plt.switch_backend("agg")
 
@@ -286,3 +287,10 @@ def test_a_fold_that_lacks_a_class_is_scored(rng):
     assert model.score(X[40:], y[40:]) == 0
     with pytest.raises(ValueError, match="y has the class 2, which is not among classes"):
         inspection.hessian(model, X, y)
+
+
+@pytest.mark.parametrize("function", ["coef_table", "influence", "laplace", "leave_one_out", "leave_one_out_path"])
+def test_rows_in_parts_are_refused(function, rng):
+    X, y = rng.normal(size=(40, 2)), rng.normal(size=40)
+    blocks = Blocks([(X[:20], y[:20]), (X[20:], y[20:])])
+    refuses("X must be in memory or memory-mapped", FUNCTIONS[function], Ridge().fit(X, y), blocks, None)

@@ -23,7 +23,6 @@ from sk_hessian.linear_model import (
     TweedieRegressor,
 )
 from sk_hessian.neural_network import MLPClassifier, MLPRegressor
-from sk_hessian.objectives import Blocks
 from tests.estimators import ESTIMATORS, convergence_warnings, inverse_hessian, raw_table, refuses, target
 
 #: what has a penalty, a likelihood, and no parameters of the loss's own
@@ -35,6 +34,21 @@ PENALISED = [
 def table(rng, n=40, p=3):
     X = rng.normal(size=(n, p)) * [1, 10, 100] + [0, 5, 1e3]
     return X, X @ [1, 0.1, 0.01] + rng.normal(size=n)
+
+
+@pytest.fixture
+def rows(rng):
+    return table(rng)
+
+
+@pytest.fixture
+def X(rows):
+    return rows[0]
+
+
+@pytest.fixture
+def y(rows):
+    return rows[1]
 
 
 def dense_evidence(objective, theta, y, strength, dispersion=1.0, kind="expected"):
@@ -49,8 +63,7 @@ def dense_evidence(objective, theta, y, strength, dispersion=1.0, kind="expected
 # -- squared errors: all is exact --------------------------------------------------------------------------------------
 
 
-def test_evidence_of_ridge_is_the_marginal_likelihood(rng):
-    X, y = table(rng)
+def test_evidence_of_ridge_is_the_marginal_likelihood(X, y):
     model = Ridge(alpha=2.0, fit_intercept=False).fit(X, y)
     posterior = laplace(model, X, y, dispersion=0.7)
     covariance = 0.7 / 2 * X @ X.T + 0.7 * np.eye(40)
@@ -58,8 +71,7 @@ def test_evidence_of_ridge_is_the_marginal_likelihood(rng):
     assert (posterior.dispersion, posterior.dispersion_source) == (0.7, "given")
 
 
-def test_evidence_with_an_intercept_is_restricted(rng):
-    X, y = table(rng)
+def test_evidence_with_an_intercept_is_restricted(X, y):
     posterior = laplace(Ridge(alpha=2.0).fit(X, y), X, y, dispersion=0.7)
     # of the 39 contrasts of y, and 1/sqrt(40) for the intercept beside the coordinate along the ones
     K = helmert(40)
@@ -113,8 +125,7 @@ def test_nearly_dependent_columns_and_a_weak_penalty_keep_their_digits(rng):
     assert posterior.log_evidence == pytest.approx(expected, rel=1e-9)
 
 
-def test_a_constant_column_has_its_prior(rng):
-    X, y = table(rng)
+def test_a_constant_column_has_its_prior(X, y):
     X[:, 2] = 7.0
     posterior = laplace(Ridge(alpha=2.0).fit(X, y), X, y, dispersion=0.7)
     without = laplace(Ridge(alpha=2.0).fit(X[:, :2], y), X[:, :2], y, dispersion=0.7)
@@ -125,8 +136,7 @@ def test_a_constant_column_has_its_prior(rng):
     np.testing.assert_allclose(posterior.predict(new)[1] ** 2, variance, rtol=1e-8)
 
 
-def test_units_and_shifts_of_columns_without_penalty(rng):
-    X, y = table(rng)
+def test_units_and_shifts_of_columns_without_penalty(X, y):
     model = Ridge(alpha=2.0, penalty_weights=[1, 1, 0])
     far = X * [1, 1, 1e6] + [0, 0, 1e11]
     here, there = (laplace(model.fit(Z, y), Z, y) for Z in (X, far))
@@ -142,15 +152,13 @@ def test_units_and_shifts_of_columns_without_penalty(rng):
     assert here.n_penalised == 2
 
 
-def test_units_of_y(rng):
-    X, y = table(rng)
+def test_units_of_y(X, y):
     here, there = (laplace(Ridge(alpha=2.0).fit(X, z), X, z) for z in (y, 1e5 * y))
     np.testing.assert_allclose(there.predict(X), 1e5 * np.array(here.predict(X)), rtol=1e-9)
     assert there.log_evidence == pytest.approx(here.log_evidence - 39 * np.log(1e5), rel=1e-9)
 
 
-def test_dispersion_of_ridge(rng):
-    X, y = table(rng)
+def test_dispersion_of_ridge(X, y):
     model = Ridge(alpha=2.0).fit(X, y)
     posterior = laplace(model, X, y)
     Z = np.column_stack([X, np.ones(40)])
@@ -171,8 +179,7 @@ def test_dispersion_of_ridge(rng):
 
 @pytest.mark.parametrize("structure", ["full", "diagonal"])
 @pytest.mark.parametrize("dispersion", [None, "evidence", 0.7])
-def test_several_targets_have_a_dispersion_each(structure, dispersion, rng):
-    X, y = table(rng)
+def test_several_targets_have_a_dispersion_each(structure, dispersion, X, y, rng):
     Y = np.column_stack([y, 1e3 * rng.normal(size=40)])
     options = {"structure": structure, "dispersion": dispersion}
     posterior = laplace(Ridge(alpha=[2.0, 5.0]).fit(X, Y), X, Y, **options)
@@ -321,20 +328,13 @@ def test_an_offset_of_a_constant_moves_the_intercept(structure, rng, iris):
     assert (averaged.argmax(axis=1) == plain.argmax(axis=1)).mean() > 0.9
 
 
-def test_an_offset_that_is_missing_or_in_vain_is_told(rng):
-    X, y = table(rng)
+def test_an_offset_that_is_missing_or_in_vain_is_told(X, y, rng):
     network = MLPRegressor(hidden_layer_sizes=(), alpha=1.0).fit(X, y)
     refuses("offset must be None: MLPRegressor has none", laplace, network, X, y, offset=y)
     refuses("offset must be None: MLPRegressor has none", laplace(network, X, y).predict, X, offset=y)
     counts = rng.poisson(1.0, size=40)
     model = PoissonRegressor().fit(X, counts, offset=y / 100)
     refuses("fitted with an offset: pass it as offset", laplace, model, X, counts)
-
-
-def test_rows_in_parts_are_refused(rng):
-    X, y = table(rng)
-    blocks = Blocks(lambda: iter([(X[:20], y[:20], None), (X[20:], y[20:], None)]))
-    refuses("X must be in memory", laplace, Ridge().fit(X, y), blocks, None)
 
 
 @pytest.mark.parametrize("structure", ["full", "kronecker", "last_layer"])
@@ -346,8 +346,7 @@ def test_a_posterior_can_be_saved(structure, small_network):
     assert again.log_evidence == posterior.log_evidence
 
 
-def test_a_later_fit_leaves_the_posterior_alone(rng):
-    X, y = table(rng)
+def test_a_later_fit_leaves_the_posterior_alone(X, y):
     model = Ridge().fit(X, y)
     posterior = laplace(model, X, y)
     before = posterior.predict(X)
@@ -383,8 +382,7 @@ def test_sparse_and_single_precision_rows(name, rng):
         assert for_rows.log_evidence == pytest.approx(dense.log_evidence, rel=1e-6)
 
 
-def test_the_diagonal_is_that_of_the_centred_columns(rng):
-    X, y = table(rng)
+def test_the_diagonal_is_that_of_the_centred_columns(X, y):
     posterior = laplace(Ridge(alpha=2.0).fit(X, y), X, y, structure="diagonal", dispersion=0.7)
     Z = X - X.mean(axis=0)
     variance = 0.7 * (1 / 40 + (Z**2 / ((Z**2).sum(axis=0) + 2)).sum(axis=1))
@@ -448,8 +446,7 @@ def test_networks_without_hidden_layers_are_linear_models(structure, rng, iris):
         same_posterior(laplace(network, X, y, structure=structure), laplace(linear, X, y, structure=of_linear), X, 1e-5)
 
 
-def test_the_kronecker_product_is_exact_for_squared_errors_of_a_linear_network(rng):
-    X, y = table(rng)
+def test_the_kronecker_product_is_exact_for_squared_errors_of_a_linear_network(X, y, rng):
     Y = np.column_stack([y, 100 * rng.normal(size=40)])
     for targets in (y, Y):
         network = MLPRegressor(hidden_layer_sizes=(), alpha=2.0).fit(X, targets)
@@ -548,8 +545,7 @@ def test_classes_and_labels_of_a_network(structure, iris):
     np.testing.assert_allclose(posterior.predict_proba(X), expit(mean / np.sqrt(1 + np.pi * std**2 / 8)))
 
 
-def test_a_unit_without_effect_makes_the_posterior_improper(rng):
-    X, y = table(rng)
+def test_a_unit_without_effect_makes_the_posterior_improper(X, y):
     network = MLPRegressor(hidden_layer_sizes=(4,), activation="tanh", alpha=1e4, random_state=0).fit(X, y)
     assert np.abs(network.coefs_[1]).max() < 1e-3
     refuses(r"the posterior is improper: .* determine b[12]\[[0-3]\].*hidden_biases=", laplace, network, X, y)
@@ -630,8 +626,7 @@ def test_probabilities_of_few_rows_are_moved_towards_one_half_and_predict_new_ro
     assert np.mean(gain) > 3 * np.std(gain) / np.sqrt(20)
 
 
-def test_samples_have_the_covariance(rng):
-    X, y = table(rng)
+def test_samples_have_the_covariance(X, y):
     posterior = laplace(Ridge(alpha=2.0).fit(X, y), X, y)
     draws = posterior.samples(20_000, 0)
     covariance = posterior.covariance()
@@ -647,8 +642,7 @@ def test_samples_have_the_covariance(rng):
 # -- refusals ---------------------------------------------------------------------------------------------------------
 
 
-def test_what_has_no_posterior_is_refused(rng):
-    X, y = table(rng)
+def test_what_has_no_posterior_is_refused(X, y):
     refuses("Ridge has no penalty", laplace, Ridge(alpha=0.0).fit(X, y), X, y)
     refuses("Huber's loss has no likelihood", laplace, MLPRegressor("huber", (), alpha=1.0).fit(X, y), X, y)
     reweighted = LogisticRegression(class_weight={0: 10.0, 1: 10.0}).fit(X, y > y.mean())
@@ -673,8 +667,7 @@ def test_counts_of_a_given_theta_by_the_law_of_total_variance(rng):
         np.testing.assert_allclose(std, sample.std(axis=0), rtol=0.03)
 
 
-def test_fits_that_are_not_optimal_are_refused(rng):
-    X, y = table(rng)
+def test_fits_that_are_not_optimal_are_refused(X, y):
     network = MLPRegressor(hidden_layer_sizes=(3,), max_iter=1, random_state=0)
     convergence_warnings(lambda: network.fit(X, y))
     refuses(r'early_stopping=False.*verdict "optimal"\. This one: max_iter', laplace, network, X, y)
@@ -682,8 +675,7 @@ def test_fits_that_are_not_optimal_are_refused(rng):
     refuses(r"early_stopping=False.*This one: stopped", laplace, network, X, y)
 
 
-def test_undetermined_parameters_are_named(rng):
-    X, y = table(rng)
+def test_undetermined_parameters_are_named(X, y):
     twice = np.column_stack([X, 2 * X[:, 1] + 1])
     model, _ = convergence_warnings(lambda: Ridge(penalty_weights=[1, 0, 1, 0]).fit(twice, y))
     refuses(r"nothing determines some coefficients: x[13] = .*penalise them", laplace, model, twice, y)
@@ -692,8 +684,7 @@ def test_undetermined_parameters_are_named(rng):
     refuses("column x1 is constant and has no penalty", laplace, model, X, y)
 
 
-def test_bad_arguments_are_named(rng, iris):
-    X, y = table(rng)
+def test_bad_arguments_are_named(iris, X, y):
     model = Ridge().fit(X, y)
     with pytest.raises(ValueError, match=r"structure='kronecker' is not available for this model.*'full', 'diagonal'"):
         laplace(model, X, y, structure="kronecker")

@@ -357,7 +357,6 @@ def test_a_label_of_one_row_cannot_be_left_out(rng):
 def test_bad_fits_are_refused(rng):
     X, y = poisson_table(rng)
     refuses("not fitted yet", leave_one_out, PoissonRegressor(), X, y, error=NotFittedError)
-    refuses("not at the optimum for these rows", leave_one_out, PoissonRegressor().fit(X, y), X, y[::-1])
     refuses("at least two rows", leave_one_out, Ridge().fit(X[:1], y[:1]), X[:1], y[:1])
 
 

@@ -7,16 +7,14 @@ from sk_hessian.inspection import taylor_model
 from sk_hessian.linear_model import LinearRegression, LogisticRegression, PoissonRegressor, Ridge
 from sk_hessian.neural_network import MLPRegressor
 from sk_hessian.objectives import FunctionObjective
-from tests.estimators import ESTIMATORS, convergence_warnings, raw_table, refuses, target
+from tests.estimators import ESTIMATORS, convergence_warnings, refuses
 from tests.inspection.test_hessian import every_model, fitted_model
 
 ROSEN = FunctionObjective(rosen, jac=rosen_der, hess=rosen_hess)
 
 
 @pytest.mark.parametrize("name", ["LinearRegression", "Ridge"])
-def test_it_is_exact_for_quadratic_losses(name, rng):
-    X = raw_table(rng)
-    y = target(name, X, rng)
+def test_it_is_exact_for_quadratic_losses(name, X, y):
     model = ESTIMATORS[name].fit(X, y)
     objective, best = model.fitted_objective(X, y)
     start = objective.start()

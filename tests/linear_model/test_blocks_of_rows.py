@@ -12,7 +12,6 @@ import scipy.sparse as sp
 
 from sk_hessian.linear_model import HuberRegressor, LinearRegression, LogisticRegression, PoissonRegressor, Ridge
 from sk_hessian.objectives import Blocks
-from sk_hessian.objectives.rows import summary
 from sk_hessian.solvers import SGD
 from tests.estimators import ESTIMATORS, distance, raw_table, refuses, target
 
@@ -222,22 +221,6 @@ def test_what_does_not_go_with_blocks_is_an_error():
     refuses("offset must be None for rows in parts", PoissonRegressor().fit, bad(), offset=TARGET)
     refuses("batch_size=2 needs rows in memory", Ridge(solver=SGD(batch_size=2)).fit, bad())
     refuses("requires y to be passed", Ridge().fit, ROWS)
-
-
-@pytest.mark.parametrize("spread", [0.5, 3.0])
-def test_the_summary_keeps_mean_square_and_range(spread, rng):
-    y, weight = np.exp(spread * rng.normal(size=50_000)), rng.uniform(0.5, 2, size=50_000)
-    parts = [summary(y[i::5], weight[i::5])[:2] for i in range(5)]
-    values, weights, keeps_all = summary(*(np.concatenate(arrays) for arrays in zip(*parts, strict=True)))
-    assert not keeps_all
-    assert len(values) <= 1000
-    assert weights.sum() == pytest.approx(weight.sum())
-    assert weights @ values == pytest.approx(weight @ y)
-    assert weights @ values**2 == pytest.approx(weight @ y**2)
-    assert values.min() >= y.min()
-    assert values.max() <= y.max() * (1 + 1e-12)
-    median = values[np.searchsorted(np.cumsum(weights), weights.sum() / 2)]
-    assert median == pytest.approx(np.median(y), rel=0.05)
 
 
 def peak_of_blocks(n_blocks, size=5_000):

@@ -11,7 +11,6 @@ from scipy.optimize import minimize as scipy_minimize
 from sk_hessian import inspection
 from sk_hessian.linear_model import TweedieRegressor
 from sk_hessian.objectives import Blocks, GLMObjective, TweedieLoss, explained
-from sk_hessian.objectives._edge import quadratic_program
 from sk_hessian.solvers import LBFGS, Newton
 
 SOLVERS = ["auto", "newton", "lbfgs", "sgd", "momentum", "clip"]
@@ -245,24 +244,6 @@ def test_many_rows_on_the_edge():
     assert "more, where y = 0, is 0" in model.convergence_.message
     np.testing.assert_allclose(model.predict(X)[mean == 0], 0, atol=1e-12)
     assert model.convergence_.passes < 200
-
-
-def test_a_quadratic_program_against_a_general_one(rng):
-    for rank in (4, 4, 4, 4, 4, 2, 2, 2, 1, 1, 0):
-        # a box, so that a singular program is bounded too
-        G, R = np.vstack([rng.normal(size=(12, 4)), np.eye(4), -np.eye(4)]), rng.normal(size=(rank, 4))
-        H, gradient, least = R.T @ R, rng.normal(size=4), -rng.uniform(size=20)
-        step, decrease = quadratic_program(H, gradient, G, least)
-        other = scipy_minimize(
-            lambda d, H=H, g=gradient: g @ d + 0.5 * d @ H @ d,
-            np.zeros(4),
-            jac=lambda d, H=H, g=gradient: g + H @ d,
-            method="SLSQP",
-            constraints=[{"type": "ineq", "fun": lambda d, G=G, h=least: G @ d - h}],
-            options={"ftol": 1e-14},
-        )
-        assert (G @ step - least).min() > -1e-10
-        assert decrease == pytest.approx(-other.fun, rel=1e-6, abs=1e-8)
 
 
 def test_a_row_of_zeros_without_an_intercept_still_needs_a_positive_mean_where_y_is_positive():

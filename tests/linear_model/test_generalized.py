@@ -34,7 +34,7 @@ from sk_hessian.objectives import (
     SquaredLoss,
     TweedieLoss,
 )
-from tests.checks import WEIGHTS, checks
+from tests.checks import OF_SOLVERS, WEIGHTS, checks
 from tests.estimators import ALL_SOLVERS, refuses
 
 quiet = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -444,13 +444,13 @@ def of_losses(**losses):
     return {name: GeneralizedLinearRegressor(loss, 1e-2, tol=1e-8) for name, loss in losses.items()}
 
 
-@checks(of_losses(gamma=TweedieLoss(2, "log"), huber=HuberLoss(), counts=NegativeBinomialLoss()))
+@checks(of_losses(gamma=TweedieLoss(2, "log"), huber=HuberLoss(), counts=NegativeBinomialLoss()), only=OF_SOLVERS)
 @quiet
 def test_scikit_learn_checks_with_a_loss(estimator, check):
     check(estimator)
 
 
-@checks(of_losses(student=StudentLoss()), without=WEIGHTS)
+@checks(of_losses(student=StudentLoss()), only=OF_SOLVERS, without=WEIGHTS)
 @quiet
 def test_scikit_learn_checks_with_a_loss_without_a_least_value(estimator, check):
     """Most rows of the weight checks fit perfectly, so that the likelihood grows for ever as the scale shrinks."""

@@ -111,19 +111,6 @@ def test_exposure_is_a_weight_on_rates(power, solver, rng):
     assert sums.score(X, y, offset=offset) == pytest.approx(score, rel=1e-8)
 
 
-@pytest.mark.filterwarnings("ignore:The Identity link function does not respect the domain")
-@pytest.mark.parametrize("link", ["log", "identity"])
-def test_statsmodels_exposure_of_inverse_gaussian_costs(link, rng):
-    X = rng.uniform(0.5, 2, size=(400, 2)) * [1, 100]
-    offset = rng.uniform(0.1, 1, size=400)
-    raw = 0.5 + X @ [0.4, 0.005] + offset
-    y = rng.wald(np.exp(raw) if link == "log" else raw, 10)
-    model = TweedieRegressor(power=3, link=link, alpha=0, tol=1e-9).fit(X, y, offset=offset)
-    family = sm.families.InverseGaussian(LOG if link == "log" else sm.families.links.Identity())
-    theirs = sm.GLM(y, sm.add_constant(X, prepend=False), family=family, offset=offset).fit(tol=1e-15, maxiter=500)
-    np.testing.assert_allclose(coefficients(model), theirs.params, rtol=1e-6)
-
-
 # -- what follows from the definition ---------------------------------------------------------------------------------
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from sklearn.base import clone
-from sklearn.datasets import load_digits, load_iris
+from sklearn.datasets import load_digits
 from sklearn.exceptions import ConvergenceWarning
 
 from sk_hessian.linear_model import LogisticRegression, PoissonRegressor, TweedieRegressor
@@ -74,15 +74,6 @@ def test_the_same_data_with_a_penalty_are_optimal(name, solver):
     model = LogisticRegression(C=1.0, solver=solver, random_state=0).fit(X, y)
     assert model.convergence_.status == "optimal"
     assert model.convergence_.separation is None
-
-
-@every_solver
-def test_a_class_of_iris_is_separated(solver):
-    X, y = load_iris(return_X_y=True, as_frame=True)
-    with pytest.warns(ConvergenceWarning, match=r"separated: .*class .*petal.*Add a penalty"):
-        model = LogisticRegression(C=np.inf, solver=solver, random_state=0).fit(X, y)
-    assert model.convergence_.status == "separated"
-    assert "class 0" in str(model.convergence_.separation).replace("np.int64(0)", "0")
 
 
 def counts(kind):

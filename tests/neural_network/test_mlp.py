@@ -24,7 +24,7 @@ from sk_hessian.objectives import (
     first_memory,
 )
 from sk_hessian.solvers import LBFGS, SGD, SOLVERS, Clip, Momentum, Newton, minimize
-from tests.estimators import Interrupted, refuses
+from tests.estimators import refuses
 
 every_solver = pytest.mark.parametrize("solver", ["auto", *SOLVERS, Newton(hessian="exact")], ids=str)
 quiet = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -38,6 +38,21 @@ SMALL = {"hidden_layer_sizes": (4,), "activation": "tanh", "alpha": 0.5, "random
 def wave(rng, n=150):
     X = rng.normal(size=(n, 3))
     return X, np.sin(X[:, 0]) + X[:, 1] * X[:, 2] + 0.1 * rng.normal(size=n)
+
+
+@pytest.fixture
+def waves(rng):
+    return wave(rng)
+
+
+@pytest.fixture
+def X(waves):
+    return waves[0]
+
+
+@pytest.fixture
+def y(waves):
+    return waves[1]
 
 
 def classes(rng, n=150, k=2):
@@ -57,8 +72,7 @@ def classes(rng, n=150, k=2):
         ("huber", HuberRegressor(alpha=0.5)),
     ],
 )
-def test_no_hidden_layer_is_the_linear_estimator(loss, linear, solver, rng):
-    X, y = wave(rng)
+def test_no_hidden_layer_is_the_linear_estimator(loss, linear, solver, X, y):
     y = np.abs(y) if loss == "poisson" else y
     model = MLPRegressor(loss, (), alpha=1.0, solver=solver, tol=1e-8).fit(X, y)
     linear = clone(linear).set_params(tol=1e-8).fit(X, y)
@@ -124,15 +138,13 @@ def test_weights_are_repetitions_and_sparse_is_dense(kind, solver, rng):
     np.testing.assert_allclose(predictions[2], predictions[0], rtol=1e-4, atol=1e-5)
 
 
-def test_float32_gives_nearly_the_same(rng):
-    X, y = wave(rng)
+def test_float32_gives_nearly_the_same(X, y):
     model = MLPRegressor(**SMALL)
     a, b = clone(model).fit(X, y).predict(X), clone(model).fit(X.astype(np.float32), y).predict(X.astype(np.float32))
     assert np.abs(a - b).max() < 1e-3
 
 
-def test_several_targets(rng):
-    X, y = wave(rng)
+def test_several_targets(X, y):
     Y = np.column_stack([y, X[:, 0] ** 2, X[:, 1]])
     model = MLPRegressor(**SMALL | {"alpha": 0.01, "hidden_layer_sizes": (8,)}, tol=1e-2).fit(X, 1e4 * Y)
     assert model.predict(X).shape == (150, 3)
@@ -141,8 +153,7 @@ def test_several_targets(rng):
 
 
 @pytest.mark.parametrize("loss", ["poisson", "gamma"])
-def test_positive_targets_have_positive_predictions(loss, rng):
-    X, y = wave(rng)
+def test_positive_targets_have_positive_predictions(loss, X, y, rng):
     y = rng.gamma(5, np.exp(y) / 5)
     model = MLPRegressor(loss, **SMALL).fit(X, y)
     assert model.predict(X).min() > 0
@@ -150,8 +161,7 @@ def test_positive_targets_have_positive_predictions(loss, rng):
     assert np.corrcoef(np.log(model.predict(X)), np.log(y))[0, 1] > 0.7
 
 
-def test_huber_does_not_see_outliers(rng):
-    X, y = wave(rng)
+def test_huber_does_not_see_outliers(X, y):
     y[:5] += 1e4
     model = MLPRegressor("huber", **SMALL).fit(X, y)
     assert np.median(np.abs(model.predict(X) - y)) < 0.5
@@ -248,8 +258,7 @@ def test_a_class_that_is_not_trained_on_is_an_error(rng):
     ],
     ids=str,
 )
-def test_the_verdict_on_the_last_point_is_not_said_of_the_best(options, ended, rng):
-    X, y = wave(rng)
+def test_the_verdict_on_the_last_point_is_not_said_of_the_best(options, ended, X, y):
     network = {"hidden_layer_sizes": (20,), "activation": "tanh", "alpha": 0.0, "n_iter_no_change": 1000}
     model = MLPRegressor(**network | options, solver="lbfgs", early_stopping=True, random_state=0).fit(X, y)
     verdict, best = model.convergence_, int(np.argmax(model.validation_scores_))
@@ -261,8 +270,7 @@ def test_the_verdict_on_the_last_point_is_not_said_of_the_best(options, ended, r
     assert verdict.objective == model.loss_ == pytest.approx(model.loss_curve_[best], rel=1e-12)
 
 
-def test_restarts_keep_the_best(rng):
-    X, y = wave(rng)
+def test_restarts_keep_the_best(X, y):
     losses = [MLPRegressor(**SMALL | {"random_state": seed}).fit(X, y).loss_ for seed in range(5)]
     best = MLPRegressor(**SMALL, n_init=8).fit(X, y)
     assert best.loss_ <= np.median(losses)
@@ -270,8 +278,7 @@ def test_restarts_keep_the_best(rng):
 
 
 @pytest.mark.parametrize("solver", SOLVERS)
-def test_warm_start_goes_on(solver, rng):
-    X, y = wave(rng)
+def test_warm_start_goes_on(solver, X, y):
     model = MLPRegressor(**SMALL, solver=solver, warm_start=True)
     with pytest.warns(ConvergenceWarning, match="MLPRegressor: max_iter"):
         model.set_params(max_iter=3).fit(X, y)
@@ -315,8 +322,7 @@ def test_newton_with_the_exact_hessian_leaves_saddles(rng):
 
 
 @pytest.mark.parametrize("solver", ["newton", "lbfgs"])
-def test_ordinary_networks_are_no_saddles(solver, rng):
-    X, y = wave(rng)
+def test_ordinary_networks_are_no_saddles(solver, X, y):
     model = MLPRegressor(hidden_layer_sizes=(3,), activation="tanh", alpha=1.0, solver=solver, max_iter=3000)
     statuses = {clone(model).set_params(random_state=seed).fit(X, y).convergence_.status for seed in range(20)}
     assert statuses == {"optimal"}
@@ -340,8 +346,7 @@ def test_newton_begins_on_a_sample_of_many_rows(rng):
     assert model.history_["evaluations"][0] <= 2
 
 
-def test_a_loss_that_is_not_finite_keeps_the_best_weights(rng):
-    X, y = wave(rng)
+def test_a_loss_that_is_not_finite_keeps_the_best_weights(X, y):
     wild = SGD(learning_rate=1e6, batch_size=None, precondition=None)
     model = MLPRegressor("poisson", (5,), "relu", solver=wild, random_state=0)
     with pytest.warns(ConvergenceWarning, match="MLPRegressor: diverged.*this is the best iterate"):
@@ -350,8 +355,7 @@ def test_a_loss_that_is_not_finite_keeps_the_best_weights(rng):
     assert model.loss_ == min(v for v in model.history_["objective"] if np.isfinite(v))
 
 
-def test_labels_that_are_constant_are_named(rng):
-    X, y = wave(rng)
+def test_labels_that_are_constant_are_named(X, y):
     labels = np.column_stack([y > 0, np.ones(150), np.zeros(150)]).astype(int)
     with pytest.warns(ConvergenceWarning, match="max_iter: .* Label 1 is the same for every row: its bias grows"):
         model = MLPClassifier(**SMALL, tol=1e-12, max_iter=5).fit(X, labels)
@@ -360,8 +364,7 @@ def test_labels_that_are_constant_are_named(rng):
     assert "Label" not in MLPRegressor(**SMALL).fit(X, np.zeros(150)).convergence_.message
 
 
-def test_dead_rectifiers_are_counted(rng):
-    X, y = wave(rng)
+def test_dead_rectifiers_are_counted(X, y):
     model = MLPObjective(X, y, SquaredLoss(), hidden_layer_sizes=(4, 3), activation="relu")
     coefs, intercepts, _ = model.unpack(model.start(0))
     intercepts[0][:2] = -1e3
@@ -373,21 +376,11 @@ def test_dead_rectifiers_are_counted(rng):
 
 
 @quiet
-def test_the_diagonal_of_a_large_network_is_taken_in_its_own_units(rng):
-    X, y = wave(rng)
+def test_the_diagonal_of_a_large_network_is_taken_in_its_own_units(X, y):
     model = MLPRegressor(hidden_layer_sizes=(500,), solver=Newton("diagonal"), max_iter=5, random_state=0).fit(X, y)
     assert model.history_["objective"][-1] < model.history_["objective"][0]
     with pytest.raises(ValueError, match='hessian="diagonal" needs precondition="diagonal" or None'):
         model.set_params(solver__precondition="kronecker").fit(X, y)
-
-
-def test_a_failed_fit_restores_the_estimator(rng):
-    X, y = wave(rng)
-    model = MLPRegressor(**SMALL).fit(X, y).set_params(solver=Interrupted())
-    before = dict(vars(model))
-    with pytest.raises(KeyboardInterrupt):
-        model.fit(X[:, :2], y)
-    assert vars(model) == before
 
 
 # -- fit by parts -----------------------------------------------------------------------------------------------------
@@ -427,14 +420,6 @@ def test_partial_fit_of_classes_that_come_later(rng):
     refuses("classes must be given in the first call", clone(model).partial_fit, X, y)
 
 
-@pytest.mark.parametrize("kind", [MLPRegressor, MLPClassifier], ids=lambda k: k.__name__)
-def test_parts_are_not_stopped_early(kind, rng):
-    X, y = wave(rng, 20)
-    options = {} if kind is MLPRegressor else {"classes": [0, 1]}
-    with pytest.raises(ValueError, match="partial_fit does not support early_stopping=True"):
-        kind(early_stopping=True).partial_fit(X, (y > 0).astype(int), **options)
-
-
 @pytest.mark.parametrize("begins_with_labels", [True, False])
 def test_parts_do_not_change_between_classes_and_labels(begins_with_labels, rng):
     X, y = wave(rng, 60)
@@ -447,12 +432,6 @@ def test_parts_do_not_change_between_classes_and_labels(begins_with_labels, rng)
     assert vars(model) == before
     assert model.partial_fit(X, first).n_iter_ == 2
     assert model.fit(X, second).predict(X).shape == second.shape
-
-
-def test_parts_of_one_class_only(rng):
-    X, _ = wave(rng, 20)
-    with pytest.raises(ValueError, match=r"classes has only one class, .*0.*: a classifier needs at least two classes"):
-        MLPClassifier().partial_fit(X, np.zeros(20, dtype=int), classes=[0])
 
 
 @pytest.mark.parametrize("size", [50, 200])
@@ -517,12 +496,19 @@ def test_derivatives_of_a_network_with_memory(rng):
     np.testing.assert_allclose(added, expected, atol=1e-10 * np.abs(expected).max())
 
 
-def test_a_second_order_stream_has_its_limits(rng):
+def test_what_partial_fit_refuses(rng):
     X, y = wave(rng, 20)
     with pytest.raises(ValueError, match='at most 2000, and this network has 2501: use solver="sgd"'):
         MLPRegressor(hidden_layer_sizes=(500,), solver="lbfgs").partial_fit(X, y)
     with pytest.raises(ValueError, match='precondition="kronecker" is not available for partial_fit'):
         MLPRegressor(hidden_layer_sizes=(3,), solver=LBFGS(precondition="kronecker")).partial_fit(X, y)
+    for kind, options in ((MLPRegressor, {}), (MLPClassifier, {"classes": [0, 1]})):
+        message = "partial_fit does not support early_stopping=True"
+        refuses(message, kind(early_stopping=True).partial_fit, X, (y > 0).astype(int), **options)
+    message = r"classes has only one class, .*0.*: a classifier needs at least two classes"
+    refuses(message, MLPClassifier().partial_fit, X, np.zeros(20, dtype=int), classes=[0])
+    model = MLPClassifier(class_weight="balanced")
+    refuses("class_weight must be None for partial_fit", model.partial_fit, X, y > 0, classes=[False, True])
 
 
 def test_a_first_order_step_forgets_what_a_second_order_stream_remembers(rng):
@@ -580,8 +566,7 @@ def test_attributes_are_those_of_scikit_learn(kind, early_stopping):
     )
 
 
-def test_clones_pickles_and_nested_parameters(rng):
-    X, y = wave(rng)
+def test_clones_pickles_and_nested_parameters(X, y):
     model = MLPRegressor(**SMALL, solver=Momentum())
     model.set_params(solver__momentum=0.8, solver__batch_size=None).fit(X, y)
     assert model.solver_.momentum == 0.8
@@ -672,6 +657,7 @@ def test_bad_losses_and_targets_are_named(loss, change, message, rng):
         ({}, lambda y: np.column_stack([y, 2 * y]), "each must be a label with the values 0 and 1|Unknown label type"),
         ({"class_weight": "balanced"}, lambda y: np.column_stack([y, 1 - y]), "class_weight must be None for several"),
         ({"class_weight": {0: 0.0}}, lambda y: y, "class_weight must be positive"),
+        ({"class_weight": "even"}, lambda y: y, "class_weight must be a dict, .* or None, got 'even'"),
         ({"early_stopping": True}, lambda y: np.arange(len(y)), "early_stopping=True needs at least two rows of every"),
         ({"early_stopping": True}, lambda y: np.arange(len(y)) // 2, "early_stopping=True: validation_fraction=0.1"),
     ],
@@ -679,12 +665,6 @@ def test_bad_losses_and_targets_are_named(loss, change, message, rng):
 def test_bad_classes_are_named(options, change, message, rng):
     X, y = wave(rng, 20)
     refuses(message, MLPClassifier(**options).fit, X, change((y > 0).astype(float)))
-
-
-def test_class_weights_do_not_apply_to_parts(rng):
-    X, y = wave(rng, 20)
-    with pytest.raises(ValueError, match="class_weight must be None for partial_fit"):
-        MLPClassifier(class_weight="balanced").partial_fit(X, y > 0, classes=[False, True])
 
 
 @quiet
@@ -727,15 +707,13 @@ def test_a_network_with_kinks_settles_and_does_not_warn(solver):
 @pytest.mark.parametrize(
     "change", [{"n_init": 3}, {"warm_start": True}, {"loss": "poisson"}, {"loss": "huber"}], ids=str
 )
-def test_restarts_warm_starts_and_other_losses_settle(change, rng):
-    X, y = wave(rng)
+def test_restarts_warm_starts_and_other_losses_settle(change, X, y):
     model = MLPRegressor(**KINKED | change, tol=1e-3)
     for _ in range(2):
         assert model.fit(X, np.abs(y)).convergence_.status == "settled"
 
 
-def test_only_activations_with_kinks_settle(rng):
-    X, y = wave(rng)
+def test_only_activations_with_kinks_settle(X, y):
     assert MLPRegressor(**KINKED | {"hidden_layer_sizes": ()}).fit(X, y).convergence_.status == "optimal"
     assert [name for name, activation in ACTIVATIONS.items() if activation.has_kinks] == ["relu"]
     assert MLPRegressor(**SMALL, loss="huber").fit(X, y).convergence_.status == "optimal"
@@ -755,9 +733,8 @@ def test_a_kinked_network_that_fits_perfectly_is_optimal(rng):
     [("lbfgs", 12), (SGD(1e-9, precondition=None, batch_size=None), 100), (Newton(damping=1e12), 60)],
     ids=str,
 )
-def test_a_kinked_network_whose_training_is_cut_short_warns(solver, max_iter, rng):
+def test_a_kinked_network_whose_training_is_cut_short_warns(solver, max_iter, X, y):
     """By too few iterations, or by steps so short that each gains next to nothing."""
-    X, y = wave(rng)
     with pytest.warns(ConvergenceWarning, match="MLPRegressor: max_iter: .* Use a larger max_iter, or|solver="):
         MLPRegressor(**KINKED, solver=solver, max_iter=max_iter).fit(X, y)
 
@@ -767,9 +744,8 @@ def test_a_kinked_network_whose_training_is_cut_short_warns(solver, max_iter, rn
     [SGD(0.2, batch_size=15, precondition=None), SGD(batch_size=15), Momentum(batch_size=50), Clip(schedule="inverse")],
     ids=str,
 )
-def test_steps_that_are_short_for_another_reason_have_not_settled(solver, rng):
+def test_steps_that_are_short_for_another_reason_have_not_settled(solver, X, y):
     """The noise of minibatches shortens them, or a schedule."""
-    X, y = wave(rng)
     with pytest.warns(ConvergenceWarning, match=r"(stalled|max_iter): .*solver=") as caught:
         MLPRegressor(**KINKED, solver=solver, max_iter=150).fit(X, y)
     assert (solver.batch_size == "auto") == ('batch_size="auto"' not in str(caught[0].message))
@@ -782,8 +758,7 @@ def test_minibatches_that_grow_settle(rng):
     assert model.convergence_.status == "settled"
 
 
-def test_early_stopping_and_streams_of_a_kinked_network_do_not_warn(rng):
-    X, y = wave(rng)
+def test_early_stopping_and_streams_of_a_kinked_network_do_not_warn(X, y):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert MLPRegressor(**KINKED, early_stopping=True).fit(X, y).convergence_.status in ("stopped", "settled")
@@ -793,8 +768,7 @@ def test_early_stopping_and_streams_of_a_kinked_network_do_not_warn(rng):
     assert model.convergence_.status == "settled"
 
 
-def test_inspection_that_needs_an_optimum_names_the_kinks(rng):
-    X, y = wave(rng)
+def test_inspection_that_needs_an_optimum_names_the_kinks(X, y):
     model = MLPRegressor(**KINKED, tol=1e-3).fit(X, y)
     refuses(r'"settled".*activation=.relu.*Use a smooth activation, such as "tanh"', laplace, model, X, y)
 
