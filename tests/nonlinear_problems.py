@@ -44,10 +44,6 @@ class NonlinearProblem:
     def n(self):
         return len(self.x0)
 
-    @property
-    def m(self):
-        return len(self.residuals(self.x0))
-
     def residuals(self, theta):
         with np.errstate(all="ignore"):
             return self.pair(np.asarray(theta))[0]

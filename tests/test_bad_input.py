@@ -318,11 +318,7 @@ def test_bad_parameters(name, parameter, value, error, message, rng):
         (LogisticRegression(class_weight="even"), ValueError, "class_weight must be a dict, .* or None, got 'even'"),
         (LogisticRegression(class_weight={"yes": -1, "no": 1}), ValueError, "class_weight must be positive"),
         (LogisticRegression(class_weight={"yes": 0, "no": 1}), ValueError, "class_weight must be positive"),
-        (
-            LogisticRegression(class_weight={"yes": np.inf, "no": 1}),
-            ValueError,
-            ".* positive and finite",
-        ),
+        (LogisticRegression(class_weight={"yes": np.inf, "no": 1}), ValueError, ".* positive and finite"),
     ],
     ids=str,
 )

@@ -41,15 +41,7 @@ quiet = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarnin
 
 
 class Recorder:
-    """Remembers what it is told.
-
-    Parameters
-    ----------
-    stops : callable
-        ``stops(context)`` at the end of a task is the answer.
-    fails : tuple of str
-        Name of a hook and of a task where it raises.
-    """
+    """Remembers what it is told; ``stops(context)`` is its answer, ``fails`` a hook and a task where it raises."""
 
     def __init__(self, stops=None, fails=None):
         self.stops, self.fails = stops, fails

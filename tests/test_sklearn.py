@@ -215,12 +215,3 @@ def test_warm_start_with_other_data_says_so(rng):
     model = Ridge(warm_start=True).fit(rng.normal(size=(20, 3)), np.arange(20))
     with pytest.raises(ValueError, match=r"warm_start=True: the former coef_ is for .*refit with warm_start=False"):
         model.fit(rng.normal(size=(20, 4)), np.arange(20))
-
-
-@pytest.mark.parametrize("solver", ["auto", *SOLVERS])
-def test_the_chosen_solver_and_the_history_are_shown(solver, rng):
-    X = raw_table(rng)
-    model = Ridge(solver=solver).fit(X, target("Ridge", X, rng))
-    assert type(model.solver_) in SOLVERS.values()
-    assert solver == "auto" or type(model.solver_) is SOLVERS[solver]
-    assert len(model.history_["objective"]) == model.n_iter_ + 1

@@ -296,16 +296,6 @@ def test_of_many_coefficients_the_clearest_are_shown(rng):
     assert display.figure_.get_figheight() > 9
 
 
-def test_several_targets_have_colours(rng):
-    X = rng.normal(size=(60, 3))
-    y = X @ rng.normal(size=(3, 2)) + rng.normal(size=(60, 2))
-    model = LinearRegression().fit(X, y)
-    display = draw(CoefficientDisplay.from_estimator(model, X, y))
-    assert legend(display) == ["0", "1"]
-    for line, coef in zip(display.lines_, model.coef_, strict=True):
-        np.testing.assert_allclose(line.get_xdata(), coef)
-
-
 def test_a_whole_table_shows_the_intercept_too(diabetes, linear):
     table = coef_table(linear, *diabetes)
     display = draw(CoefficientDisplay(table).plot())
@@ -508,13 +498,7 @@ def test_the_path_is_that_of_the_fit(surface):
     np.testing.assert_array_equal(path.get_xydata(), display.path)
     np.testing.assert_array_equal(start.get_xydata(), display.path[:1])
     np.testing.assert_array_equal(fit.get_xydata(), [[0, 0]])
-    assert legend(display) == [
-        "objective",
-        "Taylor model",
-        "path of newton",
-        "start",
-        "fit",
-    ]
+    assert legend(display) == ["objective", "Taylor model", "path of newton", "start", "fit"]
     assert display.a[0] <= display.path[:, 0].min()
     assert display.path[:, 1].max() <= display.b[-1]
     draw(display)

@@ -59,6 +59,8 @@ def test_bad_arguments_are_named(rng, iris):
     with pytest.raises(ValueError, match="y has 2 outputs, but the estimator was fitted with 1"):
         hessian(Ridge().fit(X, y), X, np.stack([y, y], axis=1))
     refuses("offsets is not known", hessian, Ridge().fit(X, y), X, y, offsets=None, error=TypeError)
+    network = MLPRegressor(hidden_layer_sizes=(), alpha=1.0).fit(X, y)
+    refuses("offset is not taken by MLPRegressor: leave it out", hessian, network, X, y, offset=y, error=TypeError)
     X, y = iris
     refuses("y has the class 7", hessian, LogisticRegression().fit(X, y), X, np.full(150, 7))
 

@@ -186,8 +186,7 @@ def test_a_restricted_objective_has_the_names_of_what_is_free(rng):
     X = rng.normal(size=(40, 2))
     rows = GLMObjective(X, X[:, 0], SquaredLoss(), feature_names=["a", "b"])
     H = hessian(RestrictedObjective.holding(rows, np.zeros(3), [0]), theta=np.zeros(2))
-    assert H.parameter_names == ["b", "intercept"]
-    assert H.total_weight == 40
+    assert (H.parameter_names, H.total_weight) == (["b", "intercept"], 40)
     sums = RestrictedObjective.subject_to(rows, [[1.0, 1.0, 0.0]], [1.0])
     assert hessian(sums, theta=np.zeros(2)).parameter_names[0] in ("w[0]", "intercept")
 

@@ -15,13 +15,7 @@ from sklearn.gaussian_process.kernels import DotProduct, WhiteKernel
 from sklearn.linear_model import BayesianRidge
 
 from sk_hessian.inspection import laplace
-from sk_hessian.linear_model import (
-    GammaRegressor,
-    LogisticRegression,
-    PoissonRegressor,
-    Ridge,
-    TweedieRegressor,
-)
+from sk_hessian.linear_model import GammaRegressor, LogisticRegression, PoissonRegressor, Ridge, TweedieRegressor
 from sk_hessian.neural_network import MLPClassifier, MLPRegressor
 from tests.estimators import ESTIMATORS, convergence_warnings, inverse_hessian, raw_table, refuses, target
 
@@ -431,9 +425,7 @@ def test_networks_without_hidden_layers_are_linear_models(structure, rng, iris):
     X, y = table(rng)
     network = MLPRegressor(hidden_layer_sizes=(), alpha=2.0, tol=1e-8).fit(X, y)
     same_posterior(
-        laplace(network, X, y, structure=structure),
-        laplace(Ridge(alpha=2.0).fit(X, y), X, y, structure=of_linear),
-        X,
+        laplace(network, X, y, structure=structure), laplace(Ridge(alpha=2.0).fit(X, y), X, y, structure=of_linear), X
     )
     counts = rng.poisson(np.exp(X[:, 0] / 2))
     network = MLPRegressor("poisson", (), alpha=4.0, tol=1e-8).fit(X, counts)

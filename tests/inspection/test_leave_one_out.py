@@ -337,10 +337,7 @@ def test_a_callable_scores_the_users_targets(rng):
 
 @pytest.mark.parametrize(
     ("y", "match"),
-    [
-        (["a"] * 29 + ["b"], "the class 'b' has one row"),
-        ([0] * 15 + [1] * 14 + [2], "the class 2 has one row"),
-    ],
+    [(["a"] * 29 + ["b"], "the class 'b' has one row"), ([0] * 15 + [1] * 14 + [2], "the class 2 has one row")],
 )
 def test_a_class_of_one_row_cannot_be_left_out(y, match, rng):
     X = rng.normal(size=(30, 2))

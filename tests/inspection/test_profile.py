@@ -11,11 +11,7 @@ from scipy.stats import chi2, nbinom
 from sklearn.datasets import load_iris
 
 from sk_hessian.inspection import profile_intervals
-from sk_hessian.linear_model import (
-    LogisticRegression,
-    NegativeBinomialRegressor,
-    PoissonRegressor,
-)
+from sk_hessian.linear_model import LogisticRegression, NegativeBinomialRegressor, PoissonRegressor
 from tests import problems
 from tests.estimators import raw_table, refuses
 

@@ -72,8 +72,7 @@ def test_separated_classes(name, solver):
 def test_the_same_data_with_a_penalty_are_optimal(name, solver):
     X, y, _, _ = DATA[name]()
     model = LogisticRegression(C=1.0, solver=solver, random_state=0).fit(X, y)
-    assert model.convergence_.status == "optimal"
-    assert model.convergence_.separation is None
+    assert (model.convergence_.status, model.convergence_.separation) == ("optimal", None)
 
 
 def counts(kind):
@@ -95,8 +94,7 @@ def test_a_level_with_only_zeros(estimator, kind, solver):
     model = clone(estimator).set_params(solver=solver, random_state=0)
     with pytest.warns(ConvergenceWarning, match="separated: .*y = 0.*level.*Add a penalty"):
         model.fit(X, y)
-    assert model.convergence_.status == "separated"
-    assert model.convergence_.separation.features == ["level"]
+    assert (model.convergence_.status, model.convergence_.separation.features) == ("separated", ["level"])
     penalised = clone(model).set_params(alpha=1e-2).fit(X, y)
     assert penalised.convergence_.status == "optimal"
 

@@ -7,7 +7,7 @@ import pytest
 import scipy.sparse as sp
 import sklearn.neural_network
 from sklearn.base import clone
-from sklearn.datasets import load_breast_cancer, load_diabetes, load_iris, make_multilabel_classification
+from sklearn.datasets import load_diabetes, load_iris, make_multilabel_classification
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import GridSearchCV
 
@@ -582,12 +582,6 @@ def test_no_fitted_attribute_keeps_the_data(rng):
     model = MLPRegressor(**SMALL, tol=1e-2, early_stopping=True).fit(X, y)
     del model.__dict__["history_"]
     assert len(pickle.dumps(model)) < 8 * 5000
-
-
-def test_default_networks_on_real_data():
-    X, y = load_breast_cancer(return_X_y=True)
-    model = MLPClassifier(early_stopping=True, random_state=0).fit(X[::2], y[::2])
-    assert model.score(X[1::2], y[1::2]) > 0.9
 
 
 # -- bad input --------------------------------------------------------------------------------------------------------

@@ -78,11 +78,7 @@ def test_running_squares_need_a_rate(objective):
 
 @pytest.mark.parametrize(
     ("schedule", "factor"),
-    [
-        ("invscaling", lambda t: 1 / np.sqrt(t)),
-        ("inverse", lambda t: 1 / t),
-        (lambda t: 0.9**t, lambda t: 0.9**t),
-    ],
+    [("invscaling", lambda t: 1 / np.sqrt(t)), ("inverse", lambda t: 1 / t), (lambda t: 0.9**t, lambda t: 0.9**t)],
     ids=["invscaling", "inverse", "callable"],
 )
 def test_schedules(objective, schedule, factor):
@@ -115,8 +111,7 @@ def test_clip_by_value(objective):
 def test_clip_by_norm(objective):
     solver = Clip(RATE, clip_value=0.1, by="norm", batch_size=None, precondition=None)
     agree(
-        path(objective, solver),
-        written_out(objective, lambda x, g: x - RATE * g * min(1.0, 0.1 / np.linalg.norm(g))),
+        path(objective, solver), written_out(objective, lambda x, g: x - RATE * g * min(1.0, 0.1 / np.linalg.norm(g)))
     )
 
 

@@ -182,8 +182,7 @@ def test_the_message_says_how_far_and_what_to_do(name):
 @every_solver
 def test_a_flat_function_is_optimal_at_once(name):
     result = minimize(FunctionObjective(lambda x: 3.0, jac=np.zeros_like), np.zeros(2), name)
-    assert result.status == "optimal"
-    assert result.fun == 3
+    assert (result.status, result.fun) == ("optimal", 3)
 
 
 @pytest.mark.parametrize("solver", [Newton(), LBFGS(), SGD(), Momentum(), Clip()], ids=repr)

@@ -6,14 +6,7 @@ from scipy.optimize import rosen, rosen_der, rosen_hess
 
 from sk_hessian.objectives import FunctionObjective, LeastSquaresObjective
 from sk_hessian.solvers import LBFGS, SOLVERS, Newton, minimize
-from tests.nonlinear_problems import (
-    digits,
-    is_stationary,
-    more_garbow_hillstrom,
-    nist,
-    random_problem,
-    starts,
-)
+from tests.nonlinear_problems import digits, is_stationary, more_garbow_hillstrom, nist, random_problem, starts
 
 every_solver = pytest.mark.parametrize("solver", SOLVERS)
 WAVES = np.linspace(1, 2, 100)

@@ -61,31 +61,3 @@ def test_a_line_search_counts_its_evaluations():
     before = problem.evaluations
     search = steps.line_search(problem, point, np.array([1.0]))
     assert problem.evaluations - before == search.n_evaluations
-
-
-def test_damping_grows_faster_and_faster_while_steps_fail():
-    damping, values = steps.Damping(), []
-    for _ in range(4):
-        damping.reject(1.0)
-        values.append(damping.value)
-    assert (np.diff(np.log(values), 2) > 0).all()
-
-
-def test_damping_shrinks_after_good_steps_and_vanishes():
-    damping = steps.Damping()
-    damping.reject(1.0)
-    for _ in range(10):
-        before = damping.value
-        damping.accept(1.0)
-        assert damping.value < before or before == 0
-    assert damping.value == 0
-
-
-def test_damping_doubles_after_a_poor_step_and_waits_after_a_fair_one():
-    damping = steps.Damping()
-    damping.reject(1.0)
-    before = damping.value
-    damping.accept(0.5)
-    assert damping.value == before
-    damping.accept(0.1)
-    assert damping.value == 2 * before
