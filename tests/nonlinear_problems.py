@@ -172,14 +172,8 @@ def _wood(x):
     a, b, c, d = x
     s, t = np.sqrt(90), np.sqrt(10)
     f = np.array([10 * (b - a**2), 1 - a, s * (d - c**2), 1 - c, t * (b + d - 2), (b - d) / t])
-    jac = [
-        [-20 * a, 10, 0, 0],
-        [-1, 0, 0, 0],
-        [0, 0, -2 * s * c, s],
-        [0, 0, -1, 0],
-        [0, t, 0, t],
-        [0, 1 / t, 0, -1 / t],
-    ]
+    jac = [[-20 * a, 10, 0, 0], [-1, 0, 0, 0], [0, 0, -2 * s * c, s], [0, 0, -1, 0]]
+    jac += [[0, t, 0, t], [0, 1 / t, 0, -1 / t]]
     return f, np.array(jac)
 
 
@@ -366,6 +360,12 @@ def _grid(n):
     return np.arange(1, n + 1) / (n + 1)
 
 
+_KOWALIK_ENDS = (3.07505603849e-4, 4.2367462647e-4, 1.59435202602e-3)
+_OSBORNE_2_START = [1.3, 0.65, 0.65, 0.7, 0.6, 3, 5, 7, 2, 4.5, 5.5]
+_OSBORNE_2_ENDS = (4.01377362935e-2, 0.212005572738, 0.304506388709)
+_TRIGONOMETRIC_ENDS = (0, 4.4735658128e-7, 2.79505612188e-5, 4.21863388792e-5, 8.78822521822e-4)
+
+
 def _rows():
     """Name, pair, start, minima; then, where known, a point of the first minimum and the values elsewhere."""
     ten = np.arange(1.0, 11)
@@ -385,25 +385,11 @@ def _rows():
         ("box 3d", _box_3d, [0, 10, 20], (0,), [1, 10, 1], (0.075588740755,)),
         ("powell singular", _powell_singular, [3, -1, 0, 1], (0,), [0, 0, 0, 0]),
         ("wood", _wood, [-3, -1, -3, -1], (0,), [1, 1, 1, 1]),
-        (
-            "kowalik osborne",
-            _kowalik_osborne,
-            [0.25, 0.39, 0.415, 0.39],
-            (3.07505603849e-4, 4.2367462647e-4, 1.59435202602e-3),
-            None,
-            (1.02734304869e-3,),
-        ),
+        ("kowalik osborne", _kowalik_osborne, [0.25, 0.39, 0.415, 0.39], _KOWALIK_ENDS, None, (1.02734304869e-3,)),
         ("brown dennis", _brown_dennis, [25, 5, -5, -1], (85822.2016264,)),
         ("osborne 1", _osborne_1, [0.5, 1.5, -1, 0.01, 0.02], (5.46489469748e-5,), None, (1.10603621875,)),
         ("biggs exp6", _biggs_exp6, [1, 2, 1, 1, 1, 1], (0, 5.6556499255e-3), [1, 10, 1, 5, 4, 3], (0.306366772625,)),
-        (
-            "osborne 2",
-            _osborne_2,
-            [1.3, 0.65, 0.65, 0.7, 0.6, 3, 5, 7, 2, 4.5, 5.5],
-            (4.01377362935e-2, 0.212005572738, 0.304506388709),
-            None,
-            (1.78981358688,),
-        ),
+        ("osborne 2", _osborne_2, _OSBORNE_2_START, _OSBORNE_2_ENDS, None, (1.78981358688,)),
         ("watson 6", _watson, np.zeros(6), (2.28767005355e-3,)),
         ("watson 9", _watson, np.zeros(9), (1.39976013809e-6,)),
         ("watson 12", _watson, np.zeros(12), (4.7223810991e-10,)),
@@ -414,13 +400,7 @@ def _rows():
         ("penalty 2, 4", _penalty_2, np.full(4, 0.5), (9.37629300736e-6,)),
         ("penalty 2, 10", _penalty_2, np.full(10, 0.5), (2.93660537457e-4,)),
         ("variably dimensioned", _variably_dimensioned, 1 - ten / 10, (0,), np.ones(10)),
-        (
-            "trigonometric",
-            _trigonometric,
-            np.full(10, 0.1),
-            (0, 4.4735658128e-7, 2.79505612188e-5, 4.21863388792e-5, 8.78822521822e-4),
-            np.zeros(10),
-        ),
+        ("trigonometric", _trigonometric, np.full(10, 0.1), _TRIGONOMETRIC_ENDS, np.zeros(10)),
         # the paper calls (0, ..., 0, 11) a minimum, of value 1: the sum falls from there along (t, ..., t, 11 - 10 t)
         ("brown almost linear", _brown_almost_linear, np.full(10, 0.5), (0, 0.917900099786), np.ones(10), (1,)),
         ("boundary value", _boundary_value, mesh * (mesh - 1), (0,)),

@@ -49,14 +49,8 @@ def tweedie(power):
     return loss
 
 
-LOSSES = {
-    "squared": squared,
-    "logistic": logistic,
-    "softmax": multinomial,
-    "poisson": tweedie(1),
-    "gamma": tweedie(2),
-    "tweedie": tweedie(1.5),
-}
+LOSSES = {"squared": squared, "logistic": logistic, "softmax": multinomial}
+LOSSES |= {"poisson": tweedie(1), "gamma": tweedie(2), "tweedie": tweedie(1.5)}
 
 
 @dataclass

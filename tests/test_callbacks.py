@@ -109,13 +109,8 @@ def test_every_iteration_is_a_task_and_the_fit_is_the_same(kind, solver, rng):
     n = len(model.history_["iteration"]) - 1
     iterations = [(hook, "iteration", i) for i in range(n) for hook in ("begin", "end")]
     assert n == n_iterations(model) == n_iterations(plain) > 0
-    assert recorder.events == [
-        ("setup", "fit", 0),
-        ("begin", "fit", 0),
-        *iterations,
-        ("end", "fit", 0),
-        ("teardown", "fit", 0),
-    ]
+    whole = [("setup", "fit", 0), ("begin", "fit", 0), *iterations, ("end", "fit", 0), ("teardown", "fit", 0)]
+    assert recorder.events == whole
     np.testing.assert_array_equal(model.predict(X), plain.predict(X))
     assert model.convergence_ == plain.convergence_
 

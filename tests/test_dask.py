@@ -502,11 +502,8 @@ def test_y_may_have_other_known_partitions_and_be_in_memory(rng):
     X, y, weight = table("Ridge", rng, 1000)
     expected = Ridge(tol=1e-8).fit(X, y, weight).coef_
     dX = da.from_array(X, chunks=(300, 2))
-    for dy, dweight in (
-        (da.from_array(y, chunks=170), weight),
-        (y, da.from_array(weight, chunks=170)),
-        (list(y), weight),
-    ):
+    pairs = [(da.from_array(y, chunks=170), weight), (y, da.from_array(weight, chunks=170)), (list(y), weight)]
+    for dy, dweight in pairs:
         assert distance(Ridge(tol=1e-8).fit(dX, dy, dweight).coef_, expected) <= 1e-8
 
 

@@ -223,11 +223,7 @@ def test_penalty_weights_by_name_in_a_stream(rng):
 @pytest.mark.parametrize(
     ("weights", "error", "message"),
     [
-        (
-            {"ages": 0},
-            ValueError,
-            r"names the column 'ages', .* Did you mean 'age'\? The columns are age, income, size",
-        ),
+        ({"ages": 0}, ValueError, r"the column 'ages', .* Did you mean 'age'\? The columns are age, income, size"),
         ({0: 0}, ValueError, r"names the column 0, which X does not have\. The columns are age, income, size"),
         ({"age": "none"}, TypeError, "must be numbers, got 'none' for the column 'age'"),
         ({"age": -1}, ValueError, "penalty_weights must not be negative"),

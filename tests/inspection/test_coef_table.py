@@ -27,16 +27,18 @@ from tests.estimators import ESTIMATORS, UNPENALISED, convergence_warnings, refu
 TOL = 1e-9
 EXACT = {"rtol": 1e-6, "atol": 1e-9}
 
+LOG = families.links.Log()
+
 #: name -> unpenalised estimator, and the family of statsmodels
 GLMS = {
     "LinearRegression": (LinearRegression(), families.Gaussian()),
     "LogisticRegression": (LogisticRegression(C=np.inf), families.Binomial()),
     "PoissonRegressor": (PoissonRegressor(alpha=0), families.Poisson()),
-    "GammaRegressor": (GammaRegressor(alpha=0), families.Gamma(families.links.Log())),
-    "TweedieRegressor": (TweedieRegressor(power=1.5, alpha=0), families.Tweedie(families.links.Log(), 1.5)),
+    "GammaRegressor": (GammaRegressor(alpha=0), families.Gamma(LOG)),
+    "TweedieRegressor": (TweedieRegressor(power=1.5, alpha=0), families.Tweedie(LOG, 1.5)),
     "TweedieRegressor-normal": (TweedieRegressor(power=0, alpha=0), families.Gaussian()),
-    "TweedieRegressor-log": (TweedieRegressor(power=0, link="log", alpha=0), families.Gaussian(families.links.Log())),
-    "TweedieRegressor-inverse": (TweedieRegressor(power=3, alpha=0), families.InverseGaussian(families.links.Log())),
+    "TweedieRegressor-log": (TweedieRegressor(power=0, link="log", alpha=0), families.Gaussian(LOG)),
+    "TweedieRegressor-inverse": (TweedieRegressor(power=3, alpha=0), families.InverseGaussian(LOG)),
 }
 
 every_glm = pytest.mark.parametrize("name", GLMS)
@@ -382,7 +384,7 @@ def test_huber_errors_are_those_of_a_bootstrap(rng):
 def test_a_tweedie_power_without_a_density_has_errors_but_no_likelihood(rng):
     X, y, _, _ = data("GammaRegressor", rng)
     table = coef_table(fit(TweedieRegressor(power=2.5, alpha=0), X, y), X, y)
-    theirs = sm.GLM(y, design(X), family=families.Tweedie(families.links.Log(), 2.5)).fit(tol=1e-13, use_t=True)
+    theirs = sm.GLM(y, design(X), family=families.Tweedie(LOG, 2.5)).fit(tol=1e-13, use_t=True)
     assert_same_table(table, theirs, likelihood=False)
     assert table.deviance == pytest.approx(theirs.deviance, rel=1e-8)
     assert (table.log_likelihood, table.aic, table.bic) == (None, None, None)

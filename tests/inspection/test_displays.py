@@ -616,8 +616,6 @@ def test_bad_arguments_of_the_surface(binary, surface):
         refuses("directions must be two different eigenvectors out of 5", show, directions=pair, n_grid=3)
     for vectors in [np.eye(4)[:2], np.ones((2, 5)), [1.5, 2], "path", [[np.nan] * 5] * 2, np.zeros((2, 5))]:
         refuses("directions must be two integers, or two different vectors", show, directions=vectors, n_grid=3)
-    with pytest.raises(TypeError, match="estimator must be one of sk_hessian"):
-        LossSurfaceDisplay.from_estimator(TheirLinearRegression(), *binary)
     model = LogisticRegression(fit_intercept=False).fit(binary[0].iloc[:, :1], binary[1])
     with pytest.raises(ValueError, match="a surface needs at least two parameters"):
         LossSurfaceDisplay.from_estimator(model, binary[0].iloc[:, :1], binary[1])

@@ -164,7 +164,10 @@ NO_PENALTY = {"has no penalty, so that there is no prior: fit one with a penalty
 NO_PROFILE = {"profile_intervals needs a likelihood without a dispersion": ("profile_intervals",)}
 PENALTY = {"profile_intervals needs a fit without a penalty": ("profile_intervals",)}
 SEVERAL = {"profile_intervals needs one linear predictor": ("profile_intervals",)}
-NO_STRENGTH = {"has no penalty whose strength": ("leave_one_out_path",), "with a penalty alpha or C": ("tune_alpha",)}
+NO_STRENGTH = {
+    "has no penalty whose strength": ("leave_one_out_path",),
+    "with a penalty alpha or C": ("tune_alpha",),
+}
 JEFFREYS = {
     "not for jeffreys=True: Jeffreys' prior is no sum over rows": (*ROWS, "leave_one_out_path", "laplace"),
     "not for jeffreys=True: Jeffreys' prior has no strength": ("tune_alpha",),

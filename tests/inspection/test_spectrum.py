@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 from scipy import sparse
 from scipy.sparse.linalg import LinearOperator, aslinearoperator
-from sklearn.dummy import DummyRegressor
 
 from sk_hessian.inspection import hessian, spectrum, stationary_point, taylor_model
 from sk_hessian.linear_model import LinearRegression, LogisticRegression, PoissonRegressor, Ridge
@@ -191,8 +190,6 @@ def test_bad_arguments_are_named(rng):
     refuses("X and y are needed", spectrum, model)
     refuses("X is for a fitted estimator of sk_hessian, got ndarray", spectrum, np.eye(3), X)
     refuses("X and y are needed", spectrum, model, X)
-    with pytest.raises(TypeError, match="estimator must be one of sk_hessian, got DummyRegressor"):
-        spectrum(DummyRegressor().fit(X, y), X, y)
     refuses(r"k=3 at each end is no less than all 5 eigenvalues: use k=None", spectrum, model, X, y, k=3)
     refuses("k must be an integer of at least 1", spectrum, model, X, y, k=0)
     refuses(r"square and not empty, got shape \(2, 3\)", spectrum, np.ones((2, 3)))

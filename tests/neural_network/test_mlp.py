@@ -559,11 +559,8 @@ def test_attributes_are_those_of_scikit_learn(kind, early_stopping):
         assert type(a) is type(b) or np.isscalar(a), name
         if isinstance(b, list) and isinstance(b[0], np.ndarray):
             assert [v.shape for v in a] == [v.shape for v in b]
-    assert (ours.n_layers_, ours.n_outputs_, ours.out_activation_) == (
-        other.n_layers_,
-        other.n_outputs_,
-        other.out_activation_,
-    )
+    for name in ("n_layers_", "n_outputs_", "out_activation_"):
+        assert getattr(ours, name) == getattr(other, name)
 
 
 def test_clones_pickles_and_nested_parameters(X, y):

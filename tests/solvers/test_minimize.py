@@ -235,14 +235,8 @@ def test_steps_of_a_certificate_are_iterations_that_a_callback_sees():
     X, y = load_digits(return_X_y=True)
     model = GLMObjective(X[:300], y[:300], SoftmaxCrossEntropy(10), penalty=1e-3)
     begun, seen = [], []
-    result = minimize(
-        model,
-        model.start(),
-        "lbfgs",
-        tol=0.3,
-        before=lambda state: begun.append(state.iteration),
-        callback=lambda state: seen.append(state.iteration),
-    )
+    watch = {"before": lambda s: begun.append(s.iteration), "callback": lambda s: seen.append(s.iteration)}
+    result = minimize(model, model.start(), "lbfgs", tol=0.3, **watch)
     assert seen == list(range(1, result.nit + 1))
     assert begun == list(range(result.nit))
 

@@ -54,10 +54,3 @@ def test_a_line_search_decreases_and_flattens(name, wolfe):
 def test_a_line_search_uphill_finds_nothing():
     problem, point = line(*CURVES["near"])
     assert steps.line_search(problem, point, np.array([-1.0])).point is None
-
-
-def test_a_line_search_counts_its_evaluations():
-    problem, point = line(*CURVES["far"])
-    before = problem.evaluations
-    search = steps.line_search(problem, point, np.array([1.0]))
-    assert problem.evaluations - before == search.n_evaluations
