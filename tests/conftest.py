@@ -16,11 +16,17 @@ def iris():
 
 
 @pytest.fixture
-def X(rng):
-    return raw_table(rng)
+def rows(name, rng):
+    """Raw columns, and a target for the estimator of `ESTIMATORS` that the test has by name."""
+    X = raw_table(rng)
+    return X, target(name, X, rng)
 
 
 @pytest.fixture
-def y(name, X, rng):
-    """A target for the estimator of `ESTIMATORS` that the test has by name."""
-    return target(name, X, rng)
+def X(rows):
+    return rows[0]
+
+
+@pytest.fixture
+def y(rows):
+    return rows[1]

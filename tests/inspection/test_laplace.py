@@ -35,16 +35,6 @@ def rows(rng):
     return table(rng)
 
 
-@pytest.fixture
-def X(rows):
-    return rows[0]
-
-
-@pytest.fixture
-def y(rows):
-    return rows[1]
-
-
 def dense_evidence(objective, theta, y, strength, dispersion=1.0, kind="expected"):
     """The evidence of a model all of whose parameters have a penalty, from its dense Hessian in raw units."""
     share = len(y) / dispersion

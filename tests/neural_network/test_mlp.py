@@ -29,8 +29,7 @@ from tests.estimators import refuses
 every_solver = pytest.mark.parametrize("solver", ["auto", *SOLVERS, Newton(hessian="exact")], ids=str)
 quiet = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
-DEAD = ["Hidden units that are zero for every row: 2 of 4 in layer 1."]
-
+KINKED = {"hidden_layer_sizes": (5,), "activation": "relu", "random_state": 0}
 #: small, smooth and penalised, so that a fit is quick and has a verdict
 SMALL = {"hidden_layer_sizes": (4,), "activation": "tanh", "alpha": 0.5, "random_state": 0}
 
@@ -41,18 +40,8 @@ def wave(rng, n=150):
 
 
 @pytest.fixture
-def waves(rng):
+def rows(rng):
     return wave(rng)
-
-
-@pytest.fixture
-def X(waves):
-    return waves[0]
-
-
-@pytest.fixture
-def y(waves):
-    return waves[1]
 
 
 def classes(rng, n=150, k=2):
@@ -364,15 +353,14 @@ def test_labels_that_are_constant_are_named(X, y):
     assert "Label" not in MLPRegressor(**SMALL).fit(X, np.zeros(150)).convergence_.message
 
 
+@quiet
 def test_dead_rectifiers_are_counted(X, y):
-    model = MLPObjective(X, y, SquaredLoss(), hidden_layer_sizes=(4, 3), activation="relu")
-    coefs, intercepts, _ = model.unpack(model.start(0))
-    intercepts[0][:2] = -1e3
-    assert model.at(model.pack(coefs, intercepts)).remarks() == [
-        "Hidden units that are zero for every row: 2 of 4 in layer 1."
-    ]
-    intercepts[0][:2] = intercepts[1][:] = 10
-    assert model.at(model.pack(coefs, intercepts)).remarks() == []
+    said = "Hidden units that are zero for every row: 2 of 4 in layer 1."
+    model = MLPRegressor(**KINKED | {"hidden_layer_sizes": (4, 3)}, warm_start=True, max_iter=3).fit(X, y)
+    assert said not in model.convergence_.message
+    for options in ({}, {"early_stopping": True}):
+        model.intercepts_[0][:2] = -1e3
+        assert model.set_params(**options).fit(X, y).convergence_.message.endswith(said)
 
 
 @quiet
@@ -676,8 +664,6 @@ def test_degenerate_data_are_fitted(solver, rng):
 
 
 # -- networks with kinks ----------------------------------------------------------------------------------------------
-
-KINKED = {"hidden_layer_sizes": (5,), "activation": "relu", "random_state": 0}
 
 
 @pytest.mark.filterwarnings("error")
