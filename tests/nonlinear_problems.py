@@ -642,32 +642,13 @@ def is_stationary(problem, theta):
 # -- random problems in units of one ---------------------------------------------------------------------------------
 
 
-def _sums(x, q):
-    return q[0] * np.exp(-q[1] * x) + q[2] * np.exp(-q[3] * x)
-
-
-def _peak(x, q):
-    return q[0] * np.exp(-0.5 * ((x - q[1]) / q[2]) ** 2) + q[3]
-
-
-def _growth(x, q):
-    return q[0] / (1 + np.exp(q[1] - q[2] * x))
-
-
-def _ratio(x, q):
-    return (q[0] + q[1] * x) / (1 + q[2] * x + q[3] * x**2)
-
-
-def _power(x, q):
-    return q[0] * x ** q[1] + q[2]
-
-
+#: two decays, a peak, growth, a ratio and a power, each with typical parameters
 _CURVES = (
-    (_sums, [2.0, 0.4, 1.0, 3.0]),
-    (_peak, [3.0, 1.5, 0.6, 0.5]),
-    (_growth, [3.0, 2.0, 1.5]),
-    (_ratio, [1.0, 2.0, 0.5, 0.4]),
-    (_power, [1.5, 0.7, 0.8]),
+    (lambda x, q: q[0] * np.exp(-q[1] * x) + q[2] * np.exp(-q[3] * x), [2.0, 0.4, 1.0, 3.0]),
+    (lambda x, q: q[0] * np.exp(-0.5 * ((x - q[1]) / q[2]) ** 2) + q[3], [3.0, 1.5, 0.6, 0.5]),
+    (lambda x, q: q[0] / (1 + np.exp(q[1] - q[2] * x)), [3.0, 2.0, 1.5]),
+    (lambda x, q: (q[0] + q[1] * x) / (1 + q[2] * x + q[3] * x**2), [1.0, 2.0, 0.5, 0.4]),
+    (lambda x, q: q[0] * x ** q[1] + q[2], [1.5, 0.7, 0.8]),
 )
 
 

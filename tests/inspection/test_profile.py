@@ -253,16 +253,11 @@ def test_of_theta_zero_is_the_edge():
             continue
         below += 1
         poisson = sm.GLM(y, sm.add_constant(X), family=sm.families.Poisson()).fit(tol=1e-14)
-        lost = 2 * (log_likelihood(model, X, y) - poisson.llf)
+        likelihood = nbinom.logpmf(y, model.theta_, model.theta_ / (model.theta_ + model.predict(X))).sum()
+        lost = 2 * (likelihood - poisson.llf)
         assert found.statistic[0] == pytest.approx(lost, rel=1e-4, abs=1e-6)
         assert found.p_value[0] == pytest.approx(chi2.sf(lost, 1) / 2, rel=1e-4)
     assert 0 < below < 4
-
-
-def log_likelihood(model, X, y):
-    """The log-likelihood by scipy's distribution."""
-    mean = model.predict(X)
-    return nbinom.logpmf(y, model.theta_, model.theta_ / (model.theta_ + mean)).sum()
 
 
 def test_a_tolerance_does_not_pass_for_the_optimum():

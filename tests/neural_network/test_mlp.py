@@ -510,19 +510,8 @@ def test_a_first_order_step_forgets_what_a_second_order_stream_remembers(rng):
 # -- parameters and attributes as scikit-learn's ----------------------------------------------------------------------
 
 #: parameters of scikit-learn's class that are options of a solver object here, or cannot apply
-NOT_DECLARED = {
-    "batch_size",
-    "learning_rate",
-    "learning_rate_init",
-    "power_t",
-    "shuffle",
-    "momentum",
-    "nesterovs_momentum",
-    "beta_1",
-    "beta_2",
-    "epsilon",
-    "max_fun",
-}
+NOT_DECLARED = {"batch_size", "learning_rate", "learning_rate_init", "power_t", "shuffle", "momentum", "beta_1"}
+NOT_DECLARED |= {"beta_2", "epsilon", "nesterovs_momentum", "max_fun"}
 
 
 @pytest.mark.parametrize("kind", [MLPRegressor, MLPClassifier], ids=lambda k: k.__name__)

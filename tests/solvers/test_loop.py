@@ -286,12 +286,11 @@ def test_what_is_missing_is_said_in_words(decrement, scale, is_model, words):
     assert still_missing(decrement, scale, is_model) == words
 
 
-def undefined_at_zero(t):
-    return np.abs(t[0]) + t[1] ** 2, np.array([np.nan if t[0] == 0 else np.sign(t[0]), 2 * t[1]])
-
-
 @every_solver
 def test_a_gradient_that_is_not_finite_is_named(name):
+    def undefined_at_zero(t):
+        return np.abs(t[0]) + t[1] ** 2, np.array([np.nan if t[0] == 0 else np.sign(t[0]), 2 * t[1]])
+
     result = minimize(FunctionObjective(undefined_at_zero, jac=True), [0.0, 1.0], name)
     assert result.status == "stalled"
     assert "The gradient is not finite there, in theta[0], so that no step is defined." in result.message
