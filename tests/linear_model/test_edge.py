@@ -136,11 +136,11 @@ def test_between_one_and_two_no_edge_is_better_than_the_answer(power, solver):
 
 def test_an_interior_minimum_is_left_for_a_lower_edge_and_kept_where_that_is_higher():
     loss = TweedieLoss(1.5, "identity")
-    for zero_weight, at_edge in ((1.0, True), (0.01, True)):
+    for zero_weight in (1.0, 0.01):
         X, y = np.array([[0.0], [1.0], [2.0]]), np.array([0.0, 1.0, 2.0])
         weight = np.array([zero_weight, 1.0, 1.0])
         model = identity(1.5).fit(X, y, sample_weight=weight)
-        assert ("on the edge" in model.convergence_.message) == at_edge
+        assert "on the edge" in model.convergence_.message
     # here the line through the origin fits badly, and a constant well
     y = np.array([0.0, 9.0, 9.0, 9.0, 9.0, 9.5, 8.5])
     X = np.array([[0.0], [0.1], [0.1], [0.1], [5.0], [5.0], [5.0]])
