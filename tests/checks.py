@@ -26,18 +26,10 @@ def _name(check):
 
 
 def checks(models, only=None, without=frozenset(), failing=None):
-    """Parametrise a test by an estimator and a check.
+    """Parametrise a test by each estimator of ``models`` and each check.
 
-    Parameters
-    ----------
-    models : dict
-        Name -> estimator.
-    only : set of str, optional
-        Names of checks, which are taken without their variants for memory maps and float32.
-    without : set of str
-        Names of checks that do not apply.
-    failing : dict, optional
-        Name of a model -> names of checks that fail, and why.
+    ``only`` are names of checks, which are taken without their variants for memory maps and float32; those of
+    ``without`` do not apply; ``failing`` says of a model which checks fail, and why.
     """
     found = []
     for name, model in models.items():

@@ -3,6 +3,7 @@
 import warnings
 
 import numpy as np
+import pytest
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 
@@ -131,3 +132,9 @@ def convergence_warnings(function):
         result = function()
     assert all(issubclass(w.category, ConvergenceWarning) for w in caught), [str(w.message) for w in caught]
     return result, [str(w.message) for w in caught]
+
+
+def refuses(message, call, *args, error=ValueError, **options):
+    """A call ends in an error that says so."""
+    with pytest.raises(error, match=message):
+        call(*args, **options)

@@ -10,15 +10,7 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Reference:
-    """A dataset: its design without the constant, and the certified coefficients, the intercept first.
-
-    Attributes
-    ----------
-    X : ndarray of shape (n, p)
-    y : ndarray of shape (n,)
-    coef : ndarray of shape (p + fit_intercept,)
-    fit_intercept : bool
-    """
+    """A dataset: its design without the constant, and the certified coefficients, the intercept first."""
 
     X: np.ndarray
     y: np.ndarray

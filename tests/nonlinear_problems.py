@@ -26,7 +26,6 @@ class NonlinearProblem:
     `at` is a point where the first is attained: exact, or as certified, to 11 digits; None where it is not unique or
     not written down. `elsewhere` holds values at which a solver may end though they are no local minimum: the sum of
     squares tends to them while parameters run to infinity, or the point is stationary and a descent leaves it.
-    `deviations` are the certified standard errors.
     """
 
     name: str
@@ -35,7 +34,6 @@ class NonlinearProblem:
     minima: tuple[float, ...]
     at: np.ndarray | None = None
     elsewhere: tuple[float, ...] = ()
-    deviations: np.ndarray | None = None
     level: str = ""
 
     @property
@@ -45,10 +43,6 @@ class NonlinearProblem:
     @property
     def n(self):
         return len(self.x0)
-
-    @property
-    def m(self):
-        return len(self.residuals(self.x0))
 
     def residuals(self, theta):
         with np.errstate(all="ignore"):
@@ -178,14 +172,8 @@ def _wood(x):
     a, b, c, d = x
     s, t = np.sqrt(90), np.sqrt(10)
     f = np.array([10 * (b - a**2), 1 - a, s * (d - c**2), 1 - c, t * (b + d - 2), (b - d) / t])
-    jac = [
-        [-20 * a, 10, 0, 0],
-        [-1, 0, 0, 0],
-        [0, 0, -2 * s * c, s],
-        [0, 0, -1, 0],
-        [0, t, 0, t],
-        [0, 1 / t, 0, -1 / t],
-    ]
+    jac = [[-20 * a, 10, 0, 0], [-1, 0, 0, 0], [0, 0, -2 * s * c, s], [0, 0, -1, 0]]
+    jac += [[0, t, 0, t], [0, 1 / t, 0, -1 / t]]
     return f, np.array(jac)
 
 
@@ -372,6 +360,12 @@ def _grid(n):
     return np.arange(1, n + 1) / (n + 1)
 
 
+_KOWALIK_ENDS = (3.07505603849e-4, 4.2367462647e-4, 1.59435202602e-3)
+_OSBORNE_2_START = [1.3, 0.65, 0.65, 0.7, 0.6, 3, 5, 7, 2, 4.5, 5.5]
+_OSBORNE_2_ENDS = (4.01377362935e-2, 0.212005572738, 0.304506388709)
+_TRIGONOMETRIC_ENDS = (0, 4.4735658128e-7, 2.79505612188e-5, 4.21863388792e-5, 8.78822521822e-4)
+
+
 def _rows():
     """Name, pair, start, minima; then, where known, a point of the first minimum and the values elsewhere."""
     ten = np.arange(1.0, 11)
@@ -391,25 +385,11 @@ def _rows():
         ("box 3d", _box_3d, [0, 10, 20], (0,), [1, 10, 1], (0.075588740755,)),
         ("powell singular", _powell_singular, [3, -1, 0, 1], (0,), [0, 0, 0, 0]),
         ("wood", _wood, [-3, -1, -3, -1], (0,), [1, 1, 1, 1]),
-        (
-            "kowalik osborne",
-            _kowalik_osborne,
-            [0.25, 0.39, 0.415, 0.39],
-            (3.07505603849e-4, 4.2367462647e-4, 1.59435202602e-3),
-            None,
-            (1.02734304869e-3,),
-        ),
+        ("kowalik osborne", _kowalik_osborne, [0.25, 0.39, 0.415, 0.39], _KOWALIK_ENDS, None, (1.02734304869e-3,)),
         ("brown dennis", _brown_dennis, [25, 5, -5, -1], (85822.2016264,)),
         ("osborne 1", _osborne_1, [0.5, 1.5, -1, 0.01, 0.02], (5.46489469748e-5,), None, (1.10603621875,)),
         ("biggs exp6", _biggs_exp6, [1, 2, 1, 1, 1, 1], (0, 5.6556499255e-3), [1, 10, 1, 5, 4, 3], (0.306366772625,)),
-        (
-            "osborne 2",
-            _osborne_2,
-            [1.3, 0.65, 0.65, 0.7, 0.6, 3, 5, 7, 2, 4.5, 5.5],
-            (4.01377362935e-2, 0.212005572738, 0.304506388709),
-            None,
-            (1.78981358688,),
-        ),
+        ("osborne 2", _osborne_2, _OSBORNE_2_START, _OSBORNE_2_ENDS, None, (1.78981358688,)),
         ("watson 6", _watson, np.zeros(6), (2.28767005355e-3,)),
         ("watson 9", _watson, np.zeros(9), (1.39976013809e-6,)),
         ("watson 12", _watson, np.zeros(12), (4.7223810991e-10,)),
@@ -420,13 +400,7 @@ def _rows():
         ("penalty 2, 4", _penalty_2, np.full(4, 0.5), (9.37629300736e-6,)),
         ("penalty 2, 10", _penalty_2, np.full(10, 0.5), (2.93660537457e-4,)),
         ("variably dimensioned", _variably_dimensioned, 1 - ten / 10, (0,), np.ones(10)),
-        (
-            "trigonometric",
-            _trigonometric,
-            np.full(10, 0.1),
-            (0, 4.4735658128e-7, 2.79505612188e-5, 4.21863388792e-5, 8.78822521822e-4),
-            np.zeros(10),
-        ),
+        ("trigonometric", _trigonometric, np.full(10, 0.1), _TRIGONOMETRIC_ENDS, np.zeros(10)),
         # the paper calls (0, ..., 0, 11) a minimum, of value 1: the sum falls from there along (t, ..., t, 11 - 10 t)
         ("brown almost linear", _brown_almost_linear, np.full(10, 0.5), (0, 0.917900099786), np.ones(10), (1,)),
         ("boundary value", _boundary_value, mesh * (mesh - 1), (0,)),
@@ -580,35 +554,13 @@ def _eckerle4(x, b):
     return value, _columns(unit, value * (away**2 - 1) / b[1], value * away / b[1])
 
 
-_MODELS = {
-    "Bennett5": _bennett5,
-    "BoxBOD": _saturation,
-    "Chwirut1": _chwirut,
-    "Chwirut2": _chwirut,
-    "DanWood": _danwood,
-    "ENSO": _enso,
-    "Eckerle4": _eckerle4,
-    "Gauss1": _gauss,
-    "Gauss2": _gauss,
-    "Gauss3": _gauss,
-    "Hahn1": _rational(3),
-    "Kirby2": _rational(2),
-    "Lanczos1": _lanczos,
-    "Lanczos2": _lanczos,
-    "Lanczos3": _lanczos,
-    "MGH09": _mgh09,
-    "MGH10": _mgh10,
-    "MGH17": _mgh17,
-    "Misra1a": _saturation,
-    "Misra1b": _misra1b,
-    "Misra1c": _misra1c,
-    "Misra1d": _misra1d,
-    "Nelson": _nelson,
-    "Rat42": _logistic,
-    "Rat43": _rat43,
-    "Roszman1": _roszman1,
-    "Thurber": _rational(3),
-}
+_MODELS = dict.fromkeys(("Misra1a", "BoxBOD"), _saturation)
+_MODELS |= dict.fromkeys(("Chwirut1", "Chwirut2"), _chwirut) | dict.fromkeys(("Gauss1", "Gauss2", "Gauss3"), _gauss)
+_MODELS |= dict.fromkeys(("Lanczos1", "Lanczos2", "Lanczos3"), _lanczos)
+_MODELS |= {"Kirby2": _rational(2), "Hahn1": _rational(3), "Thurber": _rational(3), "Bennett5": _bennett5}
+_MODELS |= {"Misra1b": _misra1b, "Misra1c": _misra1c, "Misra1d": _misra1d, "Nelson": _nelson, "Roszman1": _roszman1}
+_MODELS |= {"MGH09": _mgh09, "MGH10": _mgh10, "MGH17": _mgh17, "Rat42": _logistic, "Rat43": _rat43}
+_MODELS |= {"DanWood": _danwood, "ENSO": _enso, "Eckerle4": _eckerle4}
 
 
 def _dataset(name, model, data):
@@ -620,13 +572,12 @@ def _dataset(name, model, data):
         return value - target, jac
 
     starts = tuple(np.array(start) for start in data["starts"])
-    at, deviations = np.array(data["certified"]), np.array(data["deviations"])
-    return NonlinearProblem(name, pair, starts, (data["rss"],), at, (), deviations, data["level"])
+    return NonlinearProblem(name, pair, starts, (data["rss"],), np.array(data["certified"]), (), data["level"])
 
 
 @cache
 def nist():
-    """The 27 datasets by name, with both starts; `at`, `minima` and `deviations` are certified to 11 digits."""
+    """The 27 datasets by name, with both starts; `at` and `minima` are certified to 11 digits."""
     stored = json.loads(_STRD.read_text())
     return {name: _dataset(name, model, stored[name]) for name, model in _MODELS.items()}
 
@@ -691,32 +642,13 @@ def is_stationary(problem, theta):
 # -- random problems in units of one ---------------------------------------------------------------------------------
 
 
-def _sums(x, q):
-    return q[0] * np.exp(-q[1] * x) + q[2] * np.exp(-q[3] * x)
-
-
-def _peak(x, q):
-    return q[0] * np.exp(-0.5 * ((x - q[1]) / q[2]) ** 2) + q[3]
-
-
-def _growth(x, q):
-    return q[0] / (1 + np.exp(q[1] - q[2] * x))
-
-
-def _ratio(x, q):
-    return (q[0] + q[1] * x) / (1 + q[2] * x + q[3] * x**2)
-
-
-def _power(x, q):
-    return q[0] * x ** q[1] + q[2]
-
-
+#: two decays, a peak, growth, a ratio and a power, each with typical parameters
 _CURVES = (
-    (_sums, [2.0, 0.4, 1.0, 3.0]),
-    (_peak, [3.0, 1.5, 0.6, 0.5]),
-    (_growth, [3.0, 2.0, 1.5]),
-    (_ratio, [1.0, 2.0, 0.5, 0.4]),
-    (_power, [1.5, 0.7, 0.8]),
+    (lambda x, q: q[0] * np.exp(-q[1] * x) + q[2] * np.exp(-q[3] * x), [2.0, 0.4, 1.0, 3.0]),
+    (lambda x, q: q[0] * np.exp(-0.5 * ((x - q[1]) / q[2]) ** 2) + q[3], [3.0, 1.5, 0.6, 0.5]),
+    (lambda x, q: q[0] / (1 + np.exp(q[1] - q[2] * x)), [3.0, 2.0, 1.5]),
+    (lambda x, q: (q[0] + q[1] * x) / (1 + q[2] * x + q[3] * x**2), [1.0, 2.0, 0.5, 0.4]),
+    (lambda x, q: q[0] * x ** q[1] + q[2], [1.5, 0.7, 0.8]),
 )
 
 

@@ -5,6 +5,7 @@ in which the weighted, standardised design is orthogonal (QR).
 """
 
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 from scipy.special import expit, log_softmax, softmax
@@ -48,14 +49,8 @@ def tweedie(power):
     return loss
 
 
-LOSSES = {
-    "squared": squared,
-    "logistic": logistic,
-    "softmax": multinomial,
-    "poisson": tweedie(1),
-    "gamma": tweedie(2),
-    "tweedie": tweedie(1.5),
-}
+LOSSES = {"squared": squared, "logistic": logistic, "softmax": multinomial}
+LOSSES |= {"poisson": tweedie(1), "gamma": tweedie(2), "tweedie": tweedie(1.5)}
 
 
 @dataclass
@@ -147,6 +142,12 @@ def age_income_year(seed, n=2000):
     X = np.c_[rng.uniform(18, 90, n), rng.lognormal(10.5, 0.6, n), rng.integers(1990, 2025, n)]
     eta = -3 + 0.02 * X[:, 0] + 0.5 * np.log(X[:, 1] / 4e4) + 0.03 * (X[:, 2] - 2005)
     return X, rng.poisson(np.exp(eta))
+
+
+def endometrial():
+    """The endometrial cancer data of Heinze & Schemper (2002): one column nearly separates the classes."""
+    table = np.loadtxt(Path(__file__).parent / "data" / "endometrial.csv", delimiter=",", skiprows=1)
+    return table[:, :3], table[:, 3].astype(int)
 
 
 def real_problems():

@@ -14,11 +14,12 @@ from sk_hessian.linear_model import (
     HuberRegressor,
     LinearRegression,
     LogisticRegression,
+    NegativeBinomialRegressor,
     PoissonRegressor,
     Ridge,
     TweedieRegressor,
 )
-from sk_hessian.solvers import LBFGS, SGD, SOLVERS, Clip, Momentum, Newton
+from sk_hessian.solvers import SGD, SOLVERS, Momentum, Newton
 from tests.estimators import (
     ALL_SOLVERS,
     ESTIMATORS,
@@ -27,6 +28,7 @@ from tests.estimators import (
     convergence_warnings,
     prediction,
     raw_table,
+    refuses,
     target,
 )
 
@@ -45,13 +47,17 @@ def data(name, rng):
     return X, target(name, X, rng)
 
 
+@pytest.fixture
+def rows(name, rng):
+    return data(name, rng)
+
+
 def refused(model, error, message, X, y, **fit):
     """Fitting raises, and the estimator and the arrays are as they were."""
     arrays = [a for a in (X, y, fit.get("sample_weight")) if isinstance(a, np.ndarray)]
     copies = [a.copy() for a in arrays]
     before = dict(vars(model))
-    with pytest.raises(error, match=message):
-        model.fit(X, y, **fit)
+    refuses(message, model.fit, X, y, **fit, error=error)
     assert vars(model) == before
     for array, copy in zip(arrays, copies, strict=True):
         np.testing.assert_array_equal(array, copy)
@@ -59,14 +65,12 @@ def refused(model, error, message, X, y, **fit):
 
 # -- offset -----------------------------------------------------------------------------------------------------------
 
-WITH_OFFSET = [name for name in ESTIMATORS if hasattr(ESTIMATORS[name], "d2_score")]
-
 
 def offset_for(name):
     return np.zeros((N, 3)) if name == "softmax" else np.zeros(N)
 
 
-@pytest.mark.parametrize("name", ["PoissonRegressor", "softmax"])
+@pytest.mark.parametrize("name", ["PoissonRegressor", "softmax", "HuberRegressor"])
 @pytest.mark.parametrize(
     ("value", "message"),
     [
@@ -75,15 +79,13 @@ def offset_for(name):
         (1e200, "offset is too large, up to 1e\\+200"),
     ],
 )
-def test_an_offset_that_is_not_finite(name, value, message, rng):
-    X, y = data(name, rng)
+def test_an_offset_that_is_not_finite(name, value, message, X, y):
     offset = offset_for(name)
-    fitted = clone(ESTIMATORS[name]).fit(X, y)
+    fitted = ESTIMATORS[name].fit(X, y)
     offset[3] = value
-    refused(clone(ESTIMATORS[name]), ValueError, message, X, y, offset=offset)
+    refused(ESTIMATORS[name], ValueError, message, X, y, offset=offset)
     for call in (fitted.predict, lambda X, offset: fitted.score(X, y, offset=offset)):
-        with pytest.raises(ValueError, match=message):
-            call(X, offset=offset)
+        refuses(message, call, X, offset=offset)
 
 
 SHAPES = ["other", "short", "scalar", "wide", "text", "three", "sparse"]
@@ -91,11 +93,10 @@ SHAPES = ["other", "short", "scalar", "wide", "text", "three", "sparse"]
 
 @pytest.mark.parametrize(
     ("name", "kind"),
-    [(n, k) for n in WITH_OFFSET for k in SHAPES if n in ("PoissonRegressor", "softmax") or k == "other"],
+    [(n, k) for n in ESTIMATORS for k in SHAPES if n in ("PoissonRegressor", "softmax", "Ridge") or k == "other"],
 )
-def test_an_offset_of_the_wrong_shape(name, kind, rng):
-    X, y = data(name, rng)
-    fitted = clone(ESTIMATORS[name]).fit(X, y)
+def test_an_offset_of_the_wrong_shape(name, kind, X, y):
+    fitted = ESTIMATORS[name].fit(X, y)
     offset = {
         "short": offset_for(name)[1:],
         "scalar": 0.5,
@@ -106,11 +107,11 @@ def test_an_offset_of_the_wrong_shape(name, kind, rng):
         "sparse": sp.csr_array(np.zeros((N, 3))),
     }[kind]
     message = "^offset must be an array of finite numbers: could" if kind == "text" else "^offset must"
-    refused(clone(ESTIMATORS[name]), ValueError, message, X, y, offset=offset)
-    for method in ("predict", "score", "d2_score", "fitted_objective"):
+    refused(ESTIMATORS[name], ValueError, message, X, y, offset=offset)
+    methods = ("partial_fit", "predict", "score", "d2_score", "fitted_objective")
+    for method in [method for method in methods if hasattr(fitted, method)]:
         arguments = (X,) if method == "predict" else (X, y)
-        with pytest.raises(ValueError, match=message):
-            getattr(fitted, method)(*arguments, offset=offset)
+        refuses(message, getattr(fitted, method), *arguments, offset=offset)
 
 
 def test_one_offset_for_all_classes_is_said_to_change_nothing(rng):
@@ -119,14 +120,13 @@ def test_one_offset_for_all_classes_is_said_to_change_nothing(rng):
     refused(LogisticRegression(), ValueError, message, X, y, offset=np.zeros(N))
 
 
-@pytest.mark.parametrize("name", WITH_OFFSET)
-def test_an_offset_is_not_written_to(name, rng):
-    X, y = data(name, rng)
+@every_estimator
+def test_an_offset_is_not_written_to(name, X, y, rng):
     offset = rng.uniform(0.1, 1, size=offset_for(name).shape)
     copy = offset.copy()
     offset.flags.writeable = False
-    model = clone(ESTIMATORS[name]).fit(X, y, offset=offset)
-    model.predict(X, offset=offset), model.d2_score(X, y, offset=offset)
+    model = ESTIMATORS[name].fit(X, y, offset=offset)
+    model.predict(X, offset=offset), model.score(X, y, offset=offset)
     np.testing.assert_array_equal(offset, copy)
     frame = pd.DataFrame(offset) if offset.ndim == 2 else pd.Series(offset)
     np.testing.assert_array_equal(model.fit(X, y, offset=frame).predict(X, frame), model.predict(X, offset))
@@ -160,35 +160,22 @@ ROWS = {
 @pytest.mark.parametrize(("name", "case"), covering(ROWS))
 def test_rows_that_are_refused(name, case, rng):
     change, message = ROWS[case]
-    refused(clone(ESTIMATORS[name]), ValueError, message, *change(*data(name, rng)))
+    refused(ESTIMATORS[name], ValueError, message, *change(*data(name, rng)))
 
 
-SEVERAL_TARGETS = ["LinearRegression", "Ridge"]
-
-
-@pytest.mark.parametrize("name", SEVERAL_TARGETS)
-def test_several_targets_where_they_are_a_model(name, rng):
-    X, y = data(name, rng)
-    assert clone(ESTIMATORS[name]).fit(X, y[:, None]).coef_.shape == (1, 3)
-    assert clone(ESTIMATORS[name]).fit(X, np.column_stack([y, y])).coef_.shape == (2, 3)
-
-
-@pytest.mark.parametrize("name", [n for n in ESTIMATORS if n not in SEVERAL_TARGETS])
-def test_elsewhere_there_is_one_target(name, rng):
-    X, y = data(name, rng)
-    refused(clone(ESTIMATORS[name]), ValueError, "y should be a 1d array", X, np.column_stack([y, y]))
-    model = clone(ESTIMATORS[name])
+@pytest.mark.parametrize("name", [n for n in ESTIMATORS if n not in ("LinearRegression", "Ridge")])
+def test_elsewhere_there_is_one_target(name, X, y):
+    refused(ESTIMATORS[name], ValueError, "y should be a 1d array", X, np.column_stack([y, y]))
+    model = ESTIMATORS[name]
     with pytest.warns(match="A column-vector y was passed when a 1d array was expected"):
         model.fit(X, y[:, None])
     assert model.convergence_.status == "optimal"
 
 
-@pytest.mark.parametrize("bad", [np.nan, np.inf])
 @pytest.mark.parametrize("name", [n for n in ESTIMATORS if n not in ("LogisticRegression", "softmax")])
-def test_y_that_is_not_finite(name, bad, rng):
-    X, y = data(name, rng)
-    y[0] = bad
-    refused(clone(ESTIMATORS[name]), ValueError, "Input y contains (NaN|infinity)", X, y)
+def test_y_that_is_not_finite(name, X, y):
+    y[0] = np.nan if name == "Ridge" else np.inf
+    refused(ESTIMATORS[name], ValueError, "Input y contains (NaN|infinity)", X, y)
 
 
 # -- y out of range -------------------------------------------------------------------------------------------------
@@ -198,11 +185,10 @@ def test_y_that_is_not_finite(name, bad, rng):
     ("model", "bad", "message"),
     [
         (PoissonRegressor(), -1.0, "y must be non-negative for PoissonRegressor, got -1.0"),
+        (NegativeBinomialRegressor(), -1.0, "y must be non-negative for NegativeBinomialRegressor, got -1.0"),
         (GammaRegressor(), 0.0, "y must be positive for GammaRegressor, got 0.0"),
-        (GammaRegressor(), -2.0, "y must be positive for GammaRegressor, got -2.0"),
         (TweedieRegressor(power=1), -1.0, "y must be non-negative for TweedieRegressor"),
         (TweedieRegressor(power=1.5), -1.0, "y must be non-negative for TweedieRegressor"),
-        (TweedieRegressor(power=2), 0.0, "y must be positive for TweedieRegressor"),
         (TweedieRegressor(power=3), 0.0, "y must be positive for TweedieRegressor"),
     ],
     ids=str,
@@ -214,9 +200,8 @@ def test_targets_out_of_range(model, bad, message, rng):
 
 
 @pytest.mark.parametrize("name", ["LinearRegression", "Ridge", "HuberRegressor", "PoissonRegressor"])
-def test_a_target_whose_square_overflows_is_named(name, rng):
-    X, y = data(name, rng)
-    refused(clone(ESTIMATORS[name]), ValueError, "y is too large.*divide y by a constant", X, np.abs(y) * 1e300 + 1e300)
+def test_a_target_whose_square_overflows_is_named(name, X, y):
+    refused(ESTIMATORS[name], ValueError, "y is too large.*divide y by a constant", X, np.abs(y) * 1e300 + 1e300)
 
 
 @pytest.mark.parametrize("label", [0, "yes", True])
@@ -239,8 +224,7 @@ def test_labels_of_every_kind_come_back(labels, rng):
 
 
 WEIGHTS = {
-    "negative": (np.full(N, -1.0), "sample_weight must not be negative"),
-    "one-negative": (np.where(np.arange(N) == 3, -1e-9, 1), "sample_weight must not be negative"),
+    "negative": (np.where(np.arange(N) == 3, -1e-9, 1), "sample_weight must not be negative"),
     "zero": (np.zeros(N), "sample_weight.*at least one non-zero"),
     "nan": (np.where(np.arange(N) == 3, np.nan, 1), "sample_weight contains NaN"),
     "inf": (np.where(np.arange(N) == 3, np.inf, 1), "sample_weight contains infinity"),
@@ -254,17 +238,16 @@ WEIGHTS = {
 @pytest.mark.parametrize(("name", "case"), covering(WEIGHTS))
 def test_bad_weights(name, case, rng):
     (weight, message), (X, y) = WEIGHTS[case], data(name, rng)
-    refused(clone(ESTIMATORS[name]), ValueError, message, X, y, sample_weight=weight)
+    refused(ESTIMATORS[name], ValueError, message, X, y, sample_weight=weight)
 
 
 @every_estimator
-def test_weights_of_every_kind(name, rng):
-    X, y = data(name, rng)
-    plain = clone(ESTIMATORS[name]).fit(X, y)
+def test_weights_of_every_kind(name, X, y):
+    plain = ESTIMATORS[name].fit(X, y)
     for weight in (1, 1.0, np.ones(N, dtype=int), np.ones(N, dtype=bool), [1] * N):
-        model = clone(ESTIMATORS[name]).fit(X, y, sample_weight=weight)
+        model = ESTIMATORS[name].fit(X, y, sample_weight=weight)
         np.testing.assert_array_equal(model.coef_, plain.coef_)
-    assert clone(ESTIMATORS[name]).fit(X, y, sample_weight=2.5).convergence_.status == "optimal"
+    assert ESTIMATORS[name].fit(X, y, sample_weight=2.5).convergence_.status == "optimal"
 
 
 def test_weights_that_leave_one_class(rng):
@@ -277,19 +260,14 @@ def test_weights_that_leave_one_class(rng):
 
 PARAMETERS = [
     ("tol", 0, ValueError, "tol must be a number > 0, got 0"),
-    ("tol", -1e-4, ValueError, "tol must be a number > 0"),
     ("tol", np.nan, ValueError, "tol must be a number > 0, got nan"),
     ("tol", np.inf, ValueError, "tol must be a number > 0, got inf"),
     ("tol", "tight", TypeError, "tol must be a number > 0, got 'tight'"),
-    ("tol", None, TypeError, "tol must be a number"),
     ("tol", True, TypeError, "tol must be a number"),
     ("max_iter", 0, ValueError, "max_iter must be an integer of at least 1, got 0"),
-    ("max_iter", -1, ValueError, "max_iter must be an integer of at least 1"),
     ("max_iter", 1.5, ValueError, "max_iter must be an integer of at least 1, got 1.5"),
-    ("max_iter", None, ValueError, "max_iter must be an integer"),
     ("max_iter", True, ValueError, "max_iter must be an integer"),
     ("fit_intercept", 1, TypeError, "fit_intercept must be True or False, got 1"),
-    ("fit_intercept", "yes", TypeError, "fit_intercept must be True or False"),
     ("warm_start", None, TypeError, "warm_start must be True or False"),
     ("verbose", -1, ValueError, "verbose must be a non-negative integer, got -1"),
     ("verbose", "loud", ValueError, "verbose must be a non-negative integer"),
@@ -298,11 +276,8 @@ PARAMETERS = [
     ("solver", "newton-cholesky", ValueError, "solver='newton-cholesky' is unknown: choose from .*use \"newton\""),
     ("solver", None, TypeError, "solver must be one of"),
     ("solver", Newton, TypeError, "solver must be one of"),
-    ("solver", SGD(batch_size=N + 1), ValueError, "batch_size=41 is larger than the number of rows"),
+    ("solver", SGD(batch_size=N + 1), ValueError, r"batch_size=41 is larger .*=40\); use batch_size=None"),
     ("solver", Momentum(momentum=2), ValueError, "Momentum: momentum=2"),
-    ("solver", Clip(clip_value=-1), ValueError, "Clip: clip_value=-1"),
-    ("solver", LBFGS(memory=0), ValueError, "LBFGS: memory=0"),
-    ("solver", Newton(damping="big"), ValueError, "Newton: damping='big'"),
 ]
 #: the first bad value of each parameter
 FIRST = [next(case for case in PARAMETERS if case[0] == parameter) for parameter in dict(c[:2] for c in PARAMETERS)]
@@ -314,7 +289,7 @@ FIRST = [next(case for case in PARAMETERS if case[0] == parameter) for parameter
 )
 def test_bad_parameters(name, parameter, value, error, message, rng):
     """All estimators share what checks these parameters."""
-    refused(clone(ESTIMATORS[name]).set_params(**{parameter: value}), error, message, *data(name, rng))
+    refused(ESTIMATORS[name].set_params(**{parameter: value}), error, message, *data(name, rng))
 
 
 @pytest.mark.parametrize(
@@ -326,7 +301,6 @@ def test_bad_parameters(name, parameter, value, error, message, rng):
         (Ridge(alpha="small"), TypeError, "alpha must be a number >= 0, got 'small'"),
         (Ridge(alpha=[1.0, 2.0]), ValueError, "alpha must be a number or have one entry for each of the 1 targets"),
         (Ridge(alpha=[-1.0]), ValueError, "alpha must be finite and non-negative"),
-        (PoissonRegressor(alpha=-1), ValueError, "alpha must be a number >= 0"),
         (GammaRegressor(alpha=None), TypeError, "alpha must be a number >= 0, got None"),
         (TweedieRegressor(power=0.5), ValueError, "power=0.5: no distribution exists between 0 and 1; use 0, or"),
         (TweedieRegressor(power=-1), ValueError, "power must be a number >= 0, got -1"),
@@ -336,12 +310,12 @@ def test_bad_parameters(name, parameter, value, error, message, rng):
         (HuberRegressor(epsilon=np.inf), ValueError, "epsilon must be a number >= 1, got inf"),
         (HuberRegressor(alpha=-1e-9), ValueError, "alpha must be a number >= 0"),
         (LogisticRegression(C=0), ValueError, "C must be a number > 0, got 0"),
-        (LogisticRegression(C=-1), ValueError, "C must be a number > 0"),
         (LogisticRegression(C=np.nan), ValueError, "C must be a number > 0, got nan"),
         (LogisticRegression(C="1"), TypeError, "C must be a number > 0, got '1'"),
-        (LogisticRegression(class_weight="even"), ValueError, "class_weight"),
+        (LogisticRegression(class_weight="even"), ValueError, "class_weight must be a dict, .* or None, got 'even'"),
         (LogisticRegression(class_weight={"yes": -1, "no": 1}), ValueError, "class_weight must be positive"),
         (LogisticRegression(class_weight={"yes": 0, "no": 1}), ValueError, "class_weight must be positive"),
+        (LogisticRegression(class_weight={"yes": np.inf, "no": 1}), ValueError, ".* positive and finite"),
     ],
     ids=str,
 )
@@ -362,7 +336,7 @@ PENALTIES = {
 @pytest.mark.parametrize(("name", "case"), [pair for pair in covering(PENALTIES) if pair[0] != "LinearRegression"])
 def test_bad_penalty_weights(name, case, rng):
     weights, message = PENALTIES[case]
-    refused(clone(ESTIMATORS[name]).set_params(penalty_weights=weights), ValueError, message, *data(name, rng))
+    refused(ESTIMATORS[name].set_params(penalty_weights=weights), ValueError, message, *data(name, rng))
 
 
 # -- odd but right --------------------------------------------------------------------------------------------------
@@ -374,20 +348,19 @@ def test_columns_of_every_type(name, rng):
     X = rng.integers(0, 2, size=(N, 3))
     X[:3] = np.eye(3)
     y = target(name, X.astype(float), rng)
-    same = clone(ESTIMATORS[name]).fit(X.astype(float), y)
+    same = ESTIMATORS[name].fit(X.astype(float), y)
     assert same.convergence_.status == "optimal"
     for kind in (np.int64, np.int8, np.uint8, bool, np.float16, object):
-        model = clone(ESTIMATORS[name]).fit(X.astype(kind), y)
+        model = ESTIMATORS[name].fit(X.astype(kind), y)
         np.testing.assert_array_equal(model.coef_, same.coef_, str(kind))
 
 
 @every_solver
 @every_estimator
-def test_columns_of_every_size(name, solver, rng):
+def test_columns_of_every_size(name, solver, X, y):
     """A penalty on coefficients of size 1 / scale decides at the extremes; the fit is finite and has a verdict."""
-    X, y = data(name, rng)
     for scale in (1e-300, 1e-160, 1e-30, 1e30, 1e100):
-        model = clone(ESTIMATORS[name]).set_params(solver=solver, random_state=0)
+        model = ESTIMATORS[name].set_params(solver=solver, random_state=0)
         Z = X / X.std(axis=0) * scale
         _, caught = convergence_warnings(lambda model=model, Z=Z: model.fit(Z, y))
         assert np.isfinite(model.coef_).all(), scale
@@ -400,7 +373,7 @@ def test_columns_of_every_size(name, solver, rng):
 def test_columns_of_very_different_sizes_without_a_penalty(name, solver, rng):
     Z = rng.normal(size=(N, 3))
     y = target(name, Z, rng)
-    model = clone(UNPENALISED[name]).set_params(solver=solver, tol=1e-8)
+    model = UNPENALISED[name].set_params(solver=solver, tol=1e-8)
     expected = prediction(clone(model).fit(Z, y), Z)
     for scales in ((1e-150, 1, 1e150), (1e-300, 1, 1e300), (1e-8, 1, 1e8)):
         X = Z * scales
@@ -410,10 +383,9 @@ def test_columns_of_very_different_sizes_without_a_penalty(name, solver, rng):
 @every_solver
 @pytest.mark.parametrize("name", ["LinearRegression", "Ridge", "LogisticRegression", "PoissonRegressor"])
 @pytest.mark.parametrize("make", [np.asarray, sp.csr_array], ids=["dense", "sparse"])
-def test_a_constant_column_changes_nothing(name, solver, make, rng):
+def test_a_constant_column_changes_nothing(name, solver, make, X, y):
     """Beside an intercept its best coefficient is zero, or zero by convention."""
-    X, y = data(name, rng)
-    model = clone(ESTIMATORS[name]).set_params(solver=solver, tol=1e-7, random_state=0)
+    model = ESTIMATORS[name].set_params(solver=solver, tol=1e-7, random_state=0)
     without = clone(model).fit(X, y)
     for size in (0.0, 1e-100, 1.0, 1e8, 1e20):
         extra = np.column_stack([X, np.full(N, size)])
@@ -443,80 +415,47 @@ def test_a_huge_constant_column_is_refused_or_no_worse_than_the_start(solver, ma
 
 def test_a_model_that_needs_a_positive_mean_refuses_columns_of_zeros_alone(rng):
     _, y = data("TweedieRegressor-identity", rng)
-    model = clone(ESTIMATORS["TweedieRegressor-identity"]).set_params(fit_intercept=False)
+    model = ESTIMATORS["TweedieRegressor-identity"].set_params(fit_intercept=False)
     refused(model, ValueError, "link='identity' needs a positive mean", np.zeros((N, 2)), y)
-
-
-@every_solver
-@pytest.mark.parametrize("name", [n for n in ESTIMATORS if not n.endswith("identity")])
-def test_columns_of_zeros_alone_without_an_intercept(name, solver, rng):
-    """Nothing can be estimated: the coefficients are zero."""
-    _, y = data(name, rng)
-    model = clone(ESTIMATORS[name]).set_params(solver=solver, fit_intercept=False)
-    model, _ = convergence_warnings(lambda: model.fit(np.zeros((N, 2)), y))
-    np.testing.assert_array_equal(model.coef_, 0)
-    assert model.convergence_.status == "optimal"
 
 
 @every_solver
 @pytest.mark.parametrize("name", [n for n in ESTIMATORS if n not in ("LogisticRegression", "softmax")])
 def test_a_constant_target(name, solver, rng):
     X, _ = data(name, rng)
-    model = clone(ESTIMATORS[name]).set_params(solver=solver, random_state=0)
-    for value in (1.0, 1e-8, 1e8):
+    model = ESTIMATORS[name].set_params(solver=solver, random_state=0)
+    zero = (0.0,) if name in ("LinearRegression", "Ridge", "HuberRegressor") else ()
+    for value in (1.0, 1e-8, 1e8, *zero):
         _, caught = convergence_warnings(lambda value=value: model.fit(X, np.full(N, value)))
         assert model.convergence_.status == "optimal" or caught, value
-        np.testing.assert_allclose(model.predict(X), value, rtol=1e-5)
-
-
-@every_solver
-@pytest.mark.parametrize("name", ["LinearRegression", "Ridge", "HuberRegressor"])
-def test_a_target_of_zeros(name, solver, rng):
-    X, _ = data(name, rng)
-    model, _ = convergence_warnings(lambda: clone(ESTIMATORS[name]).set_params(solver=solver).fit(X, np.zeros(N)))
-    np.testing.assert_allclose(model.predict(X), 0, atol=1e-12)
-
-
-@every_solver
-@pytest.mark.parametrize("name", ["LinearRegression", "HuberRegressor"])
-def test_a_perfect_fit(name, solver, rng):
-    X, _ = data(name, rng)
-    y = X @ [1.0, 2.0, 3.0] + 4
-    model, _ = convergence_warnings(lambda: clone(ESTIMATORS[name]).set_params(solver=solver, tol=1e-7).fit(X, y))
-    np.testing.assert_allclose(model.predict(X), y, rtol=1e-4)
-    assert model.convergence_.status == "optimal"
+        np.testing.assert_allclose(model.predict(X), value, rtol=1e-5, atol=0 if value else 1e-12)
 
 
 @every_estimator
-@every_solver
-def test_read_only_arrays_are_accepted_and_nothing_is_written(name, solver, rng):
-    X, y = data(name, rng)
+def test_read_only_arrays_are_accepted_and_nothing_is_written(name, X, y, rng):
     weight = rng.uniform(0.5, 2, size=N)
     weight[:2] = 0
     copies = X.copy(), y.copy(), weight.copy()
     for array in (X, y, weight):
         array.flags.writeable = False
-    model = clone(ESTIMATORS[name]).set_params(solver=solver, random_state=0).fit(X, y, sample_weight=weight)
-    assert model.convergence_.status == "optimal"
+    assert ESTIMATORS[name].fit(X, y, sample_weight=weight).convergence_.status == "optimal"
     for array, copy in zip((X, y, weight), copies, strict=True):
         np.testing.assert_array_equal(array, copy)
 
 
 @every_estimator
-def test_data_frames_are_not_written_to(name, rng):
-    X, y = data(name, rng)
+def test_data_frames_are_not_written_to(name, X, y):
     frame = pd.DataFrame(X, columns=["a", "b", "c"])
     before = frame.copy()
-    assert clone(ESTIMATORS[name]).fit(frame, pd.Series(y)).convergence_.status == "optimal"
+    assert ESTIMATORS[name].fit(frame, pd.Series(y)).convergence_.status == "optimal"
     pd.testing.assert_frame_equal(frame, before)
 
 
-@every_estimator
-def test_sparse_input_is_not_written_to(name, rng):
-    X, y = data(name, rng)
+@pytest.mark.parametrize("name", ["Ridge", "softmax", "HuberRegressor"])
+def test_sparse_input_is_not_written_to(name, X, y):
     sparse = sp.coo_array((np.r_[X[:, 0], 1.0], (np.r_[np.arange(N), 0], np.r_[np.zeros(N, int), 2])), shape=X.shape)
     parts = [a.copy() for a in (sparse.data, *sparse.coords)]
-    convergence_warnings(lambda: clone(ESTIMATORS[name]).fit(sparse, y))
+    convergence_warnings(lambda: ESTIMATORS[name].fit(sparse, y))
     for part, before in zip((sparse.data, *sparse.coords), parts, strict=True):
         np.testing.assert_array_equal(part, before)
 
@@ -524,35 +463,28 @@ def test_sparse_input_is_not_written_to(name, rng):
 # -- a failed fit ---------------------------------------------------------------------------------------------------
 
 
-@every_estimator
-@pytest.mark.parametrize("error", [KeyboardInterrupt, MemoryError, RuntimeError])
-def test_an_interrupted_fit_leaves_the_estimator_as_it_was(name, error, rng):
-    X, y = data(name, rng)
-    model = clone(ESTIMATORS[name]).fit(X, y).set_params(solver=Interrupted(error))
+@pytest.mark.parametrize(("name", "error"), covering((KeyboardInterrupt, MemoryError, RuntimeError)))
+def test_an_interrupted_fit_leaves_the_estimator_as_it_was(name, error, X, y):
+    model = ESTIMATORS[name].fit(X, y).set_params(solver=Interrupted(error))
     before = dict(vars(model))
-    with pytest.raises(error, match="now"):
-        model.fit(X * [1, 2, 3], y[::-1])
+    refuses("now", model.fit, X * [1, 2, 3], y[::-1], error=error)
     assert list(vars(model)) == list(before)
     assert all(vars(model)[key] is before[key] for key in before)
 
 
 @every_estimator
-def test_a_refused_refit_leaves_the_former_fit(name, rng):
-    X, y = data(name, rng)
-    model = clone(ESTIMATORS[name]).fit(X, y)
+def test_a_refused_refit_leaves_the_former_fit(name, X, y):
+    model = ESTIMATORS[name].fit(X, y)
     before = dict(vars(model))
-    with pytest.raises(ValueError, match="Input X contains NaN"):
-        model.fit(np.full((N, 5), np.nan), y)
+    refuses("Input X contains NaN", model.fit, np.full((N, 5), np.nan), y)
     assert all(vars(model)[key] is before[key] for key in before)
     assert model.n_features_in_ == 3
 
 
 @pytest.mark.parametrize("name", ["PoissonRegressor", "GammaRegressor", "TweedieRegressor"])
-def test_scoring_targets_out_of_range(name, rng):
-    X, y = data(name, rng)
-    model = clone(ESTIMATORS[name]).fit(X, y)
-    with pytest.raises(ValueError, match=r"y must be (non-negative|positive)"):
-        model.score(X, -y - 1)
+def test_scoring_targets_out_of_range(name, X, y):
+    model = ESTIMATORS[name].fit(X, y)
+    refuses(r"y must be (non-negative|positive)", model.score, X, -y - 1)
 
 
 @pytest.mark.parametrize("solver", SOLVERS)
@@ -613,12 +545,18 @@ def test_a_start_that_cannot_be_written_names_the_reason(exponent, y, power, alp
     refused(model, ValueError, message, X, y * rng.gamma(2, size=20) + y)
 
 
+#: with a penalty, and some without
+ZEROS = {f"{name}": ESTIMATORS[name] for name in ESTIMATORS if not name.endswith("identity")}
+ZEROS |= {f"{name}, free": UNPENALISED[name] for name in ("LogisticRegression", "softmax", "PoissonRegressor")}
+ZEROS |= {"log": TweedieRegressor(power=0, link="log", alpha=0)}
+
+
 @pytest.mark.parametrize("solver", [*ALL_SOLVERS, Newton(precondition=None), SGD(precondition="full")], ids=str)
-@pytest.mark.parametrize("name", ["log", "LinearRegression", "LogisticRegression", "softmax", "PoissonRegressor"])
-def test_columns_of_zeros_without_intercept_or_penalty(name, solver):
-    model = TweedieRegressor(power=0, link="log", alpha=0) if name == "log" else UNPENALISED[name]
-    y = np.arange(12) % {"LogisticRegression": 2, "softmax": 3}.get(name, 12)
-    model = clone(model).set_params(fit_intercept=False, solver=solver)
-    convergence_warnings(lambda: model.fit(np.zeros((12, 2)), y))
+@pytest.mark.parametrize("name", ZEROS)
+def test_columns_of_zeros_alone_without_an_intercept(name, solver):
+    """Nothing can be estimated: the coefficients are zero."""
+    y = np.arange(12) % (2 if name.startswith("Logistic") else 3 if name.startswith("softmax") else 12)
+    model = clone(ZEROS[name]).set_params(fit_intercept=False, solver=solver)
+    convergence_warnings(lambda: model.fit(np.zeros((12, 2)), y + name.startswith(("Gamma", "Tweedie"))))
     assert model.convergence_.status == "optimal"
     np.testing.assert_array_equal(model.coef_, 0)

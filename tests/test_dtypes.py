@@ -74,18 +74,6 @@ def test_attributes_and_predictions_have_the_types_of_the_class_of_the_same_name
             np.testing.assert_allclose(values, expected[method], rtol=2e-2, atol=2e-2)
 
 
-@pytest.mark.parametrize("container", KINDS)
-@pytest.mark.parametrize("name", LINEAR)
-def test_the_same_fit_in_float32(name, container):
-    """With every solver: linear_model/test_metamorphic.py."""
-    kind = LINEAR[name][1]
-    model = pair(name)[0].set_params(tol=1e-6)
-    single, double = (clone(model).fit(*data(kind, container, dtype)) for dtype in (np.float32, np.float64))
-    assert single.coef_.dtype == (np.float64 if name == "HuberRegressor" else np.float32)
-    np.testing.assert_allclose(single.coef_, double.coef_, rtol=1e-4, atol=1e-5)
-    np.testing.assert_allclose(single.intercept_, double.intercept_, rtol=1e-4, atol=1e-5)
-
-
 @pytest.mark.parametrize("kind", ["real", "column", "columns"])
 @pytest.mark.parametrize("fit_intercept", [True, False])
 @pytest.mark.parametrize("name", ["LinearRegression", "Ridge"])

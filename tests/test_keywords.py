@@ -17,7 +17,7 @@ from sklearn.pipeline import make_pipeline
 from sk_hessian import linear_model, neural_network, solvers
 from sk_hessian._keywords import FIT_ARGUMENTS, PARAMETERS
 from sk_hessian.objectives import Blocks
-from tests.estimators import ESTIMATORS, convergence_warnings, raw_table, target
+from tests.estimators import ESTIMATORS, convergence_warnings, raw_table, refuses, target
 
 PAGE = (Path(__file__).parents[1] / "docs" / "coming_from_scikit_learn.md").read_text(encoding="utf-8")
 CLASSES = {name: getattr(room, name) for room in (linear_model, neural_network) for name in room.__all__}
@@ -48,6 +48,7 @@ def test_the_docs_show_the_table(table):
 
 
 def test_the_docs_have_no_other_rows():
+    assert len(LACKING) > 20
     rows = re.findall(r"^\| `.*\|.*\|.*\|$", PAGE.split("## Names of solvers")[0], re.MULTILINE)
     assert len(rows) == len(PARAMETERS) + len(FIT_ARGUMENTS)
 
@@ -58,10 +59,6 @@ def test_every_parameter_that_scikit_learn_has_is_explained(name, parameter):
         CLASSES[name](**{parameter: 1})
     with pytest.raises(ValueError, match=rf"^Invalid parameter '{parameter}' for estimator {name}\. Instead: "):
         CLASSES[name]().set_params(**{parameter: 1})
-
-
-def test_the_products_are_not_empty():
-    assert len(LACKING) > 20
 
 
 def test_the_solvers_of_the_table_exist():
@@ -80,8 +77,7 @@ def test_another_unknown_parameter_lists_the_known_ones(name):
         CLASSES[name](max_iters=3)
     with pytest.raises(TypeError, match=rf"^{name}\(\) got an unexpected keyword argument 'qqqq'\. Its parameters are"):
         CLASSES[name](qqqq=3)
-    with pytest.raises(ValueError, match=r"'max_iters' .* Did you mean 'max_iter'\?"):
-        CLASSES[name]().set_params(max_iters=3)
+    refuses(r"'max_iters' .* Did you mean 'max_iter'\?", CLASSES[name]().set_params, max_iters=3)
 
 
 @pytest.mark.parametrize("name", [n for n, s in solvers.SOLVERS.items() if "learning_rate" in s().get_params()])
@@ -91,16 +87,9 @@ def test_unknown_options_of_solver_objects(name):
         TypeError, match=r"'learningrate'\. Did you mean 'learning_rate'\? Its parameters are .*learning_rate"
     ):
         solver(learningrate=0.1)
-    with pytest.raises(TypeError, match=r"'lr'\. Instead: learning_rate\."):
-        solver(lr=0.1)
+    refuses(r"'lr'\. Instead: learning_rate\.", solver, lr=0.1, error=TypeError)
     assert clone(solver(precondition=None)).get_params() == solver(precondition=None).get_params()
     assert set(inspect.signature(solver).parameters) == set(solver().get_params())
-
-
-@pytest.mark.parametrize("name", ["LogisticRegression", "MLPClassifier"])
-def test_an_unknown_class_weight_names_the_choices(name):
-    with pytest.raises(ValueError, match=r"class_weight must be a dict, \"balanced\" or None, got 'even'"):
-        CLASSES[name](class_weight="even").fit([[0.0], [1.0]], [0, 1])
 
 
 @pytest.mark.parametrize("name", CLASSES)
@@ -125,8 +114,7 @@ def test_an_unknown_argument_of_fit_names_the_class(name, method):
     ],
 )
 def test_arguments_of_fit_that_others_have(name, argument, advice):
-    with pytest.raises(TypeError, match=advice):
-        CLASSES[name]().fit([[0.0], [1.0]], [0, 1], **{argument: [1, 1]})
+    refuses(advice, CLASSES[name]().fit, [[0.0], [1.0]], [0, 1], **{argument: [1, 1]}, error=TypeError)
 
 
 @pytest.mark.parametrize("name", CLASSES)
@@ -159,10 +147,8 @@ class Stranger(linear_model.Ridge):
 
 def test_subclasses_of_the_user():
     assert clone(Mine(mine=3)).get_params() == {"C": 1.0, "mine": 3}
-    with pytest.raises(TypeError, match=r"^Mine\(\) .* 'penalty'\. Instead: the penalty is always L2"):
-        Mine(penalty="l1")
-    with pytest.raises(TypeError, match=r"Its parameters are C, mine"):
-        Mine(qqqq=1)
+    refuses(r"^Mine\(\) .* 'penalty'\. Instead: the penalty is always L2", Mine, penalty="l1", error=TypeError)
+    refuses(r"Its parameters are C, mine", Mine, qqqq=1, error=TypeError)
     assert Stranger(qqqq=1).others == {"qqqq": 1}
 
 
@@ -201,8 +187,8 @@ def framed(name, rng):
 @pytest.mark.parametrize("name", PENALISED)
 def test_penalty_weights_by_name_are_those_by_position(name, rng):
     X, y = framed(name, rng)
-    by_name = clone(ESTIMATORS[name]).set_params(penalty_weights={"size": 0, "age": 2.5}).fit(X, y)
-    by_position = clone(ESTIMATORS[name]).set_params(penalty_weights=[2.5, 1, 0]).fit(X, y)
+    by_name = ESTIMATORS[name].set_params(penalty_weights={"size": 0, "age": 2.5}).fit(X, y)
+    by_position = ESTIMATORS[name].set_params(penalty_weights=[2.5, 1, 0]).fit(X, y)
     np.testing.assert_array_equal(by_name.coef_, by_position.coef_)
 
 
@@ -237,11 +223,7 @@ def test_penalty_weights_by_name_in_a_stream(rng):
 @pytest.mark.parametrize(
     ("weights", "error", "message"),
     [
-        (
-            {"ages": 0},
-            ValueError,
-            r"names the column 'ages', .* Did you mean 'age'\? The columns are age, income, size",
-        ),
+        ({"ages": 0}, ValueError, r"the column 'ages', .* Did you mean 'age'\? The columns are age, income, size"),
         ({0: 0}, ValueError, r"names the column 0, which X does not have\. The columns are age, income, size"),
         ({"age": "none"}, TypeError, "must be numbers, got 'none' for the column 'age'"),
         ({"age": -1}, ValueError, "penalty_weights must not be negative"),
@@ -253,8 +235,7 @@ def test_penalty_weights_by_name_in_a_stream(rng):
 )
 def test_bad_penalty_weights_by_name(name, weights, error, message, rng):
     X, y = framed(name, rng)
-    with pytest.raises(error, match=message):
-        clone(ESTIMATORS[name]).set_params(penalty_weights=weights).fit(X, y)
+    refuses(message, ESTIMATORS[name].set_params(penalty_weights=weights).fit, X, y, error=error)
 
 
 def test_names_need_a_frame(rng):

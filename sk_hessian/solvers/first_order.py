@@ -52,21 +52,17 @@ class FirstOrderRun(MethodRun):
         self.rng = np.random.default_rng(random_state)
         self.rate = spec.learning_rate
         self.schedule, self.is_constant = steps.schedule_function(spec.schedule), spec.schedule == "constant"
-        self.batch = _first_batch(spec.batch_size, problem)
+        self._use_batches(_first_batch(spec.batch_size, problem))
         self.grows, self.n_rows = spec.batch_size == "auto", problem.objective.n_rows
         self.is_textbook = self.has_fixed_steps = spec.learning_rate != "auto"
         self.learns_from_steps = not self.is_textbook
         self.step, self.epoch, self.shrink = None, 0, 1.0
 
-    @property
-    def refresh_every(self):
+    def _use_batches(self, batch):
         """Minibatches keep their coordinates: their own noise is larger than what a refresh gains."""
-        return plan.REFRESH_FIRST_ORDER if self.batch is None else None
-
-    @property
-    def shortens_steps(self):
-        """See `MethodRun.shortens_steps`."""
-        return self.batch is not None or not self.is_constant
+        self.batch = batch
+        self.refresh_every = plan.REFRESH_FIRST_ORDER if batch is None else None
+        self.shortens_steps = batch is not None or not self.is_constant
 
     def reset(self):
         """See `MethodRun.reset`."""
@@ -130,7 +126,7 @@ class FirstOrderRun(MethodRun):
         gain = point.value - new.value
         if not (finite and gain > jitter):
             if self.grows:
-                self.batch = plan.next_batch(self.batch, self.n_rows)
+                self._use_batches(plan.next_batch(self.batch, self.n_rows))
             else:
                 self.shrink *= 0.5
             self.direction.reset()

@@ -108,6 +108,7 @@ class NewtonRun(MethodRun):
         self.hessian, self.rate = spec.hessian, spec.learning_rate
         best = "observed" if objective.convex else objective.curvature
         self.kind = {"auto": best, "exact": "observed"}.get(spec.hessian, "expected")
+        self.leaves_saddles = self.kind == "observed"
         self.is_textbook = self.has_fixed_steps = spec.learning_rate != "auto"
         self.learns_from_steps = not self.is_textbook
         self.fixed_damping = None if spec.damping == "auto" else spec.damping
@@ -119,11 +120,6 @@ class NewtonRun(MethodRun):
         self.values = []
         self.rows = _subsample(problem) if spec.hessian == "subsampled" else None
         self.first_norm = None
-
-    @property
-    def leaves_saddles(self):
-        """See `MethodRun.leaves_saddles`."""
-        return self.kind == "observed"
 
     def reset(self):
         """See `MethodRun.reset`."""
@@ -157,7 +153,7 @@ class NewtonRun(MethodRun):
         """
         self.values.append(value)
         if plan.is_slow(self.values):
-            self.kind = "observed"
+            self.kind, self.leaves_saddles = "observed", True
 
     def _fixed_step(self, problem, point, curvature):
         direction, damping = curvature.solve(point.slope, self.fixed_damping or 0.0)

@@ -88,8 +88,6 @@ class Solver(BaseEstimator):
         inherits the others.
     precondition : "auto", None, "diagonal", "full" or "kronecker"
         The change of variables that it runs in. A parameter of all solvers here.
-    exact_factors : bool
-        Whether a run takes exact factors rather than those of a sketch.
     """
 
     options: ClassVar[dict[str, tuple]] = {
@@ -98,14 +96,16 @@ class Solver(BaseEstimator):
     }
     precondition = "auto"
 
-    #: whether a run takes exact factors rather than those of a sketch
-    exact_factors = False
-
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         cls.options = {k: v for base in reversed(cls.__mro__) for k, v in vars(base).get("options", {}).items()}
         if "__init__" in vars(cls):
             cls.__init__ = with_advice(cls.__init__)  # type: ignore[method-assign]
+
+    @property
+    def exact_factors(self) -> bool:
+        """Whether a run takes exact factors rather than those of a sketch; an attribute of the class will do too."""
+        return False
 
     def check(self) -> None:
         """Raise a ValueError that names the option and what it may be; extend it for what no single option shows."""

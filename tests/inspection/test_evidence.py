@@ -9,14 +9,12 @@ from sklearn.linear_model import BayesianRidge
 from sk_hessian.inspection import LaplacePosterior, _evidence, laplace, tune_alpha
 from sk_hessian.linear_model import (
     GammaRegressor,
-    HuberRegressor,
-    LinearRegression,
     LogisticRegression,
     PoissonRegressor,
     Ridge,
 )
 from sk_hessian.neural_network import MLPClassifier, MLPRegressor
-from tests.estimators import convergence_warnings
+from tests.estimators import convergence_warnings, refuses
 
 
 @pytest.fixture
@@ -188,8 +186,7 @@ def test_an_evidence_that_is_no_number_is_none(centred_diabetes, monkeypatch):
     X, y = centred_diabetes
     honest = LaplacePosterior.log_evidence.func
     monkeypatch.setattr(LaplacePosterior, "log_evidence", property(lambda posterior: np.nan))
-    with pytest.raises(ValueError, match="the log evidence is nan: the density"):
-        tune_alpha(Ridge(), X, y)
+    refuses("the log evidence is nan: the density", tune_alpha, Ridge(), X, y)
 
     def below_one(posterior):
         return honest(posterior) if posterior._estimator.alpha > 0.05 else np.inf
@@ -229,18 +226,10 @@ def test_more_columns_than_any_matrix_has(rng):
 
 def test_what_cannot_be_tuned_is_refused(centred_diabetes):
     X, y = centred_diabetes
-    with pytest.raises(ValueError, match="estimator must be one with a penalty alpha or C"):
-        tune_alpha(LinearRegression(), X, y)
-    with pytest.raises(TypeError, match="estimator must be one of sk_hessian, got BayesianRidge"):
-        tune_alpha(BayesianRidge(), X, y)
     with pytest.raises(ValueError, match="laplace needs a likelihood, and class_weight leaves only a pseudo"):
         tune_alpha(LogisticRegression(class_weight="balanced"), X, y > 0)
     for alpha in ([1.0, 2.0], -1.0, True, np.nan):
-        with pytest.raises(ValueError, match="alpha must be one number of at least 0"):
-            tune_alpha(Ridge(alpha=alpha), X, np.column_stack([y, y]))
-    with pytest.raises(ValueError, match="Huber's loss has no likelihood"):
-        tune_alpha(HuberRegressor(), X, y)
-    with pytest.raises(ValueError, match='structure="last_layer" has no evidence'):
-        tune_alpha(MLPRegressor(), X, y, structure="last_layer")
+        refuses("alpha must be one number of at least 0", tune_alpha, Ridge(alpha=alpha), X, np.column_stack([y, y]))
+    refuses('structure="last_layer" has no evidence', tune_alpha, MLPRegressor(), X, y, structure="last_layer")
     with pytest.raises(ValueError, match=r'needs a fit with the verdict "optimal"'):
         convergence_warnings(lambda: tune_alpha(PoissonRegressor(solver="sgd", max_iter=1), X, y + 200))

@@ -17,7 +17,8 @@ from sk_hessian.linear_model import (
     Ridge,
 )
 from sk_hessian.neural_network import MLPClassifier, MLPRegressor
-from tests.estimators import convergence_warnings
+from sk_hessian.objectives import Blocks
+from tests.estimators import convergence_warnings, refuses
 
 plt.switch_backend("agg")
 
@@ -159,16 +160,19 @@ def numbers(found, path=""):
 
 TABLES = ("coef_table", "coef_table-sandwich", "coef_table-laplace", "CoefficientDisplay")
 ROWS = ("influence", "InfluenceDisplay", "leave_one_out")
-NO_PENALTY = {"no penalty, so that there is no prior: fit one with a penalty": ("laplace",)}
+NO_PENALTY = {"has no penalty, so that there is no prior: fit one with a penalty": ("laplace",)}
 NO_PROFILE = {"profile_intervals needs a likelihood without a dispersion": ("profile_intervals",)}
 PENALTY = {"profile_intervals needs a fit without a penalty": ("profile_intervals",)}
 SEVERAL = {"profile_intervals needs one linear predictor": ("profile_intervals",)}
-NO_STRENGTH = {"has no penalty whose strength": ("leave_one_out_path",), "with a penalty alpha or C": ("tune_alpha",)}
+NO_STRENGTH = {
+    "has no penalty whose strength": ("leave_one_out_path",),
+    "with a penalty alpha or C": ("tune_alpha",),
+}
 JEFFREYS = {
     "not for jeffreys=True: Jeffreys' prior is no sum over rows": (*ROWS, "leave_one_out_path", "laplace"),
     "not for jeffreys=True: Jeffreys' prior has no strength": ("tune_alpha",),
 }
-NETWORK = {"is for linear models, not for MLP": TABLES}
+NETWORK = {"is for linear models, not for MLP.*laplace": TABLES}
 NO_OPTIMUM = {'needs a fit with the verdict "optimal"': (*TABLES, *ROWS, "profile_intervals")}
 OTHER_ROWS = {"is not at the optimum for these rows": (*TABLES, *ROWS, "laplace")}
 OTHER_PATH = {"run of the solver on these rows does not end at the fit": ("LossSurfaceDisplay",)}
@@ -191,7 +195,10 @@ REFUSED = {
     "constant-column-jeffreys": undetermined("x3 = 7")
     | {"needs independent columns, but x3 = 7": ("profile_intervals",)}
     | JEFFREYS,
-    "separated": NO_OPTIMUM | NO_PENALTY,
+    "separated": {
+        'needs a fit with the verdict "optimal". This one: separated.*infinity': (*TABLES, *ROWS, "profile_intervals")
+    }
+    | NO_PENALTY,
     "separated-penalty": PENALTY,
     "separated-jeffreys": {"cov='(sandwich|laplace)' needs": ("coef_table-sandwich", "coef_table-laplace")} | JEFFREYS,
     "zeros-alone": NO_OPTIMUM
@@ -215,7 +222,7 @@ REFUSED = {
     | NO_PROFILE,
     "no-overdispersion": {
         "There is no overdispersion: this is the Poisson limit": (*TABLES, "influence", "InfluenceDisplay"),
-        "which has no prior: give it": ("laplace", "tune_alpha"),
+        r"estimates theta\^\(-1/2\) along, which has no prior: give it": ("laplace", "tune_alpha"),
         "does not change in this plane beyond rounding": ("LossSurfaceDisplay",),
     },
     "fold-without-a-class": OTHER_ROWS
@@ -283,3 +290,10 @@ def test_a_fold_that_lacks_a_class_is_scored(rng):
     assert model.score(X[40:], y[40:]) == 0
     with pytest.raises(ValueError, match="y has the class 2, which is not among classes"):
         inspection.hessian(model, X, y)
+
+
+@pytest.mark.parametrize("function", ["coef_table", "influence", "laplace", "leave_one_out", "tune_alpha"])
+def test_rows_in_parts_are_refused(function, rng):
+    X, y = rng.normal(size=(40, 2)), rng.normal(size=40)
+    blocks = Blocks([(X[:20], y[:20]), (X[20:], y[20:])])
+    refuses("X must be in memory", FUNCTIONS[function], Ridge().fit(X, y), blocks, None)

@@ -1,7 +1,6 @@
 """Posteriors against closed forms, dense references, quadrature and peers."""
 
 import pickle
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -16,20 +15,9 @@ from sklearn.gaussian_process.kernels import DotProduct, WhiteKernel
 from sklearn.linear_model import BayesianRidge
 
 from sk_hessian.inspection import laplace
-from sk_hessian.inspection._laplace import _resolve, _softmax_mean
-from sk_hessian.inspection._precision import STRUCTURES, Full, Wide
-from sk_hessian.linear_model import (
-    GammaRegressor,
-    HuberRegressor,
-    LinearRegression,
-    LogisticRegression,
-    PoissonRegressor,
-    Ridge,
-    TweedieRegressor,
-)
+from sk_hessian.linear_model import GammaRegressor, LogisticRegression, PoissonRegressor, Ridge, TweedieRegressor
 from sk_hessian.neural_network import MLPClassifier, MLPRegressor
-from sk_hessian.objectives import Blocks, SoftmaxCrossEntropy
-from tests.estimators import ESTIMATORS, convergence_warnings, inverse_hessian, raw_table, target
+from tests.estimators import ESTIMATORS, convergence_warnings, inverse_hessian, raw_table, refuses, target
 
 #: what has a penalty, a likelihood, and no parameters of the loss's own
 PENALISED = [
@@ -40,6 +28,11 @@ PENALISED = [
 def table(rng, n=40, p=3):
     X = rng.normal(size=(n, p)) * [1, 10, 100] + [0, 5, 1e3]
     return X, X @ [1, 0.1, 0.01] + rng.normal(size=n)
+
+
+@pytest.fixture
+def rows(rng):
+    return table(rng)
 
 
 def dense_evidence(objective, theta, y, strength, dispersion=1.0, kind="expected"):
@@ -54,8 +47,7 @@ def dense_evidence(objective, theta, y, strength, dispersion=1.0, kind="expected
 # -- squared errors: all is exact --------------------------------------------------------------------------------------
 
 
-def test_evidence_of_ridge_is_the_marginal_likelihood(rng):
-    X, y = table(rng)
+def test_evidence_of_ridge_is_the_marginal_likelihood(X, y):
     model = Ridge(alpha=2.0, fit_intercept=False).fit(X, y)
     posterior = laplace(model, X, y, dispersion=0.7)
     covariance = 0.7 / 2 * X @ X.T + 0.7 * np.eye(40)
@@ -63,8 +55,7 @@ def test_evidence_of_ridge_is_the_marginal_likelihood(rng):
     assert (posterior.dispersion, posterior.dispersion_source) == (0.7, "given")
 
 
-def test_evidence_with_an_intercept_is_restricted(rng):
-    X, y = table(rng)
+def test_evidence_with_an_intercept_is_restricted(X, y):
     posterior = laplace(Ridge(alpha=2.0).fit(X, y), X, y, dispersion=0.7)
     # of the 39 contrasts of y, and 1/sqrt(40) for the intercept beside the coordinate along the ones
     K = helmert(40)
@@ -118,8 +109,7 @@ def test_nearly_dependent_columns_and_a_weak_penalty_keep_their_digits(rng):
     assert posterior.log_evidence == pytest.approx(expected, rel=1e-9)
 
 
-def test_a_constant_column_has_its_prior(rng):
-    X, y = table(rng)
+def test_a_constant_column_has_its_prior(X, y):
     X[:, 2] = 7.0
     posterior = laplace(Ridge(alpha=2.0).fit(X, y), X, y, dispersion=0.7)
     without = laplace(Ridge(alpha=2.0).fit(X[:, :2], y), X[:, :2], y, dispersion=0.7)
@@ -130,8 +120,7 @@ def test_a_constant_column_has_its_prior(rng):
     np.testing.assert_allclose(posterior.predict(new)[1] ** 2, variance, rtol=1e-8)
 
 
-def test_units_and_shifts_of_columns_without_penalty(rng):
-    X, y = table(rng)
+def test_units_and_shifts_of_columns_without_penalty(X, y):
     model = Ridge(alpha=2.0, penalty_weights=[1, 1, 0])
     far = X * [1, 1, 1e6] + [0, 0, 1e11]
     here, there = (laplace(model.fit(Z, y), Z, y) for Z in (X, far))
@@ -147,15 +136,13 @@ def test_units_and_shifts_of_columns_without_penalty(rng):
     assert here.n_penalised == 2
 
 
-def test_units_of_y(rng):
-    X, y = table(rng)
+def test_units_of_y(X, y):
     here, there = (laplace(Ridge(alpha=2.0).fit(X, z), X, z) for z in (y, 1e5 * y))
     np.testing.assert_allclose(there.predict(X), 1e5 * np.array(here.predict(X)), rtol=1e-9)
     assert there.log_evidence == pytest.approx(here.log_evidence - 39 * np.log(1e5), rel=1e-9)
 
 
-def test_dispersion_of_ridge(rng):
-    X, y = table(rng)
+def test_dispersion_of_ridge(X, y):
     model = Ridge(alpha=2.0).fit(X, y)
     posterior = laplace(model, X, y)
     Z = np.column_stack([X, np.ones(40)])
@@ -174,21 +161,9 @@ def test_dispersion_of_ridge(rng):
     assert evident.dispersion_source == "largest evidence"
 
 
-def test_several_targets_share_a_dispersion(rng):
-    X, y = table(rng)
-    Y = np.column_stack([y, rng.normal(size=40)])
-    posterior = laplace(Ridge(alpha=[2.0, 5.0]).fit(X, Y), X, Y, dispersion=0.7)
-    parts = [laplace(Ridge(alpha=a).fit(X, z), X, z, dispersion=0.7) for a, z in zip((2.0, 5.0), Y.T, strict=True)]
-    assert posterior.log_evidence == pytest.approx(sum(part.log_evidence for part in parts), rel=1e-9)
-    np.testing.assert_allclose(
-        posterior.predict(X)[1], np.stack([part.predict(X)[1] for part in parts], axis=1), rtol=1e-8
-    )
-
-
 @pytest.mark.parametrize("structure", ["full", "diagonal"])
-@pytest.mark.parametrize("dispersion", [None, "evidence"])
-def test_several_targets_have_a_dispersion_each(structure, dispersion, rng):
-    X, y = table(rng)
+@pytest.mark.parametrize("dispersion", [None, "evidence", 0.7])
+def test_several_targets_have_a_dispersion_each(structure, dispersion, X, y, rng):
     Y = np.column_stack([y, 1e3 * rng.normal(size=40)])
     options = {"structure": structure, "dispersion": dispersion}
     posterior = laplace(Ridge(alpha=[2.0, 5.0]).fit(X, Y), X, Y, **options)
@@ -337,24 +312,13 @@ def test_an_offset_of_a_constant_moves_the_intercept(structure, rng, iris):
     assert (averaged.argmax(axis=1) == plain.argmax(axis=1)).mean() > 0.9
 
 
-def test_an_offset_that_is_missing_or_in_vain_is_told(rng):
-    X, y = table(rng)
+def test_an_offset_that_is_missing_or_in_vain_is_told(X, y, rng):
     network = MLPRegressor(hidden_layer_sizes=(), alpha=1.0).fit(X, y)
-    with pytest.raises(ValueError, match="offset must be None: MLPRegressor has none"):
-        laplace(network, X, y, offset=y)
-    with pytest.raises(ValueError, match="offset must be None: MLPRegressor has none"):
-        laplace(network, X, y).predict(X, offset=y)
+    refuses("offset must be None: MLPRegressor has none", laplace, network, X, y, offset=y)
+    refuses("offset must be None: MLPRegressor has none", laplace(network, X, y).predict, X, offset=y)
     counts = rng.poisson(1.0, size=40)
     model = PoissonRegressor().fit(X, counts, offset=y / 100)
-    with pytest.raises(ValueError, match="fitted with an offset: pass it as offset"):
-        laplace(model, X, counts)
-
-
-def test_rows_in_parts_are_refused(rng):
-    X, y = table(rng)
-    blocks = Blocks(lambda: iter([(X[:20], y[:20], None), (X[20:], y[20:], None)]))
-    with pytest.raises(ValueError, match="X must be in memory"):
-        laplace(Ridge().fit(X, y), blocks, None)
+    refuses("fitted with an offset: pass it as offset", laplace, model, X, counts)
 
 
 @pytest.mark.parametrize("structure", ["full", "kronecker", "last_layer"])
@@ -366,8 +330,7 @@ def test_a_posterior_can_be_saved(structure, small_network):
     assert again.log_evidence == posterior.log_evidence
 
 
-def test_a_later_fit_leaves_the_posterior_alone(rng):
-    X, y = table(rng)
+def test_a_later_fit_leaves_the_posterior_alone(X, y):
     model = Ridge().fit(X, y)
     posterior = laplace(model, X, y)
     before = posterior.predict(X)
@@ -403,8 +366,7 @@ def test_sparse_and_single_precision_rows(name, rng):
         assert for_rows.log_evidence == pytest.approx(dense.log_evidence, rel=1e-6)
 
 
-def test_the_diagonal_is_that_of_the_centred_columns(rng):
-    X, y = table(rng)
+def test_the_diagonal_is_that_of_the_centred_columns(X, y):
     posterior = laplace(Ridge(alpha=2.0).fit(X, y), X, y, structure="diagonal", dispersion=0.7)
     Z = X - X.mean(axis=0)
     variance = 0.7 * (1 / 40 + (Z**2 / ((Z**2).sum(axis=0) + 2)).sum(axis=1))
@@ -453,9 +415,7 @@ def test_networks_without_hidden_layers_are_linear_models(structure, rng, iris):
     X, y = table(rng)
     network = MLPRegressor(hidden_layer_sizes=(), alpha=2.0, tol=1e-8).fit(X, y)
     same_posterior(
-        laplace(network, X, y, structure=structure),
-        laplace(Ridge(alpha=2.0).fit(X, y), X, y, structure=of_linear),
-        X,
+        laplace(network, X, y, structure=structure), laplace(Ridge(alpha=2.0).fit(X, y), X, y, structure=of_linear), X
     )
     counts = rng.poisson(np.exp(X[:, 0] / 2))
     network = MLPRegressor("poisson", (), alpha=4.0, tol=1e-8).fit(X, counts)
@@ -468,8 +428,7 @@ def test_networks_without_hidden_layers_are_linear_models(structure, rng, iris):
         same_posterior(laplace(network, X, y, structure=structure), laplace(linear, X, y, structure=of_linear), X, 1e-5)
 
 
-def test_the_kronecker_product_is_exact_for_squared_errors_of_a_linear_network(rng):
-    X, y = table(rng)
+def test_the_kronecker_product_is_exact_for_squared_errors_of_a_linear_network(X, y, rng):
     Y = np.column_stack([y, 100 * rng.normal(size=40)])
     for targets in (y, Y):
         network = MLPRegressor(hidden_layer_sizes=(), alpha=2.0).fit(X, targets)
@@ -568,12 +527,10 @@ def test_classes_and_labels_of_a_network(structure, iris):
     np.testing.assert_allclose(posterior.predict_proba(X), expit(mean / np.sqrt(1 + np.pi * std**2 / 8)))
 
 
-def test_a_unit_without_effect_makes_the_posterior_improper(rng):
-    X, y = table(rng)
+def test_a_unit_without_effect_makes_the_posterior_improper(X, y):
     network = MLPRegressor(hidden_layer_sizes=(4,), activation="tanh", alpha=1e4, random_state=0).fit(X, y)
     assert np.abs(network.coefs_[1]).max() < 1e-3
-    with pytest.raises(ValueError, match=r"the posterior is improper: .* determine b[12]\[[0-3]\].*hidden_biases="):
-        laplace(network, X, y)
+    refuses(r"the posterior is improper: .* determine b[12]\[[0-3]\].*hidden_biases=", laplace, network, X, y)
     assert laplace(network, X, y, structure="last_layer").predict(X)[1].min() > 0
     posterior = laplace(network, X, y, hidden_biases="fixed")
     # nothing but the mean is left, and every other parameter has its prior
@@ -635,16 +592,6 @@ def test_probabilities_of_softmax_by_monte_carlo(iris, rng):
     assert np.abs(probability - expected).max() < 0.02 < np.abs(plain - expected).max()
 
 
-def test_two_classes_by_pairs_are_mackays(rng):
-    mean, variance = rng.normal(size=5), rng.uniform(0.1, 9, size=5)
-    halves = np.column_stack([-mean / 2, mean / 2])
-    covariance = variance[:, None, None] / 4 * np.array([[1.0, -1], [-1, 1]])
-    expected = expit(mean / np.sqrt(1 + np.pi * variance / 8))
-    np.testing.assert_allclose(_softmax_mean(halves, covariance)[:, 1], expected)
-    shifted = _softmax_mean(halves + 7, covariance)
-    np.testing.assert_allclose(shifted[:, 1], expected)
-
-
 def test_probabilities_of_few_rows_are_moved_towards_one_half_and_predict_new_rows_better(rng):
     gain = []
     for _ in range(20):
@@ -661,8 +608,7 @@ def test_probabilities_of_few_rows_are_moved_towards_one_half_and_predict_new_ro
     assert np.mean(gain) > 3 * np.std(gain) / np.sqrt(20)
 
 
-def test_samples_have_the_covariance(rng):
-    X, y = table(rng)
+def test_samples_have_the_covariance(X, y):
     posterior = laplace(Ridge(alpha=2.0).fit(X, y), X, y)
     draws = posterior.samples(20_000, 0)
     covariance = posterior.covariance()
@@ -678,35 +624,15 @@ def test_samples_have_the_covariance(rng):
 # -- refusals ---------------------------------------------------------------------------------------------------------
 
 
-def test_what_has_no_posterior_is_refused(rng):
-    X, y = table(rng)
-    with pytest.raises(ValueError, match="LinearRegression has no penalty, so that there is no prior"):
-        laplace(LinearRegression().fit(X, y), X, y)
-    with pytest.raises(ValueError, match="Ridge has no penalty"):
-        laplace(Ridge(alpha=0.0).fit(X, y), X, y)
-    with pytest.raises(ValueError, match="Huber's loss has no likelihood"):
-        laplace(HuberRegressor().fit(X, y), X, y)
-    with pytest.raises(ValueError, match="Huber's loss has no likelihood"):
-        laplace(MLPRegressor("huber", (), alpha=1.0).fit(X, y), X, y)
-    with pytest.raises(ValueError, match="not at the optimum for these rows"):
-        laplace(Ridge().fit(X, y), X, y[::-1])
+def test_what_has_no_posterior_is_refused(X, y):
+    refuses("Ridge has no penalty", laplace, Ridge(alpha=0.0).fit(X, y), X, y)
+    refuses("Huber's loss has no likelihood", laplace, MLPRegressor("huber", (), alpha=1.0).fit(X, y), X, y)
     reweighted = LogisticRegression(class_weight={0: 10.0, 1: 10.0}).fit(X, y > y.mean())
-    with pytest.raises(ValueError, match="laplace needs a likelihood, and class_weight leaves only a pseudo"):
-        laplace(reweighted, X, y > y.mean())
-    with pytest.raises(TypeError, match="estimator must be one of sk_hessian"):
-        laplace(BayesianRidge().fit(X, y), X, y)
+    refuses("laplace needs a likelihood, and class_weight leaves only a pseudo", laplace, reweighted, X, y > y.mean())
     model = TweedieRegressor(power=2.5, alpha=0.1).fit(X, np.exp(y / 10))
     posterior = laplace(model, X, np.exp(y / 10))
     with pytest.raises(ValueError, match=r"density of power 2\.5 has no closed form"):
         posterior.log_evidence  # noqa: B018
-
-
-def test_an_estimated_theta_is_refused(rng):
-    X = raw_table(rng)
-    y = target("NegativeBinomialRegressor", X, rng)
-    model = ESTIMATORS["NegativeBinomialRegressor"].fit(X, y)
-    with pytest.raises(ValueError, match=r"estimates theta\^\(-1/2\) along, which has no prior: give it"):
-        laplace(model, X, y)
 
 
 def test_counts_of_a_given_theta_by_the_law_of_total_variance(rng):
@@ -722,70 +648,52 @@ def test_counts_of_a_given_theta_by_the_law_of_total_variance(rng):
         np.testing.assert_allclose(std, sample.std(axis=0), rtol=0.03)
 
 
-def test_fits_that_are_not_optimal_are_refused(rng):
-    X, y = table(rng)
+def test_fits_that_are_not_optimal_are_refused(X, y):
     network = MLPRegressor(hidden_layer_sizes=(3,), max_iter=1, random_state=0)
     convergence_warnings(lambda: network.fit(X, y))
-    with pytest.raises(ValueError, match=r'early_stopping=False.*verdict "optimal"\. This one: max_iter'):
-        laplace(network, X, y)
+    refuses(r'early_stopping=False.*verdict "optimal"\. This one: max_iter', laplace, network, X, y)
     network = MLPRegressor(hidden_layer_sizes=(3,), early_stopping=True, random_state=0).fit(X, y)
-    with pytest.raises(ValueError, match=r"early_stopping=False.*This one: stopped"):
-        laplace(network, X, y)
+    refuses(r"early_stopping=False.*This one: stopped", laplace, network, X, y)
 
 
-def test_undetermined_parameters_are_named(rng):
-    X, y = table(rng)
+def test_undetermined_parameters_are_named(X, y):
     twice = np.column_stack([X, 2 * X[:, 1] + 1])
     model, _ = convergence_warnings(lambda: Ridge(penalty_weights=[1, 0, 1, 0]).fit(twice, y))
-    with pytest.raises(ValueError, match=r"nothing determines some coefficients: x[13] = .*penalise them"):
-        laplace(model, twice, y)
+    refuses(r"nothing determines some coefficients: x[13] = .*penalise them", laplace, model, twice, y)
     X[:, 1] = 3.0
     model = Ridge(penalty_weights=[1, 0, 1]).fit(X, y)
-    with pytest.raises(ValueError, match="column x1 is constant and has no penalty"):
-        laplace(model, X, y)
+    refuses("column x1 is constant and has no penalty", laplace, model, X, y)
 
 
-def test_bad_arguments_are_named(rng, iris):
-    X, y = table(rng)
+def test_bad_arguments_are_named(iris, X, y):
     model = Ridge().fit(X, y)
     with pytest.raises(ValueError, match=r"structure='kronecker' is not available for this model.*'full', 'diagonal'"):
         laplace(model, X, y, structure="kronecker")
     for dispersion in (0, -1.0, np.nan, "large", True):
-        with pytest.raises(ValueError, match='dispersion must be a positive number, "evidence" or None'):
-            laplace(model, X, y, dispersion=dispersion)
-    with pytest.raises(ValueError, match='hidden_biases must be "flat" or "fixed"'):
-        laplace(model, X, y, hidden_biases="known")
+        refuses('dispersion must be a positive number, "evidence" or None', laplace, model, X, y, dispersion=dispersion)
+    refuses('hidden_biases must be "flat" or "fixed"', laplace, model, X, y, hidden_biases="known")
     posterior = laplace(model, X, y)
-    with pytest.raises(ValueError, match='of must be "link", "mean" or "observation"'):
-        posterior.predict(X, of="latent")
-    with pytest.raises(ValueError, match="Ridge is no classifier"):
-        posterior.predict_proba(X)
+    refuses('of must be "link", "mean" or "observation"', posterior.predict, X, of="latent")
+    refuses("Ridge is no classifier", posterior.predict_proba, X)
     for n in (0, -1, 2.5, True):
-        with pytest.raises(ValueError, match="n must be an integer of at least 1"):
-            posterior.samples(n)
+        refuses("n must be an integer of at least 1", posterior.samples, n)
     for seed in ("x", -1):
-        with pytest.raises(ValueError, match="random_state must be an integer, a Generator or None"):
-            posterior.samples(2, seed)
-    with pytest.raises(ValueError, match="X has 2 features"):
-        posterior.predict(X[:, :2])
+        refuses("random_state must be an integer, a Generator or None", posterior.samples, 2, seed)
+    refuses("X has 2 features", posterior.predict, X[:, :2])
     X, y = iris
     classifier = LogisticRegression().fit(X, y)
-    with pytest.raises(ValueError, match="dispersion must be None"):
-        laplace(classifier, X, y, dispersion=2.0)
-    with pytest.raises(ValueError, match="of='mean' is for regression"):
-        laplace(classifier, X, y).predict(X, of="mean")
+    refuses("dispersion must be None", laplace, classifier, X, y, dispersion=2.0)
+    refuses("of='mean' is for regression", laplace(classifier, X, y).predict, X, of="mean")
 
 
 def test_dispersion_of_a_perfect_fit_must_be_given(rng):
     X, y = rng.normal(size=(10, 20)), rng.normal(size=10)
     model = Ridge(alpha=1e-12, tol=1e-8).fit(X, y)
-    with pytest.raises(ValueError, match=r"give dispersion= a number.* leave none to estimate the dispersion"):
-        laplace(model, X, y)
+    refuses(r"give dispersion= a number.* leave none to estimate the dispersion", laplace, model, X, y)
     assert laplace(model, X, y, dispersion=1.0).effective_df == pytest.approx(10)
     model = Ridge().fit(X, np.full(10, 3.0))
     for dispersion in (None, "evidence"):
-        with pytest.raises(ValueError, match="the fit is perfect"):
-            laplace(model, X, np.full(10, 3.0), dispersion=dispersion)
+        refuses("the fit is perfect", laplace, model, X, np.full(10, 3.0), dispersion=dispersion)
 
 
 def test_more_columns_than_any_matrix_has_are_a_gaussian_process(rng):
@@ -807,26 +715,17 @@ def test_more_columns_than_any_matrix_has_are_a_gaussian_process(rng):
     np.testing.assert_allclose(draws.var(axis=1), np.diag(within), rtol=0.2)
 
 
-@pytest.mark.parametrize("k", [1, 2])
-def test_within_the_rows_and_outside_is_the_same_as_all_together(k, rng):
-    """Wide tables against `Full`, with an intercept and columns without a penalty."""
-    X = rng.normal(size=(12, 30)) * 10.0 ** rng.integers(-3, 4, 30) + 5.0
-    y = rng.normal(size=(12, k)) if k > 1 else rng.poisson(3.0, 12).astype(float)
+def test_a_wide_ridge_has_its_closed_form_beside_columns_without_a_penalty(rng):
+    X, Y = rng.normal(size=(12, 30)) * 10.0 ** rng.integers(-3, 4, 30) + 5.0, rng.normal(size=(12, 2))
     weights = np.where(np.arange(30) < 2, 0.0, rng.uniform(0.5, 2.0, 30))
-    model = (Ridge if k > 1 else PoissonRegressor)(alpha=0.3, penalty_weights=weights, tol=1e-8).fit(X, y)
-    objective, theta = model.fitted_objective(X, y)
-    penalty = objective.identified_penalties
-    kind = objective.curvature
-    wide = STRUCTURES["full"](objective, theta, kind, penalty)
-    whole = Full(objective.identified_triangle(theta, kind), penalty)
-    assert isinstance(wide, Wide)
-    assert wide.log_det == pytest.approx(whole.log_det, rel=1e-9)
-    np.testing.assert_allclose(wide.shrinkages, whole.shrinkages, rtol=1e-7, atol=1e-9)
-    J, eye = rng.normal(size=(4, k, len(penalty))), np.eye(len(penalty))
-    covariance = whole.colour(eye) @ whole.colour(eye).T
-    np.testing.assert_allclose(wide.colour(eye) @ wide.colour(eye).T, covariance, rtol=1e-7, atol=1e-9)
-    root = wide.whiten(J)
-    np.testing.assert_allclose(root @ root.transpose(0, 2, 1), J @ covariance @ J.transpose(0, 2, 1), rtol=1e-7)
+    posterior = laplace(Ridge(alpha=0.3, penalty_weights=weights, tol=1e-8).fit(X, Y), X, Y, dispersion=0.7)
+    Z = np.column_stack([X - X.mean(axis=0), np.ones(12)])
+    new = np.vstack([X[:3], X[:3] + rng.normal(size=(3, 30))])
+    J = np.column_stack([new - X.mean(axis=0), np.ones(6)])
+    unit = 1 / np.append(X.std(axis=0), 1.0)
+    precision = (Z * unit).T @ (Z * unit) + np.diag(0.3 * np.append(weights, 0) * unit**2)
+    variance = 0.7 * np.einsum("np,pn->n", J * unit, np.linalg.solve(precision, (J * unit).T))
+    np.testing.assert_allclose(posterior.predict(new)[1], np.sqrt(variance)[:, None].repeat(2, axis=1), rtol=1e-7)
 
 
 def test_large_models(rng):
@@ -837,18 +736,17 @@ def test_large_models(rng):
     assert posterior.structure == "full"
     assert posterior.effective_df <= 60
     assert posterior.predict(X[:3])[1].shape == (3,)
-    with pytest.raises(ValueError, match="a covariance of 3201 parameters is too large"):
-        posterior.covariance()
+    refuses("a covariance of 3201 parameters is too large", posterior.covariance)
 
 
 def test_auto_is_never_the_diagonal(rng):
     X = sparse.random_array((3100, 3050), density=0.002, rng=rng, format="csr")
-    model = PoissonRegressor(alpha=1.0, tol=1e-2).fit(X, rng.poisson(1.0, size=3100))
-    objective = model.fitted_objective(X, rng.poisson(1.0, size=3100))[0]
+    y = rng.poisson(1.0, size=3100)
+    model = PoissonRegressor(alpha=1.0, tol=1e-2).fit(X, y)
     for structure in ("auto", "full"):
-        with pytest.raises(ValueError, match=r"these are 3051 parameters of 3100 rows\. Use structure='diagonal'"):
-            _resolve(objective, structure)
-    assert _resolve(objective, "diagonal") == "diagonal"
+        message = r"these are 3051 parameters of 3100 rows\. Use structure='diagonal'"
+        refuses(message, laplace, model, X, y, structure=structure)
+    assert laplace(model, X, y, structure="diagonal").structure == "diagonal"
 
 
 def test_more_determined_parameters_than_rows_are_refused(rng):
@@ -861,50 +759,15 @@ def test_more_determined_parameters_than_rows_are_refused(rng):
 
 
 def test_auto_is_full_unless_that_is_large(rng):
-    X = rng.normal(size=(40, 1001))
+    X = rng.normal(size=(100, 1500))
     y = np.digitize(X[:, 0], [-0.5, 0.5])
-    softmax_model = LogisticRegression(C=0.01).fit(X, y)
-    # more than 1000 parameters, but few rows: the span of the rows is small
-    assert laplace(softmax_model, X, y).structure == "full"
+    softmax_model = LogisticRegression(C=0.01)
+    # more than 1000 parameters, but few rows: the span of the rows is small; that of many classes is not
+    assert laplace(softmax_model.fit(X, y), X, y).structure == "full"
     assert laplace(softmax_model.fit(X[:, :20], y), X[:, :20], y).structure == "full"
+    many = np.arange(100) % 20
+    assert laplace(softmax_model.fit(X, many), X, many).structure == "kronecker"
     assert laplace(Ridge(alpha=10.0).fit(X, y), X, y).structure == "full"
-
-
-class Shape:
-    """What the choice of a structure looks at."""
-
-    def __init__(self, n_rows, shapes, n_flat):
-        self.n_rows, size = n_rows, sum(q * r for q, r in shapes)
-        self.identified = SimpleNamespace(shapes=shapes, size=size)
-        self.identified_penalties = np.repeat([0.0, 1.0], [n_flat, size - n_flat])
-        self.loss = SoftmaxCrossEntropy(shapes[-1][1] + 1)
-
-
-@pytest.mark.parametrize(
-    ("n_rows", "shapes", "n_flat", "structure"),
-    [
-        # softmax, tall: of few and of many columns, and so many rows that they do not matter
-        (100_000, [(400, 2)], 2, "full"),
-        (5_000, [(1_500, 2)], 2, "kronecker"),
-        (1_000, [(1_500, 2)], 2, "kronecker"),
-        # softmax, wide: three classes, many classes, and so many rows that their span is large
-        (60, [(4_000, 2)], 2, "full"),
-        (300, [(2_000, 2)], 2, "full"),
-        (200, [(20_000, 2)], 2, "full"),
-        (100, [(2_000, 19)], 19, "kronecker"),
-        (20, [(2_000, 19)], 19, "full"),
-        (2_000, [(2_500, 2)], 2, "kronecker"),
-        # more numbers than are formed
-        (700, [(60_000, 2)], 2, "kronecker"),
-        # networks: few rows, many rows, and layers that are small beside their rows
-        (50, [(51, 60), (61, 2)], 62, "full"),
-        (2_000, [(51, 60), (61, 2)], 62, "kronecker"),
-        (100, [(1_001, 100), (101, 2)], 102, "kronecker"),
-        (100_000, [(11, 50), (51, 2)], 52, "full"),
-    ],
-)
-def test_auto_follows_the_cost(n_rows, shapes, n_flat, structure):
-    assert _resolve(Shape(n_rows, shapes, n_flat), "auto") == structure
 
 
 @pytest.mark.parametrize("model", ["softmax", "binary", "network"])

@@ -29,14 +29,8 @@ INDICES = {
 }
 
 #: what the far row is called in a printed table
-CALLED = {
-    "gaps": "51",
-    "strings": "patient 017",
-    "dates": "2020-01-18 00:00:00",
-    "levels": "a, 17",
-    "duplicates": "8 (position 17)",
-    "backwards": "23",
-}
+CALLED = ["51", "patient 017", "2020-01-18 00:00:00", "a, 17", "8 (position 17)", "23"]
+CALLED = dict(zip(INDICES, CALLED, strict=True))
 
 MODELS = {
     "LinearRegression": LinearRegression(),

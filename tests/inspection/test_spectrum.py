@@ -4,13 +4,11 @@ import numpy as np
 import pytest
 from scipy import sparse
 from scipy.sparse.linalg import LinearOperator, aslinearoperator
-from sklearn.dummy import DummyRegressor
 
 from sk_hessian.inspection import hessian, spectrum, stationary_point, taylor_model
-from sk_hessian.inspection._spectrum import hutch_plus_plus, lanczos_quadrature
 from sk_hessian.linear_model import LinearRegression, LogisticRegression, PoissonRegressor, Ridge
 from sk_hessian.objectives import Blocks
-from tests.estimators import convergence_warnings, raw_table, target
+from tests.estimators import convergence_warnings, raw_table, refuses, target
 from tests.inspection.test_hessian import every_kind, every_model, fitted_model
 
 
@@ -91,40 +89,26 @@ def test_zeros_are_counted_and_left_out_of_the_condition_number(rng):
     assert np.isnan(partial.condition_number)
 
 
-def test_hutch_plus_plus_against_a_known_trace(rng):
+def test_the_estimate_of_a_trace_is_as_good_as_it_says(rng):
     values = 1 / np.arange(1.0, 301) ** 2
-    operator = aslinearoperator(with_eigenvalues(values, rng))
-    estimates = np.array([hutch_plus_plus(operator, 60, np.random.default_rng(seed)) for seed in range(40)])
-    errors = estimates[:, 0] - values.sum()
+    matrix = with_eigenvalues(values, rng)
+    found = [spectrum(matrix, k=1, random_state=seed) for seed in range(40)]
+    errors = np.array([one.trace for one in found]) - values.sum()
     # Hutchinson's own estimate by 60 products has a standard deviation of sqrt(2 sum of squares / 60) = 0.19
     assert np.abs(errors).max() < 0.02
-    assert 0.5 < np.sqrt(np.mean(errors**2)) / estimates[:, 1].mean() < 2
+    assert 0.5 < np.sqrt(np.mean(errors**2)) / np.mean([one.trace_error for one in found]) < 2
     assert abs(errors.mean()) < 4 * errors.std() / np.sqrt(40)
+    for n_zeros in (0, 90):  # exact for small and for low-rank matrices
+        exact = spectrum(with_eigenvalues(np.append(np.arange(1.0, 11), np.zeros(n_zeros)), rng), k=1)
+        assert exact.trace == pytest.approx(55)
+        assert exact.trace_error < 1e-10
 
 
-def test_hutch_plus_plus_is_exact_on_small_and_low_rank_matrices(rng):
-    for values in (np.arange(1.0, 11), np.append(np.arange(1.0, 11), np.zeros(90))):
-        trace, error = hutch_plus_plus(aslinearoperator(with_eigenvalues(values, rng)), 60, rng)
-        assert trace == pytest.approx(55)
-        assert error < 1e-10
-
-
-def test_lanczos_quadrature_against_moments(rng):
+def test_the_moments_of_an_estimated_density(rng):
     values = rng.gamma(2, size=400)
-    nodes, weights = lanczos_quadrature(aslinearoperator(with_eigenvalues(values, rng)), 20, 25, rng)
-    assert weights.sum() == pytest.approx(1)
-    for power in (1, 2, 3):
-        assert weights @ nodes**power == pytest.approx(np.mean(values**power), rel=0.05)
-    assert weights @ np.exp(-nodes) == pytest.approx(np.mean(np.exp(-values)), rel=0.03)
-
-
-def test_lanczos_quadrature_of_one_vector_is_exact_for_polynomials(rng):
-    matrix = with_eigenvalues(rng.normal(size=30), rng)
-    start = np.random.default_rng(5).choice([-1.0, 1.0], size=30)
-    nodes, weights = lanczos_quadrature(aslinearoperator(matrix), 1, 6, np.random.default_rng(5))
-    for power in range(12):
-        moment = start @ np.linalg.matrix_power(matrix, power) @ start / 30
-        assert weights @ nodes**power == pytest.approx(moment, rel=1e-10, abs=1e-10)
+    grid, density = spectrum(with_eigenvalues(values, rng), k=1).density
+    for function in (lambda x: x, np.square, lambda x: np.exp(-x)):
+        assert np.trapezoid(density * function(grid), grid) == pytest.approx(np.mean(function(values)), rel=0.06)
 
 
 def test_a_density_integrates_to_one_and_is_where_the_eigenvalues_are(rng):
@@ -174,8 +158,7 @@ def test_directions_are_named(rng):
     model = Ridge(alpha=0).fit(X, x + rng.normal(size=100))
     found = spectrum(model, X, x, units="standardised", eigenvectors=True)
     assert found.direction(0) in ("0.707 x0 - 0.707 x1", "0.707 x1 - 0.707 x0")
-    with pytest.raises(ValueError, match=r"spectrum\(..., eigenvectors=True\)"):
-        spectrum(model, X, x).direction(0)
+    refuses(r"spectrum\(..., eigenvectors=True\)", spectrum(model, X, x).direction, 0)
     assert spectrum(np.diag([1.0, 2.0]), eigenvectors=True).direction(1) == "[1]"
 
 
@@ -203,33 +186,20 @@ def test_rows_in_blocks(rng):
 
 def test_bad_arguments_are_named(rng):
     model, X, y, _ = fitted_model("Ridge", rng)
-    with pytest.raises(ValueError, match="units='scaled' is unknown"):
-        spectrum(model, X, y, units="scaled")
-    with pytest.raises(ValueError, match="kind='x' is unknown"):
-        spectrum(model, X, y, kind="x")
-    with pytest.raises(ValueError, match="X and y are needed"):
-        spectrum(model)
-    with pytest.raises(ValueError, match="X is for a fitted estimator of sk_hessian, got ndarray"):
-        spectrum(np.eye(3), X)
-    with pytest.raises(ValueError, match="X and y are needed"):
-        spectrum(model, X)
-    with pytest.raises(TypeError, match="estimator must be one of sk_hessian, got DummyRegressor"):
-        spectrum(DummyRegressor().fit(X, y), X, y)
-    with pytest.raises(ValueError, match=r"k=3 at each end is no less than all 5 eigenvalues: use k=None"):
-        spectrum(model, X, y, k=3)
-    with pytest.raises(ValueError, match="k must be an integer of at least 1"):
-        spectrum(model, X, y, k=0)
-    with pytest.raises(ValueError, match=r"square and not empty, got shape \(2, 3\)"):
-        spectrum(np.ones((2, 3)))
-    with pytest.raises(ValueError, match="must be symmetric"):
-        spectrum(np.triu(np.ones((4, 4))))
-    with pytest.raises(ValueError, match="must be finite"):
-        spectrum(np.full((2, 2), np.nan))
+    refuses("units='scaled' is unknown", spectrum, model, X, y, units="scaled")
+    refuses("kind='x' is unknown", spectrum, model, X, y, kind="x")
+    refuses("X and y are needed", spectrum, model)
+    refuses("X is for a fitted estimator of sk_hessian, got ndarray", spectrum, np.eye(3), X)
+    refuses("X and y are needed", spectrum, model, X)
+    refuses(r"k=3 at each end is no less than all 5 eigenvalues: use k=None", spectrum, model, X, y, k=3)
+    refuses("k must be an integer of at least 1", spectrum, model, X, y, k=0)
+    refuses(r"square and not empty, got shape \(2, 3\)", spectrum, np.ones((2, 3)))
+    refuses("must be symmetric", spectrum, np.triu(np.ones((4, 4))))
+    refuses("must be finite", spectrum, np.full((2, 2), np.nan))
     with pytest.raises(TypeError, match="estimator must be a fitted one of sk_hessian, a square matrix of numbers"):
         spectrum(object())
     identity = LinearOperator((1500, 1500), matvec=lambda v: v, dtype=float)
-    with pytest.raises(ValueError, match=r'units="standardised" needs the diagonal'):
-        spectrum(identity, units="standardised")
+    refuses(r'units="standardised" needs the diagonal', spectrum, identity, units="standardised")
 
 
 @pytest.mark.parametrize("matrix", [np.zeros((3, 3)), np.eye(1), sparse.csr_array((2, 2))])

@@ -11,8 +11,8 @@ from scipy.optimize import minimize as scipy_minimize
 from sk_hessian import inspection
 from sk_hessian.linear_model import TweedieRegressor
 from sk_hessian.objectives import Blocks, GLMObjective, TweedieLoss, explained
-from sk_hessian.objectives._edge import quadratic_program
 from sk_hessian.solvers import LBFGS, Newton
+from tests.estimators import refuses
 
 SOLVERS = ["auto", "newton", "lbfgs", "sgd", "momentum", "clip"]
 TEXTBOOK = [Newton(precondition=None), LBFGS(precondition=None)]
@@ -136,11 +136,11 @@ def test_between_one_and_two_no_edge_is_better_than_the_answer(power, solver):
 
 def test_an_interior_minimum_is_left_for_a_lower_edge_and_kept_where_that_is_higher():
     loss = TweedieLoss(1.5, "identity")
-    for zero_weight, at_edge in ((1.0, True), (0.01, True)):
+    for zero_weight in (1.0, 0.01):
         X, y = np.array([[0.0], [1.0], [2.0]]), np.array([0.0, 1.0, 2.0])
         weight = np.array([zero_weight, 1.0, 1.0])
         model = identity(1.5).fit(X, y, sample_weight=weight)
-        assert ("on the edge" in model.convergence_.message) == at_edge
+        assert "on the edge" in model.convergence_.message
     # here the line through the origin fits badly, and a constant well
     y = np.array([0.0, 9.0, 9.0, 9.0, 9.0, 9.5, 8.5])
     X = np.array([[0.0], [0.1], [0.1], [0.1], [5.0], [5.0], [5.0]])
@@ -217,9 +217,8 @@ def test_what_needs_an_interior_optimum_says_so(name):
 
 def test_a_path_of_penalties_that_meets_the_edge_says_so():
     X, y, _, _ = counts(0)
-    model = identity(alpha=1e-3).fit(X, y)
-    with pytest.raises(ValueError, match=r"^leave_one_out needs a point inside the domain of the loss"):
-        inspection.leave_one_out_path(model, X, y, alphas=[1e-4, 1e-3])
+    model, message = identity(alpha=1e-3).fit(X, y), r"^leave_one_out needs a point inside the domain of the loss"
+    refuses(message, inspection.leave_one_out_path, model, X, y, alphas=[1e-4, 1e-3])
 
 
 def test_inside_the_domain_inspection_and_passes_are_as_before(rng):
@@ -245,24 +244,6 @@ def test_many_rows_on_the_edge():
     assert "more, where y = 0, is 0" in model.convergence_.message
     np.testing.assert_allclose(model.predict(X)[mean == 0], 0, atol=1e-12)
     assert model.convergence_.passes < 200
-
-
-def test_a_quadratic_program_against_a_general_one(rng):
-    for rank in (4, 4, 4, 4, 4, 2, 2, 2, 1, 1, 0):
-        # a box, so that a singular program is bounded too
-        G, R = np.vstack([rng.normal(size=(12, 4)), np.eye(4), -np.eye(4)]), rng.normal(size=(rank, 4))
-        H, gradient, least = R.T @ R, rng.normal(size=4), -rng.uniform(size=20)
-        step, decrease = quadratic_program(H, gradient, G, least)
-        other = scipy_minimize(
-            lambda d, H=H, g=gradient: g @ d + 0.5 * d @ H @ d,
-            np.zeros(4),
-            jac=lambda d, H=H, g=gradient: g + H @ d,
-            method="SLSQP",
-            constraints=[{"type": "ineq", "fun": lambda d, G=G, h=least: G @ d - h}],
-            options={"ftol": 1e-14},
-        )
-        assert (G @ step - least).min() > -1e-10
-        assert decrease == pytest.approx(-other.fun, rel=1e-6, abs=1e-8)
 
 
 def test_a_row_of_zeros_without_an_intercept_still_needs_a_positive_mean_where_y_is_positive():

@@ -95,15 +95,6 @@ def test_every_solver_says_the_same(kind, table, container):
         assert null_part(model, TABLES[table]) <= 1e-8, solver
 
 
-def test_the_case_that_was_found():
-    y = target("least squares", TABLES["dependent"])
-    model = LinearRegression(solver=Newton(precondition=None)).fit(TABLES["dependent"], y)
-    a, b = np.linalg.lstsq(np.c_[A - A.mean(), B - B.mean()], y - y.mean(), rcond=None)[0]
-    assert model.convergence_.status == "optimal"
-    assert model.rank_ == 2
-    np.testing.assert_allclose(model.coef_, [a / 5, 2 * a / 5, b], atol=1e-8)
-
-
 @pytest.mark.parametrize("max_iter", [1, 3])
 @pytest.mark.parametrize("table", TABLES)
 def test_a_textbook_run_that_is_cut_short_still_ends_at_the_least_norm(table, max_iter):

@@ -108,6 +108,7 @@ def test_huber_matches_scikit_learn_on_standardised_data(solver):
     other = theirs.HuberRegressor(alpha=0, tol=1e-10, max_iter=100_000).fit((X - centre) / unit, y)
     np.testing.assert_allclose(ours.coef_ * unit, other.coef_, rtol=1e-4, atol=1e-4)
     assert ours.scale_ == pytest.approx(other.scale_, rel=1e-5)
+    assert ours.convergence_.objective == pytest.approx(huber_objective(ours, X, y), rel=1e-12)
     assert ours.convergence_.objective <= huber_objective(other, (X - centre) / unit, y) * (1 + 1e-13)
     np.testing.assert_array_equal(ours.outliers_, other.outliers_)
 
@@ -117,16 +118,6 @@ def huber_objective(model, X, y):
     z = np.abs(y - model.predict(X)) / model.scale_
     h = np.where(z <= model.epsilon, z**2, 2 * model.epsilon * z - model.epsilon**2)
     return np.mean(model.scale_ + model.scale_ * h) + model.alpha * model.coef_ @ model.coef_ / len(y)
-
-
-@pytest.mark.parametrize("solver", SOLVERS)
-def test_huber_solvers_agree(solver):
-    X, y = load_diabetes(return_X_y=True, scaled=False)
-    best = HuberRegressor(solver="newton", tol=1e-9).fit(X, y)
-    model = HuberRegressor(solver=solver, random_state=0).fit(X, y)
-    assert model.convergence_.status == "optimal"
-    assert model.convergence_.objective == pytest.approx(huber_objective(model, X, y), rel=1e-12)
-    assert model.convergence_.objective - best.convergence_.objective <= 1.1e-8 * model.convergence_.scale
 
 
 # -- where common solvers fail silently -----------------------------------------------------------------------------
@@ -160,26 +151,6 @@ def test_the_data_of_issue_15583(solver):
     assert len(y) * problem.objective(model.coef_, model.intercept_) == pytest.approx(12.354297, abs=1e-6)
     assert model.convergence_.status == "optimal"
     assert solver in FIRST_ORDER or model.n_iter_[0] <= 20
-
-
-@pytest.mark.parametrize("scale", [30, 1000])
-@pytest.mark.parametrize("noise", [0.0, 1.0])
-@pytest.mark.parametrize("solver", FIRST_ORDER)
-def test_gradient_steps_do_not_explode_on_large_columns(scale, noise, solver):
-    rng = np.random.default_rng(0)
-    X = rng.normal(size=(500, 5)) * scale
-    y = X @ np.ones(5) + noise * scale * rng.normal(size=500)
-    best = theirs.LinearRegression().fit(X, y).score(X, y)
-    assert LinearRegression(solver=solver).fit(X, y).score(X, y) >= best - 1e-3
-
-
-@pytest.mark.parametrize("solver", FIRST_ORDER)
-def test_many_rows_begin_with_minibatches_and_end_optimal(solver):
-    X, y = problems.age_income_year(3, n=20_000)
-    model = PoissonRegressor(solver=solver, alpha=1e-2, random_state=0).fit(X, y)
-    best = PoissonRegressor(solver="newton", alpha=1e-2, tol=1e-9).fit(X, y)
-    assert model.convergence_.status == "optimal"
-    assert model.convergence_.objective - best.convergence_.objective <= 1.1e-8 * model.convergence_.scale
 
 
 @pytest.mark.parametrize("solver", ["sgd", "momentum"])

@@ -4,11 +4,10 @@ import numpy as np
 import pandas as pd
 import pytest
 from sklearn.base import clone
-from sklearn.datasets import load_digits, load_iris
+from sklearn.datasets import load_digits
 from sklearn.exceptions import ConvergenceWarning
 
 from sk_hessian.linear_model import LogisticRegression, PoissonRegressor, TweedieRegressor
-from sk_hessian.objectives._programs import Recession
 from sk_hessian.solvers import SOLVERS
 from tests.estimators import ALL_SOLVERS, convergence_warnings
 
@@ -48,7 +47,7 @@ def combination():
     """Two columns that separate only together."""
     X = table()
     X["other"] = X["age"] + np.random.default_rng(2).normal(size=N)
-    return X, X["other"] > X["age"] + 0.2, "other", "class True"
+    return X, X["other"] > X["age"] + 0.2, "a combination of .*other", "class True"
 
 
 DATA = {f.__name__: f for f in (complete, quasi, softmax, combination)}
@@ -63,7 +62,7 @@ def test_separated_classes(name, solver):
         model.fit(X, y)
     assert len(caught) == 1
     assert model.convergence_.status == "separated"
-    assert feature in model.convergence_.separation.features
+    assert feature.split("*")[-1] in model.convergence_.separation.features
     assert np.isfinite(model.coef_).all()
     assert np.isfinite(model.predict_proba(X)).all()
 
@@ -73,17 +72,7 @@ def test_separated_classes(name, solver):
 def test_the_same_data_with_a_penalty_are_optimal(name, solver):
     X, y, _, _ = DATA[name]()
     model = LogisticRegression(C=1.0, solver=solver, random_state=0).fit(X, y)
-    assert model.convergence_.status == "optimal"
-    assert model.convergence_.separation is None
-
-
-@every_solver
-def test_a_class_of_iris_is_separated(solver):
-    X, y = load_iris(return_X_y=True, as_frame=True)
-    with pytest.warns(ConvergenceWarning, match=r"separated: .*class .*petal.*Add a penalty"):
-        model = LogisticRegression(C=np.inf, solver=solver, random_state=0).fit(X, y)
-    assert model.convergence_.status == "separated"
-    assert "class 0" in str(model.convergence_.separation).replace("np.int64(0)", "0")
+    assert (model.convergence_.status, model.convergence_.separation) == ("optimal", None)
 
 
 def counts(kind):
@@ -105,8 +94,7 @@ def test_a_level_with_only_zeros(estimator, kind, solver):
     model = clone(estimator).set_params(solver=solver, random_state=0)
     with pytest.warns(ConvergenceWarning, match="separated: .*y = 0.*level.*Add a penalty"):
         model.fit(X, y)
-    assert model.convergence_.status == "separated"
-    assert model.convergence_.separation.features == ["level"]
+    assert (model.convergence_.status, model.convergence_.separation.features) == ("separated", ["level"])
     penalised = clone(model).set_params(alpha=1e-2).fit(X, y)
     assert penalised.convergence_.status == "optimal"
 
@@ -172,23 +160,6 @@ def test_many_separated_classes_and_columns_are_counted():
     assert f"{proof.features[4]} and {len(proof.features) - 5} more" in text
     assert not any(f"{name}," in text for name in proof.features[5:])
     assert len(text) < 500
-
-
-@pytest.mark.parametrize(
-    ("features", "classes", "words"),
-    [
-        (["x0"], ["class 1"], "class 1 is separated from the rest by x0"),
-        (["a", "b"], ["u", "v"], "u and v are separated from the rest by a combination of a, b"),
-        (
-            list("abcdef"),
-            list("123"),
-            "1, 2, 3 are separated from the rest by a combination of a, b, c, d, e and 1 more",
-        ),
-        ([], ["y = 0"], "every row has y = 0, and the intercept has no penalty"),
-    ],
-)
-def test_a_recession_in_words(features, classes, words):
-    assert str(Recession(features, classes, np.zeros(2))) == words
 
 
 @pytest.mark.parametrize("tol", [1e-4, 1e-8, 1e-10])

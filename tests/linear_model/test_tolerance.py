@@ -3,10 +3,7 @@
 import numpy as np
 import pytest
 from sklearn.base import clone
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.linear_model import PoissonRegressor as Peer
 
-from sk_hessian.inspection import coef_table
 from sk_hessian.linear_model import (
     GammaRegressor,
     HuberRegressor,
@@ -98,22 +95,6 @@ def test_a_million_rows():
     assert model.convergence_.passes <= 15
 
 
-def test_the_optimum_is_that_of_scikit_learn():
-    X, y = data("poisson", 5000)
-    peer = Peer(alpha=0.0, solver="newton-cholesky", tol=1e-12, max_iter=100).fit(X, y)
-    best = optimum("poisson", X, y)
-    np.testing.assert_allclose(best.coef_, peer.coef_, rtol=1e-8)
-
-
-@pytest.mark.parametrize("solver", SOLVERS)
-def test_the_table_prints_the_coefficients(solver):
-    X, y = problems.age_income_year(3, n=20_000)
-    model = PoissonRegressor(alpha=0.0, solver=solver, random_state=0).fit(X, y)
-    table = coef_table(model, X, y)
-    np.testing.assert_array_equal(table.estimate, [*model.coef_, model.intercept_])
-    assert table.verdict == "optimal"
-
-
 @pytest.mark.parametrize("unit", [1e-9, 1e9])
 @pytest.mark.parametrize("name", MODELS)
 def test_weights_of_any_size_end_optimal(name, unit):
@@ -138,7 +119,7 @@ def perfect(name):
     return X, np.exp(X @ [0.3, 0.2, -0.5, 0.1])
 
 
-@pytest.mark.parametrize("solver", SOLVERS)
+@pytest.mark.parametrize("solver", [*SOLVERS, "auto"])
 @pytest.mark.parametrize("name", ["least squares", "ridge", "huber", "poisson", "gamma", "tweedie", "inverse gaussian"])
 def test_a_fit_without_dispersion_ends_optimal(name, solver):
     """Nothing is left of the residuals but rounding: no tolerance is asked for that rounding would not allow."""
@@ -146,7 +127,7 @@ def test_a_fit_without_dispersion_ends_optimal(name, solver):
     model = clone(MODELS[name]).set_params(solver=solver).fit(X, y)
     assert model.convergence_.status == "optimal"
     assert model.convergence_.passes <= 250
-    np.testing.assert_allclose(model.predict(X), y, rtol=1e-3)
+    np.testing.assert_allclose(model.predict(X), y, rtol=1e-4 if name in ("least squares", "huber") else 1e-3)
 
 
 @pytest.mark.parametrize("noise", [1e-3, 1e-6])
@@ -178,12 +159,6 @@ def test_textbook_runs_take_no_step_of_their_certificate():
     model.fit(X, y)
     assert model.convergence_.status == "optimal"
     np.testing.assert_array_equal(model.history_["step"][1:], 0.1)
-
-
-def test_a_run_that_is_cut_short_is_not_optimal():
-    X, y = data("poisson", 3000)
-    with pytest.warns(ConvergenceWarning, match="max_iter"):
-        PoissonRegressor(alpha=0.0, solver="sgd", max_iter=2).fit(X, y)
 
 
 @pytest.mark.parametrize("name", ["ridge", "poisson", "logistic", "gamma"])

@@ -7,14 +7,7 @@ from sk_hessian.solvers import SGD, Clip, Momentum, Newton
 from tests.checks import OF_SOLVERS, WEIGHTS, checks
 
 KINDS = (MLPRegressor, MLPClassifier)
-SPECS = [
-    "newton",
-    Newton(hessian="exact"),
-    "lbfgs",
-    SGD(batch_size=None),
-    Momentum(batch_size=None),
-    Clip(batch_size=None),
-]
+SPECS = ["newton", Newton(hessian="exact"), "lbfgs"] + [kind(batch_size=None) for kind in (SGD, Momentum, Clip)]
 
 #: the checks compare fits of repeated and of weighted rows at rtol 1e-7: the networks are small and tightly penalised
 SMALL = {"hidden_layer_sizes": (3,), "activation": "tanh", "alpha": 30.0, "tol": 1e-8, "max_iter": 300}

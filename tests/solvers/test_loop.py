@@ -4,7 +4,6 @@ from functools import cache
 
 import numpy as np
 import pytest
-from sk_hessian.objectives.network import NetworkEvaluation
 
 from sk_hessian.objectives import (
     BinaryCrossEntropy,
@@ -14,6 +13,8 @@ from sk_hessian.objectives import (
     SquaredLoss,
     TweedieLoss,
 )
+from sk_hessian.objectives.functions import FunctionEvaluation
+from sk_hessian.objectives.mlp_evaluation import NetworkEvaluation
 from sk_hessian.solvers import LBFGS, SGD, SOLVERS, Clip, Momentum, Newton, minimize
 from sk_hessian.solvers.result import still_missing
 
@@ -168,21 +169,15 @@ def test_a_run_that_stalls_returns_its_best_iterate(name):
 def test_the_message_says_how_far_and_what_to_do(name):
     objective = correlated(0.9, "logistic")
     result = minimize(objective, objective.start(), name, max_iter=1)
-    assert result.status == "max_iter"
-    for words in (
-        SOLVERS[name].__name__.lower(),
-        "1 iteration",
-        "of what this model can gain",
-        "Use a larger max_iter",
-    ):
+    assert (result.status, result.success, result.nit) == ("max_iter", False, 1)
+    for words in (name, "1 iteration", "of what this model can gain", "Use a larger max_iter"):
         assert words in result.message
 
 
 @every_solver
 def test_a_flat_function_is_optimal_at_once(name):
     result = minimize(FunctionObjective(lambda x: 3.0, jac=np.zeros_like), np.zeros(2), name)
-    assert result.status == "optimal"
-    assert result.fun == 3
+    assert (result.status, result.fun) == ("optimal", 3)
 
 
 @pytest.mark.parametrize("solver", [Newton(), LBFGS(), SGD(), Momentum(), Clip()], ids=repr)
@@ -248,27 +243,12 @@ OBJECTIVES = {
         ("logistic", "newton", 1, "Use a larger max_iter."),
         ("logistic", "lbfgs", 1, 'Use a larger max_iter, or solver="newton".'),
         ("logistic", "momentum", 1, 'Use a larger max_iter, or solver="newton" or "lbfgs".'),
-        (
-            "logistic",
-            Clip(1e-3),
-            2,
-            'Use a larger max_iter, solver=Clip(learning_rate="auto"), or solver="newton" or "lbfgs".',
-        ),
-        (
-            "logistic",
-            SGD(1e-3, batch_size=50, precondition=None),
-            2,
-            'solver=SGD(learning_rate="auto", batch_size="auto", precondition="auto")',
-        ),
+        ("logistic", Clip(1e-3), 2, 'max_iter, solver=Clip(learning_rate="auto"), or solver="newton" or "lbfgs".'),
+        ("logistic", SGD(1e-3, batch_size=50, precondition=None), 2, '(learning_rate="auto", batch_size="auto", pre'),
         ("logistic", Newton(damping=10.0), 2, 'Use a larger max_iter, or solver=Newton(damping="auto").'),
         ("logistic", LBFGS(learning_rate=1e-3), 2, 'solver=LBFGS(learning_rate="auto"), or solver="newton".'),
         # a running mean of squares needs a rate, so that "auto" is no advice
-        (
-            "logistic",
-            Momentum(1e-3, squares=0.999, precondition=None),
-            2,
-            'Use a larger max_iter, or solver="newton" or "lbfgs".',
-        ),
+        ("logistic", Momentum(1e-3, squares=0.999, precondition=None), 2, 'max_iter, or solver="newton" or "lbfgs".'),
         ("valley", "newton", 2, "Use a larger max_iter."),
         ("wells", "lbfgs", 9, 'Use solver=Newton(hessian="exact"), or another start x0.'),
     ],
@@ -306,12 +286,11 @@ def test_what_is_missing_is_said_in_words(decrement, scale, is_model, words):
     assert still_missing(decrement, scale, is_model) == words
 
 
-def undefined_at_zero(t):
-    return np.abs(t[0]) + t[1] ** 2, np.array([np.nan if t[0] == 0 else np.sign(t[0]), 2 * t[1]])
-
-
 @every_solver
 def test_a_gradient_that_is_not_finite_is_named(name):
+    def undefined_at_zero(t):
+        return np.abs(t[0]) + t[1] ** 2, np.array([np.nan if t[0] == 0 else np.sign(t[0]), 2 * t[1]])
+
     result = minimize(FunctionObjective(undefined_at_zero, jac=True), [0.0, 1.0], name)
     assert result.status == "stalled"
     assert "The gradient is not finite there, in theta[0], so that no step is defined." in result.message
@@ -371,10 +350,16 @@ def test_other_exceptions_of_a_callback_are_not_held_back():
 # -- rounding ---------------------------------------------------------------------------------------------------------
 
 
+class Rough(FunctionEvaluation):
+    """A point whose value is known roughly."""
+
+    noise = 5e-3
+
+
 def test_many_small_gains_count_together():
     """Each of them is below the rounding error that the objective states, and their sum is not."""
     bowl = FunctionObjective(lambda t: t @ t, jac=lambda t: 2 * t)
-    bowl.noise = lambda theta, value: 1e-3
+    bowl.at = lambda theta: Rough(bowl, theta)
     result = minimize(bowl, [1.0, 1.0], SGD(2e-4, precondition=None, batch_size=None), tol=1e-3, max_iter=300)
-    assert result.status == "max_iter"
-    assert result.nit == 300
+    assert (result.status, result.nit) == ("max_iter", 300)
+    assert np.abs(np.diff(result.history["objective"])).max() < Rough.noise

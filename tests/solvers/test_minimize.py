@@ -4,9 +4,9 @@ from scipy.optimize import rosen, rosen_der, rosen_hess
 from sklearn.datasets import load_digits
 
 from sk_hessian.objectives import BinaryCrossEntropy, FunctionObjective, GLMObjective, SoftmaxCrossEntropy, SquaredLoss
-from sk_hessian.solvers import LBFGS, SGD, SOLVERS, Clip, Momentum, Newton, Result, check_solver, minimize
+from sk_hessian.solvers import LBFGS, SGD, SOLVERS, Newton, Result, check_solver, minimize
 from sk_hessian.solvers.result import HISTORY_COLUMNS
-from tests import problems
+from tests.estimators import refuses
 
 every_solver = pytest.mark.parametrize("solver", ["auto", *SOLVERS])
 ROSEN = FunctionObjective(rosen, jac=rosen_der, hess=rosen_hess)
@@ -43,15 +43,6 @@ def test_rosenbrock(solver, size):
 
 
 @every_solver
-def test_raw_logistic_data(solver, rng):
-    objective = logistic(rng)
-    best = minimize(objective, objective.start(), "newton", tol=1e-10).fun
-    result = minimize(objective, objective.start(), solver)
-    assert result.status == "optimal"
-    assert result.fun - best <= 1.1e-8 * objective.scale
-
-
-@every_solver
 def test_a_result_is_consistent(solver, rng):
     objective = logistic(rng)
     result = minimize(objective, objective.start(), solver)
@@ -79,12 +70,6 @@ def test_history_has_the_same_columns_for_every_solver(solver, rng):
 
 
 @every_solver
-def test_the_objective_never_ends_above_its_start(solver, rng):
-    result = minimize(logistic(rng), np.array([1.0, 0.01, -50.0, 2.0]), solver, max_iter=2)
-    assert result.fun <= result.history["objective"][0]
-
-
-@every_solver
 def test_a_callback_stops_the_run(solver, rng):
     seen = []
     result = minimize(ROSEN, [-1.2, 1.0], solver, callback=lambda state: seen.append(state) or len(seen) == 2)
@@ -94,15 +79,6 @@ def test_a_callback_stops_the_run(solver, rng):
     assert [state.iteration for state in seen] == [1, 2]
     assert seen[1].record["objective"] == result.history["objective"][2]
     np.testing.assert_array_equal(seen[1].x, result.x)
-
-
-@every_solver
-def test_one_iteration_too_few_is_said(solver):
-    result = minimize(ROSEN, [-1.2, 1.0], solver, max_iter=1)
-    assert result.status == "max_iter"
-    assert not result.success
-    assert result.nit == 1
-    assert "Use a larger max_iter" in result.message
 
 
 @every_solver
@@ -146,15 +122,12 @@ def test_auto_says_what_it_chose(rng):
 @pytest.mark.parametrize(("name", "kind"), list(SOLVERS.items()))
 def test_names_and_objects(name, kind):
     assert isinstance(check_solver(name), kind)
-    assert isinstance(check_solver(kind()), kind)
-    assert check_solver("auto") is None
-
-
-def test_a_solver_object_is_copied():
-    solver = Newton(damping=1.0)
+    solver = kind(precondition="diagonal")
     found = check_solver(solver)
     assert found is not solver
-    assert found.damping == 1.0
+    assert type(found) is kind
+    assert found.precondition == "diagonal"
+    assert check_solver("auto") is None
 
 
 @pytest.mark.parametrize(
@@ -173,14 +146,12 @@ def test_a_solver_object_is_copied():
     ],
 )
 def test_names_of_scikit_learn_get_an_error_that_names_ours(name, ours):
-    with pytest.raises(ValueError, match=f"solver='{name}' is unknown: choose from 'auto', 'sgd'.*use .*{ours}"):
-        check_solver(name)
+    refuses(f"solver='{name}' is unknown: choose from 'auto', 'sgd'.*use .*{ours}", check_solver, name)
 
 
 @pytest.mark.parametrize("name", ["Newton", "bfgs", ""])
 def test_an_unknown_name_gets_the_list(name):
-    with pytest.raises(ValueError, match="choose from 'auto', 'sgd', 'momentum', 'clip', 'newton', 'lbfgs'"):
-        check_solver(name)
+    refuses("choose from 'auto', 'sgd', 'momentum', 'clip', 'newton', 'lbfgs'", check_solver, name)
 
 
 @pytest.mark.parametrize("solver", [None, 3, Newton, ["newton"]], ids=str)
@@ -192,33 +163,28 @@ def test_what_is_no_solver_is_a_type_error(solver):
 # -- bad arguments --------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("x0", [[], [[1.0, 2.0]], [np.nan, 1], [np.inf, 0], 3.0], ids=str)
-def test_a_bad_start(x0):
-    with pytest.raises(ValueError, match="x0 must be a non-empty 1-D array of finite numbers"):
-        minimize(ROSEN, x0)
+@pytest.mark.parametrize(
+    ("name", "values", "error", "message"),
+    [
+        (
+            "x0",
+            ([], [[1.0, 2.0]], [np.nan, 1], [np.inf, 0], 3.0),
+            ValueError,
+            "x0 must be a non-empty 1-D array of fin",
+        ),
+        ("tol", (0, -1.0, np.nan, np.inf, True, "small", None), ValueError, "tol must be a positive number, got"),
+        ("max_iter", (0, -5, 2.5, True, None), ValueError, "max_iter must be an integer of at least 1, got"),
+        ("callback", ("print",), TypeError, "callback must be callable, got 'print'"),
+        ("before", ("print",), TypeError, "before must be callable, got 'print'"),
+    ],
+)
+def test_bad_arguments_are_named(name, values, error, message):
+    for value in values:
+        refuses(message, minimize, ROSEN, **{"x0": [0.0, 0.0]} | {name: value}, error=error)
 
 
 def test_an_infeasible_start():
-    with pytest.raises(ValueError, match="the objective is not finite at the start x0"):
-        minimize(FunctionObjective(lambda x: np.inf), [1.0])
-
-
-@pytest.mark.parametrize("tol", [0, -1.0, np.nan, np.inf, True, "small", None], ids=repr)
-def test_a_bad_tolerance(tol):
-    with pytest.raises(ValueError, match="tol must be a positive number, got"):
-        minimize(ROSEN, [0.0, 0.0], tol=tol)
-
-
-@pytest.mark.parametrize("max_iter", [0, -5, 2.5, True, None], ids=repr)
-def test_a_bad_number_of_iterations(max_iter):
-    with pytest.raises(ValueError, match="max_iter must be an integer of at least 1, got"):
-        minimize(ROSEN, [0.0, 0.0], max_iter=max_iter)
-
-
-@pytest.mark.parametrize("name", ["callback", "before"])
-def test_a_bad_callback(name):
-    with pytest.raises(TypeError, match=f"{name} must be callable, got 'print'"):
-        minimize(ROSEN, [0.0, 0.0], **{name: "print"})
+    refuses("the objective is not finite at the start x0", minimize, FunctionObjective(lambda x: np.inf), [1.0])
 
 
 @every_solver
@@ -237,8 +203,7 @@ def test_an_exception_of_the_objective_is_passed_on():
     def fails(x):
         raise KeyError("mine")
 
-    with pytest.raises(KeyError, match="mine"):
-        minimize(FunctionObjective(fails), [1.0])
+    refuses("mine", minimize, FunctionObjective(fails), [1.0], error=KeyError)
 
 
 # -- passes ---------------------------------------------------------------------------------------------------------
@@ -250,15 +215,6 @@ def test_a_sampled_row_counts_as_its_share(rng):
     result = minimize(objective, np.zeros(4), SGD(0.1, batch_size=100, precondition=None), max_iter=5, tol=1e-12)
     # five epochs of minibatches, each followed by a look at all rows, and the start
     assert result.nfev == pytest.approx(5 + 5 + 1)
-
-
-@pytest.mark.parametrize("solver", [SGD(), Momentum(), Clip(), Newton(), LBFGS()], ids=repr)
-def test_known_answers_by_minimize(solver):
-    problem = problems.known_answer("squared", "long")
-    objective = GLMObjective(problem.X, problem.y, SquaredLoss())
-    result = minimize(objective, objective.start(), solver, tol=1e-8)
-    assert result.status == "optimal"
-    np.testing.assert_allclose(problem.X @ (result.x[:-1] - problem.coef[0]), 0, atol=1e-6)
 
 
 def test_negative_curvature_is_no_certificate():
@@ -279,14 +235,8 @@ def test_steps_of_a_certificate_are_iterations_that_a_callback_sees():
     X, y = load_digits(return_X_y=True)
     model = GLMObjective(X[:300], y[:300], SoftmaxCrossEntropy(10), penalty=1e-3)
     begun, seen = [], []
-    result = minimize(
-        model,
-        model.start(),
-        "lbfgs",
-        tol=0.3,
-        before=lambda state: begun.append(state.iteration),
-        callback=lambda state: seen.append(state.iteration),
-    )
+    watch = {"before": lambda s: begun.append(s.iteration), "callback": lambda s: seen.append(s.iteration)}
+    result = minimize(model, model.start(), "lbfgs", tol=0.3, **watch)
     assert seen == list(range(1, result.nit + 1))
     assert begun == list(range(result.nit))
 
