@@ -7,11 +7,11 @@ import re
 import sys
 from pathlib import Path
 
-from sk_hessian.objectives.linear import LinearEvaluation
 from sklearn.datasets import load_breast_cancer
 
 import sk_hessian
 from sk_hessian.linear_model import LogisticRegression
+from sk_hessian.objectives.glm_evaluation import LinearEvaluation
 from tests.test_rooms import MODULES, ROOMS
 
 ROOT = Path(sk_hessian.__file__).parent

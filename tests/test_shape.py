@@ -4,27 +4,20 @@ import ast
 from functools import cache
 from pathlib import Path
 
-import pytest
-
 import sk_hessian
+from sk_hessian import inspection
 
 ROOT = Path(sk_hessian.__file__).parent
 
-#: rooms that keep the bars, as folders or files
-ROOMS = (
-    "objectives/coordinates.py",
-    "objectives/evaluation.py",
-    "objectives/losses",
-    "objectives/rows",
-    "solvers",
-)
+MODULES = sorted(ROOT.rglob("*.py"))
 
-MODULES = [path for path in sorted(ROOT.rglob("*.py")) if path.relative_to(ROOT).as_posix().startswith(ROOMS)]
+MOST_METHODS, MOST_DEPTH, MOST_DEPTH_OF_ESTIMATORS, MOST_LINES, MOST_CODE_LINES, MOST_PARAMETERS = 25, 3, 4, 500, 40, 7
 
-MOST_METHODS, MOST_DEPTH, MOST_LINES, MOST_CODE_LINES, MOST_PARAMETERS = 25, 3, 500, 40, 7
+#: rooms of estimators, whose lines of inheritance scikit-learn's mixins and ours make one longer
+ESTIMATORS = ("linear_model/", "neural_network/", "_base.py", "_callbacks.py")
 
 #: functions whose parameters are public and documented; an `__init__` has a solver's options
-TAKES_MORE = {"__init__", "minimize"}
+TAKES_MORE = {"__init__", "minimize", "from_estimator", *inspection.__all__}
 
 
 @cache
@@ -74,12 +67,6 @@ def name_of(path):
     return path.relative_to(ROOT).as_posix()
 
 
-@pytest.mark.parametrize("room", ROOMS)
-def test_every_room_has_modules(room):
-    """The tests below would pass for a room that does not exist."""
-    assert any(name_of(path).startswith(room) for path in MODULES)
-
-
 def test_a_file_has_at_most_so_many_lines():
     lengths = {name_of(path): len(path.read_text(encoding="utf-8").splitlines()) for path in MODULES}
     assert {name: length for name, length in lengths.items() if length > MOST_LINES} == {}
@@ -93,7 +80,8 @@ def classes():
 def test_a_class_has_few_methods_and_a_short_line_of_inheritance():
     for module, node in classes():
         assert len({function.name for function in functions_of(node)}) <= MOST_METHODS, (module, node.name)
-        assert depth(node.name) <= MOST_DEPTH, (module, node.name)
+        is_estimator = module.startswith(ESTIMATORS)
+        assert depth(node.name) <= (MOST_DEPTH_OF_ESTIMATORS if is_estimator else MOST_DEPTH), (module, node.name)
 
 
 def test_attributes_are_set_in_init_only():
@@ -101,7 +89,7 @@ def test_attributes_are_set_in_init_only():
     for module, node in classes():
         methods = [function for function in functions_of(node) if function.name not in ("__init__", "__setstate__")]
         names = [f"{node.name}.{name}" for method in methods for name in attributes_set(method)]
-        assert module.startswith("solvers/") or names == [], module
+        assert not module.startswith("objectives/") or names == [], module
 
 
 def test_functions_are_short_and_take_few_parameters():

@@ -3,7 +3,6 @@
 ``LOSSES`` has an instance of every loss, ``ACTIVATIONS`` maps the names of activations to theirs.
 """
 
-from sk_hessian.objectives.activations import ACTIVATIONS
 from sk_hessian.objectives.contract import Objective
 from sk_hessian.objectives.coordinates import PointFactor, Subspace
 from sk_hessian.objectives.evaluation import Evaluation
@@ -27,7 +26,7 @@ from sk_hessian.objectives.losses import (
     explained_of_sums,
 )
 from sk_hessian.objectives.mlp import MLPObjective
-from sk_hessian.objectives.models import network_predictions
+from sk_hessian.objectives.models import ACTIVATIONS, network_predictions
 from sk_hessian.objectives.residuals import LeastSquaresObjective
 from sk_hessian.objectives.restricted import RestrictedObjective
 from sk_hessian.objectives.rows import (

@@ -9,9 +9,9 @@ import numpy as np
 from scipy.sparse.linalg import LinearOperator
 
 from sk_hessian.objectives import factors
-from sk_hessian.objectives.activations import ACTIVATIONS
 from sk_hessian.objectives.coordinates import PointFactor
 from sk_hessian.objectives.evaluation import MeanLossEvaluation
+from sk_hessian.objectives.models import ACTIVATIONS
 from sk_hessian.objectives.rows import weighted_grams
 
 #: up to so many parameters there is memory for a matrix of the Hessian (32 MB), and for a few more as large

@@ -5,8 +5,8 @@ from itertools import pairwise
 
 import numpy as np
 
-from sk_hessian.objectives.activations import ACTIVATIONS
 from sk_hessian.objectives.coordinates import LayerCoordinates
+from sk_hessian.objectives.models.activations import ACTIVATIONS
 from sk_hessian.objectives.rows import Columns, DenseBlock, rows_of
 
 
