@@ -87,7 +87,6 @@ class Baseline:
         """See `Objective.resolution`."""
         return float(self._loss.null_model.resolution(*self._rows.targets, self._rows.offset))
 
-    @cached_property
     def bent(self):
         """The loss's expected Hessian at the null model for some rows, shape (n, m, m)."""
         y, offset = self._rows.head[0], self._rows.offset
@@ -100,5 +99,6 @@ class Baseline:
         if self._loss.quadratic:
             return 1.0
         k = self._loss.n_outputs
-        mean = np.add.reduce(self.bent.diagonal(axis1=1, axis2=2)[:, :k], axis=None) / (len(self.bent) * k)
+        bent = self.bent()
+        mean = np.add.reduce(bent.diagonal(axis1=1, axis2=2)[:, :k], axis=None) / (len(bent) * k)
         return float(mean) if mean > 0 else 1.0

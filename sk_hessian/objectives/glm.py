@@ -81,8 +81,8 @@ class GLMObjective(MeanLossObjective):
         if strengths.shape != (self.n_features, loss.n_outputs):
             raise ValueError(f"penalty must broadcast to {(self.n_features, loss.n_outputs)}, got {np.shape(penalty)}")
         self.l2 = L2(strengths, None if penalty_matrix is None else [penalty_matrix] * loss.n_outputs)
-        self.curvature = loss.curvature
         self.terms = tuple(terms)
+        self.curvature = loss.curvature if all(term.is_exact for term in self.terms) else "expected"
         self.convex = loss.convex and all(term.is_convex for term in self.terms)
         for term in self.terms:
             term.check(self)

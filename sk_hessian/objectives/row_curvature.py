@@ -162,7 +162,7 @@ class RowCurvature:
         centre, deviation = objective.moments_of_columns
         size = np.where(deviation > 0, deviation, _CONSTANT_UNIT * np.abs(centre))
         bent, k = objective.baseline.mean_curvature, objective.loss.n_outputs
-        outputs, constants = np.ones(k), objective.baseline.bent[:, k:, k:]
+        outputs, constants = np.ones(k), objective.baseline.bent()[:, k:, k:]
         return Spread(
             bent * np.outer(size**2, outputs),
             bent * outputs[: None if objective.fit_intercept else 0],

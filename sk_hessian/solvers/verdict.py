@@ -163,8 +163,11 @@ class Verdict:
         run, status = self.run, self._look()
         if status is not None:
             return status
-        if self.objective.has_kinks and self._has_settled(min(_SETTLING_EXHAUSTED, run.iteration)):
-            return "settled"
+        if self.objective.has_kinks:
+            has_settled = self._has_settled(min(_SETTLING_EXHAUSTED, run.iteration))
+            # where no step helps, an optimum of the smooth piece that the run is on is one as far as can be told
+            if has_settled or self._is_at_rest():
+                return "settled"
         if run.gained > self.rescued and not run.problem.is_identity:
             self.rescued = run.iteration
             if run.problem.factor.place is not run.point.here.place:
@@ -270,6 +273,11 @@ class Verdict:
                 return "separated"
         self._put_off(certificate)
         return None
+
+    def _is_at_rest(self):
+        """Whether the latest look has found nothing to gain, were it not for kinks."""
+        certificate = self.certificate
+        return certificate.decrement <= self._enough(certificate) and certificate.downhill is None
 
     def _enough(self, certificate):
         """The largest decrement that passes."""

@@ -216,7 +216,7 @@ REFUSED = {
     "wide-penalty": PENALTY,
     "perfect": {
         "no standard errors for this HuberRegressor. The fit is perfect": TABLES,
-        "Huber's loss has no likelihood": ("laplace", "tune_alpha"),
+        "laplace needs a likelihood, which this loss does not have": ("laplace", "tune_alpha"),
         "is singular to working precision": ("leave_one_out_path",),
     }
     | NO_PROFILE,

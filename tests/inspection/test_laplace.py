@@ -626,7 +626,13 @@ def test_samples_have_the_covariance(X, y):
 
 def test_what_has_no_posterior_is_refused(X, y):
     refuses("Ridge has no penalty", laplace, Ridge(alpha=0.0).fit(X, y), X, y)
-    refuses("Huber's loss has no likelihood", laplace, MLPRegressor("huber", (), alpha=1.0).fit(X, y), X, y)
+    refuses(
+        "laplace needs a likelihood, which this loss does not have",
+        laplace,
+        MLPRegressor("huber", (), alpha=1.0).fit(X, y),
+        X,
+        y,
+    )
     reweighted = LogisticRegression(class_weight={0: 10.0, 1: 10.0}).fit(X, y > y.mean())
     refuses("laplace needs a likelihood, and class_weight leaves only a pseudo", laplace, reweighted, X, y > y.mean())
     model = TweedieRegressor(power=2.5, alpha=0.1).fit(X, np.exp(y / 10))
