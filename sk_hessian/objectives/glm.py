@@ -10,6 +10,7 @@ number for each row and output, is added to raw; other terms, to the sum over ro
 """
 
 from functools import cached_property
+from operator import attrgetter
 
 import numpy as np
 
@@ -19,7 +20,7 @@ from sk_hessian.objectives._refinement import MOST_WORK, refined
 from sk_hessian.objectives.column_space import ColumnSpace
 from sk_hessian.objectives.contract import Facts
 from sk_hessian.objectives.coordinates import CommonShift, Through, WeightCoordinates
-from sk_hessian.objectives.evaluation import ROUNDINGS
+from sk_hessian.objectives.evaluation import EPS, ROUNDINGS
 from sk_hessian.objectives.glm_evaluation import Design, LinearEvaluation, StandardThrough
 from sk_hessian.objectives.linear_sums import LinearSums
 from sk_hessian.objectives.mean_loss import OF_ROWS, OF_UNITS, MeanLossObjective
@@ -82,8 +83,8 @@ class GLMObjective(MeanLossObjective):
             raise ValueError(f"penalty must broadcast to {(self.n_features, loss.n_outputs)}, got {np.shape(penalty)}")
         self.l2 = L2(strengths, None if penalty_matrix is None else [penalty_matrix] * loss.n_outputs)
         self.terms = tuple(terms)
-        self.curvature = loss.curvature if all(term.is_exact for term in self.terms) else "expected"
-        self.convex = loss.convex and all(term.is_convex for term in self.terms)
+        self.curvature = loss.curvature if all(map(attrgetter("is_exact"), self.terms)) else "expected"
+        self.convex = loss.convex and all(map(attrgetter("is_convex"), self.terms))
         for term in self.terms:
             term.check(self)
 
@@ -143,13 +144,12 @@ class GLMObjective(MeanLossObjective):
 
     def is_exact(self, kind):
         """See `Objective.is_exact`."""
-        return kind == "observed" or (self.loss.canonical and all(term.is_exact for term in self.terms))
+        return kind == "observed" or (self.loss.canonical and all(map(attrgetter("is_exact"), self.terms)))
 
     def common_shift(self, within):
         """See `MeanLossObjective.common_shift`."""
         values, vectors = np.linalg.eigh(self.space.penalty_in(within).matrix(0))
-        noise = ROUNDINGS * len(values) * np.finfo(float).eps
-        free = vectors[:, values <= noise * max(values.max(), np.finfo(float).tiny)]
+        free = vectors[:, values <= ROUNDINGS * len(values) * EPS * max(values[-1], np.finfo(float).tiny)]
         k = self.loss.n_outputs
         return CommonShift(slice(0, within.n_columns * k), free, k)
 
@@ -171,7 +171,7 @@ class GLMObjective(MeanLossObjective):
             is_wide=space.is_wide,
             is_quadratic=self.loss.quadratic,
             is_held=self.l2.is_definite,
-            is_sum_over_rows=all(term.is_sum_over_rows for term in self.terms),
+            is_sum_over_rows=all(map(attrgetter("is_sum_over_rows"), self.terms)),
             keeps_rows=self.standard_design is not None,
         )
 
@@ -224,7 +224,7 @@ class GLMObjective(MeanLossObjective):
 
     def diagnose(self, theta, direction):
         """See `Objective.diagnose`: a `Recession` or None."""
-        return None if any(term.is_coercive for term in self.terms) else find_recession(self, theta, direction)
+        return None if any(map(attrgetter("is_coercive"), self.terms)) else find_recession(self, theta, direction)
 
     def edge_optimum(self, theta):
         """See `Objective.edge_optimum`."""

@@ -266,7 +266,7 @@ class MeanLossObjective(Objective):
         is_near = self.loss.attains_bound or not self.model.is_linear
         return self.baseline.saturated_value if is_near else -np.inf
 
-    @property
+    @cached_property
     def resolution(self):
         """See `Objective.resolution`."""
         return self.baseline.resolution

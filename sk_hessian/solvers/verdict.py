@@ -276,8 +276,8 @@ class Verdict:
 
     def _is_at_rest(self):
         """Whether the latest look has found nothing to gain, were it not for kinks."""
-        certificate = self.certificate
-        return certificate.decrement <= self._enough(certificate) and certificate.downhill is None
+        found = self.certificate
+        return found is not None and found.decrement <= self._enough(found) and found.downhill is None
 
     def _enough(self, certificate):
         """The largest decrement that passes."""

@@ -178,7 +178,7 @@ class SoftmaxCrossEntropy(Loss):
 
     def hessian(self, y, raw, kind):
         """See `Loss.hessian`: diag(p) - p p'."""
-        probability = self.inverse_link(raw)
+        probability = np.ascontiguousarray(self._probabilities(raw)[0].T)
         hessian = -probability[:, :, None] * probability[:, None, :]
         diagonal = np.arange(self.n_outputs)
         hessian[:, diagonal, diagonal] += probability

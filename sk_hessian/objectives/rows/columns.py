@@ -49,7 +49,7 @@ class Columns:
         scale = np.where((deviation > 0) | has_unit, np.hypot(deviation, ridge), np.inf)
         return cls(centre, scale, fit_intercept)
 
-    @property
+    @cached_property
     def n_columns(self):
         """Number of coordinates of one output."""
         return len(self.shift) + self.fit_intercept if self.basis is None else self.basis.shape[1]

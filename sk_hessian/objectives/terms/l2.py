@@ -72,7 +72,7 @@ class L2:
     @property
     def sizes(self):
         """The same, the mean over the outputs, shape (q,)."""
-        return self.diagonal.mean(axis=1)
+        return np.add.reduce(self.diagonal, axis=1) / self.diagonal.shape[1]
 
     @property
     def is_silent(self):
