@@ -121,7 +121,7 @@ def edge_rows(objective, theta):
 def may_have_edge(objective):
     """Whether any row may be on an edge, and all fit in memory; no pass."""
     rows, loss = objective.rows, objective.loss
-    if not loss.may_be_on_edge(rows.targets[0]).any():
+    if objective.terms or not loss.may_be_on_edge(rows.targets[0]).any():
         return False
     return objective.n_rows * min(objective.n_features, objective.n_rows) <= _LARGEST
 

@@ -1,6 +1,7 @@
 """The coordinates of a linear model's columns, and whether some columns are nearly combinations of others."""
 
 from functools import cached_property
+from operator import attrgetter
 
 import numpy as np
 
@@ -38,8 +39,15 @@ class ColumnSpace:
         its size, however large beside the others, leaves no rounding behind. Not where a matrix couples it with others.
         """
         centre, deviation, ridge, _ = self._objective.posterior_units
-        is_coupled = self._objective.l2.is_coupled
-        return Columns.standardising(centre, deviation, ridge, self._objective.fit_intercept, is_coupled)
+        has_unit, deviation = self._objective.l2.is_coupled, np.array(deviation)
+        if self._is_held_otherwise:
+            deviation[deviation == 0] = 1.0
+        return Columns.standardising(centre, deviation, ridge, self._objective.fit_intercept, has_unit)
+
+    @property
+    def _is_held_otherwise(self):
+        """Whether a term tells of parameters what neither the rows nor the L2 penalty do."""
+        return not all(map(attrgetter("is_of_predictions"), self._objective.terms))
 
     @property
     def dependence(self):
@@ -62,7 +70,7 @@ class ColumnSpace:
         """Whether coordinates are those of the rows, which are fewer than the columns and span every optimum."""
         objective = self._objective
         is_wide = objective.n_features > max(objective.n_rows, _NEVER_WIDE) and objective.rows.is_array
-        return bool(is_wide and objective.l2.holds_each)
+        return bool(is_wide and objective.l2.holds_each and not self._is_held_otherwise)
 
     @cached_property
     def n_columns(self):
@@ -92,6 +100,8 @@ class ColumnSpace:
 
     def _are_dependent(self, here, curvature):
         objective, plain = self._objective, self.plain
+        if self._is_held_otherwise:
+            return False
         if self.is_wide:
             return True
         one = objective.loss.n_outputs + objective.loss.n_constants == 1

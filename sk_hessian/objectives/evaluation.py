@@ -309,7 +309,7 @@ class MeanLossEvaluation(Evaluation):
         error = eps * self.largest_terms
         own = ROUNDINGS * objective.resolution if objective.loss.cancels else 0.0
         if objective.terms:
-            own += sum(term.noise for term in self.terms) / objective.total
+            own += sum(term.noise for term in self.terms) / objective.total_of_terms
         return eps * abs(self.value) + own + error * (self.bent + 0.5 * error * objective.baseline.mean_curvature)
 
     def raw_predictions(self):

@@ -224,7 +224,8 @@ class GLMObjective(MeanLossObjective):
 
     def diagnose(self, theta, direction):
         """See `Objective.diagnose`: a `Recession` or None."""
-        return None if any(map(attrgetter("is_coercive"), self.terms)) else find_recession(self, theta, direction)
+        # what other terms hold is not known
+        return None if self.terms else find_recession(self, theta, direction)
 
     def edge_optimum(self, theta):
         """See `Objective.edge_optimum`."""
@@ -257,7 +258,7 @@ class GLMObjective(MeanLossObjective):
 
     def refined(self, theta):
         """See `Objective.refined`: least squares on small tables."""
-        if not self.loss.quadratic or self.l2.any:
+        if not self.loss.quadratic or self.l2.any or self.terms:
             return theta, 0
         columns = self.space.columns
         work = self.n_rows * self.model.n_weights * (1 if columns.basis is None else columns.n_columns)

@@ -121,7 +121,7 @@ class LinearEvaluation(MeanLossEvaluation):
 
     def _add_terms(self):
         """Add the values and gradients of the other terms, in the user's parameters."""
-        known_here, total = vars(self), self.objective.total
+        known_here, total = vars(self), self.objective.total_of_terms
         known_here["value"] += sum(term.value for term in self.terms) / total
         if math.isfinite(self.value):
             known_here["slope"] = self.slope + sum(term.gradient for term in self.terms) / total
@@ -269,10 +269,9 @@ class LinearEvaluation(MeanLossEvaluation):
                 bent = loss.hessian_product(y, predict(block), model.change(block, change), kind)
                 return (model.adjoint(block, bent * weight[:, None]),)
 
-            bent = objective.rows.fold(terms)[0]
+            bent = objective.rows.fold(terms)[0] / objective.total
             for term in self.terms:
-                bent += term.product(v, kind)
-            bent /= objective.total
+                bent += term.product(v, kind) / objective.total_of_terms
             pull = objective.l2.pull(v)
             bent[: pull.size] += pull
             return bent
@@ -288,7 +287,7 @@ class LinearEvaluation(MeanLossEvaluation):
 
         H = self.objective.sums.products(self, bent, columns, with_penalty=True)
         for term in self.objective.terms and self.terms:
-            H += term.matrix(columns, kind) / self.objective.total
+            H += term.matrix(columns, kind) / self.objective.total_of_terms
         return H
 
     def curvature_diagonal(self, kind, columns):
@@ -338,7 +337,7 @@ class LinearEvaluation(MeanLossEvaluation):
         if kind == "kronecker":
             (A,), (C,), _ = self.layer_moments(columns)
             inner = factors.Kronecker(A, C, *objective.l2.by_output(columns))
-            exact = objective.loss.quadratic and objective.l2.is_product
+            exact = objective.loss.quadratic and objective.l2.is_product and not objective.terms
         elif kind == "diagonal":
             H, exact = self.curvature(curvature, columns) if objective.facts.has_matrix else None, False
             diagonal = self.curvature_diagonal(curvature, columns) if H is None else H.diagonal()

@@ -77,6 +77,8 @@ class MeanLossObjective(Objective):
         self.is_smooth, self.draws_rows = loss.is_smooth, self.rows.in_memory
         #: sum of the weights, relative to the largest where they are extreme
         self.total = self.rows.total_weight
+        #: what terms are divided by: of a sample the same as of all rows
+        self.total_of_terms = self.total
         self._sketches, self._projections = {}, {}
 
     def __getstate__(self):
@@ -177,7 +179,7 @@ class MeanLossObjective(Objective):
         facts = [name for name in vars(self) if isinstance(getattr(type(self), name, None), cached_property)]
         other = self._copied(rows, rows.total_weight, facts)
         other.draws_rows, other._projections = rows.in_memory, {}
-        other.l2 = self.l2.times(self.total / other.total)
+        other.l2, other.total_of_terms = self.l2.times(self.total / other.total), other.total
         return other
 
     def sketch(self, n_rows):

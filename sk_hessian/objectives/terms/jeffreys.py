@@ -40,8 +40,8 @@ class Jeffreys(Term):
     made_of = "determinant"
     is_convex = False
     is_exact = False
-    is_coercive = True
     is_sum_over_rows = False
+    is_of_predictions = True
 
     def at(self, here):
         """See `Term.at`."""

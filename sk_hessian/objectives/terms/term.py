@@ -15,18 +15,18 @@ class Term:
     is_convex : bool
     is_exact : bool
         Whether its "expected" curvature is its second derivative.
-    is_coercive : bool
-        Whether no optimum is at infinity beside it.
     is_sum_over_rows : bool
         Whether it can be had of some rows, and is not changed by them.
+    is_of_predictions : bool
+        Whether it depends on the parameters through the rows' predictions alone: what is flat for these is flat.
     """
 
     name = "term"
     made_of = "columns"
     is_convex = True
     is_exact = True
-    is_coercive = False
     is_sum_over_rows = True
+    is_of_predictions = False
 
     def at(self, here):
         """The term at the point of a `LinearEvaluation`, a `TermPoint`."""
