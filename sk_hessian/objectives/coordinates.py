@@ -10,6 +10,7 @@ from functools import cached_property
 
 import numpy as np
 
+from sk_hessian._facts import fact
 from sk_hessian.objectives import factors
 from sk_hessian.objectives.rows import Columns
 
@@ -114,7 +115,7 @@ class WeightCoordinates(Coordinates):
         """Weights (q, k) and constants as one array."""
         return np.concatenate((weights.ravel(), constants)) if constants.size else weights.ravel()
 
-    @property
+    @fact
     def reaches_all(self):
         """See `Coordinates.reaches_all`: not in the span of few rows, nor of dependent columns."""
         basis = self.columns.basis
@@ -293,7 +294,7 @@ class PointFactor(Coordinates):
         factor.place = place
         return factor
 
-    @property
+    @fact
     def reaches_all(self):
         """See `Coordinates.reaches_all`."""
         return self.outer.reaches_all

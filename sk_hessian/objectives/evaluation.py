@@ -8,6 +8,7 @@ from functools import cached_property
 
 import numpy as np
 
+from sk_hessian._facts import lasting_fact
 from sk_hessian.objectives.factors import Diagonal
 
 #: rounding errors of a sum of n terms, allowing for blocks and for order
@@ -268,12 +269,12 @@ class MeanLossEvaluation(Evaluation):
 
     # -- value and gradient ---------------------------------------------------------------------------------------
 
-    @cached_property
+    @lasting_fact
     def value(self):
         """See `Evaluation`."""
         return self.sweep()["value"]
 
-    @cached_property
+    @lasting_fact
     def gradient(self):
         """See `Evaluation`."""
         return self.sweep()["gradient"]

@@ -9,6 +9,8 @@ from collections.abc import Callable
 import numpy as np
 from scipy.linalg import blas, block_diag, eigh, lapack
 
+from sk_hessian._facts import fact
+
 #: pivots of a unit-diagonal matrix below this lose more than half the digits: a column nearly combines others
 NEAR_DEPENDENT = 1e-10
 
@@ -89,7 +91,7 @@ class Cholesky(Factor):
         self.L = np.asfortranarray(L)
         self.shape = L.shape
 
-    @property
+    @fact
     def is_blind(self):
         """See `Factor.is_blind`."""
         pivots, sizes = self.L.diagonal() ** 2, np.add.reduce(self.L * self.L, axis=1)

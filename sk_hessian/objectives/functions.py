@@ -8,6 +8,7 @@ import numpy as np
 from scipy.linalg import eigh
 from scipy.sparse.linalg import LinearOperator
 
+from sk_hessian._facts import lasting_fact
 from sk_hessian.objectives import factors
 from sk_hessian.objectives._differences import Differences
 from sk_hessian.objectives.contract import Facts, Objective
@@ -179,13 +180,13 @@ class FunctionEvaluation(Evaluation):
         value, gradient = self.objective.fun(self.theta.copy(), *self.objective.args)
         return _as_number(value), np.array(gradient, dtype=float).reshape(self.theta.shape)
 
-    @cached_property
+    @lasting_fact
     def value(self):
         """See `Evaluation`; a value that is not finite counts as +inf."""
         value = self._both[0] if self.objective.jac is True else self.objective.value(self.theta)
         return value if np.isfinite(value) else np.inf
 
-    @cached_property
+    @lasting_fact
     def gradient(self):
         """See `Evaluation`."""
         if self.objective.jac is True:

@@ -14,6 +14,7 @@ from operator import attrgetter
 
 import numpy as np
 
+from sk_hessian._facts import fact
 from sk_hessian.objectives._edge import edge_rows, find_edge, may_have_edge
 from sk_hessian.objectives._programs import feasible_start, find_recession
 from sk_hessian.objectives._refinement import MOST_WORK, refined
@@ -175,7 +176,7 @@ class GLMObjective(MeanLossObjective):
             keeps_rows=self.standard_design is not None,
         )
 
-    @property
+    @fact
     def full_size(self):
         """See `Objective.full_size`."""
         return min(self.space.columns.n_columns * self.loss.n_outputs, self.n_parameters)
@@ -213,7 +214,7 @@ class GLMObjective(MeanLossObjective):
         self.space.settle(here, self.curvature)
         return share + 1.0
 
-    @property
+    @fact
     def is_dependent(self):
         """See `Objective.is_dependent`."""
         return self.space.is_dependent

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from sk_hessian._facts import fact, lasting_fact
 from sk_hessian.objectives.baseline import Baseline
 from sk_hessian.objectives.contract import Objective
 from sk_hessian.objectives.rows import BaseRows, rows_of
@@ -91,7 +92,7 @@ class MeanLossObjective(Objective):
         """Number of parameters."""
         return self.model.n_parameters
 
-    @property
+    @fact
     def total_weight(self):
         """Sum of the weights: the objective times it is a sum over rows.
 
@@ -252,14 +253,14 @@ class MeanLossObjective(Objective):
         """See `Baseline`."""
         return Baseline(self.rows, self.loss, self.model.fit_intercept)
 
-    @cached_property
+    @lasting_fact
     def scale(self):
         """The null model's loss above the saturated one, the unit of the tolerance."""
         baseline = self.baseline
         null = baseline.value if np.isfinite(baseline.value) else self.value_and_gradient(self.start())[0]
         return float(max(null - baseline.saturated_value, self.resolution, np.finfo(float).tiny))
 
-    @property
+    @fact
     def lower_bound(self):
         """See `Objective.lower_bound`: the loss of the saturated model where finite predictions have it, or come near.
 
@@ -268,7 +269,7 @@ class MeanLossObjective(Objective):
         is_near = self.loss.attains_bound or not self.model.is_linear
         return self.baseline.saturated_value if is_near else -np.inf
 
-    @cached_property
+    @lasting_fact
     def resolution(self):
         """See `Objective.resolution`."""
         return self.baseline.resolution

@@ -7,6 +7,7 @@ from scipy import sparse
 from scipy.linalg import eigh
 from scipy.sparse.linalg import LinearOperator
 
+from sk_hessian._facts import lasting_fact
 from sk_hessian.objectives.functions import FunctionEvaluation, FunctionObjective
 
 _EPS = np.finfo(float).eps
@@ -96,14 +97,14 @@ class ResidualEvaluation(FunctionEvaluation):
             raise ValueError(f"jac must return one row for each of {self.residuals.size} residuals, got {J.shape[0]}")
         return J
 
-    @cached_property
+    @lasting_fact
     def value(self):
         """See `Evaluation`; a residual that is not finite counts as +inf."""
         with np.errstate(over="ignore", invalid="ignore"):
             value = 0.5 * float(self.residuals @ self.residuals)
         return value if np.isfinite(value) else np.inf
 
-    @cached_property
+    @lasting_fact
     def gradient(self):
         """See `Evaluation`."""
         with np.errstate(over="ignore", invalid="ignore"):

@@ -6,6 +6,7 @@ import numpy as np
 from scipy.linalg import eigh, null_space
 from scipy.sparse.linalg import LinearOperator
 
+from sk_hessian._facts import fact, lasting_fact
 from sk_hessian.objectives import factors
 from sk_hessian.objectives.contract import Facts, Objective
 from sk_hessian.objectives.coordinates import Identity, PointFactor, Subspace
@@ -145,12 +146,12 @@ class RestrictedEvaluation(Evaluation):
         """The `Evaluation` of the objective of all parameters."""
         return self.objective.objective.at(self.objective.expanded(self.theta))
 
-    @property
+    @fact
     def value(self):
         """See `Evaluation`."""
         return self.whole.value
 
-    @cached_property
+    @lasting_fact
     def gradient(self):
         """See `Evaluation`."""
         return self.objective.coordinates.transpose(self.whole.gradient)

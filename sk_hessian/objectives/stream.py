@@ -36,6 +36,7 @@ from functools import cached_property
 import numpy as np
 from scipy.sparse.linalg import LinearOperator
 
+from sk_hessian._facts import lasting_fact
 from sk_hessian.objectives import factors
 from sk_hessian.objectives._spread import Spread, SpreadFactor
 from sk_hessian.objectives.contract import Facts, Objective
@@ -264,12 +265,12 @@ class StreamEvaluation(Evaluation):
         change, slope = self.objective.memory.taylor(self.theta)
         return change / self.objective.total, slope / self.objective.total
 
-    @cached_property
+    @lasting_fact
     def value(self):
         """See `Evaluation`."""
         return self.rows.value + self._taylor[0]
 
-    @cached_property
+    @lasting_fact
     def gradient(self):
         """See `Evaluation`."""
         return self.rows.gradient + self._taylor[1]

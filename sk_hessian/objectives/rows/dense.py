@@ -7,6 +7,7 @@ from functools import cached_property
 
 import numpy as np
 
+from sk_hessian._facts import fact
 from sk_hessian.objectives.rows.grams import Scratch, centred_grams, weighted_grams
 from sk_hessian.objectives.rows.table import Rows
 
@@ -145,7 +146,7 @@ class DenseRows(Rows):
             return self
         return DenseRows(self.X[:, :0], self.y, self.weight, self.offset)
 
-    @property
+    @fact
     def n_numbers(self):
         """See `Rows`."""
         return self.X.size

@@ -3,6 +3,7 @@
 import numpy as np
 import scipy.sparse as sp
 
+from sk_hessian._facts import fact
 from sk_hessian.objectives.rows.dense import DenseBlock
 from sk_hessian.objectives.rows.grams import centred_grams, weighted_grams
 from sk_hessian.objectives.rows.table import Rows
@@ -79,7 +80,7 @@ class SparseRows(Rows):
         """See `Rows.joined`."""
         return sp.vstack(tables, format="csr")
 
-    @property
+    @fact
     def n_numbers(self):
         """See `Rows`."""
         return self.X.nnz

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from sk_hessian._facts import lasting_fact
 from sk_hessian.objectives.rows import sampling
 from sk_hessian.objectives.rows.container import BaseRows
 from sk_hessian.objectives.rows.grams import Scratch
@@ -165,7 +166,7 @@ class Rows(BaseRows):
 
     # -- facts --------------------------------------------------------------------------------------------------------
 
-    @cached_property
+    @lasting_fact
     def total_weight(self):
         """Sum of the weights."""
         return self.weight.sum()

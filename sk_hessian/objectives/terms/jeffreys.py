@@ -12,6 +12,7 @@ from functools import cached_property
 import numpy as np
 from scipy.linalg import cholesky, solve_triangular
 
+from sk_hessian._facts import fact
 from sk_hessian.objectives.column_space import MOST_COLUMNS
 from sk_hessian.objectives.evaluation import EPS, ROUNDINGS
 from sk_hessian.objectives.factors import unit_scale
@@ -112,13 +113,13 @@ class JeffreysPoint(TermPoint):
     def _fold(self, function):
         return self._objective.rows.fold(function, self._columns, width=3 * self._objective.n_parameters)[0]
 
-    @property
+    @fact
     def value(self):
         """See `TermPoint`: +inf where the information is singular to rounding."""
         root, determinant = self._root_and_determinant
         return np.inf if root is None else -0.5 * determinant
 
-    @property
+    @fact
     def gradient(self):
         """See `TermPoint`: X'(h (p - 1/2)) with the leverages h of the rows under the information."""
         objective, rows = self._objective, self._bent_rows()
@@ -130,7 +131,7 @@ class JeffreysPoint(TermPoint):
 
         return self._fold(terms)
 
-    @property
+    @fact
     def noise(self):
         """See `TermPoint`."""
         return ROUNDINGS * EPS * abs(self._root_and_determinant[1])
