@@ -10,6 +10,7 @@ from scipy.linalg import eigh
 from sk_hessian.inspection._chain import Chain
 from sk_hessian.inspection._fitted import Fitted
 from sk_hessian.inspection._leave_one_out import MOST_EXACT_LEVERAGE, HeldOut
+from sk_hessian.inspection._removal import rows_in_memory
 from sk_hessian.objectives import SingleRows
 from sk_hessian.solvers import minimize
 
@@ -113,7 +114,9 @@ def leave_one_out_path(
         strongest = float(strengths[_strongest_first(strengths, parameter)[0]])
         row_data = {"sample_weight": sample_weight, "offset": offset}
         chain = _fitted(chain, {parameter: strongest}, X, y, row_data)
-    Fitted(chain, X, y, sample_weight, offset=offset).require_sum_over_rows("leave_one_out_path")
+    fitted = Fitted(chain, X, y, sample_weight, offset=offset)
+    fitted.require_sum_over_rows("leave_one_out_path")
+    rows_in_memory(fitted.objective)
     path = _Path(chain, parameter, X, y, sample_weight, {"offset": offset})
     losses, scores = path.in_one_go(strengths) if path.is_exact(strengths) else path.one_by_one(strengths)
     return LeaveOneOutPath(parameter, strengths, losses, scores)

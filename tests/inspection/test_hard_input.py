@@ -292,7 +292,9 @@ def test_a_fold_that_lacks_a_class_is_scored(rng):
         inspection.hessian(model, X, y)
 
 
-@pytest.mark.parametrize("function", ["coef_table", "influence", "laplace", "leave_one_out", "tune_alpha"])
+@pytest.mark.parametrize(
+    "function", ["coef_table", "influence", "laplace", "leave_one_out", "leave_one_out_path", "tune_alpha"]
+)
 def test_rows_in_parts_are_refused(function, rng):
     X, y = rng.normal(size=(40, 2)), rng.normal(size=40)
     blocks = Blocks([(X[:20], y[:20]), (X[20:], y[20:])])
