@@ -43,6 +43,8 @@ class Facts:
         Whether standardised rows are kept as one array, so that a Hessian is one product and nothing else.
     exact_is_cheap : bool
         Whether exact curvature costs hardly more than expected curvature that leaves something out.
+    is_sketch : bool
+        Whether the rows are a sample that stands for all, see `Objective.sketch`.
     is_sum_over_rows : bool
         Whether each row has its own term beside the penalty; not where a prior is of all rows at once.
     differences_of : {"nothing", "gradients", "values"}
@@ -64,6 +66,7 @@ class Facts:
     is_held: bool = False
     keeps_rows: bool = False
     exact_is_cheap: bool = False
+    is_sketch: bool = False
     is_sum_over_rows: bool = True
     differences_of: str = "nothing"
     has_many_optima: bool = False

@@ -172,6 +172,7 @@ class GLMObjective(MeanLossObjective):
             is_wide=space.is_wide,
             is_quadratic=self.loss.quadratic,
             is_held=self.l2.is_definite,
+            is_sketch=not self.has_likelihood,
             is_sum_over_rows=all(map(attrgetter("is_sum_over_rows"), self.terms)),
             keeps_rows=self.standard_design is not None,
         )
