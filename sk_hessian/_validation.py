@@ -21,6 +21,9 @@ _WHOLE = (int, Integral)
 _COUNTED = 10_000
 _LARGEST_LABEL = np.iinfo(np.intp).max
 
+#: labels of whole numbers as floats up to which they are taken as integers
+_LARGEST_WHOLE = 2**31
+
 #: entries of a penalty's matrix that differ by so little beside their sizes, and eigenvalues, are rounding
 _NOT_SYMMETRIC = 1e-10
 _NOT_DEFINITE = 1e-12
@@ -389,8 +392,40 @@ def _classes(y):
             shifted = y.astype(np.intp) - low
             present = np.bincount(shifted) > 0
             return (present.nonzero()[0] + low).astype(y.dtype), (present.cumsum() - 1)[shifted]
+    if y.dtype.kind == "f" and -_LARGEST_WHOLE <= np.minimum.reduce(y) <= np.maximum.reduce(y) <= _LARGEST_WHOLE:
+        whole = y.astype(np.intp)
+        if (whole == y).all():
+            classes, index = _classes(whole)
+            return classes.astype(y.dtype), index
+    if y.dtype.kind in "OU":
+        found = _two_classes(y) if y.dtype.kind == "U" else _hashed_classes(y)
+        if found is not None:
+            return found
     check_classification_targets(y)
     return np.unique(y, return_inverse=True)
+
+
+def _two_classes(y):
+    """See `_classes`: by comparisons, several times faster than sorting; None where labels are not two."""
+    is_first = y == y[0]
+    other = y[np.argmin(is_first)]
+    is_other = y == other
+    if is_first.all() or not (is_first | is_other).all():
+        return None
+    classes = np.sort(np.array([y[0], other], dtype=y.dtype))
+    return classes, (is_first if y[0] == classes[1] else is_other).astype(np.intp)
+
+
+def _hashed_classes(y):
+    """See `_classes`: of objects by a table of the values, many times faster than sorting; None where it cannot be."""
+    values = y.tolist()
+    try:
+        classes = np.array(sorted(set(values)), dtype=object)
+    except TypeError:
+        return None
+    check_classification_targets(classes)
+    number = {value: i for i, value in enumerate(classes)}
+    return classes, np.fromiter(map(number.__getitem__, values), dtype=np.intp, count=len(values))
 
 
 def index_of(y, classes):

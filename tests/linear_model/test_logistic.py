@@ -95,3 +95,28 @@ def test_large_softmax_models_are_certified_by_products(rng):
     assert {model.convergence_.status for model in models} == {"optimal"}
     values = [model.convergence_.objective for model in models]
     assert np.ptp(values) <= 1.1e-8 * models[0].convergence_.scale
+
+
+LABELS = {
+    "integers": np.array([3, -1, 7]),
+    "wide integers": np.array([3, 10**12, 7]),
+    "floats": np.array([2.0, 0.0, 5.0]),
+    "large floats": np.array([2e12, 0.0, 5e15]),
+    "strings": np.array(["no", "yes", "perhaps"]),
+    "objects": np.array(["no", "yes", "perhaps"], dtype=object),
+    "booleans": np.array([True, False]),
+}
+
+
+@pytest.mark.parametrize("n_classes", [2, 3])
+@pytest.mark.parametrize("kind", LABELS)
+def test_classes_are_the_sorted_labels_in_their_dtype(kind, n_classes, rng):
+    labels = LABELS[kind][:n_classes]
+    y = labels[np.arange(40) % len(labels)]
+    X = rng.normal(size=(40, 2)) + np.arange(40)[:, None] % len(labels)
+    model = LogisticRegression().fit(X, y)
+    assert model.classes_.dtype == y.dtype
+    np.testing.assert_array_equal(model.classes_, np.unique(y))
+    index = np.unique(y, return_inverse=True)[1]
+    np.testing.assert_array_equal(model.coef_, LogisticRegression().fit(X, index).coef_)
+    assert set(model.predict(X)) <= set(labels)
