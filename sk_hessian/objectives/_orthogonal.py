@@ -10,6 +10,15 @@ from sk_hessian.objectives.rows import Columns, triangle
 #: eigenvalues of a Gram matrix up to this leave the digits of those about one
 _WELL_SPREAD = 1e8
 
+#: rows times columns squared from which second moments are asked first
+_LARGE = 1e9
+
+#: shares of the largest eigenvalue of second moments: up to the first it may be rounding, from the second on it is not
+_ROUNDING, _CLEAR = 1e-9, 1e-6
+
+#: what a null vector may make of a prediction, beside standardised columns of size one
+_UNSEEN = 1e-9
+
 #: how much shorter a column is taken to be than the one before it, to tell columns of equal length apart
 _TILT = 1e-7
 
@@ -105,9 +114,36 @@ class Orthogonal:
         def scaled(block, y, weight):
             return block.standardised(plain) * unit * np.sqrt(weight / total)[:, None]
 
-        R = objective.rows.triangle(scaled, plain, width=most)
+        R = self._root_of_gram(objective, plain, unit)
+        R = objective.rows.triangle(scaled, plain, width=most) if R is None else R
         R = np.vstack([R, ridge]) if len(ridge) else R
         return triangle(R) if len(R) > most else R
+
+    @staticmethod
+    def _root_of_gram(objective, plain, unit):
+        """The same from the columns' second moments, where these tell dependence from its absence; else None.
+
+        They do where no eigenvalue is between `_ROUNDING` and `_CLEAR`, and the rows confirm that null vectors
+        change no prediction. Small tables are not asked, because their triangle costs next to nothing.
+        """
+        rows, p = objective.rows, len(plain.shift)
+        if objective.n_rows * len(unit) ** 2 < _LARGE:
+            return None
+        gram = rows.fold(lambda block, y, weight: (block.gram(weight[:, None], plain)[0],), plain)[0]
+        values, V = eigh(unit[:, None] * (gram / rows.total_weight) * unit, driver="evd")
+        is_null = values < _CLEAR * values[-1]
+        if values[is_null].max(initial=0.0) > _ROUNDING * values[-1]:
+            return None
+        N = unit[:, None] * V[:, is_null]
+        coef = N[:p] / plain.scale[:, None]
+        constant = -plain.shift @ coef + N[p:].sum(axis=0)
+
+        def squares(block, y, weight):
+            return (weight @ (block.forward(coef) + constant) ** 2,)
+
+        if (rows.fold(squares)[0] > rows.total_weight * _UNSEEN**2).any():
+            return None
+        return np.sqrt(np.where(is_null, 0.0, values))[:, None] * V.T
 
     def null_space(self):
         """Coefficient directions (p, d) in the user's units that leave every prediction as it is.

@@ -5,6 +5,7 @@ import re
 import numpy as np
 import pandas as pd
 import pytest
+import scipy.sparse as sp
 from sklearn import linear_model as theirs
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
@@ -136,3 +137,19 @@ def test_a_row_of_each_class_or_one(name, solver):
     with pytest.warns(ConvergenceWarning, match=f"{type(model).__name__}: (separated|the data do not determine)"):
         model.fit(X, y)
     assert np.isfinite(model.coef_).all()
+
+
+@pytest.mark.parametrize(
+    ("make", "noise", "rank"), [(np.asarray, 0.0, 219), (sp.csr_array, 0.0, 219), (np.asarray, 1e-6, 220)]
+)
+def test_large_tables_tell_dependence_from_its_absence(make, noise, rank, rng):
+    """By second moments where these are clear, else by the rows: a copied column, one with so much noise."""
+    X = rng.normal(size=(22_000, 220)) * 10.0 ** rng.integers(-3, 3, size=220)
+    X[:, 7] = X[:, 3] / 10 - 2 * X[:, 5] + noise * X[:, 7]
+    y = X[:, :3] @ [1, 2, 3] / X[:, :3].std(axis=0).max() + rng.normal(size=len(X))
+    model = LinearRegression(fit_intercept=False, tol=1e-8).fit(make(X), y)
+    assert model.convergence_.status == "optimal"
+    assert model.rank_ == rank
+    assert len(model.convergence_.flat_directions) == 220 - rank
+    left, least = y - model.predict(make(X)), y - X @ np.linalg.lstsq(X, y, rcond=1e-14)[0]
+    assert left @ left <= least @ least * (1 + 1e-8)

@@ -12,6 +12,9 @@ _MODERATE = 1e60
 #: a mean of so many units costs a sum of squares its square in roundings, four digits of sixteen
 _FAR = 100
 
+#: length of a basis up to which products of the plain columns keep nine digits in it
+_SHORT = 100
+
 
 @dataclass(frozen=True)
 class Columns:
@@ -68,6 +71,18 @@ class Columns:
         if self.inverse_units is None or (np.abs(self.shift) > _MODERATE).any():
             return False
         return np.abs(self.shift * self.inverse_units[: len(self.shift)]).max(initial=0.0) <= _FAR
+
+    @cached_property
+    def may_turn_late(self):
+        """Whether products may be taken of the plain columns, and brought into the basis after they are summed."""
+        if self.basis is None or not self.without_basis().may_centre_late:
+            return False
+        return np.linalg.norm(self.basis, 2) <= _SHORT
+
+    @cached_property
+    def plain(self):
+        """The same coordinates without the basis; one object, for what is kept by it."""
+        return self.without_basis()
 
     @cached_property
     def _finite_scale(self):
