@@ -26,21 +26,11 @@ _LARGEST_PROGRAM = 5e6
 
 @dataclass(frozen=True)
 class Recession:
-    """Why there is no finite optimum.
+    """Why there is no finite optimum."""
 
-    Attributes
-    ----------
-    features : list of str
-        Columns whose combination separates.
-    classes : list
-        The classes (or values of y) that it separates from the rest.
-    direction : ndarray
-        Parameters along which the loss falls for ever.
-    """
-
-    features: list
-    classes: list
-    direction: np.ndarray
+    features: list  #: names of the columns whose combination separates
+    classes: list  #: the classes, or values of y, that it separates from the rest
+    direction: np.ndarray  #: parameters along which the loss falls for ever
 
     def __str__(self):
         what = listed(self.classes, " and " if len(self.classes) == 2 else ", ")
@@ -185,14 +175,7 @@ def _receding_classes(objective, direction):
 def feasible_start(objective):
     """The null model, or where that has no intercept and no positive mean, a point that has.
 
-    Parameters
-    ----------
-    objective : GLMObjective
-
-    Raises
-    ------
-    ValueError
-        Where there is none, or none that does not overflow.
+    It raises a ValueError where there is none, or none that does not overflow.
     """
     k, baseline = objective.loss.n_outputs, objective.baseline
     is_null = objective.fit_intercept or objective.rows.offset is None
@@ -217,12 +200,8 @@ def _is_bent_by_offset(objective):
 def positive_start(objective):
     """Coefficients without intercept whose predictions are all positive, about the mean of y on average.
 
-    With an offset beside them they are at least that far from zero, or as far as possible.
-
-    Raises
-    ------
-    ValueError
-        Where there are none.
+    With an offset beside them they are at least that far from zero, or as far as possible. It raises a ValueError where
+    there are none.
     """
     columns, rows = objective.space.plain, objective.rows.collected()
     Z = rows.gather(lambda block, y, weight: block.standardised(columns), columns, columns.n_columns)

@@ -14,23 +14,12 @@ class Spread:
 
     In raw coordinates a column far from zero is nearly a multiple of the intercept, and a diagonal would hold both
     where they are; about its mean it is not.
-
-    Attributes
-    ----------
-    squares : ndarray of shape (p, k)
-        Curvature along each coefficient, the columns about their means.
-    level : ndarray of shape (k,)
-        Curvature along each intercept; shape (0,) without one.
-    mean : ndarray of shape (p, k)
-        Mean of each column, weighted by the curvature.
-    constants : ndarray of shape (m,)
-        Curvature along the loss's constants.
     """
 
-    squares: np.ndarray
-    level: np.ndarray
-    mean: np.ndarray
-    constants: np.ndarray
+    squares: np.ndarray  #: curvature along each coefficient, (p, k), the columns about their means
+    level: np.ndarray  #: curvature along each intercept, (k,); (0,) without one
+    mean: np.ndarray  #: mean of each column, (p, k), weighted by the curvature
+    constants: np.ndarray  #: curvature along the loss's constants, (m,)
 
     def _split(self, v):
         """Coefficients (p, k), intercepts and constants of parameters (n_parameters,)."""
@@ -118,12 +107,7 @@ class Spread:
 
 
 class SpreadFactor(Factor):
-    """P = R^-1 for the R of a `Spread`; a parameter without curvature keeps its own unit.
-
-    Parameters
-    ----------
-    spread : Spread
-    """
+    """P = R^-1 for the R of a `Spread`; a parameter without curvature keeps its own unit."""
 
     def __init__(self, spread):
         self._roots = tuple(np.where(root > 0, root, 1.0) for root in spread._roots)

@@ -16,15 +16,9 @@ from sk_hessian.objectives.rows import Columns
 
 
 class Coordinates:
-    """theta = T z.
+    """theta = T z."""
 
-    Attributes
-    ----------
-    shape : tuple of int
-        Of T.
-    """
-
-    shape: tuple[int, int]
+    shape: tuple[int, int]  #: of T
 
     #: whether every parameter vector is T z for some z
     reaches_all = True
@@ -58,13 +52,7 @@ class Identity(Coordinates):
 
 
 class WeightCoordinates(Coordinates):
-    """The weights of a linear model in coordinates of its columns; the loss's constants as they are.
-
-    Parameters
-    ----------
-    columns : Columns
-    n_outputs, n_constants : int
-    """
+    """The weights of a linear model in coordinates of its `Columns`; the loss's constants as they are."""
 
     def __init__(self, columns, n_outputs, n_constants):
         self.columns, self.n_outputs = columns, n_outputs
@@ -135,13 +123,8 @@ class WeightCoordinates(Coordinates):
 class LayerCoordinates(Coordinates):
     """theta = T z: inputs centred and scaled, outputs in units of y.
 
-    Parameters
-    ----------
-    columns : Columns
-        Zero and unit of the inputs.
-    layers : sequence of (slice, shape)
-        Where the layers are in theta.
-    output_unit : ndarray of shape (k,)
+    ``columns`` are zero and unit of the inputs, ``layers`` say where (slice) and how large (shape) the layers are in
+    theta, ``output_unit`` has shape (k,).
     """
 
     def __init__(self, columns, layers, output_unit):
@@ -219,14 +202,8 @@ class Subspace(Coordinates):
 class CommonShift:
     """The directions along which all outputs of some weights move alike: what the loss of a softmax model cannot see.
 
-    Parameters
-    ----------
-    part : slice
-        Where weights (q, k), stored by rows, are among the parameters.
-    free : ndarray of shape (q, r)
-        An orthonormal basis of the rows that have no penalty.
-    n_outputs : int
-        k.
+    The weights (q, k), stored by rows, are a slice ``part`` of the parameters; ``free`` (q, r) is an orthonormal basis
+    of the rows that have no penalty.
     """
 
     def __init__(self, part, free, n_outputs):
@@ -331,15 +308,7 @@ class PointFactor(Coordinates):
 
 
 class Through:
-    """An objective in coordinates z: theta = origin + T z.
-
-    Parameters
-    ----------
-    objective : Objective
-    coordinates : Coordinates
-        T.
-    origin : ndarray of shape (n_parameters,)
-    """
+    """An objective in coordinates z: theta = origin + T z."""
 
     def __init__(self, objective, coordinates, origin):
         self._objective, self._coordinates, self._origin = objective, coordinates, origin

@@ -118,16 +118,9 @@ class Cholesky(Factor):
 class Spectral(Factor):
     """P = D V max(values, floor)^-1/2 for eigenpairs of D^-1 H D^-1: where H bends hardly, P is held back.
 
-    Such a direction may be flat (and the gradient zero along it), or about to bend. The Newton step and decrement
-    take the eigenvalues as they are, down to rounding: a gradient along a flat direction is far from an optimum.
-
-    Parameters
-    ----------
-    values : ndarray of shape (r,)
-        Non-negative but for rounding.
-    vectors : ndarray of shape (r, r)
-    unit : ndarray of shape (r,)
-        The diagonal of D.
+    Such a direction may be flat (and the gradient zero along it), or about to bend. The Newton step and decrement take
+    the eigenvalues as they are, down to rounding: a gradient along a flat direction is far from an optimum. The values
+    (r,) are non-negative but for rounding, the vectors of shape (r, r), ``unit`` (r,) the diagonal of D.
     """
 
     def __init__(self, values, vectors, unit):
@@ -164,23 +157,11 @@ class Spectral(Factor):
 class Kronecker(Factor):
     """A factor of C (x) A + diag(m) (x) Penalty for parameters W of shape (q, k), stored by rows.
 
-    With V simultaneously diagonalising A and the penalty, and U the eigenvectors of C, the matrix is the diagonal
-    grid a_j c_l + m l_j in the basis V (x) U (exact when every output has the same multiplier, or C is diagonal).
-
-    Parameters
-    ----------
-    A : ndarray of shape (q, q)
-        Second moment of the features.
-    C : ndarray of shape (k, k)
-        Curvature across outputs.
-    penalty : ndarray of shape (q, q)
-        Penalty of one output.
-    multiplier : ndarray of shape (k,)
-        How much of it each output has; unequal ones need a diagonal C.
-
-    References
-    ----------
-    .. [1] J. Martens, R. Grosse, "Optimizing neural networks with Kronecker-factored approximate curvature", 2015.
+    With V simultaneously diagonalising A and the penalty, and U the eigenvectors of C, the matrix is the diagonal grid
+    a_j c_l + m l_j in the basis V (x) U (exact when every output has the same multiplier, or C is diagonal); see J.
+    Martens, R. Grosse, "Optimizing neural networks with Kronecker-factored approximate curvature", 2015. A (q, q) is
+    the second moment of the features, C (k, k) the curvature across outputs, ``penalty`` (q, q) that of one output, and
+    ``multiplier`` (k,) how much of it each output has; unequal ones need a diagonal C.
     """
 
     def __init__(self, A, C, penalty, multiplier):
@@ -218,12 +199,7 @@ class Kronecker(Factor):
 
 
 class Stacked(Factor):
-    """A block diagonal P, such as one block per layer of a network.
-
-    Parameters
-    ----------
-    blocks : sequence of factors
-    """
+    """A block diagonal P, such as one block for each layer of a network."""
 
     def __init__(self, blocks):
         self.blocks = blocks

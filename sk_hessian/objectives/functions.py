@@ -35,21 +35,12 @@ _DISAGREES = 1e-3
 
 @dataclass(frozen=True)
 class GradientCheck:
-    """A user's derivatives against central differences.
+    """A user's derivatives against central differences."""
 
-    Attributes
-    ----------
-    agrees : bool
-        Whether no parameter's derivative differs by more than the differences' own error and a thousandth.
-    error : ndarray of shape (p,)
-        The relative difference for each parameter; of residuals, that of the column of the Jacobian.
-    message : str
-        One sentence that names the worst parameter.
-    """
-
-    agrees: bool
+    agrees: bool  #: whether no parameter's derivative differs by more than the differences' own error and a thousandth
+    #: the relative difference for each parameter, (p,); of residuals, that of the column of the Jacobian
     error: np.ndarray
-    message: str
+    message: str  #: one sentence that names the worst parameter
 
     def __str__(self):
         return self.message
@@ -242,10 +233,8 @@ class FunctionEvaluation(Evaluation):
     def factor(self, kind="full", curvature="observed"):
         """See `Evaluation.factor`; from the Hessian's absolute value (eigenvalues without their signs).
 
-        References
-        ----------
-        .. [1] Y. Dauphin et al., "Identifying and attacking the saddle point problem in high-dimensional non-convex
-           optimization", 2014.
+        Source: Y. Dauphin et al., "Identifying and attacking the saddle point problem in high-dimensional non-convex
+        optimization", 2014.
         """
         if kind not in ("full", "diagonal", "units"):
             self.objective.refuse_kind(kind)

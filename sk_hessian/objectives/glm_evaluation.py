@@ -19,16 +19,9 @@ _ERRORS = 100
 
 
 class Design:
-    """Rows, how parameters act on them, and what these cost.
+    """Rows, how parameters act on them by a `Linear` model, what their penalty is, and what these cost.
 
-    Parameters
-    ----------
-    rows : Rows
-    model : Linear
-    l2 : L2
-        The penalty on these weights.
-    coordinates : WeightCoordinates or None
-        theta = T z for the parameters z of this design; None where they are theta.
+    ``coordinates`` are those with theta = T z for the parameters z of this design; None where they are theta.
     """
 
     def __init__(self, rows, model, l2, coordinates=None):
@@ -48,17 +41,7 @@ class Design:
 
 
 class LinearEvaluation(MeanLossEvaluation):
-    """A linear model at a point.
-
-    Parameters
-    ----------
-    objective : GLMObjective
-    parameters : ndarray of shape (n_parameters,)
-        Of the design.
-    design : Design
-    raw : ndarray of shape (n_rows, m), optional
-        Raw predictions, where they are known.
-    """
+    """A `GLMObjective` at the ``parameters`` (n_parameters,) of a `Design`; ``raw`` (n_rows, m), where it is known."""
 
     def __init__(self, objective, parameters, design, raw=None):
         self.objective, self.parameters, self.design, self.raw = objective, parameters, design, raw
@@ -89,13 +72,7 @@ class LinearEvaluation(MeanLossEvaluation):
         return self.sweep()["slope"]
 
     def sweep(self):
-        """Find all of these in one pass, and keep raw predictions if they are not too many.
-
-        Returns
-        -------
-        dict
-            What is known here, by name.
-        """
+        """See `MeanLossEvaluation.sweep`."""
         return self._by_blocks() if self.design.matrix is None else self.by_matrix()
 
     def _completed(self, raw, value, gradient, bent):
@@ -357,15 +334,7 @@ class LinearEvaluation(MeanLossEvaluation):
 
 
 class StandardThrough(Through):
-    """A linear model whose standardised rows are kept, in coordinates of its columns: no change of units at all.
-
-    Parameters
-    ----------
-    objective : GLMObjective
-    coordinates : WeightCoordinates
-    here : LinearEvaluation
-        Where z is zero.
-    """
+    """A `GLMObjective` whose standardised rows are kept, in coordinates of its columns: no change of units at all."""
 
     def __init__(self, objective, coordinates, here):
         super().__init__(objective, coordinates, None)

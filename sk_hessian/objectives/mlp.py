@@ -28,27 +28,17 @@ _SKETCH_SEED = 20_150_706
 
 @dataclass(frozen=True)
 class Moments:
-    """What coordinates are made of, of all rows seen so far.
+    """What coordinates are made of, of all rows seen so far."""
 
-    Attributes
-    ----------
-    weight : float
-        Total weight of the rows.
-    centre, deviation : ndarray of shape (p,)
-    output_unit : ndarray of shape (k,)
-    """
-
-    weight: float
-    centre: np.ndarray
-    deviation: np.ndarray
-    output_unit: np.ndarray
+    weight: float  #: total weight of the rows
+    centre: np.ndarray  #: zero of each input, (p,)
+    deviation: np.ndarray  #: deviation of each input, (p,)
+    output_unit: np.ndarray  #: unit of each output, (k,)
 
     def merged(self, other):
         """Those of both sets of rows.
 
-        References
-        ----------
-        .. [1] T. Chan, G. Golub, R. LeVeque, "Algorithms for computing the sample variance", 1983.
+        Source: T. Chan, G. Golub, R. LeVeque, "Algorithms for computing the sample variance", 1983.
         """
         total = self.weight + other.weight
         share, apart = other.weight / total, other.centre - self.centre

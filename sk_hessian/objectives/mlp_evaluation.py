@@ -275,13 +275,7 @@ class NetworkEvaluation(MeanLossEvaluation):
         return self._approximate(factors.Diagonal(np.ones(self.objective.n_parameters)))
 
     def whole_factor(self, kind):
-        """See `MeanLossEvaluation.whole_factor`.
-
-        Raises
-        ------
-        ValueError
-            For so many parameters that the matrix is not affordable.
-        """
+        """See `MeanLossEvaluation.whole_factor`; a ValueError where the matrix is not affordable."""
         objective = self.objective
         if not objective.facts.has_matrix:
             raise ValueError(
@@ -294,11 +288,9 @@ class NetworkEvaluation(MeanLossEvaluation):
         return PointFactor(objective.coordinates, inner, self.place, curvature, objective.is_exact(kind))
 
     def _kronecker(self, coordinates):
-        """Per layer A (x) G of Gauss-Newton, A the inputs' and G the gradients' second moments; both damped.
+        """For each layer A (x) G of Gauss-Newton, A the inputs' and G the gradients' second moments; both damped.
 
-        References
-        ----------
-        .. [1] J. Martens, R. Grosse, "Optimizing neural networks with Kronecker-factored approximate curvature", 2015.
+        Source: J. Martens, R. Grosse, "Optimizing neural networks with Kronecker-factored approximate curvature", 2015.
         """
         objective = self.objective
         inputs, outputs, constants = self.layer_moments(coordinates)

@@ -208,12 +208,8 @@ class StreamObjective(Objective):
         """What the quadratic of the old rows may spoil at a point: half the squared Newton decrement of its error.
 
         The error is that of its gradient, by the witnesses; the curvature is that of the latest rows and the witnesses.
-
-        Returns
-        -------
-        error, noise : float
-            In units of `scale`, so that they are shares of what the model can gain: of the quadratic, and of what
-            it has been mended by, which is as uncertain as ten parts of the witnesses differ.
+        Two numbers in units of `scale`, so that they are shares of what the model can gain: of the quadratic, and of
+        what it has been mended by, which is as uncertain as ten parts of the witnesses differ.
         """
         if self.memory.witnesses is None:
             return 0.0, 0.0

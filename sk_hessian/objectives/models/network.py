@@ -56,13 +56,7 @@ class Network:
         return LayerCoordinates(Columns.raw(self.n_features, True), self.layers, np.ones(self.n_outputs))
 
     def unpack(self, theta):
-        """Weights (fan_in, fan_out) and biases (fan_out,) of each layer, and the constants of the loss.
-
-        Returns
-        -------
-        coefs, intercepts : list of ndarray
-        constants : ndarray
-        """
+        """Weights (fan_in, fan_out) and biases (fan_out,) of each layer, two lists, and the constants of the loss."""
         blocks = [theta[part].reshape(shape) for part, shape in self.layers]
         return [block[:-1] for block in blocks], [block[-1] for block in blocks], theta[self.n_weights :]
 
@@ -113,12 +107,9 @@ class Network:
     def start(self, generator):
         """Weights and biases drawn for standardised inputs and outputs; those of a linear model, and constants, zero.
 
-        Uniform with Glorot's bound sqrt(6 / (fan_in + fan_out)) or, before a rectifier, He's sqrt(6 / fan_in).
-
-        References
-        ----------
-        .. [1] X. Glorot, Y. Bengio, "Understanding the difficulty of training deep feedforward neural networks", 2010.
-        .. [2] K. He et al., "Delving deep into rectifiers", 2015.
+        Uniform with Glorot's bound sqrt(6 / (fan_in + fan_out)) or, before a rectifier, He's sqrt(6 / fan_in) (X.
+        Glorot, Y. Bengio, "Understanding the difficulty of training deep feedforward neural networks", 2010; K. He et
+        al., "Delving deep into rectifiers", 2015).
         """
         z = np.zeros(self.n_parameters)
         for i, (part, (rows, fan_out)) in enumerate(self.layers[: None if len(self.layers) > 1 else 0]):
@@ -129,13 +120,9 @@ class Network:
 
 
 class Forward:
-    """A block of rows on its way through a network, with what the way back needs.
+    """A block of n rows on its way through a network, with what the way back needs.
 
-    Parameters
-    ----------
-    block : DenseBlock of n rows
-    layers : sequence of (weights (fan_in, fan_out), biases (fan_out,))
-    activation : Activation
+    ``layers`` are pairs of weights (fan_in, fan_out) and biases (fan_out,).
     """
 
     def __init__(self, block, layers, activation):
@@ -232,20 +219,10 @@ class Forward:
         return parts[::-1]
 
     def pull_curved(self, bent, delta, changes, moved):
-        """The changes of the gradient itself: Pearlmutter's R-operator.
+        """The changes of the gradient itself, for changes ``bent`` (n, B, k) of the gradient ``delta`` (n, k) in raw.
 
-        Parameters
-        ----------
-        bent : ndarray of shape (n, B, k)
-            Changes of the gradient in raw.
-        delta : ndarray of shape (n, k)
-            That gradient.
-        changes, moved
-            As of `push`.
-
-        References
-        ----------
-        .. [1] B. Pearlmutter, "Fast exact multiplication by the Hessian", Neural Computation 6(1), 1994.
+        Pearlmutter's R-operator ("Fast exact multiplication by the Hessian", Neural Computation 6(1), 1994);
+        ``changes`` and ``moved`` are as of `push`.
         """
         parts = []
         for layer in range(len(self._layers) - 1, -1, -1):

@@ -15,24 +15,16 @@ _FAR = 100
 
 @dataclass(frozen=True)
 class Columns:
-    """A change of coordinates: raw = [(X - shift) / scale, 1] @ basis @ z.
+    """A change of coordinates: raw = [(X - shift) / scale, 1] @ basis @ z."""
 
-    Attributes
-    ----------
-    shift, scale : ndarray of shape (p,)
-        Zero and unit of each column; the unit of a constant one is infinite.
-    fit_intercept : bool
-        Whether a column of ones follows the features.
-    basis : ndarray of shape (q, r) or None
-        An orthogonalising map of the q = p + fit_intercept standardised columns, when they are nearly dependent.
-    metric : ndarray of shape (q,) or None
-        Weights under which the columns of the basis are orthogonal, and what they leave out changes no prediction.
-    """
-
-    shift: np.ndarray
-    scale: np.ndarray
-    fit_intercept: bool
+    shift: np.ndarray  #: zero of each column, (p,)
+    scale: np.ndarray  #: unit of each column, (p,); that of a constant one is infinite
+    fit_intercept: bool  #: whether a column of ones follows the features
+    #: an orthogonalising map (q, r) of the q = p + fit_intercept standardised columns, when they are nearly dependent,
+    #: or None
     basis: Any = None
+    #: weights (q,), or None, under which the columns of the basis are orthogonal, and what they leave out changes no
+    #: prediction
     metric: Any = None
 
     @classmethod

@@ -150,16 +150,7 @@ class L2:
         return L2(self._strengths.min(axis=1)[:, None], self._matrices and self._matrices[:1])
 
     def within(self, columns):
-        """The penalty in coordinates of a linear model's columns, the intercept's among them.
-
-        Parameters
-        ----------
-        columns : Columns
-
-        Returns
-        -------
-        L2
-        """
+        """The `L2` in coordinates of a linear model's columns, the intercept's among them."""
         p, k = self._strengths.shape
         strengths, matrices = np.zeros((p + columns.fit_intercept, k)), self._matrices
         strengths[:p] = self._strengths / columns.scale[:, None] / columns.scale[:, None]
@@ -174,18 +165,9 @@ class L2:
         return L2(np.zeros((B.shape[1], k)), matrices)
 
     def multiples_of(self, M, which):
-        """Of strengths alone: each output's multiple of M, the matrix of the least strengths of each feature.
+        """Of strengths alone: each output's multiple of M (r, r), the matrix of the least strengths of each feature.
 
-        Parameters
-        ----------
-        M : ndarray of shape (r, r)
-            In any coordinates.
-        which : ndarray of shape (q,) of bool
-            Features that tell the multiple.
-
-        Returns
-        -------
-        L2
+        M is in any coordinates; ``which`` (q,) of bool are the features that tell the multiple.
         """
         some = self._strengths[which]
         return L2(np.zeros((len(M), some.shape[1])), [M * share for share in some.sum(axis=0) / some.min(axis=1).sum()])
