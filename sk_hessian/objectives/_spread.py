@@ -130,11 +130,6 @@ class SpreadFactor(Factor):
         parts = zip((coef, intercept, constants), self._roots, strict=True)
         return np.concatenate([(part / root).ravel() for part, root in parts])
 
-    def congruence(self, H):
-        """P'H P."""
-        P = self.dense()
-        return P.T @ H @ P
-
     def dense(self):
         """P as a matrix."""
         return np.stack([self.apply(e) for e in np.eye(self.shape[0])], axis=1)

@@ -36,19 +36,8 @@ class Coordinates:
         return theta
 
 
-class Identity(Coordinates):
+class Identity(factors.Identity, Coordinates):
     """z is theta itself."""
-
-    def __init__(self, size):
-        self.shape = (size, size)
-
-    def apply(self, z):
-        """See `Coordinates.apply`."""
-        return z
-
-    def transpose(self, g):
-        """See `Coordinates.transpose`."""
-        return g
 
 
 class WeightCoordinates(Coordinates):

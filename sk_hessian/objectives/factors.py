@@ -31,9 +31,17 @@ class Factor:
     #: whether curvature along some direction is lost in rounding, so that no step along it means anything
     is_blind: bool = False
 
-    #: P u and P'g, of every factor
-    apply: Callable[[np.ndarray], np.ndarray]
-    transpose: Callable[[np.ndarray], np.ndarray]
+    apply: Callable[[np.ndarray], np.ndarray]  #: P u
+    transpose: Callable[[np.ndarray], np.ndarray]  #: P'g
+
+    def dense(self) -> np.ndarray:
+        """P as a matrix."""
+        raise NotImplementedError
+
+    def congruence(self, H):
+        """P'H P."""
+        P = self.dense()
+        return P.T @ H @ P
 
     def newton(self, g):
         """Half the squared Newton decrement g'P P'g / 2, and the Newton step -P P'g."""
@@ -140,10 +148,6 @@ class Spectral(Factor):
         """P'g."""
         return self.matrix.T @ g
 
-    def congruence(self, H):
-        """P'H P."""
-        return self.matrix.T @ H @ self.matrix
-
     def dense(self):
         """P as a matrix."""
         return self.matrix
@@ -188,11 +192,6 @@ class Kronecker(Factor):
         G = g.reshape(len(self.V), len(self.U))
         return ((self.V.T @ G @ self.U) * self.grid).ravel()
 
-    def congruence(self, H):
-        """P'H P."""
-        P = self.dense()
-        return P.T @ H @ P
-
     def dense(self):
         """P as a matrix."""
         return np.kron(self.V, self.U) * self.grid.ravel()
@@ -216,11 +215,6 @@ class Stacked(Factor):
         """P'g."""
         parts = np.split(g, self._rows)
         return np.concatenate([block.transpose(part) for block, part in zip(self.blocks, parts, strict=True)])
-
-    def congruence(self, H):
-        """P'H P."""
-        P = self.dense()
-        return P.T @ H @ P
 
     def dense(self):
         """P as a matrix."""

@@ -13,12 +13,10 @@ from sk_hessian.objectives import factors
 from sk_hessian.objectives._differences import Differences
 from sk_hessian.objectives.contract import Facts, Objective
 from sk_hessian.objectives.coordinates import Identity, PointFactor
-from sk_hessian.objectives.evaluation import Evaluation
-
-_EPS = np.finfo(float).eps
+from sk_hessian.objectives.evaluation import EPS, Evaluation
 
 #: differences of two values below this share of them are rounding (as in scikit-learn's and glum's line searches)
-NOISE = 16 * _EPS
+NOISE = 16 * EPS
 
 #: curvatures in natural units below this share of the largest are treated as this large: flat there says little
 _CURVATURE_FLOOR = 1e-8
@@ -151,7 +149,7 @@ class FunctionObjective(Objective):
         given, found, level = self.at(theta).both_derivatives()
         size = self.differences.sizes(theta)
         # the differences' own error: a rounding of what is differenced, over the step
-        resolution = 10 * _EPS ** (2 / 3) * level / size
+        resolution = 10 * EPS ** (2 / 3) * level / size
         off = np.linalg.norm(given - found, axis=1)
         error = off / np.maximum(np.linalg.norm(found, axis=1), np.where(resolution > 0, resolution, 1.0) / _DISAGREES)
         worst = int(np.argmax(np.where(np.isnan(error), np.inf, error)))
@@ -274,7 +272,7 @@ class FunctionEvaluation(Evaluation):
         order = 1 if objective.hess is not None or objective.hessp is not None else 1 / 2
         if order < 1 and objective.jac is not None:
             order = 2 / 3
-        return _EPS**order * abs(self.value)
+        return EPS**order * abs(self.value)
 
     # -- influence ------------------------------------------------------------------------------------------------
 
@@ -295,7 +293,7 @@ class FunctionEvaluation(Evaluation):
     def _without_influence(self):
         """Which parameters change the function by no more than half its digits when they change by their size."""
         influence, level = self._influences()
-        return influence * self.objective.differences.sizes(self.theta) <= np.sqrt(_EPS) * level
+        return influence * self.objective.differences.sizes(self.theta) <= np.sqrt(EPS) * level
 
     def _influences(self):
         """By how much a change of each parameter by one changes the function, at the least, and its size."""

@@ -11,7 +11,7 @@ from scipy.sparse.linalg import LinearOperator
 from sk_hessian.objectives import factors
 from sk_hessian.objectives.coordinates import PointFactor
 from sk_hessian.objectives.evaluation import MeanLossEvaluation
-from sk_hessian.objectives.models import ACTIVATIONS
+from sk_hessian.objectives.models import ACTIVATIONS, with_constants
 from sk_hessian.objectives.rows import weighted_grams
 
 #: up to so many parameters there is memory for a matrix of the Hessian (32 MB), and for a few more as large
@@ -46,7 +46,7 @@ class NetworkEvaluation(MeanLossEvaluation):
 
         def terms(block, y, weight):
             forward = model.forward(block, parameters)
-            value, gradient = loss.value_and_gradient(y, model.with_constants(forward.raw, parameters[2]))
+            value, gradient = loss.value_and_gradient(y, forward.raw)
             gradient *= weight[:, None]
             parts = [*forward.gradient(gradient[:, :k]), gradient[:, k:].sum(axis=0)]
             return weight @ value, np.concatenate(parts), np.abs(gradient[:, :k]).sum()
@@ -100,10 +100,10 @@ class NetworkEvaluation(MeanLossEvaluation):
 
         def terms(block, y, weight):
             forward = model.forward(_inputs(block, coordinates), parameters)
-            raw, moved = model.with_constants(forward.raw, parameters[2]), forward.push(layers)
-            bent = self._bent(y, raw, model.with_constants(moved[-1], constants), kind) * weight[:, None, None]
+            moved = forward.push(layers)
+            bent = self._bent(y, forward.raw, with_constants(moved[-1], constants), kind) * weight[:, None, None]
             if curved:
-                delta = objective.loss.value_and_gradient(y, raw)[1][:, :k] * weight[:, None]
+                delta = objective.loss.value_and_gradient(y, forward.raw)[1][:, :k] * weight[:, None]
                 parts = forward.pull_curved(bent[:, :, :k], delta, layers, moved)
             else:
                 parts = forward.pull(bent[:, :, :k])
@@ -129,8 +129,8 @@ class NetworkEvaluation(MeanLossEvaluation):
 
         def moved(block):
             forward = model.forward(block, parameters)
-            changes = model.with_constants(forward.push(layers)[-1], constants)
-            return model.with_constants(forward.raw, parameters[2]), list(changes.transpose(1, 0, 2))
+            changes = with_constants(forward.push(layers)[-1], constants)
+            return forward.raw, list(changes.transpose(1, 0, 2))
 
         return moved
 
@@ -223,17 +223,12 @@ class NetworkEvaluation(MeanLossEvaluation):
 
     def curvature_diagonal(self, kind, coordinates):
         """See `MeanLossEvaluation.curvature_diagonal`: of Gauss-Newton, in coordinates of the layers."""
-        objective, model, parameters, k = (
-            self.objective,
-            self.objective.model,
-            self.parameters,
-            self.objective.loss.n_outputs,
-        )
+        objective, model, parameters = self.objective, self.objective.model, self.parameters
+        k = objective.loss.n_outputs
 
         def terms(block, y, weight):
             forward = model.forward(block, parameters)
-            raw = model.with_constants(forward.raw, parameters[2])
-            roots = objective.loss.hessian_root(y, raw) * np.sqrt(weight)[:, None, None]
+            roots = objective.loss.hessian_root(y, forward.raw) * np.sqrt(weight)[:, None, None]
             squares = sum(forward.squares(roots[:, :k, j], coordinates.columns) for j in range(roots.shape[2]))
             return (np.concatenate([squares, (roots[:, k:] ** 2).sum(axis=(0, 2))]),)
 
@@ -310,8 +305,7 @@ class NetworkEvaluation(MeanLossEvaluation):
 
         def terms(block, y, weight):
             forward = model.forward(block, parameters)
-            raw = model.with_constants(forward.raw, parameters[2])
-            roots = objective.loss.hessian_root(y, raw) * np.sqrt(weight)[:, None, None]
+            roots = objective.loss.hessian_root(y, forward.raw) * np.sqrt(weight)[:, None, None]
             first = block.gram(weight[:, None], coordinates.columns)[0]
             inner = [_with_ones(h) * np.sqrt(weight)[:, None] for h in forward.hidden]
             inputs = [first] + [h.T @ h for h in inner]

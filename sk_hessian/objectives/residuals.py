@@ -8,12 +8,11 @@ from scipy.linalg import eigh
 from scipy.sparse.linalg import LinearOperator
 
 from sk_hessian._facts import lasting_fact
+from sk_hessian.objectives.evaluation import EPS
 from sk_hessian.objectives.functions import FunctionEvaluation, FunctionObjective
 
-_EPS = np.finfo(float).eps
-
 #: roundings of a sum of squares, whose residuals may be differences of larger terms
-_LEAST_SQUARES_NOISE = 2**12 * _EPS
+_LEAST_SQUARES_NOISE = 2**12 * EPS
 
 
 class LeastSquaresObjective(FunctionObjective):
@@ -113,7 +112,7 @@ class ResidualEvaluation(FunctionEvaluation):
     @property
     def noise(self):
         """See `Evaluation.noise`: of the sum, and of residuals whose terms are of the size of J theta."""
-        rounding = _EPS * self._terms
+        rounding = EPS * self._terms
         own = float(np.abs(self.residuals) @ rounding) + 8 * float(rounding @ rounding)
         return _LEAST_SQUARES_NOISE * self.value + own
 
@@ -126,14 +125,14 @@ class ResidualEvaluation(FunctionEvaluation):
     def floor(self):
         """See `Evaluation.floor`: e'(J'J)^-1 e / 2 of errors e of the gradient J'r, of any signs."""
         sizes = np.abs(self.residuals)
-        error = _EPS * (abs(self.jacobian).T @ sizes)
+        error = EPS * (abs(self.jacobian).T @ sizes)
         if self.objective.jac is None:
-            error += _EPS ** (2 / 3) * (sizes @ self._terms) / self.objective.differences.sizes(self.theta)
+            error += EPS ** (2 / 3) * (sizes @ self._terms) / self.objective.differences.sizes(self.theta)
         H = self.hessian_matrix("expected")
         unit = self.units(H)
         values, vectors = eigh(unit[:, None] * H * unit)
         # along directions that rounding of J'J hides, nothing is known of errors: they must not excuse a gradient
-        seen = values > self.theta.size * _EPS * values[-1]
+        seen = values > self.theta.size * EPS * values[-1]
         return 0.5 * float(np.sum((vectors[:, seen] ** 2 / values[seen]).T @ (unit * error) ** 2))
 
     # -- curvature ------------------------------------------------------------------------------------------------
@@ -177,7 +176,7 @@ class ResidualEvaluation(FunctionEvaluation):
         return 0.5 * (second + second.T)
 
     def _resolved_curvature(self):
-        return _EPS ** (1 / 2 if self.objective.jac is None else 2 / 3) * float(self.residuals @ self.residuals)
+        return EPS ** (1 / 2 if self.objective.jac is None else 2 / 3) * float(self.residuals @ self.residuals)
 
     # -- influence ------------------------------------------------------------------------------------------------
 

@@ -377,10 +377,6 @@ class NetworkStreamObjective(StreamObjective):
         """See `Objective.at`."""
         return NetworkStreamEvaluation(self, theta)
 
-    def diagnose(self, theta, direction):
-        """See `Objective.diagnose`."""
-        return
-
     def start(self):
         """The latest weights."""
         return self.memory.centre
@@ -406,10 +402,6 @@ class NetworkStreamEvaluation(StreamEvaluation):
         root = self.objective.memory.curvature.root
         root = root if factor is None else root @ factor.dense()
         return self.rows.hessian_matrix(kind, factor) + root.T @ root / self.objective.total
-
-    def hessian_diagonal(self, kind="observed", factor=None):
-        """See `Evaluation.hessian_diagonal`."""
-        return self.hessian_matrix(kind, factor).diagonal().copy()
 
     def factor(self, kind="full", curvature="expected"):
         """See `Evaluation.factor`."""

@@ -67,17 +67,11 @@ class Network:
 
     def forward(self, block, parameters):
         """A block on its way through, as a `Forward`; ``parameters`` are unpacked ones."""
-        return Forward(block, list(zip(*parameters[:2], strict=True)), self.activation)
-
-    def with_constants(self, raw, constants):
-        """Raw predictions (..., outputs), or changes of them, beside the loss's constants, or changes of them."""
-        if not self.n_constants:
-            return raw
-        return np.concatenate([raw, np.broadcast_to(constants, (*raw.shape[:-1], self.n_constants))], axis=-1)
+        return Forward(block, list(zip(*parameters[:2], strict=True)), self.activation, parameters[2])
 
     def raw(self, block, parameters):
         """Raw predictions of the rows of a block, shape (n, outputs + constants)."""
-        return self.with_constants(self.forward(block, parameters).raw, parameters[2])
+        return self.forward(block, parameters).raw
 
     def pulled(self, block, parameters, S):
         """Gradients in theta of each row's raw predictions, combined by ``S`` (n, m, r): shape (n, r, n_parameters)."""
@@ -122,10 +116,10 @@ class Network:
 class Forward:
     """A block of n rows on its way through a network, with what the way back needs.
 
-    ``layers`` are pairs of weights (fan_in, fan_out) and biases (fan_out,).
+    ``layers`` are pairs of weights (fan_in, fan_out) and biases (fan_out,), ``constants`` those of the loss.
     """
 
-    def __init__(self, block, layers, activation):
+    def __init__(self, block, layers, activation, constants=()):
         self._layers, self._activation = layers, activation
         self.inputs = [block]
         #: values of the hidden units of each layer, (n, width)
@@ -137,7 +131,8 @@ class Forward:
                 self.inputs.append(DenseBlock(self.hidden[-1]))
             self._sums.append(self.inputs[-1].forward(W))
             self._sums[-1] += b
-        self.raw = self._sums[-1]
+        #: raw predictions, (n, outputs + constants)
+        self.raw = with_constants(self._sums[-1], constants)
 
     @cached_property
     def slopes(self):
@@ -248,6 +243,14 @@ class Forward:
     def _through(self, layer, bent):
         W = self._layers[layer][0]
         return (bent.reshape(-1, bent.shape[2]) @ W.T).reshape(*bent.shape[:2], len(W))
+
+
+def with_constants(raw, constants):
+    """Raw predictions (..., outputs), or changes of them, beside the loss's constants, or changes of them."""
+    constants = np.asarray(constants)
+    if not constants.size:
+        return raw
+    return np.concatenate([raw, np.broadcast_to(constants, (*raw.shape[:-1], constants.shape[-1]))], axis=-1)
 
 
 def network_predictions(X, layers, activation):
