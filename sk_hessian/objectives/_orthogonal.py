@@ -67,8 +67,7 @@ class Orthogonal:
         self._typical, self._root = typical, root
         metric = np.divide(1.0, unit**2, out=np.zeros_like(unit), where=unit > 0) if spanned else None
         self.columns = Columns(plain.shift, plain.scale, plain.fit_intercept, basis, metric)
-        #: the rows in these coordinates, where they are few
-        self.rows = None
+        self.rows = None  #: the rows in these coordinates, where they are few
         if wide:
             weight = objective.rows.weight / objective.rows.total_weight
             self.rows = U[:, keep] * (singular[keep] / root) / np.sqrt(weight)[:, None]

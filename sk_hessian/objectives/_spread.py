@@ -51,14 +51,11 @@ class Spread:
 
     def rows(self):
         """R as a matrix, without rows of zeros."""
-        return self._matrix()[np.concatenate([self.squares.ravel(), self.level, self.constants]) > 0]
-
-    def _matrix(self):
         R = np.diag(np.concatenate([root.ravel() for root in self._roots]))
         k, size = len(self.level), self.squares.size
         for output in range(k):
             R[size + output, output:size:k] = np.sqrt(self.level[output]) * self.mean[:, output]
-        return R
+        return R[np.concatenate([self.squares.ravel(), self.level, self.constants]) > 0]
 
     def times(self, factor):
         """The same Hessian times a number."""

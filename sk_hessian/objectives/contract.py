@@ -21,12 +21,9 @@ class Facts:
     kinds: tuple[str, ...] = ("full", "diagonal")
     #: whether a matrix of its curvature is within the memory that it may take, or is in memory already
     has_matrix: bool = True
-    #: size of the largest matrix that a factor of one output, or of one layer, decomposes
-    n_columns: int = 0
-    #: size of the matrix that a factor of the whole Hessian of a model decomposes
-    factor_size: int = 0
-    #: outputs of a linear model, whose pairs each add a block to the Hessian
-    n_outputs: int = 1
+    n_columns: int = 0  #: size of the largest matrix that a factor of one output, or of one layer, decomposes
+    factor_size: int = 0  #: size of the matrix that a factor of the whole Hessian of a model decomposes
+    n_outputs: int = 1  #: outputs of a linear model, whose pairs each add a block to the Hessian
     #: multiplications of a row in a product with the rows: as many as parameters, those of constants aside
     pass_work: int = 1
     #: multiplications of a row in the Hessian of one output of a linear model, or in that of a network

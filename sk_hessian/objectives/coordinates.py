@@ -19,9 +19,7 @@ class Coordinates:
     """theta = T z."""
 
     shape: tuple[int, int]  #: of T
-
-    #: whether every parameter vector is T z for some z
-    reaches_all = True
+    reaches_all = True  #: whether every parameter vector is T z for some z
 
     def apply(self, z):
         """T z, shape (n_parameters,)."""
@@ -45,11 +43,9 @@ class WeightCoordinates(Coordinates):
 
     def __init__(self, columns, n_outputs, n_constants):
         self.columns, self.n_outputs = columns, n_outputs
-        #: what a model takes its sums over rows in
-        self.summed_in = columns
+        self.summed_in = columns  #: what a model takes its sums over rows in
         self._n_theta = (len(columns.shift) + columns.fit_intercept) * n_outputs
-        #: how many coordinates belong to weights
-        self.n_weights = columns.n_columns * n_outputs
+        self.n_weights = columns.n_columns * n_outputs  #: how many coordinates belong to weights
         self.shape = (self._n_theta + n_constants, self.n_weights + n_constants)
 
     def apply(self, z):
@@ -120,8 +116,7 @@ class LayerCoordinates(Coordinates):
         self.columns, self.output_unit, self.summed_in = columns, output_unit, self
         (self._first, self._first_shape), (self._last, self._last_shape) = layers[0], layers[-1]
         self.shape = (self._last.stop, self._last.stop)
-        #: the inputs without a column of ones
-        self.inputs = Columns(columns.shift, columns.scale, False)
+        self.inputs = Columns(columns.shift, columns.scale, False)  #: the inputs without a column of ones
 
     def unit(self, n_parameters):
         """The unit of each parameter beside that of its inputs, shape (n_parameters,)."""

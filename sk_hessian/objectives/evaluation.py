@@ -14,7 +14,6 @@ from sk_hessian.objectives.factors import Diagonal
 #: rounding errors of a sum of n terms, allowing for blocks and for order
 ROUNDINGS = 16
 
-
 #: the distance between one and the next larger number
 EPS = float(np.finfo(float).eps)
 

@@ -14,7 +14,6 @@ from sk_hessian._facts import fact
 #: pivots of a unit-diagonal matrix below this lose more than half the digits: a column nearly combines others
 NEAR_DEPENDENT = 1e-10
 
-
 #: pivots below this have no digit left: along some direction curvature is next to nothing, or nothing
 _BLIND = 1e-13
 
@@ -27,10 +26,8 @@ class Factor:
 
     #: whether directions of little curvature are held back, so that P'HP is not the identity there
     is_floored: bool = False
-
     #: whether curvature along some direction is lost in rounding, so that no step along it means anything
     is_blind: bool = False
-
     apply: Callable[[np.ndarray], np.ndarray]  #: P u
     transpose: Callable[[np.ndarray], np.ndarray]  #: P'g
 

@@ -2,7 +2,7 @@
 
 import copy
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 
 import numpy as np
 from scipy.linalg import eigh
@@ -191,29 +191,29 @@ class FunctionEvaluation(Evaluation):
 
     def hessian(self, kind="observed"):
         """See `Evaluation.hessian`."""
-        objective, theta = self.objective, self.theta
-        _refuse_expected(kind)
-        if objective.hessp is not None and objective.hess is None:
-
-            def product(v):
-                return np.ravel(objective.hessp(theta.copy(), np.ravel(v), *objective.args))
-        elif objective.hess is not None:
-            matrix = self.hessian_matrix()
-
-            def product(v):
-                return matrix @ np.ravel(v)
-        else:
-            again = objective.jac is None
-
-            def product(v):
-                return objective.differences.along(lambda x: objective.gradient(x, again), theta, np.ravel(v), again)
-
-        return LinearOperator((theta.size,) * 2, matvec=product, rmatvec=product, dtype=float)
+        _check_kind(self.objective, kind)
+        product = partial(self._product, kind)
+        return LinearOperator((self.theta.size,) * 2, matvec=product, rmatvec=product, dtype=float)
 
     def hessian_matrix(self, kind="observed", factor=None):
         """See `Evaluation.hessian_matrix`."""
-        _refuse_expected(kind)
-        return self._matrix.copy() if factor is None else factor.inner.congruence(self._matrix)
+        _check_kind(self.objective, kind)
+        H = self._matrix_of(kind)
+        return H.copy() if factor is None else factor.inner.congruence(H)
+
+    def _product(self, kind, v):
+        """The Hessian of a kind times ``v``."""
+        objective, theta, v = self.objective, self.theta, np.ravel(v)
+        if objective.hess is not None:
+            return self._matrix @ v
+        if objective.hessp is not None:
+            return np.ravel(objective.hessp(theta.copy(), v, *objective.args))
+        again = objective.jac is None
+        return objective.differences.along(lambda x: objective.gradient(x, again), theta, v, again)
+
+    def _matrix_of(self, kind):
+        """The Hessian of a kind, which is kept."""
+        return self._matrix
 
     @cached_property
     def _matrix(self):
@@ -336,8 +336,8 @@ def _as_number(value):
     return float(np.reshape(value, ()))
 
 
-def _refuse_expected(kind):
-    if kind == "expected":
+def _check_kind(objective, kind):
+    if kind == "expected" and objective.curvature != "expected":
         raise ValueError(
             "a function has no expected (Gauss-Newton) curvature, as residuals and likelihoods have: use the observed "
             'one, kind="observed", or of a solver hessian="exact"'

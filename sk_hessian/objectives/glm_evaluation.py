@@ -26,12 +26,10 @@ class Design:
 
     def __init__(self, rows, model, l2, coordinates=None):
         self.rows, self.model, self.l2, self.coordinates = rows, model, l2, coordinates
-        #: numbers of a row's raw predictions
-        self.width = model.n_outputs + model.n_constants
+        self.width = model.n_outputs + model.n_constants  #: numbers of a row's raw predictions
         #: whether the raw predictions of all rows are few enough to be kept
         self.can_keep = rows.in_memory and rows.n_rows * self.width <= _MOST_KEPT
-        #: the rows as one array, where they are kept as such
-        self.matrix = rows.matrix
+        self.matrix = rows.matrix  #: the rows as one array, where they are kept as such
 
     def can_hold(self, theta):
         """Whether constant columns, which have no part in standardised rows, have no coefficients."""

@@ -26,8 +26,7 @@ class Identified(LayerCoordinates):
         hidden = [(part, (rows - (not hidden_biases), width)) for part, (rows, width) in layers[:-1]]
         self.shapes = [*(shape for _, shape in hidden), (self._last_shape[0], contrasts.shape[1])]
         ends = np.cumsum([0] + [rows * width for rows, width in self.shapes])
-        #: where the layers are in z
-        self.parts = [slice(a, b) for a, b in pairwise(ends.tolist())]
+        self.parts = [slice(a, b) for a, b in pairwise(ends.tolist())]  #: where the layers are in z
         self.size = self.parts[-1].stop
         #: where the hidden layers of z are in theta
         kept = [np.arange(part.start, part.start + rows * width) for part, (rows, width) in hidden]

@@ -58,8 +58,7 @@ class MeanLossObjective(Objective):
         self.is_smooth, self.draws_rows = loss.is_smooth, self.rows.in_memory
         #: sum of the weights, relative to the largest where they are extreme
         self.total = self.rows.total_weight
-        #: what terms are divided by: of a sample the same as of all rows
-        self.total_of_terms = self.total
+        self.total_of_terms = self.total  #: what terms are divided by: of a sample the same as of all rows
         self._sketches, self._projections = {}, {}
 
     def __getstate__(self):

@@ -5,7 +5,6 @@ from functools import cached_property
 import numpy as np
 from scipy import sparse
 from scipy.linalg import eigh
-from scipy.sparse.linalg import LinearOperator
 
 from sk_hessian._facts import lasting_fact
 from sk_hessian.objectives.evaluation import EPS
@@ -137,26 +136,23 @@ class ResidualEvaluation(FunctionEvaluation):
 
     # -- curvature ------------------------------------------------------------------------------------------------
 
-    def hessian(self, kind="observed"):
-        """See `Evaluation.hessian`; the second derivatives of residuals by differences."""
-        objective, theta, residuals, J = self.objective, self.theta, self.residuals, self.jacobian
-        again = objective.jac is None
+    def _product(self, kind, v):
+        """See `FunctionEvaluation._product`; the second derivatives of residuals by differences."""
+        objective, v = self.objective, np.ravel(v)
+        bent = self.jacobian.T @ (self.jacobian @ v)
+        if kind == "expected":
+            return bent
+        return bent + objective.differences.along(self._held_gradient, self.theta, v, objective.jac is None)
 
-        def gradient(x):
-            J = objective.differences.first(objective.residuals, x, True).T if again else objective.jacobian(x)
-            return J.T @ residuals
+    def _held_gradient(self, x):
+        """The gradient at ``x`` with the residuals held at those of this point."""
+        objective = self.objective
+        no_jac = objective.jac is None
+        J = objective.differences.first(objective.residuals, x, True).T if no_jac else objective.jacobian(x)
+        return J.T @ self.residuals
 
-        def product(v):
-            v = np.ravel(v)
-            bent = J.T @ (J @ v)
-            return bent if kind == "expected" else bent + objective.differences.along(gradient, theta, v, again)
-
-        return LinearOperator((theta.size,) * 2, matvec=product, rmatvec=product, dtype=float)
-
-    def hessian_matrix(self, kind="observed", factor=None):
-        """See `Evaluation.hessian_matrix`."""
-        H = self._gauss_newton if kind == "expected" else self._matrix
-        return H.copy() if factor is None else factor.inner.congruence(H)
+    def _matrix_of(self, kind):
+        return self._gauss_newton if kind == "expected" else self._matrix
 
     @cached_property
     def _gauss_newton(self):
@@ -172,7 +168,7 @@ class ResidualEvaluation(FunctionEvaluation):
         objective, residuals = self.objective, self.residuals
         if objective.jac is None:
             return objective.differences.second(lambda x: residuals @ objective.residuals(x), self.theta)
-        second = objective.differences.first(lambda x: objective.jacobian(x).T @ residuals, self.theta)
+        second = objective.differences.first(self._held_gradient, self.theta)
         return 0.5 * (second + second.T)
 
     def _resolved_curvature(self):

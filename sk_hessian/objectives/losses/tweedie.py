@@ -137,8 +137,7 @@ class TweedieLoss(Loss):
         self.quadratic = link == "identity" and power == 0
         self.is_smooth = link == "log" or power == 0
         self.cancels = power != 0
-        self.convex = power == 0 if link == "identity" else 1 <= power <= 2
-        self.convex = self.convex or (link == "identity" and power == 1)
+        self.convex = power in (0, 1) if link == "identity" else 1 <= power <= 2
         self.curvature = "observed" if link == "log" and self.convex else "expected"
         self.range_text = "finite" if power == 0 else "non-negative" if power < 2 else "positive"
 

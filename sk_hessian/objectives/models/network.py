@@ -39,8 +39,7 @@ class Network:
         self.layers = [(slice(a, b), shape) for (a, b), shape in zip(pairwise(ends), shapes, strict=True)]
         self.n_weights = int(ends[-1])
         self.n_parameters = self.n_weights + loss.n_constants
-        #: numbers per row that a pass needs beside those of X
-        self.pass_width = 4 * sum(sizes[1:])
+        self.pass_width = 4 * sum(sizes[1:])  #: numbers per row that a pass needs beside those of X
 
     def names(self, features, outputs=None):
         """What each weight is called: ``W1[x0, 2]`` leads from a feature to a unit, ``b1[2]`` is its bias."""
@@ -122,8 +121,7 @@ class Forward:
     def __init__(self, block, layers, activation, constants=()):
         self._layers, self._activation = layers, activation
         self.inputs = [block]
-        #: values of the hidden units of each layer, (n, width)
-        self.hidden: list[np.ndarray] = []
+        self.hidden: list[np.ndarray] = []  #: values of the hidden units of each layer, (n, width)
         self._sums: list[np.ndarray] = []
         for W, b in layers:
             if self._sums:
@@ -131,8 +129,7 @@ class Forward:
                 self.inputs.append(DenseBlock(self.hidden[-1]))
             self._sums.append(self.inputs[-1].forward(W))
             self._sums[-1] += b
-        #: raw predictions, (n, outputs + constants)
-        self.raw = with_constants(self._sums[-1], constants)
+        self.raw = with_constants(self._sums[-1], constants)  #: raw predictions, (n, outputs + constants)
 
     @cached_property
     def slopes(self):

@@ -18,21 +18,12 @@ class BaseRows:
     predictions; ``numbers_per_row`` is how many numbers a row of X keeps.
     """
 
-    #: whether rows can be had one by one, and arrays of their number
-    in_memory = True
-
-    #: whether X is an array in memory, so that another one of its size may be made
-    is_array = False
-
+    in_memory = True  #: whether rows can be had one by one, and arrays of their number
+    is_array = False  #: whether X is an array in memory, so that another one of its size may be made
     #: whether sums of squares are about zero, not about the mean, because most entries are zero
     sums_about_zero = False
-
-    #: float32 where X is that, else float64
-    dtype: Any = np.dtype(float)
-
-    #: X as one array, where it is kept as such
-    matrix: Any = None
-
+    dtype: Any = np.dtype(float)  #: float32 where X is that, else float64
+    matrix: Any = None  #: X as one array, where it is kept as such
     n_rows: int
     n_features: int
     total_weight: float

@@ -16,8 +16,7 @@ _END = object()
 class Parts:
     """A source of parts, each of which fits in memory; it can be read any number of times."""
 
-    #: what a part is called in errors
-    noun = "block"
+    noun = "block"  #: what a part is called in errors
 
     def fold(self, function, combine):
         """``combine`` of ``function(index, part)`` over all parts.

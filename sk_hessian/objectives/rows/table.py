@@ -23,7 +23,6 @@ _WIDE = 256
 #: targets that tell the size of a loss's derivatives
 _HEAD = 1000
 
-
 #: what sums show by themselves, on whichever thread or worker: no warning
 _UNHEARD: dict[str, Any] = dict.fromkeys(("over", "under", "invalid", "divide"), "ignore")
 
@@ -35,8 +34,7 @@ class Rows(BaseRows):
     float64. The ``offset`` (n, n_outputs), or None, is added to the raw predictions.
     """
 
-    #: numbers that X keeps
-    n_numbers: int
+    n_numbers: int  #: numbers that X keeps
 
     def __init__(self, X, y, weight, offset=None):
         self.X, self.y, self.weight, self.offset = X, y, weight, offset
