@@ -6,6 +6,7 @@
 """
 
 import copy
+from dataclasses import replace
 from functools import cached_property
 
 import numpy as np
@@ -99,7 +100,7 @@ class WeightCoordinates(Coordinates):
         n_coef = len(self.columns.shift) * self.n_outputs
         if self.reaches_all or not theta[:n_coef].any():
             return theta
-        plain = self.columns.without_basis()
+        plain = replace(self.columns, basis=None, metric=None)
         Z = plain.from_weights(theta[: self._n_theta].reshape(-1, self.n_outputs))
         reached = plain.to_weights(self.columns.nearest(Z))
         return np.concatenate((reached.ravel(), theta[self._n_theta :]))

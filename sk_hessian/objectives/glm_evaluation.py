@@ -181,9 +181,7 @@ class LinearEvaluation(MeanLossEvaluation):
 
     def between(self, other, share):
         """See `Evaluation.between`: raw predictions are linear on the way, so that no product with X is needed."""
-        if self.objective.terms:
-            return None
-        if other.design is not self.design or self.raw is None or other.raw is None:
+        if self.objective.terms or other.design is not self.design or self.raw is None or other.raw is None:
             return None
         parameters = self.parameters + share * (other.parameters - self.parameters)
         return LinearEvaluation(self.objective, parameters, self.design, self.raw + share * (other.raw - self.raw))

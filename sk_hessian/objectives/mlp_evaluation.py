@@ -1,7 +1,4 @@
-"""A network at a point: what its rows say there of the value, the gradient and the curvature.
-
-Curvature is computed in standardised coordinates z: inputs centred and in their own units, outputs in those of y.
-"""
+"""A network at a point: what its rows say there of the value, the gradient and the curvature."""
 
 from functools import cached_property
 

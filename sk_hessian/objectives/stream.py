@@ -44,7 +44,6 @@ from sk_hessian.objectives.coordinates import Identity, PointFactor
 from sk_hessian.objectives.evaluation import Evaluation
 from sk_hessian.objectives.row_curvature import RowCurvature
 from sk_hessian.objectives.rows import stacked, triangle
-from sk_hessian.objectives.terms.memory import Triangle
 
 #: rows that are kept as they are, and numbers in them: a pass over so many costs less than the call around it
 _KEPT_ROWS = 1000
@@ -145,12 +144,6 @@ class StreamObjective(Objective):
         """See `Objective.refuse_kind`."""
         raise ValueError(f'precondition="{kind}" is not available for partial_fit; choose "auto", "full", ...')
 
-    def with_memory(self, memory):
-        """The same rows beside another memory."""
-        other = copy.copy(self)
-        other.memory = memory
-        return other
-
     # -- what the solvers ask -------------------------------------------------------------------------------------
 
     def sample(self, rows):
@@ -218,8 +211,9 @@ class StreamObjective(Objective):
             return np.inf, 0.0
         share, witnesses = memory.weight / rows.total_weight, memory.witnesses
         curved = replace(memory, curvature=memory.prior).curvature_of(rows, [theta]).times(share)
-        kind = "full" if memory.is_matrix else "diagonal"
-        factor = self.with_memory(replace(memory, curvature=curved)).preconditioner(theta, kind)
+        beside = copy.copy(self)
+        beside.memory = replace(memory, curvature=curved)
+        factor = beside.preconditioner(theta, "full" if memory.is_matrix else "diagonal")
         along = factor.transpose(share / self.total * RowCurvature(rows).pulled_back(error))
         mended, part = witnesses.mended + error, np.arange(rows.n_rows) % _PARTS
         parts = [RowCurvature(rows).pulled_back(mended * (part == one)[:, None]) for one in range(_PARTS)]
@@ -304,10 +298,7 @@ class StreamEvaluation(Evaluation):
     @cached_property
     def _losses(self):
         """The curvature of the losses of all rows so far, as a sum."""
-        memory, rows = self.objective.memory, self.objective.rows
-        if memory.is_matrix:
-            return Triangle(RowCurvature(rows).triangle([self.theta], memory.curvature.root))
-        return memory.curvature.plus(RowCurvature(rows).spread([self.theta]))
+        return self.objective.memory.curvature_of(self.objective.rows, [self.theta])
 
     @cached_property
     def _triangle(self):

@@ -72,10 +72,6 @@ class Columns:
         has_units = self.shift.any() or (self.scale != 1).any()
         return not (self.fit_intercept or has_units) and self.basis is None
 
-    def without_basis(self):
-        """The standardised columns themselves."""
-        return Columns(self.shift, self.scale, self.fit_intercept)
-
     def from_weights(self, W):
         """The inverse of `to_weights` without a basis; what constant columns add goes to the intercept."""
         coef = W[: len(self.scale)]

@@ -1,7 +1,4 @@
-"""Rows that are not all in memory: what `Rows` offers, without anything of the length of the data.
-
-A part answers with sums, and with some of its rows where a sample is drawn.
-"""
+"""Rows that are not all in memory: a part answers with sums, and with some of its rows where a sample is drawn."""
 
 import operator
 from functools import cached_property, partial

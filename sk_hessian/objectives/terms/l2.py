@@ -55,7 +55,8 @@ class L2:
         """Whether it holds every combination of weights."""
         if self._matrices is None or (self._strengths > 0).all():
             return bool((self._strengths > 0).all())
-        return all(_is_definite(self.matrix(output)) for output in range(self._strengths.shape[1]))
+        matrices = [self.matrix(output) for output in range(self._strengths.shape[1])]
+        return all(len(root_of(M)) == len(M) for M in matrices)
 
     @cached_property
     def is_product(self):
@@ -192,7 +193,3 @@ def root_of(M):
     values, vectors = eigh(unit[:, None] * M * unit)
     keep = values > _NOTHING * len(M) * values[-1]
     return np.sqrt(values[keep])[:, None] * vectors[:, keep].T / unit
-
-
-def _is_definite(M):
-    return len(root_of(M)) == len(M)
