@@ -215,7 +215,7 @@ class PointFactor(Coordinates):
     place : tuple
         Where the Hessian was taken, see `evaluation.theta_at`.
     curvature : {"expected", "observed", None}
-        Of which Hessian P P' is the inverse there; None for an approximation.
+        Of which Hessian P P' is the inverse there; None for an approximation, and where ``inner`` is floored.
     certifies : bool
         True when that is the exact one.
 
@@ -227,7 +227,7 @@ class PointFactor(Coordinates):
 
     def __init__(self, outer, inner, place, curvature=None, certifies=False):
         self.outer, self.inner, self.place = outer, inner, place
-        self.curvature, self.certifies = curvature, certifies
+        self.curvature, self.certifies = None if inner.is_floored else curvature, certifies
         self.inflation = 1.0 if certifies else np.inf
         #: the loss's constants may be left out of the outer coordinates
         self.shape = (outer.shape[0] - outer.shape[1] + inner.shape[0], inner.shape[1])

@@ -4,6 +4,7 @@
 evaluation belongs to its parameters: coordinates, factors and refreshed preconditioners only view it.
 """
 
+import math
 from functools import cached_property
 
 import numpy as np
@@ -189,6 +190,31 @@ class MeanLossEvaluation(Evaluation):
         return self.factor("full", kind)
 
     # -- value and gradient ---------------------------------------------------------------------------------------
+
+    def _completed(self, l2, raw, value, gradient, bent):
+        """All that follows from a penalty, raw predictions, and sums over rows of values, gradients and their sizes."""
+        (parameters, coordinates), objective = self.place, self.objective
+        pull = l2.pull(parameters)
+        weights = parameters[: pull.size]
+        penalty = 0.5 * float(pull @ weights)
+        slope = gradient / objective.total
+        slope[: pull.size] += pull
+        value = float(value / objective.total) + penalty
+        value = value if math.isfinite(value) else math.inf
+        known_here = vars(self)
+        known_here.update(value=value, slope=slope, bent=float(bent / objective.total), penalty=penalty, raw=raw)
+        known_here["gradient"] = slope if coordinates is None else coordinates.lifted(slope)
+        if coordinates is not None:
+            # standardised columns are of size one
+            sizes = np.add.reduce(np.abs(weights).reshape(-1, objective.loss.n_outputs), axis=0)
+            known_here["largest_terms"] = float(np.maximum.reduce(sizes)) + objective.baseline.largest_offset
+        if objective.terms and math.isfinite(value):
+            # other terms are of the user's parameters
+            known_here["value"] += sum(term.value for term in self.terms) / objective.total_of_terms
+            if math.isfinite(self.value):
+                slope = slope + sum(term.gradient for term in self.terms) / objective.total_of_terms
+                known_here["slope"] = known_here["gradient"] = slope
+        return known_here
 
     @lasting_fact
     def value(self):

@@ -1,6 +1,5 @@
 """A linear model at a point, and everything that was computed there."""
 
-import math
 from functools import cached_property
 
 import numpy as np
@@ -73,35 +72,6 @@ class LinearEvaluation(MeanLossEvaluation):
         """See `MeanLossEvaluation.sweep`."""
         return self._by_blocks() if self.design.matrix is None else self.by_matrix()
 
-    def _completed(self, raw, value, gradient, bent):
-        """All that follows from raw predictions and sums over rows of values, gradients and absolute slopes."""
-        design, objective = self.design, self.objective
-        pull = design.l2.pull(self.parameters)
-        weights = self.parameters[: pull.size]
-        penalty = 0.5 * float(pull @ weights)
-        slope = gradient / objective.total
-        slope[: pull.size] += pull
-        value = float(value / objective.total) + penalty
-        value = value if math.isfinite(value) else math.inf
-        known_here, coordinates = vars(self), design.coordinates
-        known_here.update(value=value, slope=slope, bent=float(bent / objective.total), penalty=penalty, raw=raw)
-        known_here["gradient"] = slope if coordinates is None else coordinates.lifted(slope)
-        if coordinates is not None:
-            # standardised columns are of size one
-            sizes = np.add.reduce(np.abs(weights).reshape(-1, objective.loss.n_outputs), axis=0)
-            known_here["largest_terms"] = float(np.maximum.reduce(sizes)) + objective.baseline.largest_offset
-        if objective.terms and math.isfinite(value):
-            self._add_terms()
-        return known_here
-
-    def _add_terms(self):
-        """Add the values and gradients of the other terms, in the user's parameters."""
-        known_here, total = vars(self), self.objective.total_of_terms
-        known_here["value"] += sum(term.value for term in self.terms) / total
-        if math.isfinite(self.value):
-            known_here["slope"] = self.slope + sum(term.gradient for term in self.terms) / total
-            known_here["gradient"] = self.slope
-
     def by_matrix(self):
         """See `sweep`: from standardised rows in one array."""
         design, loss = self.design, self.objective.loss
@@ -119,7 +89,7 @@ class LinearEvaluation(MeanLossEvaluation):
         slope = (Z.T @ outputs).reshape(-1)
         if loss.n_constants:
             slope = np.concatenate((slope, np.add.reduce(gradient[:, loss.n_outputs :])))
-        return self._completed(raw, rows.weight @ value, slope, np.add.reduce(np.abs(outputs), axis=None))
+        return self._completed(design.l2, raw, rows.weight @ value, slope, np.add.reduce(np.abs(outputs), axis=None))
 
     def _by_blocks(self):
         """See `sweep`: by a fold over blocks of rows; raw predictions are None where they are too many to be kept."""
@@ -139,7 +109,7 @@ class LinearEvaluation(MeanLossEvaluation):
             bent = np.add.reduce(np.abs(gradient[:, : loss.n_outputs]), axis=None)
             return weight @ value, model.adjoint(block, gradient), bent
 
-        return self._completed(kept, *design.rows.fold(terms))
+        return self._completed(design.l2, kept, *design.rows.fold(terms))
 
     def all_raw(self):
         """Raw predictions of all rows, (n_rows, m), known or found."""
@@ -323,7 +293,6 @@ class LinearEvaluation(MeanLossEvaluation):
 
     def _factor(self, columns, inner, curvature):
         certifies = curvature is not None and self.objective.is_exact(curvature)
-        curvature = None if inner.is_floored else curvature
         loss = self.objective.loss
         outer = WeightCoordinates(columns, loss.n_outputs, loss.n_constants)
         return PointFactor(outer, inner, self.place, curvature, certifies)

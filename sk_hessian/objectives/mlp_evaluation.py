@@ -39,7 +39,7 @@ class NetworkEvaluation(MeanLossEvaluation):
     def sweep(self):
         """See `MeanLossEvaluation.sweep`."""
         objective, parameters = self.objective, self.parameters
-        model, loss, k, total = objective.model, objective.loss, objective.loss.n_outputs, objective.total
+        model, loss, k = objective.model, objective.loss, objective.loss.n_outputs
 
         def terms(block, y, weight):
             forward = model.forward(block, parameters)
@@ -48,12 +48,7 @@ class NetworkEvaluation(MeanLossEvaluation):
             parts = [*forward.gradient(gradient[:, :k]), gradient[:, k:].sum(axis=0)]
             return weight @ value, np.concatenate(parts), np.abs(gradient[:, :k]).sum()
 
-        value, gradient, bent = objective.rows.fold(terms, width=model.pass_width)
-        penalty = objective.l2.value(self.theta)
-        value, gradient = float(value / total) + penalty, gradient / total + objective.l2.gradient(self.theta)
-        value = value if np.isfinite(value) else np.inf
-        vars(self).update(value=value, gradient=gradient, bent=float(bent / total), penalty=penalty)
-        return vars(self)
+        return self._completed(objective.l2, None, *objective.rows.fold(terms, width=model.pass_width))
 
     def predictor(self):
         """See `MeanLossEvaluation.predictor`."""
@@ -252,7 +247,7 @@ class NetworkEvaluation(MeanLossEvaluation):
         H = self.curvature(curvature, coordinates)
         if objective.convex:
             inner, exact = factors.semidefinite_root(H), objective.is_exact(curvature) and bool(np.isfinite(H).all())
-            return PointFactor(coordinates, inner, self.place, None if inner.is_floored else curvature, exact)
+            return PointFactor(coordinates, inner, self.place, curvature, exact)
         return self.damped_factor(H)
 
     def _approximate(self, inner):
@@ -276,8 +271,7 @@ class NetworkEvaluation(MeanLossEvaluation):
             )
         H = self.curvature(kind, objective.coordinates)
         inner = factors.semidefinite_root(H + objective.shift_curvature(H, objective.coordinates))
-        curvature = None if inner.is_floored else kind
-        return PointFactor(objective.coordinates, inner, self.place, curvature, objective.is_exact(kind))
+        return PointFactor(objective.coordinates, inner, self.place, kind, objective.is_exact(kind))
 
     def _kronecker(self, coordinates):
         """For each layer A (x) G of Gauss-Newton, A the inputs' and G the gradients' second moments; both damped.

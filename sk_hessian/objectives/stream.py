@@ -350,8 +350,7 @@ class StreamEvaluation(Evaluation):
             inner = factors.Cholesky((self._triangle / np.sqrt(objective.total)).T)
         else:
             inner = factors.semidefinite_root(self.hessian_matrix(curvature))
-        exact = objective.is_exact(curvature)
-        return PointFactor(outer, inner, self.place, None if inner.is_floored else curvature, exact)
+        return PointFactor(outer, inner, self.place, curvature, objective.is_exact(curvature))
 
 
 class NetworkStreamObjective(StreamObjective):
