@@ -262,10 +262,8 @@ class MeanLossEvaluation(Evaluation):
 
     def raw_predictions(self):
         """Raw predictions of all rows, the loss's constants beside them, shape (n_rows, n_outputs + n_constants)."""
-        predict = self.predictor()
-        return self.objective.rows.gather(
-            lambda block, y, weight: predict(block), width=self.objective.model.pass_width
-        )
+        predict, width = self.predictor(), self.objective.model.pass_width
+        return self.objective.rows.gather(lambda block, y, weight: predict(block), width=width)
 
     def predictor_change(self, directions):
         """See `Evaluation.predictor_change`; half a pass, and none where the curvature is constant."""

@@ -286,9 +286,9 @@ class FunctionEvaluation(Evaluation):
         """See `Evaluation.remarks`: what has no influence."""
         flat, names = self._without_influence(), self.objective.parameter_names(self.theta.size)
         names = [name for name, is_flat in zip(names, flat, strict=True) if is_flat]
-        return (
-            [f"The function hardly depends on {', '.join(names)} here: other values may be as good."] if names else []
-        )
+        if not names:
+            return []
+        return [f"The function hardly depends on {', '.join(names)} here: other values may be as good."]
 
     def _without_influence(self):
         """Which parameters change the function by no more than half its digits when they change by their size."""

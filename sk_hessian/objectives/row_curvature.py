@@ -26,18 +26,18 @@ class RowCurvature:
 
         Without its weight; the gradient is that at the first point.
         """
-        roots, predict = self._rooted(points, None), self._objective.at(points[0]).predictor()
-        root = self._objective.rows.gather(lambda block, y, weight: roots(block, y, np.ones_like(weight)))
-        slope = self._objective.rows.gather(
-            lambda block, y, weight: self._objective.loss.value_and_gradient(y, predict(block))[1]
-        )
+        loss, roots, predict = self._objective.loss, self._rooted(points), self._objective.at(points[0]).predictor()
+
+        def terms(block, y, weight):
+            return loss.value_and_gradient(y, predict(block))[1], roots(block, y, np.ones_like(weight))
+
+        slope, root = self._objective.rows.gather(terms)
         return slope, root @ root.transpose(0, 2, 1)
 
     def pulled_back(self, slope):
         """The weighted sum over rows of gradients (n_rows, m) in raw predictions, as one in theta."""
-        return self._objective.rows.fold(
-            lambda block, y, weight: (self._objective.model.adjoint(block, slope[block.part] * weight[:, None]),)
-        )[0]
+        rows, model = self._objective.rows, self._objective.model
+        return rows.fold(lambda block, y, weight: (model.adjoint(block, slope[block.part] * weight[:, None]),))[0]
 
     def triangle(self, points, above, roots=None):
         """The triangular R with R'R the sum of the rows' expected curvatures and of ``above'above``.
@@ -56,7 +56,7 @@ class RowCurvature:
         width = 2 * (model.n_outputs + model.n_constants) * model.n_parameters + model.pass_width
         return triangle(np.vstack([above, self._objective.rows.triangle(curved, width=width)]))
 
-    def _rooted(self, points, roots):
+    def _rooted(self, points, roots=None):
         """A function from a block, its targets and weights to roots (n, m, r) of its curvatures."""
         if roots is None:
             return partial(self._roots, [self._objective.at(theta).predictor() for theta in points])
@@ -72,11 +72,9 @@ class RowCurvature:
     def _secant_share(self, y, raw, other, root, other_root):
         """By what to multiply the mean curvature of two raw predictions for the gradient's change between them."""
         moved = other - raw
-        change = (
-            self._objective.loss.value_and_gradient(y, other)[1] - self._objective.loss.value_and_gradient(y, raw)[1]
-        )
+        slope, other_slope = (self._objective.loss.value_and_gradient(y, at)[1] for at in (raw, other))
         bent = 0.5 * sum((np.einsum("nmr,nm->nr", S, moved) ** 2).sum(axis=1) for S in (root, other_root))
-        along = np.maximum(np.einsum("nm,nm->n", moved, change), 0.0)
+        along = np.maximum(np.einsum("nm,nm->n", moved, other_slope - slope), 0.0)
         is_known = (bent > np.finfo(float).tiny) & np.isfinite(along)
         return np.divide(along, bent, out=np.ones_like(bent), where=is_known)
 
