@@ -23,8 +23,8 @@ _MOST_TERMS = 6
 def _singular(R, ridge):
     """The singular value decomposition of R, without null parts; the right vectors None where R'U gives them.
 
-    Of wide rows from the small matrix R R', unless its eigenvalues spread so far that those about the ``ridge``, where
-    the penalty no longer drowns them, would be lost.
+    That of wide rows comes from the small matrix R R', unless its eigenvalues spread so far that those about the
+    ``ridge``, where the penalty no longer drowns them, would be lost.
     """
     if ridge:
         values, vectors = eigh(R @ R.T, driver="evd")

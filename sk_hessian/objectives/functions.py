@@ -197,7 +197,6 @@ class FunctionEvaluation(Evaluation):
 
     def hessian_matrix(self, kind="observed", factor=None):
         """See `Evaluation.hessian_matrix`."""
-        _check_kind(self.objective, kind)
         H = self._matrix_of(kind)
         return H.copy() if factor is None else factor.inner.congruence(H)
 
@@ -213,6 +212,7 @@ class FunctionEvaluation(Evaluation):
 
     def _matrix_of(self, kind):
         """The Hessian of a kind, which is kept."""
+        _check_kind(self.objective, kind)
         return self._matrix
 
     @cached_property

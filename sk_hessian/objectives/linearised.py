@@ -124,7 +124,7 @@ class Linearised:
     def flat_volume(self):
         """The logarithm of the volume of a unit cube of the parameters without a penalty, in these coordinates.
 
-        Of a penalty that is a matrix the volume of theta, and the ratio of the penalty's determinants here and there.
+        Where the penalty is a matrix, the volume of theta, and the ratio of the penalty's determinants here and there.
         """
         units, penalty = self.at.units, self.penalty
         if not self.objective.l2.has_matrix:
@@ -159,7 +159,7 @@ class Linearised:
     def jacobians(self, X=None):
         """Yield raw predictions (b, k), their derivatives (b, k, size), targets and weights (b,), block by block.
 
-        Of the rows of the objective, or of others X (n, p) without an offset, whose targets and weights are zero.
+        The rows are those of the objective, or others X (n, p) without an offset, whose targets and weights are zero.
         """
         objective, at, model = self.objective, self.at, self.objective.model
         rows = objective.rows if X is None else rows_of(X)

@@ -107,7 +107,7 @@ class RowCurvature:
     def typical(self):
         """The `Spread` that a row of these has on average at the null model.
 
-        Of a network that which a row may have at the start, in the units of inputs and outputs alone.
+        For a network it is that which a row may have at the start, in the units of inputs and outputs alone.
         """
         return self._typical_linear() if self._objective.model.is_linear else self._typical_network()
 

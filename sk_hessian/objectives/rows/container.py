@@ -66,8 +66,8 @@ class BaseRows:
     def moments(self, fit_intercept):
         """Weighted mean and standard deviation of each column, (p,); a constant column deviates by exactly zero.
 
-        Without an intercept the centre is zero and the deviation the root mean square. Of many dense rows a sample
-        serves, because these are only units, but for the columns that do not vary in it.
+        Without an intercept the centre is zero and the deviation the root mean square. A sample serves where dense rows
+        are many, because these are only units, but for the columns that do not vary in it.
         """
         if self.sums_about_zero or self.n_rows <= 2 * sampling.UNIT_ROWS:
             return moments.exact(self, fit_intercept)

@@ -166,7 +166,7 @@ class L2:
         return L2(np.zeros((B.shape[1], k)), matrices)
 
     def multiples_of(self, M, which):
-        """Of strengths alone: each output's multiple of M (r, r), the matrix of the least strengths of each feature.
+        """For strengths alone: each output's multiple of M (r, r), the matrix of the least strengths of each feature.
 
         M is in any coordinates; ``which`` (q,) of bool are the features that tell the multiple.
         """
