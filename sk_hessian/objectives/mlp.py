@@ -21,6 +21,7 @@ from sk_hessian.objectives.mean_loss import MeanLossObjective
 from sk_hessian.objectives.mlp_evaluation import MOST_PARAMETERS, NetworkEvaluation
 from sk_hessian.objectives.models import Network, network_predictions
 from sk_hessian.objectives.rows import Columns
+from sk_hessian.objectives.rows.sampling import stratified
 from sk_hessian.objectives.terms.l2 import L2
 
 _SKETCH_SEED = 20_150_706
@@ -188,8 +189,7 @@ class MLPObjective(MeanLossObjective):
 
     def _new_sketch(self, n_rows):
         """One row of each of so many equal stretches."""
-        stretch = np.arange(n_rows) + np.random.default_rng(_SKETCH_SEED).random(n_rows)
-        return self.sample((stretch * (self.n_rows / n_rows)).astype(np.intp))
+        return self.sample(stratified(self.n_rows, n_rows, _SKETCH_SEED))
 
     def start(self, random_state=None):
         """Weights drawn in standardised coordinates, with the last bias and the constants of the null model.

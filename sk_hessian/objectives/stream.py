@@ -148,8 +148,8 @@ class StreamObjective(Objective):
 
     def sample(self, rows):
         """See `Objective.sample`."""
-        part = StreamObjective.__new__(StreamObjective)
-        vars(part).update(vars(self), rows=self.rows.sample(rows), n_rows=len(rows))
+        part = copy.copy(self)
+        part.rows, part.n_rows = self.rows.sample(rows), len(rows)
         return part
 
     def diagnose(self, theta, direction):
