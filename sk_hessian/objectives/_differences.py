@@ -14,15 +14,10 @@ _FIRST, _SECOND = _EPS ** (1 / 3), _EPS ** (1 / 4)
 class Differences:
     """Derivatives from values: f'(x) = (f(x + h) - f(x - h)) / 2h, with h a share of each parameter's size.
 
-    The share balances truncation against rounding (Nocedal & Wright, "Numerical Optimization", section 8.1). A
-    parameter's size is its absolute value, so that nothing depends on its unit; zero counts as one.
-
-    Parameters
-    ----------
-    share : float, ndarray of shape (p,) or None
-        The steps in sizes; None for the powers of the machine precision that are right for each derivative.
-    sizes : ndarray of shape (p,) or float
-        Typical sizes of the parameters; zero where they are not known.
+    The share balances truncation against rounding (Nocedal & Wright, "Numerical Optimization", section 8.1); it is a
+    float or an array (p,), or None for the powers of the machine precision that are right for each derivative. A
+    parameter's size is its absolute value, so that nothing depends on its unit; zero counts as one. ``sizes``, an array
+    (p,) or a float, are typical ones: zero where they are not known.
     """
 
     def __init__(self, share=None, sizes=0.0):
@@ -39,18 +34,9 @@ class Differences:
         return (theta + steps) - theta
 
     def first(self, function, theta, second=False):
-        """The derivative of a function of scalar or array values.
+        """The derivative (p, ...) of a function of scalar or array values.
 
-        Parameters
-        ----------
-        function : callable
-        theta : ndarray of shape (p,)
-        second : bool
-            Whether differences of these differences will be taken: longer steps keep more digits then.
-
-        Returns
-        -------
-        ndarray of shape (p, ...)
+        ``second`` says that differences of these differences will be taken: longer steps keep more digits then.
         """
         rows = []
         for i, step in enumerate(self._steps(theta, _SECOND if second else _FIRST)):
@@ -72,18 +58,9 @@ class Differences:
         return H
 
     def along(self, function, theta, v, second=False):
-        """The derivative of a function of array values along ``v``: zero for a direction of zero.
+        """The derivative of a function of array values along ``v`` (p,): zero for a direction of zero.
 
-        Parameters
-        ----------
-        function : callable
-        theta, v : ndarray of shape (p,)
-        second : bool
-            Whether the values of the function are differences themselves.
-
-        Returns
-        -------
-        ndarray
+        ``second`` says that the values of the function are differences themselves.
         """
         reach = np.max(np.abs(v) / self._steps(theta, _SECOND if second else _FIRST))
         if reach == 0:

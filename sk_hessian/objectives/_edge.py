@@ -57,32 +57,15 @@ _NAMED = 5
 
 @dataclass(frozen=True)
 class Edge:
-    """An optimum on the edge.
+    """An optimum on the edge."""
 
-    Attributes
-    ----------
-    theta : ndarray of shape (n_parameters,)
-        There, but for rounding: no mean is negative.
-    value : float
-    gradient : ndarray of shape (n_parameters,)
-        On the edge itself, where an infinite slope counts as zero.
-    decrement : float
-        The decrease of the second-order model over the feasible set.
-    rows : ndarray of int
-        Those with y = 0 whose mean is 0.
-    convex : bool
-        Whether it is the only optimum.
-    passes : float
-        What it has cost.
-    """
-
-    theta: np.ndarray
+    theta: np.ndarray  #: there, (n_parameters,), but for rounding: no mean is negative
     value: float
-    gradient: np.ndarray
-    decrement: float
-    rows: np.ndarray
-    convex: bool
-    passes: float
+    gradient: np.ndarray  #: on the edge itself, (n_parameters,), where an infinite slope counts as zero
+    decrement: float  #: the decrease of the second-order model over the feasible set
+    rows: np.ndarray  #: numbers of those with y = 0 whose mean is 0
+    convex: bool  #: whether it is the only optimum
+    passes: float  #: what it has cost
 
     def __str__(self):
         names = ", ".join(str(row) for row in self.rows[:_NAMED])
@@ -134,18 +117,7 @@ def approaches_edge(objective, raw):
 
 
 def find_edge(objective, theta):
-    """The lowest `Edge` that is found, or None where no row is on it.
-
-    Parameters
-    ----------
-    objective : GLMObjective
-    theta : ndarray of shape (n_parameters,)
-        A point inside the domain.
-
-    Returns
-    -------
-    Edge or None
-    """
+    """The lowest `Edge` found from a point inside the domain of a `GLMObjective`, or None where no row is on it."""
     objective = _at_hand(objective)
     interior = objective.start()
     if not objective.rows.y.any():
@@ -286,25 +258,12 @@ class _Program:
 
 
 def quadratic_program(H, gradient, G, least):
-    """The minimiser d of g'd + d'Hd / 2 under G d >= least, where d = 0 is feasible, and the decrease.
+    """The minimiser d (r,) of g'd + d'Hd / 2 under G d >= least, where d = 0 is feasible, and the decrease.
 
     A problem of least distance, solved by non-negative least squares (Lawson & Hanson, "Solving Least Squares
-    Problems", 1974, chapter 23). Constraints are added where they are violated, until none is.
-
-    Parameters
-    ----------
-    H : ndarray of shape (r, r)
-        Positive semi-definite.
-    gradient : ndarray of shape (r,)
-    G : ndarray of shape (m, r)
-    least : ndarray of shape (m,)
-        Not positive, but for rounding.
-
-    Returns
-    -------
-    step : ndarray of shape (r,)
-    decrease : float
-        By the multipliers of the constraints: an upper bound of what any feasible step can gain, if these are rounded.
+    Problems", 1974, chapter 23). Constraints, rows of G (m, r), are added where they are violated, until none is. H is
+    positive semi-definite, ``least`` (m,) is not positive but for rounding. The decrease is by the multipliers of the
+    constraints: an upper bound of what any feasible step can gain, if these are rounded.
     """
     if not len(H):
         return np.zeros(0), 0.0

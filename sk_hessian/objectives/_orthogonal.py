@@ -32,8 +32,8 @@ _MOST_TERMS = 6
 def _singular(R, ridge):
     """The singular value decomposition of R, without null parts; the right vectors None where R'U gives them.
 
-    Of wide rows from the small matrix R R', unless its eigenvalues spread so far that those about the ``ridge``, where
-    the penalty no longer drowns them, would be lost.
+    That of wide rows comes from the small matrix R R', unless its eigenvalues spread so far that those about the
+    ``ridge``, where the penalty no longer drowns them, would be lost.
     """
     if ridge:
         values, vectors = eigh(R @ R.T, driver="evd")
@@ -76,8 +76,7 @@ class Orthogonal:
         self._typical, self._root = typical, root
         metric = np.divide(1.0, unit**2, out=np.zeros_like(unit), where=unit > 0) if spanned else None
         self.columns = Columns(plain.shift, plain.scale, plain.fit_intercept, basis, metric)
-        #: the rows in these coordinates, where they are few
-        self.rows = None
+        self.rows = None  #: the rows in these coordinates, where they are few
         if wide:
             weight = objective.rows.weight / objective.rows.total_weight
             self.rows = U[:, keep] * (singular[keep] / root) / np.sqrt(weight)[:, None]
@@ -127,7 +126,7 @@ class Orthogonal:
         change no prediction. Small tables are not asked, because their triangle costs next to nothing.
         """
         rows, p = objective.rows, len(plain.shift)
-        if objective.n_rows * len(unit) ** 2 < _LARGE:
+        if objective.n_rows * len(unit) ** 2 < _LARGE or objective.n_rows <= len(unit):
             return None
         gram = rows.fold(lambda block, y, weight: (block.gram(weight[:, None], plain)[0],), plain)[0]
         values, V = eigh(unit[:, None] * (gram / rows.total_weight) * unit, driver="evd")

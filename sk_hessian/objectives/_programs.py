@@ -26,21 +26,11 @@ _LARGEST_PROGRAM = 5e6
 
 @dataclass(frozen=True)
 class Recession:
-    """Why there is no finite optimum.
+    """Why there is no finite optimum."""
 
-    Attributes
-    ----------
-    features : list of str
-        Columns whose combination separates.
-    classes : list
-        The classes (or values of y) that it separates from the rest.
-    direction : ndarray
-        Parameters along which the loss falls for ever.
-    """
-
-    features: list
-    classes: list
-    direction: np.ndarray
+    features: list  #: names of the columns whose combination separates
+    classes: list  #: the classes, or values of y, that it separates from the rest
+    direction: np.ndarray  #: parameters along which the loss falls for ever
 
     def __str__(self):
         what = listed(self.classes, " and " if len(self.classes) == 2 else ", ")
@@ -61,13 +51,11 @@ class Recession:
 def find_recession(objective, theta, direction):
     """A proved `Recession`, or None; ``theta`` and ``direction`` are candidates that cost only a pass."""
     free = objective.l2.is_silent
-    if not free.any() and not objective.fit_intercept:
-        return None
-    if not _may_recede(objective):
+    # every class has rows, so the intercepts alone separate none
+    may_be_intercept = objective.fit_intercept and objective.class_names is None
+    if not (free.any() or may_be_intercept) or not _may_recede(objective):
         return None
     found = None
-    if not free.any() and objective.class_names is not None:
-        return None  # every class has rows, so the intercepts alone separate none
     if (free.sum() + 1) * objective.n_rows * objective.loss.n_outputs**2 <= _LARGEST_PROGRAM:
         found = _by_program(objective, free)
     elif free.all():
@@ -108,8 +96,8 @@ def _least_and_sum(a, b):
 
 def _by_program(objective, free):
     """Minimise the L1 norm of d over margins >= 0, fixed = 0, mean margin = 1; None when infeasible."""
-    columns, loss, rows = objective.space.plain, objective.loss, objective.rows.collected()
-    Z = rows.gather(lambda block, y, weight: block.standardised(columns), columns, columns.n_columns)
+    columns, loss = objective.space.plain, objective.loss
+    rows, Z = _collected(objective)
     free = np.concatenate([free, np.ones(int(objective.fit_intercept), dtype=bool)])
     Z = Z[:, free]
     margin, fixed = _linear_maps(loss, rows.y, Z)
@@ -141,6 +129,12 @@ def _by_program(objective, free):
     return np.append(columns.to_weights(z).ravel(), np.zeros(loss.n_constants))
 
 
+def _collected(objective):
+    """All rows in memory, and as an array in standardised columns."""
+    columns, rows = objective.space.plain, objective.rows.collected()
+    return rows, rows.gather(lambda block, y, weight: block.standardised(columns), columns, columns.n_columns)
+
+
 def _linear_maps(loss, y, Z):
     """Matrices that take d (columns x outputs, by rows) to the margins and to what must stay fixed."""
     n, q = Z.shape
@@ -160,24 +154,20 @@ def _linear_maps(loss, y, Z):
 
 
 def _named(objective, direction):
-    standardised = objective.space.plain.from_weights(_weights(objective, direction))
-    size = np.abs(standardised[: objective.n_features]).max(axis=1)
+    W = direction[: objective.model.n_weights].reshape(-1, objective.loss.n_outputs)
+    W = objective.space.plain.from_weights(W)
+    size = np.abs(W[: objective.n_features]).max(axis=1)
     features = [objective.name(j) for j in np.argsort(-size, kind="stable") if size[j] > 1e-6 * size.max()]
-    return Recession(features, _receding_classes(objective, direction), direction)
+    return Recession(features, _receding_classes(objective, W), direction)
 
 
-def _weights(objective, theta):
-    return theta[: objective.model.n_weights].reshape(-1, objective.loss.n_outputs)
-
-
-def _receding_classes(objective, direction):
-    """The classes whose rows gain, or the rows with y = 0 of a count model."""
+def _receding_classes(objective, W):
+    """The classes whose rows gain, or the rows with y = 0 of a count model; by the standardised weights W."""
     names = objective.class_names
     if names is None:
         return ["y = 0"]
     if objective.loss.n_outputs == 1:
         return [f"class {names[-1]}"]
-    W = objective.space.plain.from_weights(_weights(objective, direction))
     spread = np.abs(W - np.median(W, axis=1, keepdims=True)).sum(axis=0)
     return [f"class {names[c]}" for c in np.flatnonzero(spread > 0.5 * spread.max())]
 
@@ -185,14 +175,7 @@ def _receding_classes(objective, direction):
 def feasible_start(objective):
     """The null model, or where that has no intercept and no positive mean, a point that has.
 
-    Parameters
-    ----------
-    objective : GLMObjective
-
-    Raises
-    ------
-    ValueError
-        Where there is none, or none that does not overflow.
+    It raises a ValueError where there is none, or none that does not overflow.
     """
     k, baseline = objective.loss.n_outputs, objective.baseline
     is_null = objective.fit_intercept or objective.rows.offset is None
@@ -217,15 +200,10 @@ def _is_bent_by_offset(objective):
 def positive_start(objective):
     """Coefficients without intercept whose predictions are all positive, about the mean of y on average.
 
-    With an offset beside them they are at least that far from zero, or as far as possible.
-
-    Raises
-    ------
-    ValueError
-        Where there are none.
+    With an offset beside them they are at least that far from zero, or as far as possible. It raises a ValueError where
+    there are none.
     """
-    columns, rows = objective.space.plain, objective.rows.collected()
-    Z = rows.gather(lambda block, y, weight: block.standardised(columns), columns, columns.n_columns)
+    rows, Z = _collected(objective)
     mean = rows.weight @ rows.y / rows.weight.sum() or 1.0
     # the mean of a row of zeros is 0, whatever the coefficients: where y = 0 it may be
     moves = Z.any(axis=1) | ~objective.loss.may_be_on_edge(rows.y)
@@ -238,7 +216,7 @@ def positive_start(objective):
         if (Z @ z).min() < 1e-3:
             z = _largest_margin(Z, np.zeros(len(Z)), 1, 1)
         z = z * (mean / (rows.weight @ (Z @ z) / rows.weight.sum()))
-    coef = columns.to_weights(z[:, None])
+    coef = objective.space.plain.to_weights(z[:, None])
     _check_representable(objective, z, coef)
     return coef.ravel()
 

@@ -13,26 +13,13 @@ _FALL = 0.5
 
 
 def refined(objective, theta, factor):
-    """The parameters of least squares after a few Newton steps, whose slopes are summed in extended precision.
+    """The parameters of least squares after a few Newton steps, with slopes of extended precision, and the passes.
 
     Ill-conditioned columns cost a gradient its digits and not the factor: with residuals and sums of more digits the
     same factor restores the parameters to about the last one (Golub & Wilkinson, "Note on the iterative refinement of
     least squares solution", 1966; A. Björck, "Iterative refinement of linear least squares solutions", 1967). Where
-    numpy's longdouble is a double, a step still leaves the error that its rounding makes.
-
-    Parameters
-    ----------
-    objective : GLMObjective
-        Of a squared loss, without a penalty, and few rows.
-    theta : ndarray of shape (n_parameters,)
-        Near the optimum.
-    factor : PointFactor
-        Of the exact Hessian.
-
-    Returns
-    -------
-    theta : ndarray of shape (n_parameters,)
-    passes : int
+    numpy's longdouble is a double, a step still leaves the error that its rounding makes. The objective is of a squared
+    loss, without a penalty, and of few rows; ``theta`` is near the optimum; the factor is of the exact Hessian.
     """
     slope, before, passes = _extended_slope(objective, factor.outer.columns), np.inf, 0
     with np.errstate(over="ignore", invalid="ignore"):

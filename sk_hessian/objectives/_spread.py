@@ -14,23 +14,12 @@ class Spread:
 
     In raw coordinates a column far from zero is nearly a multiple of the intercept, and a diagonal would hold both
     where they are; about its mean it is not.
-
-    Attributes
-    ----------
-    squares : ndarray of shape (p, k)
-        Curvature along each coefficient, the columns about their means.
-    level : ndarray of shape (k,)
-        Curvature along each intercept; shape (0,) without one.
-    mean : ndarray of shape (p, k)
-        Mean of each column, weighted by the curvature.
-    constants : ndarray of shape (m,)
-        Curvature along the loss's constants.
     """
 
-    squares: np.ndarray
-    level: np.ndarray
-    mean: np.ndarray
-    constants: np.ndarray
+    squares: np.ndarray  #: curvature along each coefficient, (p, k), the columns about their means
+    level: np.ndarray  #: curvature along each intercept, (k,); (0,) without one
+    mean: np.ndarray  #: mean of each column, (p, k), weighted by the curvature
+    constants: np.ndarray  #: curvature along the loss's constants, (m,)
 
     def _split(self, v):
         """Coefficients (p, k), intercepts and constants of parameters (n_parameters,)."""
@@ -62,14 +51,11 @@ class Spread:
 
     def rows(self):
         """R as a matrix, without rows of zeros."""
-        return self._matrix()[np.concatenate([self.squares.ravel(), self.level, self.constants]) > 0]
-
-    def _matrix(self):
         R = np.diag(np.concatenate([root.ravel() for root in self._roots]))
         k, size = len(self.level), self.squares.size
         for output in range(k):
             R[size + output, output:size:k] = np.sqrt(self.level[output]) * self.mean[:, output]
-        return R
+        return R[np.concatenate([self.squares.ravel(), self.level, self.constants]) > 0]
 
     def times(self, factor):
         """The same Hessian times a number."""
@@ -118,12 +104,7 @@ class Spread:
 
 
 class SpreadFactor(Factor):
-    """P = R^-1 for the R of a `Spread`; a parameter without curvature keeps its own unit.
-
-    Parameters
-    ----------
-    spread : Spread
-    """
+    """P = R^-1 for the R of a `Spread`; a parameter without curvature keeps its own unit."""
 
     def __init__(self, spread):
         self._roots = tuple(np.where(root > 0, root, 1.0) for root in spread._roots)
@@ -145,11 +126,6 @@ class SpreadFactor(Factor):
         coef = coef - self.spread.mean * intercept if len(intercept) else coef
         parts = zip((coef, intercept, constants), self._roots, strict=True)
         return np.concatenate([(part / root).ravel() for part, root in parts])
-
-    def congruence(self, H):
-        """P'H P."""
-        P = self.dense()
-        return P.T @ H @ P
 
     def dense(self):
         """P as a matrix."""

@@ -13,13 +13,8 @@ _TARGET_WIDTH = 2
 class Baseline:
     """The null model of some rows, beside which a model is measured.
 
-    Parameters
-    ----------
-    rows : Rows
-    loss : Loss
-    fit_intercept : bool
-        Whether a constant prediction is one of the model's; else it is zero, but for an offset, which may be off by any
-        factor: beside one a constant gives the scale.
+    ``fit_intercept`` says whether a constant prediction is one of the model's; else it is zero, but for an offset,
+    which may be off by any factor: beside one a constant gives the scale.
     """
 
     def __init__(self, rows, loss, fit_intercept):
@@ -67,17 +62,7 @@ class Baseline:
         return self._mean_losses[1]
 
     def scale_of(self, y, weight):
-        """The null model's mean loss above the saturated one for other targets, without an offset.
-
-        Parameters
-        ----------
-        y : ndarray of shape (n,) or (n, k)
-        weight : ndarray of shape (n,)
-
-        Returns
-        -------
-        float
-        """
+        """The null model's mean loss above the saturated one for other targets (n,) or (n, k), without an offset."""
         with np.errstate(over="ignore", invalid="ignore"):
             loss = self._loss.value(y, constant_predictions(self._raw_of(y, weight), len(y)))
             return weight @ (loss - self._loss.saturated(y)) / weight.sum()

@@ -18,14 +18,10 @@ _NEVER_WIDE = 150
 
 
 class ColumnSpace:
-    """The coordinates in which factors of a linear model are taken.
+    """The coordinates in which factors of a `GLMObjective` are taken.
 
     Whether columns are nearly dependent is decided once, by a curvature or by their second moments; what that says of
     rank, flat directions and the coefficients of least norm holds for every solver.
-
-    Parameters
-    ----------
-    objective : GLMObjective
     """
 
     def __init__(self, objective):
@@ -84,13 +80,7 @@ class ColumnSpace:
         return self.n_columns <= MOST_COLUMNS
 
     def settle(self, here, curvature):
-        """Decide, where that is affordable; the curvature is kept at the point, so that its factor is no further pass.
-
-        Parameters
-        ----------
-        here : LinearEvaluation
-        curvature : {"observed", "expected"}
-        """
+        """Decide, if affordable; the curvature is kept at the point, so that its factor is no further pass."""
         if self.dependence is None and self.has_matrix:
             self.decide(Orthogonal(self._objective) if self._are_dependent(here, curvature) else False)
 

@@ -16,18 +16,10 @@ from sk_hessian.objectives.rows import Columns
 
 
 class Coordinates:
-    """theta = T z.
+    """theta = T z."""
 
-    Attributes
-    ----------
-    shape : tuple of int
-        Of T.
-    """
-
-    shape: tuple[int, int]
-
-    #: whether every parameter vector is T z for some z
-    reaches_all = True
+    shape: tuple[int, int]  #: of T
+    reaches_all = True  #: whether every parameter vector is T z for some z
 
     def apply(self, z):
         """T z, shape (n_parameters,)."""
@@ -42,37 +34,18 @@ class Coordinates:
         return theta
 
 
-class Identity(Coordinates):
+class Identity(factors.Identity, Coordinates):
     """z is theta itself."""
-
-    def __init__(self, size):
-        self.shape = (size, size)
-
-    def apply(self, z):
-        """See `Coordinates.apply`."""
-        return z
-
-    def transpose(self, g):
-        """See `Coordinates.transpose`."""
-        return g
 
 
 class WeightCoordinates(Coordinates):
-    """The weights of a linear model in coordinates of its columns; the loss's constants as they are.
-
-    Parameters
-    ----------
-    columns : Columns
-    n_outputs, n_constants : int
-    """
+    """The weights of a linear model in coordinates of its `Columns`; the loss's constants as they are."""
 
     def __init__(self, columns, n_outputs, n_constants):
         self.columns, self.n_outputs = columns, n_outputs
-        #: what a model takes its sums over rows in
-        self.summed_in = columns
+        self.summed_in = columns  #: what a model takes its sums over rows in
         self._n_theta = (len(columns.shift) + columns.fit_intercept) * n_outputs
-        #: how many coordinates belong to weights
-        self.n_weights = columns.n_columns * n_outputs
+        self.n_weights = columns.n_columns * n_outputs  #: how many coordinates belong to weights
         self.shape = (self._n_theta + n_constants, self.n_weights + n_constants)
 
     def apply(self, z):
@@ -126,7 +99,7 @@ class WeightCoordinates(Coordinates):
         n_coef = len(self.columns.shift) * self.n_outputs
         if self.reaches_all or not theta[:n_coef].any():
             return theta
-        plain = self.columns.without_basis()
+        plain = self.columns.plain
         Z = plain.from_weights(theta[: self._n_theta].reshape(-1, self.n_outputs))
         reached = plain.to_weights(self.columns.nearest(Z))
         return np.concatenate((reached.ravel(), theta[self._n_theta :]))
@@ -135,21 +108,15 @@ class WeightCoordinates(Coordinates):
 class LayerCoordinates(Coordinates):
     """theta = T z: inputs centred and scaled, outputs in units of y.
 
-    Parameters
-    ----------
-    columns : Columns
-        Zero and unit of the inputs.
-    layers : sequence of (slice, shape)
-        Where the layers are in theta.
-    output_unit : ndarray of shape (k,)
+    ``columns`` are zero and unit of the inputs, ``layers`` say where (slice) and how large (shape) the layers are in
+    theta, ``output_unit`` has shape (k,).
     """
 
     def __init__(self, columns, layers, output_unit):
         self.columns, self.output_unit, self.summed_in = columns, output_unit, self
         (self._first, self._first_shape), (self._last, self._last_shape) = layers[0], layers[-1]
         self.shape = (self._last.stop, self._last.stop)
-        #: the inputs without a column of ones
-        self.inputs = Columns(columns.shift, columns.scale, False)
+        self.inputs = Columns(columns.shift, columns.scale, False)  #: the inputs without a column of ones
 
     def unit(self, n_parameters):
         """The unit of each parameter beside that of its inputs, shape (n_parameters,)."""
@@ -219,14 +186,8 @@ class Subspace(Coordinates):
 class CommonShift:
     """The directions along which all outputs of some weights move alike: what the loss of a softmax model cannot see.
 
-    Parameters
-    ----------
-    part : slice
-        Where weights (q, k), stored by rows, are among the parameters.
-    free : ndarray of shape (q, r)
-        An orthonormal basis of the rows that have no penalty.
-    n_outputs : int
-        k.
+    The weights (q, k), stored by rows, are a slice ``part`` of the parameters; ``free`` (q, r) is an orthonormal basis
+    of the rows that have no penalty.
     """
 
     def __init__(self, part, free, n_outputs):
@@ -253,7 +214,7 @@ class PointFactor(Coordinates):
     place : tuple
         Where the Hessian was taken, see `evaluation.theta_at`.
     curvature : {"expected", "observed", None}
-        Of which Hessian P P' is the inverse there; None for an approximation.
+        Of which Hessian P P' is the inverse there; None for an approximation, and where ``inner`` is floored.
     certifies : bool
         True when that is the exact one.
 
@@ -265,7 +226,7 @@ class PointFactor(Coordinates):
 
     def __init__(self, outer, inner, place, curvature=None, certifies=False):
         self.outer, self.inner, self.place = outer, inner, place
-        self.curvature, self.certifies = curvature, certifies
+        self.curvature, self.certifies = None if inner.is_floored else curvature, certifies
         self.inflation = 1.0 if certifies else np.inf
         #: the loss's constants may be left out of the outer coordinates
         self.shape = (outer.shape[0] - outer.shape[1] + inner.shape[0], inner.shape[1])
@@ -331,15 +292,7 @@ class PointFactor(Coordinates):
 
 
 class Through:
-    """An objective in coordinates z: theta = origin + T z.
-
-    Parameters
-    ----------
-    objective : Objective
-    coordinates : Coordinates
-        T.
-    origin : ndarray of shape (n_parameters,)
-    """
+    """An objective in coordinates z: theta = origin + T z."""
 
     def __init__(self, objective, coordinates, origin):
         self._objective, self._coordinates, self._origin = objective, coordinates, origin

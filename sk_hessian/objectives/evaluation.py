@@ -4,6 +4,7 @@
 evaluation belongs to its parameters: coordinates, factors and refreshed preconditioners only view it.
 """
 
+import math
 from functools import cached_property
 
 import numpy as np
@@ -13,7 +14,6 @@ from sk_hessian.objectives.factors import Diagonal
 
 #: rounding errors of a sum of n terms, allowing for blocks and for order
 ROUNDINGS = 16
-
 
 #: the distance between one and the next larger number
 EPS = float(np.finfo(float).eps)
@@ -26,7 +26,12 @@ def theta_at(place):
 
 
 class Evaluation:
-    """An objective at a point.
+    """An objective at a point; a subclass says what can be computed there.
+
+    Parameters are as in `Objective`: ``kind`` and ``curvature`` are "observed" or "expected", directions are arrays of
+    shape (n_parameters,), and ``factor``, where there is one, is a `PointFactor` P of this objective, with r columns. A
+    subclass defines `value`, `gradient` and `noise`; `hessian`, `hessian_matrix` and `factor` for solvers that use
+    curvature. The rest has defaults.
 
     Parameters
     ----------
@@ -74,108 +79,46 @@ class Evaluation:
     def likelihood_tolerance(self, tol):
         """The largest decrement at which no parameter is more than ``100 tol`` standard errors from the optimum.
 
-        Parameters
-        ----------
-        tol : float
-
-        Returns
-        -------
-        float
-            inf where no likelihood gives the parameters errors.
+        A float; inf where no likelihood gives the parameters errors.
         """
         return np.inf
 
     def hessian(self, kind="observed"):
-        """The Hessian as an operator.
-
-        Parameters
-        ----------
-        kind : {"observed", "expected"}
-            The second derivative itself, or its positive semi-definite expectation.
-
-        Returns
-        -------
-        scipy.sparse.linalg.LinearOperator of shape (n_parameters, n_parameters)
-        """
+        """The Hessian as a ``LinearOperator`` of shape (n_parameters, n_parameters)."""
         raise NotImplementedError
 
     def hessian_matrix(self, kind="observed", factor=None):
-        """The Hessian as a dense matrix.
+        """The Hessian as a matrix of shape (n_parameters, n_parameters), a new array.
 
-        Parameters
-        ----------
-        kind : {"observed", "expected"}
-        factor : PointFactor of this objective, optional
-            P, for P'HP with the digits that the product of the two would lose.
-
-        Returns
-        -------
-        ndarray of shape (n_parameters, n_parameters), or (r, r) for a factor of r columns
+        With a ``factor`` P'HP, of shape (r, r), with the digits that the product of the two would lose.
         """
         raise NotImplementedError
 
     def regular_hessian_matrix(self, kind="observed", factor=None):
         """`hessian_matrix` with curvature along directions that the objective is known not to depend on.
 
-        Rounding would decide otherwise whether such a matrix can be factored; no gradient lies along them.
-
-        Parameters
-        ----------
-        kind : {"observed", "expected"}
-        factor : PointFactor of this objective, optional
-
-        Returns
-        -------
-        ndarray of shape (n_parameters, n_parameters), or (r, r) for a factor of r columns
+        Rounding would decide otherwise whether such a matrix can be factored; no gradient lies along them. Override it
+        where there are such directions.
         """
         return self.hessian_matrix(kind, factor)
 
     def hessian_diagonal(self, kind="observed", factor=None):
-        """The diagonal of `hessian_matrix`.
-
-        Parameters
-        ----------
-        kind : {"observed", "expected"}
-        factor : PointFactor of this objective, optional
-
-        Returns
-        -------
-        ndarray of shape (n_parameters,)
-        """
+        """The diagonal of `hessian_matrix`, a new array; override it where it costs less than the matrix."""
         return self.hessian_matrix(kind, factor).diagonal().copy()
 
     def factor(self, kind="full", curvature="expected"):
-        """A factor P of the Hessian here, P'HP near the identity.
+        """A `PointFactor` P of the Hessian here, P'HP near the identity; None where the Hessian is not finite.
 
-        Parameters
-        ----------
-        kind : {"full", "kronecker", "diagonal", "units"}
-            "units" is the diagonal alone; for objectives with rows as far as it is known without a pass, and only for
-            those that try them.
-        curvature : {"observed", "expected"}
-
-        Returns
-        -------
-        PointFactor or None
-            None where the Hessian is not finite.
-
-        Raises
-        ------
-        ValueError
-            For a kind that this objective does not have.
+        Its ``kind`` is one of the objective's `Facts`, or "units": the diagonal alone, for objectives with rows as far
+        as it is known without a pass, and only for those that try it. It raises a ValueError for any other kind, by
+        `Objective.refuse_kind`.
         """
         raise NotImplementedError
 
     def predictor_change(self, directions):
         """How far each direction moves a linear predictor, at the most, in units over which curvature changes e-fold.
 
-        Parameters
-        ----------
-        directions : sequence of ndarray of shape (n_parameters,)
-
-        Returns
-        -------
-        ndarray of shape (n_directions,)
+        Shape (n_directions,). Override it where there are predictors.
         """
         return np.zeros(len(directions))
 
@@ -210,13 +153,7 @@ class MeanLossEvaluation(Evaluation):
     # -- what a subclass says -------------------------------------------------------------------------------------
 
     def sweep(self):
-        """Find value, gradient and what follows from them in one pass, and keep raw predictions if they are not many.
-
-        Returns
-        -------
-        dict
-            What is known here, by name.
-        """
+        """Find value, gradient and what follows in one pass, keep raw predictions if not many; all that is known."""
         raise NotImplementedError
 
     def predictor(self):
@@ -245,29 +182,39 @@ class MeanLossEvaluation(Evaluation):
         raise NotImplementedError
 
     def layer_moments(self, coordinates):
-        """Second moments of the inputs and of the gradients of each layer, and the curvature of the constants.
-
-        Returns
-        -------
-        inputs, outputs : list of ndarray
-        constants : ndarray or None
-        """
+        """Second moments of each layer's inputs and of its gradients, lists, and the constants' curvature or None."""
         raise NotImplementedError
 
     def whole_factor(self, kind):
-        """A factor P of the whole Hessian, undamped: P P' is its inverse where the data determine theta.
-
-        Parameters
-        ----------
-        kind : {"observed", "expected"}
-
-        Returns
-        -------
-        PointFactor
-        """
+        """A `PointFactor` of the whole Hessian, undamped: P P' is its inverse where the data determine theta."""
         return self.factor("full", kind)
 
     # -- value and gradient ---------------------------------------------------------------------------------------
+
+    def _completed(self, l2, raw, value, gradient, bent):
+        """All that follows from a penalty, raw predictions, and sums over rows of values, gradients and their sizes."""
+        (parameters, coordinates), objective = self.place, self.objective
+        pull = l2.pull(parameters)
+        weights = parameters[: pull.size]
+        penalty = 0.5 * float(pull @ weights)
+        slope = gradient / objective.total
+        slope[: pull.size] += pull
+        value = float(value / objective.total) + penalty
+        value = value if math.isfinite(value) else math.inf
+        known_here = vars(self)
+        known_here.update(value=value, slope=slope, bent=float(bent / objective.total), penalty=penalty, raw=raw)
+        known_here["gradient"] = slope if coordinates is None else coordinates.lifted(slope)
+        if coordinates is not None:
+            # standardised columns are of size one
+            sizes = np.add.reduce(np.abs(weights).reshape(-1, objective.loss.n_outputs), axis=0)
+            known_here["largest_terms"] = float(np.maximum.reduce(sizes)) + objective.baseline.largest_offset
+        if objective.terms and math.isfinite(value):
+            # other terms are of the user's parameters
+            known_here["value"] += sum(term.value for term in self.terms) / objective.total_of_terms
+            if math.isfinite(self.value):
+                slope = slope + sum(term.gradient for term in self.terms) / objective.total_of_terms
+                known_here["slope"] = known_here["gradient"] = slope
+        return known_here
 
     @lasting_fact
     def value(self):
@@ -315,10 +262,8 @@ class MeanLossEvaluation(Evaluation):
 
     def raw_predictions(self):
         """Raw predictions of all rows, the loss's constants beside them, shape (n_rows, n_outputs + n_constants)."""
-        predict = self.predictor()
-        return self.objective.rows.gather(
-            lambda block, y, weight: predict(block), width=self.objective.model.pass_width
-        )
+        predict, width = self.predictor(), self.objective.model.pass_width
+        return self.objective.rows.gather(lambda block, y, weight: predict(block), width=width)
 
     def predictor_change(self, directions):
         """See `Evaluation.predictor_change`; half a pass, and none where the curvature is constant."""
@@ -337,17 +282,9 @@ class MeanLossEvaluation(Evaluation):
     # -- curvature ------------------------------------------------------------------------------------------------
 
     def curvature(self, kind, coordinates):
-        """The Hessian in ``coordinates``, the penalty included; it is kept.
+        """The Hessian, the penalty included, in whatever coordinates the model takes its sums in; it is kept.
 
-        Parameters
-        ----------
-        kind : {"observed", "expected"}
-        coordinates : object
-            Columns, or coordinates of layers: whatever the model takes its sums in.
-
-        Returns
-        -------
-        ndarray
+        These are `Columns`, or coordinates of layers.
         """
         kind = "expected" if self.objective.expected_is_exact else kind
         known = self._matrices.get((kind, id(coordinates)))

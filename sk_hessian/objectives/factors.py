@@ -14,7 +14,6 @@ from sk_hessian._facts import fact
 #: pivots of a unit-diagonal matrix below this lose more than half the digits: a column nearly combines others
 NEAR_DEPENDENT = 1e-10
 
-
 #: pivots below this have no digit left: along some direction curvature is next to nothing, or nothing
 _BLIND = 1e-13
 
@@ -27,13 +26,19 @@ class Factor:
 
     #: whether directions of little curvature are held back, so that P'HP is not the identity there
     is_floored: bool = False
-
     #: whether curvature along some direction is lost in rounding, so that no step along it means anything
     is_blind: bool = False
+    apply: Callable[[np.ndarray], np.ndarray]  #: P u
+    transpose: Callable[[np.ndarray], np.ndarray]  #: P'g
 
-    #: P u and P'g, of every factor
-    apply: Callable[[np.ndarray], np.ndarray]
-    transpose: Callable[[np.ndarray], np.ndarray]
+    def dense(self) -> np.ndarray:
+        """P as a matrix."""
+        raise NotImplementedError
+
+    def congruence(self, H):
+        """P'H P."""
+        P = self.dense()
+        return P.T @ H @ P
 
     def newton(self, g):
         """Half the squared Newton decrement g'P P'g / 2, and the Newton step -P P'g."""
@@ -118,16 +123,9 @@ class Cholesky(Factor):
 class Spectral(Factor):
     """P = D V max(values, floor)^-1/2 for eigenpairs of D^-1 H D^-1: where H bends hardly, P is held back.
 
-    Such a direction may be flat (and the gradient zero along it), or about to bend. The Newton step and decrement
-    take the eigenvalues as they are, down to rounding: a gradient along a flat direction is far from an optimum.
-
-    Parameters
-    ----------
-    values : ndarray of shape (r,)
-        Non-negative but for rounding.
-    vectors : ndarray of shape (r, r)
-    unit : ndarray of shape (r,)
-        The diagonal of D.
+    Such a direction may be flat (and the gradient zero along it), or about to bend. The Newton step and decrement take
+    the eigenvalues as they are, down to rounding: a gradient along a flat direction is far from an optimum. The values
+    (r,) are non-negative but for rounding, the vectors of shape (r, r), ``unit`` (r,) the diagonal of D.
     """
 
     def __init__(self, values, vectors, unit):
@@ -147,10 +145,6 @@ class Spectral(Factor):
         """P'g."""
         return self.matrix.T @ g
 
-    def congruence(self, H):
-        """P'H P."""
-        return self.matrix.T @ H @ self.matrix
-
     def dense(self):
         """P as a matrix."""
         return self.matrix
@@ -164,23 +158,11 @@ class Spectral(Factor):
 class Kronecker(Factor):
     """A factor of C (x) A + diag(m) (x) Penalty for parameters W of shape (q, k), stored by rows.
 
-    With V simultaneously diagonalising A and the penalty, and U the eigenvectors of C, the matrix is the diagonal
-    grid a_j c_l + m l_j in the basis V (x) U (exact when every output has the same multiplier, or C is diagonal).
-
-    Parameters
-    ----------
-    A : ndarray of shape (q, q)
-        Second moment of the features.
-    C : ndarray of shape (k, k)
-        Curvature across outputs.
-    penalty : ndarray of shape (q, q)
-        Penalty of one output.
-    multiplier : ndarray of shape (k,)
-        How much of it each output has; unequal ones need a diagonal C.
-
-    References
-    ----------
-    .. [1] J. Martens, R. Grosse, "Optimizing neural networks with Kronecker-factored approximate curvature", 2015.
+    With V simultaneously diagonalising A and the penalty, and U the eigenvectors of C, the matrix is the diagonal grid
+    a_j c_l + m l_j in the basis V (x) U (exact when every output has the same multiplier, or C is diagonal); see J.
+    Martens, R. Grosse, "Optimizing neural networks with Kronecker-factored approximate curvature", 2015. A (q, q) is
+    the second moment of the features, C (k, k) the curvature across outputs, ``penalty`` (q, q) that of one output, and
+    ``multiplier`` (k,) how much of it each output has; unequal ones need a diagonal C.
     """
 
     def __init__(self, A, C, penalty, multiplier):
@@ -207,23 +189,13 @@ class Kronecker(Factor):
         G = g.reshape(len(self.V), len(self.U))
         return ((self.V.T @ G @ self.U) * self.grid).ravel()
 
-    def congruence(self, H):
-        """P'H P."""
-        P = self.dense()
-        return P.T @ H @ P
-
     def dense(self):
         """P as a matrix."""
         return np.kron(self.V, self.U) * self.grid.ravel()
 
 
 class Stacked(Factor):
-    """A block diagonal P, such as one block per layer of a network.
-
-    Parameters
-    ----------
-    blocks : sequence of factors
-    """
+    """A block diagonal P, such as one block for each layer of a network."""
 
     def __init__(self, blocks):
         self.blocks = blocks
@@ -240,11 +212,6 @@ class Stacked(Factor):
         """P'g."""
         parts = np.split(g, self._rows)
         return np.concatenate([block.transpose(part) for block, part in zip(self.blocks, parts, strict=True)])
-
-    def congruence(self, H):
-        """P'H P."""
-        P = self.dense()
-        return P.T @ H @ P
 
     def dense(self):
         """P as a matrix."""

@@ -2,7 +2,7 @@
 
 import copy
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 
 import numpy as np
 from scipy.linalg import eigh
@@ -13,12 +13,10 @@ from sk_hessian.objectives import factors
 from sk_hessian.objectives._differences import Differences
 from sk_hessian.objectives.contract import Facts, Objective
 from sk_hessian.objectives.coordinates import Identity, PointFactor
-from sk_hessian.objectives.evaluation import Evaluation
-
-_EPS = np.finfo(float).eps
+from sk_hessian.objectives.evaluation import EPS, Evaluation
 
 #: differences of two values below this share of them are rounding (as in scikit-learn's and glum's line searches)
-NOISE = 16 * _EPS
+NOISE = 16 * EPS
 
 #: curvatures in natural units below this share of the largest are treated as this large: flat there says little
 _CURVATURE_FLOOR = 1e-8
@@ -35,21 +33,12 @@ _DISAGREES = 1e-3
 
 @dataclass(frozen=True)
 class GradientCheck:
-    """A user's derivatives against central differences.
+    """A user's derivatives against central differences."""
 
-    Attributes
-    ----------
-    agrees : bool
-        Whether no parameter's derivative differs by more than the differences' own error and a thousandth.
-    error : ndarray of shape (p,)
-        The relative difference for each parameter; of residuals, that of the column of the Jacobian.
-    message : str
-        One sentence that names the worst parameter.
-    """
-
-    agrees: bool
+    agrees: bool  #: whether no parameter's derivative differs by more than the differences' own error and a thousandth
+    #: the relative difference for each parameter, (p,); of residuals, that of the column of the Jacobian
     error: np.ndarray
-    message: str
+    message: str  #: one sentence that names the worst parameter
 
     def __str__(self):
         return self.message
@@ -160,7 +149,7 @@ class FunctionObjective(Objective):
         given, found, level = self.at(theta).both_derivatives()
         size = self.differences.sizes(theta)
         # the differences' own error: a rounding of what is differenced, over the step
-        resolution = 10 * _EPS ** (2 / 3) * level / size
+        resolution = 10 * EPS ** (2 / 3) * level / size
         off = np.linalg.norm(given - found, axis=1)
         error = off / np.maximum(np.linalg.norm(found, axis=1), np.where(resolution > 0, resolution, 1.0) / _DISAGREES)
         worst = int(np.argmax(np.where(np.isnan(error), np.inf, error)))
@@ -202,29 +191,29 @@ class FunctionEvaluation(Evaluation):
 
     def hessian(self, kind="observed"):
         """See `Evaluation.hessian`."""
-        objective, theta = self.objective, self.theta
-        _refuse_expected(kind)
-        if objective.hessp is not None and objective.hess is None:
-
-            def product(v):
-                return np.ravel(objective.hessp(theta.copy(), np.ravel(v), *objective.args))
-        elif objective.hess is not None:
-            matrix = self.hessian_matrix()
-
-            def product(v):
-                return matrix @ np.ravel(v)
-        else:
-            again = objective.jac is None
-
-            def product(v):
-                return objective.differences.along(lambda x: objective.gradient(x, again), theta, np.ravel(v), again)
-
-        return LinearOperator((theta.size,) * 2, matvec=product, rmatvec=product, dtype=float)
+        _check_kind(self.objective, kind)
+        product = partial(self._product, kind)
+        return LinearOperator((self.theta.size,) * 2, matvec=product, rmatvec=product, dtype=float)
 
     def hessian_matrix(self, kind="observed", factor=None):
         """See `Evaluation.hessian_matrix`."""
-        _refuse_expected(kind)
-        return self._matrix.copy() if factor is None else factor.inner.congruence(self._matrix)
+        H = self._matrix_of(kind)
+        return H.copy() if factor is None else factor.inner.congruence(H)
+
+    def _product(self, kind, v):
+        """The Hessian of a kind times ``v``."""
+        objective, theta, v = self.objective, self.theta, np.ravel(v)
+        if objective.hess is not None:
+            return self._matrix @ v
+        if objective.hessp is not None:
+            return np.ravel(objective.hessp(theta.copy(), v, *objective.args))
+        again = objective.jac is None
+        return objective.differences.along(lambda x: objective.gradient(x, again), theta, v, again)
+
+    def _matrix_of(self, kind):
+        """The Hessian of a kind, which is kept."""
+        _check_kind(self.objective, kind)
+        return self._matrix
 
     @cached_property
     def _matrix(self):
@@ -242,10 +231,8 @@ class FunctionEvaluation(Evaluation):
     def factor(self, kind="full", curvature="observed"):
         """See `Evaluation.factor`; from the Hessian's absolute value (eigenvalues without their signs).
 
-        References
-        ----------
-        .. [1] Y. Dauphin et al., "Identifying and attacking the saddle point problem in high-dimensional non-convex
-           optimization", 2014.
+        Source: Y. Dauphin et al., "Identifying and attacking the saddle point problem in high-dimensional non-convex
+        optimization", 2014.
         """
         if kind not in ("full", "diagonal", "units"):
             self.objective.refuse_kind(kind)
@@ -285,7 +272,7 @@ class FunctionEvaluation(Evaluation):
         order = 1 if objective.hess is not None or objective.hessp is not None else 1 / 2
         if order < 1 and objective.jac is not None:
             order = 2 / 3
-        return _EPS**order * abs(self.value)
+        return EPS**order * abs(self.value)
 
     # -- influence ------------------------------------------------------------------------------------------------
 
@@ -299,14 +286,14 @@ class FunctionEvaluation(Evaluation):
         """See `Evaluation.remarks`: what has no influence."""
         flat, names = self._without_influence(), self.objective.parameter_names(self.theta.size)
         names = [name for name, is_flat in zip(names, flat, strict=True) if is_flat]
-        return (
-            [f"The function hardly depends on {', '.join(names)} here: other values may be as good."] if names else []
-        )
+        if not names:
+            return []
+        return [f"The function hardly depends on {', '.join(names)} here: other values may be as good."]
 
     def _without_influence(self):
         """Which parameters change the function by no more than half its digits when they change by their size."""
         influence, level = self._influences()
-        return influence * self.objective.differences.sizes(self.theta) <= np.sqrt(_EPS) * level
+        return influence * self.objective.differences.sizes(self.theta) <= np.sqrt(EPS) * level
 
     def _influences(self):
         """By how much a change of each parameter by one changes the function, at the least, and its size."""
@@ -349,8 +336,8 @@ def _as_number(value):
     return float(np.reshape(value, ()))
 
 
-def _refuse_expected(kind):
-    if kind == "expected":
+def _check_kind(objective, kind):
+    if kind == "expected" and objective.curvature != "expected":
         raise ValueError(
             "a function has no expected (Gauss-Newton) curvature, as residuals and likelihoods have: use the observed "
             'one, kind="observed", or of a solver hessian="exact"'

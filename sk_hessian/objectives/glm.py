@@ -55,11 +55,8 @@ class GLMObjective(MeanLossObjective):
         For messages.
     """
 
-    #: of a sketch, the least chance that a row had
-    least_chance: float
-
-    #: not of a sketch: the tolerance of its run is already that of the sampling
-    has_likelihood = True
+    least_chance: float  #: of a sketch, the least chance that a row had
+    has_likelihood = True  #: not of a sketch: the tolerance of its run is already that of the sampling
 
     def __init__(
         self,

@@ -1,6 +1,5 @@
 """A linear model at a point, and everything that was computed there."""
 
-import math
 from functools import cached_property
 
 import numpy as np
@@ -19,26 +18,17 @@ _ERRORS = 100
 
 
 class Design:
-    """Rows, how parameters act on them, and what these cost.
+    """Rows, how parameters act on them by a `Linear` model, what their penalty is, and what these cost.
 
-    Parameters
-    ----------
-    rows : Rows
-    model : Linear
-    l2 : L2
-        The penalty on these weights.
-    coordinates : WeightCoordinates or None
-        theta = T z for the parameters z of this design; None where they are theta.
+    ``coordinates`` are those with theta = T z for the parameters z of this design; None where they are theta.
     """
 
     def __init__(self, rows, model, l2, coordinates=None):
         self.rows, self.model, self.l2, self.coordinates = rows, model, l2, coordinates
-        #: numbers of a row's raw predictions
-        self.width = model.n_outputs + model.n_constants
+        self.width = model.n_outputs + model.n_constants  #: numbers of a row's raw predictions
         #: whether the raw predictions of all rows are few enough to be kept
         self.can_keep = rows.in_memory and rows.n_rows * self.width <= _MOST_KEPT
-        #: the rows as one array, where they are kept as such
-        self.matrix = rows.matrix
+        self.matrix = rows.matrix  #: the rows as one array, where they are kept as such
 
     def can_hold(self, theta):
         """Whether constant columns, which have no part in standardised rows, have no coefficients."""
@@ -48,17 +38,7 @@ class Design:
 
 
 class LinearEvaluation(MeanLossEvaluation):
-    """A linear model at a point.
-
-    Parameters
-    ----------
-    objective : GLMObjective
-    parameters : ndarray of shape (n_parameters,)
-        Of the design.
-    design : Design
-    raw : ndarray of shape (n_rows, m), optional
-        Raw predictions, where they are known.
-    """
+    """A `GLMObjective` at the ``parameters`` (n_parameters,) of a `Design`; ``raw`` (n_rows, m), where it is known."""
 
     def __init__(self, objective, parameters, design, raw=None):
         self.objective, self.parameters, self.design, self.raw = objective, parameters, design, raw
@@ -89,43 +69,8 @@ class LinearEvaluation(MeanLossEvaluation):
         return self.sweep()["slope"]
 
     def sweep(self):
-        """Find all of these in one pass, and keep raw predictions if they are not too many.
-
-        Returns
-        -------
-        dict
-            What is known here, by name.
-        """
+        """See `MeanLossEvaluation.sweep`."""
         return self._by_blocks() if self.design.matrix is None else self.by_matrix()
-
-    def _completed(self, raw, value, gradient, bent):
-        """All that follows from raw predictions and sums over rows of values, gradients and absolute slopes."""
-        design, objective = self.design, self.objective
-        pull = design.l2.pull(self.parameters)
-        weights = self.parameters[: pull.size]
-        penalty = 0.5 * float(pull @ weights)
-        slope = gradient / objective.total
-        slope[: pull.size] += pull
-        value = float(value / objective.total) + penalty
-        value = value if math.isfinite(value) else math.inf
-        known_here, coordinates = vars(self), design.coordinates
-        known_here.update(value=value, slope=slope, bent=float(bent / objective.total), penalty=penalty, raw=raw)
-        known_here["gradient"] = slope if coordinates is None else coordinates.lifted(slope)
-        if coordinates is not None:
-            # standardised columns are of size one
-            sizes = np.add.reduce(np.abs(weights).reshape(-1, objective.loss.n_outputs), axis=0)
-            known_here["largest_terms"] = float(np.maximum.reduce(sizes)) + objective.baseline.largest_offset
-        if objective.terms and math.isfinite(value):
-            self._add_terms()
-        return known_here
-
-    def _add_terms(self):
-        """Add the values and gradients of the other terms, in the user's parameters."""
-        known_here, total = vars(self), self.objective.total_of_terms
-        known_here["value"] += sum(term.value for term in self.terms) / total
-        if math.isfinite(self.value):
-            known_here["slope"] = self.slope + sum(term.gradient for term in self.terms) / total
-            known_here["gradient"] = self.slope
 
     def by_matrix(self):
         """See `sweep`: from standardised rows in one array."""
@@ -144,7 +89,7 @@ class LinearEvaluation(MeanLossEvaluation):
         slope = (Z.T @ outputs).reshape(-1)
         if loss.n_constants:
             slope = np.concatenate((slope, np.add.reduce(gradient[:, loss.n_outputs :])))
-        return self._completed(raw, rows.weight @ value, slope, np.add.reduce(np.abs(outputs), axis=None))
+        return self._completed(design.l2, raw, rows.weight @ value, slope, np.add.reduce(np.abs(outputs), axis=None))
 
     def _by_blocks(self):
         """See `sweep`: by a fold over blocks of rows; raw predictions are None where they are too many to be kept."""
@@ -164,7 +109,7 @@ class LinearEvaluation(MeanLossEvaluation):
             bent = np.add.reduce(np.abs(gradient[:, : loss.n_outputs]), axis=None)
             return weight @ value, model.adjoint(block, gradient), bent
 
-        return self._completed(kept, *design.rows.fold(terms))
+        return self._completed(design.l2, kept, *design.rows.fold(terms))
 
     def all_raw(self):
         """Raw predictions of all rows, (n_rows, m), known or found."""
@@ -206,9 +151,7 @@ class LinearEvaluation(MeanLossEvaluation):
 
     def between(self, other, share):
         """See `Evaluation.between`: raw predictions are linear on the way, so that no product with X is needed."""
-        if self.objective.terms:
-            return None
-        if other.design is not self.design or self.raw is None or other.raw is None:
+        if self.objective.terms or other.design is not self.design or self.raw is None or other.raw is None:
             return None
         parameters = self.parameters + share * (other.parameters - self.parameters)
         return LinearEvaluation(self.objective, parameters, self.design, self.raw + share * (other.raw - self.raw))
@@ -350,22 +293,13 @@ class LinearEvaluation(MeanLossEvaluation):
 
     def _factor(self, columns, inner, curvature):
         certifies = curvature is not None and self.objective.is_exact(curvature)
-        curvature = None if inner.is_floored else curvature
         loss = self.objective.loss
         outer = WeightCoordinates(columns, loss.n_outputs, loss.n_constants)
         return PointFactor(outer, inner, self.place, curvature, certifies)
 
 
 class StandardThrough(Through):
-    """A linear model whose standardised rows are kept, in coordinates of its columns: no change of units at all.
-
-    Parameters
-    ----------
-    objective : GLMObjective
-    coordinates : WeightCoordinates
-    here : LinearEvaluation
-        Where z is zero.
-    """
+    """A `GLMObjective` whose standardised rows are kept, in coordinates of its columns: no change of units at all."""
 
     def __init__(self, objective, coordinates, here):
         super().__init__(objective, coordinates, None)

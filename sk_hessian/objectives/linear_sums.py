@@ -11,36 +11,17 @@ from sk_hessian.objectives.rows import Columns, DenseBlock
 
 @dataclass(frozen=True)
 class Summing:
-    """How sums over rows are taken in coordinates of some columns.
+    """How sums over rows are taken in coordinates of some columns."""
 
-    Attributes
-    ----------
-    columns : Columns
-        The coordinates.
-    rows : Rows
-        Those of the objective, or the standardised ones.
-    within : Columns
-        The same coordinates, of the columns of these rows.
-    penalty : L2
-        The penalty in these coordinates.
-    block : DenseBlock or None
-        All rows in coordinates ``within``, where they are kept there.
-    """
-
-    columns: Columns
-    rows: Any
-    within: Columns
-    penalty: Any
-    block: Any = None
+    columns: Columns  #: the coordinates, `Columns`
+    rows: Any  #: those of the objective, or the standardised ones
+    within: Columns  #: the same coordinates, of the columns of these rows
+    penalty: Any  #: the `L2` in these coordinates
+    block: Any = None  #: all rows in coordinates ``within``, a `DenseBlock`, where they are kept there
 
 
 class LinearSums:
-    """What is summed over the rows of a `GLMObjective`.
-
-    Parameters
-    ----------
-    objective : GLMObjective
-    """
+    """What is summed over the rows of a `GLMObjective`."""
 
     def __init__(self, objective):
         self._objective, self._known = objective, {}
@@ -76,20 +57,9 @@ class LinearSums:
         """Sum over the rows z of (z (x) I) M (z (x) I)', with a symmetric M of each.
 
         What belongs to the outputs is taken with the rows in the coordinates of ``columns``, what belongs to the loss's
-        constants with a one.
-
-        Parameters
-        ----------
-        here : LinearEvaluation
-        matrices : callable
-            ``matrices(raw, y, weight, part)``: M of a block of rows, (n, m, m), from their raw predictions here.
-        columns : Columns
-        with_penalty : bool
-            Whether to divide by the total weight and add the penalty.
-
-        Returns
-        -------
-        ndarray of shape (n_columns k + constants,) squared
+        constants with a one: shape (n_columns k + constants,) squared. ``matrices(raw, y, weight, part)`` gives M of a
+        block of rows, (n, m, m), from their raw predictions ``here``. ``with_penalty`` divides by the total weight and
+        adds the penalty.
         """
         of = self._known.get(id(columns)) or self.of(columns)
         width = self._objective.design.width

@@ -13,19 +13,9 @@ from sk_hessian.objectives.rows import Columns, rows_of, triangle
 class Identified(LayerCoordinates):
     """theta = T z for the parameters that a loss and a penalty determine, none of them left out.
 
-    As `LayerCoordinates`, but a constant input has the unit of its penalty, and the last layer's outputs count in a
-    basis of the changes that the loss sees: of a softmax model those that sum to zero.
-
-    Parameters
-    ----------
-    columns, layers, output_unit
-        As of `LayerCoordinates`; all units are finite.
-    contrasts : ndarray of shape (k, r)
-        That basis, orthonormal.
-    is_linear : bool
-        Whether the model is.
-    hidden_biases : bool
-        Whether the biases of hidden layers are among the coordinates.
+    As `LayerCoordinates`, all units finite, but a constant input has the unit of its penalty, and the last layer's
+    outputs count in an orthonormal basis of the changes that the loss sees, ``contrasts`` (k, r): of a softmax model
+    those that sum to zero. ``hidden_biases`` says whether the biases of hidden layers are among the coordinates.
     """
 
     def __init__(self, columns, layers, output_unit, contrasts, is_linear, hidden_biases=True):
@@ -36,8 +26,7 @@ class Identified(LayerCoordinates):
         hidden = [(part, (rows - (not hidden_biases), width)) for part, (rows, width) in layers[:-1]]
         self.shapes = [*(shape for _, shape in hidden), (self._last_shape[0], contrasts.shape[1])]
         ends = np.cumsum([0] + [rows * width for rows, width in self.shapes])
-        #: where the layers are in z
-        self.parts = [slice(a, b) for a, b in pairwise(ends.tolist())]
+        self.parts = [slice(a, b) for a, b in pairwise(ends.tolist())]  #: where the layers are in z
         self.size = self.parts[-1].stop
         #: where the hidden layers of z are in theta
         kept = [np.arange(part.start, part.start + rows * width) for part, (rows, width) in hidden]
@@ -135,7 +124,7 @@ class Linearised:
     def flat_volume(self):
         """The logarithm of the volume of a unit cube of the parameters without a penalty, in these coordinates.
 
-        Of a penalty that is a matrix the volume of theta, and the ratio of the penalty's determinants here and there.
+        Where the penalty is a matrix, the volume of theta, and the ratio of the penalty's determinants here and there.
         """
         units, penalty = self.at.units, self.penalty
         if not self.objective.l2.has_matrix:
@@ -168,19 +157,9 @@ class Linearised:
     # -- the rows -------------------------------------------------------------------------------------------------
 
     def jacobians(self, X=None):
-        """Raw predictions and their derivatives, block by block.
+        """Yield raw predictions (b, k), their derivatives (b, k, size), targets and weights (b,), block by block.
 
-        Parameters
-        ----------
-        X : ndarray or CSR matrix of shape (n, p), optional
-            Other rows than those of the objective, without an offset.
-
-        Yields
-        ------
-        raw : ndarray of shape (b, k)
-        J : ndarray of shape (b, k, size)
-        y, weight : ndarray of shape (b,) or (b, k), and (b,)
-            Zero for other rows.
+        The rows are those of the objective, or others X (n, p) without an offset, whose targets and weights are zero.
         """
         objective, at, model = self.objective, self.at, self.objective.model
         rows = objective.rows if X is None else rows_of(X)
@@ -194,17 +173,9 @@ class Linearised:
             yield raw, self.moved(J), y, weight
 
     def roots(self, kind):
-        """A of shape (m, size), block by block, with A'A the Hessian less the penalty.
+        """Yield A, block by block, with A'A the Hessian less the penalty; ``kind`` is as of `triangle`.
 
-        Parameters
-        ----------
-        kind : {"observed", "expected"}
-            As of `triangle`.
-
-        Yields
-        ------
-        ndarray of shape (b, size)
-            As many rows as the block has, times the outputs that the loss sees.
+        Shape (b, size), with as many rows as the block has, times the outputs that the loss sees.
         """
         for raw, J, y, weight in self.jacobians():
             root = self._curvature_root(y, raw, kind) * np.sqrt(weight / self.objective.total)[:, None, None]
@@ -217,19 +188,11 @@ class Linearised:
         return np.sqrt(np.maximum(loss.hessian(y, raw, kind), 0))
 
     def triangle(self, kind):
-        """R with R'R the Hessian, the penalty included; upper triangular.
+        """The upper triangular R (size, size) with R'R the Hessian, the penalty included.
 
         By orthogonal transformations of the rows, not from the normal equations: a direction that the penalty alone
-        determines keeps its digits.
-
-        Parameters
-        ----------
-        kind : {"observed", "expected"}
-            For a network "expected", Gauss-Newton; "observed" where it is not negative.
-
-        Returns
-        -------
-        ndarray of shape (size, size)
+        determines keeps its digits. For a network ``kind`` is "expected", Gauss-Newton; "observed" where it is not
+        negative.
         """
         penalty = self.penalty
         rows = [np.diag(np.sqrt(penalty))]
@@ -244,12 +207,7 @@ class Linearised:
         return self.objective.at(self.theta).curvature_diagonal(kind, self.at.summed_in)
 
     def layer_moments(self):
-        """A and G of each layer, whose Kronecker product approximates the layer's Hessian without the penalty.
-
-        Returns
-        -------
-        list of (ndarray of shape (q, q), ndarray of shape (r, r))
-        """
+        """A (q, q) and G (r, r) of each layer, whose Kronecker product is near its Hessian without the penalty."""
         inputs, outputs, _ = self.objective.at(self.theta).layer_moments(self.at.summed_in)
         basis = self.at.contrasts
         outputs[-1] = basis.T @ outputs[-1] @ basis

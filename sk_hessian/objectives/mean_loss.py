@@ -28,28 +28,8 @@ OF_UNITS = frozenset({"moments_of_columns", "column_sizes", "space"})
 class MeanLossObjective(Objective):
     """The sum of a model's weighted losses and of penalties, over the total weight.
 
-    A subclass has the model and the penalties, and says what curvature costs and where a run may start.
-
-    Parameters
-    ----------
-    X : ndarray, memmap or sparse matrix of shape (n, p), or rows that have y and the weights with them
-        float32 or float64; never written to.
-    y : ndarray of shape (n,) or (n, k)
-    loss : Loss
-    sample_weight : ndarray of shape (n,) or None
-        Positive weights.
-    feature_names : sequence of str or None
-    offset : ndarray of shape (n,) or (n, n_outputs), optional
-        What is added to the raw predictions.
-
-    Attributes
-    ----------
-    model : Linear or Network
-        From parameters to raw predictions.
-    l2 : L2
-        The penalty on the weights, relative to the mean loss.
-    terms : sequence of terms
-        What else is added, as sums over rows; see `terms`.
+    A subclass has the model and the penalties, and says what curvature costs and where a run may start. Its parameters
+    are those of `GLMObjective`; X may also be rows that have y and the weights with them.
     """
 
     is_model = True
@@ -78,8 +58,7 @@ class MeanLossObjective(Objective):
         self.is_smooth, self.draws_rows = loss.is_smooth, self.rows.in_memory
         #: sum of the weights, relative to the largest where they are extreme
         self.total = self.rows.total_weight
-        #: what terms are divided by: of a sample the same as of all rows
-        self.total_of_terms = self.total
+        self.total_of_terms = self.total  #: what terms are divided by: of a sample the same as of all rows
         self._sketches, self._projections = {}, {}
 
     def __getstate__(self):
@@ -96,11 +75,8 @@ class MeanLossObjective(Objective):
     def total_weight(self):
         """Sum of the weights: the objective times it is a sum over rows.
 
-        Raises
-        ------
-        ValueError
-            For weights so large or small that their squares would overflow: the objective, a mean, then has them
-            relative to the largest.
+        It raises a ValueError for weights so large or small that their squares would overflow: the objective, a mean,
+        then has them relative to the largest.
         """
         if self._is_relative:
             raise ValueError(
@@ -151,13 +127,7 @@ class MeanLossObjective(Objective):
         return other
 
     def sample(self, rows):
-        """See `Objective.sample`.
-
-        Raises
-        ------
-        ValueError
-            Where a term is of all rows at once.
-        """
+        """See `Objective.sample`; a ValueError where a term is of all rows at once."""
         for term in self.terms:
             term.check_sample()
         part = self._copied(self.rows.take(rows), self.total * len(rows) / self.n_rows, OF_ROWS)
@@ -166,17 +136,7 @@ class MeanLossObjective(Objective):
         return part
 
     def on_rows(self, rows):
-        """The same model of other rows, its penalty as strong beside the sum over them.
-
-        Parameters
-        ----------
-        rows : Rows
-            With the same columns.
-
-        Returns
-        -------
-        Objective
-        """
+        """The same model of other `Rows` with the same columns, its penalty as strong beside the sum over them."""
         facts = [name for name in vars(self) if isinstance(getattr(type(self), name, None), cached_property)]
         other = self._copied(rows, rows.total_weight, facts)
         other.draws_rows, other._projections = rows.in_memory, {}
@@ -199,16 +159,7 @@ class MeanLossObjective(Objective):
     def shift_curvature(self, H, within):
         """Curvature along the common shifts that neither loss nor penalty sees, so that H has full rank.
 
-        Parameters
-        ----------
-        H : ndarray
-            The Hessian in coordinates.
-        within : object
-            These coordinates: those of columns or of layers.
-
-        Returns
-        -------
-        ndarray, or 0.0 where there is nothing of the kind
+        H is the Hessian in coordinates ``within`` of columns or of layers; 0.0 where there is nothing of the kind.
         """
         if not (self.shifts_freely and H.size):
             return 0.0

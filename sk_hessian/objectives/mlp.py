@@ -21,6 +21,7 @@ from sk_hessian.objectives.mean_loss import MeanLossObjective
 from sk_hessian.objectives.mlp_evaluation import MOST_PARAMETERS, NetworkEvaluation
 from sk_hessian.objectives.models import Network, network_predictions
 from sk_hessian.objectives.rows import Columns
+from sk_hessian.objectives.rows.sampling import stratified
 from sk_hessian.objectives.terms.l2 import L2
 
 _SKETCH_SEED = 20_150_706
@@ -28,27 +29,17 @@ _SKETCH_SEED = 20_150_706
 
 @dataclass(frozen=True)
 class Moments:
-    """What coordinates are made of, of all rows seen so far.
+    """What coordinates are made of, of all rows seen so far."""
 
-    Attributes
-    ----------
-    weight : float
-        Total weight of the rows.
-    centre, deviation : ndarray of shape (p,)
-    output_unit : ndarray of shape (k,)
-    """
-
-    weight: float
-    centre: np.ndarray
-    deviation: np.ndarray
-    output_unit: np.ndarray
+    weight: float  #: total weight of the rows
+    centre: np.ndarray  #: zero of each input, (p,)
+    deviation: np.ndarray  #: deviation of each input, (p,)
+    output_unit: np.ndarray  #: unit of each output, (k,)
 
     def merged(self, other):
         """Those of both sets of rows.
 
-        References
-        ----------
-        .. [1] T. Chan, G. Golub, R. LeVeque, "Algorithms for computing the sample variance", 1983.
+        Source: T. Chan, G. Golub, R. LeVeque, "Algorithms for computing the sample variance", 1983.
         """
         total = self.weight + other.weight
         share, apart = other.weight / total, other.centre - self.centre
@@ -198,8 +189,7 @@ class MLPObjective(MeanLossObjective):
 
     def _new_sketch(self, n_rows):
         """One row of each of so many equal stretches."""
-        stretch = np.arange(n_rows) + np.random.default_rng(_SKETCH_SEED).random(n_rows)
-        return self.sample((stretch * (self.n_rows / n_rows)).astype(np.intp))
+        return self.sample(stratified(self.n_rows, n_rows, _SKETCH_SEED))
 
     def start(self, random_state=None):
         """Weights drawn in standardised coordinates, with the last bias and the constants of the null model.

@@ -1,7 +1,4 @@
-"""A network at a point: what its rows say there of the value, the gradient and the curvature.
-
-Curvature is computed in standardised coordinates z: inputs centred and in their own units, outputs in those of y.
-"""
+"""A network at a point: what its rows say there of the value, the gradient and the curvature."""
 
 from functools import cached_property
 
@@ -11,7 +8,7 @@ from scipy.sparse.linalg import LinearOperator
 from sk_hessian.objectives import factors
 from sk_hessian.objectives.coordinates import PointFactor
 from sk_hessian.objectives.evaluation import MeanLossEvaluation
-from sk_hessian.objectives.models import ACTIVATIONS
+from sk_hessian.objectives.models import ACTIVATIONS, with_constants
 from sk_hessian.objectives.rows import weighted_grams
 
 #: up to so many parameters there is memory for a matrix of the Hessian (32 MB), and for a few more as large
@@ -42,21 +39,16 @@ class NetworkEvaluation(MeanLossEvaluation):
     def sweep(self):
         """See `MeanLossEvaluation.sweep`."""
         objective, parameters = self.objective, self.parameters
-        model, loss, k, total = objective.model, objective.loss, objective.loss.n_outputs, objective.total
+        model, loss, k = objective.model, objective.loss, objective.loss.n_outputs
 
         def terms(block, y, weight):
             forward = model.forward(block, parameters)
-            value, gradient = loss.value_and_gradient(y, model.with_constants(forward.raw, parameters[2]))
+            value, gradient = loss.value_and_gradient(y, forward.raw)
             gradient *= weight[:, None]
             parts = [*forward.gradient(gradient[:, :k]), gradient[:, k:].sum(axis=0)]
             return weight @ value, np.concatenate(parts), np.abs(gradient[:, :k]).sum()
 
-        value, gradient, bent = objective.rows.fold(terms, width=model.pass_width)
-        penalty = objective.l2.value(self.theta)
-        value, gradient = float(value / total) + penalty, gradient / total + objective.l2.gradient(self.theta)
-        value = value if np.isfinite(value) else np.inf
-        vars(self).update(value=value, gradient=gradient, bent=float(bent / total), penalty=penalty)
-        return vars(self)
+        return self._completed(objective.l2, None, *objective.rows.fold(terms, width=model.pass_width))
 
     def predictor(self):
         """See `MeanLossEvaluation.predictor`."""
@@ -100,10 +92,10 @@ class NetworkEvaluation(MeanLossEvaluation):
 
         def terms(block, y, weight):
             forward = model.forward(_inputs(block, coordinates), parameters)
-            raw, moved = model.with_constants(forward.raw, parameters[2]), forward.push(layers)
-            bent = self._bent(y, raw, model.with_constants(moved[-1], constants), kind) * weight[:, None, None]
+            moved = forward.push(layers)
+            bent = self._bent(y, forward.raw, with_constants(moved[-1], constants), kind) * weight[:, None, None]
             if curved:
-                delta = objective.loss.value_and_gradient(y, raw)[1][:, :k] * weight[:, None]
+                delta = objective.loss.value_and_gradient(y, forward.raw)[1][:, :k] * weight[:, None]
                 parts = forward.pull_curved(bent[:, :, :k], delta, layers, moved)
             else:
                 parts = forward.pull(bent[:, :, :k])
@@ -129,8 +121,8 @@ class NetworkEvaluation(MeanLossEvaluation):
 
         def moved(block):
             forward = model.forward(block, parameters)
-            changes = model.with_constants(forward.push(layers)[-1], constants)
-            return model.with_constants(forward.raw, parameters[2]), list(changes.transpose(1, 0, 2))
+            changes = with_constants(forward.push(layers)[-1], constants)
+            return forward.raw, list(changes.transpose(1, 0, 2))
 
         return moved
 
@@ -223,17 +215,12 @@ class NetworkEvaluation(MeanLossEvaluation):
 
     def curvature_diagonal(self, kind, coordinates):
         """See `MeanLossEvaluation.curvature_diagonal`: of Gauss-Newton, in coordinates of the layers."""
-        objective, model, parameters, k = (
-            self.objective,
-            self.objective.model,
-            self.parameters,
-            self.objective.loss.n_outputs,
-        )
+        objective, model, parameters = self.objective, self.objective.model, self.parameters
+        k = objective.loss.n_outputs
 
         def terms(block, y, weight):
             forward = model.forward(block, parameters)
-            raw = model.with_constants(forward.raw, parameters[2])
-            roots = objective.loss.hessian_root(y, raw) * np.sqrt(weight)[:, None, None]
+            roots = objective.loss.hessian_root(y, forward.raw) * np.sqrt(weight)[:, None, None]
             squares = sum(forward.squares(roots[:, :k, j], coordinates.columns) for j in range(roots.shape[2]))
             return (np.concatenate([squares, (roots[:, k:] ** 2).sum(axis=(0, 2))]),)
 
@@ -260,7 +247,7 @@ class NetworkEvaluation(MeanLossEvaluation):
         H = self.curvature(curvature, coordinates)
         if objective.convex:
             inner, exact = factors.semidefinite_root(H), objective.is_exact(curvature) and bool(np.isfinite(H).all())
-            return PointFactor(coordinates, inner, self.place, None if inner.is_floored else curvature, exact)
+            return PointFactor(coordinates, inner, self.place, curvature, exact)
         return self.damped_factor(H)
 
     def _approximate(self, inner):
@@ -275,13 +262,7 @@ class NetworkEvaluation(MeanLossEvaluation):
         return self._approximate(factors.Diagonal(np.ones(self.objective.n_parameters)))
 
     def whole_factor(self, kind):
-        """See `MeanLossEvaluation.whole_factor`.
-
-        Raises
-        ------
-        ValueError
-            For so many parameters that the matrix is not affordable.
-        """
+        """See `MeanLossEvaluation.whole_factor`; a ValueError where the matrix is not affordable."""
         objective = self.objective
         if not objective.facts.has_matrix:
             raise ValueError(
@@ -290,15 +271,12 @@ class NetworkEvaluation(MeanLossEvaluation):
             )
         H = self.curvature(kind, objective.coordinates)
         inner = factors.semidefinite_root(H + objective.shift_curvature(H, objective.coordinates))
-        curvature = None if inner.is_floored else kind
-        return PointFactor(objective.coordinates, inner, self.place, curvature, objective.is_exact(kind))
+        return PointFactor(objective.coordinates, inner, self.place, kind, objective.is_exact(kind))
 
     def _kronecker(self, coordinates):
-        """Per layer A (x) G of Gauss-Newton, A the inputs' and G the gradients' second moments; both damped.
+        """For each layer A (x) G of Gauss-Newton, A the inputs' and G the gradients' second moments; both damped.
 
-        References
-        ----------
-        .. [1] J. Martens, R. Grosse, "Optimizing neural networks with Kronecker-factored approximate curvature", 2015.
+        Source: J. Martens, R. Grosse, "Optimizing neural networks with Kronecker-factored approximate curvature", 2015.
         """
         objective = self.objective
         inputs, outputs, constants = self.layer_moments(coordinates)
@@ -318,8 +296,7 @@ class NetworkEvaluation(MeanLossEvaluation):
 
         def terms(block, y, weight):
             forward = model.forward(block, parameters)
-            raw = model.with_constants(forward.raw, parameters[2])
-            roots = objective.loss.hessian_root(y, raw) * np.sqrt(weight)[:, None, None]
+            roots = objective.loss.hessian_root(y, forward.raw) * np.sqrt(weight)[:, None, None]
             first = block.gram(weight[:, None], coordinates.columns)[0]
             inner = [_with_ones(h) * np.sqrt(weight)[:, None] for h in forward.hidden]
             inputs = [first] + [h.T @ h for h in inner]

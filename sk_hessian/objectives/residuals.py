@@ -5,15 +5,13 @@ from functools import cached_property
 import numpy as np
 from scipy import sparse
 from scipy.linalg import eigh
-from scipy.sparse.linalg import LinearOperator
 
 from sk_hessian._facts import lasting_fact
+from sk_hessian.objectives.evaluation import EPS
 from sk_hessian.objectives.functions import FunctionEvaluation, FunctionObjective
 
-_EPS = np.finfo(float).eps
-
 #: roundings of a sum of squares, whose residuals may be differences of larger terms
-_LEAST_SQUARES_NOISE = 2**12 * _EPS
+_LEAST_SQUARES_NOISE = 2**12 * EPS
 
 
 class LeastSquaresObjective(FunctionObjective):
@@ -113,7 +111,7 @@ class ResidualEvaluation(FunctionEvaluation):
     @property
     def noise(self):
         """See `Evaluation.noise`: of the sum, and of residuals whose terms are of the size of J theta."""
-        rounding = _EPS * self._terms
+        rounding = EPS * self._terms
         own = float(np.abs(self.residuals) @ rounding) + 8 * float(rounding @ rounding)
         return _LEAST_SQUARES_NOISE * self.value + own
 
@@ -126,38 +124,35 @@ class ResidualEvaluation(FunctionEvaluation):
     def floor(self):
         """See `Evaluation.floor`: e'(J'J)^-1 e / 2 of errors e of the gradient J'r, of any signs."""
         sizes = np.abs(self.residuals)
-        error = _EPS * (abs(self.jacobian).T @ sizes)
+        error = EPS * (abs(self.jacobian).T @ sizes)
         if self.objective.jac is None:
-            error += _EPS ** (2 / 3) * (sizes @ self._terms) / self.objective.differences.sizes(self.theta)
+            error += EPS ** (2 / 3) * (sizes @ self._terms) / self.objective.differences.sizes(self.theta)
         H = self.hessian_matrix("expected")
         unit = self.units(H)
         values, vectors = eigh(unit[:, None] * H * unit)
         # along directions that rounding of J'J hides, nothing is known of errors: they must not excuse a gradient
-        seen = values > self.theta.size * _EPS * values[-1]
+        seen = values > self.theta.size * EPS * values[-1]
         return 0.5 * float(np.sum((vectors[:, seen] ** 2 / values[seen]).T @ (unit * error) ** 2))
 
     # -- curvature ------------------------------------------------------------------------------------------------
 
-    def hessian(self, kind="observed"):
-        """See `Evaluation.hessian`; the second derivatives of residuals by differences."""
-        objective, theta, residuals, J = self.objective, self.theta, self.residuals, self.jacobian
-        again = objective.jac is None
+    def _product(self, kind, v):
+        """See `FunctionEvaluation._product`; the second derivatives of residuals by differences."""
+        objective, v = self.objective, np.ravel(v)
+        bent = self.jacobian.T @ (self.jacobian @ v)
+        if kind == "expected":
+            return bent
+        return bent + objective.differences.along(self._held_gradient, self.theta, v, objective.jac is None)
 
-        def gradient(x):
-            J = objective.differences.first(objective.residuals, x, True).T if again else objective.jacobian(x)
-            return J.T @ residuals
+    def _held_gradient(self, x):
+        """The gradient at ``x`` with the residuals held at those of this point."""
+        objective = self.objective
+        no_jac = objective.jac is None
+        J = objective.differences.first(objective.residuals, x, True).T if no_jac else objective.jacobian(x)
+        return J.T @ self.residuals
 
-        def product(v):
-            v = np.ravel(v)
-            bent = J.T @ (J @ v)
-            return bent if kind == "expected" else bent + objective.differences.along(gradient, theta, v, again)
-
-        return LinearOperator((theta.size,) * 2, matvec=product, rmatvec=product, dtype=float)
-
-    def hessian_matrix(self, kind="observed", factor=None):
-        """See `Evaluation.hessian_matrix`."""
-        H = self._gauss_newton if kind == "expected" else self._matrix
-        return H.copy() if factor is None else factor.inner.congruence(H)
+    def _matrix_of(self, kind):
+        return self._gauss_newton if kind == "expected" else self._matrix
 
     @cached_property
     def _gauss_newton(self):
@@ -173,11 +168,11 @@ class ResidualEvaluation(FunctionEvaluation):
         objective, residuals = self.objective, self.residuals
         if objective.jac is None:
             return objective.differences.second(lambda x: residuals @ objective.residuals(x), self.theta)
-        second = objective.differences.first(lambda x: objective.jacobian(x).T @ residuals, self.theta)
+        second = objective.differences.first(self._held_gradient, self.theta)
         return 0.5 * (second + second.T)
 
     def _resolved_curvature(self):
-        return _EPS ** (1 / 2 if self.objective.jac is None else 2 / 3) * float(self.residuals @ self.residuals)
+        return EPS ** (1 / 2 if self.objective.jac is None else 2 / 3) * float(self.residuals @ self.residuals)
 
     # -- influence ------------------------------------------------------------------------------------------------
 

@@ -195,7 +195,7 @@ class RestrictedEvaluation(Evaluation):
             self.objective.refuse_kind(kind)
         if self.objective.convex:
             inner = factors.semidefinite_root(H)
-            return PointFactor(outer, inner, self.place, None if inner.is_floored else curvature, is_exact)
+            return PointFactor(outer, inner, self.place, curvature, is_exact)
         unit = factors.unit_scale(np.abs(H))
         values, vectors = eigh(unit[:, None] * H * unit)
         inner, is_positive = factors.Spectral(np.abs(values), vectors, unit), bool(values.min() > 0)

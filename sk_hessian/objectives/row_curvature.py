@@ -14,67 +14,38 @@ _CONSTANT_UNIT = 1e-6
 class RowCurvature:
     """The rows of an objective as quadratics in theta, without the penalty.
 
-    Parameters
-    ----------
-    objective : MeanLossObjective
+    They are taken at ``points``, one parameter vector; of a linear model also two: then the curvature is that which
+    makes up for the gradient's change between them.
     """
 
     def __init__(self, objective):
         self._objective = objective
 
     def quadratics(self, points):
-        """The gradient of each row's loss, and its curvature, in its raw predictions and without its weight.
+        """The gradient (n_rows, m) of each row's loss in its raw predictions, and its curvature (n_rows, m, m).
 
-        Parameters
-        ----------
-        points : sequence of ndarray of shape (n_parameters,)
-            As of `triangle`; the gradient is that at the first.
-
-        Returns
-        -------
-        slope : ndarray of shape (n_rows, m)
-        bend : ndarray of shape (n_rows, m, m)
+        Without its weight; the gradient is that at the first point.
         """
-        roots, predict = self._rooted(points, None), self._objective.at(points[0]).predictor()
-        root = self._objective.rows.gather(lambda block, y, weight: roots(block, y, np.ones_like(weight)))
-        slope = self._objective.rows.gather(
-            lambda block, y, weight: self._objective.loss.value_and_gradient(y, predict(block))[1]
-        )
+        loss, roots, predict = self._objective.loss, self._rooted(points), self._objective.at(points[0]).predictor()
+
+        def terms(block, y, weight):
+            return loss.value_and_gradient(y, predict(block))[1], roots(block, y, np.ones_like(weight))
+
+        slope, root = self._objective.rows.gather(terms)
         return slope, root @ root.transpose(0, 2, 1)
 
     def pulled_back(self, slope):
-        """The weighted sum over rows of gradients in raw predictions, as one in theta.
-
-        Parameters
-        ----------
-        slope : ndarray of shape (n_rows, m)
-
-        Returns
-        -------
-        ndarray of shape (n_parameters,)
-        """
-        return self._objective.rows.fold(
-            lambda block, y, weight: (self._objective.model.adjoint(block, slope[block.part] * weight[:, None]),)
-        )[0]
+        """The weighted sum over rows of gradients (n_rows, m) in raw predictions, as one in theta."""
+        rows, model = self._objective.rows, self._objective.model
+        return rows.fold(lambda block, y, weight: (model.adjoint(block, slope[block.part] * weight[:, None]),))[0]
 
     def triangle(self, points, above, roots=None):
-        """The triangular R with R'R the sum of the rows' expected curvatures and ``above'above``.
+        """The triangular R with R'R the sum of the rows' expected curvatures and of ``above'above``.
 
         By QR decompositions of blocks of rows. Unlike `Linearised.triangle` it is of sums in the user's parameters, the
         loss's own among them: what rows to come will share with these, whose means and deviations they will not.
-
-        Parameters
-        ----------
-        points : sequence of ndarray of shape (n_parameters,)
-            Where; of a linear model also two points: then it is the curvature that makes up for the gradient's change
-            between them.
-        above : ndarray of shape (m, n_parameters)
-        roots : ndarray of shape (n_rows, m, r), optional
-            Other curvatures S S' of the raw predictions, the weights apart, than those of the loss at the points.
-
-        Returns
-        -------
-        ndarray of shape (r, n_parameters)
+        ``roots`` (n_rows, m, r) are other curvatures S S' of the raw predictions, the weights apart, than those of the
+        loss at the points.
         """
         rooted, model = self._rooted(points, roots), self._objective.model
         parameters = model.unpack(points[0])
@@ -85,7 +56,7 @@ class RowCurvature:
         width = 2 * (model.n_outputs + model.n_constants) * model.n_parameters + model.pass_width
         return triangle(np.vstack([above, self._objective.rows.triangle(curved, width=width)]))
 
-    def _rooted(self, points, roots):
+    def _rooted(self, points, roots=None):
         """A function from a block, its targets and weights to roots (n, m, r) of its curvatures."""
         if roots is None:
             return partial(self._roots, [self._objective.at(theta).predictor() for theta in points])
@@ -101,27 +72,14 @@ class RowCurvature:
     def _secant_share(self, y, raw, other, root, other_root):
         """By what to multiply the mean curvature of two raw predictions for the gradient's change between them."""
         moved = other - raw
-        change = (
-            self._objective.loss.value_and_gradient(y, other)[1] - self._objective.loss.value_and_gradient(y, raw)[1]
-        )
+        slope, other_slope = (self._objective.loss.value_and_gradient(y, at)[1] for at in (raw, other))
         bent = 0.5 * sum((np.einsum("nmr,nm->nr", S, moved) ** 2).sum(axis=1) for S in (root, other_root))
-        along = np.maximum(np.einsum("nm,nm->n", moved, change), 0.0)
+        along = np.maximum(np.einsum("nm,nm->n", moved, other_slope - slope), 0.0)
         is_known = (bent > np.finfo(float).tiny) & np.isfinite(along)
         return np.divide(along, bent, out=np.ones_like(bent), where=is_known)
 
     def spread(self, points, roots=None):
-        """The sum of the rows' curvatures as if columns were uncorrelated, without the penalty.
-
-        Parameters
-        ----------
-        points : sequence of ndarray of shape (n_parameters,)
-        roots : ndarray of shape (n_rows, m, r), optional
-            As of `triangle`.
-
-        Returns
-        -------
-        Spread
-        """
+        """The rows' curvatures as a `Spread`, as if columns were uncorrelated; ``roots`` as of `triangle`."""
         rooted = self._rooted(points, roots)
         k, columns = self._objective.loss.n_outputs, self._objective.space.plain
 
@@ -147,13 +105,9 @@ class RowCurvature:
         return Spread(squares, level, columns.shift[:, None] + scale * mean, constants)
 
     def typical(self):
-        """The curvature that a row of these has on average at the null model, as if columns were uncorrelated.
+        """The `Spread` that a row of these has on average at the null model.
 
-        Of a network that which a row may have at the start, in the units of inputs and outputs alone.
-
-        Returns
-        -------
-        Spread
+        For a network it is that which a row may have at the start, in the units of inputs and outputs alone.
         """
         return self._typical_linear() if self._objective.model.is_linear else self._typical_network()
 

@@ -7,29 +7,14 @@ import numpy as np
 
 @dataclass(frozen=True)
 class RowTerms:
-    """What some rows add to an objective at a point, and how their raw predictions move with it.
+    """What some rows add to an objective at a point, and how their raw predictions move with it."""
 
-    Attributes
-    ----------
-    y : ndarray of shape (n,) or (n, k)
-    share : ndarray of shape (n,)
-        Weights over the total weight.
-    raw : ndarray of shape (n, m)
-        Raw predictions, the loss's constants included.
-    slope : ndarray of shape (n, m)
-        Gradients of the loss in them.
-    bend : ndarray of shape (n, m, m)
-        Its second derivatives.
-    along : ndarray of shape (n, m, r)
-        First-order changes of the raw predictions along the columns of a factor.
-    """
-
-    y: np.ndarray
-    share: np.ndarray
-    raw: np.ndarray
-    slope: np.ndarray
-    bend: np.ndarray
-    along: np.ndarray
+    y: np.ndarray  #: targets, (n,) or (n, k)
+    share: np.ndarray  #: weights over the total weight, (n,)
+    raw: np.ndarray  #: raw predictions, (n, m), the loss's constants included
+    slope: np.ndarray  #: gradients of the loss in them, (n, m)
+    bend: np.ndarray  #: its second derivatives, (n, m, m)
+    along: np.ndarray  #: first-order changes of raw along the columns of a factor, (n, m, r)
 
 
 class SingleRows:
@@ -48,17 +33,9 @@ class SingleRows:
         self._here, self._factor, self._kind, self._objective = here, factor, kind, here.objective
 
     def gather(self, function):
-        """``function(terms)`` of all rows, block by block.
+        """The arrays ``function(terms)`` of all rows, block by block, one after the other.
 
-        Parameters
-        ----------
-        function : callable
-            From `RowTerms` to a tuple of arrays whose first axis is that of the rows.
-
-        Returns
-        -------
-        list of ndarray
-            The arrays of all blocks, one after the other.
+        The function takes `RowTerms` to a tuple of arrays whose first axis is that of the rows.
         """
         terms = self._terms()
         return self._objective.rows.gather(lambda *block: function(terms(*block)), width=self._width)
@@ -90,16 +67,8 @@ class SingleRows:
     def score_sums(self, weight, groups):
         """Sums within groups of the gradients of the rows' terms, loss and penalty, in the coordinates of the factor.
 
-        Parameters
-        ----------
-        weight : ndarray of shape (n_rows,)
-            What each row's gradient is multiplied with.
-        groups : ndarray of shape (n_rows,) of int
-            The group of each row, from 0 on.
-
-        Returns
-        -------
-        ndarray of shape (n_groups, r)
+        Each row's gradient is multiplied with its ``weight`` (n_rows,); its group is a number from 0 on. Shape
+        (n_groups, r).
         """
         objective, factor, predict = self._objective, self._factor, self._here.predictor()
         columns, k, constants = factor.outer.columns, objective.loss.n_outputs, objective.loss.n_constants
@@ -120,16 +89,9 @@ class SingleRows:
         return self._factor.transpose(self._objective.l2.gradient(self._here.theta))
 
     def score_moment(self, weight):
-        """Second moment of the gradients of the rows' terms, loss and penalty, in the coordinates of the factor.
+        """Second moment (r, r) of the gradients of the rows' terms, loss and penalty, in the coordinates of the factor.
 
-        Parameters
-        ----------
-        weight : ndarray of shape (n_rows,)
-            What the outer product of each row's gradient is multiplied with.
-
-        Returns
-        -------
-        ndarray of shape (r, r)
+        The outer product of each row's gradient is multiplied with its ``weight`` (n_rows,).
         """
         objective, factor = self._objective, self._factor
 

@@ -44,7 +44,6 @@ from sk_hessian.objectives.coordinates import Identity, PointFactor
 from sk_hessian.objectives.evaluation import Evaluation
 from sk_hessian.objectives.row_curvature import RowCurvature
 from sk_hessian.objectives.rows import stacked, triangle
-from sk_hessian.objectives.terms.memory import Triangle
 
 #: rows that are kept as they are, and numbers in them: a pass over so many costs less than the call around it
 _KEPT_ROWS = 1000
@@ -145,18 +144,12 @@ class StreamObjective(Objective):
         """See `Objective.refuse_kind`."""
         raise ValueError(f'precondition="{kind}" is not available for partial_fit; choose "auto", "full", ...')
 
-    def with_memory(self, memory):
-        """The same rows beside another memory."""
-        other = copy.copy(self)
-        other.memory = memory
-        return other
-
     # -- what the solvers ask -------------------------------------------------------------------------------------
 
     def sample(self, rows):
         """See `Objective.sample`."""
-        part = StreamObjective.__new__(StreamObjective)
-        vars(part).update(vars(self), rows=self.rows.sample(rows), n_rows=len(rows))
+        part = copy.copy(self)
+        part.rows, part.n_rows = self.rows.sample(rows), len(rows)
         return part
 
     def diagnose(self, theta, direction):
@@ -208,12 +201,8 @@ class StreamObjective(Objective):
         """What the quadratic of the old rows may spoil at a point: half the squared Newton decrement of its error.
 
         The error is that of its gradient, by the witnesses; the curvature is that of the latest rows and the witnesses.
-
-        Returns
-        -------
-        error, noise : float
-            In units of `scale`, so that they are shares of what the model can gain: of the quadratic, and of what
-            it has been mended by, which is as uncertain as ten parts of the witnesses differ.
+        Two numbers in units of `scale`, so that they are shares of what the model can gain: of the quadratic, and of
+        what it has been mended by, which is as uncertain as ten parts of the witnesses differ.
         """
         if self.memory.witnesses is None:
             return 0.0, 0.0
@@ -222,8 +211,9 @@ class StreamObjective(Objective):
             return np.inf, 0.0
         share, witnesses = memory.weight / rows.total_weight, memory.witnesses
         curved = replace(memory, curvature=memory.prior).curvature_of(rows, [theta]).times(share)
-        kind = "full" if memory.is_matrix else "diagonal"
-        factor = self.with_memory(replace(memory, curvature=curved)).preconditioner(theta, kind)
+        beside = copy.copy(self)
+        beside.memory = replace(memory, curvature=curved)
+        factor = beside.preconditioner(theta, "full" if memory.is_matrix else "diagonal")
         along = factor.transpose(share / self.total * RowCurvature(rows).pulled_back(error))
         mended, part = witnesses.mended + error, np.arange(rows.n_rows) % _PARTS
         parts = [RowCurvature(rows).pulled_back(mended * (part == one)[:, None]) for one in range(_PARTS)]
@@ -308,10 +298,7 @@ class StreamEvaluation(Evaluation):
     @cached_property
     def _losses(self):
         """The curvature of the losses of all rows so far, as a sum."""
-        memory, rows = self.objective.memory, self.objective.rows
-        if memory.is_matrix:
-            return Triangle(RowCurvature(rows).triangle([self.theta], memory.curvature.root))
-        return memory.curvature.plus(RowCurvature(rows).spread([self.theta]))
+        return self.objective.memory.curvature_of(self.objective.rows, [self.theta])
 
     @cached_property
     def _triangle(self):
@@ -363,8 +350,7 @@ class StreamEvaluation(Evaluation):
             inner = factors.Cholesky((self._triangle / np.sqrt(objective.total)).T)
         else:
             inner = factors.semidefinite_root(self.hessian_matrix(curvature))
-        exact = objective.is_exact(curvature)
-        return PointFactor(outer, inner, self.place, None if inner.is_floored else curvature, exact)
+        return PointFactor(outer, inner, self.place, curvature, objective.is_exact(curvature))
 
 
 class NetworkStreamObjective(StreamObjective):
@@ -380,10 +366,6 @@ class NetworkStreamObjective(StreamObjective):
     def at(self, theta):
         """See `Objective.at`."""
         return NetworkStreamEvaluation(self, theta)
-
-    def diagnose(self, theta, direction):
-        """See `Objective.diagnose`."""
-        return
 
     def start(self):
         """The latest weights."""
@@ -410,10 +392,6 @@ class NetworkStreamEvaluation(StreamEvaluation):
         root = self.objective.memory.curvature.root
         root = root if factor is None else root @ factor.dense()
         return self.rows.hessian_matrix(kind, factor) + root.T @ root / self.objective.total
-
-    def hessian_diagonal(self, kind="observed", factor=None):
-        """See `Evaluation.hessian_diagonal`."""
-        return self.hessian_matrix(kind, factor).diagonal().copy()
 
     def factor(self, kind="full", curvature="expected"):
         """See `Evaluation.factor`."""

@@ -159,7 +159,7 @@ class SoftmaxCrossEntropy(Loss):
     def _probabilities(raw):
         """Probabilities by class (k, n), the logarithms that were normalised, and the sums (n,) of their exponentials.
 
-        By class, for numpy reduces long rows far faster than short ones.
+        By class, because numpy reduces long rows far faster than short ones.
         """
         shifted = np.array(raw.T, order="C")
         shifted -= np.maximum.reduce(shifted, axis=0)

@@ -106,21 +106,11 @@ def _points(loss, y):
 
 
 def _compare(fault, points, function, claimed, beside, terms):
-    """Refuse derivatives (n, q, m) that are not those of a function (n, q), for no step of the differences.
+    """Refuse derivatives ``claimed`` (n, q, m) that are not those of a function (n, q), for no step of the differences.
 
-    Parameters
-    ----------
-    fault : str
-        What is wrong then.
-    points : tuple of ndarray
-        Targets, raw predictions (n, m) and units (n, m).
-    function : callable
-        Of raw predictions.
-    claimed : ndarray of shape (n, q, m)
-    beside : ndarray of shape (n, q, m)
-        A size that counts where the derivative is near zero, up to the largest derivative.
-    terms : ndarray of shape (n, q)
-        Size of what is rounded.
+    ``fault`` says what is wrong then; ``points`` are targets, raw predictions (n, m), which the function takes, and
+    units (n, m). ``beside`` (n, q, m) is a size that counts where the derivative is near zero, up to the largest
+    derivative, and ``terms`` (n, q) the size of what is rounded.
     """
     y, raw, unit = points
     size = np.abs(claimed) + np.minimum(beside, np.nanmax(np.abs(claimed), initial=0.0))

@@ -11,22 +11,10 @@ ROWS = 2**16
 
 
 def descend(evaluate, starts, unit):
-    """Minimise b functions of m variables, each from the best of some starts.
+    """Minimise b functions of m variables, each from the best of some starts (b, m): points (b, m) and values (b,).
 
-    No step is longer, along an eigenvector of the curvature, than a radius that adapts.
-
-    Parameters
-    ----------
-    evaluate : callable
-        Takes points (b, m), and returns values (b,), gradients (b, m) and curvatures (b, m, m).
-    starts : list of ndarray of shape (b, m)
-    unit : float
-        A typical size of the values.
-
-    Returns
-    -------
-    points : ndarray of shape (b, m)
-    values : ndarray of shape (b,)
+    No step is longer, along an eigenvector of the curvature, than a radius that adapts. ``evaluate`` takes points (b,
+    m) to values (b,), gradients (b, m) and curvatures (b, m, m); ``unit`` is a typical size of the values.
     """
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
         points = [(start, *evaluate(start)) for start in starts]
@@ -72,10 +60,7 @@ def simple_points(loss, level):
 def least_values(loss, y):
     """The least loss of each row over all predictions, shape (n,); targets that occur often are looked at once.
 
-    Raises
-    ------
-    NotImplementedError
-        Where the loss has constants: along them it may have no least value.
+    Where the loss has constants it refuses: along them a loss may have no least value.
     """
     if loss.n_constants:
         raise NotImplementedError(f"{type(loss).__name__} may fall for ever along its constants: define saturated")

@@ -203,13 +203,7 @@ class Loss:
 
 
 class HeldLoss(Loss):
-    """A loss whose constants are held: a function of the outputs alone.
-
-    Parameters
-    ----------
-    loss : Loss
-    constants : array-like of shape (n_constants,)
-    """
+    """A loss whose constants (n_constants,) are held: a function of the outputs alone."""
 
     def __init__(self, loss, constants):
         self.loss, self.constants = loss, np.asarray(constants, dtype=float)

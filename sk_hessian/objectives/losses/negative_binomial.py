@@ -51,7 +51,7 @@ class NegativeBinomialNullModel(NullModel):
         return np.append(raw, self._best_constants(y, weight, raw))
 
     def curvature(self, y, raw, weight):
-        """See `NullModel.curvature`: the observed one, for the expected is a coarse bound along c."""
+        """See `NullModel.curvature`: the observed one, because the expected is a coarse bound along c."""
         return np.einsum("n,nkl->kl", weight, self.loss.hessian(y, raw, "observed"))
 
     def constants(self, residual, weight):
@@ -187,7 +187,7 @@ class NegativeBinomialLoss(Loss):
         return self.value(y, np.zeros((len(y), 1)))
 
     def predictor_unit(self, raw):
-        """See `Loss.predictor_unit`: half of c, for the loss depends on c^2."""
+        """See `Loss.predictor_unit`: half of c, because the loss depends on c^2."""
         unit = np.ones_like(raw)
         unit[:, 1:] = 0.5 * np.maximum(np.abs(raw[:, 1:]), self.floor)
         return unit

@@ -23,7 +23,11 @@ _SADDLEPOINT = 1e-8
 
 
 class TweedieFamily(Family):
-    """Normal, Poisson, compound Poisson, Gamma, inverse Gaussian; other powers above 2 have no closed density."""
+    """Normal, Poisson, compound Poisson, Gamma, inverse Gaussian; other powers above 2 have no closed density.
+
+    Source: P. Dunn, G. Smyth, "Series evaluation of Tweedie exponential dispersion model densities", Statistics and
+    Computing 15, 2005.
+    """
 
     def __init__(self, loss):
         super().__init__(loss)
@@ -31,18 +35,7 @@ class TweedieFamily(Family):
         self.has_likelihood = loss.power <= 2 or loss.power == 3
 
     def log_likelihood(self, y, raw, dispersion=1.0):
-        """See `Family.log_likelihood`: normal, Poisson, compound Poisson, Gamma, inverse Gaussian.
-
-        Raises
-        ------
-        ValueError
-            For other powers above 2, whose density has no closed form.
-
-        References
-        ----------
-        .. [1] P. Dunn, G. Smyth, "Series evaluation of Tweedie exponential dispersion model densities", Statistics
-           and Computing 15, 2005.
-        """
+        """See `Family.log_likelihood`; a ValueError for other powers above 2."""
         if not self.has_likelihood:
             raise ValueError(f"the Tweedie density of power {self.loss.power} has no closed form")
         phi = np.broadcast_to(np.ravel(dispersion), len(y))
@@ -144,8 +137,7 @@ class TweedieLoss(Loss):
         self.quadratic = link == "identity" and power == 0
         self.is_smooth = link == "log" or power == 0
         self.cancels = power != 0
-        self.convex = power == 0 if link == "identity" else 1 <= power <= 2
-        self.convex = self.convex or (link == "identity" and power == 1)
+        self.convex = power in (0, 1) if link == "identity" else 1 <= power <= 2
         self.curvature = "observed" if link == "log" and self.convex else "expected"
         self.range_text = "finite" if power == 0 else "non-negative" if power < 2 else "positive"
 

@@ -2,6 +2,6 @@
 
 from sk_hessian.objectives.models.activations import ACTIVATIONS
 from sk_hessian.objectives.models.linear import Linear
-from sk_hessian.objectives.models.network import Forward, Network, network_predictions
+from sk_hessian.objectives.models.network import Network, network_predictions, with_constants
 
-__all__ = ["ACTIVATIONS", "Forward", "Linear", "Network", "network_predictions"]
+__all__ = ["ACTIVATIONS", "Linear", "Network", "network_predictions", "with_constants"]

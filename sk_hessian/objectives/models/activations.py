@@ -15,21 +15,13 @@ _SQRT_2_PI = np.sqrt(2 * np.pi)
 
 
 class Activation:
-    """What every activation offers.
+    """What every activation offers."""
 
-    Attributes
-    ----------
-    gain : {"glorot", "he"}
-        How initial weights are drawn: for functions that keep the size of a centred input, or that halve its square.
-    bound : float
-        Largest absolute value.
-    has_kinks : bool
-        Whether the slope jumps somewhere.
-    """
-
+    #: how initial weights are drawn: "glorot" for functions that keep the size of a centred input, "he" for those that
+    #: halve its square
     gain = "glorot"
-    bound = np.inf
-    has_kinks = False
+    bound = np.inf  #: largest absolute value
+    has_kinks = False  #: whether the slope jumps somewhere
 
     def value(self, z):
         """h(z)."""
@@ -136,9 +128,7 @@ class Softplus(Activation):
 class Gelu(Activation):
     """z Phi(z), with Phi the normal distribution function itself.
 
-    References
-    ----------
-    .. [1] D. Hendrycks, K. Gimpel, "Gaussian error linear units (GELUs)", 2016.
+    Source: D. Hendrycks, K. Gimpel, "Gaussian error linear units (GELUs)", 2016.
     """
 
     gain = "he"

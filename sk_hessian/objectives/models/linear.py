@@ -17,8 +17,7 @@ class Linear:
 
     is_linear = True
 
-    #: numbers per row that a pass needs beside those of X
-    pass_width = 0
+    pass_width = 0  #: numbers per row that a pass needs beside those of X
 
     def __init__(self, n_features, fit_intercept, loss):
         self.n_features, self.fit_intercept = n_features, fit_intercept

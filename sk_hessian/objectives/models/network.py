@@ -39,8 +39,7 @@ class Network:
         self.layers = [(slice(a, b), shape) for (a, b), shape in zip(pairwise(ends), shapes, strict=True)]
         self.n_weights = int(ends[-1])
         self.n_parameters = self.n_weights + loss.n_constants
-        #: numbers per row that a pass needs beside those of X
-        self.pass_width = 4 * sum(sizes[1:])
+        self.pass_width = 4 * sum(sizes[1:])  #: numbers per row that a pass needs beside those of X
 
     def names(self, features, outputs=None):
         """What each weight is called: ``W1[x0, 2]`` leads from a feature to a unit, ``b1[2]`` is its bias."""
@@ -56,13 +55,7 @@ class Network:
         return LayerCoordinates(Columns.raw(self.n_features, True), self.layers, np.ones(self.n_outputs))
 
     def unpack(self, theta):
-        """Weights (fan_in, fan_out) and biases (fan_out,) of each layer, and the constants of the loss.
-
-        Returns
-        -------
-        coefs, intercepts : list of ndarray
-        constants : ndarray
-        """
+        """Weights (fan_in, fan_out) and biases (fan_out,) of each layer, two lists, and the constants of the loss."""
         blocks = [theta[part].reshape(shape) for part, shape in self.layers]
         return [block[:-1] for block in blocks], [block[-1] for block in blocks], theta[self.n_weights :]
 
@@ -73,17 +66,11 @@ class Network:
 
     def forward(self, block, parameters):
         """A block on its way through, as a `Forward`; ``parameters`` are unpacked ones."""
-        return Forward(block, list(zip(*parameters[:2], strict=True)), self.activation)
-
-    def with_constants(self, raw, constants):
-        """Raw predictions (..., outputs), or changes of them, beside the loss's constants, or changes of them."""
-        if not self.n_constants:
-            return raw
-        return np.concatenate([raw, np.broadcast_to(constants, (*raw.shape[:-1], self.n_constants))], axis=-1)
+        return Forward(block, list(zip(*parameters[:2], strict=True)), self.activation, parameters[2])
 
     def raw(self, block, parameters):
         """Raw predictions of the rows of a block, shape (n, outputs + constants)."""
-        return self.with_constants(self.forward(block, parameters).raw, parameters[2])
+        return self.forward(block, parameters).raw
 
     def pulled(self, block, parameters, S):
         """Gradients in theta of each row's raw predictions, combined by ``S`` (n, m, r): shape (n, r, n_parameters)."""
@@ -113,12 +100,9 @@ class Network:
     def start(self, generator):
         """Weights and biases drawn for standardised inputs and outputs; those of a linear model, and constants, zero.
 
-        Uniform with Glorot's bound sqrt(6 / (fan_in + fan_out)) or, before a rectifier, He's sqrt(6 / fan_in).
-
-        References
-        ----------
-        .. [1] X. Glorot, Y. Bengio, "Understanding the difficulty of training deep feedforward neural networks", 2010.
-        .. [2] K. He et al., "Delving deep into rectifiers", 2015.
+        Uniform with Glorot's bound sqrt(6 / (fan_in + fan_out)) or, before a rectifier, He's sqrt(6 / fan_in) (X.
+        Glorot, Y. Bengio, "Understanding the difficulty of training deep feedforward neural networks", 2010; K. He et
+        al., "Delving deep into rectifiers", 2015).
         """
         z = np.zeros(self.n_parameters)
         for i, (part, (rows, fan_out)) in enumerate(self.layers[: None if len(self.layers) > 1 else 0]):
@@ -129,20 +113,15 @@ class Network:
 
 
 class Forward:
-    """A block of rows on its way through a network, with what the way back needs.
+    """A block of n rows on its way through a network, with what the way back needs.
 
-    Parameters
-    ----------
-    block : DenseBlock of n rows
-    layers : sequence of (weights (fan_in, fan_out), biases (fan_out,))
-    activation : Activation
+    ``layers`` are pairs of weights (fan_in, fan_out) and biases (fan_out,), ``constants`` those of the loss.
     """
 
-    def __init__(self, block, layers, activation):
+    def __init__(self, block, layers, activation, constants=()):
         self._layers, self._activation = layers, activation
         self.inputs = [block]
-        #: values of the hidden units of each layer, (n, width)
-        self.hidden: list[np.ndarray] = []
+        self.hidden: list[np.ndarray] = []  #: values of the hidden units of each layer, (n, width)
         self._sums: list[np.ndarray] = []
         for W, b in layers:
             if self._sums:
@@ -150,7 +129,7 @@ class Forward:
                 self.inputs.append(DenseBlock(self.hidden[-1]))
             self._sums.append(self.inputs[-1].forward(W))
             self._sums[-1] += b
-        self.raw = self._sums[-1]
+        self.raw = with_constants(self._sums[-1], constants)  #: raw predictions, (n, outputs + constants)
 
     @cached_property
     def slopes(self):
@@ -232,20 +211,10 @@ class Forward:
         return parts[::-1]
 
     def pull_curved(self, bent, delta, changes, moved):
-        """The changes of the gradient itself: Pearlmutter's R-operator.
+        """The changes of the gradient itself, for changes ``bent`` (n, B, k) of the gradient ``delta`` (n, k) in raw.
 
-        Parameters
-        ----------
-        bent : ndarray of shape (n, B, k)
-            Changes of the gradient in raw.
-        delta : ndarray of shape (n, k)
-            That gradient.
-        changes, moved
-            As of `push`.
-
-        References
-        ----------
-        .. [1] B. Pearlmutter, "Fast exact multiplication by the Hessian", Neural Computation 6(1), 1994.
+        Pearlmutter's R-operator ("Fast exact multiplication by the Hessian", Neural Computation 6(1), 1994);
+        ``changes`` and ``moved`` are as of `push`.
         """
         parts = []
         for layer in range(len(self._layers) - 1, -1, -1):
@@ -271,6 +240,14 @@ class Forward:
     def _through(self, layer, bent):
         W = self._layers[layer][0]
         return (bent.reshape(-1, bent.shape[2]) @ W.T).reshape(*bent.shape[:2], len(W))
+
+
+def with_constants(raw, constants):
+    """Raw predictions (..., outputs), or changes of them, beside the loss's constants, or changes of them."""
+    constants = np.asarray(constants)
+    if not constants.size:
+        return raw
+    return np.concatenate([raw, np.broadcast_to(constants, (*raw.shape[:-1], constants.shape[-1]))], axis=-1)
 
 
 def network_predictions(X, layers, activation):

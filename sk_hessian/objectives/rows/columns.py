@@ -1,6 +1,6 @@
 """Columns as coordinates: centred, in units of their own, and orthogonal where they are nearly dependent."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -18,24 +18,16 @@ _SHORT = 100
 
 @dataclass(frozen=True)
 class Columns:
-    """A change of coordinates: raw = [(X - shift) / scale, 1] @ basis @ z.
+    """A change of coordinates: raw = [(X - shift) / scale, 1] @ basis @ z."""
 
-    Attributes
-    ----------
-    shift, scale : ndarray of shape (p,)
-        Zero and unit of each column; the unit of a constant one is infinite.
-    fit_intercept : bool
-        Whether a column of ones follows the features.
-    basis : ndarray of shape (q, r) or None
-        An orthogonalising map of the q = p + fit_intercept standardised columns, when they are nearly dependent.
-    metric : ndarray of shape (q,) or None
-        Weights under which the columns of the basis are orthogonal, and what they leave out changes no prediction.
-    """
-
-    shift: np.ndarray
-    scale: np.ndarray
-    fit_intercept: bool
+    shift: np.ndarray  #: zero of each column, (p,)
+    scale: np.ndarray  #: unit of each column, (p,); that of a constant one is infinite
+    fit_intercept: bool  #: whether a column of ones follows the features
+    #: an orthogonalising map (q, r) of the q = p + fit_intercept standardised columns, when they are nearly dependent,
+    #: or None
     basis: Any = None
+    #: weights (q,), or None, under which the columns of the basis are orthogonal, and what they leave out changes no
+    #: prediction
     metric: Any = None
 
     @classmethod
@@ -75,14 +67,14 @@ class Columns:
     @cached_property
     def may_turn_late(self):
         """Whether products may be taken of the plain columns, and brought into the basis after they are summed."""
-        if self.basis is None or not self.without_basis().may_centre_late:
+        if self.basis is None or 2 * self.n_columns < len(self.basis) or not self.plain.may_centre_late:
             return False
         return np.linalg.norm(self.basis, 2) <= _SHORT
 
     @cached_property
     def plain(self):
         """The same coordinates without the basis; one object, for what is kept by it."""
-        return self.without_basis()
+        return replace(self, basis=None, metric=None)
 
     @cached_property
     def _finite_scale(self):
@@ -94,10 +86,6 @@ class Columns:
         """Whether the coordinates are the columns themselves."""
         has_units = self.shift.any() or (self.scale != 1).any()
         return not (self.fit_intercept or has_units) and self.basis is None
-
-    def without_basis(self):
-        """The standardised columns themselves."""
-        return Columns(self.shift, self.scale, self.fit_intercept)
 
     def from_weights(self, W):
         """The inverse of `to_weights` without a basis; what constant columns add goes to the intercept."""

@@ -13,36 +13,17 @@ from sk_hessian.objectives.rows.grams import triangle
 class BaseRows:
     """X, targets, weights and offset, of which a pass asks for sums.
 
-    Attributes
-    ----------
-    n_rows, n_features : int
-    total_weight : float
-    targets : tuple of ndarray
-        Targets and weights that stand for all: their weighted means are those of all rows.
-    head : tuple of ndarray
-        Some targets and weights.
-    largest_target : float
-    offset : ndarray of shape (n_rows, n_outputs) or None
-        What is added to the raw predictions.
-    numbers_per_row : float
-        How many numbers a row of X keeps.
+    ``targets``, a pair of targets and weights, stand for all: their weighted means are those of all rows. ``head`` is a
+    pair of some of them, ``largest_target`` a float. The ``offset`` (n_rows, n_outputs), or None, is added to raw
+    predictions; ``numbers_per_row`` is how many numbers a row of X keeps.
     """
 
-    #: whether rows can be had one by one, and arrays of their number
-    in_memory = True
-
-    #: whether X is an array in memory, so that another one of its size may be made
-    is_array = False
-
+    in_memory = True  #: whether rows can be had one by one, and arrays of their number
+    is_array = False  #: whether X is an array in memory, so that another one of its size may be made
     #: whether sums of squares are about zero, not about the mean, because most entries are zero
     sums_about_zero = False
-
-    #: float32 where X is that, else float64
-    dtype: Any = np.dtype(float)
-
-    #: X as one array, where it is kept as such
-    matrix: Any = None
-
+    dtype: Any = np.dtype(float)  #: float32 where X is that, else float64
+    matrix: Any = None  #: X as one array, where it is kept as such
     n_rows: int
     n_features: int
     total_weight: float
@@ -50,24 +31,11 @@ class BaseRows:
     some_mean: Any
 
     def fold(self, function, columns=None, combine=operator.add, width=0):
-        """Sum of ``function(block, y, weight)``, a tuple of arrays, over all blocks of rows, in a fixed order.
+        """Sum of ``function(block, y, weight)``, a tuple of arrays, over all blocks of rows, in a fixed order; a list.
 
-        Overflow and invalid operations do not warn: the sums show them.
-
-        Parameters
-        ----------
-        function : callable
-            Of a block (see `DenseBlock`), its targets and its weights.
-        columns : Columns, optional
-            The coordinates in which the rows will be needed.
-        combine : callable
-            What to do instead of adding.
-        width : int
-            Further numbers that the function needs for each row.
-
-        Returns
-        -------
-        list of ndarray
+        Overflow and invalid operations do not warn: the sums show them. The block is a `DenseBlock`, ``columns`` are
+        the coordinates in which the rows will be needed, ``combine`` is what to do instead of adding, and ``width``
+        counts further numbers that the function needs for each row.
         """
         raise NotImplementedError
 
@@ -87,34 +55,19 @@ class BaseRows:
     def standing_in(self, of_squares):
         """Rows whose weighted sums over targets are those of these; fewer, or without columns, where that is cheaper.
 
-        Parameters
-        ----------
-        of_squares : bool
-            Whether the sums are of polynomials of y of degree two at the most, so that `targets` tell them.
+        ``of_squares``: the sums are of polynomials of y of degree two at the most, so that `targets` tell them.
         """
         return self
 
     def kept_in(self, columns):
-        """The rows in these coordinates as rows of their own, with the column of ones; None unless they are few.
-
-        Parameters
-        ----------
-        columns : Columns
-
-        Returns
-        -------
-        Rows or None
-        """
+        """The rows in these coordinates as rows of their own, with the column of ones; None unless they are few."""
         return
 
     def moments(self, fit_intercept):
-        """Weighted mean and standard deviation of each column; a constant column deviates by exactly zero.
+        """Weighted mean and standard deviation of each column, (p,); a constant column deviates by exactly zero.
 
-        Returns
-        -------
-        centre, deviation : ndarray of shape (p,)
-            Without an intercept the centre is zero and the deviation the root mean square. Of many dense rows a
-            sample serves, for these are only units, but for the columns that do not vary in it.
+        Without an intercept the centre is zero and the deviation the root mean square. A sample serves where dense rows
+        are many, because these are only units, but for the columns that do not vary in it.
         """
         if self.sums_about_zero or self.n_rows <= 2 * sampling.UNIT_ROWS:
             return moments.exact(self, fit_intercept)

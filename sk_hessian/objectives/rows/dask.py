@@ -18,22 +18,9 @@ class Partitions(Parts):
 
     A round computes them anew from their graph: ``dask.persist(X, y)`` beforehand keeps them in the workers' memory
     instead. X, y and the weights are made ready together, so that a table from which they all come is read once a
-    round, and of its columns only those that one of them needs.
-
-    Parameters
-    ----------
-    X : dask array or data frame
-        Of known or unknown chunk sizes; a chunk must have all columns.
-    y, sample_weight : dask array or series, array-like or None
-        With the rows of X. Where they are cut elsewhere and sizes are not known, one round counts rows to cut them
-        like X.
-
-    Raises
-    ------
-    ImportError
-        Where dask is not installed.
-    ValueError
-        Where the rows do not match.
+    round, and of its columns only those that one of them needs. X, an array or a data frame, may have unknown chunk
+    sizes; a chunk must have all columns. Where y and the weights are cut elsewhere and sizes are not known, one round
+    counts rows to cut them like X.
     """
 
     noun = "partition"
@@ -169,13 +156,7 @@ def _parts_of_frame(frame):
 
 
 def _cut_like_X(columns):
-    """The columns of partitions, by name, cut where X, the first, is cut; one round counts their rows.
-
-    Raises
-    ------
-    ValueError
-        Where they do not have as many rows as X.
-    """
+    """The columns of partitions, by name, cut where X, the first, is cut; one round counts their rows."""
     count = _dask().delayed(_n_rows, pure=False)
     sizes = _dask().compute({name: [count(part) for part in column] for name, column in columns.items()})[0]
     ends = np.cumsum([0, *sizes["X"]])
@@ -212,12 +193,7 @@ def _taken(parts, start, stop):
 
 
 def _check_table(X):
-    """Refuse what is no table of numbers.
-
-    Raises
-    ------
-    ValueError
-    """
+    """Refuse what is no table of numbers."""
     if getattr(X, "ndim", None) != 2:
         ndim = getattr(X, "ndim", None)
         raise ValueError(f"X must be a 2-D dask array or a data frame, got {type(X).__name__} with ndim={ndim}")

@@ -19,17 +19,7 @@ _MOST_PRODUCTS = 100_000
 
 
 class DenseBlock:
-    """Some rows of X as float64.
-
-    Parameters
-    ----------
-    X : ndarray of shape (n, p)
-    part : slice
-        Which rows these are.
-    offset : ndarray of shape (n, n_outputs) or None
-        What is added to their raw predictions.
-    scratch : Scratch, optional
-    """
+    """Rows ``part`` of X (n, p) as float64; their ``offset`` (n, n_outputs) or None is added to raw predictions."""
 
     def __init__(self, X, part=slice(None), offset=None, scratch=None):
         self._X, self.part, self.offset, self._scratch = X, part, offset, scratch or Scratch()

@@ -10,19 +10,7 @@ KINDS = (SparseRows, DenseRows)
 
 
 def rows_of(X, y=None, weight=None, offset=None):
-    """The container of X.
-
-    Parameters
-    ----------
-    X : ndarray, memmap or sparse matrix of shape (n, p)
-    y, weight : ndarray or None
-        None for zeros.
-    offset : ndarray of shape (n, n_outputs) or None
-
-    Returns
-    -------
-    Rows
-    """
+    """The container of X, an array or a sparse matrix (n, p); zeros for the ``y`` or ``weight`` that is None."""
     kind = next(kind for kind in KINDS if kind.holds(X))
     table = kind.table(X)
     zeros = np.zeros(table.shape[0]) if y is None or weight is None else None

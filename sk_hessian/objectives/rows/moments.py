@@ -17,19 +17,9 @@ _SMALLEST_SQUARE = 1e-250
 def exact(rows, fit_intercept, which=None):
     """Weighted mean and standard deviation of some or all columns; a constant column deviates by exactly zero.
 
-    Sums are taken about the mean of some rows, so that a large mean costs no digits (Chan, Golub & LeVeque,
-    "Algorithms for computing the sample variance", 1983). Columns whose squares leave the floating-point range are
-    measured again in units of their largest deviation.
-
-    Parameters
-    ----------
-    rows : BaseRows
-    fit_intercept : bool
-    which : ndarray of int, optional
-
-    Returns
-    -------
-    centre, deviation : ndarray
+    Sums are taken about the mean of some rows, so that a large mean costs no digits (Chan, Golub & LeVeque, "Algorithms
+    for computing the sample variance", 1983). Columns whose squares leave the floating-point range are measured again
+    in units of their largest deviation.
     """
     shift = rows.some_mean() if fit_intercept and not rows.sums_about_zero else np.zeros(rows.n_features)
     which = None if which is None else np.asarray(which)

@@ -1,7 +1,4 @@
-"""Rows that are not all in memory: what `Rows` offers, without anything of the length of the data.
-
-A part answers with sums, and with some of its rows where a sample is drawn.
-"""
+"""Rows that are not all in memory: a part answers with sums, and with some of its rows where a sample is drawn."""
 
 import operator
 from functools import cached_property, partial
@@ -37,8 +34,7 @@ class PartedRows(BaseRows):
         self.targets, self.head, self.largest_target = scan.targets, scan.head, scan.largest
         sizes = [scan.sizes[index] for index in sorted(scan.sizes)]
         self._starts = dict(zip(sorted(scan.sizes), np.cumsum([0, *sizes[:-1]]).tolist(), strict=True))
-        #: rows that came in a round before they are asked for, by what they are for
-        self._foreseen = {}
+        self._foreseen = {}  #: rows that came in a round before they are asked for, by what they are for
 
     def __getstate__(self):
         """A function that goes to the parts goes without them."""

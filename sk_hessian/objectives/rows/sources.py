@@ -16,8 +16,7 @@ _END = object()
 class Parts:
     """A source of parts, each of which fits in memory; it can be read any number of times."""
 
-    #: what a part is called in errors
-    noun = "block"
+    noun = "block"  #: what a part is called in errors
 
     def fold(self, function, combine):
         """``combine`` of ``function(index, part)`` over all parts.
@@ -131,13 +130,7 @@ class Blocks(Parts):
 
 
 class Sliced(Blocks):
-    """Rows of an array on disk that hands out slices, such as an HDF5 dataset or a zarr array.
-
-    Parameters
-    ----------
-    X : object with ``shape``, ``dtype`` and slices that are arrays
-    y, sample_weight : array-like of shape (n,) or None
-    """
+    """Rows of an array on disk that hands out slices, such as an HDF5 dataset or a zarr array; y and weights (n,)."""
 
     def __init__(self, X, y, sample_weight=None):
         self.X, self.y, self.sample_weight = X, y, sample_weight

@@ -12,36 +12,18 @@ _DISTINCT = 1000
 
 @dataclass(frozen=True)
 class Scan:
-    """What one reading of all parts tells.
+    """What one reading of all parts tells."""
 
-    Attributes
-    ----------
-    sizes : dict of int to int
-        Rows of each part that has any.
-    n_features : int
-    sums_about_zero : bool
-    total, least_weight, most_weight : float
-        Sum and extremes of the weights.
-    largest : float
-        Largest absolute target.
-    targets : tuple of ndarray
-        A few targets and weights that stand for all, see `summary`.
-    keeps_targets : bool
-        Whether these are all distinct targets.
-    head : tuple of ndarray
-        The first targets and weights.
-    """
-
-    sizes: dict
+    sizes: dict  #: rows of each part that has any, by its number
     n_features: int
     sums_about_zero: bool
-    total: float
+    total: float  #: sum of the weights
     least_weight: float
     most_weight: float
-    largest: float
-    targets: tuple
-    keeps_targets: bool
-    head: tuple
+    largest: float  #: largest absolute target
+    targets: tuple  #: a few targets and weights that stand for all, see `summary`
+    keeps_targets: bool  #: whether these are all distinct targets
+    head: tuple  #: the first targets and weights
 
     @classmethod
     def of(cls, index, X, y, weight):
@@ -66,13 +48,7 @@ class Scan:
         )
 
     def merged(self, other, noun):
-        """That of the parts of both; a ``noun`` says what a part is called.
-
-        Raises
-        ------
-        ValueError
-            Where they do not have the same columns.
-        """
+        """That of the parts of both, which must have the same columns; a ``noun`` says what a part is called."""
         mine, others = min(self.sizes), min(other.sizes)
         if self.n_features != other.n_features:
             raise ValueError(
@@ -98,17 +74,10 @@ class Scan:
 
 @dataclass(frozen=True)
 class Tally:
-    """What the rows of some parts add to a score.
-
-    Attributes
-    ----------
-    sums : ndarray
-    targets : tuple of ndarray
-        A few targets and weights that stand for all, see `summary`.
-    """
+    """What the rows of some parts add to a score."""
 
     sums: np.ndarray
-    targets: tuple
+    targets: tuple  #: a few targets and weights that stand for all, see `summary`
 
     @classmethod
     def of(cls, sums, y, weight):

@@ -29,7 +29,6 @@ _WIDE = 256
 #: targets that tell the size of a loss's derivatives
 _HEAD = 1000
 
-
 #: what sums show by themselves, on whichever thread or worker: no warning
 _UNHEARD: dict[str, Any] = dict.fromkeys(("over", "under", "invalid", "divide"), "ignore")
 
@@ -37,18 +36,11 @@ _UNHEARD: dict[str, Any] = dict.fromkeys(("over", "under", "invalid", "divide"),
 class Rows(BaseRows):
     """X, y and weights; a kind of X is a subclass that says how to cut it into blocks.
 
-    Parameters
-    ----------
-    X : object of shape (n, p)
-        As `table` makes it; a row or an array of row numbers selects rows. Any float dtype; blocks are float64.
-    y : ndarray of shape (n,) or (n, k)
-    weight : ndarray of shape (n,)
-    offset : ndarray of shape (n, n_outputs), optional
-        What is added to the raw predictions; None for nothing.
+    X is as `table` makes it: a row or an array of row numbers selects rows. It is of any float dtype; blocks are
+    float64. The ``offset`` (n, n_outputs), or None, is added to the raw predictions.
     """
 
-    #: numbers that X keeps
-    n_numbers: int
+    n_numbers: int  #: numbers that X keeps
 
     def __init__(self, X, y, weight, offset=None):
         self.X, self.y, self.weight, self.offset = X, y, weight, offset
@@ -152,18 +144,7 @@ class Rows(BaseRows):
     def draw(self, size, columns, rare, seed):
         """About ``size`` rows and the chance that each had: one of each equal stretch, or more of the rare ones.
 
-        Parameters
-        ----------
-        size : int
-        columns : Columns
-        rare : ndarray of int
-            Columns whose variance is in few rows.
-        seed : int
-
-        Returns
-        -------
-        rows : Rows
-        chance : ndarray
+        ``rare`` are numbers of the columns whose variance is in few rows.
         """
         if not rare.size and np.ptp(self.weight) == 0:
             rows = sampling.stratified(self.n_rows, size, seed)

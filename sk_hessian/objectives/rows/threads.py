@@ -21,7 +21,7 @@ PARALLEL_FROM = 500_000
 
 @cache
 def _controller():
-    """All BLAS libraries of the process; made once, for it takes 3 ms, and used for 0.01 ms."""
+    """All BLAS libraries of the process; made once, because it takes 3 ms, and used for 0.01 ms."""
     return ThreadpoolController().select(user_api="blas")
 
 

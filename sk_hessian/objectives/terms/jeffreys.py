@@ -51,10 +51,7 @@ class Jeffreys(Term):
     def check(self, objective):
         """See `Term.check`; fixes the coordinates, as the determinant is that of one set of them throughout.
 
-        Raises
-        ------
-        ValueError
-            For another penalty beside it, and for more than 3000 columns.
+        It refuses another penalty beside it, and more than 3000 columns.
         """
         if objective.l2.any:
             raise ValueError("penalty must be zero: Jeffreys' prior is one")
@@ -71,12 +68,7 @@ class Jeffreys(Term):
 
 
 class JeffreysPoint(TermPoint):
-    """The prior at a point, with the information there.
-
-    Parameters
-    ----------
-    here : LinearEvaluation
-    """
+    """The prior at the point of a `LinearEvaluation`, with the information there."""
 
     def __init__(self, here):
         self._here, self._objective = here, here.objective
@@ -161,14 +153,8 @@ class JeffreysPoint(TermPoint):
 
         With the rows u of `_bent_rows`, weights b = w p (1 - p), s = b (1 - 2 p), leverages h = b |u|^2 and the rows'
         changes d along a direction it is X'(s u'M u - h (1 - 6 p (1 - p)) d) / 2, with M = sum_i s_i d_i u_i u_i': from
-        the second derivative of log det, tr(I^-1 I'') - tr(I^-1 I' I^-1 I').
-
-        Parameters
-        ----------
-        change : callable
-            From a block to the changes (n, n_directions) of its raw predictions.
-        adjoint : callable
-            From a block and a gradient in raw predictions to one in parameters.
+        the second derivative of log det, tr(I^-1 I'') - tr(I^-1 I' I^-1 I'). ``change`` takes a block to the changes
+        (n, n_directions) of its raw predictions, ``adjoint`` a block and a gradient in these to one in parameters.
         """
         rows = self._bent_rows()
 

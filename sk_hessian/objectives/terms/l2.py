@@ -55,7 +55,8 @@ class L2:
         """Whether it holds every combination of weights."""
         if self._matrices is None or (self._strengths > 0).all():
             return bool((self._strengths > 0).all())
-        return all(_is_definite(self.matrix(output)) for output in range(self._strengths.shape[1]))
+        matrices = [self.matrix(output) for output in range(self._strengths.shape[1])]
+        return all(len(root_of(M)) == len(M) for M in matrices)
 
     @cached_property
     def is_product(self):
@@ -150,16 +151,7 @@ class L2:
         return L2(self._strengths.min(axis=1)[:, None], self._matrices and self._matrices[:1])
 
     def within(self, columns):
-        """The penalty in coordinates of a linear model's columns, the intercept's among them.
-
-        Parameters
-        ----------
-        columns : Columns
-
-        Returns
-        -------
-        L2
-        """
+        """The `L2` in coordinates of a linear model's columns, the intercept's among them."""
         p, k = self._strengths.shape
         strengths, matrices = np.zeros((p + columns.fit_intercept, k)), self._matrices
         strengths[:p] = self._strengths / columns.scale[:, None] / columns.scale[:, None]
@@ -174,18 +166,9 @@ class L2:
         return L2(np.zeros((B.shape[1], k)), matrices)
 
     def multiples_of(self, M, which):
-        """Of strengths alone: each output's multiple of M, the matrix of the least strengths of each feature.
+        """For strengths alone: each output's multiple of M (r, r), the matrix of the least strengths of each feature.
 
-        Parameters
-        ----------
-        M : ndarray of shape (r, r)
-            In any coordinates.
-        which : ndarray of shape (q,) of bool
-            Features that tell the multiple.
-
-        Returns
-        -------
-        L2
+        M is in any coordinates; ``which`` (q,) of bool are the features that tell the multiple.
         """
         some = self._strengths[which]
         return L2(np.zeros((len(M), some.shape[1])), [M * share for share in some.sum(axis=0) / some.min(axis=1).sum()])
@@ -210,7 +193,3 @@ def root_of(M):
     values, vectors = eigh(unit[:, None] * M * unit)
     keep = values > _NOTHING * len(M) * values[-1]
     return np.sqrt(values[keep])[:, None] * vectors[:, keep].T / unit
-
-
-def _is_definite(M):
-    return len(root_of(M)) == len(M)

@@ -15,14 +15,9 @@ _PRIOR = 1e-12
 
 @dataclass(frozen=True)
 class Triangle:
-    """A Hessian R'R.
+    """A Hessian R'R."""
 
-    Attributes
-    ----------
-    root : ndarray of shape (m, n_parameters)
-    """
-
-    root: np.ndarray
+    root: np.ndarray  #: R, (m, n_parameters)
 
     def apply(self, v):
         """R v."""
@@ -60,25 +55,15 @@ class Witnesses:
     """A uniform sample of the rows that the quadratic stands for, each with its own part of the quadratic.
 
     The slope by the quadratic beside the true one tells how far the quadratic can be trusted, and mends it.
-
-    Attributes
-    ----------
-    rows : Rows
-    slope : ndarray of shape (n, m)
-        Gradient of each row's part of the quadratic, in its raw predictions at the memory's centre.
-    bend : ndarray of shape (n, m, m)
-        Its Hessian.
-    mended : ndarray of shape (n, m)
-        What slopes have been mended by so far: the sample's, in place of all rows'.
-    rank : ndarray of shape (n,)
-        Exponential random numbers over what forgetting has left of each row: the rows of the least stay, which draws
-        them with chances in proportion to what is left (Efraimidis & Spirakis 2006).
     """
 
-    rows: Any
+    rows: Any  #: a container of them
+    #: gradient of each row's part of the quadratic, (n, m), in its raw predictions at the memory's centre
     slope: np.ndarray
-    bend: np.ndarray
-    mended: np.ndarray
+    bend: np.ndarray  #: its Hessian, (n, m, m)
+    mended: np.ndarray  #: what slopes have been mended by so far, (n, m): the sample's, in place of all rows'
+    #: exponential random numbers over what forgetting has left of each row, (n,): the rows of the least stay, which
+    #: draws them with chances in proportion to what is left (Efraimidis & Spirakis 2006)
     rank: np.ndarray
 
     def moved(self, change):
@@ -111,39 +96,19 @@ class Memory:
 
     A model may fit few rows perfectly, with parameters as large as it likes; a Taylor model taken there says nothing of
     the losses elsewhere. The latest rows are therefore kept as they are: until there are many, those are all rows.
-
-    Attributes
-    ----------
-    curvature : Triangle or Spread
-        Their Hessian, as a sum over rows.
-    slope, centre : ndarray of shape (n_parameters,)
-        Their gradient, and where.
-    prior : Spread
-        What is known before any row, a part of ``curvature``; zero along parameters that no row has told of.
-    weight : float
-        Total weight of the rows that the quadratic stands for.
-    excess : float
-        The sum of their losses above the saturated ones, at ``centre``.
-    targets : tuple of ndarray or None
-        Some targets and weights that stand for theirs.
-    n_rows : int
-        Their number.
-    kept : Rows or None
-        The latest rows; the quadratic is of the others.
-    witnesses : Witnesses or None
-        Of the rows that the quadratic stands for.
     """
 
-    curvature: Triangle | Spread
-    slope: np.ndarray
-    centre: np.ndarray
+    curvature: Triangle | Spread  #: the quadratic's Hessian, as a sum over rows
+    slope: np.ndarray  #: its gradient at the centre, (n_parameters,)
+    centre: np.ndarray  #: where, (n_parameters,)
+    #: what is known before any row, a part of the curvature; zero along parameters that no row has told of
     prior: Spread
-    weight: float = 0.0
-    excess: float = 0.0
-    targets: tuple | None = None
-    n_rows: int = 0
-    kept: Any = None
-    witnesses: Any = None
+    weight: float = 0.0  #: total weight of the rows that the quadratic stands for
+    excess: float = 0.0  #: the sum of their losses above the saturated ones, at the centre
+    targets: tuple | None = None  #: some targets and weights that stand for theirs
+    n_rows: int = 0  #: their number
+    kept: Any = None  #: the latest rows, or None; the quadratic is of the others
+    witnesses: Any = None  #: the `Witnesses` of the rows that the quadratic stands for, or None
 
     @property
     def total_weight(self):
@@ -186,14 +151,7 @@ class Memory:
         return replace(self, witnesses=new if self.witnesses is None else self.witnesses.with_others(new, size))
 
     def at(self, theta, objective):
-        """The same quadratic about other parameters; its curvature as the loss's constants there make it.
-
-        Parameters
-        ----------
-        theta : ndarray of shape (n_parameters,)
-        objective : GLMObjective or MLPObjective
-            Of any rows.
-        """
+        """The same quadratic about other parameters; its curvature as the loss's constants there make it."""
         change, slope = self.taylor(theta)
         moved = replace(self, slope=slope, centre=theta, excess=self.excess + change)
         if self.witnesses is not None:
@@ -218,15 +176,10 @@ class Memory:
         return replace(self, curvature=curvature, prior=prior, witnesses=witnesses)
 
     def with_rows(self, objective, points):
-        """The same with the Taylor model of the losses of more rows.
+        """The same with the Taylor model of the losses of more rows, an objective.
 
-        Parameters
-        ----------
-        objective : GLMObjective or MLPObjective
-            Of these rows.
-        points : sequence of ndarray of shape (n_parameters,)
-            The centre; or the centre and another point: then the curvature makes up for the gradient's change between
-            the two.
+        ``points`` are the centre; or the centre and another point: then the curvature makes up for the gradient's
+        change between the two.
         """
         total = objective.total_weight
         here = objective.at(self.centre)
@@ -251,13 +204,7 @@ class Memory:
         """The same quadratic with the slope that the witnesses have at the centre, and curvature where they have more.
 
         Curvature is never taken away: less is known of it than of the slope, and with too much a step is only short.
-
-        Parameters
-        ----------
-        objective : GLMObjective
-            Of the witnesses.
-        error : ndarray of shape (n, m)
-            Their slopes less those by the quadratic.
+        The objective is of the witnesses, ``error`` (n, m) their slopes less those by the quadratic.
         """
         witnesses, share = self.witnesses, self.weight / objective.total_weight
         values, vectors = np.linalg.eigh(RowCurvature(objective).quadratics([self.centre])[1] - witnesses.bend)

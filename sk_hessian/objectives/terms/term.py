@@ -51,8 +51,7 @@ class TermPoint:
     value: float
     gradient: object
 
-    #: the rounding error of the value
-    noise = 0.0
+    noise = 0.0  #: the rounding error of the value
 
     def product(self, v, kind):
         """The product of its Hessian with a direction, shape (n_parameters,)."""
