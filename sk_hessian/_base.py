@@ -99,17 +99,7 @@ def by_rows(predict):
 
 
 def rounded_to_float32(parameters):
-    """Fitted parameters in float32, or None where that cannot hold them.
-
-    Parameters
-    ----------
-    parameters : sequence of ndarray or numpy scalars
-        float64.
-
-    Returns
-    -------
-    list of ndarray or numpy scalars, or None
-    """
+    """Fitted parameters, a sequence of float64 arrays or scalars, in float32; None where that cannot hold them."""
     with np.errstate(over="ignore", under="ignore"):
         rounded = [exact.astype(np.float32) for exact in parameters]
     holds = all(np.allclose(near, exact, _FLOAT32_ERROR, 0) for near, exact in zip(rounded, parameters, strict=True))
@@ -117,18 +107,9 @@ def rounded_to_float32(parameters):
 
 
 def unrounded(parameters, exact):
-    """Fitted parameters in float64: those of the fit, as long as the attributes are their roundings.
+    """Fitted ``parameters``, which a user may have set, in float64.
 
-    Parameters
-    ----------
-    parameters : sequence of array-like
-        The attributes, which a user may have set.
-    exact : sequence of ndarray or None
-        What the fit found, where it has rounded that.
-
-    Returns
-    -------
-    sequence of ndarray
+    Those that the fit found, ``exact`` or None, as long as the attributes are their roundings.
     """
     parameters = [np.asarray(values) for values in parameters]
     if exact is not None and len(exact) == len(parameters):
@@ -194,14 +175,7 @@ class SolvedEstimator(CallbackSupportMixin, BaseEstimator):
         return
 
     def _learn(self, data, task):
-        """Check the rows, minimise, and set the fitted attributes.
-
-        Parameters
-        ----------
-        data : RowData
-        task : Task
-            What callbacks are told of.
-        """
+        """Check the rows of a `RowData`, minimise with callbacks told by ``task``, and set the fitted attributes."""
         raise NotImplementedError
 
     def _objective_of(self, data, reset):

@@ -118,21 +118,7 @@ _OF_METHODS = {
 
 
 def advice_on(owner: type, method: str, name: str, known: Iterable[str]) -> str:
-    """What to use instead of an unknown keyword, else the known ones.
-
-    Parameters
-    ----------
-    owner : type
-        The class of the estimator or of the solver.
-    method : {"__init__", "fit", "partial_fit"}
-    name : str
-        The unknown keyword.
-    known : iterable of str
-
-    Returns
-    -------
-    str
-    """
+    """What to use instead of an unknown keyword ``name`` of a class's ``method``, else the ``known`` ones."""
     table, noun = _OF_METHODS[method]
     known = list(known)
     for base in owner.__mro__:

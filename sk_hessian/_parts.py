@@ -14,28 +14,10 @@ from sk_hessian.objectives import Loss, PartedRows, Scan, SquaredLoss, named
 
 
 def rows_of_parts(estimator, parts, reset, encode, options):
-    """The rows of parts, checked and with targets as an objective wants them, and the loss.
+    """The `PartedRows` of parts, checked and with targets as an objective wants them, and the loss.
 
-    Parameters
-    ----------
-    estimator : estimator
-    parts : Parts
-    reset : bool
-        Whether the estimator learns the features, as of `validate_data`.
-    encode : callable
-        From targets and weights to targets as the loss wants them, weights, and the loss.
-    options : dict
-        Options of `validate_data` for y.
-
-    Returns
-    -------
-    rows : PartedRows
-    loss : Loss
-
-    Raises
-    ------
-    ValueError, TypeError
-        For bad input, naming the part.
+    ``reset`` says whether the estimator learns the features, and ``options`` are those of y, as of `validate_data`;
+    ``encode(y, weight)`` gives targets as the loss wants them, weights, and the loss. An error names the part.
     """
     scan = _scan(estimator, parts, reset, options)
     try:
@@ -126,15 +108,8 @@ def _columns(example):
 class PartEncoder:
     """From a part that has been checked to X, y and weights as an objective wants them.
 
-    Attributes
-    ----------
-    noun : str
-        What a part is called.
-    loss : Loss
-    name : str
-        Of the estimator, for errors.
-    classes, class_weight : ndarray or None
-        The classes in order, and what the weights of each are multiplied with.
+    ``name`` is the estimator's, for errors; ``class_weight`` is what the weights of each of the ``classes`` are
+    multiplied with.
     """
 
     noun: str

@@ -86,19 +86,10 @@ def _copy_for_parts(estimator):
 
 
 def _of_parts(parts, sums, finish):
-    """A score from sums over the rows of parts.
+    """A score from sums over the rows of parts: a float, or a lazy dask array of shape ().
 
-    Parameters
-    ----------
-    parts : Parts
-    sums : callable
-        From X as it comes, y and weights of some rows, none of them zero, to an array that may be added up.
-    finish : callable
-        From the sums, and a few targets and weights that stand for all, to the score.
-
-    Returns
-    -------
-    float or dask.array.Array of shape ()
+    ``sums(X, y, weight)`` of some rows, X as it comes and no weight zero, is an array that may be added up;
+    ``finish(sums, y, weight)`` makes it a score, with a few targets and weights that stand for all.
     """
     noun = parts.noun
 

@@ -33,11 +33,7 @@ _ROUNDINGS = 10
 
 
 class RowData(NamedTuple):
-    """What a method was given for each row, as it came.
-
-    X, y, sample_weight, offset : object
-        None for what was not given.
-    """
+    """What a method was given for each row, as it came."""
 
     X: Any
     y: Any = None
@@ -108,16 +104,9 @@ def check_seed(random_state):
 
 
 def check_training_data(estimator, data, *, reset, **options):
-    """X, y, weights and offset without the rows of weight zero; X float and not copied, y float or as it is.
+    """X, y, weights and offset of rows in memory without those of weight zero; no offset stays None.
 
-    Parameters
-    ----------
-    data : RowData
-        Rows in memory; no offset stays None.
-    reset : bool
-        Whether the estimator learns the features.
-    options : dict
-        Options of `validate_data` for y.
+    X is float and not copied, y float or as it is; ``reset`` and ``options`` of y are those of `validate_data`.
     """
     X, y = data.X, data.y
     if not _are_clean(X, y):
@@ -150,13 +139,7 @@ def _are_clean(X, y):
 
 
 def check_offset(offset, X):
-    """``offset`` as a float array of shape (n,) or (n, k), None for None.
-
-    Raises
-    ------
-    ValueError
-        For another shape, nan or infinity.
-    """
+    """``offset`` as a finite float array of shape (n,) or (n, k), None for None."""
     if offset is None:
         return None
     shape = np.shape(offset)
@@ -176,12 +159,7 @@ def check_offset(offset, X):
 
 
 def check_offset_outputs(offset, n_outputs, of_classes):
-    """Refuse an ``offset`` that does not fit so many raw predictions for each row, those of classes or of targets.
-
-    Raises
-    ------
-    ValueError
-    """
+    """Refuse an ``offset`` that does not fit so many raw predictions for each row, those of classes or of targets."""
     if offset is None or offset.shape[1:] == ((n_outputs,) if n_outputs > 1 else ()):
         return
     if n_outputs == 1:
@@ -195,13 +173,7 @@ def check_offset_outputs(offset, n_outputs, of_classes):
 
 
 def check_weight(sample_weight, X):
-    """``sample_weight`` as a float array of shape (n,), ones for None.
-
-    Raises
-    ------
-    ValueError
-        For a wrong shape, negative or only zero weights, nan or infinity.
-    """
+    """``sample_weight`` as a float array of shape (n,), ones for None: finite, not negative, and not all zero."""
     if sample_weight is None:
         return np.ones(X.shape[0])
     if isinstance(sample_weight, Real):
@@ -224,18 +196,7 @@ def check_weight(sample_weight, X):
 def check_penalty_weights(penalty_weights, n_features, names=None):
     """``penalty_weights`` as a float array of shape (p,), ones for None.
 
-    Parameters
-    ----------
-    penalty_weights : array-like of shape (p,), dict, pandas series or None
-        A dict, or a pandas series with such an index, has weights by the name of the column, and one for the others.
-    n_features : int
-    names : sequence of str, optional
-        What the columns are called, for a dict.
-
-    Raises
-    ------
-    ValueError
-        For another shape, nan, infinity, negative weights, and names that no column has.
+    A dict, or a pandas series with such an index, has weights by the name of the column, and one for the others.
     """
     if penalty_weights is None:
         return np.ones(n_features)
@@ -262,20 +223,9 @@ def check_penalty_weights(penalty_weights, n_features, names=None):
 
 
 def check_penalty_matrix(penalty_matrix, n_features, names=None):
-    """``penalty_matrix`` as a symmetric float array of shape (p, p), or None.
+    """``penalty_matrix`` as a symmetric, positive semi-definite float array of shape (p, p), or None.
 
-    Parameters
-    ----------
-    penalty_matrix : array-like or sparse matrix of shape (p, p), data frame, or None
-        A data frame has the names of the columns on both sides, in any order.
-    n_features : int
-    names : sequence of str, optional
-        What the columns are called, for a data frame.
-
-    Raises
-    ------
-    ValueError
-        For another shape or other names, nan, infinity, and a matrix that is not symmetric and positive semi-definite.
+    A data frame has the names of the columns on both sides, in any order.
     """
     if penalty_matrix is None:
         return None
@@ -354,12 +304,7 @@ def check_range(loss, y, name):
 
 
 def check_loss(loss):
-    """``loss`` if it is an object of a class that derives from `Loss`.
-
-    Raises
-    ------
-    TypeError
-    """
+    """``loss`` if it is an object of a class that derives from `Loss`."""
     if isinstance(loss, Loss):
         return loss
     is_class = isinstance(loss, type) and issubclass(loss, Loss)
@@ -394,13 +339,7 @@ def _classes(y):
 
 
 def index_of(y, classes):
-    """The index in ``classes`` of each row's.
-
-    Raises
-    ------
-    ValueError
-        For another class.
-    """
+    """The index in ``classes`` of each row's; another class is refused."""
     unknown = np.setdiff1d(y, classes)
     if unknown.size:
         raise ValueError(f"y has the class {unknown.tolist()[0]!r}, which is not among classes={classes}")
@@ -410,15 +349,7 @@ def index_of(y, classes):
 def check_classes(y, weight, class_weight, known=None):
     """The classes in order, the index of each row's, and the weights times those of the classes.
 
-    Parameters
-    ----------
-    known : ndarray, optional
-        The classes, of which y may lack some.
-
-    Raises
-    ------
-    ValueError
-        For one class only, a class without weight, or one that is not known.
+    Where the classes are ``known`` y may lack some.
     """
     classes, index = _classes(y) if known is None else (known, index_of(y, known))
     if len(classes) < 2:

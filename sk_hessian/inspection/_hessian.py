@@ -143,27 +143,7 @@ def check_kind(kind):
 
 
 def locate(estimator, X, y, theta, **fit_data):
-    """An objective and a point: of a fitted estimator and its rows, or an objective itself.
-
-    Parameters
-    ----------
-    estimator : fitted estimator of sk_hessian, or Objective
-    X, y : array-like or None
-        Rows, for an estimator.
-    theta : array-like of shape (n_parameters,) or None
-        The point; None for the fitted parameters.
-    **fit_data
-        ``sample_weight`` and ``offset``.
-
-    Returns
-    -------
-    objective : Objective
-    theta : ndarray of shape (n_parameters,)
-
-    Raises
-    ------
-    ValueError, TypeError
-    """
+    """An objective and a point (n_parameters,): of a fitted estimator and its rows, or an objective itself."""
     if isinstance(estimator, Objective):
         given = [name for name, value in {"X": X, "y": y, **fit_data}.items() if value is not None]
         if given:
@@ -190,20 +170,7 @@ def check_point(theta, size, name="theta"):
 
 
 def combination(names, vector, most=_MOST_TERMS, least=_LEAST_SHARE):
-    """The largest entries of a vector in words, such as ``"0.71 age - 0.71 income"``.
-
-    Parameters
-    ----------
-    names : sequence of str
-    vector : ndarray of shape (n_parameters,)
-    most : int
-    least : float
-        Entries up to this share of the largest are left out.
-
-    Returns
-    -------
-    str
-    """
+    """The largest entries of a vector in words, such as ``"0.71 age - 0.71 income"``."""
     size = np.abs(vector)
     order = [i for i in np.argsort(-size, kind="stable") if size[i] > least * size.max()]
     return sentence([names[i] for i in order], vector[order], most)

@@ -245,16 +245,7 @@ def _test_objective(estimator, X_test, y_test, offset_test):
 
 
 class _Rows:
-    """The pass over the rows, and what follows from it.
-
-    Parameters
-    ----------
-    fitted : Fitted
-    kind : {"observed", "expected"}
-    weights : RowWeights
-    test : Objective or None
-        Of the test rows.
-    """
+    """The pass over the rows, and what follows from it; ``test`` is the objective of the test rows, or None."""
 
     def __init__(self, fitted, kind, weights, test):
         self.fitted, self.kind, self.weights = fitted, kind, weights
@@ -348,9 +339,7 @@ class _Rows:
     def _gradient_spread(self):
         """Eigenpairs of the covariance of the factor's coordinates, the sum of the rows' squared first-order effects.
 
-        References
-        ----------
-        .. [1] P. Huber, "The behavior of maximum likelihood estimates under nonstandard conditions", 1967.
+        P. Huber, "The behavior of maximum likelihood estimates under nonstandard conditions", 1967.
         """
 
         def squares(terms):

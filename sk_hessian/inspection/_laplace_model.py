@@ -29,20 +29,9 @@ _GIVE_DISPERSION = "laplace: give dispersion= a number, for it cannot be estimat
 
 
 class PosteriorModel:
-    """A posterior but for its dispersion.
+    """A posterior but for its dispersion, of a `Linearised` model with these names and a resolved structure.
 
-    Parameters
-    ----------
-    at : Linearised
-    names : list of str
-        What the parameters are called.
-    structure : str
-        Resolved.
-
-    Raises
-    ------
-    ValueError
-        Where neither rows nor penalty determine a parameter, and for a structure with more parameters than rows.
+    A ValueError where neither rows nor penalty determine a parameter, and for more parameters than rows.
     """
 
     def __init__(self, at, names, structure):
@@ -161,21 +150,7 @@ def _precision(at, names, structure):
 
 
 def resolved(at, structure):
-    """The structure of a posterior: "auto" resolved, and one that the model does not have refused.
-
-    Parameters
-    ----------
-    at : Linearised
-    structure : str
-
-    Returns
-    -------
-    str
-
-    Raises
-    ------
-    ValueError
-    """
+    """The structure of a posterior: "auto" resolved, and one that the model does not have refused."""
     objective, size = at.objective, len(at.penalty)
     is_network = not objective.model.is_linear
     if objective.l2.has_matrix:

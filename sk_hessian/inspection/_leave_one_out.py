@@ -181,15 +181,7 @@ def _scored(scoring, y, predictions):
 
 
 class HeldOut:
-    """The rows of a fit, each predicted without it.
-
-    Parameters
-    ----------
-    fitted : Fitted
-        At an optimum.
-    sample_weight : array-like or None
-        That of the user, class weights aside.
-    """
+    """The rows of a `Fitted` at an optimum, each predicted without it; ``sample_weight`` is that of the user."""
 
     def __init__(self, fitted, sample_weight):
         self.objective, self.loss, self.fitted = fitted.objective, fitted.loss, fitted

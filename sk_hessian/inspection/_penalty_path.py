@@ -147,17 +147,7 @@ def _fitted(chain, params, X, y, row_data):
 
 
 class _Path:
-    """Fits of one model for several strengths of its penalty.
-
-    Parameters
-    ----------
-    chain : Chain
-        Fitted.
-    parameter : {"alpha", "C"}
-    X, y, sample_weight
-    fit_data : dict
-        As of `Fitted`.
-    """
+    """Fits of one model, a fitted `Chain`, for several strengths of its penalty ``parameter``."""
 
     def __init__(self, chain, parameter, X, y, sample_weight, fit_data):
         self.chain, self.parameter, self.sample_weight = chain, parameter, sample_weight

@@ -189,17 +189,9 @@ def _indices(parameters, names):
 
 
 def intervals_of(fitted, factor, level, chosen=None):
-    """The `ProfileIntervals` of a fit that has them.
+    """The `ProfileIntervals` of a fit at the optimum, with a likelihood and without a normal prior.
 
-    Parameters
-    ----------
-    fitted : Fitted
-        At the optimum, with a likelihood and without a normal prior.
-    factor : PointFactor
-        Of the Hessian there.
-    level : float
-    chosen : list of int, optional
-        Of which parameters; by default all.
+    ``factor`` is that of the Hessian there, ``chosen`` the indices of parameters, by default of all.
     """
     loss, size = fitted.loss, fitted.theta.size
     chosen = np.arange(size) if chosen is None else np.array(chosen)

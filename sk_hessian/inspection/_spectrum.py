@@ -390,23 +390,9 @@ def _end(operator, k, which, start):
 
 
 def hutch_plus_plus(operator, n_products, generator):
-    """The trace of a symmetric operator, exact on a subspace of its largest part and by random signs beyond.
+    """The trace of a symmetric operator and its standard error, exact on a subspace of its largest part (Hutch++).
 
-    Parameters
-    ----------
-    operator : LinearOperator
-    n_products : int
-        A third each for the sketch, its image and the rest.
-    generator : numpy.random.Generator
-
-    Returns
-    -------
-    trace, error : float
-        The estimate and its standard error.
-
-    References
-    ----------
-    .. [1] R. Meyer, C. Musco, C. Musco, D. Woodruff, "Hutch++: optimal stochastic trace estimation", SOSA 2021.
+    A third of the products each for the sketch, its image and, by random signs, what is left.
     """
     size = operator.shape[0]
     third = min(n_products // 3, size)
@@ -421,26 +407,10 @@ def hutch_plus_plus(operator, n_products, generator):
 
 
 def lanczos_quadrature(operator, n_vectors, n_steps, generator):
-    """Nodes and weights whose sum of f approximates the mean of f over the eigenvalues.
+    """Nodes and weights, which sum to one: their sum of f approximates the mean of f over the eigenvalues.
 
     Lanczos' tridiagonal matrix of a random start has the Gaussian quadrature of that start's spectral measure: its
-    eigenvalues are the nodes, the squared first entries of its eigenvectors the weights.
-
-    Parameters
-    ----------
-    operator : LinearOperator
-    n_vectors, n_steps : int
-    generator : numpy.random.Generator
-
-    Returns
-    -------
-    nodes, weights : ndarray
-        The weights sum to one.
-
-    References
-    ----------
-    .. [1] S. Ubaru, J. Chen, Y. Saad, "Fast estimation of tr(f(A)) via stochastic Lanczos quadrature", SIAM Journal on
-       Matrix Analysis and Applications 38(4), 2017.
+    eigenvalues are the nodes, the squared first entries of its eigenvectors the weights (Ubaru, Chen & Saad, 2017).
     """
     nodes, weights = [], []
     for _ in range(n_vectors):

@@ -2,17 +2,7 @@
 
 
 def aligned(rows):
-    """Lines of a table: the first column to the left, the others to the right.
-
-    Parameters
-    ----------
-    rows : list of sequence of str
-        Headings first, all of the same length.
-
-    Returns
-    -------
-    list of str
-    """
+    """Lines of a table, headings first: the first column to the left, the others to the right."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = []
     for first, *others in rows:

@@ -43,24 +43,12 @@ _NEGATIVE = 1e-3
 
 @dataclass(frozen=True)
 class Certificate:
-    """The exact decrement at a point and what a Newton step from there would do.
+    """The exact decrement g'H^-1 g / 2 at a point, with absolute curvatures where H is indefinite, and a Newton step.
 
-    Attributes
-    ----------
-    decrement : float
-        g'H^-1 g / 2, absolute curvatures where H is indefinite.
-    change : float
-        Largest move of a linear predictor by a Newton step.
-    step : ndarray
-        That step in theta.
-    factor : factor or None
-        An exact one at the point, if it was taken.
-    downhill : ndarray or None
-        A direction of negative curvature in theta.
-    move : ndarray or None
-        The same step in u, where the coordinates of the problem are those of the curvature.
-    is_blind : bool
-        Whether curvature along some direction is lost in rounding: the step then says nothing of that direction.
+    ``change`` is the largest move of a linear predictor by that step, which is ``step`` in theta and ``move`` in u,
+    None where the coordinates of the problem are not those of the curvature. ``factor`` is an exact one at the point,
+    if it was taken, ``downhill`` a direction of negative curvature in theta. ``is_blind`` says that curvature along
+    some direction is lost in rounding: the step then says nothing of that direction.
     """
 
     decrement: float
@@ -75,14 +63,8 @@ class Certificate:
 def certify(problem, point, known, threshold):
     """The `Certificate` at a point, the cheapest that can be trusted.
 
-    Parameters
-    ----------
-    problem : Problem
-    point : Point
-    known : sequence of factors
-        Taken on the way; one that is exact and near enough serves.
-    threshold : callable
-        ``threshold(decrement)``, beyond which the exact figure does not matter.
+    Of the ``known`` factors, taken on the way, one that is exact and near enough serves. Beyond
+    ``threshold(decrement)`` the exact figure does not matter.
     """
     if not problem.factor.shape[1]:
         # the data determine nothing, so that nothing is left to find

@@ -34,12 +34,7 @@ class FirstOrder(Solver):
     def direction(self, scale, point):
         """The function of a slope that gives the direction, with ``reset`` to forget the slopes before.
 
-        Parameters
-        ----------
-        scale : float or None
-            That of the objective.
-        point : Point
-            Where the run begins.
+        ``scale`` is that of the objective, a float or None; the run begins at ``point``.
         """
         raise NotImplementedError
 

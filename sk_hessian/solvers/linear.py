@@ -13,16 +13,9 @@ _MOST_DAMPINGS = 40
 
 
 class DenseCurvature:
-    """A symmetric matrix H that is solved with any damping.
+    """A symmetric matrix H (r, r) that is solved with any damping.
 
-    Parameters
-    ----------
-    H : ndarray of shape (r, r)
-
-    Attributes
-    ----------
-    root : factors.Cholesky or None
-        Of the inverse of the matrix that the latest solve took.
+    ``root`` is that of the inverse of the matrix that the latest solve took, a `Cholesky` or None.
     """
 
     def __init__(self, H):
@@ -73,14 +66,9 @@ class DiagonalCurvature:
 class OperatorCurvature:
     """H known by its products, solved by truncated conjugate gradients.
 
-    The inner tolerance is min(1/2, sqrt(|g| / |g_0|)): superlinear, and no more precise than the outer step deserves
-    (Dembo & Steihaug, "Truncated-Newton algorithms for large-scale unconstrained optimization", 1983).
-
-    Parameters
-    ----------
-    operator : LinearOperator
-    first_norm : float
-        Norm of the first gradient of the run.
+    The inner tolerance is min(1/2, sqrt(|g| / |g_0|)), with g_0 the first gradient of the run: superlinear, and no more
+    precise than the outer step deserves (Dembo & Steihaug, "Truncated-Newton algorithms for large-scale unconstrained
+    optimization", 1983).
     """
 
     root = None
@@ -109,18 +97,8 @@ class OperatorCurvature:
 class ConjugateGradient:
     """State of `conjugate_gradient`.
 
-    Attributes
-    ----------
-    step : ndarray
-        Where it stands.
-    residual : float
-        Norm of H step + gradient.
-    decrement : float
-        -(gradient'step) / 2 so far: half the squared Newton decrement from below.
-    gain : float
-        What the last iteration added to it.
-    n_iter : int
-    negative_curvature : bool
+    ``residual`` is the norm of H step + gradient, ``decrement`` -(gradient'step) / 2 so far, half the squared Newton
+    decrement from below, and ``gain`` what the last iteration added to it.
     """
 
     step: np.ndarray
@@ -134,10 +112,7 @@ class ConjugateGradient:
 def conjugate_gradient(product, gradient, damping, done, max_iter):
     """Minimise gradient'd + d'(H + damping I)d / 2 from d = 0 until ``done(state)`` (Nocedal & Wright, algorithm 7.1).
 
-    Returns
-    -------
-    ConjugateGradient
-        At negative curvature the step before it, or steepest descent of unit curvature if there was none.
+    At negative curvature the state has the step before it, or steepest descent of unit curvature if there was none.
     """
     state = ConjugateGradient(np.zeros_like(gradient), float(np.linalg.norm(gradient)))
     residual, direction = gradient.copy(), -gradient

@@ -287,18 +287,10 @@ def warm_up(sketch, n_parameters, tol):
 
 
 def factor_at(spec, here, counts, in_units=False):
-    """The factor of the Hessian at a point that a solver asks for.
+    """The factor of the Hessian at an `Evaluation` that a solver asks for; ``in_units`` if units are enough.
 
     From a sketch of the objective where it has one and that is regular, unless the solver takes exact factors. Where
     the solver wants none, one is taken only if that is how the objective tells what is flat.
-
-    Parameters
-    ----------
-    spec : Solver
-    here : Evaluation
-    counts : Counts
-    in_units : bool
-        Whether units of the parameters are enough.
     """
     objective, n_parameters = here.objective, here.theta.size
     kind = "units" if in_units else spec.factor_kind(objective, n_parameters)
