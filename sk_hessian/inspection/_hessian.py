@@ -89,10 +89,12 @@ def hessian(
     ----------
     estimator : fitted estimator of sk_hessian, or Objective
         An objective, such as a `FunctionObjective`, has its own rows and needs ``theta``.
-    X, y, sample_weight
+    X, y
         The rows to take it on, as of ``fit``.
     theta : array-like of shape (n_parameters,), optional
         The point; the fitted parameters by default.
+    sample_weight : array-like of shape (n_samples,), optional
+        That of the fit.
     kind : {"observed", "expected", "gauss-newton"}, default="observed"
         "observed" is the second derivative itself. "expected" is its mean over y, positive semi-definite: X'WX of
         Fisher scoring for a generalized linear model, J'HJ for a network, with J the derivative of the raw predictions

@@ -32,28 +32,13 @@ class GeneralizedLinearRegressor(MultiOutputMixin, _DevianceModel):
     ----------
     loss : Loss or None, default=None
         None for squared errors, of as many targets as y has columns.
-    alpha : float, default=1.0
-        Strength of the penalty.
-    fit_intercept : bool, default=True
-    solver : str or Solver, default="auto"
-        "auto", "sgd", "momentum", "clip", "newton", "lbfgs", or an object such as ``Newton(damping=1.0)``.
-    max_iter : int, default=1000
-        Most outer iterations; epochs for a stochastic solver.
+    alpha, fit_intercept, solver, max_iter
+        As in `PoissonRegressor`.
     tol : float, default=1e-4
         ``optimal`` needs half the squared Newton decrement to be at most ``tol**2`` times the null model's loss above
         the least possible one, and no coefficient to be more than ``100 * tol`` standard errors from the optimum.
-    warm_start : bool, default=False
-        Start from the former solution.
-    verbose : int, default=0
-        Print every ``verbose``-th iteration.
-    random_state : int, RandomState or None, default=None
-        For minibatches.
-    penalty_weights : array-like of shape (n_features,) or dict, default=None
-        Multiplies the penalty of each feature; 0 leaves a feature without one. A dict has the weights by the names of
-        the columns of a data frame, such as ``{"age": 0}``; the weight of all other columns is 1.
-    penalty_matrix : array-like, sparse matrix or data frame of shape (n_features, n_features), default=None
-        M, symmetric and positive semi-definite: alpha I + M takes the place of alpha I, for the coefficients of
-        each output and not for the intercept. A data frame has the names of the columns on both sides, in any order.
+    warm_start, verbose, random_state, penalty_weights, penalty_matrix
+        As in `PoissonRegressor`.
 
     Attributes
     ----------
@@ -61,11 +46,8 @@ class GeneralizedLinearRegressor(MultiOutputMixin, _DevianceModel):
     intercept_ : numpy scalar, or ndarray of shape (n_outputs,)
     constants_ : ndarray of shape (n_constants,)
         The loss's own parameters as they were estimated, in the order of ``loss.constant_names``; mostly none.
-    n_iter_ : int
-    solver_, convergence_, history_, has_offset_
+    n_iter_, solver_, convergence_, history_, has_offset_, n_features_in_, feature_names_in_
         As in `PoissonRegressor`.
-    n_features_in_, feature_names_in_
-        As in scikit-learn.
 
     Examples
     --------

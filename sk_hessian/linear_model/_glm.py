@@ -182,9 +182,8 @@ class TweedieRegressor(_DevianceModel):
     power : float, default=0.0
         Variance power: 0 normal, 1 Poisson, between 1 and 2 compound Poisson (zeros and positive amounts), 2 Gamma,
         3 inverse Gaussian. Between 0 and 1 no such distribution exists; negative powers are not supported.
-    alpha : float, default=1.0
-        Strength of the penalty.
-    fit_intercept : bool, default=True
+    alpha, fit_intercept
+        As in `PoissonRegressor`.
     link : {"auto", "identity", "log"}, default="auto"
         "auto": identity for power 0, else log. With the identity link and power > 0 all means stay positive.
     solver, max_iter, tol, warm_start, verbose, random_state, penalty_weights, penalty_matrix

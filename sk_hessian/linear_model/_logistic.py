@@ -38,22 +38,10 @@ class LogisticRegression(ClassifierMixin, LinearModel):
     fit_intercept : bool, default=True
     class_weight : dict, "balanced" or None, default=None
         Multiplies the weights of each class.
-    solver : str or Solver, default="auto"
-        "auto", "sgd", "momentum", "clip", "newton", "lbfgs", or an object such as ``Newton(hessian="subsampled")``.
-    tol : float, default=1e-4
-        ``optimal`` needs half the squared Newton decrement to be at most ``tol**2`` times the null model's loss,
-        and no coefficient to be more than ``100 * tol`` standard errors from the optimum, however many rows there are.
-    max_iter : int, default=1000
-        Most outer iterations; epochs for a stochastic solver.
-    warm_start : bool, default=False
-        Start from the former solution.
-    verbose : int, default=0
-        Print every ``verbose``-th iteration.
-    random_state : int, RandomState or None, default=None
-        For minibatches.
-    penalty_weights : array-like of shape (n_features,) or dict, default=None
-        Multiplies the penalty of each feature; 0 leaves a feature without one. A dict has the weights by the names of
-        the columns of a data frame, such as ``{"age": 0}``; the weight of all other columns is 1.
+    solver, tol, max_iter, warm_start, verbose, random_state
+        As in `LinearRegression`.
+    penalty_weights
+        As in `Ridge`.
     penalty_matrix : array-like, sparse matrix or data frame of shape (n_features, n_features), default=None
         M, symmetric and positive semi-definite: I / C + M takes the place of I / C, for the coefficients of
         each output and not for the intercept. A data frame has the names of the columns on both sides, in any order.
@@ -69,16 +57,8 @@ class LogisticRegression(ClassifierMixin, LinearModel):
         The softmax coefficients sum to zero over the classes.
     intercept_ : ndarray of shape (1,) or (n_classes,)
     n_iter_ : ndarray of shape (1,)
-    solver_ : Solver
-        The solver that ran.
-    convergence_ : Convergence
-        The verdict: status, decrement, passes over X, flat directions, separation.
-    history_ : dict of str to ndarray
-        One row per iteration.
-    has_offset_ : bool
-        Whether the fit had an offset: predictions then warn where they have none.
-    n_features_in_, feature_names_in_
-        As in scikit-learn.
+    solver_, convergence_, history_, has_offset_, n_features_in_, feature_names_in_
+        As in `PoissonRegressor`.
 
     Examples
     --------
