@@ -256,13 +256,9 @@ class _Source:
         self.units = Standardised(fitted.objective, fitted.theta)
 
     def _kinds(self):
-        objective = self._fitted.objective
-        missing = set()
-        if "kronecker" not in objective.facts.kinds:
-            missing.add("kronecker")
-        if not objective.facts.is_sum_over_rows:
-            missing.add("subsampled")
-        return tuple(kind for kind in ("exact", *DEFAULT_KINDS) if kind not in missing)
+        facts = self._fitted.objective.facts
+        has = {"kronecker": "kronecker" in facts.kinds, "subsampled": facts.is_sum_over_rows}
+        return tuple(kind for kind in ("exact", *DEFAULT_KINDS) if has.get(kind, True))
 
     def checked(self, kinds):
         """The kinds to compare; errors name those that the model has."""
@@ -280,12 +276,11 @@ class _Source:
         """B and a root of its inverse."""
         if kind == "exact":
             return exact.all, exact.vectors / np.sqrt(exact.values)
-        if kind == "gauss-newton":
-            return _with_root(self.units.matrix("expected"))
         if kind == "subsampled":
             return _with_root(self._sampled())
-        if kind == "diagonal":
-            return _with_root(np.diag(np.diag(self.units.matrix("expected"))))
+        if kind in ("gauss-newton", "diagonal"):
+            B = self.units.matrix("expected")
+            return _with_root(B if kind == "gauss-newton" else np.diag(np.diag(B)))
         P = self._kronecker_root() if kind == "kronecker" else self._secant_root()
         return np.linalg.pinv(P @ P.T, rcond=_SINGULAR, hermitian=True), P
 
@@ -318,9 +313,8 @@ class _Source:
 
     def _pairs(self):
         objective, points = self._fitted.objective, []
-        start = self._fitted.theta + self.units.to_theta(
-            _DISTANCE * self.generator.normal(size=self._fitted.theta.size)
-        )
+        displacement = _DISTANCE * self.generator.normal(size=self._fitted.theta.size)
+        start = self._fitted.theta + self.units.to_theta(displacement)
         with np.errstate(over="ignore", invalid="ignore"):
             value, slope = objective.value_and_gradient(start)
         if not (np.isfinite(value) and np.isfinite(slope).all()):

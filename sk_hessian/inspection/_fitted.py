@@ -133,42 +133,23 @@ class Fitted:
         Hessian is singular to working precision along a direction that the columns do determine, or has more than 3000
         columns.
         """
-        size = self.objective.facts.factor_size
+        objective = self.objective
+        size = objective.facts.factor_size
         if size > _MOST_FACTORED:
             raise ValueError(
                 f"this {self.name} needs a dense matrix of curvature of {size} columns; {_MOST_FACTORED} are the most "
                 "(its time grows with their cube). A dense X with fewer rows than columns needs only as many as it has "
                 "rows, times outputs, if every coefficient is penalised; else take fewer columns"
             )
-        factor = self.objective.at(self.theta).whole_factor(curvature or self.objective.curvature)
+        here = objective.at(self.theta)
+        factor = here.whole_factor(curvature or objective.curvature)
         if factor.inner.is_floored:
-            edge = " ".join(self.objective.at(self.theta).remarks())
-            cause = edge or (
+            cause = " ".join(here.remarks()) or (
                 "Some combination of parameters is not determined by these rows; look at inspection.flat_directions, "
                 "or add a penalty"
             )
             raise ValueError(f"the Hessian of this {self.name} is singular to working precision. {cause}")
         return factor
-
-    def root(self, curvature=None):
-        """The factor as a matrix of conventional parameters: R R' is the inverse of the Hessian.
-
-        What the data do not determine has no part in it: the common shift of softmax outputs, dependent columns.
-
-        Parameters
-        ----------
-        curvature : {"observed", "expected"}, optional
-
-        Returns
-        -------
-        ndarray of shape (n_parameters, r)
-
-        Raises
-        ------
-        ValueError
-            As of `factor`.
-        """
-        return self.conventional(self.factor(curvature))
 
     def conventional(self, factor):
         """A factor as a matrix R (n_parameters, r) of conventional parameters: R R' is the inverse of the Hessian.

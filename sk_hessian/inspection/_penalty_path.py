@@ -171,9 +171,8 @@ class _Path:
         for i in _strongest_first(alphas, self.parameter):
             fitted = self.at(alphas[i])
             held_out = HeldOut(fitted, self.sample_weight)
-            with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-                start = fitted.theta if theta is None else theta
-                result = minimize(fitted.objective, start, tol=self.chain.estimator.tol)
+            start = fitted.theta if theta is None else theta
+            result = minimize(fitted.objective, start, tol=self.chain.estimator.tol)
             if result.status != "optimal":
                 raise ValueError(f"alphas: {self.parameter}={alphas[i]:.6g} has no optimum: {result.message}")
             theta = fitted.theta = result.x

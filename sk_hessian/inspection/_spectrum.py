@@ -245,7 +245,12 @@ def spectrum(
     found = _exact(source) if k is None and size <= MAX_DENSE else _by_products(source, k, generator)
     vectors = found.pop("vectors")
     return Spectrum(
-        **found, size=size, units=units, eigenvectors=vectors if eigenvectors else None, parameter_names=source.names
+        **found,
+        size=size,
+        units=units,
+        n_products=source.operator.n_products,
+        eigenvectors=vectors if eigenvectors else None,
+        parameter_names=source.names,
     )
 
 
@@ -335,16 +340,8 @@ def _exact(source):
         raise ValueError("the Hessian is not finite")
     values, vectors = np.linalg.eigh(0.5 * (H + H.T))
     density = _smoothed(values, np.full(len(values), 1 / len(values)))
-    return {
-        "values": values,
-        "vectors": vectors,
-        "is_exact": True,
-        "n_lowest": len(values),
-        "trace": float(np.trace(H)),
-        "trace_error": 0.0,
-        "density": density,
-        "n_products": source.operator.n_products,
-    }
+    found = {"is_exact": True, "n_lowest": len(values), "trace": float(np.trace(H)), "trace_error": 0.0}
+    return found | {"values": values, "vectors": vectors, "density": density}
 
 
 def _by_products(source, k, generator):
@@ -352,18 +349,9 @@ def _by_products(source, k, generator):
     size = operator.shape[0]
     values, vectors, n_lowest = _ends(operator, k or _ENDS, generator)
     trace, error = hutch_plus_plus(operator, _TRACE_PRODUCTS, generator)
-    steps = min(_DENSITY_STEPS, size)
-    nodes, weights = lanczos_quadrature(operator, _DENSITY_VECTORS, steps, generator)
-    return {
-        "values": values,
-        "vectors": vectors,
-        "is_exact": False,
-        "n_lowest": n_lowest,
-        "trace": trace,
-        "trace_error": error,
-        "density": _smoothed(nodes, weights),
-        "n_products": operator.n_products,
-    }
+    density = _smoothed(*lanczos_quadrature(operator, _DENSITY_VECTORS, min(_DENSITY_STEPS, size), generator))
+    found = {"is_exact": False, "n_lowest": n_lowest, "trace": trace, "trace_error": error}
+    return found | {"values": values, "vectors": vectors, "density": density}
 
 
 def _ends(operator, k, generator):
