@@ -2,15 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from numbers import Integral
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from sk_hessian.inspection._checks import check_count, finite
 from sk_hessian.inspection._displays._shared import COLOURS, axes
 from sk_hessian.inspection._fitted import Fitted
-from sk_hessian.inspection._flat_directions import finite
 from sk_hessian.inspection._spectrum import MAX_DENSE
 from sk_hessian.inspection._standardised import Standardised
 from sk_hessian.solvers import LBFGS, minimize
@@ -199,7 +198,9 @@ def hessian_accuracy(
     >>> round(accuracy["diagonal"].decrement_share, 2), round(accuracy["gauss-newton"].decrement_share, 2)
     (0.41, 1.0)
     """
-    _check_options(share, memory)
+    if not 0 < share <= 1:
+        raise ValueError(f"share must be above 0 and at most 1, got {share!r}")
+    check_count("memory", memory)
     fitted = Fitted(estimator, X, y, sample_weight, **fit_data)
     if fitted.theta.size > MAX_DENSE:
         raise ValueError(
@@ -210,13 +211,6 @@ def hessian_accuracy(
     exact = _Exact(source.units.matrix("observed"), source.generator)
     found = {kind: exact.compare(*source.approximation(kind, exact)) for kind in kinds}
     return HessianAccuracy(found, fitted.theta.size, fitted.theta.size - len(exact.values))
-
-
-def _check_options(share, memory):
-    if not 0 < share <= 1:
-        raise ValueError(f"share must be above 0 and at most 1, got {share!r}")
-    if isinstance(memory, bool) or not isinstance(memory, Integral) or memory < 1:
-        raise ValueError(f"memory must be an integer of at least 1, got {memory!r}")
 
 
 class _Exact:

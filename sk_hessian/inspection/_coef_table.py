@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass, field
 from html import escape
-from numbers import Real
 from textwrap import fill
 from typing import Any
 
@@ -10,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from sk_hessian._text import listed
+from sk_hessian.inspection._checks import check_choice, check_level
 from sk_hessian.inspection._covariance import KINDS, Curvature, profile
 from sk_hessian.inspection._fitted import NEAR, Fitted
 from sk_hessian.inspection._likelihood import RowWeights
@@ -267,7 +267,9 @@ def coef_table(
     >>> table.names[2], round(float(table.std_error[2]), 4), table.df
     ('x2', 0.7171, 431.0)
     """
-    _check_options(cov, weights, level)
+    check_choice("cov", cov, ("auto", *KINDS))
+    check_choice("weights", weights, ("frequency", "analytic"))
+    check_level(level)
     fitted = Fitted(estimator, X, y, sample_weight, offset=offset)
     if not fitted.objective.model.is_linear:
         raise TypeError(
@@ -305,14 +307,6 @@ def _verdict(fitted, distance):
         f"{status}; its tol={fitted.estimator.tol:g} left estimates up to {distance:.2g} std. errors from the "
         "optimum: fit with a smaller tol"
     )
-
-
-def _check_options(cov, weights, level):
-    for name, value, known in (("cov", cov, ("auto", *KINDS)), ("weights", weights, ("frequency", "analytic"))):
-        if not isinstance(value, str) or value not in known:
-            raise ValueError(f"{name} must be one of {known}, got {value!r}")
-    if not isinstance(level, Real) or not 0 < float(level) < 1:
-        raise ValueError(f"level must be a number between 0 and 1, such as 0.95, got {level!r}")
 
 
 def _require_determined(fitted):

@@ -8,6 +8,7 @@ from numpy.typing import ArrayLike
 from scipy.sparse.linalg import LinearOperator
 
 from sk_hessian.inspection._chain import Chain
+from sk_hessian.inspection._checks import check_choice, check_point
 from sk_hessian.inspection._fitted import Fitted, require_rows
 from sk_hessian.objectives import Objective
 
@@ -133,15 +134,9 @@ def hessian(
     >>> (H @ [0.0, 0.0, 1.0]).round(3)
     array([0.842, 0.406, 0.137])
     """
-    check_kind(kind)
+    check_choice("kind", kind, KINDS)
     objective, point = locate(estimator, X, y, theta, sample_weight=sample_weight, **fit_data)
     return HessianOperator(objective, point, kind)
-
-
-def check_kind(kind):
-    """Refuse an unknown kind of curvature."""
-    if kind not in KINDS:
-        raise ValueError(f"kind={kind!r} is unknown: choose from {', '.join(map(repr, KINDS))}")
 
 
 def locate(estimator, X, y, theta, **fit_data):
@@ -159,16 +154,6 @@ def locate(estimator, X, y, theta, **fit_data):
     if theta is None:
         return fitted.objective, fitted.theta
     return fitted.objective, check_point(theta, fitted.theta.size)
-
-
-def check_point(theta, size, name="theta"):
-    """Parameters or a direction as a float array; ``size`` is None where the objective does not tell it."""
-    theta = np.array(theta, dtype=float)
-    if theta.ndim != 1 or theta.size == 0 or not np.isfinite(theta).all():
-        raise ValueError(f"{name} must be a non-empty 1-D array of finite numbers, got shape {theta.shape}")
-    if size is not None and theta.size != size:
-        raise ValueError(f"{name} has {theta.size} entries, but the objective has {size} parameters")
-    return theta
 
 
 def combination(names, vector, most=_MOST_TERMS, least=_LEAST_SHARE):

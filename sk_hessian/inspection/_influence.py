@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.linalg import eigh
 
+from sk_hessian.inspection._checks import check_choice
 from sk_hessian.inspection._fitted import Fitted
 from sk_hessian.inspection._likelihood import RowWeights, pearson_dispersion
 from sk_hessian.inspection._removal import Removal, kept_rows, rows_in_memory, spread
@@ -216,10 +217,8 @@ def influence(
     >>> rows.leverage.round(3), int(rows.most_influential()[0])
     (array([0.363, 0.277, 0.223, 0.201, 0.936]), 4)
     """
-    if weights not in ("frequency", "analytic"):
-        raise ValueError(f'weights must be "frequency" or "analytic", got {weights!r}')
-    if curvature not in (None, "observed", "expected"):
-        raise ValueError(f'curvature must be "observed", "expected" or None, got {curvature!r}')
+    check_choice("weights", weights, ("frequency", "analytic"))
+    check_choice("curvature", curvature, ("observed", "expected", None))
     if (X_test is None) != (y_test is None):
         raise ValueError("X_test and y_test must be given both, or none of them")
     if X_test is None and offset_test is not None:

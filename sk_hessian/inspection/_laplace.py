@@ -2,7 +2,6 @@
 
 import copy
 from functools import cached_property
-from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -11,6 +10,7 @@ from scipy.special import expit, logsumexp
 
 from sk_hessian._text import listed
 from sk_hessian.inspection._chain import Chain
+from sk_hessian.inspection._checks import check_choice, check_count
 from sk_hessian.inspection._fitted import Fitted
 from sk_hessian.inspection._laplace_model import MOST_FULL, PosteriorModel, last_layer, resolved
 from sk_hessian.objectives import Linearised
@@ -97,8 +97,7 @@ def laplace(
     chain = Chain.of(estimator)
     fitted = Fitted(chain, X, y, sample_weight, **_row_data(chain.estimator, offset))
     _check_model(fitted)
-    if hidden_biases not in ("flat", "fixed"):
-        raise ValueError(f'hidden_biases must be "flat" or "fixed", got {hidden_biases!r}')
+    check_choice("hidden_biases", hidden_biases, ("flat", "fixed"))
     at, names = Linearised(fitted.objective, fitted.theta, hidden_biases == "flat"), fitted.parameter_names
     structure = resolved(at, structure)
     _require_optimum(fitted)
@@ -206,8 +205,7 @@ class LaplacePosterior:
         ValueError
             For "mean" and "observation" of a classifier: these are probabilities, see `predict_proba`.
         """
-        if of not in ("link", "mean", "observation"):
-            raise ValueError(f'of must be "link", "mean" or "observation", got {of!r}')
+        check_choice("of", of, ("link", "mean", "observation"))
         loss = self._model.objective.loss
         if of != "link" and self._is_classifier:
             raise ValueError(f'of={of!r} is for regression: the mean of a class is its predict_proba; use of="link"')
@@ -276,8 +274,7 @@ class LaplacePosterior:
         ValueError
             For a bad ``n`` or ``random_state``.
         """
-        if isinstance(n, bool) or not isinstance(n, Integral) or n < 1:
-            raise ValueError(f"n must be an integer of at least 1, got {n!r}")
+        check_count("n", n)
         at = self._model.at
         draws = _generator(random_state).standard_normal((len(at.penalty), int(n)))
         changes = self._coloured(draws)

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -12,6 +11,7 @@ from scipy.optimize import brentq
 from scipy.stats import chi2
 
 from sk_hessian._text import listed
+from sk_hessian.inspection._checks import check_level
 from sk_hessian.inspection._fitted import Fitted
 from sk_hessian.inspection._text import aligned, interval_headings
 from sk_hessian.objectives import RestrictedObjective, Subspace
@@ -164,8 +164,7 @@ def profile_intervals(
     x0            3.0171       1.743  0.441462   8.00581        5.539  0.0186
     intercept  -0.452047      0.7252  -1.91305  0.870247        0.448   0.503
     """
-    if isinstance(level, bool) or not isinstance(level, Real) or not 0 < float(level) < 1:
-        raise ValueError(f"level must be a number between 0 and 1, got {level!r}")
+    check_level(level)
     fitted = Fitted(estimator, X, y, sample_weight, offset=offset)
     _check_likelihood(fitted)
     fitted.require_optimum("profile_intervals")

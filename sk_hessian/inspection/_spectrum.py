@@ -1,7 +1,6 @@
 """Eigenvalues of a Hessian, its condition, trace and spectral density; of large ones by products alone."""
 
 from dataclasses import dataclass, field
-from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -11,8 +10,9 @@ from scipy.linalg import eigh_tridiagonal
 from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, aslinearoperator, eigsh
 
 from sk_hessian.inspection._chain import Chain
+from sk_hessian.inspection._checks import check_choice, check_count
 from sk_hessian.inspection._fitted import Fitted, require_rows
-from sk_hessian.inspection._hessian import KINDS, HessianOperator, check_kind, combination
+from sk_hessian.inspection._hessian import KINDS, HessianOperator, combination
 from sk_hessian.inspection._standardised import Standardised
 
 #: up to so many parameters all eigenvalues are found, from the matrix
@@ -227,9 +227,8 @@ def spectrum(
     >>> found.direction(0)
     '0.734 petal length (cm) - 0.67 intercept - 0.106 sepal length (cm)'
     """
-    check_kind(kind)
-    if units not in ("raw", "standardised"):
-        raise ValueError(f'units={units!r} is unknown: choose from "raw", "standardised"')
+    check_choice("kind", kind, KINDS)
+    check_choice("units", units, ("raw", "standardised"))
     if hasattr(estimator, "fit"):
         chain = Chain.of(estimator)
         require_rows(X, y)
@@ -328,8 +327,7 @@ def _check_symmetric(operator):
 def _check_k(k, size):
     if k is None:
         return
-    if isinstance(k, bool) or not isinstance(k, Integral) or k < 1:
-        raise ValueError(f"k must be an integer of at least 1, or None, got {k!r}")
+    check_count("k", k, otherwise=", or None")
     if 2 * k >= size:
         raise ValueError(f"k={k} at each end is no less than all {size} eigenvalues: use k=None")
 

@@ -1,16 +1,13 @@
 """Robust regression."""
 
 import numpy as np
-from sklearn.base import RegressorMixin
 from sklearn.utils import check_array
 
 from sk_hessian import _validation
-from sk_hessian._scores import r_squared
-from sk_hessian._validation import RowData
-from sk_hessian.linear_model._linear_model import LinearModel
+from sk_hessian.linear_model._linear_model import LinearModel, VarianceExplained
 
 
-class HuberRegressor(RegressorMixin, LinearModel):
+class HuberRegressor(VarianceExplained, LinearModel):
     """Linear regression that is robust to outliers, with the scale estimated along.
 
     Minimises ``sum_i w_i (sigma + sigma h((y_i - x_i'coef - intercept) / sigma)) + alpha |coef|^2`` over coef,
@@ -115,18 +112,3 @@ class HuberRegressor(RegressorMixin, LinearModel):
             raise ValueError(
                 "y is constant in the first call of partial_fit, which says nothing of the scale: begin with more rows"
             )
-
-    def score(self, X, y=None, sample_weight=None, offset=None):
-        """R^2, the share of the variance explained.
-
-        Parameters
-        ----------
-        X, y, sample_weight, offset
-            As of `fit`. Predictions, the offset included, are compared with the mean of y.
-
-        Returns
-        -------
-        float
-            A lazy dask array of shape () for dask collections.
-        """
-        return r_squared(self, RowData(X, y, sample_weight, offset))

@@ -3,16 +3,14 @@
 from typing import ClassVar
 
 import numpy as np
-from sklearn.base import MultiOutputMixin, RegressorMixin
+from sklearn.base import MultiOutputMixin
 
 from sk_hessian import _validation
-from sk_hessian._scores import r_squared
-from sk_hessian._validation import RowData
-from sk_hessian.linear_model._linear_model import LinearModel
+from sk_hessian.linear_model._linear_model import LinearModel, VarianceExplained
 from sk_hessian.objectives import SquaredLoss
 
 
-class _LeastSquares(MultiOutputMixin, RegressorMixin, LinearModel):
+class _LeastSquares(MultiOutputMixin, VarianceExplained, LinearModel):
     """What least squares with and without a penalty share."""
 
     _of_targets: ClassVar = {"y_numeric": True, "multi_output": True}
@@ -21,21 +19,6 @@ class _LeastSquares(MultiOutputMixin, RegressorMixin, LinearModel):
         loss, y = SquaredLoss(1 if y.ndim == 1 else y.shape[1]), y.astype(float, copy=False)
         _validation.check_range(loss, y, type(self).__name__)
         return y, weight, loss
-
-    def score(self, X, y=None, sample_weight=None, offset=None):
-        """R^2, the share of the variance explained; of several targets the mean.
-
-        Parameters
-        ----------
-        X, y, sample_weight, offset
-            As of `fit`. Predictions, the offset included, are compared with the mean of y.
-
-        Returns
-        -------
-        float
-            A lazy dask array of shape () for dask collections.
-        """
-        return r_squared(self, RowData(X, y, sample_weight, offset))
 
 
 class LinearRegression(_LeastSquares):

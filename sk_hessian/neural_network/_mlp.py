@@ -386,12 +386,7 @@ class MLPClassifier(ClassifierMixin, _Network):
 
     @with_advice
     def partial_fit(self, X, y, classes=None, sample_weight=None):
-        """Go on with more rows, from the current weights.
-
-        With "sgd", "momentum", "clip" and "auto" one epoch of minibatches over these rows. With "newton" and "lbfgs" a
-        minimum for them and for what is remembered of those of former calls, their Gauss-Newton curvature (Ritter,
-        Botev & Barber, 2018), so up to 2000 parameters. Rows of a ``fit``, or of calls with another kind of solver, are
-        remembered by the weights alone.
+        """Go on with more rows, from the current weights; see `MLPRegressor.partial_fit`.
 
         Parameters
         ----------

@@ -17,16 +17,12 @@ _HASTE = 4
 #: steps beyond this are taken for a function without a minimum
 _LONGEST = 1e20
 
+#: name -> the factor of the learning rate in epoch 1, 2, ...
 SCHEDULES = {
     "constant": lambda epoch: 1.0,
     "invscaling": lambda epoch: 1 / np.sqrt(epoch),
     "inverse": lambda epoch: 1 / epoch,
 }
-
-
-def schedule_function(schedule):
-    """The factor of the learning rate in epoch 1, 2, ..., from a name of `SCHEDULES` or a callable."""
-    return SCHEDULES[schedule] if isinstance(schedule, str) else schedule
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from sk_hessian.inspection._chain import Chain
-from sk_hessian.inspection._displays._shared import COLOURS, axes, check_choice, count_along_x, line_style, pyplot
+from sk_hessian.inspection._checks import check_choice
+from sk_hessian.inspection._displays._shared import COLOURS, axes, count_along_x, line_style, pyplot
 
 #: what a curve may run along -> the label of the axis
 _X_LABELS = {"iteration": "iteration", "passes": "passes over the data", "seconds": "seconds"}

@@ -1,11 +1,11 @@
 """Which rows a fit hangs on."""
 
-from numbers import Integral
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from sk_hessian.inspection._checks import check_count
 from sk_hessian.inspection._displays._shared import COLOURS, axes, pyplot
 from sk_hessian.inspection._influence import influence
 from sk_hessian.inspection._row_labels import row_names
@@ -138,8 +138,7 @@ class InfluenceDisplay:
         A row without which the parameters are not determined has no residual: it is not drawn, and the axis says how
         many there are.
         """
-        if isinstance(n_labels, bool) or not isinstance(n_labels, Integral) or n_labels < 0:
-            raise ValueError(f"n_labels must be an integer of at least 0, got {n_labels!r}")
+        check_count("n_labels", n_labels, least=0)
         leverage, residual, cook = (
             np.asarray(getattr(self.influence, field), dtype=float)
             for field in ("leverage", "residual", "cooks_distance")

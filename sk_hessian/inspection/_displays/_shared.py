@@ -40,12 +40,6 @@ def line_style(defaults, given):
     return defaults | normalize_kwargs(given, Line2D)
 
 
-def check_choice(argument, value, choices):
-    """Refuse what is not one of the choices, naming the argument and the choices."""
-    if not (isinstance(value, str) and value in choices):
-        raise ValueError(f"{argument} must be one of {tuple(choices)}, got {value!r}")
-
-
 def count_along_x(ax):
     """Ticks at whole numbers only, unless the axis has a scale of the user's."""
     if ax.get_xscale() == "linear":
