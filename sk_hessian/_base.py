@@ -168,7 +168,6 @@ class SolvedEstimator(CallbackSupportMixin, BaseEstimator):
 
     def _check_parameters(self):
         """Check the parameters that are not common to all."""
-        raise NotImplementedError
 
     def _max_subtasks(self):
         """Parts of a fit that callbacks are told of; None for iterations, whose number is not known before."""

@@ -13,17 +13,7 @@ from sk_hessian.inspection._checks import check_choice, check_level
 from sk_hessian.inspection._covariance import KINDS, Curvature, profile
 from sk_hessian.inspection._fitted import NEAR, Fitted
 from sk_hessian.inspection._likelihood import RowWeights
-from sk_hessian.inspection._text import aligned, interval_headings
-
-#: columns of the table -> how their numbers are printed
-_COLUMNS = {
-    "estimate": ".6g",
-    "std_error": ".4g",
-    "statistic": ".3f",
-    "p_value": ".3g",
-    "lower": ".6g",
-    "upper": ".6g",
-}
+from sk_hessian.inspection._text import ParameterTable, aligned, interval_headings
 
 #: prior -> covariances that "auto" tries, in this order
 _AUTO = {
@@ -66,7 +56,7 @@ _HEADER = {
 
 
 @dataclass(frozen=True, eq=False)
-class CoefTable:
+class CoefTable(ParameterTable):
     """Estimates of a linear model and their errors, in the user's units; made by `coef_table`.
 
     Attributes
@@ -129,16 +119,7 @@ class CoefTable:
     aic: float | None
     bic: float | None
 
-    def to_frame(self) -> Any:
-        """The table, one row for each parameter; needs pandas.
-
-        Returns
-        -------
-        pandas.DataFrame
-        """
-        import pandas as pd
-
-        return pd.DataFrame({name: getattr(self, name) for name in _COLUMNS}, index=self.names)
+    _columns = ("estimate", "std_error", "statistic", "p_value", "lower", "upper")
 
     def _header(self):
         """Pairs of a caption and what it says, of all that there is."""
@@ -149,8 +130,7 @@ class CoefTable:
     def _rows(self):
         """The table as text, headings first."""
         headings = ["", "estimate", "std. error", _DISTRIBUTIONS[self.distribution][0], "p"]
-        columns = [[_cell(value, form) for value in getattr(self, name)] for name, form in _COLUMNS.items()]
-        rows = [headings + interval_headings(self.level), *zip(self.names, *columns, strict=True)]
+        rows = [headings + interval_headings(self.level), *self._cells()]
         if np.isnan(self.p_value).all():
             rows = [(*row[:3], *row[5:]) for row in rows]
         return rows
@@ -170,11 +150,6 @@ class CoefTable:
         for name, *cells in rows:
             table.append(f"<tr><th>{escape(name)}</th>" + "".join(f"<td>{text}</td>" for text in cells) + "</tr>")
         return f"<table>{''.join(header)}</table><table>{''.join(table)}</table>"
-
-
-def _cell(value, form):
-    """A number as text, a dash for none."""
-    return "-" if np.isnan(value) else format(value, form)
 
 
 def _text(value):

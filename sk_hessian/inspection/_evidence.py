@@ -203,8 +203,8 @@ class _Search:
             self._records.append((value, np.nan, np.nan, np.full_like(self.best.posterior.dispersion, np.nan)))
             return np.inf
         self._records.append((value, evidence, posterior.effective_df, posterior.dispersion))
-        if self.best is None or evidence > self.best.evidence:
-            self.best = _Best(log_strength, evidence, fit, posterior)
+        if self.best is None or evidence > self.best.posterior.log_evidence:
+            self.best = _Best(log_strength, fit, posterior)
         return -evidence
 
     def result(self, status):
@@ -229,7 +229,6 @@ def _finite(evidence):
 @dataclass(frozen=True)
 class _Best:
     at: float
-    evidence: float
     estimator: object
     posterior: LaplacePosterior
 

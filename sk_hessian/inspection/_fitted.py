@@ -30,12 +30,6 @@ _MOST_STEPS = 8
 _MOST_FACTORED = 3000
 
 
-def require_rows(X, y):
-    """Refuse no rows; those that come in blocks have y with them."""
-    if X is None or (y is None and not isinstance(X, Parts)):
-        raise ValueError("X and y are needed: the rows that the estimator was fitted on")
-
-
 def require_interior(objective, theta, what):
     """Refuse a point on the edge of the loss's domain, where the gradient is not zero at an optimum either."""
     n_rows = len(objective.edge_rows(theta))
@@ -59,6 +53,9 @@ class Fitted:
     def __init__(self, estimator, X, y, sample_weight=None, **fit_data):
         self.chain = Chain.of(estimator)
         self.estimator = self.chain.estimator
+        # rows that come in parts have y with them
+        if X is None or (y is None and not isinstance(X, Parts)):
+            raise ValueError("X and y are needed: the rows that the estimator was fitted on")
         for name in fit_data.keys() - {"offset"}:
             raise TypeError(f"{name} is not known: beside X, y and sample_weight a fit may have had an offset")
         fit_data = {name: value for name, value in fit_data.items() if value is not None}

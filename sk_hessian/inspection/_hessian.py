@@ -7,9 +7,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.sparse.linalg import LinearOperator
 
-from sk_hessian.inspection._chain import Chain
 from sk_hessian.inspection._checks import check_choice, check_point
-from sk_hessian.inspection._fitted import Fitted, require_rows
+from sk_hessian.inspection._fitted import Fitted
 from sk_hessian.objectives import Objective
 
 #: what a user calls a kind of curvature -> what an objective calls it
@@ -148,12 +147,8 @@ def locate(estimator, X, y, theta, **fit_data):
         if theta is None:
             raise ValueError("theta is needed: an objective has no fitted parameters")
         return estimator, check_point(theta, getattr(estimator, "n_parameters", None))
-    chain = Chain.of(estimator)
-    require_rows(X, y)
-    fitted = Fitted(chain, X, y, **fit_data)
-    if theta is None:
-        return fitted.objective, fitted.theta
-    return fitted.objective, check_point(theta, fitted.theta.size)
+    fitted = Fitted(estimator, X, y, **fit_data)
+    return fitted.objective, fitted.theta if theta is None else check_point(theta, fitted.theta.size)
 
 
 def combination(names, vector, most=_MOST_TERMS, least=_LEAST_SHARE):

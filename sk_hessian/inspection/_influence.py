@@ -9,7 +9,7 @@ from scipy.linalg import eigh
 
 from sk_hessian.inspection._checks import check_choice
 from sk_hessian.inspection._fitted import Fitted
-from sk_hessian.inspection._likelihood import RowWeights, pearson_dispersion
+from sk_hessian.inspection._likelihood import RowWeights
 from sk_hessian.inspection._removal import Removal, kept_rows, rows_in_memory, spread
 from sk_hessian.inspection._row_labels import row_names
 from sk_hessian.objectives import SingleRows
@@ -316,9 +316,7 @@ class _Rows:
         if not self.loss.family.has_dispersion:
             return 1.0, np.ones(len(chi))
         counts, total, n = self.weights.counts, chi.sum(), self.weights.n_samples
-        least = 2 * self.objective.resolution * self.weights.likelihood.sum()
-        hint = " (frequencies count as rows; weights='analytic' would not)" if n < len(counts) else ""
-        dispersion = pearson_dispersion("influence", total, n, n_effective, least, hint)
+        dispersion = self.weights.dispersion("influence", self.objective, total, n_effective)
         if not self.loss.quadratic or self.objective.l2.any:
             return dispersion, np.full(len(chi), dispersion)
         left = n - n_effective - counts

@@ -50,6 +50,12 @@ class RowWeights:
         """What the squares of the gradients are multiplied with in their sum."""
         return self.counts * (self.precision * self.multiplier) ** 2
 
+    def dispersion(self, what, objective, chi_square, effective_df):
+        """See `pearson_dispersion`."""
+        n, least = self.n_samples, 2 * objective.resolution * self.likelihood.sum()
+        hint = " (frequencies count as rows; weights='analytic' would not)" if n < len(self.counts) else ""
+        return pearson_dispersion(what, chi_square, n, effective_df, least, hint)
+
 
 def pearson_dispersion(what, chi_square, n, effective_df, least, hint=""):
     """Pearson's chi-square over what the effective parameters leave of the observations, for each target.
@@ -95,10 +101,7 @@ class Likelihood:
         """Pearson's chi-square over the residual degrees of freedom, of each target; 1 where the family has none."""
         if not self._fitted.loss.family.has_dispersion:
             return np.ones(1)
-        n, rows = self._weights.n_samples, len(self._y)
-        hint = " (frequencies count as rows; weights='analytic' would not)" if n < rows else ""
-        least = 2 * self._fitted.objective.resolution * self._weights.likelihood.sum()
-        return pearson_dispersion("coef_table", self._pearson, n, self.effective_df, least, hint)
+        return self._weights.dispersion("coef_table", self._fitted.objective, self._pearson, self.effective_df)
 
     @cached_property
     def log_likelihood(self):

@@ -13,7 +13,7 @@ from scipy.stats import chi2
 from sk_hessian._text import listed
 from sk_hessian.inspection._checks import check_level
 from sk_hessian.inspection._fitted import Fitted
-from sk_hessian.inspection._text import aligned, interval_headings
+from sk_hessian.inspection._text import ParameterTable, aligned, interval_headings
 from sk_hessian.objectives import RestrictedObjective, Subspace
 from sk_hessian.solvers import Newton, minimize
 
@@ -40,19 +40,9 @@ _JUMP = 1e-3
 #: doublings after which a limit is taken to be infinite
 _MOST_DOUBLINGS = 20
 
-#: columns of the table -> how their numbers are printed
-_COLUMNS = {
-    "estimate": ".6g",
-    "std_error": ".4g",
-    "lower": ".6g",
-    "upper": ".6g",
-    "statistic": ".3f",
-    "p_value": ".3g",
-}
-
 
 @dataclass(frozen=True)
-class ProfileIntervals:
+class ProfileIntervals(ParameterTable):
     """What `profile_intervals` returns; arrays of shape (n_parameters,), in the order of ``names``.
 
     Attributes
@@ -84,22 +74,12 @@ class ProfileIntervals:
     p_value: np.ndarray
     level: float
 
+    _columns = ("estimate", "std_error", "lower", "upper", "statistic", "p_value")
+
     def __str__(self):
         """One line for each parameter."""
         headings = ["", "estimate", "std. error", *interval_headings(self.level), "chi-squared", "p"]
-        columns = [[format(value, form) for value in getattr(self, name)] for name, form in _COLUMNS.items()]
-        return "\n".join(aligned([headings, *zip(self.names, *columns, strict=True)]))
-
-    def to_frame(self):
-        """The table, one row for each parameter; needs pandas.
-
-        Returns
-        -------
-        pandas.DataFrame
-        """
-        import pandas as pd
-
-        return pd.DataFrame({name: getattr(self, name) for name in _COLUMNS}, index=self.names)
+        return "\n".join(aligned([headings, *self._cells()]))
 
 
 def profile_intervals(
@@ -168,7 +148,9 @@ def profile_intervals(
     fitted = Fitted(estimator, X, y, sample_weight, offset=offset)
     _check_likelihood(fitted)
     fitted.require_optimum("profile_intervals")
-    _check_columns(fitted)
+    flat = fitted.objective.flat_directions()
+    if flat:
+        raise ValueError(f"profile_intervals needs independent columns, but {listed(flat)}: drop such columns")
     chosen = _indices(parameters, fitted.parameter_names)
     factor = fitted.factor()
     error = np.linalg.norm(fitted.conventional(factor), axis=1) / np.sqrt(fitted.objective.total_weight)
@@ -240,12 +222,6 @@ def _check_likelihood(fitted):
         raise ValueError("profile_intervals needs a fit without a penalty: C=np.inf, or alpha=0")
     if loss.n_outputs > 1:
         raise ValueError("profile_intervals needs one linear predictor: a model of two classes, or of one count")
-
-
-def _check_columns(fitted):
-    flat = fitted.objective.flat_directions()
-    if flat:
-        raise ValueError(f"profile_intervals needs independent columns, but {listed(flat)}: drop such columns")
 
 
 class _Profile:

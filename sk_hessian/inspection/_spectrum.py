@@ -9,9 +9,8 @@ from scipy import sparse
 from scipy.linalg import eigh_tridiagonal
 from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, aslinearoperator, eigsh
 
-from sk_hessian.inspection._chain import Chain
 from sk_hessian.inspection._checks import check_choice, check_count
-from sk_hessian.inspection._fitted import Fitted, require_rows
+from sk_hessian.inspection._fitted import Fitted
 from sk_hessian.inspection._hessian import KINDS, HessianOperator, combination
 from sk_hessian.inspection._standardised import Standardised
 
@@ -230,16 +229,17 @@ def spectrum(
     check_choice("kind", kind, KINDS)
     check_choice("units", units, ("raw", "standardised"))
     if hasattr(estimator, "fit"):
-        chain = Chain.of(estimator)
-        require_rows(X, y)
-        source = _of_estimator(Fitted(chain, X, y, sample_weight, **fit_data), kind, units)
+        source = _of_estimator(Fitted(estimator, X, y, sample_weight, **fit_data), kind, units)
     else:
         given = [n for n, v in {"X": X, "y": y, "sample_weight": sample_weight, **fit_data}.items() if v is not None]
         if given:
             raise ValueError(f"{given[0]} is for a fitted estimator of sk_hessian, got {type(estimator).__name__}")
         source = _of_matrix(estimator, units)
     size = source.operator.shape[0]
-    _check_k(k, size)
+    if k is not None:
+        check_count("k", k, otherwise=", or None")
+        if 2 * k >= size:
+            raise ValueError(f"k={k} at each end is no less than all {size} eigenvalues: use k=None")
     generator = np.random.default_rng(random_state)
     found = _exact(source) if k is None and size <= MAX_DENSE else _by_products(source, k, generator)
     vectors = found.pop("vectors")
@@ -322,14 +322,6 @@ def _check_symmetric(operator):
         raise ValueError("the matrix must be finite: a product with it is not")
     if abs(u @ Hv - v @ Hu) > _SYMMETRY * size:
         raise ValueError("the matrix must be symmetric: u'Hv and v'Hu differ; use (H + H') / 2")
-
-
-def _check_k(k, size):
-    if k is None:
-        return
-    check_count("k", k, otherwise=", or None")
-    if 2 * k >= size:
-        raise ValueError(f"k={k} at each end is no less than all {size} eigenvalues: use k=None")
 
 
 def _exact(source):

@@ -87,7 +87,8 @@ class TaylorModel:
         -------
         float
         """
-        return self.value - self._evaluate(self.theta0 + self._step_to(theta))
+        with np.errstate(all="ignore"):
+            return self.value - self.objective.value_and_gradient(self.theta0 + self._step_to(theta))[0]
 
     def ratio(self, theta: ArrayLike) -> float:
         """Actual over predicted decrease: one where the model is right, and what trust regions go by.
@@ -174,10 +175,6 @@ class TaylorModel:
 
     def _step_to(self, theta):
         return check_point(theta, self.theta0.size) - self.theta0
-
-    def _evaluate(self, theta):
-        with np.errstate(all="ignore"):
-            return self.objective.value_and_gradient(theta)[0]
 
 
 def taylor_model(

@@ -19,13 +19,11 @@ class HuberRegressor(VarianceExplained, LinearModel):
     epsilon : float, default=1.35
         Residuals beyond epsilon times the scale count linearly; at least 1.
     max_iter
-        As in `LinearRegression`.
+        As in `PoissonRegressor`.
     alpha : float, default=0.0001
         Strength of the penalty.
-    warm_start, fit_intercept, tol, solver, verbose, random_state
-        As in `LinearRegression`.
-    penalty_weights, penalty_matrix
-        As in `Ridge`.
+    warm_start, fit_intercept, tol, solver, verbose, random_state, penalty_weights, penalty_matrix
+        As in `PoissonRegressor`.
 
     Attributes
     ----------
@@ -36,7 +34,7 @@ class HuberRegressor(VarianceExplained, LinearModel):
     outliers_ : ndarray of shape (n_samples,) of bool
         Which rows have a residual beyond ``epsilon * scale_``; not there where the rows came in parts.
     n_iter_, solver_, convergence_, history_, has_offset_, n_features_in_, feature_names_in_
-        As in `LinearRegression`.
+        As in `PoissonRegressor`.
 
     Examples
     --------

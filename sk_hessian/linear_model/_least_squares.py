@@ -28,20 +28,8 @@ class LinearRegression(_LeastSquares):
 
     Parameters
     ----------
-    fit_intercept : bool, default=True
-    solver : str or Solver, default="auto"
-        "auto", "sgd", "momentum", "clip", "newton", "lbfgs", or an object such as ``Newton(damping=1.0)``.
-    tol : float, default=1e-4
-        ``optimal`` needs half the squared Newton decrement to be at most ``tol**2`` times the null model's loss,
-        and no coefficient to be more than ``100 * tol`` standard errors from the optimum, however many rows there are.
-    max_iter : int, default=1000
-        Most outer iterations; epochs for a stochastic solver.
-    warm_start : bool, default=False
-        Start from the former solution.
-    verbose : int, default=0
-        Print every ``verbose``-th iteration.
-    random_state : int, RandomState or None, default=None
-        For minibatches.
+    fit_intercept, solver, tol, max_iter, warm_start, verbose, random_state
+        As in `PoissonRegressor`.
 
     Attributes
     ----------
@@ -50,17 +38,8 @@ class LinearRegression(_LeastSquares):
     intercept_ : numpy scalar or ndarray of shape (n_targets,)
     rank_ : int
         Rank of the (centred) X, the same for every solver; not set beyond 3000 columns, where no factor tells.
-    n_iter_ : int
-    solver_ : Solver
-        The solver that ran.
-    convergence_ : Convergence
-        The verdict: status, decrement, passes over X, flat directions.
-    history_ : dict of str to ndarray
-        One row per iteration.
-    has_offset_ : bool
-        Whether the fit had an offset: predictions then warn where they have none.
-    n_features_in_, feature_names_in_
-        As in scikit-learn.
+    n_iter_, solver_, convergence_, history_, has_offset_, n_features_in_, feature_names_in_
+        As in `PoissonRegressor`.
 
     Examples
     --------
@@ -91,9 +70,6 @@ class LinearRegression(_LeastSquares):
 
     _of_whole_fits = ("rank_",)
 
-    def _check_parameters(self):
-        """Nothing beyond what is common."""
-
     def _strength(self):
         return 0.0
 
@@ -116,21 +92,15 @@ class Ridge(_LeastSquares):
     ----------
     alpha : float or array-like of shape (n_targets,), default=1.0
         Strength of the penalty, one for all targets or one each.
-    fit_intercept, solver, tol, max_iter, warm_start, verbose, random_state
-        As in `LinearRegression`.
-    penalty_weights : array-like of shape (n_features,) or dict, default=None
-        Multiplies the penalty of each feature; 0 leaves a feature without one. A dict has the weights by the names of
-        the columns of a data frame, such as ``{"age": 0}``; the weight of all other columns is 1.
-    penalty_matrix : array-like, sparse matrix or data frame of shape (n_features, n_features), default=None
-        M, symmetric and positive semi-definite: alpha I + M takes the place of alpha I, for the coefficients of
-        each output and not for the intercept. A data frame has the names of the columns on both sides, in any order.
+    fit_intercept, solver, tol, max_iter, warm_start, verbose, random_state, penalty_weights, penalty_matrix
+        As in `PoissonRegressor`.
 
     Attributes
     ----------
     coef_ : ndarray of shape (n_features,) or (n_targets, n_features)
     intercept_ : numpy scalar or ndarray of shape (n_targets,)
     n_iter_, solver_, convergence_, history_, has_offset_, n_features_in_, feature_names_in_
-        As in `LinearRegression`.
+        As in `PoissonRegressor`.
 
     Examples
     --------

@@ -38,10 +38,8 @@ class LogisticRegression(ClassifierMixin, LinearModel):
     fit_intercept : bool, default=True
     class_weight : dict, "balanced" or None, default=None
         Multiplies the weights of each class.
-    solver, tol, max_iter, warm_start, verbose, random_state
-        As in `LinearRegression`.
-    penalty_weights
-        As in `Ridge`.
+    solver, tol, max_iter, warm_start, verbose, random_state, penalty_weights
+        As in `PoissonRegressor`.
     penalty_matrix : array-like, sparse matrix or data frame of shape (n_features, n_features), default=None
         M, symmetric and positive semi-definite: I / C + M takes the place of I / C, for the coefficients of
         each output and not for the intercept. A data frame has the names of the columns on both sides, in any order.

@@ -87,7 +87,7 @@ class MLPRegressor(RegressorMixin, _Network):
     out_activation_ : str
         "identity" or "exp".
     solver_, convergence_, history_
-        As in `sk_hessian.linear_model.LinearRegression`.
+        As in `sk_hessian.linear_model.PoissonRegressor`.
     n_features_in_, feature_names_in_
         As in scikit-learn.
 
@@ -244,7 +244,7 @@ class MLPClassifier(ClassifierMixin, _Network):
     coefs_, intercepts_, loss_, best_loss_, loss_curve_, best_validation_score_, n_layers_, n_outputs_, n_iter_, t_
         As in `MLPRegressor`.
     solver_, convergence_, history_
-        As in `sk_hessian.linear_model.LinearRegression`.
+        As in `sk_hessian.linear_model.PoissonRegressor`.
     n_features_in_, feature_names_in_
         As in scikit-learn.
 

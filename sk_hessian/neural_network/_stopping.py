@@ -49,25 +49,11 @@ class HeldOut:
         )
         todo = [advice(status, result.solver, objective, here.gradient)] if status != "stopped" else []
         text = " ".join([text, *todo, *here.remarks()])
-        verdict = replace(
-            result.convergence,
-            status=status,
-            message=text,
-            objective=here.value,
-            decrement=np.nan,
-            gradient_norm=float(np.abs(here.gradient).max()),
-            separation=None,
-        )
-        return replace(
-            result,
-            x=self.best,
-            fun=here.value,
-            jac=here.gradient,
-            success=False,
-            status=status,
-            message=text,
-            convergence=verdict,
-        )
+        told, norm = {"status": status, "message": text}, float(np.abs(here.gradient).max())
+        there = {"decrement": np.nan, "gradient_norm": norm, "separation": None}
+        verdict = replace(result.convergence, **told, **there, objective=here.value)
+        found = {"x": self.best, "fun": here.value, "jac": here.gradient, "success": False}
+        return replace(result, **told, **found, convergence=verdict)
 
 
 def split(n_rows, fraction, classes, generator):
