@@ -107,10 +107,7 @@ def rounded_to_float32(parameters):
 
 
 def unrounded(parameters, exact):
-    """Fitted ``parameters``, which a user may have set, in float64.
-
-    Those that the fit found, ``exact`` or None, as long as the attributes are their roundings.
-    """
+    """Fitted ``parameters`` in float64: the fit's ``exact`` ones, or None, while the attributes are their roundings."""
     parameters = [np.asarray(values) for values in parameters]
     if exact is not None and len(exact) == len(parameters):
         pairs = zip(exact, parameters, strict=True)
@@ -127,6 +124,14 @@ class SolvedEstimator(CallbackSupportMixin, BaseEstimator):
     _doc_link_template = (
         "https://sk-hessian.readthedocs.io/en/latest/generated/{estimator_module}.{estimator_name}.html"
     )
+
+    def __init__(self, solver, tol, max_iter, warm_start, verbose, random_state):
+        self.solver = solver
+        self.tol = tol
+        self.max_iter = max_iter
+        self.warm_start = warm_start
+        self.verbose = verbose
+        self.random_state = random_state
 
     def __init_subclass__(cls, **options):
         super().__init_subclass__(**options)
@@ -269,7 +274,7 @@ class SolvedEstimator(CallbackSupportMixin, BaseEstimator):
     def _checked_rows(self, X):
         """X for a prediction, an array or a CSR matrix."""
         check_is_fitted(self)
-        return validate_data(self, X, accept_sparse="csr", dtype=[np.float64, np.float32], reset=False)
+        return validate_data(self, X, reset=False, **_validation.FLOAT_ROWS)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

@@ -36,11 +36,7 @@ class Task:
         return Task(context, self._told).begin(attributes)
 
     def end(self, attributes):
-        """Say that the task has ended; whether a callback asks to stop.
-
-        ``attributes()`` are the fitted attributes that predictions need, dict, or None if there are none. It is called
-        only for callbacks that want a fitted estimator.
-        """
+        """Say that the task has ended, with the fitted attributes ``attributes()``; whether a callback asks to stop."""
         if self._context is None:
             return False
         return self._context.call_on_fit_task_end(**self._told, reconstruction_attributes=attributes)

@@ -111,10 +111,7 @@ def advice_on(owner: type, method: str, name: str, known: Iterable[str]) -> str:
 
 
 def with_advice(method: Function) -> Function:
-    """A method whose TypeError for an unknown keyword says what to use instead.
-
-    It passes everything else on as it is. Its signature, which scikit-learn reads, is that of ``method``.
-    """
+    """A method whose TypeError for an unknown keyword says what to use instead; scikit-learn reads its signature."""
     parameters = signature(method).parameters
     if any(parameter.kind is Parameter.VAR_KEYWORD for parameter in parameters.values()):
         return method

@@ -9,7 +9,7 @@ from sklearn.base import is_classifier
 from sklearn.utils import check_array, check_X_y
 from sklearn.utils.validation import validate_data
 
-from sk_hessian._validation import check_range, check_weight, class_target, index_of
+from sk_hessian._validation import FLOAT_ROWS, check_range, check_weight, class_target, index_of
 from sk_hessian.objectives import Loss, PartedRows, Scan, SquaredLoss, named
 
 
@@ -63,7 +63,7 @@ def _checked(X, y, **options):
     if len(y) == 0:
         return _converted(X, y)
     y = y if options.get("multi_output") else single(y)
-    return check_X_y(X, y, accept_sparse="csr", dtype=[np.float64, np.float32], **options)
+    return check_X_y(X, y, **FLOAT_ROWS, **options)
 
 
 def single(y):
@@ -73,8 +73,7 @@ def single(y):
 
 def _converted(X, y):
     """X and y that have been checked before."""
-    options = {"accept_sparse": "csr", "dtype": [np.float64, np.float32], "ensure_min_samples": 0}
-    return check_array(X, ensure_all_finite=False, **options), np.asarray(y)
+    return check_array(X, ensure_all_finite=False, ensure_min_samples=0, **FLOAT_ROWS), np.asarray(y)
 
 
 def _scan(estimator, parts, reset, options):
@@ -106,11 +105,7 @@ def _columns(example):
 
 @dataclass(frozen=True)
 class PartEncoder:
-    """From a part that has been checked to X, y and weights as an objective wants them.
-
-    ``name`` is the estimator's, for errors; ``class_weight`` is what the weights of each of the ``classes`` are
-    multiplied with.
-    """
+    """From a part that has been checked to X, y and weights as an objective wants them; errors have the ``name``."""
 
     noun: str
     loss: Loss

@@ -13,6 +13,9 @@ from sklearn.utils.validation import validate_data
 from sk_hessian._text import listed, suggestion
 from sk_hessian.objectives import BinaryCrossEntropy, HuberLoss, Loss, SoftmaxCrossEntropy, parts_of
 
+#: options of scikit-learn's checks of X
+FLOAT_ROWS: dict[str, Any] = {"accept_sparse": "csr", "dtype": [np.float64, np.float32]}
+
 #: what is a number: the plain types come first, because they are told without a Python-level call
 _NUMBER = (float, int, Real)
 _WHOLE = (int, Integral)
@@ -110,9 +113,7 @@ def check_training_data(estimator, data, *, reset, **options):
     """
     X, y = data.X, data.y
     if not _are_clean(X, y):
-        X, y = validate_data(
-            estimator, X, y, accept_sparse="csr", dtype=[np.float64, np.float32], reset=reset, **options
-        )
+        X, y = validate_data(estimator, X, y, reset=reset, **FLOAT_ROWS, **options)
     elif reset:
         # what `validate_data` learns of an array: it has no names. Every library of data frames is asked there
         estimator.n_features_in_ = X.shape[1]
@@ -194,10 +195,7 @@ def check_weight(sample_weight, X):
 
 
 def check_penalty_weights(penalty_weights, n_features, names=None):
-    """``penalty_weights`` as a float array of shape (p,), ones for None.
-
-    A dict, or a pandas series with such an index, has weights by the name of the column, and one for the others.
-    """
+    """``penalty_weights`` as a float array (p,), ones for None; a dict, or a series of names, leaves others at one."""
     if penalty_weights is None:
         return np.ones(n_features)
     # a series by names in another order than the columns' would be taken by position
@@ -223,10 +221,7 @@ def check_penalty_weights(penalty_weights, n_features, names=None):
 
 
 def check_penalty_matrix(penalty_matrix, n_features, names=None):
-    """``penalty_matrix`` as a symmetric, positive semi-definite float array of shape (p, p), or None.
-
-    A data frame has the names of the columns on both sides, in any order.
-    """
+    """``penalty_matrix`` as a symmetric, positive semi-definite array (p, p), or None; a data frame by its names."""
     if penalty_matrix is None:
         return None
     if hasattr(penalty_matrix, "iloc"):
@@ -347,10 +342,7 @@ def index_of(y, classes):
 
 
 def check_classes(y, weight, class_weight, known=None):
-    """The classes in order, the index of each row's, and the weights times those of the classes.
-
-    Where the classes are ``known`` y may lack some.
-    """
+    """The classes in order, the index of each row's, and weights times those of the classes; y may lack known ones."""
     classes, index = _classes(y) if known is None else (known, index_of(y, known))
     if len(classes) < 2:
         raise ValueError(f"y has only one class, {classes.tolist()[0]!r}: a classifier needs at least two classes")

@@ -116,10 +116,7 @@ def _unseen_projection(columns, penalty):
 
 
 def wald(curvature, covariance, df, level):
-    """Errors, tests and symmetric intervals by a covariance and Student's t distribution: columns of `CoefTable`.
-
-    ``df`` are degrees of freedom (1,) or (n_targets,), inf for the normal distribution.
-    """
+    """Tests and symmetric intervals, columns of `CoefTable`, by Student's t with ``df`` (1,) or (n_targets,)."""
     df, estimate, error = curvature.per_parameter(df), curvature.estimate, np.sqrt(np.diag(covariance))
     with np.errstate(divide="ignore", invalid="ignore"):
         statistic = estimate / error

@@ -195,7 +195,11 @@ class _Search:
         fit.set_params(warm_start=self._fresh.warm_start)
         try:
             posterior = laplace(self._whole(fit), X, y, **row_data, **self._options)
-            evidence = _finite(posterior.log_evidence)
+            evidence = posterior.log_evidence
+            if not np.isfinite(evidence):
+                raise ValueError(
+                    f"the log evidence is {evidence}: the density of this loss has no accurate value for these y"
+                )
         except ValueError as error:
             if self.best is None:
                 raise
@@ -218,12 +222,6 @@ class _Search:
     def _whole(self, fit):
         """A fit in the pipeline that the estimator came in."""
         return replace(self._chain, estimator=fit).inserted(self._original)
-
-
-def _finite(evidence):
-    if not np.isfinite(evidence):
-        raise ValueError(f"the log evidence is {evidence}: the density of this loss has no accurate value for these y")
-    return evidence
 
 
 @dataclass(frozen=True)

@@ -205,10 +205,7 @@ class Fitted:
         return float(np.max(np.abs(step)[counts] / error[counts], initial=0.0))
 
     def polish(self, what, factor, error):
-        """Take ``theta`` to the optimum by Newton steps, where the fit's tolerance has left it away from there.
-
-        Returns the farthest that a parameter was moved, in standard errors; 0.0 where all were within 0.01.
-        """
+        """Take ``theta`` to the optimum by Newton steps; returns the farthest move in standard errors, 0.0 if near."""
         theta, counts = self.theta, error > 0
         for _ in range(_MOST_STEPS):
             with np.errstate(over="ignore", invalid="ignore"):

@@ -230,17 +230,15 @@ def influence(
     if loss.family.has_dispersion and loss.n_outputs > 1:
         raise ValueError(f"y has {loss.n_outputs} targets, each with a variance of its own: fit and pass one at a time")
     fitted.require_optimum("influence")
-    test = None if X_test is None else _test_objective(fitted.chain, X_test, y_test, offset_test)
+    test = None
+    if X_test is not None:
+        try:
+            test = Fitted(fitted.chain, X_test, y_test, offset=offset_test).objective
+        except ValueError as error:
+            raise ValueError(f"X_test, y_test: {error}") from error
     kind = curvature or ("observed" if loss.convex else "expected")
     meaning = RowWeights.of(fitted.objective, sample_weight, weights)
     return _Rows(fitted, kind, meaning, test).influence(kept_rows(sample_weight, fitted.objective.n_rows))
-
-
-def _test_objective(estimator, X_test, y_test, offset_test):
-    try:
-        return Fitted(estimator, X_test, y_test, offset=offset_test).objective
-    except ValueError as error:
-        raise ValueError(f"X_test, y_test: {error}") from error
 
 
 class _Rows:
@@ -334,10 +332,7 @@ class _Rows:
         return np.where(error > _ROUNDING * by_hessian, error, 0.0)
 
     def _gradient_spread(self):
-        """Eigenpairs of the covariance of the factor's coordinates, the sum of the rows' squared first-order effects.
-
-        P. Huber, "The behavior of maximum likelihood estimates under nonstandard conditions", 1967.
-        """
+        """Eigenpairs of the sum of the rows' squared first-order effects on the factor's coordinates (Huber 1967)."""
 
         def squares(terms):
             effects = terms.share[:, None] * np.einsum("nmr,nm->nr", terms.along, terms.slope)

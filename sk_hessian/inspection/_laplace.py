@@ -150,7 +150,7 @@ class LaplacePosterior:
         self.dispersion = float(dispersion[0]) if len(dispersion) == 1 else dispersion
         self.dispersion_source, self.effective_df = source, float(model.effective_df.sum())
         self._deviation = np.sqrt(dispersion / model.objective.total_weight)
-        self.n_penalised = int(model.n_penalised)
+        self.n_penalised = int((model.at.penalty > 0).sum())
         self.gamma = float(np.clip(self.n_penalised - model.precision.shrinkage, 0, None))
         squares = 2 * (model.penalty_value / self._deviation**2).sum()
         self.fixed_point = float(self.gamma / squares) if squares > 0 else np.inf
@@ -275,10 +275,8 @@ class LaplacePosterior:
             For a bad ``n`` or ``random_state``.
         """
         check_count("n", n)
-        at = self._model.at
-        draws = _generator(random_state).standard_normal((len(at.penalty), int(n)))
-        changes = self._coloured(draws)
-        return self.mean + np.stack([at.expanded(change) for change in changes.T])
+        draws = _generator(random_state).standard_normal((len(self._model.at.penalty), int(n)))
+        return self.mean + self._changes(draws)
 
     def covariance(self) -> np.ndarray:
         """The posterior covariance of the parameters.
@@ -294,14 +292,13 @@ class LaplacePosterior:
         """
         if self.mean.size > MOST_FULL:
             raise ValueError(f"a covariance of {self.mean.size} parameters is too large: use samples or predict")
-        at = self._model.at
-        roots = self._coloured(np.eye(len(at.penalty)))
-        root = np.stack([at.expanded(column) for column in roots.T], axis=1)
-        return root @ root.T
+        root = self._changes(np.eye(len(self._model.at.penalty)))
+        return root.T @ root
 
-    def _coloured(self, u):
-        """Changes of the identified coordinates whose covariance is the posterior's, for standard normal ``u``."""
-        return self._model.precision.colour(u) * self._model.by_coordinate(self._deviation)[:, None]
+    def _changes(self, u):
+        """Changes of the parameters, in rows, of the posterior's covariance, for standard normal columns ``u``."""
+        z = self._model.precision.colour(u) * self._model.by_coordinate(self._deviation)[:, None]
+        return np.stack([self._model.at.expanded(column) for column in z.T])
 
     @property
     def _is_classifier(self):

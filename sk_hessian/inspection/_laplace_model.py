@@ -29,10 +29,7 @@ _GIVE_DISPERSION = "laplace: give dispersion= a number, for it cannot be estimat
 
 
 class PosteriorModel:
-    """A posterior but for its dispersion, of a `Linearised` model with these names and a resolved structure.
-
-    A ValueError where neither rows nor penalty determine a parameter, and for more parameters than rows.
-    """
+    """A posterior but for its dispersion, of a `Linearised` model and a structure; an improper one is refused."""
 
     def __init__(self, at, names, structure):
         self.at, self.objective, self.theta, self.names = at, at.objective, at.theta, names
@@ -88,11 +85,6 @@ class PosteriorModel:
         if not ((half > 0).all() and (left > 0).all()):
             raise ValueError("dispersion: the fit is perfect, so that the evidence has no maximum; give a number")
         return 2 * half / left
-
-    @property
-    def n_penalised(self):
-        """Parameters with a prior."""
-        return (self._penalty > 0).sum()
 
     @property
     def penalty_value(self):

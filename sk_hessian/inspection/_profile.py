@@ -170,10 +170,7 @@ def _indices(parameters, names):
 
 
 def intervals_of(fitted, factor, level, chosen=None):
-    """The `ProfileIntervals` of a fit at the optimum, with a likelihood and without a normal prior.
-
-    ``factor`` is that of the Hessian there, ``chosen`` the indices of parameters, by default of all.
-    """
+    """The `ProfileIntervals` of a fit at its optimum, with the factor of the Hessian there; by default of all."""
     loss, size = fitted.loss, fitted.theta.size
     chosen = np.arange(size) if chosen is None else np.array(chosen)
     unit = np.linalg.norm(fitted.conventional(factor), axis=1)[chosen]
@@ -247,8 +244,7 @@ class _Profile:
         origin = self._estimate + self._factor.apply(self._direction * t)
         held = RestrictedObjective(self._objective, Subspace(self._complement, self._factor), origin)
         held.is_model, held.convex = False, False
-        best = self._known[0.0][1] if self._known else 0.0
-        held.scale = max(0.5 / self._objective.total_weight, _LEAST_SCALE * abs(best))
+        held.scale = max(0.5 / self._objective.total_weight, _LEAST_SCALE * abs(self._known[0.0][1]))
         return held
 
     def _nearest(self, t):

@@ -279,15 +279,10 @@ def _of_matrix(H, units):
         raise ValueError(f"the matrix must be square and not empty, got shape {H.shape}")
     operator = _Counted(aslinearoperator(H))
     _check_symmetric(operator)
-    if hasattr(H, "toarray"):
-        toarray = H.toarray
-    elif isinstance(H, np.ndarray):
-        toarray = H.copy
+    if isinstance(H, np.ndarray):
+        toarray: Any = H.copy
     else:
-
-        def toarray():
-            return operator.matmat(np.eye(H.shape[0]))
-
+        toarray = getattr(H, "toarray", lambda: operator.matmat(np.eye(H.shape[0])))
     return _Source(operator, toarray, names) if units == "raw" else _unit_diagonal(H, operator, toarray, names)
 
 
@@ -368,10 +363,7 @@ def _end(operator, k, which, start):
 
 
 def hutch_plus_plus(operator, n_products, generator):
-    """The trace of a symmetric operator and its standard error, exact on a subspace of its largest part (Hutch++).
-
-    A third of the products each for the sketch, its image and, by random signs, what is left.
-    """
+    """The trace of a symmetric operator and its standard error, exact on a subspace of its largest part (Hutch++)."""
     size = operator.shape[0]
     third = min(n_products // 3, size)
     Q = np.linalg.qr(operator.matmat(generator.choice([-1.0, 1.0], size=(size, third))))[0]

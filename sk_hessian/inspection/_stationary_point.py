@@ -193,11 +193,13 @@ class _Look:
         step, decrease = self._downhill() if self.is_negative.any() else (None, 0.0)
         kind = "none" if infinite or self.decrement > tol**2 else self._kind(step is not None)
         names, vector = self.objective.parameter_names(self.theta.size), self.vectors[:, 0]
-        flat = () if kind == "none" or not self.is_exact else self._flat_in_words(names)
+        near: list = []
+        if kind != "none" and self.is_exact and self.largest:
+            near = near_null(self.units, self.H, self.values, self.vectors, self.tolerance, names)
         lowest = float(self.values[0] / (self.largest or 1.0))
         name = combination(names, vector * np.sign(vector[np.argmax(np.abs(vector))]))
         text = _NOT_UNIQUE if kind == "degenerate" and self.objective.convex else _MESSAGES[kind]
-        found = {"decrement": self.decrement, "lowest": lowest, "direction_name": name, "flat": flat}
+        found = {"decrement": self.decrement, "lowest": lowest, "direction_name": name}
         return StationaryPoint(
             kind=kind,
             message=infinite or text.format(**found, n=int(self.is_negative.sum()), decrease=decrease),
@@ -208,6 +210,7 @@ class _Look:
             step=step,
             decrease=decrease,
             is_exact=self.is_exact,
+            flat=tuple(direction.combination for direction in near),
             **found,
         )
 
@@ -219,10 +222,6 @@ class _Look:
         if self.is_flat.any() or (self.is_negative.any() and not has_step):
             return "degenerate"
         return "maximum" if self.is_negative.any() else "minimum"
-
-    def _flat_in_words(self, names):
-        near = near_null(self.units, self.H, self.values, self.vectors, self.tolerance, names) if self.largest else []
-        return tuple(direction.combination for direction in near)
 
     def _downhill(self):
         """The best of steps of both signs along the lowest eigenvector, and what it gains; None where none gains."""

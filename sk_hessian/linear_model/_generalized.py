@@ -5,7 +5,6 @@ from sklearn.base import MultiOutputMixin
 from sklearn.utils.metaestimators import available_if
 
 from sk_hessian import _validation
-from sk_hessian._keywords import with_advice
 from sk_hessian.linear_model._glm import _DevianceModel
 from sk_hessian.objectives import SquaredLoss, check_derivatives
 
@@ -27,6 +26,7 @@ class GeneralizedLinearRegressor(MultiOutputMixin, _DevianceModel):
     derives from ``Loss``. Parameters of the loss itself, such as a scale, are estimated along. When a fit begins, its
     derivatives are compared with differences at a few targets.
     ``fit``, ``predict`` and ``score`` take an ``offset``, on the scale of the link.
+    ``partial_fit`` is there where the loss is convex or has no parameters.
 
     Parameters
     ----------
@@ -126,26 +126,7 @@ class GeneralizedLinearRegressor(MultiOutputMixin, _DevianceModel):
         prediction = self._loss().at(self.constants_).inverse_link(raw.reshape(len(raw), -1))
         return prediction[:, 0] if raw.ndim == 1 else prediction
 
-    @available_if(_can_be_remembered)
-    @with_advice
-    def partial_fit(self, X, y=None, sample_weight=None, offset=None, *, forgetting=1.0):
-        """Go on with more rows, where the loss is convex or has no parameters; see `PoissonRegressor.partial_fit`.
-
-        What is remembered of former rows is a quadratic.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-        y : array-like of shape (n_samples,) or (n_samples, n_targets)
-        sample_weight, offset : array-like of shape (n_samples,), optional
-        forgetting : float, default=1.0
-            What the weight of all rows before is multiplied with.
-
-        Returns
-        -------
-        self
-        """
-        return super().partial_fit(X, y, sample_weight, offset, forgetting=forgetting)
+    partial_fit = available_if(_can_be_remembered)(_DevianceModel.partial_fit)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

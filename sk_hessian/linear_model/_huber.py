@@ -60,15 +60,10 @@ class HuberRegressor(VarianceExplained, LinearModel):
         penalty_weights=None,
         penalty_matrix=None,
     ):
+        super().__init__(solver, tol, max_iter, warm_start, verbose, random_state)
         self.epsilon = epsilon
-        self.max_iter = max_iter
         self.alpha = alpha
-        self.warm_start = warm_start
         self.fit_intercept = fit_intercept
-        self.tol = tol
-        self.solver = solver
-        self.verbose = verbose
-        self.random_state = random_state
         self.penalty_weights = penalty_weights
         self.penalty_matrix = penalty_matrix
 

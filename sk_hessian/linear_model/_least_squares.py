@@ -60,13 +60,8 @@ class LinearRegression(_LeastSquares):
         verbose=0,
         random_state=None,
     ):
+        super().__init__(solver, tol, max_iter, warm_start, verbose, random_state)
         self.fit_intercept = fit_intercept
-        self.solver = solver
-        self.tol = tol
-        self.max_iter = max_iter
-        self.warm_start = warm_start
-        self.verbose = verbose
-        self.random_state = random_state
 
     _of_whole_fits = ("rank_",)
 
@@ -123,14 +118,9 @@ class Ridge(_LeastSquares):
         penalty_weights=None,
         penalty_matrix=None,
     ):
+        super().__init__(solver, tol, max_iter, warm_start, verbose, random_state)
         self.alpha = alpha
         self.fit_intercept = fit_intercept
-        self.solver = solver
-        self.tol = tol
-        self.max_iter = max_iter
-        self.warm_start = warm_start
-        self.verbose = verbose
-        self.random_state = random_state
         self.penalty_weights = penalty_weights
         self.penalty_matrix = penalty_matrix
 

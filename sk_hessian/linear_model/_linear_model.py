@@ -12,7 +12,7 @@ from sk_hessian import _validation
 from sk_hessian._base import RestoredOnFailure, SolvedEstimator, by_rows, rounded_to_float32, unrounded
 from sk_hessian._keywords import with_advice
 from sk_hessian._parts import rows_of_parts
-from sk_hessian._scores import r_squared
+from sk_hessian._scores import d_squared, r_squared
 from sk_hessian._text import listed
 from sk_hessian._validation import RowData
 from sk_hessian.linear_model._streams import doubted, step, stream_of
@@ -374,3 +374,32 @@ class VarianceExplained(RegressorMixin):
             A lazy dask array of shape () for dask collections.
         """
         return r_squared(self, RowData(X, y, sample_weight, offset))
+
+
+class DevianceExplained:
+    """What linear models share that have a D^2."""
+
+    def d2_score(self, X, y=None, sample_weight=None, offset=None):
+        """D^2, the share of the deviance explained: 1 - deviance(model) / deviance(best constant).
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        y : array-like of shape (n_samples,)
+        sample_weight : array-like of shape (n_samples,), optional
+            Rows of weight zero are left out.
+        offset : array-like of shape (n_samples,) or (n_samples, n_classes), optional
+            As of `fit`; the constant of least deviance beside it is what the model is compared with.
+
+        Returns
+        -------
+        float
+            At most 1. Where no model can improve on the constant: 1.0 for a model as good, else 0.0. A lazy dask array
+            of shape () for dask collections.
+
+        Raises
+        ------
+        ValueError, TypeError
+            For bad input, naming the argument.
+        """
+        return d_squared(self, RowData(X, y, sample_weight, offset))

@@ -4,7 +4,6 @@ import numpy as np
 from sklearn.utils.metaestimators import available_if
 
 from sk_hessian import _validation
-from sk_hessian._keywords import with_advice
 from sk_hessian.linear_model._glm import _DevianceModel
 from sk_hessian.objectives import NegativeBinomialLoss
 
@@ -26,6 +25,7 @@ class NegativeBinomialRegressor(_DevianceModel):
 
     With mean mu and variance mu + mu^2 / theta. Minimises the mean negative log-likelihood plus
     ``alpha |coef|^2 / 2`` over coef, the intercept and theta. statsmodels' and Stata's ``alpha`` is 1 / theta.
+    ``partial_fit`` needs a given theta.
 
     Parameters
     ----------
@@ -94,26 +94,8 @@ class NegativeBinomialRegressor(_DevianceModel):
         mean = weight @ y / weight.sum()
         return NegativeBinomialLoss(floor=_NO_SPREAD / np.sqrt(mean if mean > 0 else 1.0))
 
-    @available_if(_has_theta)
-    @with_advice
-    def partial_fit(self, X, y, sample_weight=None, offset=None, *, forgetting=1.0):
-        """Go on with more rows, where ``theta`` is given; see `PoissonRegressor.partial_fit`.
-
-        What is remembered of former rows is a quadratic, which the likelihood in theta is not.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-        y : array-like of shape (n_samples,)
-        sample_weight, offset : array-like of shape (n_samples,), optional
-        forgetting : float, default=1.0
-            What the weight of all rows before is multiplied with.
-
-        Returns
-        -------
-        self
-        """
-        return super().partial_fit(X, y, sample_weight, offset, forgetting=forgetting)
+    # the likelihood in theta is no quadratic, which is what is remembered of former rows
+    partial_fit = available_if(_has_theta)(_DevianceModel.partial_fit)
 
     def _start(self, objective):
         start = super()._start(objective)

@@ -119,20 +119,15 @@ class MLPRegressor(RegressorMixin, _Network):
         random_state=None,
         verbose=0,
     ):
+        super().__init__(solver, tol, max_iter, warm_start, verbose, random_state)
         self.loss = loss
         self.hidden_layer_sizes = hidden_layer_sizes
         self.activation = activation
         self.alpha = alpha
-        self.solver = solver
-        self.tol = tol
-        self.max_iter = max_iter
         self.early_stopping = early_stopping
         self.validation_fraction = validation_fraction
         self.n_iter_no_change = n_iter_no_change
-        self.warm_start = warm_start
         self.n_init = n_init
-        self.random_state = random_state
-        self.verbose = verbose
 
     _of_targets: ClassVar = {"multi_output": True, "y_numeric": True}
 
@@ -276,20 +271,15 @@ class MLPClassifier(ClassifierMixin, _Network):
         random_state=None,
         verbose=0,
     ):
+        super().__init__(solver, tol, max_iter, warm_start, verbose, random_state)
         self.hidden_layer_sizes = hidden_layer_sizes
         self.activation = activation
         self.alpha = alpha
-        self.solver = solver
-        self.tol = tol
-        self.max_iter = max_iter
         self.early_stopping = early_stopping
         self.validation_fraction = validation_fraction
         self.n_iter_no_change = n_iter_no_change
-        self.warm_start = warm_start
         self.n_init = n_init
         self.class_weight = class_weight
-        self.random_state = random_state
-        self.verbose = verbose
 
     classes_: Any
 

@@ -61,11 +61,7 @@ class Certificate:
 
 
 def certify(problem, point, known, threshold):
-    """The `Certificate` at a point, the cheapest that can be trusted.
-
-    Of the ``known`` factors, taken on the way, one that is exact and near enough serves. Beyond
-    ``threshold(decrement)`` the exact figure does not matter.
-    """
+    """The cheapest `Certificate` at a point that can be trusted; it may be rough beyond ``threshold(decrement)``."""
     if not problem.factor.shape[1]:
         # the data determine nothing, so that nothing is left to find
         return Certificate(0.0, 0.0, np.zeros_like(point.theta))
@@ -103,13 +99,10 @@ def _by_near_factor(problem, point, factor, threshold):
     slack = factor.inflation * np.exp(2 * away)
     # what the coordinates have lost, no factor within them sees
     is_blind = factor.inner.is_blind or problem.factor.inner.is_blind
-    found = Certificate(decrement * slack, change, step, move=_move(problem, point, factor), is_blind=is_blind)
+    # in the coordinates of the problem, which are the factor's own or which it refines
+    move = -point.slope if factor is problem.factor else -factor.inner.apply(factor.inner.transpose(point.slope))
+    found = Certificate(decrement * slack, change, step, move=move, is_blind=is_blind)
     return found if slack <= _SLACK or found.decrement <= threshold(found.decrement) else None
-
-
-def _move(problem, point, factor):
-    """The Newton step of a factor in the coordinates of the problem, which are its own or which it refines."""
-    return -point.slope if factor is problem.factor else -factor.inner.apply(factor.inner.transpose(point.slope))
 
 
 def _by_exact_factor(problem, point):

@@ -32,10 +32,7 @@ class FirstOrder(Solver):
         return FirstOrderRun(self, self.direction(problem.objective.scale, point), problem, random_state)
 
     def direction(self, scale, point):
-        """The function of a slope that gives the direction, with ``reset`` to forget the slopes before.
-
-        ``scale`` is that of the objective, a float or None; the run begins at ``point``.
-        """
+        """The function of a slope that gives the direction, in a run from ``point``; its ``reset`` forgets the past."""
         raise NotImplementedError
 
 

@@ -13,10 +13,7 @@ _MOST_DAMPINGS = 40
 
 
 class DenseCurvature:
-    """A symmetric matrix H (r, r) that is solved with any damping.
-
-    ``root`` is that of the inverse of the matrix that the latest solve took, a `Cholesky` or None.
-    """
+    """A symmetric matrix H that is solved with any damping; ``root`` is that of the inverse of the latest, or None."""
 
     def __init__(self, H):
         self.H = H
@@ -75,22 +72,15 @@ class OperatorCurvature:
     unit = 1.0
 
     def __init__(self, operator, first_norm, max_iter):
-        self._operator, self._first_norm, self._max_iter = operator, first_norm, max_iter
-        self.n_products = 0
+        self._product, self._first_norm, self._max_iter = operator.matvec, first_norm, max_iter
 
     def solve(self, gradient, damping):
         """See `DenseCurvature.solve`; of negative curvature it returns the step that it had reached before."""
         norm = np.linalg.norm(gradient)
         forcing = min(0.5, np.sqrt(norm / self._first_norm)) if self._first_norm else 0.5
-        result = conjugate_gradient(
-            self.product, gradient, damping, lambda cg: cg.residual <= forcing * norm, self._max_iter
-        )
-        return result.step, damping
-
-    def product(self, v):
-        """H v."""
-        self.n_products += 1
-        return self._operator.matvec(v)
+        return conjugate_gradient(
+            self._product, gradient, damping, lambda cg: cg.residual <= forcing * norm, self._max_iter
+        ).step, damping
 
 
 @dataclass

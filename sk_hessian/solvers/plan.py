@@ -59,10 +59,7 @@ MOST_FACTOR_WORK = 1e9
 
 
 def forms_hessian(objective, n_parameters):
-    """Whether a Hessian is formed as a matrix at every step, rather than used by products.
-
-    That of a restriction where that of all parameters is.
-    """
+    """Whether a Hessian is formed as a matrix at every step, not used by products; of a restriction as of all."""
     facts = objective.facts
     if not facts.has_matrix:
         return False

@@ -229,10 +229,7 @@ def _facts(solver, objective, gradient):
 
 
 def message(status, run, point, missing, recession):
-    """One paragraph: what happened, how far from the optimum, what to do.
-
-    ``missing`` is a `still_missing`, ``recession`` that of "separated" or None.
-    """
+    """One paragraph: what happened, how much is `still_missing`, what to do."""
     name, plural = type(run.spec).__name__.lower(), "" if run.iteration == 1 else "s"
     text = f"{status}: {name} ended after {run.iteration} iteration{plural} at objective {point.value:.10g}"
     if status not in ("settled", "separated", "saddle"):

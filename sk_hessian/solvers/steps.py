@@ -161,11 +161,7 @@ class GentleDamping(Damping):
 
 @dataclass(frozen=True)
 class Trial:
-    """A damped Newton step that is to be tried.
-
-    ``predicted`` is by how much the model says that it lowers the objective, ``root`` a root of the inverse of the
-    matrix that was solved, or None.
-    """
+    """A damped Newton step to be tried: what the model says that it gains, and a root of the inverse solved."""
 
     direction: np.ndarray
     damping: float
@@ -181,19 +177,15 @@ _MOST_SECULAR_STEPS = 60
 
 
 @dataclass(frozen=True)
-class DampedStep:
-    """The minimiser of a damped quadratic model.
+class DampedStep(Trial):
+    """The minimiser of a damped quadratic model; ``predicted`` is by how much the undamped one falls.
 
-    ``length`` is that of D times the direction, ``predicted`` by how much the undamped model falls, and ``bend`` d'D^2
-    (H + damping D^2)^-1 D^2 d, minus half the slope of the squared length in the damping.
+    ``length`` is that of D times the direction, and ``bend`` d'D^2 (H + damping D^2)^-1 D^2 d, minus half the slope of
+    the squared length in the damping.
     """
 
-    direction: np.ndarray
-    damping: float
     length: float
-    predicted: float
     bend: float
-    root: Any
 
 
 class DampedModel:
@@ -222,7 +214,7 @@ class DampedModel:
         length = float(np.linalg.norm(np.sqrt(self.metric) * direction))
         # H d = -g - mu D^2 d
         predicted = 0.5 * (mu * length**2 - self.slope @ direction)
-        return DampedStep(direction, mu, length, predicted, weighted @ weighted, root)
+        return DampedStep(direction, mu, predicted, root, length, weighted @ weighted)
 
     def least_damping(self):
         """The least mu that makes the matrix safely definite, and a direction of negative curvature or None.
@@ -288,7 +280,7 @@ class TrustRegion:
         if found is None or found.length > (1 + _RADIUS_SLACK) * self.radius:
             found = self._on_boundary()
         self._length, self._inside = found.length, found.damping == self._least
-        return Trial(found.direction, found.damping, found.predicted, found.root)
+        return found
 
     def _on_boundary(self):
         """The step as long as the radius, or with the least damping if that is not so long."""

@@ -48,10 +48,7 @@ _NEAR_ROUNDING = 1e-8
 
 
 class Standard:
-    """What counts as optimal at a point of a run that began at ``first_value``.
-
-    ``rounding`` is what errors of a likelihood may not ask for.
-    """
+    """What counts as optimal at a point; ``rounding`` is what errors of a likelihood may not ask for."""
 
     def __init__(self, objective, point, first_value, tol, rounding):
         self.objective, self.point, self.tol, self.rounding = objective, point, tol, rounding
@@ -81,10 +78,7 @@ class Standard:
 
 
 class Verdict:
-    """Looks at a run after each iteration, and says how it ended.
-
-    ``diagnoses`` says whether to prove separation and to look for an optimum on the edge of the domain.
-    """
+    """Looks at a run after each iteration, and says how it ended; ``diagnoses`` separation and optima on the edge."""
 
     def __init__(self, run, tol, max_iter, diagnoses=True):
         self.run, self.tol, self.max_iter, self.diagnoses = run, tol, max_iter, diagnoses

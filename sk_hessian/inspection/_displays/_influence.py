@@ -153,7 +153,9 @@ class InfluenceDisplay:
         if "c" not in style:
             style.setdefault("color", COLOURS[0])
         self.points_ = ax.scatter(leverage, np.where(is_drawn, residual, np.nan), s=areas, **style)
-        self._draw_lines(leverage)
+        grey = {"color": "0.5", "linewidth": 1}
+        ax.axhline(0, **grey)
+        ax.axvline(2 * leverage.mean(), linestyle="--", label="twice the mean leverage", **grey)
         ax.set(xlabel="leverage", ylabel="standardised residual")
         ax.margins(0.08)
         ax.legend(title=name, loc="lower center", bbox_to_anchor=(0.5, 1.01), ncols=2)
@@ -169,11 +171,6 @@ class InfluenceDisplay:
         points = np.column_stack([leverage, residual])[is_drawn]
         _place(ax, self.text_, radii[rows], points, radii[is_drawn])
         return self
-
-    def _draw_lines(self, leverage):
-        grey = {"color": "0.5", "linewidth": 1}
-        self.ax_.axhline(0, **grey)
-        self.ax_.axvline(2 * leverage.mean(), linestyle="--", label="twice the mean leverage", **grey)
 
 
 def _annotate(ax, label, point, radius):
