@@ -99,17 +99,7 @@ def by_rows(predict):
 
 
 def rounded_to_float32(parameters):
-    """Fitted parameters in float32, or None where that cannot hold them.
-
-    Parameters
-    ----------
-    parameters : sequence of ndarray or numpy scalars
-        float64.
-
-    Returns
-    -------
-    list of ndarray or numpy scalars, or None
-    """
+    """Fitted parameters, a sequence of float64 arrays or scalars, in float32; None where that cannot hold them."""
     with np.errstate(over="ignore", under="ignore"):
         rounded = [exact.astype(np.float32) for exact in parameters]
     holds = all(np.allclose(near, exact, _FLOAT32_ERROR, 0) for near, exact in zip(rounded, parameters, strict=True))
@@ -117,19 +107,7 @@ def rounded_to_float32(parameters):
 
 
 def unrounded(parameters, exact):
-    """Fitted parameters in float64: those of the fit, as long as the attributes are their roundings.
-
-    Parameters
-    ----------
-    parameters : sequence of array-like
-        The attributes, which a user may have set.
-    exact : sequence of ndarray or None
-        What the fit found, where it has rounded that.
-
-    Returns
-    -------
-    sequence of ndarray
-    """
+    """Fitted ``parameters`` in float64: the fit's ``exact`` ones, or None, while the attributes are their roundings."""
     parameters = [np.asarray(values) for values in parameters]
     if exact is not None and len(exact) == len(parameters):
         pairs = zip(exact, parameters, strict=True)
@@ -146,6 +124,14 @@ class SolvedEstimator(CallbackSupportMixin, BaseEstimator):
     _doc_link_template = (
         "https://sk-hessian.readthedocs.io/en/latest/generated/{estimator_module}.{estimator_name}.html"
     )
+
+    def __init__(self, solver, tol, max_iter, warm_start, verbose, random_state):
+        self.solver = solver
+        self.tol = tol
+        self.max_iter = max_iter
+        self.warm_start = warm_start
+        self.verbose = verbose
+        self.random_state = random_state
 
     def __init_subclass__(cls, **options):
         super().__init_subclass__(**options)
@@ -187,21 +173,13 @@ class SolvedEstimator(CallbackSupportMixin, BaseEstimator):
 
     def _check_parameters(self):
         """Check the parameters that are not common to all."""
-        raise NotImplementedError
 
     def _max_subtasks(self):
         """Parts of a fit that callbacks are told of; None for iterations, whose number is not known before."""
         return
 
     def _learn(self, data, task):
-        """Check the rows, minimise, and set the fitted attributes.
-
-        Parameters
-        ----------
-        data : RowData
-        task : Task
-            What callbacks are told of.
-        """
+        """Check the rows of a `RowData`, minimise with callbacks told by ``task``, and set the fitted attributes."""
         raise NotImplementedError
 
     def _objective_of(self, data, reset):
@@ -296,7 +274,7 @@ class SolvedEstimator(CallbackSupportMixin, BaseEstimator):
     def _checked_rows(self, X):
         """X for a prediction, an array or a CSR matrix."""
         check_is_fitted(self)
-        return validate_data(self, X, accept_sparse="csr", dtype=[np.float64, np.float32], reset=False)
+        return validate_data(self, X, reset=False, **_validation.FLOAT_ROWS)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

@@ -16,13 +16,8 @@ except ImportError:  # this scikit-learn knows no callbacks
 class Task:
     """A task of a fit, told to the estimator's callbacks: the fit itself, one of its starts, or an iteration.
 
-    Without callbacks there is no context and nobody is told: every method then costs next to nothing.
-
-    Parameters
-    ----------
-    context : sklearn.callback.CallbackContext or None
-    told : dict
-        What callbacks may ask for in every task: the estimator, X, y and metadata.
+    ``told`` is what callbacks may ask for in every task: the estimator, X, y and metadata. Without callbacks there is
+    no context and nobody is told: every method then costs next to nothing.
     """
 
     def __init__(self, context, told):
@@ -41,29 +36,15 @@ class Task:
         return Task(context, self._told).begin(attributes)
 
     def end(self, attributes):
-        """Say that the task has ended; whether a callback asks to stop.
-
-        Parameters
-        ----------
-        attributes : callable
-            ``attributes()`` are the fitted attributes that predictions need, dict, or None if there are none. It is
-            called only for callbacks that want a fitted estimator.
-        """
+        """Say that the task has ended, with the fitted attributes ``attributes()``; whether a callback asks to stop."""
         if self._context is None:
             return False
         return self._context.call_on_fit_task_end(**self._told, reconstruction_attributes=attributes)
 
     def iterations(self, attributes):
-        """What `minimize` is to call before and after each iteration to make it a subtask, None without callbacks.
+        """What `minimize` is to call before and after each iteration to make it a subtask; None without callbacks.
 
-        Parameters
-        ----------
-        attributes : callable
-            ``attributes(theta, value)`` for parameters and the objective there, as of `end`.
-
-        Returns
-        -------
-        before, after : callable or None
+        ``attributes(theta, value)`` for parameters and the objective there, as of `end`.
         """
         if self._context is None:
             return None, None

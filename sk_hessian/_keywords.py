@@ -12,99 +12,81 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 #: parameters of scikit-learn's class of the same name, and of other libraries, that do not exist here: their names, the
 #: classes (or a base class that stands for all of its subclasses), and what to use instead. The docs show the same
 PARAMETERS = (
-    (("penalty",), ("LogisticRegression",), "the penalty is always L2; `C=np.inf` for none"),
+    ("penalty", "LogisticRegression", "the penalty is always L2; `C=np.inf` for none"),
+    ("l1_ratio", "LogisticRegression", "the penalty is always L2; for sparse coefficients stay with scikit-learn"),
+    ("alpha", "LogisticRegression", "`C`, its inverse"),
     (
-        ("l1_ratio",),
-        ("LogisticRegression",),
-        "the penalty is always L2; for sparse coefficients stay with scikit-learn",
-    ),
-    (("alpha",), ("LogisticRegression",), "`C`, its inverse"),
-    (
-        ("C",),
-        ("Ridge", "PoissonRegressor", "GammaRegressor", "TweedieRegressor", "GeneralizedLinearRegressor"),
+        "C",
+        "Ridge PoissonRegressor GammaRegressor TweedieRegressor GeneralizedLinearRegressor",
         "`alpha`, the strength itself",
     ),
-    (("family",), ("GeneralizedLinearRegressor",), "`loss`, an object of `sk_hessian.objectives`"),
+    ("family", "GeneralizedLinearRegressor", "`loss`, an object of `sk_hessian.objectives`"),
     (
-        ("multi_class",),
-        ("LogisticRegression",),
+        "multi_class",
+        "LogisticRegression",
         "leave it out: two classes are binary, more are one softmax model (or scikit-learn's `OneVsRestClassifier`)",
     ),
+    ("dual", "LogisticRegression", "leave it out, because wide data (more columns than rows) are handled without it"),
+    ("intercept_scaling", "LogisticRegression", "leave it out, because the intercept is never penalised"),
     (
-        ("dual",),
-        ("LogisticRegression",),
-        "leave it out, because wide data (more columns than rows) are handled without it",
-    ),
-    (("intercept_scaling",), ("LogisticRegression",), "leave it out, because the intercept is never penalised"),
-    (
-        ("n_jobs",),
-        ("SolvedEstimator",),
+        "n_jobs",
+        "SolvedEstimator",
         "leave it out, because a fit uses the threads of the linear algebra library; a grid search has `n_jobs`",
     ),
+    ("copy_X", "LinearRegression Ridge", "leave it out, because X is never copied as a whole and never changed"),
+    ("normalize", "LinearRegression Ridge", "a `StandardScaler` before it in a pipeline"),
+    ("positive", "LinearRegression Ridge", "nothing here has constraints; stay with scikit-learn"),
     (
-        ("copy_X",),
-        ("LinearRegression", "Ridge"),
-        "leave it out, because X is never copied as a whole and never changed",
-    ),
-    (("normalize",), ("LinearRegression", "Ridge"), "a `StandardScaler` before it in a pipeline"),
-    (("positive",), ("LinearRegression", "Ridge"), "nothing here has constraints; stay with scikit-learn"),
-    (
-        ("learning_rate_init",),
-        ("_Network",),
+        "learning_rate_init",
+        "_Network",
         "`learning_rate` of the solver object, such as `solver=Momentum(learning_rate=0.01)`",
     ),
     (
-        ("learning_rate", "batch_size"),
-        ("SolvedEstimator",),
+        "learning_rate batch_size",
+        "SolvedEstimator",
         "an option of the solver object, such as `solver=SGD(learning_rate=0.1, batch_size=200)`; scikit-learn's "
         '`learning_rate="invscaling"` is `SGD(schedule="invscaling")`',
     ),
-    (("power_t",), ("_Network",), "`solver=SGD(schedule=...)`, a name or a function of the epoch"),
-    (("shuffle",), ("_Network",), "leave it out, because minibatches are always drawn from shuffled rows"),
+    ("power_t", "_Network", "`solver=SGD(schedule=...)`, a name or a function of the epoch"),
+    ("shuffle", "_Network", "leave it out, because minibatches are always drawn from shuffled rows"),
     (
-        ("momentum", "nesterovs_momentum"),
-        ("_Network",),
+        "momentum nesterovs_momentum",
+        "_Network",
         "options of the solver object: `solver=Momentum(momentum=0.9, nesterov=True)`",
     ),
     (
-        ("beta_1", "beta_2", "epsilon"),
-        ("_Network",),
+        "beta_1 beta_2 epsilon",
+        "_Network",
         "Adam is `solver=Momentum(0.001, momentum=0.9, squares=0.999, batch_size=200, precondition=None)`",
     ),
-    (("max_fun",), ("_Network",), "`max_iter`"),
-    (("lr", "eta", "eta0"), ("Solver",), "`learning_rate`"),
-    (("beta", "beta_1"), ("Momentum",), "`momentum`"),
-    (("beta_2",), ("Momentum",), "`squares`"),
+    ("max_fun", "_Network", "`max_iter`"),
+    ("lr eta eta0", "Solver", "`learning_rate`"),
+    ("beta beta_1", "Momentum", "`momentum`"),
+    ("beta_2", "Momentum", "`squares`"),
 )
 
 #: the same for arguments of ``fit`` and ``partial_fit``
 FIT_ARGUMENTS = (
     (
-        ("coef_init", "intercept_init"),
-        ("LinearModel",),
+        "coef_init intercept_init",
+        "LinearModel",
         "`warm_start=True` of the estimator: a fit then starts from its former `coef_` and `intercept_`",
     ),
-    (("offset",), ("_Network",), "a network has no offset"),
+    ("offset", "_Network", "a network has no offset"),
     (
-        ("exposure",),
-        (
-            "PoissonRegressor",
-            "GammaRegressor",
-            "TweedieRegressor",
-            "NegativeBinomialRegressor",
-            "GeneralizedLinearRegressor",
-        ),
+        "exposure",
+        "PoissonRegressor GammaRegressor TweedieRegressor NegativeBinomialRegressor GeneralizedLinearRegressor",
         "`offset=np.log(exposure)`, where the link is a logarithm",
     ),
     (
-        ("classes",),
-        ("LogisticRegression", "MLPClassifier"),
+        "classes",
+        "LogisticRegression MLPClassifier",
         "leave it out, because `fit` finds the classes in y; `partial_fit` takes `classes`",
     ),
-    (("weights", "freq_weights", "var_weights"), ("SolvedEstimator",), "`sample_weight`"),
+    ("weights freq_weights var_weights", "SolvedEstimator", "`sample_weight`"),
     (
-        ("eval_set", "validation_data"),
-        ("_Network",),
+        "eval_set validation_data",
+        "_Network",
         "`early_stopping=True` of the estimator, which holds out `validation_fraction` of the rows",
     ),
 )
@@ -118,35 +100,18 @@ _OF_METHODS = {
 
 
 def advice_on(owner: type, method: str, name: str, known: Iterable[str]) -> str:
-    """What to use instead of an unknown keyword, else the known ones.
-
-    Parameters
-    ----------
-    owner : type
-        The class of the estimator or of the solver.
-    method : {"__init__", "fit", "partial_fit"}
-    name : str
-        The unknown keyword.
-    known : iterable of str
-
-    Returns
-    -------
-    str
-    """
+    """What to use instead of an unknown keyword ``name`` of a class's ``method``, else the ``known`` ones."""
     table, noun = _OF_METHODS[method]
     known = list(known)
     for base in owner.__mro__:
         for names, owners, instead in table:
-            if name in names and base.__name__ in owners:
+            if name in names.split() and base.__name__ in owners.split():
                 return f"Instead: {instead.replace('`', '')}."
     return f"{suggestion(name, known)} Its {noun} are {', '.join(known)}.".strip()
 
 
 def with_advice(method: Function) -> Function:
-    """A method whose TypeError for an unknown keyword says what to use instead.
-
-    It passes everything else on as it is. Its signature, which scikit-learn reads, is that of ``method``.
-    """
+    """A method whose TypeError for an unknown keyword says what to use instead; scikit-learn reads its signature."""
     parameters = signature(method).parameters
     if any(parameter.kind is Parameter.VAR_KEYWORD for parameter in parameters.values()):
         return method

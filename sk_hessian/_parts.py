@@ -9,33 +9,15 @@ from sklearn.base import is_classifier
 from sklearn.utils import check_array, check_X_y
 from sklearn.utils.validation import validate_data
 
-from sk_hessian._validation import check_range, check_weight, class_target, index_of
+from sk_hessian._validation import FLOAT_ROWS, check_range, check_weight, class_target, index_of
 from sk_hessian.objectives import Loss, PartedRows, Scan, SquaredLoss, named
 
 
 def rows_of_parts(estimator, parts, reset, encode, options):
-    """The rows of parts, checked and with targets as an objective wants them, and the loss.
+    """The `PartedRows` of parts, checked and with targets as an objective wants them, and the loss.
 
-    Parameters
-    ----------
-    estimator : estimator
-    parts : Parts
-    reset : bool
-        Whether the estimator learns the features, as of `validate_data`.
-    encode : callable
-        From targets and weights to targets as the loss wants them, weights, and the loss.
-    options : dict
-        Options of `validate_data` for y.
-
-    Returns
-    -------
-    rows : PartedRows
-    loss : Loss
-
-    Raises
-    ------
-    ValueError, TypeError
-        For bad input, naming the part.
+    ``reset`` says whether the estimator learns the features, and ``options`` are those of y, as of `validate_data`;
+    ``encode(y, weight)`` gives targets as the loss wants them, weights, and the loss. An error names the part.
     """
     scan = _scan(estimator, parts, reset, options)
     try:
@@ -81,7 +63,7 @@ def _checked(X, y, **options):
     if len(y) == 0:
         return _converted(X, y)
     y = y if options.get("multi_output") else single(y)
-    return check_X_y(X, y, accept_sparse="csr", dtype=[np.float64, np.float32], **options)
+    return check_X_y(X, y, **FLOAT_ROWS, **options)
 
 
 def single(y):
@@ -91,8 +73,7 @@ def single(y):
 
 def _converted(X, y):
     """X and y that have been checked before."""
-    options = {"accept_sparse": "csr", "dtype": [np.float64, np.float32], "ensure_min_samples": 0}
-    return check_array(X, ensure_all_finite=False, **options), np.asarray(y)
+    return check_array(X, ensure_all_finite=False, ensure_min_samples=0, **FLOAT_ROWS), np.asarray(y)
 
 
 def _scan(estimator, parts, reset, options):
@@ -124,18 +105,7 @@ def _columns(example):
 
 @dataclass(frozen=True)
 class PartEncoder:
-    """From a part that has been checked to X, y and weights as an objective wants them.
-
-    Attributes
-    ----------
-    noun : str
-        What a part is called.
-    loss : Loss
-    name : str
-        Of the estimator, for errors.
-    classes, class_weight : ndarray or None
-        The classes in order, and what the weights of each are multiplied with.
-    """
+    """From a part that has been checked to X, y and weights as an objective wants them; errors have the ``name``."""
 
     noun: str
     loss: Loss

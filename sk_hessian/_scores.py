@@ -17,12 +17,7 @@ from sk_hessian.objectives import SquaredLoss, Tally, deviance_sums, explained, 
 
 def accuracy(estimator, data):
     """Share of the rows whose class is predicted."""
-    parts = data.parts
-    if parts is None:
-        prediction = estimator.predict(data.X, **data.for_prediction)
-        return accuracy_score(data.y, prediction, sample_weight=data.sample_weight)
-    sums = partial(_right, _copy_for_parts(estimator))
-    return _of_parts(parts, sums, lambda sums, y, weight: sums[0] / sums[1])
+    return _of_predictions(estimator, data, accuracy_score, _right, lambda sums, y, weight: sums[0] / sums[1])
 
 
 def _right(estimator, X, y, weight):
@@ -33,11 +28,15 @@ def _right(estimator, X, y, weight):
 
 def r_squared(estimator, data):
     """R^2, the share of the variance explained; of several targets the mean."""
+    return _of_predictions(estimator, data, r2_score, _squares, _mean_explained)
+
+
+def _of_predictions(estimator, data, metric, sums, finish):
+    """A metric of scikit-learn for rows in memory, and the same by ``sums`` and ``finish``, see `_of_parts`."""
     parts = data.parts
-    if parts is None:
-        prediction = estimator.predict(data.X, **data.for_prediction)
-        return r2_score(data.y, prediction, sample_weight=data.sample_weight)
-    return _of_parts(parts, partial(_squares, _copy_for_parts(estimator)), _mean_explained)
+    if parts is not None:
+        return _of_parts(parts, partial(sums, _copy_for_parts(estimator)), finish)
+    return metric(data.y, estimator.predict(data.X, **data.for_prediction), sample_weight=data.sample_weight)
 
 
 def _squares(estimator, X, y, weight):
@@ -86,19 +85,10 @@ def _copy_for_parts(estimator):
 
 
 def _of_parts(parts, sums, finish):
-    """A score from sums over the rows of parts.
+    """A score from sums over the rows of parts: a float, or a lazy dask array of shape ().
 
-    Parameters
-    ----------
-    parts : Parts
-    sums : callable
-        From X as it comes, y and weights of some rows, none of them zero, to an array that may be added up.
-    finish : callable
-        From the sums, and a few targets and weights that stand for all, to the score.
-
-    Returns
-    -------
-    float or dask.array.Array of shape ()
+    ``sums(X, y, weight)`` of some rows, X as it comes and no weight zero, is an array that may be added up;
+    ``finish(sums, y, weight)`` makes it a score, with a few targets and weights that stand for all.
     """
     noun = parts.noun
 

@@ -13,6 +13,9 @@ from sklearn.utils.validation import validate_data
 from sk_hessian._text import listed, suggestion
 from sk_hessian.objectives import BinaryCrossEntropy, HuberLoss, Loss, SoftmaxCrossEntropy, parts_of
 
+#: options of scikit-learn's checks of X
+FLOAT_ROWS: dict[str, Any] = {"accept_sparse": "csr", "dtype": [np.float64, np.float32]}
+
 #: what is a number: the plain types come first, because they are told without a Python-level call
 _NUMBER = (float, int, Real)
 _WHOLE = (int, Integral)
@@ -36,11 +39,7 @@ _ROUNDINGS = 10
 
 
 class RowData(NamedTuple):
-    """What a method was given for each row, as it came.
-
-    X, y, sample_weight, offset : object
-        None for what was not given.
-    """
+    """What a method was given for each row, as it came."""
 
     X: Any
     y: Any = None
@@ -111,22 +110,13 @@ def check_seed(random_state):
 
 
 def check_training_data(estimator, data, *, reset, **options):
-    """X, y, weights and offset without the rows of weight zero; X float and not copied, y float or as it is.
+    """X, y, weights and offset of rows in memory without those of weight zero; no offset stays None.
 
-    Parameters
-    ----------
-    data : RowData
-        Rows in memory; no offset stays None.
-    reset : bool
-        Whether the estimator learns the features.
-    options : dict
-        Options of `validate_data` for y.
+    X is float and not copied, y float or as it is; ``reset`` and ``options`` of y are those of `validate_data`.
     """
     X, y = data.X, data.y
     if not _are_clean(X, y):
-        X, y = validate_data(
-            estimator, X, y, accept_sparse="csr", dtype=[np.float64, np.float32], reset=reset, **options
-        )
+        X, y = validate_data(estimator, X, y, reset=reset, **FLOAT_ROWS, **options)
     elif reset:
         # what `validate_data` learns of an array: it has no names. Every library of data frames is asked there
         estimator.n_features_in_ = X.shape[1]
@@ -153,13 +143,7 @@ def _are_clean(X, y):
 
 
 def check_offset(offset, X):
-    """``offset`` as a float array of shape (n,) or (n, k), None for None.
-
-    Raises
-    ------
-    ValueError
-        For another shape, nan or infinity.
-    """
+    """``offset`` as a finite float array of shape (n,) or (n, k), None for None."""
     if offset is None:
         return None
     shape = np.shape(offset)
@@ -179,12 +163,7 @@ def check_offset(offset, X):
 
 
 def check_offset_outputs(offset, n_outputs, of_classes):
-    """Refuse an ``offset`` that does not fit so many raw predictions for each row, those of classes or of targets.
-
-    Raises
-    ------
-    ValueError
-    """
+    """Refuse an ``offset`` that does not fit so many raw predictions for each row, those of classes or of targets."""
     if offset is None or offset.shape[1:] == ((n_outputs,) if n_outputs > 1 else ()):
         return
     if n_outputs == 1:
@@ -198,13 +177,7 @@ def check_offset_outputs(offset, n_outputs, of_classes):
 
 
 def check_weight(sample_weight, X):
-    """``sample_weight`` as a float array of shape (n,), ones for None.
-
-    Raises
-    ------
-    ValueError
-        For a wrong shape, negative or only zero weights, nan or infinity.
-    """
+    """``sample_weight`` as a float array of shape (n,), ones for None: finite, not negative, and not all zero."""
     if sample_weight is None:
         return np.ones(X.shape[0])
     if isinstance(sample_weight, Real):
@@ -225,21 +198,7 @@ def check_weight(sample_weight, X):
 
 
 def check_penalty_weights(penalty_weights, n_features, names=None):
-    """``penalty_weights`` as a float array of shape (p,), ones for None.
-
-    Parameters
-    ----------
-    penalty_weights : array-like of shape (p,), dict, pandas series or None
-        A dict, or a pandas series with such an index, has weights by the name of the column, and one for the others.
-    n_features : int
-    names : sequence of str, optional
-        What the columns are called, for a dict.
-
-    Raises
-    ------
-    ValueError
-        For another shape, nan, infinity, negative weights, and names that no column has.
-    """
+    """``penalty_weights`` as a float array (p,), ones for None; a dict, or a series of names, leaves others at one."""
     if penalty_weights is None:
         return np.ones(n_features)
     # a series by names in another order than the columns' would be taken by position
@@ -265,21 +224,7 @@ def check_penalty_weights(penalty_weights, n_features, names=None):
 
 
 def check_penalty_matrix(penalty_matrix, n_features, names=None):
-    """``penalty_matrix`` as a symmetric float array of shape (p, p), or None.
-
-    Parameters
-    ----------
-    penalty_matrix : array-like or sparse matrix of shape (p, p), data frame, or None
-        A data frame has the names of the columns on both sides, in any order.
-    n_features : int
-    names : sequence of str, optional
-        What the columns are called, for a data frame.
-
-    Raises
-    ------
-    ValueError
-        For another shape or other names, nan, infinity, and a matrix that is not symmetric and positive semi-definite.
-    """
+    """``penalty_matrix`` as a symmetric, positive semi-definite array (p, p), or None; a data frame by its names."""
     if penalty_matrix is None:
         return None
     if hasattr(penalty_matrix, "iloc"):
@@ -357,12 +302,7 @@ def check_range(loss, y, name):
 
 
 def check_loss(loss):
-    """``loss`` if it is an object of a class that derives from `Loss`.
-
-    Raises
-    ------
-    TypeError
-    """
+    """``loss`` if it is an object of a class that derives from `Loss`."""
     if isinstance(loss, Loss):
         return loss
     is_class = isinstance(loss, type) and issubclass(loss, Loss)
@@ -429,13 +369,7 @@ def _hashed_classes(y):
 
 
 def index_of(y, classes):
-    """The index in ``classes`` of each row's.
-
-    Raises
-    ------
-    ValueError
-        For another class.
-    """
+    """The index in ``classes`` of each row's; another class is refused."""
     unknown = np.setdiff1d(y, classes)
     if unknown.size:
         raise ValueError(f"y has the class {unknown.tolist()[0]!r}, which is not among classes={classes}")
@@ -443,18 +377,7 @@ def index_of(y, classes):
 
 
 def check_classes(y, weight, class_weight, known=None):
-    """The classes in order, the index of each row's, and the weights times those of the classes.
-
-    Parameters
-    ----------
-    known : ndarray, optional
-        The classes, of which y may lack some.
-
-    Raises
-    ------
-    ValueError
-        For one class only, a class without weight, or one that is not known.
-    """
+    """The classes in order, the index of each row's, and weights times those of the classes; y may lack known ones."""
     classes, index = _classes(y) if known is None else (known, index_of(y, known))
     if len(classes) < 2:
         raise ValueError(f"y has only one class, {classes.tolist()[0]!r}: a classifier needs at least two classes")

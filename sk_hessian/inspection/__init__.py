@@ -23,13 +23,11 @@ of theirs is modified.
 
 from sk_hessian.inspection._accuracy import Approximation, HessianAccuracy, hessian_accuracy
 from sk_hessian.inspection._coef_table import CoefTable, coef_table
-from sk_hessian.inspection._displays import (
-    CoefficientDisplay,
-    ConvergenceDisplay,
-    HessianSpectrumDisplay,
-    InfluenceDisplay,
-    LossSurfaceDisplay,
-)
+from sk_hessian.inspection._displays._coefficients import CoefficientDisplay
+from sk_hessian.inspection._displays._convergence import ConvergenceDisplay
+from sk_hessian.inspection._displays._influence import InfluenceDisplay
+from sk_hessian.inspection._displays._loss_surface import LossSurfaceDisplay
+from sk_hessian.inspection._displays._spectrum import HessianSpectrumDisplay
 from sk_hessian.inspection._evidence import TunedPenalty, tune_alpha
 from sk_hessian.inspection._flat_directions import FlatDirection, flat_directions
 from sk_hessian.inspection._hessian import HessianOperator, hessian

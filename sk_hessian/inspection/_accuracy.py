@@ -2,15 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from numbers import Integral
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from sk_hessian.inspection._checks import check_count, finite
 from sk_hessian.inspection._displays._shared import COLOURS, axes
 from sk_hessian.inspection._fitted import Fitted
-from sk_hessian.inspection._flat_directions import finite
 from sk_hessian.inspection._spectrum import MAX_DENSE
 from sk_hessian.inspection._standardised import Standardised
 from sk_hessian.solvers import LBFGS, minimize
@@ -199,7 +198,9 @@ def hessian_accuracy(
     >>> round(accuracy["diagonal"].decrement_share, 2), round(accuracy["gauss-newton"].decrement_share, 2)
     (0.41, 1.0)
     """
-    _check_options(share, memory)
+    if not 0 < share <= 1:
+        raise ValueError(f"share must be above 0 and at most 1, got {share!r}")
+    check_count("memory", memory)
     fitted = Fitted(estimator, X, y, sample_weight, **fit_data)
     if fitted.theta.size > MAX_DENSE:
         raise ValueError(
@@ -210,13 +211,6 @@ def hessian_accuracy(
     exact = _Exact(source.units.matrix("observed"), source.generator)
     found = {kind: exact.compare(*source.approximation(kind, exact)) for kind in kinds}
     return HessianAccuracy(found, fitted.theta.size, fitted.theta.size - len(exact.values))
-
-
-def _check_options(share, memory):
-    if not 0 < share <= 1:
-        raise ValueError(f"share must be above 0 and at most 1, got {share!r}")
-    if isinstance(memory, bool) or not isinstance(memory, Integral) or memory < 1:
-        raise ValueError(f"memory must be an integer of at least 1, got {memory!r}")
 
 
 class _Exact:
@@ -256,13 +250,9 @@ class _Source:
         self.units = Standardised(fitted.objective, fitted.theta)
 
     def _kinds(self):
-        objective = self._fitted.objective
-        missing = set()
-        if "kronecker" not in objective.facts.kinds:
-            missing.add("kronecker")
-        if not objective.facts.is_sum_over_rows:
-            missing.add("subsampled")
-        return tuple(kind for kind in ("exact", *DEFAULT_KINDS) if kind not in missing)
+        facts = self._fitted.objective.facts
+        has = {"kronecker": "kronecker" in facts.kinds, "subsampled": facts.is_sum_over_rows}
+        return tuple(kind for kind in ("exact", *DEFAULT_KINDS) if has.get(kind, True))
 
     def checked(self, kinds):
         """The kinds to compare; errors name those that the model has."""
@@ -280,12 +270,11 @@ class _Source:
         """B and a root of its inverse."""
         if kind == "exact":
             return exact.all, exact.vectors / np.sqrt(exact.values)
-        if kind == "gauss-newton":
-            return _with_root(self.units.matrix("expected"))
         if kind == "subsampled":
             return _with_root(self._sampled())
-        if kind == "diagonal":
-            return _with_root(np.diag(np.diag(self.units.matrix("expected"))))
+        if kind in ("gauss-newton", "diagonal"):
+            B = self.units.matrix("expected")
+            return _with_root(B if kind == "gauss-newton" else np.diag(np.diag(B)))
         P = self._kronecker_root() if kind == "kronecker" else self._secant_root()
         return np.linalg.pinv(P @ P.T, rcond=_SINGULAR, hermitian=True), P
 
@@ -318,9 +307,8 @@ class _Source:
 
     def _pairs(self):
         objective, points = self._fitted.objective, []
-        start = self._fitted.theta + self.units.to_theta(
-            _DISTANCE * self.generator.normal(size=self._fitted.theta.size)
-        )
+        displacement = _DISTANCE * self.generator.normal(size=self._fitted.theta.size)
+        start = self._fitted.theta + self.units.to_theta(displacement)
         with np.errstate(over="ignore", invalid="ignore"):
             value, slope = objective.value_and_gradient(start)
         if not (np.isfinite(value) and np.isfinite(slope).all()):

@@ -23,37 +23,14 @@ MODELS = {
 
 @dataclass(frozen=True)
 class Chain:
-    """An estimator, and what transforms X before it.
-
-    Attributes
-    ----------
-    estimator : estimator of sk_hessian
-    before : Pipeline or None
-        The steps before it.
-    """
+    """An estimator of sk_hessian, and the pipeline ``before`` it that transforms X, or None."""
 
     estimator: Any
     before: Any = None
 
     @classmethod
     def of(cls, estimator: Any, rule: str = "estimator must be one of sk_hessian") -> "Chain":
-        """Take a pipeline apart.
-
-        Parameters
-        ----------
-        estimator : estimator of sk_hessian, Pipeline whose last step is one, or Chain
-        rule : str
-            What the error begins with.
-
-        Returns
-        -------
-        Chain
-
-        Raises
-        ------
-        TypeError
-            For anything else, saying what to use.
-        """
+        """Take a pipeline, or an estimator alone, apart; anything else is a TypeError that begins with ``rule``."""
         if isinstance(estimator, cls):
             return estimator
         if not _is_pipeline(estimator):

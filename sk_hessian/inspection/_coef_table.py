@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass, field
 from html import escape
-from numbers import Real
 from textwrap import fill
 from typing import Any
 
@@ -10,20 +9,11 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from sk_hessian._text import listed
+from sk_hessian.inspection._checks import check_choice, check_level
 from sk_hessian.inspection._covariance import KINDS, Curvature, profile
 from sk_hessian.inspection._fitted import NEAR, Fitted
 from sk_hessian.inspection._likelihood import RowWeights
-from sk_hessian.inspection._text import aligned, interval_headings
-
-#: columns of the table -> how their numbers are printed
-_COLUMNS = {
-    "estimate": ".6g",
-    "std_error": ".4g",
-    "statistic": ".3f",
-    "p_value": ".3g",
-    "lower": ".6g",
-    "upper": ".6g",
-}
+from sk_hessian.inspection._text import ParameterTable, aligned, interval_headings
 
 #: prior -> covariances that "auto" tries, in this order
 _AUTO = {
@@ -66,7 +56,7 @@ _HEADER = {
 
 
 @dataclass(frozen=True, eq=False)
-class CoefTable:
+class CoefTable(ParameterTable):
     """Estimates of a linear model and their errors, in the user's units; made by `coef_table`.
 
     Attributes
@@ -129,16 +119,7 @@ class CoefTable:
     aic: float | None
     bic: float | None
 
-    def to_frame(self) -> Any:
-        """The table, one row for each parameter; needs pandas.
-
-        Returns
-        -------
-        pandas.DataFrame
-        """
-        import pandas as pd
-
-        return pd.DataFrame({name: getattr(self, name) for name in _COLUMNS}, index=self.names)
+    _columns = ("estimate", "std_error", "statistic", "p_value", "lower", "upper")
 
     def _header(self):
         """Pairs of a caption and what it says, of all that there is."""
@@ -149,8 +130,7 @@ class CoefTable:
     def _rows(self):
         """The table as text, headings first."""
         headings = ["", "estimate", "std. error", _DISTRIBUTIONS[self.distribution][0], "p"]
-        columns = [[_cell(value, form) for value in getattr(self, name)] for name, form in _COLUMNS.items()]
-        rows = [headings + interval_headings(self.level), *zip(self.names, *columns, strict=True)]
+        rows = [headings + interval_headings(self.level), *self._cells()]
         if np.isnan(self.p_value).all():
             rows = [(*row[:3], *row[5:]) for row in rows]
         return rows
@@ -170,11 +150,6 @@ class CoefTable:
         for name, *cells in rows:
             table.append(f"<tr><th>{escape(name)}</th>" + "".join(f"<td>{text}</td>" for text in cells) + "</tr>")
         return f"<table>{''.join(header)}</table><table>{''.join(table)}</table>"
-
-
-def _cell(value, form):
-    """A number as text, a dash for none."""
-    return "-" if np.isnan(value) else format(value, form)
 
 
 def _text(value):
@@ -267,7 +242,9 @@ def coef_table(
     >>> table.names[2], round(float(table.std_error[2]), 4), table.df
     ('x2', 0.7171, 431.0)
     """
-    _check_options(cov, weights, level)
+    check_choice("cov", cov, ("auto", *KINDS))
+    check_choice("weights", weights, ("frequency", "analytic"))
+    check_level(level)
     fitted = Fitted(estimator, X, y, sample_weight, offset=offset)
     if not fitted.objective.model.is_linear:
         raise TypeError(
@@ -305,14 +282,6 @@ def _verdict(fitted, distance):
         f"{status}; its tol={fitted.estimator.tol:g} left estimates up to {distance:.2g} std. errors from the "
         "optimum: fit with a smaller tol"
     )
-
-
-def _check_options(cov, weights, level):
-    for name, value, known in (("cov", cov, ("auto", *KINDS)), ("weights", weights, ("frequency", "analytic"))):
-        if not isinstance(value, str) or value not in known:
-            raise ValueError(f"{name} must be one of {known}, got {value!r}")
-    if not isinstance(level, Real) or not 0 < float(level) < 1:
-        raise ValueError(f"level must be a number between 0 and 1, such as 0.95, got {level!r}")
 
 
 def _require_determined(fitted):

@@ -15,19 +15,9 @@ from sk_hessian.objectives import SingleRows
 class Curvature:
     """The Hessian at a fitted linear model, by its root, and the covariances that it gives.
 
-    Parameters
-    ----------
-    fitted : Fitted
-    weights : RowWeights
-    kind : {"observed", "expected"} or None
-        None for the one that the solvers use.
-    groups : ndarray of shape (n_rows,) of int, optional
-        Rows of one group may depend on each other.
-
-    Attributes
-    ----------
-    root : ndarray of shape (n_parameters, r)
-        R with R R' the inverse of the Hessian of the objective, which is a mean over the rows.
+    R R' of ``root`` R (n_parameters, r) is the inverse of the Hessian of the objective, which is a mean over the rows.
+    ``kind`` is "observed", "expected", or None for the one that the solvers use; rows of one of the ``groups``,
+    integers of shape (n_rows,), may depend on each other.
     """
 
     def __init__(self, fitted, weights, kind, groups=None):
@@ -126,21 +116,7 @@ def _unseen_projection(columns, penalty):
 
 
 def wald(curvature, covariance, df, level):
-    """Errors, tests and symmetric intervals by a covariance and Student's t distribution.
-
-    Parameters
-    ----------
-    curvature : Curvature
-    covariance : ndarray of shape (n_parameters, n_parameters)
-    df : ndarray of shape (1,) or (n_targets,)
-        Degrees of freedom; inf for the normal distribution.
-    level : float
-
-    Returns
-    -------
-    dict of str to ndarray of shape (n_parameters,)
-        Columns of `CoefTable`.
-    """
+    """Tests and symmetric intervals, columns of `CoefTable`, by Student's t with ``df`` (1,) or (n_targets,)."""
     df, estimate, error = curvature.per_parameter(df), curvature.estimate, np.sqrt(np.diag(covariance))
     with np.errstate(divide="ignore", invalid="ignore"):
         statistic = estimate / error
@@ -170,20 +146,8 @@ def profile(curvature, covariance, df, level):
 class Kind:
     """A covariance that a table may have, and the intervals that go with it.
 
-    Attributes
-    ----------
-    curvature : {"observed", "expected"} or None
-        None for the one that the solvers use.
-    covariance : callable
-        Of a `Curvature`.
-    refuse : callable
-        Why there is none for a `Fitted`; or None.
-    estimates_dispersion : bool
-        Whether an estimated dispersion makes the distribution Student's.
-    target : dict of str or None to str
-        What the intervals are about, by the prior.
-    intervals : callable
-        As `wald`.
+    ``curvature`` is as of `Curvature`, ``covariance`` a function of one; ``refuse(fitted)`` says why there is none, or
+    None; ``target`` what the intervals are about, by the prior; ``intervals`` is a function as `wald`.
     """
 
     curvature: str | None

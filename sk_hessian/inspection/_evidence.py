@@ -195,7 +195,11 @@ class _Search:
         fit.set_params(warm_start=self._fresh.warm_start)
         try:
             posterior = laplace(self._whole(fit), X, y, **row_data, **self._options)
-            evidence = _finite(posterior.log_evidence)
+            evidence = posterior.log_evidence
+            if not np.isfinite(evidence):
+                raise ValueError(
+                    f"the log evidence is {evidence}: the density of this loss has no accurate value for these y"
+                )
         except ValueError as error:
             if self.best is None:
                 raise
@@ -203,8 +207,8 @@ class _Search:
             self._records.append((value, np.nan, np.nan, np.full_like(self.best.posterior.dispersion, np.nan)))
             return np.inf
         self._records.append((value, evidence, posterior.effective_df, posterior.dispersion))
-        if self.best is None or evidence > self.best.evidence:
-            self.best = _Best(log_strength, evidence, fit, posterior)
+        if self.best is None or evidence > self.best.posterior.log_evidence:
+            self.best = _Best(log_strength, fit, posterior)
         return -evidence
 
     def result(self, status):
@@ -220,16 +224,9 @@ class _Search:
         return replace(self._chain, estimator=fit).inserted(self._original)
 
 
-def _finite(evidence):
-    if not np.isfinite(evidence):
-        raise ValueError(f"the log evidence is {evidence}: the density of this loss has no accurate value for these y")
-    return evidence
-
-
 @dataclass(frozen=True)
 class _Best:
     at: float
-    evidence: float
     estimator: object
     posterior: LaplacePosterior
 

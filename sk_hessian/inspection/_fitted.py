@@ -30,31 +30,8 @@ _MOST_STEPS = 8
 _MOST_FACTORED = 3000
 
 
-def require_rows(X, y):
-    """Refuse no rows; those that come in blocks have y with them.
-
-    Raises
-    ------
-    ValueError
-    """
-    if X is None or (y is None and not isinstance(X, Parts)):
-        raise ValueError("X and y are needed: the rows that the estimator was fitted on")
-
-
 def require_interior(objective, theta, what):
-    """Refuse a point on the edge of the loss's domain, where the gradient is not zero at an optimum either.
-
-    Parameters
-    ----------
-    objective : sk_hessian.objectives.Objective
-    theta : ndarray of shape (n_parameters,)
-    what : str
-        What needs another point, for the error.
-
-    Raises
-    ------
-    ValueError
-    """
+    """Refuse a point on the edge of the loss's domain, where the gradient is not zero at an optimum either."""
     n_rows = len(objective.edge_rows(theta))
     if n_rows:
         raise ValueError(
@@ -67,36 +44,18 @@ def require_interior(objective, theta, what):
 class Fitted:
     """An estimator's objective at its fitted parameters.
 
-    Parameters
-    ----------
-    estimator : estimator of sk_hessian, or Pipeline whose last step is one
-    X, y, sample_weight
-        The rows that it was fitted on. The steps of a pipeline before the last one transform X.
-    **fit_data
-        What else the fit was given for each row: ``offset``, of shape (n_samples,) or (n_samples, n_outputs). None is
-        left out.
-
-    Attributes
-    ----------
-    chain : Chain
-        The estimator with the steps before it.
-    estimator : estimator of sk_hessian
-    objective : sk_hessian.objectives.Objective
-    theta : ndarray of shape (n_parameters,)
-    total_weight : float
-        Sum of the weights, times which the objective is a sum over the rows.
-
-    Raises
-    ------
-    TypeError
-        For something that is no estimator of sk_hessian, and for data that its fit does not take.
-    ValueError
-        For bad rows, naming the argument.
+    Attributes are the ``chain`` of the estimator and the steps before it, the ``estimator``, the ``objective``, the
+    parameters ``theta`` and ``total_weight``, times which the objective is a sum over the rows. ``fit_data`` is what
+    else the fit was given for each row, an ``offset``; None is left out. Bad rows are a ValueError that names the
+    argument.
     """
 
     def __init__(self, estimator, X, y, sample_weight=None, **fit_data):
         self.chain = Chain.of(estimator)
         self.estimator = self.chain.estimator
+        # rows that come in parts have y with them
+        if X is None or (y is None and not isinstance(X, Parts)):
+            raise ValueError("X and y are needed: the rows that the estimator was fitted on")
         for name in fit_data.keys() - {"offset"}:
             raise TypeError(f"{name} is not known: beside X, y and sample_weight a fit may have had an offset")
         fit_data = {name: value for name, value in fit_data.items() if value is not None}
@@ -107,17 +66,7 @@ class Fitted:
         self.total_weight = self.objective.total_weight
 
     def with_weight(self, sample_weight):
-        """The objective of the same rows with other weights, and the fitted parameters.
-
-        Parameters
-        ----------
-        sample_weight : array-like of shape (n_samples,) or None
-
-        Returns
-        -------
-        objective : sk_hessian.objectives.Objective
-        theta : ndarray of shape (n_parameters,)
-        """
+        """The objective of the same rows with other weights, and the fitted parameters."""
         objective, theta = self.estimator.fitted_objective(*self._rows, sample_weight, **self._fit_data)
         if objective.feature_names is None:
             objective.feature_names = self.chain.feature_names
@@ -175,100 +124,44 @@ class Fitted:
         return None
 
     def factor(self, curvature=None):
-        """A factor P of the whole Hessian, penalty included: P P' is its inverse where the data determine theta.
+        """A `PointFactor` P of the whole Hessian, penalty included: P P' is its inverse where the data determine theta.
 
-        Parameters
-        ----------
-        curvature : {"observed", "expected"}, optional
-            By default the kind that the solvers use.
-
-        Returns
-        -------
-        sk_hessian.objectives.coordinates.PointFactor
-
-        Raises
-        ------
-        ValueError
-            Where the Hessian is singular to working precision along a direction that the columns do determine, and
-            at once where it has more than 3000 columns.
+        ``curvature`` is "observed", "expected", or None for the kind that the solvers use. A ValueError where the
+        Hessian is singular to working precision along a direction that the columns do determine, or has more than 3000
+        columns.
         """
-        size = self.objective.facts.factor_size
+        objective = self.objective
+        size = objective.facts.factor_size
         if size > _MOST_FACTORED:
             raise ValueError(
                 f"this {self.name} needs a dense matrix of curvature of {size} columns; {_MOST_FACTORED} are the most "
                 "(its time grows with their cube). A dense X with fewer rows than columns needs only as many as it has "
                 "rows, times outputs, if every coefficient is penalised; else take fewer columns"
             )
-        factor = self.objective.at(self.theta).whole_factor(curvature or self.objective.curvature)
+        here = objective.at(self.theta)
+        factor = here.whole_factor(curvature or objective.curvature)
         if factor.inner.is_floored:
-            edge = " ".join(self.objective.at(self.theta).remarks())
-            cause = edge or (
+            cause = " ".join(here.remarks()) or (
                 "Some combination of parameters is not determined by these rows; look at inspection.flat_directions, "
                 "or add a penalty"
             )
             raise ValueError(f"the Hessian of this {self.name} is singular to working precision. {cause}")
         return factor
 
-    def root(self, curvature=None):
-        """The factor as a matrix of conventional parameters: R R' is the inverse of the Hessian.
+    def conventional(self, factor):
+        """A factor as a matrix R (n_parameters, r) of conventional parameters: R R' is the inverse of the Hessian.
 
         What the data do not determine has no part in it: the common shift of softmax outputs, dependent columns.
-
-        Parameters
-        ----------
-        curvature : {"observed", "expected"}, optional
-
-        Returns
-        -------
-        ndarray of shape (n_parameters, r)
-
-        Raises
-        ------
-        ValueError
-            As of `factor`.
-        """
-        return self.conventional(self.factor(curvature))
-
-    def conventional(self, factor):
-        """A factor as a matrix of conventional parameters, see `root`.
-
-        Parameters
-        ----------
-        factor : sk_hessian.objectives.coordinates.PointFactor
-
-        Returns
-        -------
-        ndarray of shape (n_parameters, r)
         """
         return np.stack([self.objective.canonical(column) for column in factor.dense().T], axis=1)
 
     def require_likelihood(self, what):
-        """Refuse a loss without likelihood, and class weights, which leave only a pseudo-likelihood.
-
-        Parameters
-        ----------
-        what : str
-            What needs it, for the error.
-
-        Raises
-        ------
-        ValueError
-        """
+        """Refuse a loss without likelihood, and class weights, which leave only a pseudo-likelihood."""
         if self.likelihood_refusal is not None:
             raise ValueError(f"{what} {self.likelihood_refusal}")
 
     def require_sum_over_rows(self, what):
-        """Refuse an objective that single rows cannot be taken out of.
-
-        Parameters
-        ----------
-        what : str
-            What needs the terms of single rows, for the error.
-
-        Raises
-        ------
-        ValueError
-        """
+        """Refuse an objective that single rows cannot be taken out of."""
         if self.prior == "jeffreys":
             raise ValueError(
                 f"{what} is not for jeffreys=True: Jeffreys' prior is no sum over rows, nor a normal prior. Use "
@@ -276,17 +169,7 @@ class Fitted:
             )
 
     def require_optimum(self, what):
-        """Refuse a fit that is no optimum, or other rows than it was fitted on.
-
-        Parameters
-        ----------
-        what : str
-            What needs the optimum, for the error.
-
-        Raises
-        ------
-        ValueError
-        """
+        """Refuse a fit that is no optimum, or other rows than it was fitted on."""
         verdict = self.estimator.convergence_
         if verdict.status == "settled":
             raise ValueError(
@@ -317,45 +200,12 @@ class Fitted:
         return abs(value - self.estimator.convergence_.objective) <= _SAME_VALUE * self.objective.scale
 
     def distance(self, factor, error):
-        """How far the tolerance of the fit has left ``theta`` from the optimum, by a Newton step.
-
-        Parameters
-        ----------
-        factor : sk_hessian.objectives.coordinates.PointFactor
-            Of the Hessian at ``theta``.
-        error : ndarray of shape (n_parameters,)
-            Standard errors.
-
-        Returns
-        -------
-        float
-            Of the farthest parameter, in standard errors.
-        """
+        """How far the fit has left the farthest parameter from the optimum, in standard errors, by a Newton step."""
         step, counts = self.objective.canonical(factor.newton(self.gradient)[1]), error > 0
         return float(np.max(np.abs(step)[counts] / error[counts], initial=0.0))
 
     def polish(self, what, factor, error):
-        """Take ``theta`` to the optimum by Newton steps, where the fit's tolerance has left it away from there.
-
-        Parameters
-        ----------
-        what : str
-            What needs the optimum, for the error.
-        factor : sk_hessian.objectives.coordinates.PointFactor
-            Of the Hessian at ``theta``.
-        error : ndarray of shape (n_parameters,)
-            Standard errors, the unit of what is far.
-
-        Returns
-        -------
-        float
-            The farthest that a parameter was moved; 0.0 where all were within 0.01.
-
-        Raises
-        ------
-        ValueError
-            Where the steps do not settle.
-        """
+        """Take ``theta`` to the optimum by Newton steps; returns the farthest move in standard errors, 0.0 if near."""
         theta, counts = self.theta, error > 0
         for _ in range(_MOST_STEPS):
             with np.errstate(over="ignore", invalid="ignore"):

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.linalg import qr
 
+from sk_hessian.inspection._checks import check_share, finite
 from sk_hessian.inspection._fitted import Fitted
 from sk_hessian.inspection._hessian import sentence
 from sk_hessian.inspection._standardised import Standardised
@@ -114,8 +115,7 @@ def flat_directions(
     ...     print(direction)
     The objective does not change along x0 - 0.5 x2 + 1.5 intercept.
     """
-    if not 0 < tolerance < 1:
-        raise ValueError(f"tolerance must be between 0 and 1, got {tolerance!r}")
+    check_share("tolerance", tolerance)
     fitted = Fitted(estimator, X, y, sample_weight, **fit_data)
     if fitted.theta.size > MAX_DENSE:
         raise ValueError(
@@ -126,13 +126,6 @@ def flat_directions(
     H = finite(units.matrix("observed", without_symmetries=True))
     values, vectors = np.linalg.eigh(H)
     return near_null(units, H, values, vectors, tolerance, fitted.parameter_names)
-
-
-def finite(H):
-    """The Hessian itself, refused where it is not finite."""
-    if not np.isfinite(H).all():
-        raise ValueError("the Hessian is not finite at this point")
-    return H
 
 
 def near_null(units, H, values, vectors, tolerance, names):

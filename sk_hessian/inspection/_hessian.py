@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.sparse.linalg import LinearOperator
 
-from sk_hessian.inspection._chain import Chain
-from sk_hessian.inspection._fitted import Fitted, require_rows
+from sk_hessian.inspection._checks import check_choice, check_point
+from sk_hessian.inspection._fitted import Fitted
 from sk_hessian.objectives import Objective
 
 #: what a user calls a kind of curvature -> what an objective calls it
@@ -89,10 +89,12 @@ def hessian(
     ----------
     estimator : fitted estimator of sk_hessian, or Objective
         An objective, such as a `FunctionObjective`, has its own rows and needs ``theta``.
-    X, y, sample_weight
+    X, y
         The rows to take it on, as of ``fit``.
     theta : array-like of shape (n_parameters,), optional
         The point; the fitted parameters by default.
+    sample_weight : array-like of shape (n_samples,), optional
+        That of the fit.
     kind : {"observed", "expected", "gauss-newton"}, default="observed"
         "observed" is the second derivative itself. "expected" is its mean over y, positive semi-definite: X'WX of
         Fisher scoring for a generalized linear model, J'HJ for a network, with J the derivative of the raw predictions
@@ -131,39 +133,13 @@ def hessian(
     >>> (H @ [0.0, 0.0, 1.0]).round(3)
     array([0.842, 0.406, 0.137])
     """
-    check_kind(kind)
+    check_choice("kind", kind, KINDS)
     objective, point = locate(estimator, X, y, theta, sample_weight=sample_weight, **fit_data)
     return HessianOperator(objective, point, kind)
 
 
-def check_kind(kind):
-    """Refuse an unknown kind of curvature."""
-    if kind not in KINDS:
-        raise ValueError(f"kind={kind!r} is unknown: choose from {', '.join(map(repr, KINDS))}")
-
-
 def locate(estimator, X, y, theta, **fit_data):
-    """An objective and a point: of a fitted estimator and its rows, or an objective itself.
-
-    Parameters
-    ----------
-    estimator : fitted estimator of sk_hessian, or Objective
-    X, y : array-like or None
-        Rows, for an estimator.
-    theta : array-like of shape (n_parameters,) or None
-        The point; None for the fitted parameters.
-    **fit_data
-        ``sample_weight`` and ``offset``.
-
-    Returns
-    -------
-    objective : Objective
-    theta : ndarray of shape (n_parameters,)
-
-    Raises
-    ------
-    ValueError, TypeError
-    """
+    """An objective and a point (n_parameters,): of a fitted estimator and its rows, or an objective itself."""
     if isinstance(estimator, Objective):
         given = [name for name, value in {"X": X, "y": y, **fit_data}.items() if value is not None]
         if given:
@@ -171,39 +147,12 @@ def locate(estimator, X, y, theta, **fit_data):
         if theta is None:
             raise ValueError("theta is needed: an objective has no fitted parameters")
         return estimator, check_point(theta, getattr(estimator, "n_parameters", None))
-    chain = Chain.of(estimator)
-    require_rows(X, y)
-    fitted = Fitted(chain, X, y, **fit_data)
-    if theta is None:
-        return fitted.objective, fitted.theta
-    return fitted.objective, check_point(theta, fitted.theta.size)
-
-
-def check_point(theta, size, name="theta"):
-    """Parameters or a direction as a float array; ``size`` is None where the objective does not tell it."""
-    theta = np.array(theta, dtype=float)
-    if theta.ndim != 1 or theta.size == 0 or not np.isfinite(theta).all():
-        raise ValueError(f"{name} must be a non-empty 1-D array of finite numbers, got shape {theta.shape}")
-    if size is not None and theta.size != size:
-        raise ValueError(f"{name} has {theta.size} entries, but the objective has {size} parameters")
-    return theta
+    fitted = Fitted(estimator, X, y, **fit_data)
+    return fitted.objective, fitted.theta if theta is None else check_point(theta, fitted.theta.size)
 
 
 def combination(names, vector, most=_MOST_TERMS, least=_LEAST_SHARE):
-    """The largest entries of a vector in words, such as ``"0.71 age - 0.71 income"``.
-
-    Parameters
-    ----------
-    names : sequence of str
-    vector : ndarray of shape (n_parameters,)
-    most : int
-    least : float
-        Entries up to this share of the largest are left out.
-
-    Returns
-    -------
-    str
-    """
+    """The largest entries of a vector in words, such as ``"0.71 age - 0.71 income"``."""
     size = np.abs(vector)
     order = [i for i in np.argsort(-size, kind="stable") if size[i] > least * size.max()]
     return sentence([names[i] for i in order], vector[order], most)

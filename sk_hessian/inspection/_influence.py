@@ -7,8 +7,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.linalg import eigh
 
+from sk_hessian.inspection._checks import check_choice
 from sk_hessian.inspection._fitted import Fitted
-from sk_hessian.inspection._likelihood import RowWeights, pearson_dispersion
+from sk_hessian.inspection._likelihood import RowWeights
 from sk_hessian.inspection._removal import Removal, kept_rows, rows_in_memory, spread
 from sk_hessian.inspection._row_labels import row_names
 from sk_hessian.objectives import SingleRows
@@ -216,10 +217,8 @@ def influence(
     >>> rows.leverage.round(3), int(rows.most_influential()[0])
     (array([0.363, 0.277, 0.223, 0.201, 0.936]), 4)
     """
-    if weights not in ("frequency", "analytic"):
-        raise ValueError(f'weights must be "frequency" or "analytic", got {weights!r}')
-    if curvature not in (None, "observed", "expected"):
-        raise ValueError(f'curvature must be "observed", "expected" or None, got {curvature!r}')
+    check_choice("weights", weights, ("frequency", "analytic"))
+    check_choice("curvature", curvature, ("observed", "expected", None))
     if (X_test is None) != (y_test is None):
         raise ValueError("X_test and y_test must be given both, or none of them")
     if X_test is None and offset_test is not None:
@@ -231,30 +230,19 @@ def influence(
     if loss.family.has_dispersion and loss.n_outputs > 1:
         raise ValueError(f"y has {loss.n_outputs} targets, each with a variance of its own: fit and pass one at a time")
     fitted.require_optimum("influence")
-    test = None if X_test is None else _test_objective(fitted.chain, X_test, y_test, offset_test)
+    test = None
+    if X_test is not None:
+        try:
+            test = Fitted(fitted.chain, X_test, y_test, offset=offset_test).objective
+        except ValueError as error:
+            raise ValueError(f"X_test, y_test: {error}") from error
     kind = curvature or ("observed" if loss.convex else "expected")
     meaning = RowWeights.of(fitted.objective, sample_weight, weights)
     return _Rows(fitted, kind, meaning, test).influence(kept_rows(sample_weight, fitted.objective.n_rows))
 
 
-def _test_objective(estimator, X_test, y_test, offset_test):
-    try:
-        return Fitted(estimator, X_test, y_test, offset=offset_test).objective
-    except ValueError as error:
-        raise ValueError(f"X_test, y_test: {error}") from error
-
-
 class _Rows:
-    """The pass over the rows, and what follows from it.
-
-    Parameters
-    ----------
-    fitted : Fitted
-    kind : {"observed", "expected"}
-    weights : RowWeights
-    test : Objective or None
-        Of the test rows.
-    """
+    """The pass over the rows, and what follows from it; ``test`` is the objective of the test rows, or None."""
 
     def __init__(self, fitted, kind, weights, test):
         self.fitted, self.kind, self.weights = fitted, kind, weights
@@ -326,9 +314,7 @@ class _Rows:
         if not self.loss.family.has_dispersion:
             return 1.0, np.ones(len(chi))
         counts, total, n = self.weights.counts, chi.sum(), self.weights.n_samples
-        least = 2 * self.objective.resolution * self.weights.likelihood.sum()
-        hint = " (frequencies count as rows; weights='analytic' would not)" if n < len(counts) else ""
-        dispersion = pearson_dispersion("influence", total, n, n_effective, least, hint)
+        dispersion = self.weights.dispersion("influence", self.objective, total, n_effective)
         if not self.loss.quadratic or self.objective.l2.any:
             return dispersion, np.full(len(chi), dispersion)
         left = n - n_effective - counts
@@ -346,12 +332,7 @@ class _Rows:
         return np.where(error > _ROUNDING * by_hessian, error, 0.0)
 
     def _gradient_spread(self):
-        """Eigenpairs of the covariance of the factor's coordinates, the sum of the rows' squared first-order effects.
-
-        References
-        ----------
-        .. [1] P. Huber, "The behavior of maximum likelihood estimates under nonstandard conditions", 1967.
-        """
+        """Eigenpairs of the sum of the rows' squared first-order effects on the factor's coordinates (Huber 1967)."""
 
         def squares(terms):
             effects = terms.share[:, None] * np.einsum("nmr,nm->nr", terms.along, terms.slope)

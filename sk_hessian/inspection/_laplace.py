@@ -2,7 +2,6 @@
 
 import copy
 from functools import cached_property
-from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -11,6 +10,7 @@ from scipy.special import expit, logsumexp
 
 from sk_hessian._text import listed
 from sk_hessian.inspection._chain import Chain
+from sk_hessian.inspection._checks import check_choice, check_count
 from sk_hessian.inspection._fitted import Fitted
 from sk_hessian.inspection._laplace_model import MOST_FULL, PosteriorModel, last_layer, resolved
 from sk_hessian.objectives import Linearised
@@ -97,8 +97,7 @@ def laplace(
     chain = Chain.of(estimator)
     fitted = Fitted(chain, X, y, sample_weight, **_row_data(chain.estimator, offset))
     _check_model(fitted)
-    if hidden_biases not in ("flat", "fixed"):
-        raise ValueError(f'hidden_biases must be "flat" or "fixed", got {hidden_biases!r}')
+    check_choice("hidden_biases", hidden_biases, ("flat", "fixed"))
     at, names = Linearised(fitted.objective, fitted.theta, hidden_biases == "flat"), fitted.parameter_names
     structure = resolved(at, structure)
     _require_optimum(fitted)
@@ -151,7 +150,7 @@ class LaplacePosterior:
         self.dispersion = float(dispersion[0]) if len(dispersion) == 1 else dispersion
         self.dispersion_source, self.effective_df = source, float(model.effective_df.sum())
         self._deviation = np.sqrt(dispersion / model.objective.total_weight)
-        self.n_penalised = int(model.n_penalised)
+        self.n_penalised = int((model.at.penalty > 0).sum())
         self.gamma = float(np.clip(self.n_penalised - model.precision.shrinkage, 0, None))
         squares = 2 * (model.penalty_value / self._deviation**2).sum()
         self.fixed_point = float(self.gamma / squares) if squares > 0 else np.inf
@@ -206,8 +205,7 @@ class LaplacePosterior:
         ValueError
             For "mean" and "observation" of a classifier: these are probabilities, see `predict_proba`.
         """
-        if of not in ("link", "mean", "observation"):
-            raise ValueError(f'of must be "link", "mean" or "observation", got {of!r}')
+        check_choice("of", of, ("link", "mean", "observation"))
         loss = self._model.objective.loss
         if of != "link" and self._is_classifier:
             raise ValueError(f'of={of!r} is for regression: the mean of a class is its predict_proba; use of="link"')
@@ -276,12 +274,9 @@ class LaplacePosterior:
         ValueError
             For a bad ``n`` or ``random_state``.
         """
-        if isinstance(n, bool) or not isinstance(n, Integral) or n < 1:
-            raise ValueError(f"n must be an integer of at least 1, got {n!r}")
-        at = self._model.at
-        draws = _generator(random_state).standard_normal((len(at.penalty), int(n)))
-        changes = self._coloured(draws)
-        return self.mean + np.stack([at.expanded(change) for change in changes.T])
+        check_count("n", n)
+        draws = _generator(random_state).standard_normal((len(self._model.at.penalty), int(n)))
+        return self.mean + self._changes(draws)
 
     def covariance(self) -> np.ndarray:
         """The posterior covariance of the parameters.
@@ -297,14 +292,13 @@ class LaplacePosterior:
         """
         if self.mean.size > MOST_FULL:
             raise ValueError(f"a covariance of {self.mean.size} parameters is too large: use samples or predict")
-        at = self._model.at
-        roots = self._coloured(np.eye(len(at.penalty)))
-        root = np.stack([at.expanded(column) for column in roots.T], axis=1)
-        return root @ root.T
+        root = self._changes(np.eye(len(self._model.at.penalty)))
+        return root.T @ root
 
-    def _coloured(self, u):
-        """Changes of the identified coordinates whose covariance is the posterior's, for standard normal ``u``."""
-        return self._model.precision.colour(u) * self._model.by_coordinate(self._deviation)[:, None]
+    def _changes(self, u):
+        """Changes of the parameters, in rows, of the posterior's covariance, for standard normal columns ``u``."""
+        z = self._model.precision.colour(u) * self._model.by_coordinate(self._deviation)[:, None]
+        return np.stack([self._model.at.expanded(column) for column in z.T])
 
     @property
     def _is_classifier(self):

@@ -29,21 +29,7 @@ _GIVE_DISPERSION = "laplace: give dispersion= a number, for it cannot be estimat
 
 
 class PosteriorModel:
-    """A posterior but for its dispersion.
-
-    Parameters
-    ----------
-    at : Linearised
-    names : list of str
-        What the parameters are called.
-    structure : str
-        Resolved.
-
-    Raises
-    ------
-    ValueError
-        Where neither rows nor penalty determine a parameter, and for a structure with more parameters than rows.
-    """
+    """A posterior but for its dispersion, of a `Linearised` model and a structure; an improper one is refused."""
 
     def __init__(self, at, names, structure):
         self.at, self.objective, self.theta, self.names = at, at.objective, at.theta, names
@@ -101,11 +87,6 @@ class PosteriorModel:
         return 2 * half / left
 
     @property
-    def n_penalised(self):
-        """Parameters with a prior."""
-        return (self._penalty > 0).sum()
-
-    @property
     def penalty_value(self):
         """The penalty at the fit, of the parameters of each dispersion."""
         return 0.5 * self.grouped(self.objective.l2.gradient(self.theta) * self.theta)
@@ -161,21 +142,7 @@ def _precision(at, names, structure):
 
 
 def resolved(at, structure):
-    """The structure of a posterior: "auto" resolved, and one that the model does not have refused.
-
-    Parameters
-    ----------
-    at : Linearised
-    structure : str
-
-    Returns
-    -------
-    str
-
-    Raises
-    ------
-    ValueError
-    """
+    """The structure of a posterior: "auto" resolved, and one that the model does not have refused."""
     objective, size = at.objective, len(at.penalty)
     is_network = not objective.model.is_linear
     if objective.l2.has_matrix:

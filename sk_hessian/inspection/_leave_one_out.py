@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 from sk_hessian.inspection._fitted import Fitted, require_interior
 from sk_hessian.inspection._removal import Removal, kept_rows, rows_in_memory, spread
 from sk_hessian.inspection._row_labels import row_names
-from sk_hessian.objectives import SingleRows, explained
+from sk_hessian.objectives import SingleRows, SquaredLoss, explained
 from sk_hessian.solvers import minimize
 
 #: leverage above which one Newton step is not trusted and the row's fit is made anew
@@ -181,15 +181,7 @@ def _scored(scoring, y, predictions):
 
 
 class HeldOut:
-    """The rows of a fit, each predicted without it.
-
-    Parameters
-    ----------
-    fitted : Fitted
-        At an optimum.
-    sample_weight : array-like or None
-        That of the user, class weights aside.
-    """
+    """The rows of a `Fitted` at an optimum, each predicted without it; ``sample_weight`` is that of the user."""
 
     def __init__(self, fitted, sample_weight):
         self.objective, self.loss, self.fitted = fitted.objective, fitted.loss, fitted
@@ -246,8 +238,7 @@ class HeldOut:
         """The raw prediction of a row by the optimum of the others, shape (m,)."""
         rows = self.objective.rows
         rest = self.objective.on_rows(rows.take(np.delete(np.arange(rows.n_rows), row)))
-        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-            result = minimize(rest, theta, tol=self.fitted.estimator.tol)
+        result = minimize(rest, theta, tol=self.fitted.estimator.tol)
         if result.status != "optimal":
             labels, position = self.fitted.row_labels(len(self.kept)), np.flatnonzero(self.kept)[row]
             raise ValueError(
@@ -271,21 +262,18 @@ class HeldOut:
 
     def loss_of(self, raw):
         """The weighted mean loss of raw predictions."""
-        weight = self.objective.rows.weight
-        return float(weight @ self.loss.value(self.y, raw) / weight.sum())
+        return float(np.average(self.loss.value(self.y, raw), weights=self.objective.rows.weight))
 
     def score(self, raw):
         """Accuracy, the share of the deviance explained by a GLM, or the mean R^2 of the targets."""
         if self.is_classifier:
-            return float(self.weight @ self._is_right(raw) / self.weight.sum())
+            return float(np.average(self._is_right(raw), weights=self.weight))
         if hasattr(self.fitted.estimator, "d2_score"):
             loss = self.fitted.loss_of_predictions
             raw = raw[:, : loss.n_outputs]
             return explained(loss, self.y, raw, self.weight, self.objective.rows.offset)
-        y = self.y.reshape(len(self.y), -1)
-        residual = y - self.loss.inverse_link(raw)
-        centred = y - self.weight @ y / self.weight.sum()
-        return float(np.mean(_explained(self.weight @ residual**2, self.weight @ centred**2)))
+        pairs = zip(self.y.reshape(len(self.y), -1).T, self.loss.inverse_link(raw).T, strict=True)
+        return float(np.mean([explained(SquaredLoss(), y, mean[:, None], self.weight) for y, mean in pairs]))
 
     def _is_right(self, raw):
         if self.loss.n_outputs > 1 and self.y.ndim == 1:
@@ -304,8 +292,3 @@ def _polished(objective, theta, factor):
         gradient = objective.value_and_gradient(theta)[1]
         theta = theta + factor.newton(gradient)[1]
     return objective.canonical(theta)
-
-
-def _explained(left, whole):
-    """1 - left / whole; of a target that does not vary 1 where nothing is left, else 0."""
-    return np.where(whole > 0, 1 - left / np.where(whole > 0, whole, 1.0), np.where(left > 0, 0.0, 1.0))

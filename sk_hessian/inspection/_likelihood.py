@@ -11,16 +11,10 @@ _NOTHING_LEFT = 1e-9
 
 @dataclass(frozen=True)
 class RowWeights:
-    """What the weights of the rows mean.
+    """What the weights of the rows mean, arrays of shape (n,).
 
-    Attributes
-    ----------
-    counts : ndarray of shape (n,)
-        How many rows each one stands for.
-    precision : ndarray of shape (n,)
-        What the dispersion of each row is divided by.
-    multiplier : ndarray of shape (n,)
-        What else its loss is multiplied with, by ``class_weight``.
+    ``counts`` is how many rows each one stands for, ``precision`` what its dispersion is divided by, ``multiplier``
+    what else its loss is multiplied with, by ``class_weight``.
     """
 
     counts: np.ndarray
@@ -29,15 +23,7 @@ class RowWeights:
 
     @classmethod
     def of(cls, objective, sample_weight, meaning):
-        """Those of an objective, which has left out the rows of weight zero.
-
-        Parameters
-        ----------
-        objective : sk_hessian.objectives.GLMObjective
-        sample_weight : array-like of shape (n_samples,), float or None
-            As the user gave it.
-        meaning : {"frequency", "analytic"}
-        """
+        """Those of an objective, which has left out rows of weight zero; ``meaning`` is "frequency" or "analytic"."""
         ones = np.ones(objective.n_rows)
         given = ones if sample_weight is None else np.asarray(sample_weight, dtype=float)
         given = given[given > 0] if given.ndim else given * ones
@@ -64,37 +50,19 @@ class RowWeights:
         """What the squares of the gradients are multiplied with in their sum."""
         return self.counts * (self.precision * self.multiplier) ** 2
 
+    def dispersion(self, what, objective, chi_square, effective_df):
+        """See `pearson_dispersion`."""
+        n, least = self.n_samples, 2 * objective.resolution * self.likelihood.sum()
+        hint = " (frequencies count as rows; weights='analytic' would not)" if n < len(self.counts) else ""
+        return pearson_dispersion(what, chi_square, n, effective_df, least, hint)
+
 
 def pearson_dispersion(what, chi_square, n, effective_df, least, hint=""):
-    """Pearson's chi-square over what the effective parameters leave of the observations.
+    """Pearson's chi-square over what the effective parameters leave of the observations, for each target.
 
     The one estimate of a dispersion in all of inspection. What differs is what goes in: `coef_table` has one for each
     target, with weights as frequencies or as precisions; `influence` one target, `laplace` all targets together, both
-    with weights as frequencies.
-
-    Parameters
-    ----------
-    what : str
-        What needs it, for the errors.
-    chi_square : float or ndarray of shape (n_targets,)
-        The weighted sum of squared Pearson residuals.
-    n : float
-        Observations; the sum of the weights where they are frequencies.
-    effective_df : float or ndarray of shape (n_targets,)
-        trace((H + P)^-1 H), with the curvature of the caller.
-    least : float
-        A chi-square up to this is rounding.
-    hint : str
-        What to say of ``n``.
-
-    Returns
-    -------
-    float or ndarray of shape (n_targets,)
-
-    Raises
-    ------
-    ValueError
-        Where nothing is left, of the observations or of the residuals.
+    with weights as frequencies. A chi-square up to ``least`` is rounding; ``hint`` is what an error says of ``n``.
     """
     df = np.max(effective_df)
     if n - df <= _NOTHING_LEFT * n:
@@ -108,15 +76,7 @@ def pearson_dispersion(what, chi_square, n, effective_df, least, hint=""):
 
 
 class Likelihood:
-    """The likelihood's figures of a fitted linear model.
-
-    Parameters
-    ----------
-    fitted : Fitted
-    weights : RowWeights
-    effective_df : ndarray of shape (1,), or (n_targets,) for least squares
-        Effective parameters.
-    """
+    """The likelihood's figures of a `Fitted` linear model, with effective parameters (1,) or (n_targets,)."""
 
     def __init__(self, fitted, weights, effective_df):
         self._fitted, self._weights, self.effective_df = fitted, weights, effective_df
@@ -138,19 +98,10 @@ class Likelihood:
 
     @cached_property
     def dispersion(self):
-        """Pearson's chi-square over the residual degrees of freedom, of each target; 1 where the family has none.
-
-        Raises
-        ------
-        ValueError
-            Where the rows leave nothing to estimate it by.
-        """
+        """Pearson's chi-square over the residual degrees of freedom, of each target; 1 where the family has none."""
         if not self._fitted.loss.family.has_dispersion:
             return np.ones(1)
-        n, rows = self._weights.n_samples, len(self._y)
-        hint = " (frequencies count as rows; weights='analytic' would not)" if n < rows else ""
-        least = 2 * self._fitted.objective.resolution * self._weights.likelihood.sum()
-        return pearson_dispersion("coef_table", self._pearson, n, self.effective_df, least, hint)
+        return self._weights.dispersion("coef_table", self._fitted.objective, self._pearson, self.effective_df)
 
     @cached_property
     def log_likelihood(self):

@@ -150,17 +150,7 @@ def _fitted(chain, params, X, y, row_data):
 
 
 class _Path:
-    """Fits of one model for several strengths of its penalty.
-
-    Parameters
-    ----------
-    chain : Chain
-        Fitted.
-    parameter : {"alpha", "C"}
-    X, y, sample_weight
-    fit_data : dict
-        As of `Fitted`.
-    """
+    """Fits of one model, a fitted `Chain`, for several strengths of its penalty ``parameter``."""
 
     def __init__(self, chain, parameter, X, y, sample_weight, fit_data):
         self.chain, self.parameter, self.sample_weight = chain, parameter, sample_weight
@@ -184,9 +174,8 @@ class _Path:
         for i in _strongest_first(alphas, self.parameter):
             fitted = self.at(alphas[i])
             held_out = HeldOut(fitted, self.sample_weight)
-            with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-                start = fitted.theta if theta is None else theta
-                result = minimize(fitted.objective, start, tol=self.chain.estimator.tol)
+            start = fitted.theta if theta is None else theta
+            result = minimize(fitted.objective, start, tol=self.chain.estimator.tol)
             if result.status != "optimal":
                 raise ValueError(f"alphas: {self.parameter}={alphas[i]:.6g} has no optimum: {result.message}")
             theta = fitted.theta = result.x

@@ -17,30 +17,14 @@ def _rounding(size):
 
 
 class UndeterminedError(Exception):
-    """Neither rows nor penalty determine a coordinate.
-
-    Attributes
-    ----------
-    index : int
-    """
+    """Neither rows nor penalty determine the coordinate ``index``."""
 
     def __init__(self, index):
         self.index = int(index)
 
 
 class Full:
-    """R upper triangular.
-
-    Parameters
-    ----------
-    R : ndarray of shape (d, d)
-    penalty : ndarray of shape (d,)
-
-    Raises
-    ------
-    UndeterminedError
-        Where a column of R is a combination of the former ones, to rounding.
-    """
+    """R (d, d) upper triangular; an `UndeterminedError` where a column is a combination of the former, to rounding."""
 
     def __init__(self, R, penalty):
         sizes, pivots = np.sqrt((R**2).sum(axis=0)), np.abs(R.diagonal())
@@ -66,17 +50,8 @@ class Wide:
 
     In units of the prior the rows of the penalised coordinates are L'V', with V orthonormal. The precision is that of
     V'z and of the coordinates without a penalty, `Full`, and one in every direction that V leaves out (the Woodbury
-    identity, by orthogonal transformations). ``whiten`` has then more columns than there are coordinates.
-
-    Parameters
-    ----------
-    A : ndarray of shape (m, d)
-    penalty : ndarray of shape (d,)
-
-    Raises
-    ------
-    UndeterminedError
-        Where a coordinate without a penalty is a combination of the former ones, to rounding.
+    identity, by orthogonal transformations). ``whiten`` has then more columns than there are coordinates. A is of shape
+    (m, d), ``penalty`` (d,); an `UndeterminedError` as of `Full`.
     """
 
     def __init__(self, A, penalty):
@@ -115,14 +90,7 @@ class Wide:
 
 
 class OutputBlocks:
-    """A diagonal of blocks: of one parameter each, or of the outputs that the loss sees of one input.
-
-    Parameters
-    ----------
-    blocks : ndarray of shape (q, r, r)
-        Symmetric and positive definite.
-    penalty : ndarray of shape (q * r,)
-    """
+    """A diagonal of blocks (q, r, r): of one parameter each, or of the outputs that the loss sees of one input."""
 
     def __init__(self, blocks, penalty):
         diagonal = np.einsum("qrr->qr", blocks).ravel()
@@ -149,17 +117,9 @@ class OutputBlocks:
 class Kronecker:
     """A (x) G + diag(penalty) (x) I for the parameters (q, r) of a layer, stored by rows.
 
-    With V'(A + diag(penalty))V = I and V'diag(penalty)V = diag(s), and U the eigenvectors of G, the precision is the
-    grid (1 - s_j) g_l + s_j in the basis V^-T (x) U.
-
-    Parameters
-    ----------
-    A : ndarray of shape (q, q)
-        Second moment of the inputs.
-    G : ndarray of shape (r, r)
-        Second moment of the gradients of the layer's outputs.
-    penalty : ndarray of shape (q r,)
-        The same for all outputs of an input.
+    A (q, q) and G (r, r) are second moments of the inputs and of the gradients of the layer's outputs; the penalty is
+    the same for all outputs of an input. With V'(A + diag(penalty))V = I and V'diag(penalty)V = diag(s), and U the
+    eigenvectors of G, the precision is the grid (1 - s_j) g_l + s_j in the basis V^-T (x) U.
     """
 
     def __init__(self, A, G, penalty):
@@ -195,12 +155,7 @@ class Kronecker:
 
 
 class Layers:
-    """Independent layers, one precision each.
-
-    Parameters
-    ----------
-    layers : list of `OutputBlocks` or `Kronecker`
-    """
+    """Independent layers, an `OutputBlocks` or `Kronecker` each."""
 
     def __init__(self, layers):
         self.layers, self._ends = layers, np.cumsum([layer.size for layer in layers])[:-1]
@@ -224,13 +179,7 @@ class Layers:
 
 
 def full(at, kind):
-    """The precision of all parameters together.
-
-    Parameters
-    ----------
-    at : sk_hessian.objectives.Linearised
-    kind : {"observed", "expected"}
-    """
+    """The precision of all parameters of a `Linearised` model together, of observed or expected curvature."""
     penalty = at.penalty
     if observations(at.objective) + np.sum(penalty == 0) < len(penalty):
         return Wide(np.vstack(list(at.roots(kind))), penalty)

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -12,8 +11,9 @@ from scipy.optimize import brentq
 from scipy.stats import chi2
 
 from sk_hessian._text import listed
+from sk_hessian.inspection._checks import check_level
 from sk_hessian.inspection._fitted import Fitted
-from sk_hessian.inspection._text import aligned, interval_headings
+from sk_hessian.inspection._text import ParameterTable, aligned, interval_headings
 from sk_hessian.objectives import RestrictedObjective, Subspace
 from sk_hessian.solvers import Newton, minimize
 
@@ -40,19 +40,9 @@ _JUMP = 1e-3
 #: doublings after which a limit is taken to be infinite
 _MOST_DOUBLINGS = 20
 
-#: columns of the table -> how their numbers are printed
-_COLUMNS = {
-    "estimate": ".6g",
-    "std_error": ".4g",
-    "lower": ".6g",
-    "upper": ".6g",
-    "statistic": ".3f",
-    "p_value": ".3g",
-}
-
 
 @dataclass(frozen=True)
-class ProfileIntervals:
+class ProfileIntervals(ParameterTable):
     """What `profile_intervals` returns; arrays of shape (n_parameters,), in the order of ``names``.
 
     Attributes
@@ -84,22 +74,12 @@ class ProfileIntervals:
     p_value: np.ndarray
     level: float
 
+    _columns = ("estimate", "std_error", "lower", "upper", "statistic", "p_value")
+
     def __str__(self):
         """One line for each parameter."""
         headings = ["", "estimate", "std. error", *interval_headings(self.level), "chi-squared", "p"]
-        columns = [[format(value, form) for value in getattr(self, name)] for name, form in _COLUMNS.items()]
-        return "\n".join(aligned([headings, *zip(self.names, *columns, strict=True)]))
-
-    def to_frame(self):
-        """The table, one row for each parameter; needs pandas.
-
-        Returns
-        -------
-        pandas.DataFrame
-        """
-        import pandas as pd
-
-        return pd.DataFrame({name: getattr(self, name) for name in _COLUMNS}, index=self.names)
+        return "\n".join(aligned([headings, *self._cells()]))
 
 
 def profile_intervals(
@@ -164,12 +144,13 @@ def profile_intervals(
     x0            3.0171       1.743  0.441462   8.00581        5.539  0.0186
     intercept  -0.452047      0.7252  -1.91305  0.870247        0.448   0.503
     """
-    if isinstance(level, bool) or not isinstance(level, Real) or not 0 < float(level) < 1:
-        raise ValueError(f"level must be a number between 0 and 1, got {level!r}")
+    check_level(level)
     fitted = Fitted(estimator, X, y, sample_weight, offset=offset)
     _check_likelihood(fitted)
     fitted.require_optimum("profile_intervals")
-    _check_columns(fitted)
+    flat = fitted.objective.flat_directions()
+    if flat:
+        raise ValueError(f"profile_intervals needs independent columns, but {listed(flat)}: drop such columns")
     chosen = _indices(parameters, fitted.parameter_names)
     factor = fitted.factor()
     error = np.linalg.norm(fitted.conventional(factor), axis=1) / np.sqrt(fitted.objective.total_weight)
@@ -189,18 +170,7 @@ def _indices(parameters, names):
 
 
 def intervals_of(fitted, factor, level, chosen=None):
-    """The `ProfileIntervals` of a fit that has them.
-
-    Parameters
-    ----------
-    fitted : Fitted
-        At the optimum, with a likelihood and without a normal prior.
-    factor : PointFactor
-        Of the Hessian there.
-    level : float
-    chosen : list of int, optional
-        Of which parameters; by default all.
-    """
+    """The `ProfileIntervals` of a fit at its optimum, with the factor of the Hessian there; by default of all."""
     loss, size = fitted.loss, fitted.theta.size
     chosen = np.arange(size) if chosen is None else np.array(chosen)
     unit = np.linalg.norm(fitted.conventional(factor), axis=1)[chosen]
@@ -251,12 +221,6 @@ def _check_likelihood(fitted):
         raise ValueError("profile_intervals needs one linear predictor: a model of two classes, or of one count")
 
 
-def _check_columns(fitted):
-    flat = fitted.objective.flat_directions()
-    if flat:
-        raise ValueError(f"profile_intervals needs independent columns, but {listed(flat)}: drop such columns")
-
-
 class _Profile:
     """The objective over all parameters but one, as a function of that one.
 
@@ -280,8 +244,7 @@ class _Profile:
         origin = self._estimate + self._factor.apply(self._direction * t)
         held = RestrictedObjective(self._objective, Subspace(self._complement, self._factor), origin)
         held.is_model, held.convex = False, False
-        best = self._known[0.0][1] if self._known else 0.0
-        held.scale = max(0.5 / self._objective.total_weight, _LEAST_SCALE * abs(best))
+        held.scale = max(0.5 / self._objective.total_weight, _LEAST_SCALE * abs(self._known[0.0][1]))
         return held
 
     def _nearest(self, t):

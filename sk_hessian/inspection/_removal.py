@@ -9,7 +9,7 @@ _NOTHING_LEFT = 1e-10
 
 
 class Removal:
-    """Newton's step when each of some rows is left out, the total penalty held fixed.
+    """Newton's step when each of some rows is left out, the total penalty held fixed; ``n_outputs`` have features.
 
     With J the derivative of a row's raw predictions, l' and B the gradient and the second derivative of its loss in
     them, w its weight and A the Hessian of the sum over all rows, the Woodbury identity gives
@@ -18,12 +18,6 @@ class Removal:
 
     Everything is in the coordinates of a factor P of the Hessian, A^-1 = P P' / W: no matrix is inverted but I - B M of
     a row, as large as a row has raw predictions.
-
-    Parameters
-    ----------
-    terms : RowTerms
-    n_outputs : int
-        Raw predictions that are fed by the features.
     """
 
     def __init__(self, terms, n_outputs):
@@ -73,13 +67,7 @@ class Removal:
 
 
 def rows_in_memory(objective):
-    """The rows of an objective.
-
-    Raises
-    ------
-    ValueError
-        For rows that come in parts.
-    """
+    """The rows of an objective, refused where they come in parts."""
     if not objective.rows.in_memory:
         raise ValueError(
             "X must be in memory or memory-mapped, for there is a result for each row; pass some of the parts"

@@ -4,19 +4,7 @@ import numpy as np
 
 
 def row_labels(X, y, n_rows):
-    """One label for each row.
-
-    Parameters
-    ----------
-    X, y : array-like
-        The index of X counts; y's where X has none.
-    n_rows : int
-
-    Returns
-    -------
-    pandas.Index, or ndarray of int of shape (n_rows,)
-        Positions where neither has an index, such as for arrays and polars frames.
-    """
+    """A pandas index of the rows, X's or else y's; positions where neither has one: arrays and polars frames."""
     for data in (X, y):
         # lists have a method of the name index
         if hasattr(data, "iloc"):
@@ -25,18 +13,7 @@ def row_labels(X, y, n_rows):
 
 
 def row_names(labels, rows):
-    """Some rows in words; with its position where a label belongs to several rows.
-
-    Parameters
-    ----------
-    labels : pandas.Index or sequence
-    rows : sequence of int
-        Positions.
-
-    Returns
-    -------
-    list of str
-    """
+    """Rows at some positions in words; with the position where a label belongs to several rows."""
     shared = labels.duplicated(keep=False) if hasattr(labels, "duplicated") else np.zeros(len(labels), dtype=bool)
     return [f"{_text(labels[row])} (position {row})" if shared[row] else _text(labels[row]) for row in rows]
 

@@ -1,7 +1,6 @@
 """Eigenvalues of a Hessian, its condition, trace and spectral density; of large ones by products alone."""
 
 from dataclasses import dataclass, field
-from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -10,9 +9,9 @@ from scipy import sparse
 from scipy.linalg import eigh_tridiagonal
 from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, aslinearoperator, eigsh
 
-from sk_hessian.inspection._chain import Chain
-from sk_hessian.inspection._fitted import Fitted, require_rows
-from sk_hessian.inspection._hessian import KINDS, HessianOperator, check_kind, combination
+from sk_hessian.inspection._checks import check_choice, check_count
+from sk_hessian.inspection._fitted import Fitted
+from sk_hessian.inspection._hessian import KINDS, HessianOperator, combination
 from sk_hessian.inspection._standardised import Standardised
 
 #: up to so many parameters all eigenvalues are found, from the matrix
@@ -227,25 +226,30 @@ def spectrum(
     >>> found.direction(0)
     '0.734 petal length (cm) - 0.67 intercept - 0.106 sepal length (cm)'
     """
-    check_kind(kind)
-    if units not in ("raw", "standardised"):
-        raise ValueError(f'units={units!r} is unknown: choose from "raw", "standardised"')
+    check_choice("kind", kind, KINDS)
+    check_choice("units", units, ("raw", "standardised"))
     if hasattr(estimator, "fit"):
-        chain = Chain.of(estimator)
-        require_rows(X, y)
-        source = _of_estimator(Fitted(chain, X, y, sample_weight, **fit_data), kind, units)
+        source = _of_estimator(Fitted(estimator, X, y, sample_weight, **fit_data), kind, units)
     else:
         given = [n for n, v in {"X": X, "y": y, "sample_weight": sample_weight, **fit_data}.items() if v is not None]
         if given:
             raise ValueError(f"{given[0]} is for a fitted estimator of sk_hessian, got {type(estimator).__name__}")
         source = _of_matrix(estimator, units)
     size = source.operator.shape[0]
-    _check_k(k, size)
+    if k is not None:
+        check_count("k", k, otherwise=", or None")
+        if 2 * k >= size:
+            raise ValueError(f"k={k} at each end is no less than all {size} eigenvalues: use k=None")
     generator = np.random.default_rng(random_state)
     found = _exact(source) if k is None and size <= MAX_DENSE else _by_products(source, k, generator)
     vectors = found.pop("vectors")
     return Spectrum(
-        **found, size=size, units=units, eigenvectors=vectors if eigenvectors else None, parameter_names=source.names
+        **found,
+        size=size,
+        units=units,
+        n_products=source.operator.n_products,
+        eigenvectors=vectors if eigenvectors else None,
+        parameter_names=source.names,
     )
 
 
@@ -275,15 +279,10 @@ def _of_matrix(H, units):
         raise ValueError(f"the matrix must be square and not empty, got shape {H.shape}")
     operator = _Counted(aslinearoperator(H))
     _check_symmetric(operator)
-    if hasattr(H, "toarray"):
-        toarray = H.toarray
-    elif isinstance(H, np.ndarray):
-        toarray = H.copy
+    if isinstance(H, np.ndarray):
+        toarray: Any = H.copy
     else:
-
-        def toarray():
-            return operator.matmat(np.eye(H.shape[0]))
-
+        toarray = getattr(H, "toarray", lambda: operator.matmat(np.eye(H.shape[0])))
     return _Source(operator, toarray, names) if units == "raw" else _unit_diagonal(H, operator, toarray, names)
 
 
@@ -320,31 +319,14 @@ def _check_symmetric(operator):
         raise ValueError("the matrix must be symmetric: u'Hv and v'Hu differ; use (H + H') / 2")
 
 
-def _check_k(k, size):
-    if k is None:
-        return
-    if isinstance(k, bool) or not isinstance(k, Integral) or k < 1:
-        raise ValueError(f"k must be an integer of at least 1, or None, got {k!r}")
-    if 2 * k >= size:
-        raise ValueError(f"k={k} at each end is no less than all {size} eigenvalues: use k=None")
-
-
 def _exact(source):
     H = source.toarray()
     if not np.isfinite(H).all():
         raise ValueError("the Hessian is not finite")
     values, vectors = np.linalg.eigh(0.5 * (H + H.T))
     density = _smoothed(values, np.full(len(values), 1 / len(values)))
-    return {
-        "values": values,
-        "vectors": vectors,
-        "is_exact": True,
-        "n_lowest": len(values),
-        "trace": float(np.trace(H)),
-        "trace_error": 0.0,
-        "density": density,
-        "n_products": source.operator.n_products,
-    }
+    found = {"is_exact": True, "n_lowest": len(values), "trace": float(np.trace(H)), "trace_error": 0.0}
+    return found | {"values": values, "vectors": vectors, "density": density}
 
 
 def _by_products(source, k, generator):
@@ -352,18 +334,9 @@ def _by_products(source, k, generator):
     size = operator.shape[0]
     values, vectors, n_lowest = _ends(operator, k or _ENDS, generator)
     trace, error = hutch_plus_plus(operator, _TRACE_PRODUCTS, generator)
-    steps = min(_DENSITY_STEPS, size)
-    nodes, weights = lanczos_quadrature(operator, _DENSITY_VECTORS, steps, generator)
-    return {
-        "values": values,
-        "vectors": vectors,
-        "is_exact": False,
-        "n_lowest": n_lowest,
-        "trace": trace,
-        "trace_error": error,
-        "density": _smoothed(nodes, weights),
-        "n_products": operator.n_products,
-    }
+    density = _smoothed(*lanczos_quadrature(operator, _DENSITY_VECTORS, min(_DENSITY_STEPS, size), generator))
+    found = {"is_exact": False, "n_lowest": n_lowest, "trace": trace, "trace_error": error}
+    return found | {"values": values, "vectors": vectors, "density": density}
 
 
 def _ends(operator, k, generator):
@@ -390,24 +363,7 @@ def _end(operator, k, which, start):
 
 
 def hutch_plus_plus(operator, n_products, generator):
-    """The trace of a symmetric operator, exact on a subspace of its largest part and by random signs beyond.
-
-    Parameters
-    ----------
-    operator : LinearOperator
-    n_products : int
-        A third each for the sketch, its image and the rest.
-    generator : numpy.random.Generator
-
-    Returns
-    -------
-    trace, error : float
-        The estimate and its standard error.
-
-    References
-    ----------
-    .. [1] R. Meyer, C. Musco, C. Musco, D. Woodruff, "Hutch++: optimal stochastic trace estimation", SOSA 2021.
-    """
+    """The trace of a symmetric operator and its standard error, exact on a subspace of its largest part (Hutch++)."""
     size = operator.shape[0]
     third = min(n_products // 3, size)
     Q = np.linalg.qr(operator.matmat(generator.choice([-1.0, 1.0], size=(size, third))))[0]
@@ -421,26 +377,10 @@ def hutch_plus_plus(operator, n_products, generator):
 
 
 def lanczos_quadrature(operator, n_vectors, n_steps, generator):
-    """Nodes and weights whose sum of f approximates the mean of f over the eigenvalues.
+    """Nodes and weights, which sum to one: their sum of f approximates the mean of f over the eigenvalues.
 
     Lanczos' tridiagonal matrix of a random start has the Gaussian quadrature of that start's spectral measure: its
-    eigenvalues are the nodes, the squared first entries of its eigenvectors the weights.
-
-    Parameters
-    ----------
-    operator : LinearOperator
-    n_vectors, n_steps : int
-    generator : numpy.random.Generator
-
-    Returns
-    -------
-    nodes, weights : ndarray
-        The weights sum to one.
-
-    References
-    ----------
-    .. [1] S. Ubaru, J. Chen, Y. Saad, "Fast estimation of tr(f(A)) via stochastic Lanczos quadrature", SIAM Journal on
-       Matrix Analysis and Applications 38(4), 2017.
+    eigenvalues are the nodes, the squared first entries of its eigenvectors the weights (Ubaru, Chen & Saad, 2017).
     """
     nodes, weights = [], []
     for _ in range(n_vectors):

@@ -23,22 +23,17 @@ _ACCURACY = {"nothing": (1e-8, 1e-8), "gradients": (1e-3, 1e-7), "values": (1e-2
 class Standardised:
     """An objective near a point in coordinates u: theta = origin + T u.
 
-    For models each column is centred (the intercept is that of a mean row) and every coordinate is in the unit in
-    which its expected curvature, penalty included, is one: T'HT has the unit diagonal of a correlation matrix, but for
-    what observed and expected curvature differ by, and for units of a network that hardly reach its outputs. For other
+    For models each column is centred (the intercept is that of a mean row) and every coordinate is in the unit in which
+    its expected curvature, penalty included, is one: T'HT has the unit diagonal of a correlation matrix, but for what
+    observed and expected curvature differ by, and for units of a network that hardly reach its outputs. For other
     functions a coordinate is in the unit of its own curvature, down to the accuracy of their differences; of many
-    parameters, whose Hessian is not formed, it is the parameter itself. Eigenvalues change with T,
-    their signs do not, for T is regular (Sylvester's law of inertia). Centred sums keep the digits that tell
-    dependence from near dependence, which raw ones would lose.
+    parameters, whose Hessian is not formed, it is the parameter itself. Eigenvalues change with T, their signs do not,
+    because T is regular (Sylvester's law of inertia). Centred sums keep the digits that tell dependence from near
+    dependence.
 
     The `identified` coordinates of an objective, those of posteriors, are centred alike. They leave out what the loss
     does not see (a common shift of outputs) and the loss's own parameters, and their units are the columns' and not the
     curvature's; these here are all of theta, so that an eigenvalue of zero can be told.
-
-    Parameters
-    ----------
-    objective : Objective
-    theta : ndarray of shape (n_parameters,)
     """
 
     def __init__(self, objective, theta):
@@ -99,14 +94,7 @@ class Standardised:
         return self._unit * (z if self._constants is None else self._constants.transposed(z, g))
 
     def matrix(self, kind, without_symmetries=False):
-        """T'HT, shape (n_parameters, n_parameters).
-
-        Parameters
-        ----------
-        kind : {"observed", "expected"}
-        without_symmetries : bool
-            Whether the common shift of softmax outputs, on which nothing depends, has curvature.
-        """
+        """T'HT as a matrix, where ``without_symmetries`` gives the common shift of softmax outputs curvature."""
         H = self.objective.hessian_matrix(self.theta, kind, factor=self._factor)
         if self._constants is not None:
             H[self._constants.own, self._constants.own] = self._constants.penalty
@@ -128,12 +116,7 @@ class Standardised:
 
 
 def accuracy(objective):
-    """The share of the largest curvature that a coordinate has at least, and up to which an eigenvalue is zero.
-
-    Returns
-    -------
-    floor, zero : float
-    """
+    """The share of the largest curvature that a coordinate has at least, and that up to which an eigenvalue is zero."""
     return _ACCURACY[objective.facts.differences_of]
 
 

@@ -8,8 +8,9 @@ from numpy.typing import ArrayLike
 from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigsh
 
 from sk_hessian.inspection._chain import Chain
+from sk_hessian.inspection._checks import check_share, finite, finite_value
 from sk_hessian.inspection._fitted import require_interior
-from sk_hessian.inspection._flat_directions import finite, near_null
+from sk_hessian.inspection._flat_directions import near_null
 from sk_hessian.inspection._hessian import combination, locate
 from sk_hessian.inspection._spectrum import MAX_DENSE
 from sk_hessian.inspection._standardised import Standardised, accuracy
@@ -141,15 +142,12 @@ def stationary_point(
     >>> found.kind, found.direction_name, found.decrease > 0
     ('saddle', 'theta[1]', True)
     """
-    for name, value in (("tol", tol), ("tolerance", tolerance)):
-        if value is not None and not 0 < value < 1:
-            raise ValueError(f"{name} must be between 0 and 1, got {value!r}")
+    check_share("tol", tol)
+    if tolerance is not None:
+        check_share("tolerance", tolerance)
     objective, point = locate(estimator, X, y, theta, sample_weight=sample_weight, **fit_data)
     require_interior(objective, point, "stationary_point")
-    with np.errstate(all="ignore"):
-        value, gradient = objective.value_and_gradient(point)
-    if not (np.isfinite(value) and np.isfinite(gradient).all()):
-        raise ValueError("the objective or its gradient is not finite at this point")
+    value, gradient = finite_value(objective, point)
     look = _Look(objective, point, value, gradient, tolerance or accuracy(objective)[1])
     if theta is not None:
         return look.verdict(tol, None)
@@ -170,13 +168,10 @@ class _Look:
         else:
             self.values, self.vectors = two_ends(self.units.operator("observed", without_symmetries=True), tolerance)
         self.largest = np.abs(self.values).max()
-        negative = _NEGATIVE_OF_NETWORKS if self._is_network() else tolerance
+        negative = _NEGATIVE_OF_NETWORKS if objective.facts.has_many_optima else tolerance
         self.is_negative = self.values < -max(negative, tolerance) * self.largest
         self.is_flat = (self.values <= tolerance * self.largest) & ~self.is_negative
         self.decrement = self._decrement(self.units.transpose(gradient)) / self._scale()
-
-    def _is_network(self):
-        return self.objective.facts.has_many_optima
 
     def _decrement(self, slope):
         """Half the squared slope over the curvature; over one, the unit of the coordinates, where that is flat."""
@@ -197,25 +192,27 @@ class _Look:
         """A `StationaryPoint`; ``infinite`` says why the optimum is at infinity, if it is."""
         step, decrease = self._downhill() if self.is_negative.any() else (None, 0.0)
         kind = "none" if infinite or self.decrement > tol**2 else self._kind(step is not None)
-        flat = () if kind == "none" or not self.is_exact else self._flat_names()
+        names, vector = self.objective.parameter_names(self.theta.size), self.vectors[:, 0]
+        near: list = []
+        if kind != "none" and self.is_exact and self.largest:
+            near = near_null(self.units, self.H, self.values, self.vectors, self.tolerance, names)
         lowest = float(self.values[0] / (self.largest or 1.0))
-        name = combination(self.objective.parameter_names(self.theta.size), self._leading(self.vectors[:, 0]))
-        found = {"decrement": self.decrement, "lowest": lowest, "direction_name": name, "flat": flat}
+        name = combination(names, vector * np.sign(vector[np.argmax(np.abs(vector))]))
+        text = _NOT_UNIQUE if kind == "degenerate" and self.objective.convex else _MESSAGES[kind]
+        found = {"decrement": self.decrement, "lowest": lowest, "direction_name": name}
         return StationaryPoint(
             kind=kind,
-            message=infinite or self._message(kind).format(**found, n=int(self.is_negative.sum()), decrease=decrease),
+            message=infinite or text.format(**found, n=int(self.is_negative.sum()), decrease=decrease),
             n_negative=int(self.is_negative.sum()),
             n_flat=int(self.is_flat.sum()),
-            direction=self.units.to_theta(self.vectors[:, 0]),
+            direction=self.units.to_theta(vector),
             tolerance=self.tolerance,
             step=step,
             decrease=decrease,
             is_exact=self.is_exact,
+            flat=tuple(direction.combination for direction in near),
             **found,
         )
-
-    def _message(self, kind):
-        return _NOT_UNIQUE if kind == "degenerate" and self.objective.convex else _MESSAGES[kind]
 
     def _kind(self, has_step):
         """The kind of a stationary point; negative curvature that no evaluation confirms decides nothing."""
@@ -225,14 +222,6 @@ class _Look:
         if self.is_flat.any() or (self.is_negative.any() and not has_step):
             return "degenerate"
         return "maximum" if self.is_negative.any() else "minimum"
-
-    def _leading(self, vector):
-        return vector * np.sign(vector[np.argmax(np.abs(vector))])
-
-    def _flat_names(self):
-        names = self.objective.parameter_names(self.theta.size)
-        near = near_null(self.units, self.H, self.values, self.vectors, self.tolerance, names) if self.largest else []
-        return tuple(direction.combination for direction in near)
 
     def _downhill(self):
         """The best of steps of both signs along the lowest eigenvector, and what it gains; None where none gains."""

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.sparse.linalg import cg
 
-from sk_hessian.inspection._flat_directions import finite
-from sk_hessian.inspection._hessian import KINDS, HessianOperator, check_kind, check_point, locate
+from sk_hessian.inspection._checks import check_choice, check_point, finite, finite_value
+from sk_hessian.inspection._hessian import KINDS, HessianOperator, locate
 from sk_hessian.inspection._spectrum import MAX_DENSE
 from sk_hessian.inspection._standardised import Standardised, accuracy
 from sk_hessian.inspection._stationary_point import two_ends
@@ -87,7 +87,8 @@ class TaylorModel:
         -------
         float
         """
-        return self.value - self._evaluate(self.theta0 + self._step_to(theta))
+        with np.errstate(all="ignore"):
+            return self.value - self.objective.value_and_gradient(self.theta0 + self._step_to(theta))[0]
 
     def ratio(self, theta: ArrayLike) -> float:
         """Actual over predicted decrease: one where the model is right, and what trust regions go by.
@@ -175,10 +176,6 @@ class TaylorModel:
     def _step_to(self, theta):
         return check_point(theta, self.theta0.size) - self.theta0
 
-    def _evaluate(self, theta):
-        with np.errstate(all="ignore"):
-            return self.objective.value_and_gradient(theta)[0]
-
 
 def taylor_model(
     estimator: Any,
@@ -228,14 +225,11 @@ def taylor_model(
     >>> model.minimiser.round(4), round(model.ratio(model.minimiser), 4), round(model.radius(0.1), 4)
     (array([0.2384]), 1.1497, 1.7635)
     """
-    check_kind(kind)
+    check_choice("kind", kind, KINDS)
     objective, theta0 = locate(estimator, X, y, theta, sample_weight=sample_weight, **fit_data)
     if kind != "observed" and type(objective) is FunctionObjective:
         raise ValueError(f'kind={kind!r} needs a model or residuals; for a function use kind="observed"')
-    with np.errstate(all="ignore"):
-        value, gradient = objective.value_and_gradient(theta0)
-    if not (np.isfinite(value) and np.isfinite(gradient).all()):
-        raise ValueError("the objective or its gradient is not finite at this point")
+    value, gradient = finite_value(objective, theta0)
     H = HessianOperator(objective, theta0, kind)
     return TaylorModel(theta0, value, gradient, H, objective, H.parameter_names)
 

@@ -5,7 +5,6 @@ from sklearn.base import MultiOutputMixin
 from sklearn.utils.metaestimators import available_if
 
 from sk_hessian import _validation
-from sk_hessian._keywords import with_advice
 from sk_hessian.linear_model._glm import _DevianceModel
 from sk_hessian.objectives import SquaredLoss, check_derivatives
 
@@ -27,33 +26,19 @@ class GeneralizedLinearRegressor(MultiOutputMixin, _DevianceModel):
     derives from ``Loss``. Parameters of the loss itself, such as a scale, are estimated along. When a fit begins, its
     derivatives are compared with differences at a few targets.
     ``fit``, ``predict`` and ``score`` take an ``offset``, on the scale of the link.
+    ``partial_fit`` is there where the loss is convex or has no parameters.
 
     Parameters
     ----------
     loss : Loss or None, default=None
         None for squared errors, of as many targets as y has columns.
-    alpha : float, default=1.0
-        Strength of the penalty.
-    fit_intercept : bool, default=True
-    solver : str or Solver, default="auto"
-        "auto", "sgd", "momentum", "clip", "newton", "lbfgs", or an object such as ``Newton(damping=1.0)``.
-    max_iter : int, default=1000
-        Most outer iterations; epochs for a stochastic solver.
+    alpha, fit_intercept, solver, max_iter
+        As in `PoissonRegressor`.
     tol : float, default=1e-4
         ``optimal`` needs half the squared Newton decrement to be at most ``tol**2`` times the null model's loss above
         the least possible one, and no coefficient to be more than ``100 * tol`` standard errors from the optimum.
-    warm_start : bool, default=False
-        Start from the former solution.
-    verbose : int, default=0
-        Print every ``verbose``-th iteration.
-    random_state : int, RandomState or None, default=None
-        For minibatches.
-    penalty_weights : array-like of shape (n_features,) or dict, default=None
-        Multiplies the penalty of each feature; 0 leaves a feature without one. A dict has the weights by the names of
-        the columns of a data frame, such as ``{"age": 0}``; the weight of all other columns is 1.
-    penalty_matrix : array-like, sparse matrix or data frame of shape (n_features, n_features), default=None
-        M, symmetric and positive semi-definite: alpha I + M takes the place of alpha I, for the coefficients of
-        each output and not for the intercept. A data frame has the names of the columns on both sides, in any order.
+    warm_start, verbose, random_state, penalty_weights, penalty_matrix
+        As in `PoissonRegressor`.
 
     Attributes
     ----------
@@ -61,11 +46,8 @@ class GeneralizedLinearRegressor(MultiOutputMixin, _DevianceModel):
     intercept_ : numpy scalar, or ndarray of shape (n_outputs,)
     constants_ : ndarray of shape (n_constants,)
         The loss's own parameters as they were estimated, in the order of ``loss.constant_names``; mostly none.
-    n_iter_ : int
-    solver_, convergence_, history_, has_offset_
+    n_iter_, solver_, convergence_, history_, has_offset_, n_features_in_, feature_names_in_
         As in `PoissonRegressor`.
-    n_features_in_, feature_names_in_
-        As in scikit-learn.
 
     Examples
     --------
@@ -144,26 +126,7 @@ class GeneralizedLinearRegressor(MultiOutputMixin, _DevianceModel):
         prediction = self._loss().at(self.constants_).inverse_link(raw.reshape(len(raw), -1))
         return prediction[:, 0] if raw.ndim == 1 else prediction
 
-    @available_if(_can_be_remembered)
-    @with_advice
-    def partial_fit(self, X, y=None, sample_weight=None, offset=None, *, forgetting=1.0):
-        """Go on with more rows, where the loss is convex or has no parameters; see `PoissonRegressor.partial_fit`.
-
-        What is remembered of former rows is a quadratic.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-        y : array-like of shape (n_samples,) or (n_samples, n_targets)
-        sample_weight, offset : array-like of shape (n_samples,), optional
-        forgetting : float, default=1.0
-            What the weight of all rows before is multiplied with.
-
-        Returns
-        -------
-        self
-        """
-        return super().partial_fit(X, y, sample_weight, offset, forgetting=forgetting)
+    partial_fit = available_if(_can_be_remembered)(_DevianceModel.partial_fit)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

@@ -4,13 +4,11 @@ import numpy as np
 from sklearn.base import RegressorMixin
 
 from sk_hessian import _validation
-from sk_hessian._scores import d_squared
-from sk_hessian._validation import RowData
-from sk_hessian.linear_model._linear_model import LinearModel
+from sk_hessian.linear_model._linear_model import DevianceExplained, LinearModel
 from sk_hessian.objectives import TweedieLoss
 
 
-class _DevianceModel(RegressorMixin, LinearModel):
+class _DevianceModel(DevianceExplained, RegressorMixin, LinearModel):
     """What the models share whose score is D^2; a subclass says which loss."""
 
     def __init__(
@@ -27,14 +25,9 @@ class _DevianceModel(RegressorMixin, LinearModel):
         penalty_weights=None,
         penalty_matrix=None,
     ):
+        super().__init__(solver, tol, max_iter, warm_start, verbose, random_state)
         self.alpha = alpha
         self.fit_intercept = fit_intercept
-        self.solver = solver
-        self.max_iter = max_iter
-        self.tol = tol
-        self.warm_start = warm_start
-        self.verbose = verbose
-        self.random_state = random_state
         self.penalty_weights = penalty_weights
         self.penalty_matrix = penalty_matrix
 
@@ -62,32 +55,7 @@ class _DevianceModel(RegressorMixin, LinearModel):
     def _predicted(self, raw):
         return self._loss().inverse_link(raw[:, None])[:, 0]
 
-    def d2_score(self, X, y=None, sample_weight=None, offset=None):
-        """D^2, the share of the deviance explained: 1 - deviance(model) / deviance(best constant).
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-        y : array-like of shape (n_samples,)
-        sample_weight : array-like of shape (n_samples,), optional
-            Rows of weight zero are left out.
-        offset : array-like of shape (n_samples,), optional
-            As of `fit`; the constant of least deviance beside it is what the model is compared with.
-
-        Returns
-        -------
-        float
-            At most 1. Where no model can improve on the constant: 1.0 for a model as good, else 0.0. A lazy dask array
-            of shape () for dask collections.
-
-        Raises
-        ------
-        ValueError, TypeError
-            For bad input, naming the argument.
-        """
-        return d_squared(self, RowData(X, y, sample_weight, offset))
-
-    score = d2_score
+    score = DevianceExplained.d2_score
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
@@ -111,7 +79,7 @@ class PoissonRegressor(_DevianceModel):
     max_iter : int, default=1000
         Most outer iterations; epochs for a stochastic solver.
     tol : float, default=1e-4
-        ``optimal`` needs half the squared Newton decrement to be at most ``tol**2`` times the null model's deviance,
+        ``optimal`` needs half the squared Newton decrement to be at most ``tol**2`` times the null model's loss,
         and no coefficient to be more than ``100 * tol`` standard errors from the optimum, however many rows there are.
     warm_start : bool, default=False
         Start from the former solution.
@@ -182,9 +150,8 @@ class TweedieRegressor(_DevianceModel):
     power : float, default=0.0
         Variance power: 0 normal, 1 Poisson, between 1 and 2 compound Poisson (zeros and positive amounts), 2 Gamma,
         3 inverse Gaussian. Between 0 and 1 no such distribution exists; negative powers are not supported.
-    alpha : float, default=1.0
-        Strength of the penalty.
-    fit_intercept : bool, default=True
+    alpha, fit_intercept
+        As in `PoissonRegressor`.
     link : {"auto", "identity", "log"}, default="auto"
         "auto": identity for power 0, else log. With the identity link and power > 0 all means stay positive.
     solver, max_iter, tol, warm_start, verbose, random_state, penalty_weights, penalty_matrix

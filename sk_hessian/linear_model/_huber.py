@@ -1,16 +1,13 @@
 """Robust regression."""
 
 import numpy as np
-from sklearn.base import RegressorMixin
 from sklearn.utils import check_array
 
 from sk_hessian import _validation
-from sk_hessian._scores import r_squared
-from sk_hessian._validation import RowData
-from sk_hessian.linear_model._linear_model import LinearModel
+from sk_hessian.linear_model._linear_model import LinearModel, VarianceExplained
 
 
-class HuberRegressor(RegressorMixin, LinearModel):
+class HuberRegressor(VarianceExplained, LinearModel):
     """Linear regression that is robust to outliers, with the scale estimated along.
 
     Minimises ``sum_i w_i (sigma + sigma h((y_i - x_i'coef - intercept) / sigma)) + alpha |coef|^2`` over coef,
@@ -21,28 +18,12 @@ class HuberRegressor(RegressorMixin, LinearModel):
     ----------
     epsilon : float, default=1.35
         Residuals beyond epsilon times the scale count linearly; at least 1.
-    max_iter : int, default=1000
-        Most outer iterations; epochs for a stochastic solver.
+    max_iter
+        As in `PoissonRegressor`.
     alpha : float, default=0.0001
         Strength of the penalty.
-    warm_start : bool, default=False
-        Start from the former solution.
-    fit_intercept : bool, default=True
-    tol : float, default=1e-4
-        ``optimal`` needs half the squared Newton decrement to be at most ``tol**2`` times the null model's loss,
-        and no coefficient to be more than ``100 * tol`` standard errors from the optimum, however many rows there are.
-    solver : str or Solver, default="auto"
-        "auto", "sgd", "momentum", "clip", "newton", "lbfgs", or an object such as ``Newton(damping=1.0)``.
-    verbose : int, default=0
-        Print every ``verbose``-th iteration.
-    random_state : int, RandomState or None, default=None
-        For minibatches.
-    penalty_weights : array-like of shape (n_features,) or dict, default=None
-        Multiplies the penalty of each feature; 0 leaves a feature without one. A dict has the weights by the names of
-        the columns of a data frame, such as ``{"age": 0}``; the weight of all other columns is 1.
-    penalty_matrix : array-like, sparse matrix or data frame of shape (n_features, n_features), default=None
-        M, symmetric and positive semi-definite: alpha I + M takes the place of alpha I, for the coefficients of
-        each output and not for the intercept. A data frame has the names of the columns on both sides, in any order.
+    warm_start, fit_intercept, tol, solver, verbose, random_state, penalty_weights, penalty_matrix
+        As in `PoissonRegressor`.
 
     Attributes
     ----------
@@ -52,13 +33,8 @@ class HuberRegressor(RegressorMixin, LinearModel):
         sigma.
     outliers_ : ndarray of shape (n_samples,) of bool
         Which rows have a residual beyond ``epsilon * scale_``; not there where the rows came in parts.
-    n_iter_ : int
-    solver_, convergence_, history_
-        As in `LinearRegression`.
-    has_offset_ : bool
-        Whether the fit had an offset: predictions then warn where they have none.
-    n_features_in_, feature_names_in_
-        As in scikit-learn.
+    n_iter_, solver_, convergence_, history_, has_offset_, n_features_in_, feature_names_in_
+        As in `PoissonRegressor`.
 
     Examples
     --------
@@ -84,15 +60,10 @@ class HuberRegressor(RegressorMixin, LinearModel):
         penalty_weights=None,
         penalty_matrix=None,
     ):
+        super().__init__(solver, tol, max_iter, warm_start, verbose, random_state)
         self.epsilon = epsilon
-        self.max_iter = max_iter
         self.alpha = alpha
-        self.warm_start = warm_start
         self.fit_intercept = fit_intercept
-        self.tol = tol
-        self.solver = solver
-        self.verbose = verbose
-        self.random_state = random_state
         self.penalty_weights = penalty_weights
         self.penalty_matrix = penalty_matrix
 
@@ -134,18 +105,3 @@ class HuberRegressor(RegressorMixin, LinearModel):
             raise ValueError(
                 "y is constant in the first call of partial_fit, which says nothing of the scale: begin with more rows"
             )
-
-    def score(self, X, y=None, sample_weight=None, offset=None):
-        """R^2, the share of the variance explained.
-
-        Parameters
-        ----------
-        X, y, sample_weight, offset
-            As of `fit`. Predictions, the offset included, are compared with the mean of y.
-
-        Returns
-        -------
-        float
-            A lazy dask array of shape () for dask collections.
-        """
-        return r_squared(self, RowData(X, y, sample_weight, offset))

@@ -3,16 +3,14 @@
 from typing import ClassVar
 
 import numpy as np
-from sklearn.base import MultiOutputMixin, RegressorMixin
+from sklearn.base import MultiOutputMixin
 
 from sk_hessian import _validation
-from sk_hessian._scores import r_squared
-from sk_hessian._validation import RowData
-from sk_hessian.linear_model._linear_model import LinearModel
+from sk_hessian.linear_model._linear_model import LinearModel, VarianceExplained
 from sk_hessian.objectives import SquaredLoss
 
 
-class _LeastSquares(MultiOutputMixin, RegressorMixin, LinearModel):
+class _LeastSquares(MultiOutputMixin, VarianceExplained, LinearModel):
     """What least squares with and without a penalty share."""
 
     _of_targets: ClassVar = {"y_numeric": True, "multi_output": True}
@@ -22,21 +20,6 @@ class _LeastSquares(MultiOutputMixin, RegressorMixin, LinearModel):
         _validation.check_range(loss, y, type(self).__name__)
         return y, weight, loss
 
-    def score(self, X, y=None, sample_weight=None, offset=None):
-        """R^2, the share of the variance explained; of several targets the mean.
-
-        Parameters
-        ----------
-        X, y, sample_weight, offset
-            As of `fit`. Predictions, the offset included, are compared with the mean of y.
-
-        Returns
-        -------
-        float
-            A lazy dask array of shape () for dask collections.
-        """
-        return r_squared(self, RowData(X, y, sample_weight, offset))
-
 
 class LinearRegression(_LeastSquares):
     """Ordinary least squares: minimises ``sum_i w_i (y_i - x_i'coef - intercept)^2``.
@@ -45,20 +28,8 @@ class LinearRegression(_LeastSquares):
 
     Parameters
     ----------
-    fit_intercept : bool, default=True
-    solver : str or Solver, default="auto"
-        "auto", "sgd", "momentum", "clip", "newton", "lbfgs", or an object such as ``Newton(damping=1.0)``.
-    tol : float, default=1e-4
-        ``optimal`` needs half the squared Newton decrement to be at most ``tol**2`` times the null model's loss,
-        and no coefficient to be more than ``100 * tol`` standard errors from the optimum, however many rows there are.
-    max_iter : int, default=1000
-        Most outer iterations; epochs for a stochastic solver.
-    warm_start : bool, default=False
-        Start from the former solution.
-    verbose : int, default=0
-        Print every ``verbose``-th iteration.
-    random_state : int, RandomState or None, default=None
-        For minibatches.
+    fit_intercept, solver, tol, max_iter, warm_start, verbose, random_state
+        As in `PoissonRegressor`.
 
     Attributes
     ----------
@@ -67,17 +38,8 @@ class LinearRegression(_LeastSquares):
     intercept_ : numpy scalar or ndarray of shape (n_targets,)
     rank_ : int
         Rank of the (centred) X, the same for every solver; not set beyond 3000 columns, where no factor tells.
-    n_iter_ : int
-    solver_ : Solver
-        The solver that ran.
-    convergence_ : Convergence
-        The verdict: status, decrement, passes over X, flat directions.
-    history_ : dict of str to ndarray
-        One row per iteration.
-    has_offset_ : bool
-        Whether the fit had an offset: predictions then warn where they have none.
-    n_features_in_, feature_names_in_
-        As in scikit-learn.
+    n_iter_, solver_, convergence_, history_, has_offset_, n_features_in_, feature_names_in_
+        As in `PoissonRegressor`.
 
     Examples
     --------
@@ -98,18 +60,10 @@ class LinearRegression(_LeastSquares):
         verbose=0,
         random_state=None,
     ):
+        super().__init__(solver, tol, max_iter, warm_start, verbose, random_state)
         self.fit_intercept = fit_intercept
-        self.solver = solver
-        self.tol = tol
-        self.max_iter = max_iter
-        self.warm_start = warm_start
-        self.verbose = verbose
-        self.random_state = random_state
 
     _of_whole_fits = ("rank_",)
-
-    def _check_parameters(self):
-        """Nothing beyond what is common."""
 
     def _strength(self):
         return 0.0
@@ -133,38 +87,15 @@ class Ridge(_LeastSquares):
     ----------
     alpha : float or array-like of shape (n_targets,), default=1.0
         Strength of the penalty, one for all targets or one each.
-    fit_intercept : bool, default=True
-    solver : str or Solver, default="auto"
-        "auto", "sgd", "momentum", "clip", "newton", "lbfgs", or an object such as ``Newton(damping=1.0)``.
-    tol : float, default=1e-4
-        ``optimal`` needs half the squared Newton decrement to be at most ``tol**2`` times the null model's loss,
-        and no coefficient to be more than ``100 * tol`` standard errors from the optimum, however many rows there are.
-    max_iter : int, default=1000
-        Most outer iterations; epochs for a stochastic solver.
-    warm_start : bool, default=False
-        Start from the former solution.
-    verbose : int, default=0
-        Print every ``verbose``-th iteration.
-    random_state : int, RandomState or None, default=None
-        For minibatches.
-    penalty_weights : array-like of shape (n_features,) or dict, default=None
-        Multiplies the penalty of each feature; 0 leaves a feature without one. A dict has the weights by the names of
-        the columns of a data frame, such as ``{"age": 0}``; the weight of all other columns is 1.
-    penalty_matrix : array-like, sparse matrix or data frame of shape (n_features, n_features), default=None
-        M, symmetric and positive semi-definite: alpha I + M takes the place of alpha I, for the coefficients of
-        each output and not for the intercept. A data frame has the names of the columns on both sides, in any order.
+    fit_intercept, solver, tol, max_iter, warm_start, verbose, random_state, penalty_weights, penalty_matrix
+        As in `PoissonRegressor`.
 
     Attributes
     ----------
     coef_ : ndarray of shape (n_features,) or (n_targets, n_features)
     intercept_ : numpy scalar or ndarray of shape (n_targets,)
-    n_iter_ : int
-    solver_, convergence_, history_
-        As in `LinearRegression`.
-    has_offset_ : bool
-        Whether the fit had an offset: predictions then warn where they have none.
-    n_features_in_, feature_names_in_
-        As in scikit-learn.
+    n_iter_, solver_, convergence_, history_, has_offset_, n_features_in_, feature_names_in_
+        As in `PoissonRegressor`.
 
     Examples
     --------
@@ -187,14 +118,9 @@ class Ridge(_LeastSquares):
         penalty_weights=None,
         penalty_matrix=None,
     ):
+        super().__init__(solver, tol, max_iter, warm_start, verbose, random_state)
         self.alpha = alpha
         self.fit_intercept = fit_intercept
-        self.solver = solver
-        self.tol = tol
-        self.max_iter = max_iter
-        self.warm_start = warm_start
-        self.verbose = verbose
-        self.random_state = random_state
         self.penalty_weights = penalty_weights
         self.penalty_matrix = penalty_matrix
 

@@ -5,12 +5,14 @@ from typing import Any, ClassVar
 
 import numpy as np
 from scipy import sparse
+from sklearn.base import RegressorMixin
 from sklearn.utils.validation import check_is_fitted
 
 from sk_hessian import _validation
 from sk_hessian._base import RestoredOnFailure, SolvedEstimator, by_rows, rounded_to_float32, unrounded
 from sk_hessian._keywords import with_advice
 from sk_hessian._parts import rows_of_parts
+from sk_hessian._scores import d_squared, r_squared
 from sk_hessian._text import listed
 from sk_hessian._validation import RowData
 from sk_hessian.linear_model._streams import doubted, step, stream_of
@@ -353,3 +355,51 @@ class LinearModel(SolvedEstimator):
         coef = self.coef_.toarray() if sparse.issparse(self.coef_) else self.coef_
         coef, intercept = unrounded((coef, self.intercept_), self._exact)
         return np.atleast_2d(coef).T, np.broadcast_to(intercept, (n_outputs,))
+
+
+class VarianceExplained(RegressorMixin):
+    """What linear models share whose score is R^2."""
+
+    def score(self, X, y=None, sample_weight=None, offset=None):
+        """R^2, the share of the variance explained; of several targets the mean.
+
+        Parameters
+        ----------
+        X, y, sample_weight, offset
+            As of `fit`. Predictions, the offset included, are compared with the mean of y.
+
+        Returns
+        -------
+        float
+            A lazy dask array of shape () for dask collections.
+        """
+        return r_squared(self, RowData(X, y, sample_weight, offset))
+
+
+class DevianceExplained:
+    """What linear models share that have a D^2."""
+
+    def d2_score(self, X, y=None, sample_weight=None, offset=None):
+        """D^2, the share of the deviance explained: 1 - deviance(model) / deviance(best constant).
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        y : array-like of shape (n_samples,)
+        sample_weight : array-like of shape (n_samples,), optional
+            Rows of weight zero are left out.
+        offset : array-like of shape (n_samples,) or (n_samples, n_classes), optional
+            As of `fit`; the constant of least deviance beside it is what the model is compared with.
+
+        Returns
+        -------
+        float
+            At most 1. Where no model can improve on the constant: 1.0 for a model as good, else 0.0. A lazy dask array
+            of shape () for dask collections.
+
+        Raises
+        ------
+        ValueError, TypeError
+            For bad input, naming the argument.
+        """
+        return d_squared(self, RowData(X, y, sample_weight, offset))

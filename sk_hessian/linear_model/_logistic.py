@@ -12,9 +12,9 @@ from sklearn.utils.validation import check_is_fitted
 from sk_hessian import _validation
 from sk_hessian._base import RestoredOnFailure, by_rows, class_indices, log_probabilities
 from sk_hessian._keywords import with_advice
-from sk_hessian._scores import accuracy, d_squared
+from sk_hessian._scores import accuracy
 from sk_hessian._validation import RowData
-from sk_hessian.linear_model._linear_model import LinearModel
+from sk_hessian.linear_model._linear_model import DevianceExplained, LinearModel
 from sk_hessian.objectives import Jeffreys
 from sk_hessian.solvers import LBFGS, Newton, check_solver
 
@@ -25,7 +25,7 @@ def _is_sum_over_rows(estimator):
     return True
 
 
-class LogisticRegression(ClassifierMixin, LinearModel):
+class LogisticRegression(ClassifierMixin, DevianceExplained, LinearModel):
     """Logistic regression: minimises ``C sum_i w_i loss(y_i, x_i) + |coef|^2 / 2``.
 
     The loss is the binary cross-entropy for two classes and the softmax cross-entropy for more; the intercept is
@@ -38,22 +38,8 @@ class LogisticRegression(ClassifierMixin, LinearModel):
     fit_intercept : bool, default=True
     class_weight : dict, "balanced" or None, default=None
         Multiplies the weights of each class.
-    solver : str or Solver, default="auto"
-        "auto", "sgd", "momentum", "clip", "newton", "lbfgs", or an object such as ``Newton(hessian="subsampled")``.
-    tol : float, default=1e-4
-        ``optimal`` needs half the squared Newton decrement to be at most ``tol**2`` times the null model's loss,
-        and no coefficient to be more than ``100 * tol`` standard errors from the optimum, however many rows there are.
-    max_iter : int, default=1000
-        Most outer iterations; epochs for a stochastic solver.
-    warm_start : bool, default=False
-        Start from the former solution.
-    verbose : int, default=0
-        Print every ``verbose``-th iteration.
-    random_state : int, RandomState or None, default=None
-        For minibatches.
-    penalty_weights : array-like of shape (n_features,) or dict, default=None
-        Multiplies the penalty of each feature; 0 leaves a feature without one. A dict has the weights by the names of
-        the columns of a data frame, such as ``{"age": 0}``; the weight of all other columns is 1.
+    solver, tol, max_iter, warm_start, verbose, random_state, penalty_weights
+        As in `PoissonRegressor`.
     penalty_matrix : array-like, sparse matrix or data frame of shape (n_features, n_features), default=None
         M, symmetric and positive semi-definite: I / C + M takes the place of I / C, for the coefficients of
         each output and not for the intercept. A data frame has the names of the columns on both sides, in any order.
@@ -69,16 +55,8 @@ class LogisticRegression(ClassifierMixin, LinearModel):
         The softmax coefficients sum to zero over the classes.
     intercept_ : ndarray of shape (1,) or (n_classes,)
     n_iter_ : ndarray of shape (1,)
-    solver_ : Solver
-        The solver that ran.
-    convergence_ : Convergence
-        The verdict: status, decrement, passes over X, flat directions, separation.
-    history_ : dict of str to ndarray
-        One row per iteration.
-    has_offset_ : bool
-        Whether the fit had an offset: predictions then warn where they have none.
-    n_features_in_, feature_names_in_
-        As in scikit-learn.
+    solver_, convergence_, history_, has_offset_, n_features_in_, feature_names_in_
+        As in `PoissonRegressor`.
 
     Examples
     --------
@@ -106,15 +84,10 @@ class LogisticRegression(ClassifierMixin, LinearModel):
         penalty_matrix=None,
         jeffreys=False,
     ):
+        super().__init__(solver, tol, max_iter, warm_start, verbose, random_state)
         self.C = C
         self.fit_intercept = fit_intercept
         self.class_weight = class_weight
-        self.solver = solver
-        self.tol = tol
-        self.max_iter = max_iter
-        self.warm_start = warm_start
-        self.verbose = verbose
-        self.random_state = random_state
         self.penalty_weights = penalty_weights
         self.penalty_matrix = penalty_matrix
         self.jeffreys = jeffreys
@@ -134,10 +107,9 @@ class LogisticRegression(ClassifierMixin, LinearModel):
         """Refuse what goes not together with a prior that is no sum over rows, and is the penalty."""
         if np.isfinite(self.C):
             raise ValueError(f"jeffreys=True needs C=np.inf, got C={self.C!r}: the prior takes the penalty's place")
-        if self.penalty_weights is not None:
-            raise ValueError("jeffreys=True needs penalty_weights=None: the prior takes the penalty's place")
-        if self.penalty_matrix is not None:
-            raise ValueError("jeffreys=True needs penalty_matrix=None: the prior takes the penalty's place")
+        for name in ("penalty_weights", "penalty_matrix"):
+            if getattr(self, name) is not None:
+                raise ValueError(f"jeffreys=True needs {name}=None: the prior takes the penalty's place")
         solver = check_solver(self.solver)
         subsampled = isinstance(solver, Newton) and solver.hessian == "subsampled"
         if subsampled or not (solver is None or isinstance(solver, (Newton, LBFGS))):
@@ -278,20 +250,6 @@ class LogisticRegression(ClassifierMixin, LinearModel):
             A lazy dask array of shape () for dask collections.
         """
         return accuracy(self, RowData(X, y, sample_weight, offset))
-
-    def d2_score(self, X, y=None, sample_weight=None, offset=None):
-        """D^2, the share of the deviance explained; see `PoissonRegressor.d2_score`.
-
-        Parameters
-        ----------
-        X, y, sample_weight, offset
-            As of `fit`. Rows of weight zero are left out.
-
-        Returns
-        -------
-        float
-        """
-        return d_squared(self, RowData(X, y, sample_weight, offset))
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

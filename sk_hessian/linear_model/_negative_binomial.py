@@ -4,7 +4,6 @@ import numpy as np
 from sklearn.utils.metaestimators import available_if
 
 from sk_hessian import _validation
-from sk_hessian._keywords import with_advice
 from sk_hessian.linear_model._glm import _DevianceModel
 from sk_hessian.objectives import NegativeBinomialLoss
 
@@ -26,45 +25,21 @@ class NegativeBinomialRegressor(_DevianceModel):
 
     With mean mu and variance mu + mu^2 / theta. Minimises the mean negative log-likelihood plus
     ``alpha |coef|^2 / 2`` over coef, the intercept and theta. statsmodels' and Stata's ``alpha`` is 1 / theta.
+    ``partial_fit`` needs a given theta.
 
     Parameters
     ----------
     theta : float or None, default=None
         A positive number, ``np.inf`` for the Poisson distribution; None to estimate it.
-    alpha : float, default=1.0
-        Strength of the penalty.
-    fit_intercept : bool, default=True
-    solver : str or Solver, default="auto"
-        "auto", "sgd", "momentum", "clip", "newton", "lbfgs", or an object such as ``Newton(damping=1.0)``.
-    max_iter : int, default=1000
-        Most outer iterations; epochs for a stochastic solver.
-    tol : float, default=1e-4
-        ``optimal`` needs half the squared Newton decrement to be at most ``tol**2`` times the null model's deviance,
-        and no coefficient to be more than ``100 * tol`` standard errors from the optimum, however many rows there are.
-    warm_start : bool, default=False
-        Start from the former solution.
-    verbose : int, default=0
-        Print every ``verbose``-th iteration.
-    random_state : int, RandomState or None, default=None
-        For minibatches.
-    penalty_weights : array-like of shape (n_features,) or dict, default=None
-        Multiplies the penalty of each feature; 0 leaves a feature without one. A dict has the weights by the names of
-        the columns of a data frame, such as ``{"age": 0}``; the weight of all other columns is 1.
-    penalty_matrix : array-like, sparse matrix or data frame of shape (n_features, n_features), default=None
-        M, symmetric and positive semi-definite: alpha I + M takes the place of alpha I, for the coefficients of
-        each output and not for the intercept. A data frame has the names of the columns on both sides, in any order.
+    alpha, fit_intercept, solver, max_iter, tol, warm_start, verbose, random_state, penalty_weights, penalty_matrix
+        As in `PoissonRegressor`.
 
     Attributes
     ----------
-    coef_ : ndarray of shape (n_features,)
-    intercept_ : numpy scalar
     theta_ : float
         As given, or as estimated: inf where the counts are not overdispersed, which ``convergence_.message`` says.
-    n_iter_ : int
-    solver_, convergence_, history_, has_offset_
+    coef_, intercept_, n_iter_, solver_, convergence_, history_, has_offset_, n_features_in_, feature_names_in_
         As in `PoissonRegressor`.
-    n_features_in_, feature_names_in_
-        As in scikit-learn.
 
     Examples
     --------
@@ -119,26 +94,8 @@ class NegativeBinomialRegressor(_DevianceModel):
         mean = weight @ y / weight.sum()
         return NegativeBinomialLoss(floor=_NO_SPREAD / np.sqrt(mean if mean > 0 else 1.0))
 
-    @available_if(_has_theta)
-    @with_advice
-    def partial_fit(self, X, y, sample_weight=None, offset=None, *, forgetting=1.0):
-        """Go on with more rows, where ``theta`` is given; see `PoissonRegressor.partial_fit`.
-
-        What is remembered of former rows is a quadratic, which the likelihood in theta is not.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-        y : array-like of shape (n_samples,)
-        sample_weight, offset : array-like of shape (n_samples,), optional
-        forgetting : float, default=1.0
-            What the weight of all rows before is multiplied with.
-
-        Returns
-        -------
-        self
-        """
-        return super().partial_fit(X, y, sample_weight, offset, forgetting=forgetting)
+    # the likelihood in theta is no quadratic, which is what is remembered of former rows
+    partial_fit = available_if(_has_theta)(_DevianceModel.partial_fit)
 
     def _start(self, objective):
         start = super()._start(objective)

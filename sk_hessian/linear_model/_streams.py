@@ -41,19 +41,8 @@ def _remembers_matrix(solver, n_parameters):
 def step(objective, solve):
     """Go to the optimum for new rows and the memory, and again where the memory proves wrong there and is mended.
 
-    Parameters
-    ----------
-    objective : StreamObjective
-    solve : callable
-        From an objective and a start to a `Result`.
-
-    Returns
-    -------
-    objective : StreamObjective
-        With the memory as it was mended.
-    result : Result
-    error : float
-        What the memory may still have spoilt, as a share of what the model can gain.
+    ``solve(objective, start)`` is a `Result`. Returns the objective with the memory as it was mended, the result, and
+    what the memory may still have spoilt, as a share of what the model can gain.
     """
     result = solve(objective, objective.start())
     errors = objective.memory_error(result.x)

@@ -87,7 +87,7 @@ class MLPRegressor(RegressorMixin, _Network):
     out_activation_ : str
         "identity" or "exp".
     solver_, convergence_, history_
-        As in `sk_hessian.linear_model.LinearRegression`.
+        As in `sk_hessian.linear_model.PoissonRegressor`.
     n_features_in_, feature_names_in_
         As in scikit-learn.
 
@@ -119,20 +119,15 @@ class MLPRegressor(RegressorMixin, _Network):
         random_state=None,
         verbose=0,
     ):
+        super().__init__(solver, tol, max_iter, warm_start, verbose, random_state)
         self.loss = loss
         self.hidden_layer_sizes = hidden_layer_sizes
         self.activation = activation
         self.alpha = alpha
-        self.solver = solver
-        self.tol = tol
-        self.max_iter = max_iter
         self.early_stopping = early_stopping
         self.validation_fraction = validation_fraction
         self.n_iter_no_change = n_iter_no_change
-        self.warm_start = warm_start
         self.n_init = n_init
-        self.random_state = random_state
-        self.verbose = verbose
 
     _of_targets: ClassVar = {"multi_output": True, "y_numeric": True}
 
@@ -244,7 +239,7 @@ class MLPClassifier(ClassifierMixin, _Network):
     coefs_, intercepts_, loss_, best_loss_, loss_curve_, best_validation_score_, n_layers_, n_outputs_, n_iter_, t_
         As in `MLPRegressor`.
     solver_, convergence_, history_
-        As in `sk_hessian.linear_model.LinearRegression`.
+        As in `sk_hessian.linear_model.PoissonRegressor`.
     n_features_in_, feature_names_in_
         As in scikit-learn.
 
@@ -276,20 +271,15 @@ class MLPClassifier(ClassifierMixin, _Network):
         random_state=None,
         verbose=0,
     ):
+        super().__init__(solver, tol, max_iter, warm_start, verbose, random_state)
         self.hidden_layer_sizes = hidden_layer_sizes
         self.activation = activation
         self.alpha = alpha
-        self.solver = solver
-        self.tol = tol
-        self.max_iter = max_iter
         self.early_stopping = early_stopping
         self.validation_fraction = validation_fraction
         self.n_iter_no_change = n_iter_no_change
-        self.warm_start = warm_start
         self.n_init = n_init
         self.class_weight = class_weight
-        self.random_state = random_state
-        self.verbose = verbose
 
     classes_: Any
 
@@ -386,12 +376,7 @@ class MLPClassifier(ClassifierMixin, _Network):
 
     @with_advice
     def partial_fit(self, X, y, classes=None, sample_weight=None):
-        """Go on with more rows, from the current weights.
-
-        With "sgd", "momentum", "clip" and "auto" one epoch of minibatches over these rows. With "newton" and "lbfgs" a
-        minimum for them and for what is remembered of those of former calls, their Gauss-Newton curvature (Ritter,
-        Botev & Barber, 2018), so up to 2000 parameters. Rows of a ``fit``, or of calls with another kind of solver, are
-        remembered by the weights alone.
+        """Go on with more rows, from the current weights; see `MLPRegressor.partial_fit`.
 
         Parameters
         ----------

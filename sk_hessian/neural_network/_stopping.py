@@ -11,14 +11,8 @@ from sk_hessian.solvers import advice
 class HeldOut:
     """A callback of `minimize` that remembers the parameters of the best validation score.
 
-    Parameters
-    ----------
-    score : callable
-        ``score(theta) -> float``, more is better; nan counts as minus infinity.
-    tol : float
-        A score counts as better only by more than this.
-    patience : int
-        Iterations without a better score after which to stop, once there was a finite one.
+    ``score(theta)`` is better where it is more, by more than ``tol``; nan counts as minus infinity. It stops after
+    ``patience`` iterations without a better score, once there was a finite one.
     """
 
     def __init__(self, score, tol, patience):
@@ -55,48 +49,18 @@ class HeldOut:
         )
         todo = [advice(status, result.solver, objective, here.gradient)] if status != "stopped" else []
         text = " ".join([text, *todo, *here.remarks()])
-        verdict = replace(
-            result.convergence,
-            status=status,
-            message=text,
-            objective=here.value,
-            decrement=np.nan,
-            gradient_norm=float(np.abs(here.gradient).max()),
-            separation=None,
-        )
-        return replace(
-            result,
-            x=self.best,
-            fun=here.value,
-            jac=here.gradient,
-            success=False,
-            status=status,
-            message=text,
-            convergence=verdict,
-        )
+        told, norm = {"status": status, "message": text}, float(np.abs(here.gradient).max())
+        there = {"decrement": np.nan, "gradient_norm": norm, "separation": None}
+        verdict = replace(result.convergence, **told, **there, objective=here.value)
+        found = {"x": self.best, "fun": here.value, "jac": here.gradient, "success": False}
+        return replace(result, **told, **found, convergence=verdict)
 
 
 def split(n_rows, fraction, classes, generator):
-    """Indices of the rows to train on and of those to hold out.
+    """Indices of the rows to train on and of the ``fraction`` to hold out.
 
-    Parameters
-    ----------
-    n_rows : int
-    fraction : float
-        Share to hold out.
-    classes : ndarray of shape (n_rows,) or None
-        Classes of which both parts have their share as nearly as whole rows allow: the part to train on has every
-        class, the part that is held out may lack rare ones.
-    generator : numpy.random.Generator
-
-    Returns
-    -------
-    train, held_out : ndarray of int
-
-    Raises
-    ------
-    ValueError
-        For fewer rows than both parts need, or a class of which no row is left to train on.
+    Both parts have their share of ``classes``, (n_rows,) or None, as nearly as whole rows allow: the part to train on
+    has every class, the part that is held out may lack rare ones. A ValueError for fewer rows than both parts need.
     """
     # the R^2 of a single row is not defined
     held, needed = int(np.ceil(fraction * n_rows)), 2

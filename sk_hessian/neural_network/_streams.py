@@ -30,8 +30,7 @@ def epoch(objective, theta, solver, tol, generator):
     """
 
     def iterate(rows, start, spec):
-        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-            return minimize(rows, start, spec, tol=tol, max_iter=1, random_state=generator)
+        return minimize(rows, start, spec, tol=tol, max_iter=1, random_state=generator)
 
     if not isinstance(solver, str):
         result = iterate(objective, theta, solver)

@@ -43,24 +43,12 @@ _NEGATIVE = 1e-3
 
 @dataclass(frozen=True)
 class Certificate:
-    """The exact decrement at a point and what a Newton step from there would do.
+    """The exact decrement g'H^-1 g / 2 at a point, with absolute curvatures where H is indefinite, and a Newton step.
 
-    Attributes
-    ----------
-    decrement : float
-        g'H^-1 g / 2, absolute curvatures where H is indefinite.
-    change : float
-        Largest move of a linear predictor by a Newton step.
-    step : ndarray
-        That step in theta.
-    factor : factor or None
-        An exact one at the point, if it was taken.
-    downhill : ndarray or None
-        A direction of negative curvature in theta.
-    move : ndarray or None
-        The same step in u, where the coordinates of the problem are those of the curvature.
-    is_blind : bool
-        Whether curvature along some direction is lost in rounding: the step then says nothing of that direction.
+    ``change`` is the largest move of a linear predictor by that step, which is ``step`` in theta and ``move`` in u,
+    None where the coordinates of the problem are not those of the curvature. ``factor`` is an exact one at the point,
+    if it was taken, ``downhill`` a direction of negative curvature in theta. ``is_blind`` says that curvature along
+    some direction is lost in rounding: the step then says nothing of that direction.
     """
 
     decrement: float
@@ -73,17 +61,7 @@ class Certificate:
 
 
 def certify(problem, point, known, threshold):
-    """The `Certificate` at a point, the cheapest that can be trusted.
-
-    Parameters
-    ----------
-    problem : Problem
-    point : Point
-    known : sequence of factors
-        Taken on the way; one that is exact and near enough serves.
-    threshold : callable
-        ``threshold(decrement)``, beyond which the exact figure does not matter.
-    """
+    """The cheapest `Certificate` at a point that can be trusted; it may be rough beyond ``threshold(decrement)``."""
     if not problem.factor.shape[1]:
         # the data determine nothing, so that nothing is left to find
         return Certificate(0.0, 0.0, np.zeros_like(point.theta))
@@ -121,13 +99,10 @@ def _by_near_factor(problem, point, factor, threshold):
     slack = factor.inflation * np.exp(2 * away)
     # what the coordinates have lost, no factor within them sees
     is_blind = factor.inner.is_blind or problem.factor.inner.is_blind
-    found = Certificate(decrement * slack, change, step, move=_move(problem, point, factor), is_blind=is_blind)
+    # in the coordinates of the problem, which are the factor's own or which it refines
+    move = -point.slope if factor is problem.factor else -factor.inner.apply(factor.inner.transpose(point.slope))
+    found = Certificate(decrement * slack, change, step, move=move, is_blind=is_blind)
     return found if slack <= _SLACK or found.decrement <= threshold(found.decrement) else None
-
-
-def _move(problem, point, factor):
-    """The Newton step of a factor in the coordinates of the problem, which are its own or which it refines."""
-    return -point.slope if factor is problem.factor else -factor.inner.apply(factor.inner.transpose(point.slope))
 
 
 def _by_exact_factor(problem, point):

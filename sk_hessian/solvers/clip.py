@@ -15,12 +15,7 @@ _LEAST_CLIP = 0.1
 
 
 class Clipped:
-    """-clip(g, -bound, bound) by entries, or -g shrunk to norm ``bound``.
-
-    References
-    ----------
-    .. [1] R. Pascanu, T. Mikolov, Y. Bengio, "On the difficulty of training recurrent neural networks", 2013.
-    """
+    """-clip(g, -bound, bound) by entries, or -g shrunk to norm ``bound`` (Pascanu, Mikolov & Bengio, 2013)."""
 
     def __init__(self, bound, by):
         self.bound, self.by = bound, by

@@ -32,15 +32,7 @@ class FirstOrder(Solver):
         return FirstOrderRun(self, self.direction(problem.objective.scale, point), problem, random_state)
 
     def direction(self, scale, point):
-        """The function of a slope that gives the direction, with ``reset`` to forget the slopes before.
-
-        Parameters
-        ----------
-        scale : float or None
-            That of the objective.
-        point : Point
-            Where the run begins.
-        """
+        """The function of a slope that gives the direction, in a run from ``point``; its ``reset`` forgets the past."""
         raise NotImplementedError
 
 
@@ -51,7 +43,9 @@ class FirstOrderRun(MethodRun):
         self.direction, self.average = direction, spec.average
         self.rng = np.random.default_rng(random_state)
         self.rate = spec.learning_rate
-        self.schedule, self.is_constant = steps.schedule_function(spec.schedule), spec.schedule == "constant"
+        self.schedule, self.is_constant = spec.schedule, spec.schedule == "constant"
+        if isinstance(spec.schedule, str):
+            self.schedule = steps.SCHEDULES[spec.schedule]
         self._use_batches(_first_batch(spec.batch_size, problem))
         self.grows, self.n_rows = spec.batch_size == "auto", problem.objective.n_rows
         self.is_textbook = self.has_fixed_steps = spec.learning_rate != "auto"

@@ -28,9 +28,7 @@ class LimitedMemory:
         """Remember a step ``s`` and the change ``y`` of the slope, unless its curvature is not positive."""
         curvature = s @ y
         if curvature > np.finfo(float).eps * np.linalg.norm(s) * np.linalg.norm(y):
-            self.pairs = (
-                [*self.pairs[-self.memory + 1 :], (s, y, 1 / curvature)] if self.memory > 1 else [(s, y, 1 / curvature)]
-            )
+            self.pairs = [*self.pairs, (s, y, 1 / curvature)][-self.memory :]
 
     def __call__(self, slope):
         """The direction at a point of this slope."""

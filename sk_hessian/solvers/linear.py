@@ -13,17 +13,7 @@ _MOST_DAMPINGS = 40
 
 
 class DenseCurvature:
-    """A symmetric matrix H that is solved with any damping.
-
-    Parameters
-    ----------
-    H : ndarray of shape (r, r)
-
-    Attributes
-    ----------
-    root : factors.Cholesky or None
-        Of the inverse of the matrix that the latest solve took.
-    """
+    """A symmetric matrix H that is solved with any damping; ``root`` is that of the inverse of the latest, or None."""
 
     def __init__(self, H):
         self.H = H
@@ -73,54 +63,32 @@ class DiagonalCurvature:
 class OperatorCurvature:
     """H known by its products, solved by truncated conjugate gradients.
 
-    The inner tolerance is min(1/2, sqrt(|g| / |g_0|)): superlinear, and no more precise than the outer step deserves
-    (Dembo & Steihaug, "Truncated-Newton algorithms for large-scale unconstrained optimization", 1983).
-
-    Parameters
-    ----------
-    operator : LinearOperator
-    first_norm : float
-        Norm of the first gradient of the run.
+    The inner tolerance is min(1/2, sqrt(|g| / |g_0|)), with g_0 the first gradient of the run: superlinear, and no more
+    precise than the outer step deserves (Dembo & Steihaug, "Truncated-Newton algorithms for large-scale unconstrained
+    optimization", 1983).
     """
 
     root = None
     unit = 1.0
 
     def __init__(self, operator, first_norm, max_iter):
-        self._operator, self._first_norm, self._max_iter = operator, first_norm, max_iter
-        self.n_products = 0
+        self._product, self._first_norm, self._max_iter = operator.matvec, first_norm, max_iter
 
     def solve(self, gradient, damping):
         """See `DenseCurvature.solve`; of negative curvature it returns the step that it had reached before."""
         norm = np.linalg.norm(gradient)
         forcing = min(0.5, np.sqrt(norm / self._first_norm)) if self._first_norm else 0.5
-        result = conjugate_gradient(
-            self.product, gradient, damping, lambda cg: cg.residual <= forcing * norm, self._max_iter
-        )
-        return result.step, damping
-
-    def product(self, v):
-        """H v."""
-        self.n_products += 1
-        return self._operator.matvec(v)
+        return conjugate_gradient(
+            self._product, gradient, damping, lambda cg: cg.residual <= forcing * norm, self._max_iter
+        ).step, damping
 
 
 @dataclass
 class ConjugateGradient:
     """State of `conjugate_gradient`.
 
-    Attributes
-    ----------
-    step : ndarray
-        Where it stands.
-    residual : float
-        Norm of H step + gradient.
-    decrement : float
-        -(gradient'step) / 2 so far: half the squared Newton decrement from below.
-    gain : float
-        What the last iteration added to it.
-    n_iter : int
-    negative_curvature : bool
+    ``residual`` is the norm of H step + gradient, ``decrement`` -(gradient'step) / 2 so far, half the squared Newton
+    decrement from below, and ``gain`` what the last iteration added to it.
     """
 
     step: np.ndarray
@@ -134,10 +102,7 @@ class ConjugateGradient:
 def conjugate_gradient(product, gradient, damping, done, max_iter):
     """Minimise gradient'd + d'(H + damping I)d / 2 from d = 0 until ``done(state)`` (Nocedal & Wright, algorithm 7.1).
 
-    Returns
-    -------
-    ConjugateGradient
-        At negative curvature the step before it, or steepest descent of unit curvature if there was none.
+    At negative curvature the state has the step before it, or steepest descent of unit curvature if there was none.
     """
     state = ConjugateGradient(np.zeros_like(gradient), float(np.linalg.norm(gradient)))
     residual, direction = gradient.copy(), -gradient

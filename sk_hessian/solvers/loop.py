@@ -44,18 +44,7 @@ class Watch:
 
 
 class Run:
-    """A run on its way: the problem in its coordinates, the latest and the best point, and how it came there.
-
-    Parameters
-    ----------
-    spec : Solver
-    problem : Problem
-    point : Point
-        Where it begins.
-    method : MethodRun
-    history : History
-    watch : Watch
-    """
+    """A run on its way: the problem in its coordinates, the latest and the best point, and how it came there."""
 
     def __init__(self, spec, problem, point, method, history, watch):
         self.spec, self.problem, self.point, self.method = spec, problem, point, method

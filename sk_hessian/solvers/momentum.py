@@ -21,10 +21,8 @@ _SHARE = Positive(1, zero=True, strict=True)
 class ExponentialAverage:
     """v = beta v + (1 - beta) g, then -v; with ``nesterov`` -(beta v + (1 - beta) g), looking one step ahead.
 
-    References
-    ----------
-    .. [1] B. Polyak, "Some methods of speeding up the convergence of iteration methods", 1964.
-    .. [2] I. Sutskever et al., "On the importance of initialization and momentum in deep learning", 2013 (Nesterov).
+    B. Polyak, "Some methods of speeding up the convergence of iteration methods", 1964; I. Sutskever et al., "On the
+    importance of initialization and momentum in deep learning", 2013 (Nesterov).
     """
 
     def __init__(self, beta, nesterov):
@@ -46,11 +44,8 @@ class ExponentialAverage:
 class RunningSquares:
     """A direction divided, entry by entry, by the root of a running mean of squared gradients.
 
-    With `ExponentialAverage` it is Adam without the first average's correction for its start at zero.
-
-    References
-    ----------
-    .. [1] D. Kingma, J. Ba, "Adam: a method for stochastic optimization", 2015.
+    With `ExponentialAverage` it is Adam (D. Kingma, J. Ba, 2015) without the first average's correction for its start
+    at zero.
     """
 
     def __init__(self, direction, decay):

@@ -109,7 +109,7 @@ class NewtonRun(MethodRun):
         best = "observed" if objective.convex else objective.curvature
         self.kind = {"auto": best, "exact": "observed"}.get(spec.hessian, "expected")
         self.leaves_saddles = self.kind == "observed"
-        self.is_textbook = self.has_fixed_steps = spec.learning_rate != "auto"
+        self.is_textbook = spec.learning_rate != "auto"
         self.learns_from_steps = not self.is_textbook
         self.fixed_damping = None if spec.damping == "auto" else spec.damping
         self.has_fixed_steps = self.is_textbook or bool(self.fixed_damping)
@@ -169,11 +169,10 @@ class NewtonRun(MethodRun):
         factor = problem.factor
         if factor.curvature == self.kind and factor.place is point.here.place and self.rows is None:
             return DiagonalCurvature(np.ones(point.u.size))
+        part = problem if self.rows is None else problem.sample(self.rows)
         if self.is_dense:
-            part = problem if self.rows is None else problem.sample(self.rows)
             return DenseCurvature(part.hessian_matrix(point, self.kind))
         self.first_norm = self.first_norm or np.linalg.norm(point.slope)
-        part = problem if self.rows is None else problem.sample(self.rows)
         return OperatorCurvature(part.hessian(point, self.kind), self.first_norm, plan.inner_iterations(point.u.size))
 
     def _remember(self, problem, point, root, damping):

@@ -68,10 +68,7 @@ MOST_FACTOR_WORK = 1e9
 
 
 def forms_hessian(objective, n_parameters):
-    """Whether a Hessian is formed as a matrix at every step, rather than used by products.
-
-    That of a restriction where that of all parameters is.
-    """
+    """Whether a Hessian is formed as a matrix at every step, not used by products; of a restriction as of all."""
     facts = objective.facts
     if not facts.has_matrix:
         return False
@@ -305,18 +302,10 @@ def warm_up(sketch, n_parameters, tol):
 
 
 def factor_at(spec, here, counts, in_units=False):
-    """The factor of the Hessian at a point that a solver asks for.
+    """The factor of the Hessian at an `Evaluation` that a solver asks for; ``in_units`` if units are enough.
 
     From a sketch of the objective where it has one and that is regular, unless the solver takes exact factors. Where
     the solver wants none, one is taken only if that is how the objective tells what is flat.
-
-    Parameters
-    ----------
-    spec : Solver
-    here : Evaluation
-    counts : Counts
-    in_units : bool
-        Whether units of the parameters are enough.
     """
     objective, n_parameters = here.objective, here.theta.size
     kind = "units" if in_units else spec.factor_kind(objective, n_parameters)

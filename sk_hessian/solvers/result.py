@@ -24,13 +24,7 @@ HISTORY_COLUMNS = {
 
 
 class History:
-    """The rows of a history, one per iteration.
-
-    Parameters
-    ----------
-    began : float
-        When the run began, in seconds of ``time.perf_counter``.
-    """
+    """The rows of a history, one per iteration of a run that ``began`` at this ``time.perf_counter``."""
 
     def __init__(self, began):
         self.began, self.rows = began, []
@@ -185,20 +179,7 @@ _BOTTOMLESS = -1e29
 
 
 def still_missing(decrement, scale, is_model):
-    """How much is left to gain, as a part of a sentence.
-
-    Parameters
-    ----------
-    decrement : float
-        Half the squared Newton decrement, nan where it is not known.
-    scale : float
-        What a model can gain at the most.
-    is_model : bool
-
-    Returns
-    -------
-    str
-    """
+    """How much of ``scale`` is left to gain by a decrement, which may be nan, as a part of a sentence."""
     share = decrement / scale if is_model and scale > 0 else 0.0
     if not np.isfinite(decrement) or share > 1:
         return "how much is still to be gained is not known"
@@ -209,21 +190,7 @@ def still_missing(decrement, scale, is_model):
 
 
 def advice(status, solver, objective, gradient):
-    """What to do about a run that ended so, a sentence or nothing.
-
-    Parameters
-    ----------
-    status : str
-    solver : Solver
-        That ran.
-    objective : Objective
-    gradient : ndarray of shape (n_parameters,)
-        Where the run ended.
-
-    Returns
-    -------
-    str
-    """
+    """What to do about a run that ended so at a point of this gradient, a sentence or nothing."""
     return _advice(status, objective, _facts(solver, objective, gradient))
 
 
@@ -262,23 +229,7 @@ def _facts(solver, objective, gradient):
 
 
 def message(status, run, point, missing, recession):
-    """One paragraph: what happened, how far from the optimum, what to do.
-
-    Parameters
-    ----------
-    status : str
-    run : Run
-    point : Point
-        That is returned.
-    missing : str
-        How much is still to be gained, see `still_missing`.
-    recession : object or None
-        For "separated".
-
-    Returns
-    -------
-    str
-    """
+    """One paragraph: what happened, how much is `still_missing`, what to do."""
     name, plural = type(run.spec).__name__.lower(), "" if run.iteration == 1 else "s"
     text = f"{status}: {name} ended after {run.iteration} iteration{plural} at objective {point.value:.10g}"
     if status not in ("settled", "separated", "saddle"):

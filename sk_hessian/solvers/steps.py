@@ -17,16 +17,12 @@ _HASTE = 4
 #: steps beyond this are taken for a function without a minimum
 _LONGEST = 1e20
 
+#: name -> the factor of the learning rate in epoch 1, 2, ...
 SCHEDULES = {
     "constant": lambda epoch: 1.0,
     "invscaling": lambda epoch: 1 / np.sqrt(epoch),
     "inverse": lambda epoch: 1 / epoch,
 }
-
-
-def schedule_function(schedule):
-    """The factor of the learning rate in epoch 1, 2, ..., from a name of `SCHEDULES` or a callable."""
-    return SCHEDULES[schedule] if isinstance(schedule, str) else schedule
 
 
 @dataclass(frozen=True)
@@ -45,17 +41,12 @@ def first_step(problem, direction):
 
 
 def line_search(problem, point, direction, step=1.0, wolfe=0.9, max_evaluations=30):
-    """A step along ``direction`` with sufficient decrease and, if ``wolfe``, sufficient flattening.
+    """A step along ``direction`` with sufficient decrease and, if ``wolfe``, slopes of at most this share of the first.
 
-    Sufficient decrease is Armijo's (c1 = 1e-4), or where the decrease is below rounding the slope's form of it
-    (Hager & Zhang, "A new conjugate gradient method with guaranteed descent and an efficient line search", 2005,
-    section 4); trial steps come from the secant of the slopes, kept inside the bracket. Between two points of a linear
-    model raw predictions are linear, so that a shorter step than one before needs no new ones.
-
-    Parameters
-    ----------
-    wolfe : float or None
-        Accept only slopes of at most this share of the first one; None asks for decrease alone.
+    Sufficient decrease is Armijo's (c1 = 1e-4), or where the decrease is below rounding the slope's form of it (Hager &
+    Zhang, "A new conjugate gradient method with guaranteed descent and an efficient line search", 2005, section 4);
+    trial steps come from the secant of the slopes, kept inside the bracket. Between two points of a linear model raw
+    predictions are linear, so that a shorter step than one before needs no new ones.
     """
     first = point.slope @ direction
     low, low_slope, high = 0.0, first, np.inf
@@ -125,17 +116,7 @@ class Damping:
         """Nothing depends on the coordinates."""
 
     def step(self, curvature, slope):
-        """The `Trial` of the damped model.
-
-        Parameters
-        ----------
-        curvature : DenseCurvature, DiagonalCurvature or OperatorCurvature
-        slope : ndarray of shape (r,)
-
-        Returns
-        -------
-        Trial
-        """
+        """The `Trial` of the damped model of a dense, diagonal or operator curvature and a slope (r,)."""
         direction, self.value = curvature.solve(slope, self.value)
         self._unit = curvature.unit
         predicted = 0.5 * (self.value * (direction @ direction) - slope @ direction)
@@ -180,17 +161,7 @@ class GentleDamping(Damping):
 
 @dataclass(frozen=True)
 class Trial:
-    """A damped Newton step that is to be tried.
-
-    Attributes
-    ----------
-    direction : ndarray
-    damping : float
-    predicted : float
-        By how much the model says that it lowers the objective.
-    root : object or None
-        A root of the inverse of the matrix that was solved.
-    """
+    """A damped Newton step to be tried: what the model says that it gains, and a root of the inverse solved."""
 
     direction: np.ndarray
     damping: float
@@ -206,38 +177,19 @@ _MOST_SECULAR_STEPS = 60
 
 
 @dataclass(frozen=True)
-class DampedStep:
-    """The minimiser of a damped quadratic model.
+class DampedStep(Trial):
+    """The minimiser of a damped quadratic model; ``predicted`` is by how much the undamped one falls.
 
-    Attributes
-    ----------
-    direction : ndarray
-    damping, length : float
-        The length is that of D times the direction.
-    predicted : float
-        By how much the undamped model falls.
-    bend : float
-        d'D^2 (H + damping D^2)^-1 D^2 d, minus half the slope of the squared length in the damping.
-    root : Cholesky
+    ``length`` is that of D times the direction, and ``bend`` d'D^2 (H + damping D^2)^-1 D^2 d, minus half the slope of
+    the squared length in the damping.
     """
 
-    direction: np.ndarray
-    damping: float
     length: float
-    predicted: float
     bend: float
-    root: Any
 
 
 class DampedModel:
-    """g'd + d'(H + mu D^2) d / 2 for any mu.
-
-    Parameters
-    ----------
-    H : ndarray of shape (p, p)
-    slope, metric : ndarray of shape (p,)
-        g, and the diagonal of D^2.
-    """
+    """g'd + d'(H + mu D^2) d / 2 for any mu, with g the ``slope`` (p,) and D^2 the diagonal ``metric`` (p,)."""
 
     def __init__(self, H, slope, metric):
         self.H, self.slope, self.metric = H, slope, metric
@@ -262,7 +214,7 @@ class DampedModel:
         length = float(np.linalg.norm(np.sqrt(self.metric) * direction))
         # H d = -g - mu D^2 d
         predicted = 0.5 * (mu * length**2 - self.slope @ direction)
-        return DampedStep(direction, mu, length, predicted, weighted @ weighted, root)
+        return DampedStep(direction, mu, predicted, root, length, weighted @ weighted)
 
     def least_damping(self):
         """The least mu that makes the matrix safely definite, and a direction of negative curvature or None.
@@ -291,22 +243,13 @@ class DampedModel:
 class TrustRegion:
     """The minimiser of the quadratic model in the ellipsoid |D d| <= radius, for the function of a user.
 
-    D is the largest root of the curvature of each parameter so far (Moré), so that neither the steps nor the radius
-    depend on the units of the parameters, and a parameter that has lost its influence does not run away. The radius
-    begins at the size of the parameters; after a step that gains less than a quarter of what was predicted it shrinks
-    to 0.4 of the step, after one of three quarters it is twice the step. Of the shares that were tried, and beside
-    Nielsen's damping with and without geodesic acceleration, this solved most of NIST's and Moré, Garbow &
-    Hillstrom's problems, in fewest evaluations.
-
-    Parameters
-    ----------
-    radius : float
-        Of the first step, in units of D at the start; positive.
-
-    References
-    ----------
-    .. [1] J. Moré, "The Levenberg-Marquardt algorithm: implementation and theory", 1978.
-    .. [2] J. Moré, D. Sorensen, "Computing a trust region step", 1983 (for curvature that is negative).
+    D is the largest root of the curvature of each parameter so far (J. Moré, "The Levenberg-Marquardt algorithm:
+    implementation and theory", 1978), so that neither the steps nor the radius depend on the units of the parameters,
+    and a parameter that has lost its influence does not run away. The radius begins at the size of the parameters;
+    after a step that gains less than a quarter of what was predicted it shrinks to 0.4 of the step, after one of three
+    quarters it is twice the step. Of the shares that were tried, and beside Nielsen's damping with and without geodesic
+    acceleration, this solved most of NIST's and Moré, Garbow & Hillstrom's problems, in fewest evaluations. For
+    curvature that is negative see J. Moré, D. Sorensen, "Computing a trust region step", 1983.
     """
 
     def __init__(self, radius):
@@ -337,7 +280,7 @@ class TrustRegion:
         if found is None or found.length > (1 + _RADIUS_SLACK) * self.radius:
             found = self._on_boundary()
         self._length, self._inside = found.length, found.damping == self._least
-        return Trial(found.direction, found.damping, found.predicted, found.root)
+        return found
 
     def _on_boundary(self):
         """The step as long as the radius, or with the least damping if that is not so long."""

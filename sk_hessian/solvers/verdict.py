@@ -48,18 +48,7 @@ _NEAR_ROUNDING = 1e-8
 
 
 class Standard:
-    """What counts as optimal at a point.
-
-    Parameters
-    ----------
-    objective : Objective
-    point : Point
-    first_value : float
-        The objective where the run began.
-    tol : float
-    rounding : float
-        What errors of a likelihood may not ask for.
-    """
+    """What counts as optimal at a point; ``rounding`` is what errors of a likelihood may not ask for."""
 
     def __init__(self, objective, point, first_value, tol, rounding):
         self.objective, self.point, self.tol, self.rounding = objective, point, tol, rounding
@@ -89,16 +78,7 @@ class Standard:
 
 
 class Verdict:
-    """Looks at a run after each iteration, and says how it ended.
-
-    Parameters
-    ----------
-    run : Run
-    tol : float
-    max_iter : int
-    diagnoses : bool
-        Whether to prove separation and to look for an optimum on the edge of the domain.
-    """
+    """Looks at a run after each iteration, and says how it ended; ``diagnoses`` separation and optima on the edge."""
 
     def __init__(self, run, tol, max_iter, diagnoses=True):
         self.run, self.tol, self.max_iter, self.diagnoses = run, tol, max_iter, diagnoses
@@ -107,7 +87,7 @@ class Verdict:
         self.is_bounded = self.lower_bound > -np.inf
         #: a decrement above that is not optimal, whatever a likelihood asks for; None for plain functions
         self.most = max(tol**2, _NEAR_ROUNDING) * run.objective.scale if run.objective.is_model else None
-        self.certificate: Certificate | None = None
+        self.certificate: Any = None
         #: a direction along which the loss falls for ever, and whether it was looked for
         self.recession: Any = None
         self.asked = False

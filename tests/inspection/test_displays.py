@@ -427,7 +427,7 @@ def test_a_small_spectrum_can_be_a_density_too(diabetes, linear):
 def test_bad_arguments_of_the_spectrum(diabetes, linear):
     with pytest.raises(ValueError, match=r"show must be one of \('auto', 'eigenvalues', 'density'\), got 'all'"):
         HessianSpectrumDisplay.from_estimator(linear, *diabetes, show="all")
-    refuses("units='log' is unknown", HessianSpectrumDisplay.from_estimator, linear, *diabetes, units="log")
+    refuses("units must be .*, got 'log'", HessianSpectrumDisplay.from_estimator, linear, *diabetes, units="log")
 
 
 # -- loss surface -----------------------------------------------------------------------------------------------------

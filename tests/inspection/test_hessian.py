@@ -144,7 +144,9 @@ def test_times_the_total_weight_it_is_that_of_the_log_likelihood(rng):
 
 def test_bad_arguments_are_named(rng):
     model, X, y, _ = fitted_model("PoissonRegressor", rng)
-    with pytest.raises(ValueError, match="kind='exact' is unknown: choose from 'observed', 'expected', 'gauss-newton'"):
+    with pytest.raises(
+        ValueError, match=r"kind must be one of \('observed', 'expected', 'gauss-newton'\), got 'exact'"
+    ):
         hessian(model, X, y, kind="exact")
     refuses("X has 2 features", hessian, PoissonRegressor().fit(X, y), X[:, :2], y)
 

@@ -455,7 +455,7 @@ def test_bad_arguments_are_named(rng):
     X, y = table("Ridge", rng)
     model = Ridge().fit(X, y)
     refuses(r"weights must be .*, got 'importance'", influence, model, X, y, weights="importance")
-    with pytest.raises(ValueError, match='curvature must be "observed", "expected" or None, got \'exact\''):
+    with pytest.raises(ValueError, match=r"curvature must be one of \('observed', 'expected', None\), got 'exact'"):
         influence(model, X, y, curvature="exact")
     refuses("X_test and y_test must be given both", influence, model, X, y, X_test=X)
     refuses("offset_test needs X_test", influence, model, X, y, offset_test=y)

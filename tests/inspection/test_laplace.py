@@ -677,9 +677,9 @@ def test_bad_arguments_are_named(iris, X, y):
         laplace(model, X, y, structure="kronecker")
     for dispersion in (0, -1.0, np.nan, "large", True):
         refuses('dispersion must be a positive number, "evidence" or None', laplace, model, X, y, dispersion=dispersion)
-    refuses('hidden_biases must be "flat" or "fixed"', laplace, model, X, y, hidden_biases="known")
+    refuses(r"hidden_biases must be one of \('flat', 'fixed'\)", laplace, model, X, y, hidden_biases="known")
     posterior = laplace(model, X, y)
-    refuses('of must be "link", "mean" or "observation"', posterior.predict, X, of="latent")
+    refuses(r"of must be one of \('link', 'mean', 'observation'\)", posterior.predict, X, of="latent")
     refuses("Ridge is no classifier", posterior.predict_proba, X)
     for n in (0, -1, 2.5, True):
         refuses("n must be an integer of at least 1", posterior.samples, n)

@@ -186,8 +186,8 @@ def test_rows_in_blocks(rng):
 
 def test_bad_arguments_are_named(rng):
     model, X, y, _ = fitted_model("Ridge", rng)
-    refuses("units='scaled' is unknown", spectrum, model, X, y, units="scaled")
-    refuses("kind='x' is unknown", spectrum, model, X, y, kind="x")
+    refuses("units must be .*, got 'scaled'", spectrum, model, X, y, units="scaled")
+    refuses("kind must be .*, got 'x'", spectrum, model, X, y, kind="x")
     refuses("X and y are needed", spectrum, model)
     refuses("X is for a fitted estimator of sk_hessian, got ndarray", spectrum, np.eye(3), X)
     refuses("X and y are needed", spectrum, model, X)

@@ -160,7 +160,7 @@ def test_bad_arguments_are_named(rng):
     X, y = rng.normal(size=(30, 2)), rng.poisson(1, size=30)
     model = PoissonRegressor().fit(X, y)
     taylor = taylor_model(ROSEN, theta=[1.0, 1.0])
-    refuses("kind='x' is unknown", taylor_model, model, X, y, kind="x")
+    refuses("kind must be .*, got 'x'", taylor_model, model, X, y, kind="x")
     refuses("theta has 3 entries, but the objective has 2 parameters", taylor, [1.0, 2.0, 3.0])
     refuses("direction has 1 entries", taylor.radius, direction=[1.0])
     refuses("direction must not be zero", taylor.radius)

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from scipy.sparse.linalg import aslinearoperator
+from scipy.sparse.linalg import LinearOperator, aslinearoperator
 
 from sk_hessian.solvers.linear import (
     DenseCurvature,
@@ -68,10 +68,11 @@ def test_dense_curvature_damps_an_indefinite_matrix_until_it_descends(rng):
 
 def test_operator_curvature_solves_as_precisely_as_its_forcing_term(H, rng):
     g = rng.normal(size=8)
-    curvature = OperatorCurvature(aslinearoperator(H), 1e12 * np.linalg.norm(g), 50)
-    step, _ = curvature.solve(g, 0.0)
+    products = []
+    operator = LinearOperator(H.shape, matvec=lambda v: products.append(v) or H @ v, dtype=float)
+    step, _ = OperatorCurvature(operator, 1e12 * np.linalg.norm(g), 50).solve(g, 0.0)
     assert np.linalg.norm(H @ step + g) <= 1e-6 * np.linalg.norm(g)
-    assert curvature.n_products <= 50
+    assert 0 < len(products) <= 50
 
 
 def test_the_lowest_eigenpair(rng):

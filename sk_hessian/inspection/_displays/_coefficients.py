@@ -2,12 +2,12 @@
 
 import textwrap
 from itertools import cycle
-from numbers import Integral
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from sk_hessian.inspection._checks import check_count
 from sk_hessian.inspection._coef_table import coef_table
 from sk_hessian.inspection._displays._shared import COLOURS, axes, line_style, pyplot
 from sk_hessian.inspection._fitted import Fitted
@@ -150,8 +150,7 @@ class CoefficientDisplay:
         ValueError
             For ``most`` below 1.
         """
-        if isinstance(most, bool) or not isinstance(most, Integral) or most < 1:
-            raise ValueError(f"most must be an integer of at least 1, got {most!r}")
+        check_count("most", most)
         estimate, lower, upper = (self._grid(field) for field in ("estimate", "lower", "upper"))
         self.shown_ = self._chosen(sort, most, estimate)
         n, k = len(self.shown_), estimate.shape[1]

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from sk_hessian.inspection._chain import Chain
-from sk_hessian.inspection._displays._shared import COLOURS, axes, check_choice, count_along_x, line_style, pyplot
+from sk_hessian.inspection._checks import check_choice
+from sk_hessian.inspection._displays._shared import COLOURS, axes, count_along_x, line_style, pyplot
 
 #: what a curve may run along -> the label of the axis
 _X_LABELS = {"iteration": "iteration", "passes": "passes over the data", "seconds": "seconds"}
@@ -259,16 +260,12 @@ def _labelled(estimators, labels):
         raise ValueError("estimators is empty: pass at least one fitted estimator")
     models = [Chain.of(model, "estimators must be of sk_hessian").estimator for model in models]
     for model in models:
-        _check_fitted(model)
+        if not hasattr(model, "history_"):
+            raise ValueError(f"this {type(model).__name__} is not fitted: call fit first")
     labels = _told_apart(models) if labels is None else [labels] if isinstance(labels, str) else list(labels)
     if len(labels) != len(models) or len(set(labels)) < len(labels):
         raise ValueError(f"labels must be {len(models)} different names, one per estimator, got {labels!r}")
     return dict(zip(labels, models, strict=True))
-
-
-def _check_fitted(model):
-    if not hasattr(model, "history_"):
-        raise ValueError(f"this {type(model).__name__} is not fitted: call fit first")
 
 
 def _told_apart(models):

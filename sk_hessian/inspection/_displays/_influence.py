@@ -1,11 +1,11 @@
 """Which rows a fit hangs on."""
 
-from numbers import Integral
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from sk_hessian.inspection._checks import check_count
 from sk_hessian.inspection._displays._shared import COLOURS, axes, pyplot
 from sk_hessian.inspection._influence import influence
 from sk_hessian.inspection._row_labels import row_names
@@ -138,8 +138,7 @@ class InfluenceDisplay:
         A row without which the parameters are not determined has no residual: it is not drawn, and the axis says how
         many there are.
         """
-        if isinstance(n_labels, bool) or not isinstance(n_labels, Integral) or n_labels < 0:
-            raise ValueError(f"n_labels must be an integer of at least 0, got {n_labels!r}")
+        check_count("n_labels", n_labels, least=0)
         leverage, residual, cook = (
             np.asarray(getattr(self.influence, field), dtype=float)
             for field in ("leverage", "residual", "cooks_distance")
@@ -154,7 +153,9 @@ class InfluenceDisplay:
         if "c" not in style:
             style.setdefault("color", COLOURS[0])
         self.points_ = ax.scatter(leverage, np.where(is_drawn, residual, np.nan), s=areas, **style)
-        self._draw_lines(leverage)
+        grey = {"color": "0.5", "linewidth": 1}
+        ax.axhline(0, **grey)
+        ax.axvline(2 * leverage.mean(), linestyle="--", label="twice the mean leverage", **grey)
         ax.set(xlabel="leverage", ylabel="standardised residual")
         ax.margins(0.08)
         ax.legend(title=name, loc="lower center", bbox_to_anchor=(0.5, 1.01), ncols=2)
@@ -170,11 +171,6 @@ class InfluenceDisplay:
         points = np.column_stack([leverage, residual])[is_drawn]
         _place(ax, self.text_, radii[rows], points, radii[is_drawn])
         return self
-
-    def _draw_lines(self, leverage):
-        grey = {"color": "0.5", "linewidth": 1}
-        self.ax_.axhline(0, **grey)
-        self.ax_.axvline(2 * leverage.mean(), linestyle="--", label="twice the mean leverage", **grey)
 
 
 def _annotate(ax, label, point, radius):

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from sk_hessian.inspection._chain import Chain
+from sk_hessian.inspection._checks import check_count
 from sk_hessian.inspection._displays._shared import COLOURS, axes, direction, few_ticks, pyplot
 from sk_hessian.inspection._fitted import Fitted
 from sk_hessian.inspection._spectrum import spectrum
@@ -136,7 +137,7 @@ class LossSurfaceDisplay:
             For bad arguments, a direction along which the objective is flat, or a run that does not end at the fit.
         """
         pyplot(cls.__name__)
-        _check_grid(n_grid)
+        check_count("n_grid", n_grid, least=3)
         span = None if span is None else _checked_span(span)
         fit_data = {"sample_weight": sample_weight, "offset": kwargs.pop("offset", None)}
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
@@ -386,8 +387,3 @@ def _finite(values):
     except (TypeError, ValueError):
         return np.zeros(0)
     return values if np.isfinite(values).all() else np.zeros(0)
-
-
-def _check_grid(n_grid):
-    if isinstance(n_grid, bool) or not isinstance(n_grid, Integral) or n_grid < 3:
-        raise ValueError(f"n_grid must be an integer of at least 3, got {n_grid!r}")

@@ -13,18 +13,7 @@ _MOST_CHARACTERS = 44
 
 
 def pyplot(display):
-    """The module `matplotlib.pyplot`.
-
-    Parameters
-    ----------
-    display : str
-        Who asks, for the error.
-
-    Raises
-    ------
-    ImportError
-        Where matplotlib is not installed.
-    """
+    """The module `matplotlib.pyplot`; an ImportError that names the ``display`` where it is not installed."""
     try:
         import matplotlib.pyplot as plt
     except ImportError as error:
@@ -33,19 +22,7 @@ def pyplot(display):
 
 
 def axes(display, ax, height=None):
-    """The given axes, or those of a new figure whose layout leaves room for all labels.
-
-    Parameters
-    ----------
-    display : str
-    ax : matplotlib.axes.Axes or None
-    height : float, optional
-        Of a new figure, in inches.
-
-    Returns
-    -------
-    matplotlib.axes.Axes
-    """
+    """The given axes, or those of a new figure, of a height in inches, whose layout leaves room for all labels."""
     plt = pyplot(display)
     if ax is not None:
         return ax
@@ -56,32 +33,11 @@ def axes(display, ax, height=None):
 
 
 def line_style(defaults, given):
-    """Options of lines: the defaults, and what a user gave, by whatever alias.
-
-    Parameters
-    ----------
-    defaults, given : dict
-
-    Returns
-    -------
-    dict
-    """
+    """Options of lines: the defaults, and what a user gave, by whatever alias."""
     from matplotlib.cbook import normalize_kwargs
     from matplotlib.lines import Line2D
 
     return defaults | normalize_kwargs(given, Line2D)
-
-
-def check_choice(argument, value, choices):
-    """Refuse what is not one of the choices.
-
-    Raises
-    ------
-    ValueError
-        Naming the argument and the choices.
-    """
-    if not (isinstance(value, str) and value in choices):
-        raise ValueError(f"{argument} must be one of {tuple(choices)}, got {value!r}")
 
 
 def count_along_x(ax):
@@ -101,16 +57,6 @@ def few_ticks(ax):
 
 
 def direction(names, vector):
-    """A vector of parameters in words, such as ``"0.8 x0 - 0.6 x3"``, as many terms as an axis has room for.
-
-    Parameters
-    ----------
-    names : sequence of str
-    vector : ndarray of shape (n,)
-
-    Returns
-    -------
-    str
-    """
+    """A vector of parameters in words, such as ``"0.8 x0 - 0.6 x3"``, as many terms as an axis has room for."""
     texts = [combination(names, vector, most) for most in (4, 3, 2, 1)]
     return next((text for text in texts if len(text) <= _MOST_CHARACTERS), texts[-1])

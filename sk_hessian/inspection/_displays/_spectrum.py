@@ -5,14 +5,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from sk_hessian.inspection._displays._shared import COLOURS, axes, check_choice, count_along_x, line_style, pyplot
+from sk_hessian.inspection._checks import check_choice
+from sk_hessian.inspection._displays._shared import COLOURS, axes, count_along_x, line_style, pyplot
 from sk_hessian.inspection._spectrum import spectrum
 
 #: a density below this share of its largest value is not drawn
 _LEAST_DENSITY = 1e-6
-
-#: what can be shown
-_SHOWN = ("auto", "eigenvalues", "density")
 
 
 class HessianSpectrumDisplay:
@@ -113,7 +111,7 @@ class HessianSpectrumDisplay:
         ValueError
             For an unknown ``show``.
         """
-        check_choice("show", show, _SHOWN)
+        check_choice("show", show, ("auto", "eigenvalues", "density"))
         is_density = show == "density" or (show == "auto" and not self.spectrum.is_exact)
         self.ax_ = axes(type(self).__name__, ax)
         self.figure_ = self.ax_.figure
