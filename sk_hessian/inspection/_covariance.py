@@ -35,7 +35,7 @@ class Curvature:
     def effective_df(self):
         """trace((H + P)^-1 H), shape (1,); of least squares for each target, shape (n_targets,)."""
         # the trace of I - (H + P)^-1 P over what the data and the penalty together determine
-        held, k = self.objective.l2.held(self.root), self.loss.n_outputs
+        held, k = self.objective.l2.trace_with(self.root), self.loss.n_outputs
         if self.loss.quadratic:
             return self.factor.outer.columns.n_columns - held
         identified = self.factor.outer.columns.n_columns * (k - self.loss.shift_invariant) + self.loss.n_constants

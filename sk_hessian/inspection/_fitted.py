@@ -105,9 +105,12 @@ class Fitted:
     @property
     def prior(self):
         """What the objective has besides the loss: None, "normal" for an L2 penalty, or "jeffreys"."""
+        others = [term.name for term in self.objective.terms if term.name != "jeffreys"]
+        if others:
+            raise ValueError(f"{self.name} has the penalty {others[0]!r}, of which inspection knows no distribution")
         if self.objective.terms:
-            return self.objective.terms[0].name
-        return "normal" if self.objective.l2.any else None
+            return "jeffreys"
+        return "normal" if self.objective.l2.is_present else None
 
     @property
     def is_reweighted(self):

@@ -315,7 +315,7 @@ class _Rows:
             return 1.0, np.ones(len(chi))
         counts, total, n = self.weights.counts, chi.sum(), self.weights.n_samples
         dispersion = self.weights.dispersion("influence", self.objective, total, n_effective)
-        if not self.loss.quadratic or self.objective.l2.any:
+        if not self.loss.quadratic or self.objective.l2.is_present:
             return dispersion, np.full(len(chi), dispersion)
         left = n - n_effective - counts
         enough = left > _LEAST_FREEDOM * n

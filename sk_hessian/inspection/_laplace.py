@@ -336,7 +336,7 @@ def _check_model(fitted):
             f"this {fitted.name} estimates {', '.join(fitted.loss.constant_names)} along, which has no prior: give it "
             "to the estimator"
         )
-    if not fitted.objective.l2.any:
+    if not fitted.objective.l2.is_present:
         raise ValueError(
             f"this {fitted.name} has no penalty, so that there is no prior: fit one with a penalty (Ridge instead of "
             "LinearRegression, alpha > 0, a finite C); standard errors without a prior are another table"

@@ -170,7 +170,7 @@ def _is_full_cheap(at, size):
     """
     rows, n_rows = _determining_rows(at), at.objective.n_rows
     full = rows * size * min(rows, size)
-    kronecker = sum(n_rows * (q**2 + r**2) + q**3 + r**3 for q, r in at.at.shapes)
+    kronecker = sum(n_rows * (q**2 + r**2) + q**3 + r**3 for q, r in at.coordinates.shapes)
     return size <= _MOST_AUTO or (_is_full_possible(rows, size) and full <= max(_MOST_AUTO**3, kronecker))
 
 

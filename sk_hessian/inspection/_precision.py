@@ -193,9 +193,9 @@ def observations(objective):
 
 def diagonal(at, kind):
     """That of each parameter by itself; of a softmax model's outputs given that they sum to zero; as `full`."""
-    *hidden, last = at.at.layers_of(at.diagonal(kind))
+    *hidden, last = at.coordinates.layers_of(at.diagonal(kind))
     blocks = [part[:, None, None] for part in hidden]
-    blocks.append(_between_outputs(last.reshape(at.at.shapes[-1][0], -1), at.at.contrasts))
+    blocks.append(_between_outputs(last.reshape(at.coordinates.shapes[-1][0], -1), at.coordinates.contrasts))
     return _by_layer(OutputBlocks, [(block,) for block in blocks], at)
 
 
@@ -213,7 +213,7 @@ def kronecker(at, kind):
 
 def _by_layer(structure, moments, at):
     layers = []
-    for moment, part in zip(moments, at.at.parts, strict=True):
+    for moment, part in zip(moments, at.coordinates.parts, strict=True):
         try:
             layers.append(structure(*moment, at.penalty[part]))
         except UndeterminedError as error:

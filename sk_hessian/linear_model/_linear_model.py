@@ -46,14 +46,14 @@ class LinearModel(SolvedEstimator):
         """The target as the loss wants it, the weights, and the loss; ``reset`` as of `_objective_of`."""
         raise NotImplementedError
 
-    #: what the penalty's matrix is multiplied with, as the strength is
+    #: what ``penalty_matrix`` is multiplied with, as `_strength` multiplies alpha
     _matrix_factor = 1.0
 
-    #: whether the penalty stands beside the sum of the losses, else beside their weighted mean
+    #: whether the estimator adds its penalty to the sum of the losses, or to their weighted mean
     _penalises_sum = True
 
     def _strength(self):
-        """L2 strength where the penalty stands, one or one per output."""
+        """The L2 strength in the units of the estimator, one or one per output."""
         raise NotImplementedError
 
     def _terms(self):
@@ -130,16 +130,16 @@ class LinearModel(SolvedEstimator):
         else:
             X, loss = rows_of_parts(self, parts, reset, partial(self._encode, reset=reset), self._of_targets)
             y, weight, offset = None, X.targets[1], None
-        # beside the mean loss of these rows
-        unit = (1 if self._penalises_sum else weight.sum() + before) / weight.sum()
+        # what the penalty is multiplied with beside the mean loss of these rows
+        per_mean = (1 if self._penalises_sum else weight.sum() + before) / weight.sum()
         return GLMObjective(
             X,
             y,
             loss,
             sample_weight=weight,
             fit_intercept=bool(self.fit_intercept),
-            penalty=self._penalty() * unit,
-            penalty_matrix=self._penalty_matrix(unit),
+            penalty=self._penalty() * per_mean,
+            penalty_matrix=self._penalty_matrix(per_mean),
             offset=offset,
             terms=self._terms(),
             feature_names=getattr(self, "feature_names_in_", None),
@@ -147,15 +147,15 @@ class LinearModel(SolvedEstimator):
         )
 
     def _penalty(self):
-        """L2 strengths (p, k) or (p, 1) where the penalty stands."""
+        """L2 strengths (p, k) or (p, 1) in the units of the estimator."""
         names, given = getattr(self, "feature_names_in_", None), getattr(self, "penalty_weights", None)
         return _validation.check_penalty_weights(given, self.n_features_in_, names)[:, None] * self._strength()
 
-    def _penalty_matrix(self, unit):
-        """The matrix beside them (p, p), or None."""
+    def _penalty_matrix(self, per_mean):
+        """``penalty_matrix`` beside the mean loss, (p, p), or None."""
         names, given = getattr(self, "feature_names_in_", None), getattr(self, "penalty_matrix", None)
         matrix = _validation.check_penalty_matrix(given, self.n_features_in_, names)
-        return None if matrix is None else matrix * (unit * self._matrix_factor)
+        return None if matrix is None else matrix * (per_mean * self._matrix_factor)
 
     def _start(self, objective):
         if not (self.warm_start and hasattr(self, "coef_")):

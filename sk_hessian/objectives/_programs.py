@@ -50,7 +50,7 @@ class Recession:
 
 def find_recession(objective, theta, direction):
     """A proved `Recession`, or None; ``theta`` and ``direction`` are candidates that cost only a pass."""
-    free = objective.l2.is_silent
+    free = objective.l2.is_unpenalised
     # every class has rows, so the intercepts alone separate none
     may_be_intercept = objective.fit_intercept and objective.class_names is None
     if not (free.any() or may_be_intercept) or not _may_recede(objective):

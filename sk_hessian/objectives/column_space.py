@@ -34,7 +34,7 @@ class ColumnSpace:
         The unit of a constant column is infinite: its coefficient is zero, by the penalty or for the least norm, and
         its size, however large beside the others, leaves no rounding behind. Not where a matrix couples it with others.
         """
-        centre, deviation, ridge, _ = self._objective.posterior_units
+        centre, deviation, ridge, _ = self._objective.column_units
         has_unit, deviation = self._objective.l2.is_coupled, np.array(deviation)
         if self._is_held_otherwise:
             deviation[deviation == 0] = 1.0

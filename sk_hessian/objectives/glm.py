@@ -135,8 +135,8 @@ class GLMObjective(MeanLossObjective):
         return ColumnSpace(self)
 
     @property
-    def posterior_units(self):
-        """See `MeanLossObjective.posterior_units`."""
+    def column_units(self):
+        """See `MeanLossObjective.column_units`."""
         ridge = np.sqrt(self.l2.sizes / self.baseline.mean_curvature)
         return *self.moments_of_columns, ridge, np.ones(self.loss.n_outputs)
 
@@ -257,7 +257,7 @@ class GLMObjective(MeanLossObjective):
 
     def refined(self, theta):
         """See `Objective.refined`: least squares on small tables."""
-        if not self.loss.quadratic or self.l2.any or self.terms:
+        if not self.loss.quadratic or self.l2.is_present or self.terms:
             return theta, 0
         columns = self.space.columns
         work = self.n_rows * self.model.n_weights * (1 if columns.basis is None else columns.n_columns)

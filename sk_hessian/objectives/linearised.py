@@ -81,12 +81,12 @@ class Linearised:
 
     Attributes
     ----------
-    at : Identified
+    coordinates : Identified
     """
 
     def __init__(self, objective, theta, hidden_biases=True):
         self.objective, self.theta = objective, theta
-        centre, deviation, ridge, output_unit = objective.posterior_units
+        centre, deviation, ridge, output_unit = objective.column_units
         scale = np.hypot(deviation, ridge)
         if not scale.all():
             raise ValueError(
@@ -95,7 +95,7 @@ class Linearised:
             )
         model, contrasts = objective.model, objective.loss.contrasts()
         columns = Columns(centre, scale, model.fit_intercept)
-        self.at = Identified(columns, model.layers, output_unit, contrasts, model.is_linear, hidden_biases)
+        self.coordinates = Identified(columns, model.layers, output_unit, contrasts, model.is_linear, hidden_biases)
 
     # -- the penalty ----------------------------------------------------------------------------------------------
 
@@ -107,7 +107,7 @@ class Linearised:
     @cached_property
     def _penalty_and_turn(self):
         """The penalty of each coordinate, and Q of the turned coordinates Q'z; None where they are not turned."""
-        l2, at = self.objective.l2, self.at
+        l2, at = self.objective.l2, self.coordinates
         if not l2.has_matrix:
             return at.of_rows(l2.gradient(np.ones(self.theta.size))) * at.units**2, None
         root = at.reduced(np.stack([at.transpose(row) for row in self._penalty_root]))
@@ -126,7 +126,7 @@ class Linearised:
 
         Where the penalty is a matrix, the volume of theta, and the ratio of the penalty's determinants here and there.
         """
-        units, penalty = self.at.units, self.penalty
+        units, penalty = self.coordinates.units, self.penalty
         if not self.objective.l2.has_matrix:
             return np.log(units[penalty == 0]).sum()
         held = penalty[penalty > 0]
@@ -136,23 +136,23 @@ class Linearised:
     def expanded(self, z):
         """The change of theta for a change of the coordinates."""
         turn = self._penalty_and_turn[1]
-        return self.at.expanded(z if turn is None else turn @ z)
+        return self.coordinates.expanded(z if turn is None else turn @ z)
 
     def parameter_of(self, index):
         """The number of the parameter that a coordinate is most of."""
         turn = self._penalty_and_turn[1]
         index = index if turn is None else np.argmax(np.abs(turn[:, index]))
-        return int(self.at.of_rows(np.arange(self.theta.size))[index])
+        return int(self.coordinates.of_rows(np.arange(self.theta.size))[index])
 
     def moved(self, J):
         """Derivatives in the coordinates from those in theta, (..., n_parameters), standardised but for units."""
         turn = self._penalty_and_turn[1]
-        J = self.at.reduced(J * self._unit)
+        J = self.coordinates.reduced(J * self._unit)
         return J if turn is None else J @ turn
 
     @cached_property
     def _unit(self):
-        return self.at.unit(self.theta.size)
+        return self.coordinates.unit(self.theta.size)
 
     # -- the rows -------------------------------------------------------------------------------------------------
 
@@ -161,7 +161,7 @@ class Linearised:
 
         The rows are those of the objective, or others X (n, p) without an offset, whose targets and weights are zero.
         """
-        objective, at, model = self.objective, self.at, self.objective.model
+        objective, at, model = self.objective, self.coordinates, self.objective.model
         rows = objective.rows if X is None else rows_of(X)
         k, P = model.n_outputs, model.n_parameters
         parameters, inner = model.unpack(self.theta), model.unpack(at.standardised(self.theta))
@@ -204,14 +204,14 @@ class Linearised:
 
     def diagonal(self, kind):
         """The diagonal of the Hessian with all outputs, shape (n_parameters,); of a network's Gauss-Newton."""
-        return self.objective.at(self.theta).curvature_diagonal(kind, self.at.summed_in)
+        return self.objective.at(self.theta).curvature_diagonal(kind, self.coordinates.summed_in)
 
     def layer_moments(self):
         """A (q, q) and G (r, r) of each layer, whose Kronecker product is near its Hessian without the penalty."""
-        inputs, outputs, _ = self.objective.at(self.theta).layer_moments(self.at.summed_in)
-        basis = self.at.contrasts
+        inputs, outputs, _ = self.objective.at(self.theta).layer_moments(self.coordinates.summed_in)
+        basis = self.coordinates.contrasts
         outputs[-1] = basis.T @ outputs[-1] @ basis
-        sizes = [rows for rows, _ in self.at.shapes]
+        sizes = [rows for rows, _ in self.coordinates.shapes]
         return [(A[:rows, :rows], G) for A, G, rows in zip(inputs, outputs, sizes, strict=True)]
 
     def features(self, X=None):

@@ -45,7 +45,7 @@ class MeanLossObjective(Objective):
     #: the `CommonShift` of a softmax model's outputs, in coordinates of the columns or of the layers
     common_shift: Any
     #: zero and deviation of each column, the root of its penalty in units of the curvature, and units of the outputs
-    posterior_units: Any
+    column_units: Any
     start: Any
     _new_sketch: Any
 

@@ -58,7 +58,7 @@ class MLPObjective(MeanLossObjective):
     y : ndarray of shape (n,) or (n, k)
     loss : Loss
     hidden_layer_sizes : sequence of int
-        None for a linear model.
+        An empty sequence gives a linear model.
     activation : str
         Of the hidden layers; a name of `ACTIVATIONS`.
     sample_weight : ndarray of shape (n,), optional
@@ -132,7 +132,7 @@ class MLPObjective(MeanLossObjective):
         last[free] -= last[free].mean(axis=1, keepdims=True)
         return theta
 
-    def penalty_in(self, coordinates):
+    def penalty_diagonal_in(self, coordinates):
         """The penalty's curvature in coordinates of the layers, shape (n_parameters,)."""
         strengths = self.l2.gradient(np.ones(self.n_parameters)) * coordinates.unit(self.n_parameters) ** 2
         part, shape = self.model.layers[0]
@@ -149,7 +149,7 @@ class MLPObjective(MeanLossObjective):
         return Moments(self.total, centre, deviation, unit)
 
     @property
-    def posterior_units(self):
+    def column_units(self):
         """See `MeanLossObjective`; one unit for all outputs, whose penalty is then the same."""
         moments, (part, shape) = self.moments, self.model.layers[0]
         unit = moments.output_unit.mean()
@@ -160,7 +160,7 @@ class MLPObjective(MeanLossObjective):
     @cached_property
     def coordinates(self):
         """The standardised coordinates; the unit of a constant input is infinite, so that its weights stay zero."""
-        centre, deviation, ridge, _ = self.posterior_units
+        centre, deviation, ridge, _ = self.column_units
         columns = Columns.standardising(centre, deviation, ridge, True)
         return LayerCoordinates(columns, self.model.layers, self.moments.output_unit)
 

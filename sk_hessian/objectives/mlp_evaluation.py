@@ -145,7 +145,7 @@ class NetworkEvaluation(MeanLossEvaluation):
         H = self._gauss_newton(coordinates) if kind == "expected" else self._exact(coordinates)
         unit = coordinates.unit(objective.n_parameters)
         H = unit[:, None] * H * unit
-        H.flat[:: len(H) + 1] += objective.penalty_in(coordinates)
+        H.flat[:: len(H) + 1] += objective.penalty_diagonal_in(coordinates)
         return H
 
     def _gauss_newton(self, coordinates):
@@ -225,7 +225,7 @@ class NetworkEvaluation(MeanLossEvaluation):
             return (np.concatenate([squares, (roots[:, k:] ** 2).sum(axis=(0, 2))]),)
 
         total = objective.rows.fold(terms, coordinates.columns, width=model.pass_width + k**2)[0] / objective.total
-        return total * coordinates.unit(model.n_parameters) ** 2 + objective.penalty_in(coordinates)
+        return total * coordinates.unit(model.n_parameters) ** 2 + objective.penalty_diagonal_in(coordinates)
 
     # -- preconditioning ------------------------------------------------------------------------------------------
 
@@ -280,7 +280,7 @@ class NetworkEvaluation(MeanLossEvaluation):
         """
         objective = self.objective
         inputs, outputs, constants = self.layer_moments(coordinates)
-        penalties = objective.penalty_in(coordinates)
+        penalties = objective.penalty_diagonal_in(coordinates)
         blocks: list[factors.Factor] = []
         for (part, shape), A, G in zip(objective.model.layers, inputs, outputs, strict=True):
             penalty = np.diag(penalties[part].reshape(shape).mean(axis=1))

@@ -100,7 +100,7 @@ class SingleRows:
             return slope[:, :, None] * (slope * weight[part, None])[:, None, :]
 
         moment = factor.inner.congruence(objective.sums.products(self._here, outer, factor.outer.columns))
-        if not objective.l2.any:
+        if not objective.l2.is_present:
             return moment
         mean = self.score_sums(weight, np.zeros(objective.n_rows, dtype=np.intp))[0]
         cross = np.outer(mean, self._pull)

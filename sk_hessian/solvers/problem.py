@@ -26,18 +26,10 @@ class Counts:
 
 
 class Point:
-    """An iterate: an `Evaluation` of the objective, and how it looks in the coordinates of a problem.
+    """An iterate: an `Evaluation` of the objective, and how it looks in the coordinates u (r,) of a problem.
 
-    Attributes
-    ----------
-    u : ndarray of shape (r,)
-    here : Evaluation
-    value : float
-        +inf outside the domain, and where there is no finite gradient to go on with.
-    slope : ndarray of shape (r,)
-        The gradient in u.
-    noise : float
-        Rounding error of the value: smaller differences mean nothing.
+    Its value is +inf outside the domain, and where there is no finite gradient to go on with; ``slope`` (r,) is the
+    gradient in u, and differences of the value below ``noise``, its rounding error, mean nothing.
     """
 
     def __init__(self, u, here, value, slope, noise):

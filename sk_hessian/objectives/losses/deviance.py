@@ -9,26 +9,9 @@ _SUM_ROUNDINGS = 16
 def explained(loss, y, raw, weight, offset=None):
     """D^2: the share of the deviance of the best constant, beside an offset, that raw predictions explain.
 
-    Parameters
-    ----------
-    loss : Loss
-        Of predictions alone, see `Loss.at`.
-    y : ndarray of shape (n,) or (n, k)
-    raw : ndarray of shape (n, m)
-        The offset included.
-    weight : ndarray of shape (n,)
-    offset : ndarray of shape (n,) or (n, n_outputs), optional
-
-    Returns
-    -------
-    float
-        1.0 or 0.0, for predictions as good or not, where the constant's deviance is rounding; -inf where the loss of a
-        prediction is infinite.
-
-    Raises
-    ------
-    ValueError
-        Where the best constant's deviance overflows.
+    The loss is that of predictions alone, see `Loss.at`; ``raw`` (n, m) has the offset in it. It is 1.0 or 0.0, for
+    predictions as good or not, where the constant's deviance is rounding; -inf where a prediction's loss is infinite. A
+    ValueError says that the best constant's deviance overflows.
     """
     sums = deviance_sums(loss, y, raw, weight)
     with np.errstate(over="ignore", invalid="ignore"):
@@ -37,20 +20,9 @@ def explained(loss, y, raw, weight, offset=None):
 
 
 def deviance_sums(loss, y, raw, weight):
-    """Weighted sums over some rows, from which `explained_of_sums` of all rows follows.
+    """Weighted sums (3,) over some rows, from which `explained_of_sums` of all rows follows.
 
-    Parameters
-    ----------
-    loss : Loss
-        Of predictions alone, see `Loss.at`.
-    y : ndarray of shape (n,) or (n, k)
-    raw : ndarray of shape (n, m)
-    weight : ndarray of shape (n,)
-
-    Returns
-    -------
-    ndarray of shape (3,)
-        Of raw predictions' deviance, of the saturated loss less `Loss.terms_of_y`, and of its size.
+    They are of the raw predictions' deviance, of the saturated loss less `Loss.terms_of_y`, and of its size.
     """
     saturated = loss.saturated(y)
     with np.errstate(over="ignore", invalid="ignore"):
@@ -61,18 +33,8 @@ def deviance_sums(loss, y, raw, weight):
 def explained_of_sums(loss, sums, y, weight):
     """See `explained`, from `deviance_sums` of all rows and a few targets that stand for them.
 
-    Parameters
-    ----------
-    loss : Loss
-        Of predictions alone, see `Loss.at`.
-    sums : ndarray of shape (3,)
-    y, weight : ndarray
-        All distinct targets; or some of the same mean, mean square and range, which is enough: but for
-        `Loss.terms_of_y` every loss of such targets is a polynomial of degree two at the most.
-
-    Returns
-    -------
-    float
+    ``y`` and ``weight`` are all distinct targets; or some of the same mean, mean square and range, which is enough: but
+    for `Loss.terms_of_y` every loss of such targets is a polynomial of degree two at the most.
     """
     with np.errstate(over="ignore", invalid="ignore"):
         null = loss.null_model.deviance(y, weight) + weight @ (loss.saturated(y) - loss.terms_of_y(y)) - sums[1]

@@ -36,31 +36,13 @@ class Parts:
         raise NotImplementedError
 
     def number(self, function, combine, finish):
-        """``finish`` of the result of `fold`, a float; lazy where the parts are.
-
-        Parameters
-        ----------
-        function, combine : callable
-            As of `fold`.
-        finish : callable
-
-        Returns
-        -------
-        float or dask.array.Array of shape ()
-        """
+        """``finish`` of the result of `fold`, a float; a dask array of shape () where the parts are lazy."""
         return finish(self.fold(function, combine))
 
 
 @contextmanager
 def named(noun, index):
-    """A context that says in an error of its block which part it is of.
-
-    Parameters
-    ----------
-    noun : str
-        What the parts are called.
-    index : int
-    """
+    """A context that says in an error of its block which part, called ``noun``, it is of."""
     try:
         yield
     except (ValueError, TypeError) as error:
@@ -145,55 +127,21 @@ class Sliced(Blocks):
 
 
 def is_distributed(X):
-    """Whether X is a dask collection.
-
-    Parameters
-    ----------
-    X : object
-
-    Returns
-    -------
-    bool
-    """
+    """Whether X is a dask collection."""
     return hasattr(X, "__dask_graph__") and hasattr(X, "to_delayed")
 
 
 def map_distributed(function, X):
-    """``function`` of the rows of each partition of a dask collection X, as a lazy dask array.
-
-    Parameters
-    ----------
-    function : callable
-        From rows, as X has them, to an array with as many.
-    X : dask array or data frame
-
-    Returns
-    -------
-    dask.array.Array
-    """
+    """``function`` of the rows of each partition of a dask collection X, as a lazy dask array with as many rows."""
     from sk_hessian.objectives.rows.dask import map_rows
 
     return map_rows(function, X)
 
 
 def parts_of(X, y=None, sample_weight=None, offset=None):
-    """The source of parts that X is, or None where X is an array, a sparse matrix or a data frame in memory.
+    """The `Parts` that X is, or None where X is an array, a sparse matrix or a data frame in memory.
 
-    Parameters
-    ----------
-    X : object
-    y, sample_weight : array-like or None
-        None for blocks, which have theirs with them.
-    offset : array-like or None
-        Must be None for parts.
-
-    Returns
-    -------
-    Parts or None
-
-    Raises
-    ------
-    ValueError
+    Blocks have their y and sample_weight with them, so that these must be None; parts have no offset.
     """
     is_sliceable = hasattr(X, "chunks") and hasattr(X, "dtype") and len(getattr(X, "shape", ())) == 2
     is_dask = is_distributed(X)

@@ -53,7 +53,7 @@ class Jeffreys(Term):
 
         It refuses another penalty beside it, and more than 3000 columns.
         """
-        if objective.l2.any:
+        if objective.l2.is_present:
             raise ValueError("penalty must be zero: Jeffreys' prior is one")
         if not objective.facts.has_matrix:
             raise ValueError(

@@ -36,7 +36,7 @@ class L2:
     # -- facts ----------------------------------------------------------------------------------------------------
 
     @cached_property
-    def any(self):
+    def is_present(self):
         """Whether there is any penalty."""
         return self._matrices is not None or bool(self._strengths.any())
 
@@ -76,7 +76,7 @@ class L2:
         return np.add.reduce(self.diagonal, axis=1) / self.diagonal.shape[1]
 
     @property
-    def is_silent(self):
+    def is_unpenalised(self):
         """Which features no strength holds, for any output, shape (q,) of bool; a matrix may hold combinations."""
         return (self._strengths == 0).all(axis=1)
 
@@ -135,7 +135,7 @@ class L2:
         """R of shape (r, q) with R'R the matrix of the first output, without the strengths."""
         return np.zeros((0, len(self._strengths))) if self._matrices is None else root_of(self._matrices[0])
 
-    def held(self, root):
+    def trace_with(self, root):
         """The trace of its Hessian with R R' for each output, shape (k,); R of shape (n_parameters, r)."""
         moved = np.stack([self.pull(column) for column in root.T], axis=1)
         return (moved * root[: self.size]).sum(axis=1).reshape(self._strengths.shape).sum(axis=0)
