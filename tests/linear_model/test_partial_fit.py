@@ -354,7 +354,7 @@ def test_streams_end_near_the_fit_or_say_so(seed, few_kept):
         accuracy["run"](loss, (seed + turn) % 2, (10, 20, 30)[turn % 3], seed, order, 300)
         for turn, (loss, order) in enumerate(product(accuracy["LOSSES"], ("shuffled", "by y")))
     ]
-    assert not [one for one in streams if one.is_unpenalised and not one.is_near]
+    assert not [one for one in streams if one.is_silent and not one.is_near]
     assert np.mean([one.is_near for one in streams]) >= 0.9
 
 
