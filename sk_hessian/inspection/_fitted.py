@@ -165,7 +165,7 @@ class Fitted:
 
     def require_sum_over_rows(self, what):
         """Refuse an objective that single rows cannot be taken out of."""
-        if self.prior == "jeffreys":
+        if not self.objective.facts.is_sum_over_rows:
             raise ValueError(
                 f"{what} is not for jeffreys=True: Jeffreys' prior is no sum over rows, nor a normal prior. Use "
                 "coef_table or profile_intervals for this fit, or a finite C instead of the prior"

@@ -200,6 +200,6 @@ def last_layer(at, names):
     """The last layer of a network as a linear model of the hidden units, and the names of its parameters."""
     network, rows = at.objective, at.objective.rows
     part, shape = network.model.layers[-1]
-    penalty = network.l2.gradient(np.ones(at.theta.size))[part].reshape(shape)[:-1]
+    penalty = network.l2.diagonal_of(at.theta.size)[part].reshape(shape)[:-1]
     linear = GLMObjective(at.features(), rows.y, network.loss, sample_weight=rows.weight, penalty=penalty)
     return Linearised(linear, at.theta[part]), names[part]

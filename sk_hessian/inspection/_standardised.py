@@ -54,7 +54,7 @@ class Standardised:
         self._factor = objective.preconditioner(self.theta, "units")
         columns, (part, shape) = self._factor.outer.columns, objective.model.layers[0]
         if not np.isfinite(columns.scale).all():
-            penalty = objective.l2.gradient(np.ones(self.theta.size))[part].reshape(shape)
+            penalty = objective.l2.diagonal_of(self.theta.size)[part].reshape(shape)
             self._constants = _ConstantColumns(columns, shape[1], penalty[: len(columns.scale)])
         diagonal = objective.hessian_diagonal(self.theta, "expected", factor=self._factor)
         if self._constants is not None:

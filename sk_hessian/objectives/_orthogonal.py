@@ -73,7 +73,6 @@ class Orthogonal:
         basis = R.T @ (U[:, keep] / (singular[keep] * root)) if Vt is None else Vt[keep].T / root
         basis *= unit[:, None]
         basis = self._shortest(basis)
-        self._typical, self._root = typical, root
         metric = np.divide(1.0, unit**2, out=np.zeros_like(unit), where=unit > 0) if spanned else None
         self.columns = Columns(plain.shift, plain.scale, plain.fit_intercept, basis, metric)
         self.rows = None  #: the rows in these coordinates, where they are few
@@ -81,15 +80,16 @@ class Orthogonal:
             weight = objective.rows.weight / objective.rows.total_weight
             self.rows = U[:, keep] * (singular[keep] / root) / np.sqrt(weight)[:, None]
         #: the penalty in these coordinates
-        self.l2 = self._penalty(objective.l2, objective.baseline.mean_curvature, spanned)
+        diagonal = typical / root**2 if spanned else None
+        self.l2 = self._penalty(objective.l2, objective.baseline.mean_curvature, typical, diagonal)
 
-    def _penalty(self, l2, mean_curvature, spanned):
+    def _penalty(self, l2, mean_curvature, typical, diagonal):
         """The penalty in these coordinates: where all is penalised a diagonal, but for the intercept that is not."""
-        if not spanned:
+        if diagonal is None:
             return l2.within(self.columns)
-        ridge = np.diag(self._typical / self._root**2)
+        ridge = np.diag(diagonal)
         if self.plain.fit_intercept:
-            ridge -= self._typical * np.outer(self.columns.basis[-1], self.columns.basis[-1])
+            ridge -= typical * np.outer(self.columns.basis[-1], self.columns.basis[-1])
         # strengths are products of a feature's and an output's: those of one output are a multiple of the least
         return l2.multiples_of(mean_curvature * ridge, np.isfinite(self.plain.scale))
 

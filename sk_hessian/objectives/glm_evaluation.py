@@ -251,16 +251,17 @@ class LinearEvaluation(MeanLossEvaluation):
 
     def layer_moments(self, columns):
         """See `MeanLossEvaluation.layer_moments`: of the features, weighted by their rows' curvature."""
-        objective, predict = self.objective, self.predictor()
+        objective, predict, within = self.objective, self.predictor(), columns.summed_in
         loss = objective.loss
 
         def terms(block, y, weight):
             if loss.quadratic:
-                return weight.sum() * np.eye(loss.n_outputs), block.gram(weight[:, None], columns)[0]
+                return weight.sum() * np.eye(loss.n_outputs), block.gram(weight[:, None], within)[0]
             total, size = loss.total_hessian(y, predict(block), weight)
-            return total, block.gram((size * weight)[:, None], columns)[0]
+            return total, block.gram((size * weight)[:, None], within)[0]
 
-        C, A = objective.rows.fold(terms, columns, width=loss.n_outputs)
+        C, A = objective.rows.fold(terms, within, width=loss.n_outputs)
+        A = columns.turned(A)
         return [A / (objective.total if loss.quadratic else np.trace(C))], [C / objective.total], None
 
     # -- preconditioning ------------------------------------------------------------------------------------------

@@ -51,7 +51,7 @@ class LinearSums:
                 return Summing(columns, rows, raw, penalty, DenseBlock(dependence.rows))
             if design is not None:
                 return Summing(columns, design.rows, raw, penalty, DenseBlock(design.matrix @ columns.basis))
-        return Summing(columns, rows, columns, penalty)
+        return Summing(columns, rows, columns.summed_in, penalty)
 
     def products(self, here, matrices, columns, with_penalty=False):
         """Sum over the rows z of (z (x) I) M (z (x) I)', with a symmetric M of each.
@@ -73,6 +73,9 @@ class LinearSums:
                 return self._grams(matrices(predict(block), y, weight, block.part), block, of.within)
 
             sums = of.rows.fold(grams, of.within, width=width**2)
+            if of.within is not columns:
+                # once, not in each block
+                sums = [columns.turned(sums[0]), *(columns.basis.T @ cross for cross in sums[1:2]), *sums[2:]]
         H = sums[0][0] if width == 1 else self._assembled(*sums)
         if with_penalty:
             H /= self._objective.total

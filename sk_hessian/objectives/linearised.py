@@ -109,12 +109,12 @@ class Linearised:
         """The penalty of each coordinate, and Q of the turned coordinates Q'z; None where they are not turned."""
         l2, at = self.objective.l2, self.coordinates
         if not l2.has_matrix:
-            return at.of_rows(l2.gradient(np.ones(self.theta.size))) * at.units**2, None
+            return at.of_rows(l2.diagonal_of(self.theta.size)) * at.units**2, None
         root = at.reduced(np.stack([at.transpose(row) for row in self._penalty_root]))
         values, Q = eigh(root.T @ root)
         return np.where(values > len(values) * np.finfo(float).eps * values[-1], values, 0.0), Q
 
-    @property
+    @cached_property
     def _penalty_root(self):
         """R with R'R the penalty's Hessian in theta, shape (r, n_parameters)."""
         root = self.objective.l2.root()

@@ -134,7 +134,7 @@ class MLPObjective(MeanLossObjective):
 
     def penalty_diagonal_in(self, coordinates):
         """The penalty's curvature in coordinates of the layers, shape (n_parameters,)."""
-        strengths = self.l2.gradient(np.ones(self.n_parameters)) * coordinates.unit(self.n_parameters) ** 2
+        strengths = self.l2.diagonal_of(self.n_parameters) * coordinates.unit(self.n_parameters) ** 2
         part, shape = self.model.layers[0]
         strengths[part].reshape(shape)[:-1] /= coordinates.columns.scale[:, None] ** 2
         return strengths

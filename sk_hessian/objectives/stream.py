@@ -124,12 +124,6 @@ class StreamObjective(Objective):
         """The penalty as a sum over rows."""
         return self.rows.l2.times(self.total)
 
-    @property
-    def penalty_diagonal(self):
-        """Its second derivative in each parameter, shape (n_parameters,)."""
-        diagonal = self.l2.diagonal.ravel()
-        return np.append(diagonal, np.zeros(self.n_parameters - diagonal.size))
-
     def is_exact(self, kind):
         """See `Objective.is_exact`."""
         return self.rows.is_exact(kind)
@@ -309,7 +303,7 @@ class StreamEvaluation(Evaluation):
         else:
             root = RowCurvature(objective.rows).triangle([self.theta], memory.curvature.rows())
         size = root.shape[1]
-        untold = (memory.prior.diagonal() == 0) & (objective.penalty_diagonal == 0)
+        untold = (memory.prior.diagonal() == 0) & (objective.l2.diagonal_of(size) == 0)
         held = objective.l2.root()
         extra = [np.pad(held, ((0, 0), (0, size - held.shape[1]))), np.sqrt(objective.total) * np.eye(size)[untold]]
         return triangle(np.vstack([root, *extra])) if any(map(len, extra)) else root
@@ -337,7 +331,7 @@ class StreamEvaluation(Evaluation):
         objective, losses = self.objective, self._losses
         if objective.memory.is_matrix:
             losses = Spread.of_rows(losses.root, objective.memory.prior)
-        return losses.plus_diagonal(objective.penalty_diagonal).times(1 / objective.total)
+        return losses.plus_diagonal(objective.l2.diagonal_of(objective.n_parameters)).times(1 / objective.total)
 
     def factor(self, kind="full", curvature="expected"):
         """See `Evaluation.factor`."""

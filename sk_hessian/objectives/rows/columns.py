@@ -73,8 +73,17 @@ class Columns:
 
     @cached_property
     def plain(self):
-        """The same coordinates without the basis; one object, for what is kept by it."""
+        """The same coordinates without the basis."""
         return replace(self, basis=None, metric=None)
+
+    @property
+    def summed_in(self):
+        """The coordinates in which products are summed before `turned` brings the sum into these."""
+        return self.plain if self.may_turn_late else self
+
+    def turned(self, grams):
+        """Products (..., r, r) in these coordinates from their sums in `summed_in`."""
+        return self.basis.T @ grams @ self.basis if self.may_turn_late else grams
 
     @cached_property
     def _finite_scale(self):

@@ -70,8 +70,6 @@ class DenseBlock:
                 grams = weights.T @ self._products
                 return grams.reshape(len(grams), self._X.shape[1], self._X.shape[1])
             return weighted_grams(self._X, weights, self._scratch)
-        if columns.may_turn_late:
-            return columns.basis.T @ self.gram(weights, columns.plain) @ columns.basis
         if columns.inverse_units is None:
             return weighted_grams(self.standardised(columns), weights, self._scratch)
         if columns.may_centre_late:

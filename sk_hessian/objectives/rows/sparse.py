@@ -22,8 +22,6 @@ class SparseBlock(DenseBlock):
 
     def gram(self, weights, columns):
         """See `DenseBlock.gram`: the shift enters by a correction of low rank."""
-        if columns.may_turn_late:
-            return columns.basis.T @ self.gram(weights, columns.plain) @ columns.basis
         if columns.basis is not None:
             return weighted_grams(self.standardised(columns), weights, self._scratch)
         X, shift = self._scaled(columns)
@@ -89,7 +87,7 @@ class SparseRows(Rows):
 
     def block_size(self, columns, width):
         """See `Rows.block_size`; as many rows as threads leave to each, unless a basis makes them dense."""
-        if columns is not None and columns.basis is not None and not columns.may_turn_late:
+        if columns is not None and columns.basis is not None:
             return super().block_size(columns, width)
         return min(-(-self.n_rows // n_threads(self.n_numbers)), max(1, BLOCK_BYTES // (8 * (width + 1))))
 

@@ -17,8 +17,8 @@ from sk_hessian.objectives.rows.threads import n_threads, run
 BLOCK_BYTES = 2**20
 
 #: rows for each column in the blocks of sums in coordinates of the columns, such as symmetric products, as far as they
-#: have so many bytes: each block adds a matrix of the columns' size, and centres it. A pass over 20,000 x 600 takes 1.8
-#: times as long as one product, with blocks of 1 MB 7.5 times; over 20,000 x 300 1.3 and 3.5
+#: have so many bytes: each block adds a matrix of the columns' size and centres it. A pass of 20,000 x 600 takes up to
+#: twice as long as one product, with blocks of 1 MB at least seven times; over 20,000 x 300 up to 1.4 and at least 3
 PRODUCT_ROWS = 16
 PRODUCT_BYTES = 2**24
 

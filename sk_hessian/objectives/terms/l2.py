@@ -70,6 +70,10 @@ class L2:
             return self._strengths
         return self._strengths + np.stack([M.diagonal() for M in self._matrices], axis=1)
 
+    def diagonal_of(self, n_parameters):
+        """The same for all parameters, shape (n_parameters,): zero for intercepts and the loss's constants."""
+        return np.concatenate((self.diagonal.reshape(-1), np.zeros(n_parameters - self.size)))
+
     @property
     def sizes(self):
         """The same, the mean over the outputs, shape (q,)."""
