@@ -122,6 +122,14 @@ class Evaluation:
         """
         return np.zeros(len(directions))
 
+    def distance(self, other):
+        """The same for the way from another evaluation to this one, and the passes that it took; two floats."""
+        return float(self.predictor_change([self.theta - other.theta])[0]), 0.5
+
+    def newton_change(self, step, decrement, enough):
+        """The same for a Newton step of this decrement; an upper bound where that is below ``enough``."""
+        return float(self.predictor_change([step])[0]), 0.5
+
     def remarks(self):
         """What else a user should know about a solution here, sentences."""
         return []
@@ -267,15 +275,13 @@ class MeanLossEvaluation(Evaluation):
 
     def predictor_change(self, directions):
         """See `Evaluation.predictor_change`; half a pass, and none where the curvature is constant."""
-        loss = self.objective.loss
-        if loss.quadratic:
+        if self.objective.loss.quadratic:
             return np.zeros(len(directions))
-        moved = self.moved(directions)
+        moved, loss = self.moved(directions), self.objective.loss
 
         def largest(block, y, weight):
             raw, moves = moved(block)
-            unit = loss.predictor_unit(raw)
-            return (np.array([(np.abs(loss.without_shift(move)) / unit).max() for move in moves]),)
+            return (np.array([loss.largest_move(raw, move) for move in moves]),)
 
         return self.objective.rows.fold(largest, combine=np.maximum, width=self.objective.model.pass_width)[0]
 

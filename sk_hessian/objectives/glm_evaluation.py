@@ -1,5 +1,6 @@
 """A linear model at a point, and everything that was computed there."""
 
+import math
 from functools import cached_property
 
 import numpy as np
@@ -13,8 +14,18 @@ from sk_hessian.objectives.evaluation import EPS, ROUNDINGS, MeanLossEvaluation
 #: raw predictions that are kept for the curvature at the same point, 16 MB
 _MOST_KEPT = 2_000_000
 
+#: rows of kept raw predictions that are looked at together
+_SLICE = 2**15
+
+#: share of the rows that are cheaper to take than to read all
+_FEW = 0.1
+
 #: standard errors that a parameter may be from the optimum, in units of tol: a hundredth of one by default
 _ERRORS = 100
+
+
+def _slices(n_rows):
+    return (slice(start, start + _SLICE) for start in range(0, n_rows, _SLICE))
 
 
 class Design:
@@ -132,6 +143,41 @@ class LinearEvaluation(MeanLossEvaluation):
         predict, model = self.predictor(), self.objective.model
         changes = [model.unpack(direction) for direction in directions]
         return lambda block: (predict(block), [model.change(block, change) for change in changes])
+
+    def distance(self, other):
+        """See `Evaluation.distance`; without a pass where raw predictions are kept."""
+        here, there = self.raw, other.raw
+        if here is None or there is None:
+            return super().distance(other)
+        if self.objective.loss.quadratic:
+            return 0.0, 0.0
+
+        loss = self.objective.loss
+        return max(loss.largest_move(here[part], here[part] - there[part]) for part in _slices(len(here))), 0.0
+
+    def newton_change(self, step, decrement, enough):
+        """See `Evaluation.newton_change`; by a bound, where raw predictions are kept, and products of few rows.
+
+        The decrement is half the sum of w b c^2 / W over the rows, with the curvature b of each and the change c of its
+        raw prediction, and of what the penalty adds: no row has more than all of it.
+        """
+        objective, raw, rows = self.objective, self.raw, self.objective.rows
+        loss, most = objective.loss, 2 * decrement * objective.total / enough**2
+        if raw is None or self.design.width > 1 or objective.terms or loss.quadratic or not math.isfinite(most):
+            return super().newton_change(step, decrement, enough)
+
+        def weak(part):
+            curvature = loss.hessian(rows.y[part], raw[part], "observed")[:, 0] * loss.predictor_unit(raw[part]) ** 2
+            return part.start + np.flatnonzero(curvature[:, 0] * rows.weight[part] < most)
+
+        others = np.concatenate([weak(part) for part in _slices(len(raw))])
+        if others.size > _FEW * len(raw):
+            return super().newton_change(step, decrement, enough)
+        change, model = enough, objective.model
+        if others.size:
+            moves = rows.take(others).gather(lambda block, y, weight: model.change(block, model.unpack(step)))
+            change = max(change, loss.largest_move(raw[others], moves))
+        return change, 0.5 * others.size / len(raw)
 
     def moved_along(self, factor):
         """See `MeanLossEvaluation.moved_along`."""

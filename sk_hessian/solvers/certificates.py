@@ -48,7 +48,8 @@ class Certificate:
     ``change`` is the largest move of a linear predictor by that step, which is ``step`` in theta and ``move`` in u,
     None where the coordinates of the problem are not those of the curvature. ``factor`` is an exact one at the point,
     if it was taken, ``downhill`` a direction of negative curvature in theta. ``is_blind`` says that curvature along
-    some direction is lost in rounding: the step then says nothing of that direction.
+    some direction is lost in rounding: the step then says nothing of that direction. Where ``change`` is nan the
+    decrement is only an upper bound, too coarse to pass, and the next iteration is likely to pass by it.
     """
 
     decrement: float
@@ -60,8 +61,11 @@ class Certificate:
     is_blind: bool = False
 
 
-def certify(problem, point, known, threshold):
-    """The cheapest `Certificate` at a point that can be trusted; it may be rough beyond ``threshold(decrement)``."""
+def certify(problem, point, known, threshold, fall=1.0):
+    """The cheapest `Certificate` at a point that can be trusted; it may be rough beyond ``threshold(decrement)``.
+
+    ``fall`` is the share that an iteration is expected to leave of the decrement, 1.0 where none follows.
+    """
     if not problem.factor.shape[1]:
         # the data determine nothing, so that nothing is left to find
         return Certificate(0.0, 0.0, np.zeros_like(point.theta))
@@ -69,7 +73,7 @@ def certify(problem, point, known, threshold):
         return _by_eigenvalues(problem, point, threshold)
     for factor in known:
         if factor.inflation < np.inf:
-            certificate = _by_near_factor(problem, point, factor, threshold)
+            certificate = _by_near_factor(problem, point, factor, threshold, fall)
             if certificate is not None:
                 return certificate
     if plan.certifies_by_factor(problem):
@@ -77,32 +81,45 @@ def certify(problem, point, known, threshold):
     return _by_products(problem, point, threshold)
 
 
-def _changes(problem, point, *directions):
-    problem.counts.others += 0.5
-    return point.here.predictor_change(directions)
+def _change(problem, point, step, decrement):
+    """The largest move of a linear predictor by a Newton step; an upper bound where that is small enough."""
+    change, passes = point.here.newton_change(step, decrement, MOST_CHANGE)
+    problem.counts.others += passes
+    return change
 
 
-def _by_near_factor(problem, point, factor, threshold):
+def _away(problem, point, factor):
+    """The largest move of a linear predictor from where a factor was taken."""
+    if factor.place is point.here.place:
+        return 0.0
+    if factor.place is problem.origin.place:
+        away, passes = point.here.distance(problem.origin)
+    else:
+        away, passes = point.here.predictor_change([point.theta - theta_at(factor.place)])[0], 0.5
+    problem.counts.others += passes
+    return away
+
+
+def _by_near_factor(problem, point, factor, threshold, fall):
     """From a factor of the exact Hessian, or of one at most ``inflation`` times as large, taken here or near.
 
     Where predictors move by c units curvature changes at most e^c-fold, twice that for a softmax model's outputs, which
     move against each other; a decrement by a Hessian that is m times too large is at most m times too small. None where
-    that is too coarse to tell.
+    that is too coarse to tell, unless the next iteration will tell for less than products cost.
     """
     decrement, step = problem.newton(factor, point)
-    if factor.place is point.here.place:
-        away, change = 0.0, _changes(problem, point, step)[0]
-    else:
-        away, change = _changes(problem, point, point.theta - theta_at(factor.place), step)
+    away = _away(problem, point, factor)
     if away > (_NEARBY if problem.objective.is_smooth else _NEARBY_JUMPS):
         return None
     slack = factor.inflation * np.exp(2 * away)
+    bound = decrement * slack
+    if slack > _SLACK and bound > threshold(bound):
+        return Certificate(bound, np.nan, step) if bound * fall <= threshold(bound) else None
     # what the coordinates have lost, no factor within them sees
     is_blind = factor.inner.is_blind or problem.factor.inner.is_blind
     # in the coordinates of the problem, which are the factor's own or which it refines
     move = -point.slope if factor is problem.factor else -factor.inner.apply(factor.inner.transpose(point.slope))
-    found = Certificate(decrement * slack, change, step, move=move, is_blind=is_blind)
-    return found if slack <= _SLACK or found.decrement <= threshold(found.decrement) else None
+    return Certificate(bound, _change(problem, point, step, bound), step, move=move, is_blind=is_blind)
 
 
 def _by_exact_factor(problem, point):
@@ -111,7 +128,8 @@ def _by_exact_factor(problem, point):
     decrement, step = factor.newton(point.gradient)
     if not factor.certifies and point.gradient.any():
         return Certificate(np.inf, np.inf, step, factor)
-    return Certificate(decrement, _changes(problem, point, step)[0], step, factor, is_blind=factor.inner.is_blind)
+    change = _change(problem, point, step, decrement)
+    return Certificate(decrement, change, step, factor, is_blind=factor.inner.is_blind)
 
 
 def _by_products(problem, point, threshold):
@@ -146,7 +164,7 @@ def _by_products(problem, point, threshold):
     if cg.residual > _RESIDUAL * first and not is_settled:
         # out of products, or of positive curvature: the sum says nothing of what is missing
         decrement = np.inf
-    return Certificate(decrement, _changes(problem, point, step)[0], step, move=cg.step)
+    return Certificate(decrement, _change(problem, point, step, decrement), step, move=cg.step)
 
 
 def _by_eigenvalues(problem, point, threshold):
@@ -176,7 +194,7 @@ def _by_eigenvalues(problem, point, threshold):
     move = -(vectors @ bent)
     step = problem.factor.apply(move)
     downhill = problem.factor.apply(vectors[:, 0]) if values[0] < -_NEGATIVE * largest else None
-    change = _changes(problem, point, step)[0]
+    change = _change(problem, point, step, np.inf)
     # where curvature is next to nothing a step leads anywhere
     is_bowl = values[0] > _NEGATIVE * largest
     return Certificate(0.5 * float(along @ bent), change, step, None, downhill, move if is_bowl else None)

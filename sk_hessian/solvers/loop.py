@@ -59,6 +59,8 @@ class Run:
         self.iteration, self.drop = 0, np.inf
         #: half the squared decrement by the latest factor, and the smallest since that
         self.estimate = self.best_decrement = np.nan
+        #: the share that the latest iteration left of it
+        self.fall = 1.0
         #: the latest iteration that gained anything, and the value there
         self.gained, self.mark = 0, point.value
         #: the latest iteration at which the factor was new or had helped, and the decrement there
@@ -74,8 +76,9 @@ class Run:
     def arrive(self, step):
         """Go on from where a step ended; whether that is anywhere new."""
         self.iteration += 1
-        self.drop = self.point.value - step.point.value
+        self.drop, before = self.point.value - step.point.value, self.estimate
         self.stand(self.problem, step.point)
+        self.fall = self.estimate / before if before > 0 else 1.0
         if self.point.value < self.best.value:
             self.best = self.point
         # many small gains count together: of a slow run each one may be below the rounding error

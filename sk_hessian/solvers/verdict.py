@@ -130,11 +130,11 @@ class Verdict:
         if run.iteration - max(run.gained, self.rescued) > _PATIENCE:
             return self.exhausted()
         if run.iteration >= self.next_look and self._proposes():
-            status = self._look()
+            status = self._look(fall=run.fall)
             if status is None and self.certificate is not None and self.certificate.change >= 1:
                 status = self._at_near_edge()
             if status is None and self._takes_newton_step() and self._proposes():
-                status = self._look()
+                status = self._look(fall=run.fall)
             return status
         return self._at_near_edge() if run.drop <= plan.HELD_BACK * run.estimate else None
 
@@ -227,13 +227,13 @@ class Verdict:
 
     # -- the certificate --------------------------------------------------------------------------------------------
 
-    def _look(self, stalled=False):
-        """Take the certificate: a final status, or None with the next look put off."""
+    def _look(self, stalled=False, fall=1.0):
+        """Take the certificate: a final status, or None with the next look put off; ``fall`` as in `certify`."""
         run = self.run
         if stalled:
             self.rounding, self._standard = run.point.noise, None
         standard = self.standard
-        certificate = self.certificate = certify(run.problem, run.point, run.factors(), standard.threshold)
+        certificate = self.certificate = certify(run.problem, run.point, run.factors(), standard.threshold, fall)
         if self._is_perfect():
             return "optimal"
         # a point that the run has left and that is clearly better: this one is no optimum, or only a local one
@@ -270,6 +270,8 @@ class Verdict:
     def _put_off(self, certificate):
         """The next look comes later, unless this one has brought a factor to go on with."""
         run = self.run
+        if np.isnan(certificate.change):
+            return
         self.next_look = run.iteration + self.look_gap
         if certificate.factor is not None and run.spec.precondition in ("auto", "full"):
             run.move_to(certificate.factor)
@@ -291,6 +293,8 @@ class Verdict:
         run = self.run
         is_textbook = run.spec.precondition is None or not run.method.learns_from_steps
         if is_textbook or run.told_to_stop or run.iteration >= self.max_iter or self.certificate is None:
+            return False
+        if np.isnan(self.certificate.change):
             return False
         return escapes.by_newton_step(run, self.certificate)
 

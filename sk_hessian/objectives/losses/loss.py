@@ -189,6 +189,10 @@ class Loss:
         """A change of raw predictions without what the loss does not see: a common shift of all outputs."""
         return change - change.mean(axis=1, keepdims=True) if self.shift_invariant else change
 
+    def largest_move(self, raw: np.ndarray, change: np.ndarray) -> float:
+        """The largest ``change`` of raw predictions, both (n, m), in units over which the curvature changes e-fold."""
+        return float((np.abs(self.without_shift(change)) / self.predictor_unit(raw)).max())
+
     def contrasts(self):
         """An orthonormal basis of the changes of outputs that the loss sees, shape (n_outputs, r)."""
         return helmert(self.n_outputs).T if self.shift_invariant else np.eye(self.n_outputs)
