@@ -138,8 +138,10 @@ def _are_clean(X, y):
     if X.dtype not in (np.float64, np.float32) or y.dtype.kind not in "iuf":
         return False
     # sums that are finite tell it all at once; others may be so large only, which the careful check finds out
+    flat = X.reshape(-1) if X.flags.c_contiguous else X.T.reshape(-1) if X.flags.f_contiguous else None
     with np.errstate(over="ignore", invalid="ignore"):
-        return bool(np.isfinite(np.add.reduce(X, axis=None)) and np.isfinite(np.add.reduce(y)))
+        total = np.add.reduce(X, axis=None) if flat is None else flat @ flat
+        return bool(np.isfinite(total) and np.isfinite(np.add.reduce(y)))
 
 
 def check_offset(offset, X):
@@ -327,7 +329,11 @@ def huber_loss(epsilon, y):
 def _classes(y):
     """The classes in order, and the index of each row's."""
     if y.dtype.kind in "bui":
-        low, high = int(np.minimum.reduce(y)), int(np.maximum.reduce(y))
+        least, most = np.minimum.reduce(y), np.maximum.reduce(y)
+        is_most = y == most
+        if least < most and np.logical_and.reduce(is_most | (y == least)):
+            return np.array([least, most]), is_most.astype(np.intp)
+        low, high = int(least), int(most)
         if high - low <= _COUNTED and high <= _LARGEST_LABEL:
             shifted = y.astype(np.intp) - low
             present = np.bincount(shifted) > 0

@@ -163,7 +163,8 @@ class LinearEvaluation(MeanLossEvaluation):
         """
         objective, raw, rows = self.objective, self.raw, self.objective.rows
         loss, most = objective.loss, 2 * decrement * objective.total / enough**2
-        if raw is None or self.design.width > 1 or objective.terms or loss.quadratic or not math.isfinite(most):
+        has_bound = raw is not None and self.design.width == 1 and not objective.terms and math.isfinite(most)
+        if loss.quadratic or not has_bound or self.design.matrix is not None:
             return super().newton_change(step, decrement, enough)
 
         def weak(part):

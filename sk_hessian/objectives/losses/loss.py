@@ -171,7 +171,7 @@ class Loss:
 
     def predictor_unit(self, raw: np.ndarray) -> np.ndarray:
         """The change of a raw prediction over which the curvature changes e-fold; inf where it never does."""
-        return np.ones_like(raw)
+        return np.ones(raw.shape)
 
     def recession(self, y, change):
         """Whether moving raw predictions along ``change`` for ever never raises a row's loss.
@@ -187,11 +187,14 @@ class Loss:
 
     def without_shift(self, change):
         """A change of raw predictions without what the loss does not see: a common shift of all outputs."""
-        return change - change.mean(axis=1, keepdims=True) if self.shift_invariant else change
+        if not self.shift_invariant:
+            return change
+        return change - np.add.reduce(change, axis=1, keepdims=True) / change.shape[1]
 
     def largest_move(self, raw: np.ndarray, change: np.ndarray) -> float:
         """The largest ``change`` of raw predictions, both (n, m), in units over which the curvature changes e-fold."""
-        return float((np.abs(self.without_shift(change)) / self.predictor_unit(raw)).max())
+        sizes = np.abs(self.without_shift(change)) / self.predictor_unit(raw)
+        return float(np.maximum.reduce(sizes, axis=None))
 
     def contrasts(self):
         """An orthonormal basis of the changes of outputs that the loss sees, shape (n_outputs, r)."""

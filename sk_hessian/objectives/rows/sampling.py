@@ -25,7 +25,7 @@ def weighted_norms(rows, columns, rare):
         return rows.weight
     inverse = np.zeros(rows.n_features)
     inverse[rare] = 1 / columns.scale[rare]
-    return rows.weight * np.maximum(rows.gather(lambda block, y, weight: block.norms(columns.shift, inverse)), 0)
+    return rows.weight * np.maximum(rows.gather(lambda block, y, weight: block.norms(columns.shift, inverse, rare)), 0)
 
 
 def chances(size, weight, norms, total_weight, total_norm):

@@ -40,7 +40,7 @@ class SparseBlock(DenseBlock):
         squares = weights.T @ X.power(2) - 2 * shift * (weights.T @ X) + total * shift**2
         return np.hstack([squares, total]) if columns.fit_intercept else squares
 
-    def norms(self, shift, inverse):
+    def norms(self, shift, inverse, which):
         """See `DenseBlock.norms`."""
         Z, centre = self._X @ sp.diags_array(inverse), shift * inverse
         return Z.power(2).sum(axis=1) + centre @ centre - 2 * (Z @ centre)
