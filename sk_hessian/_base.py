@@ -6,7 +6,7 @@ from functools import partial, wraps
 from inspect import currentframe
 
 import numpy as np
-from scipy.special import log_expit, log_softmax
+from scipy.special import log_expit, log_softmax, softmax
 from sklearn.base import BaseEstimator
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.validation import check_is_fitted, validate_data
@@ -27,6 +27,9 @@ _VERBOSE_COLUMNS = {
     "seconds": (12, ".3f"),
 }
 
+
+#: rows whose probabilities are computed together
+_SLICE = 2**14
 
 #: a warm start's scale is at least this share of the null model's
 _LEAST_WARM_SCALE = 1e-3
@@ -81,6 +84,24 @@ def class_indices(raw):
 def log_probabilities(raw):
     """Logarithms of the probabilities of the classes (n, n_classes), from log odds (n, 1) or logits (n, n_classes)."""
     return np.hstack([log_expit(-raw), log_expit(raw)]) if raw.shape[1] == 1 else log_softmax(raw, axis=1)
+
+
+def probabilities(raw):
+    """Probabilities of the classes (n, n_classes), from log odds (n, 1) or logits (n, n_classes)."""
+    n, k = raw.shape
+    found = np.empty((n, max(k, 2)), dtype=raw.dtype)
+    # in slices that stay in the cache
+    for start in range(0, n, _SLICE):
+        some, of_some = raw[start : start + _SLICE], found[start : start + _SLICE]
+        if k > 1:
+            of_some[:] = softmax(some, axis=1)
+            continue
+        some = some[:, 0]
+        total = np.exp(-np.abs(some))
+        total += 1
+        np.divide(np.exp(np.minimum(some, 0)), total, out=of_some[:, 1])
+        np.divide(np.exp(np.minimum(-some, 0)), total, out=of_some[:, 0])
+    return found
 
 
 def by_rows(predict):

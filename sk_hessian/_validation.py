@@ -144,6 +144,15 @@ def _are_clean(X, y):
         return bool(np.isfinite(total) and np.isfinite(np.add.reduce(y)))
 
 
+def is_ready(estimator, X):
+    """Whether X is an array that a fitted estimator's prediction needs no check of, but for entries not finite."""
+    fitted = vars(estimator)
+    if type(X) is not np.ndarray or X.dtype not in (np.float64, np.float32) or not X.flags.c_contiguous:
+        return False
+    has_columns = X.ndim == 2 and X.size > 0 and X.shape[1] == fitted.get("n_features_in_")
+    return has_columns and "coef_" in fitted and "feature_names_in_" not in fitted
+
+
 def check_offset(offset, X):
     """``offset`` as a finite float array of shape (n,) or (n, k), None for None."""
     if offset is None:

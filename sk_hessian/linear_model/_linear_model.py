@@ -280,6 +280,12 @@ class LinearModel(SolvedEstimator):
 
     def _raw_prediction(self, X, offset=None):
         """Linear predictor plus offset, shape (n,) or (n, k)."""
+        if _validation.is_ready(self, X):
+            with np.errstate(over="ignore", invalid="ignore"):
+                raw = self._linear_predictor(X, _validation.check_offset(offset, X))
+                # an entry that is not finite makes its row's prediction so, whatever the coefficient
+                if np.isfinite(np.add.reduce(raw, axis=None)):
+                    return raw
         X = self._checked_rows(X)
         return self._linear_predictor(X, _validation.check_offset(offset, X))
 

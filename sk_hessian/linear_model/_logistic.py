@@ -10,7 +10,7 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 from sk_hessian import _validation
-from sk_hessian._base import RestoredOnFailure, by_rows, class_indices, log_probabilities
+from sk_hessian._base import RestoredOnFailure, by_rows, class_indices, log_probabilities, probabilities
 from sk_hessian._keywords import with_advice
 from sk_hessian._scores import accuracy
 from sk_hessian._validation import RowData
@@ -218,7 +218,7 @@ class LogisticRegression(ClassifierMixin, DevianceExplained, LinearModel):
         -------
         ndarray of shape (n_samples, n_classes)
         """
-        return np.exp(self.predict_log_proba(X, offset))
+        return probabilities(self._raw_prediction(X, offset))
 
     @by_rows
     def predict_log_proba(self, X, offset=None):

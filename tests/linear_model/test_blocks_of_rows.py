@@ -37,9 +37,10 @@ def same_fit(model, other, tol=1e-8):
     for name in ("coef_", "intercept_"):
         assert distance(getattr(model, name), getattr(other, name)) <= (tol if is_same_run else 1e-5)
     assert model.convergence_.status == other.convergence_.status
-    # between two points of a line search rows in memory need no product, and the last digits differ
+    # rows in memory need no product between two points of a line search, nor for how far predictors have moved since
+    # the factor was taken, and the last digits differ
     passes = model.convergence_.passes
-    assert abs(other.convergence_.passes - passes) <= (2 if is_same_run else passes)
+    assert (-2 if is_same_run else -passes) <= other.convergence_.passes - passes <= (3 if is_same_run else passes)
 
 
 @every_estimator
