@@ -123,6 +123,20 @@ def test_an_easy_problem_needs_no_factor():
     assert model.history_["hessian_products"][0] == 0
 
 
+@pytest.mark.parametrize("kind", ["logistic", "poisson"])
+def test_the_proof_on_easy_columns_needs_next_to_no_pass(kind, rng):
+    """The sample's factor proves it, from kept raw predictions: two products and two looks before, 2.6 passes."""
+    X = rng.normal(size=(100_000, 20))
+    raw = X @ rng.normal(size=20) / np.sqrt(20)
+    y = rng.poisson(np.exp(raw)) if kind == "poisson" else (raw + rng.logistic(size=len(X)) > 0).astype(int)
+    model = (PoissonRegressor(alpha=1e-6) if kind == "poisson" else LogisticRegression()).fit(X, y)
+    iterations, passes = int(np.max(model.n_iter_)), model.convergence_.passes
+    assert model.convergence_.status == "optimal"
+    # the evaluation at the optimum of the sample, and the sample itself: a tenth of the rows, a few times
+    assert passes - iterations - 1 <= 1.3
+    assert model.history_["hessian_products"][-1] < 1
+
+
 @pytest.mark.parametrize("name", ["wine", "breast"])
 def test_looks_in_vain_are_not_wasted(name):
     """A loose tolerance, with more looks at a point that is not settled, costs little more than the default one."""
