@@ -40,9 +40,9 @@ def choose(objective, n_parameters):
 MOST_OF_SOFTMAX = 150
 
 #: the same where a sample of the rows tells the curvature: a fit of 100,000 x 54 with 7 classes takes 29 passes in
-#: place of 150, one of 50,000 x 30 with 10 classes 14 in place of 45. 30,000 x 60 with 12 classes, 732 parameters, take
+#: place of 150, one of 50,000 x 50 with 10 classes 11 in place of 43. 30,000 x 60 with 12 classes, 732 parameters, take
 #: as long either way
-MOST_OF_SAMPLED_SOFTMAX = 500
+MOST_OF_SAMPLED_SOFTMAX = 600
 
 #: classes for each column up to which that holds: a row's Hessian has the square of their number (20,000 x 16 with 26
 #: classes take twice as long)

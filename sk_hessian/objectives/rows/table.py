@@ -22,10 +22,6 @@ BLOCK_BYTES = 2**20
 PRODUCT_ROWS = 16
 PRODUCT_BYTES = 2**24
 
-#: columns of a symmetric product, and numbers computed per row, from which on a second thread pays
-_PRODUCT_COLUMNS = 32
-_WIDE = 256
-
 #: targets that tell the size of a loss's derivatives
 _HEAD = 1000
 
@@ -83,9 +79,7 @@ class Rows(BaseRows):
 
     def fold(self, function, columns=None, combine=operator.add, width=0):
         """See `BaseRows.fold`; on several threads if it pays."""
-        # what waits for memory has nothing of a second thread, products of many columns have
-        is_product = columns is not None and self.n_features >= _PRODUCT_COLUMNS
-        workers = n_threads(self.n_numbers) if is_product or width >= _WIDE else 1
+        workers = n_threads(self.n_numbers)
         size = min(self.block_size(columns, width), -(-self.n_rows // workers))
         if size >= self.n_rows:
             with np.errstate(**_UNHEARD):
