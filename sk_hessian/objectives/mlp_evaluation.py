@@ -319,7 +319,7 @@ class NetworkEvaluation(MeanLossEvaluation):
     def _dead_rectifiers(self):
         """Hidden units that are zero for every row, whose weights no gradient moves any more."""
         objective, model, parameters = self.objective, self.objective.model, self.parameters
-        if model.activation is not ACTIVATIONS["relu"] or objective.convex:
+        if model.activation != ACTIVATIONS["relu"] or objective.convex:
             return []
 
         def largest(block, y, weight):
