@@ -37,7 +37,7 @@ class Jeffreys(Term):
        linear models", Biometrika 108(1), 2021.
     """
 
-    name = "jeffreys"
+    name = prior = "jeffreys"
     made_of = "determinant"
     is_convex = False
     is_exact = False
