@@ -72,7 +72,7 @@ class Baseline:
         """See `Objective.resolution`."""
         return float(self._loss.family.resolution(*self._rows.targets, self._rows.offset))
 
-    def bent(self):
+    def hessian(self):
         """The loss's expected Hessian at the null model for some rows, shape (n, m, m)."""
         y, offset = self._rows.head[0], self._rows.offset
         raw = constant_predictions(self.raw, len(y), None if offset is None else offset[: len(y)])
@@ -84,6 +84,6 @@ class Baseline:
         if self._loss.quadratic:
             return 1.0
         k = self._loss.n_outputs
-        bent = self.bent()
-        mean = np.add.reduce(bent.diagonal(axis1=1, axis2=2)[:, :k], axis=None) / (len(bent) * k)
+        H = self.hessian()
+        mean = np.add.reduce(H.diagonal(axis1=1, axis2=2)[:, :k], axis=None) / (len(H) * k)
         return float(mean) if mean > 0 else 1.0

@@ -191,7 +191,7 @@ class MeanLossEvaluation(Evaluation):
 
     # -- value and gradient ---------------------------------------------------------------------------------------
 
-    def _completed(self, l2, raw, value, gradient, bent):
+    def _completed(self, l2, raw, value, gradient, slope_size):
         """All that follows from a penalty, raw predictions, and sums over rows of values, gradients and their sizes."""
         (parameters, coordinates), objective = self.place, self.objective
         pull = l2.pull(parameters)
@@ -202,7 +202,8 @@ class MeanLossEvaluation(Evaluation):
         value = float(value / objective.total) + penalty
         value = value if math.isfinite(value) else math.inf
         known_here = vars(self)
-        known_here.update(value=value, slope=slope, bent=float(bent / objective.total), penalty=penalty, raw=raw)
+        known_here.update(value=value, slope=slope, penalty=penalty, raw=raw)
+        known_here["slope_size"] = float(slope_size / objective.total)
         known_here["gradient"] = slope if coordinates is None else coordinates.lifted(slope)
         if coordinates is not None:
             # standardised columns are of size one
@@ -227,9 +228,9 @@ class MeanLossEvaluation(Evaluation):
         return self.sweep()["gradient"]
 
     @cached_property
-    def bent(self):
+    def slope_size(self):
         """The mean size of the loss's slope in raw predictions."""
-        return self.sweep()["bent"]
+        return self.sweep()["slope_size"]
 
     @cached_property
     def penalty(self):
@@ -258,7 +259,7 @@ class MeanLossEvaluation(Evaluation):
         own = ROUNDINGS * objective.resolution if objective.loss.cancels else 0.0
         if objective.terms:
             own += sum(term.noise for term in self.terms) / objective.total_of_terms
-        return eps * abs(self.value) + own + error * (self.bent + 0.5 * error * objective.baseline.mean_curvature)
+        return eps * abs(self.value) + own + error * (self.slope_size + 0.5 * error * objective.baseline.mean_curvature)
 
     def raw_predictions(self):
         """Raw predictions of all rows, the loss's constants beside them, shape (n_rows, n_outputs + n_constants)."""

@@ -28,10 +28,10 @@ class RowCurvature:
         """
         loss, roots, predict = self._objective.loss, self._rooted(points), self._objective.at(points[0]).predictor()
 
-        def terms(block, y, weight):
+        def of_block(block, y, weight):
             return loss.value_and_gradient(y, predict(block))[1], roots(block, y, np.ones_like(weight))
 
-        slope, root = self._objective.rows.gather(terms)
+        slope, root = self._objective.rows.gather(of_block)
         return slope, root @ root.transpose(0, 2, 1)
 
     def pulled_back(self, slope):
@@ -83,14 +83,14 @@ class RowCurvature:
         rooted = self._rooted(points, roots)
         k, columns = self._objective.loss.n_outputs, self._objective.space.plain
 
-        def terms(block, y, weight):
-            bent = np.square(rooted(block, y, weight)).sum(axis=2)
-            ones = [bent[:, :k].sum(axis=0)[None, :]] if self._objective.fit_intercept else []
-            first = columns.transpose(np.vstack([block.adjoint(bent[:, :k]), *ones]))
-            return block.squares(bent[:, :k], columns), first, bent[:, k:].sum(axis=0)
+        def of_block(block, y, weight):
+            curvature = np.square(rooted(block, y, weight)).sum(axis=2)
+            ones = [curvature[:, :k].sum(axis=0)[None, :]] if self._objective.fit_intercept else []
+            first = columns.transpose(np.vstack([block.adjoint(curvature[:, :k]), *ones]))
+            return block.squares(curvature[:, :k], columns), first, curvature[:, k:].sum(axis=0)
 
         width = 2 * (k + self._objective.loss.n_constants) ** 2
-        squares, first, constants = self._objective.rows.fold(terms, columns, width=width)
+        squares, first, constants = self._objective.rows.fold(of_block, columns, width=width)
         return self._spread(squares.T, first, constants)
 
     def _spread(self, squares, first, constants):
@@ -115,11 +115,11 @@ class RowCurvature:
         objective = self._objective
         centre, deviation = objective.moments_of_columns
         size = np.where(deviation > 0, deviation, _CONSTANT_UNIT * np.abs(centre))
-        bent, k = objective.baseline.mean_curvature, objective.loss.n_outputs
-        outputs, constants = np.ones(k), objective.baseline.bent()[:, k:, k:]
+        curvature, k = objective.baseline.mean_curvature, objective.loss.n_outputs
+        outputs, constants = np.ones(k), objective.baseline.hessian()[:, k:, k:]
         return Spread(
-            bent * np.outer(size**2, outputs),
-            bent * outputs[: None if objective.fit_intercept else 0],
+            curvature * np.outer(size**2, outputs),
+            curvature * outputs[: None if objective.fit_intercept else 0],
             np.outer(centre, outputs),
             np.einsum("nmm->m", constants) / len(constants),
         )

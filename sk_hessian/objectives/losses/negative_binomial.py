@@ -131,8 +131,8 @@ class NegativeBinomialLoss(Loss):
     def value_and_gradient(self, y, raw):
         """See `Loss.value_and_gradient`."""
         mu, a, rest, v, c = self.parts(raw)
-        bent = np.log1p(a * mu)
-        value = y * (bent - raw[:, 0]) + np.where(a > 0, bent / np.where(a > 0, a, 1.0), mu)
+        log_ratio = np.log1p(a * mu)  # of the variance to the mean
+        value = y * (log_ratio - raw[:, 0]) + np.where(a > 0, log_ratio / np.where(a > 0, a, 1.0), mu)
         rising = _log_rising(y, a, 1 if self.n_constants else 0)
         slopes = [v - y * rest]
         if self.n_constants:
