@@ -169,8 +169,8 @@ class MeanLossEvaluation(Evaluation):
         raise NotImplementedError
 
     @property
-    def largest_terms(self):
-        """The size of the terms of which a raw prediction is the sum, in a typical row."""
+    def largest_summands(self):
+        """The size of what a raw prediction is the sum of, in a typical row."""
         raise NotImplementedError
 
     def sum_curvature(self, kind, coordinates):
@@ -208,7 +208,7 @@ class MeanLossEvaluation(Evaluation):
         if coordinates is not None:
             # standardised columns are of size one
             sizes = np.add.reduce(np.abs(weights).reshape(-1, objective.loss.n_outputs), axis=0)
-            known_here["largest_terms"] = float(np.maximum.reduce(sizes)) + objective.baseline.largest_offset
+            known_here["largest_summands"] = float(np.maximum.reduce(sizes)) + objective.baseline.largest_offset
         if objective.terms and math.isfinite(value):
             # other terms are of the user's parameters
             known_here["value"] += sum(term.value for term in self.terms) / objective.total_of_terms
@@ -255,7 +255,7 @@ class MeanLossEvaluation(Evaluation):
         itself: near a perfect fit it is next to nothing, far below that of the null model.
         """
         objective, eps = self.objective, ROUNDINGS * EPS
-        error = eps * self.largest_terms
+        error = eps * self.largest_summands
         own = ROUNDINGS * objective.resolution if objective.loss.cancels else 0.0
         if objective.terms:
             own += sum(term.noise for term in self.terms) / objective.total_of_terms

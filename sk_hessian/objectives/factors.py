@@ -1,7 +1,7 @@
 """Roots of curvature: a change of variables z = P u in which the curvature is near the identity.
 
-A factor of shape (n, r) knows ``apply(u)`` = P u, ``transpose(g)`` = P'g, ``congruence(H)`` = P'H P, and ``newton(g)``,
-the decrement and the Newton step that it certifies.
+`Coordinates` is what these and all other changes of variables offer. A factor of shape (n, r) also knows
+``congruence(H)`` = P'H P, and ``newton(g)``, the decrement and the Newton step that it certifies.
 """
 
 import numpy as np

@@ -134,12 +134,12 @@ class LinearEvaluation(MeanLossEvaluation):
         return LinearEvaluation(self.objective, parameters, self.design, self.raw + share * (other.raw - self.raw))
 
     @cached_property
-    def largest_terms(self):
-        """See `MeanLossEvaluation.largest_terms`."""
-        return self._terms_of_user if self.design.coordinates is None else self.sweep()["largest_terms"]
+    def largest_summands(self):
+        """See `MeanLossEvaluation.largest_summands`."""
+        return self._summands_of_user if self.design.coordinates is None else self.sweep()["largest_summands"]
 
     @property
-    def _terms_of_user(self):
+    def _summands_of_user(self):
         """The same of predictions from the user's parameters."""
         objective = self.objective
         coef, intercept, _ = objective.unpack(self.theta)
@@ -161,7 +161,7 @@ class LinearEvaluation(MeanLossEvaluation):
             return np.inf
         excess = max(self.excess, self.noise) if excess is None else excess
         phi = objective.loss.family.dispersion(max(excess, 0.0), self.parameters[self.design.model.n_weights :])
-        rounding = ROUNDINGS * EPS * self._terms_of_user
+        rounding = ROUNDINGS * EPS * self._summands_of_user
         resolution = objective.resolution if objective.loss.attains_bound else 0.0
         least = max(0.5 * objective.baseline.mean_curvature * rounding * rounding, resolution)
         return max((_ERRORS * tol) ** 2 * phi / (2 * objective.total), least)
@@ -256,7 +256,7 @@ class LinearEvaluation(MeanLossEvaluation):
         inner: factors.Factor
         if kind == "kronecker":
             (A,), (C,), _ = self.layer_moments(columns)
-            inner = factors.Kronecker(A, C, *objective.l2.by_output(columns))
+            inner = factors.Kronecker(A, C, *objective.l2.as_product(columns))
             exact = objective.loss.quadratic and objective.l2.is_product and not objective.terms
         elif kind == "diagonal":
             H, exact = self.curvature(curvature, columns) if objective.facts.has_matrix else None, False

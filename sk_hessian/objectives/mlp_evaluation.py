@@ -55,8 +55,8 @@ class NetworkEvaluation(MeanLossEvaluation):
         return lambda block: self.objective.model.raw(block, self.parameters)
 
     @property
-    def largest_terms(self):
-        """See `MeanLossEvaluation.largest_terms`.
+    def largest_summands(self):
+        """See `MeanLossEvaluation.largest_summands`.
 
         Roundings of many terms add up like independent errors; an activation does not enlarge them.
         """

@@ -7,9 +7,6 @@ import numpy as np
 from sk_hessian.objectives._spread import Spread
 from sk_hessian.objectives.rows import triangle
 
-#: how much a column that has been constant so far may be expected to vary, as a share of its size
-_CONSTANT_UNIT = 1e-6
-
 
 class RowCurvature:
     """The rows of an objective as quadratics in theta, without the penalty.
@@ -103,33 +100,3 @@ class RowCurvature:
         mean = np.divide(first, level, out=np.zeros_like(first), where=level > 0)
         squares = np.maximum(squares[:p] - level * mean**2, 0.0) * scale**2
         return Spread(squares, level, columns.shift[:, None] + scale * mean, constants)
-
-    def typical(self):
-        """The `Spread` that a row of these has on average at the null model.
-
-        For a network it is that which a row may have at the start, in the units of inputs and outputs alone.
-        """
-        return self._typical_linear() if self._objective.model.is_linear else self._typical_network()
-
-    def _typical_linear(self):
-        objective = self._objective
-        centre, deviation = objective.moments_of_columns
-        size = np.where(deviation > 0, deviation, _CONSTANT_UNIT * np.abs(centre))
-        curvature, k = objective.baseline.mean_curvature, objective.loss.n_outputs
-        outputs, constants = np.ones(k), objective.baseline.hessian()[:, k:, k:]
-        return Spread(
-            curvature * np.outer(size**2, outputs),
-            curvature * outputs[: None if objective.fit_intercept else 0],
-            np.outer(centre, outputs),
-            np.einsum("nmm->m", constants) / len(constants),
-        )
-
-    def _typical_network(self):
-        objective, model = self._objective, self._objective.model
-        coordinates, (part, shape) = objective.coordinates, model.layers[0]
-        squares = 1 / coordinates.unit(model.n_parameters) ** 2
-        scale = np.where(np.isfinite(coordinates.columns.scale), coordinates.columns.scale, 1.0)
-        squares[part].reshape(shape)[:-1] *= scale[:, None] ** 2
-        squares *= objective.baseline.mean_curvature * np.mean(coordinates.output_unit) ** 2
-        weights = squares[: model.n_weights, None]
-        return Spread(weights, np.zeros(0), np.zeros_like(weights), squares[model.n_weights :])
