@@ -105,11 +105,11 @@ class Fitted:
     @property
     def prior(self):
         """What the objective has besides the loss: None, "normal" for an L2 penalty, or "jeffreys"."""
-        others = [term.name for term in self.objective.terms if term.name != "jeffreys"]
-        if others:
-            raise ValueError(f"{self.name} has the penalty {others[0]!r}, of which inspection knows no distribution")
+        unknown = [term.name for term in self.objective.terms if term.prior is None]
+        if unknown:
+            raise ValueError(f"{self.name} has the penalty {unknown[0]!r}, of which inspection knows no distribution")
         if self.objective.terms:
-            return "jeffreys"
+            return self.objective.terms[0].prior
         return "normal" if self.objective.l2.is_present else None
 
     @property

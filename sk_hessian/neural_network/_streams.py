@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from sk_hessian.objectives import NetworkStreamObjective, first_memory
+from sk_hessian.objectives import StreamObjective, first_memory
 from sk_hessian.solvers import SOLVERS, minimize
 
 #: rows of a minibatch, as in scikit-learn
@@ -19,7 +19,7 @@ def stream_of(rows, memory, theta):
             f"partial_fit with this solver remembers a matrix of all pairs of parameters, at most {_MOST_REMEMBERED}, "
             f'and this network has {rows.n_parameters}: use solver="sgd", or smaller layers'
         )
-    return NetworkStreamObjective(rows, first_memory(rows, True, theta) if memory is None else memory.told(rows))
+    return StreamObjective(rows, first_memory(rows, True, theta) if memory is None else memory.told(rows))
 
 
 def epoch(objective, theta, solver, tol, generator):

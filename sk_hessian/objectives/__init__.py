@@ -16,7 +16,6 @@ from sk_hessian.objectives.losses import (
     HuberLoss,
     Loss,
     NegativeBinomialLoss,
-    NullModel,
     SoftmaxCrossEntropy,
     SquaredLoss,
     TweedieLoss,
@@ -42,7 +41,7 @@ from sk_hessian.objectives.rows import (
     row_products,
 )
 from sk_hessian.objectives.single_rows import SingleRows
-from sk_hessian.objectives.stream import NetworkStreamObjective, StreamObjective
+from sk_hessian.objectives.stream import StreamObjective
 from sk_hessian.objectives.terms import L2, Jeffreys, Memory, Term, TermPoint, first_memory
 
 __all__ = [
@@ -63,8 +62,6 @@ __all__ = [
     "MLPObjective",
     "Memory",
     "NegativeBinomialLoss",
-    "NetworkStreamObjective",
-    "NullModel",
     "Objective",
     "PartedRows",
     "Parts",

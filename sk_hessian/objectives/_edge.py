@@ -153,7 +153,7 @@ class _Program:
         self.raw_at_origin, self.A = raw[:, 0], along[:, 0]
         self.y, self.share = rows.y, rows.weight / rows.weight.sum()
         self.zero = self.loss.may_be_on_edge(rows.y)
-        self.noise = _VALUE_ROUNDINGS * np.finfo(float).eps * self.loss.null_model.unit(rows.y, rows.weight)
+        self.noise = _VALUE_ROUNDINGS * np.finfo(float).eps * self.loss.family.unit(rows.y, rows.weight)
         P, l2 = self.factor.dense(), objective.l2
         self.ridge = np.stack([self.factor.transpose(l2.gradient(column)) for column in P.T])
         self.pull = self.factor.transpose(l2.gradient(origin))

@@ -193,7 +193,7 @@ def _is_bent_by_offset(objective):
     """Whether the offset alone is inside the domain, and not so far out that nothing is left of the curvature."""
     k, rows = objective.loss.n_outputs, objective.rows
     constant = np.append(np.zeros(k), objective.baseline.raw[k:])
-    value, _, hessian = objective.loss.null_model.sums(constant, rows.offset, rows.y, rows.weight)
+    value, _, hessian = objective.loss.family.sums_at_constant(constant, rows.offset, rows.y, rows.weight)
     return np.isfinite(value) and np.trace(hessian[:k, :k]) > 0
 
 

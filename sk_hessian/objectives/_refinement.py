@@ -41,7 +41,7 @@ def _extended_slope(objective, columns):
     def slope(theta):
         W = theta.reshape(-1, k).astype(np.longdouble)
 
-        def terms(block, y, weight):
+        def of_block(block, y, weight):
             X, y = block.dense().astype(np.longdouble), y.reshape(len(y), k)
             residual = X @ W[:p] + W[p:].sum(axis=0) - y + (0.0 if block.offset is None else block.offset)
             Z = (X - columns.shift) / columns.scale
@@ -49,6 +49,6 @@ def _extended_slope(objective, columns):
             Z = Z if basis is None else Z @ basis
             return (Z.T @ (residual * (weight / total)[:, None]),)
 
-        return objective.rows.fold(terms)[0].astype(float).ravel()
+        return objective.rows.fold(of_block)[0].astype(float).ravel()
 
     return slope

@@ -23,16 +23,16 @@ class Baseline:
     @cached_property
     def raw(self):
         """The null model's raw predictions and constants, an offset aside, shape (n_outputs + n_constants,)."""
-        rows, null = self._rows, self._loss.null_model
+        rows, family = self._rows, self._loss.family
         if rows.offset is not None:
-            return null.beside(rows.offset, *rows.targets)
+            return family.best_constant_beside(rows.offset, *rows.targets)
         return self._raw_of(*rows.targets)
 
     def _raw_of(self, y, weight):
-        null = self._loss.null_model
+        family = self._loss.family
         if self._fit_intercept:
-            return null.raw(y, weight)
-        return np.append(np.zeros(self._loss.n_outputs), null.constants(y, weight))
+            return family.best_constant(y, weight)
+        return np.append(np.zeros(self._loss.n_outputs), family.own_constants(y, weight))
 
     @cached_property
     def largest_offset(self):
@@ -70,9 +70,9 @@ class Baseline:
     @cached_property
     def resolution(self):
         """See `Objective.resolution`."""
-        return float(self._loss.null_model.resolution(*self._rows.targets, self._rows.offset))
+        return float(self._loss.family.resolution(*self._rows.targets, self._rows.offset))
 
-    def bent(self):
+    def hessian(self):
         """The loss's expected Hessian at the null model for some rows, shape (n, m, m)."""
         y, offset = self._rows.head[0], self._rows.offset
         raw = constant_predictions(self.raw, len(y), None if offset is None else offset[: len(y)])
@@ -84,6 +84,6 @@ class Baseline:
         if self._loss.quadratic:
             return 1.0
         k = self._loss.n_outputs
-        bent = self.bent()
-        mean = np.add.reduce(bent.diagonal(axis1=1, axis2=2)[:, :k], axis=None) / (len(bent) * k)
+        H = self.hessian()
+        mean = np.add.reduce(H.diagonal(axis1=1, axis2=2)[:, :k], axis=None) / (len(H) * k)
         return float(mean) if mean > 0 else 1.0

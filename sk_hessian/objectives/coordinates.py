@@ -1,8 +1,8 @@
 """Changes of variables: theta = origin + T u, every one of them linear, and all composed in one way.
 
 `Coordinates` T are standardised columns (`WeightCoordinates`), the standardised layers of a network
-(`LayerCoordinates`), or nothing (`Identity`). A `PointFactor` composes them with a root of the curvature in them.
-`Through` is an objective seen through them: what a solver runs on.
+(`LayerCoordinates`), or nothing (`factors.Identity`). A `PointFactor` composes them with a root of the curvature in
+them. `Through` is an objective seen through them: what a solver runs on.
 """
 
 import copy
@@ -12,30 +12,8 @@ import numpy as np
 
 from sk_hessian._facts import fact
 from sk_hessian.objectives import factors
+from sk_hessian.objectives.factors import Coordinates
 from sk_hessian.objectives.rows import Columns
-
-
-class Coordinates:
-    """theta = T z."""
-
-    shape: tuple[int, int]  #: of T
-    reaches_all = True  #: whether every parameter vector is T z for some z
-
-    def apply(self, z):
-        """T z, shape (n_parameters,)."""
-        raise NotImplementedError
-
-    def transpose(self, g):
-        """T'g: a gradient in z from one in theta."""
-        raise NotImplementedError
-
-    def restrict(self, theta):
-        """The part of ``theta`` that is T z for some z: the rest is flat, or zero at the optimum."""
-        return theta
-
-
-class Identity(factors.Identity, Coordinates):
-    """z is theta itself."""
 
 
 class WeightCoordinates(Coordinates):
@@ -235,7 +213,7 @@ class PointFactor(Coordinates):
     def none(cls, here):
         """No preconditioner: P = I, at an `Evaluation`."""
         size = here.theta.size
-        return cls(Identity(size), factors.Identity(size), here.place)
+        return cls(factors.Identity(size), factors.Identity(size), here.place)
 
     @property
     def is_identity(self):

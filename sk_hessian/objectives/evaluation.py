@@ -177,8 +177,8 @@ class MeanLossEvaluation(Evaluation):
         raise NotImplementedError
 
     @property
-    def largest_terms(self):
-        """The size of the terms of which a raw prediction is the sum, in a typical row."""
+    def largest_summands(self):
+        """The size of what a raw prediction is the sum of, in a typical row."""
         raise NotImplementedError
 
     def sum_curvature(self, kind, coordinates):
@@ -199,7 +199,7 @@ class MeanLossEvaluation(Evaluation):
 
     # -- value and gradient ---------------------------------------------------------------------------------------
 
-    def _completed(self, l2, raw, value, gradient, bent):
+    def _completed(self, l2, raw, value, gradient, slope_size):
         """All that follows from a penalty, raw predictions, and sums over rows of values, gradients and their sizes."""
         (parameters, coordinates), objective = self.place, self.objective
         pull = l2.pull(parameters)
@@ -210,12 +210,13 @@ class MeanLossEvaluation(Evaluation):
         value = float(value / objective.total) + penalty
         value = value if math.isfinite(value) else math.inf
         known_here = vars(self)
-        known_here.update(value=value, slope=slope, bent=float(bent / objective.total), penalty=penalty, raw=raw)
+        known_here.update(value=value, slope=slope, penalty=penalty, raw=raw)
+        known_here["slope_size"] = float(slope_size / objective.total)
         known_here["gradient"] = slope if coordinates is None else coordinates.lifted(slope)
         if coordinates is not None:
             # standardised columns are of size one
             sizes = np.add.reduce(np.abs(weights).reshape(-1, objective.loss.n_outputs), axis=0)
-            known_here["largest_terms"] = float(np.maximum.reduce(sizes)) + objective.baseline.largest_offset
+            known_here["largest_summands"] = float(np.maximum.reduce(sizes)) + objective.baseline.largest_offset
         if objective.terms and math.isfinite(value):
             # other terms are of the user's parameters
             known_here["value"] += sum(term.value for term in self.terms) / objective.total_of_terms
@@ -235,9 +236,9 @@ class MeanLossEvaluation(Evaluation):
         return self.sweep()["gradient"]
 
     @cached_property
-    def bent(self):
+    def slope_size(self):
         """The mean size of the loss's slope in raw predictions."""
-        return self.sweep()["bent"]
+        return self.sweep()["slope_size"]
 
     @cached_property
     def penalty(self):
@@ -262,11 +263,11 @@ class MeanLossEvaluation(Evaluation):
         itself: near a perfect fit it is next to nothing, far below that of the null model.
         """
         objective, eps = self.objective, ROUNDINGS * EPS
-        error = eps * self.largest_terms
+        error = eps * self.largest_summands
         own = ROUNDINGS * objective.resolution if objective.loss.cancels else 0.0
         if objective.terms:
             own += sum(term.noise for term in self.terms) / objective.total_of_terms
-        return eps * abs(self.value) + own + error * (self.bent + 0.5 * error * objective.baseline.mean_curvature)
+        return eps * abs(self.value) + own + error * (self.slope_size + 0.5 * error * objective.baseline.mean_curvature)
 
     def raw_predictions(self):
         """Raw predictions of all rows, the loss's constants beside them, shape (n_rows, n_outputs + n_constants)."""

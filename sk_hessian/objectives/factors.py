@@ -1,10 +1,8 @@
 """Roots of curvature: a change of variables z = P u in which the curvature is near the identity.
 
-A factor of shape (n, r) knows ``apply(u)`` = P u, ``transpose(g)`` = P'g, ``congruence(H)`` = P'H P, and ``newton(g)``,
-the decrement and the Newton step that it certifies.
+`Coordinates` is what these and all other changes of variables offer. A factor of shape (n, r) also knows
+``congruence(H)`` = P'H P, and ``newton(g)``, the decrement and the Newton step that it certifies.
 """
-
-from collections.abc import Callable
 
 import numpy as np
 from scipy.linalg import blas, block_diag, eigh, lapack
@@ -21,15 +19,32 @@ _BLIND = 1e-13
 _NOTHING = 1e-200
 
 
-class Factor:
-    """What all factors share."""
+class Coordinates:
+    """theta = T z."""
+
+    shape: tuple[int, int]  #: of T
+    reaches_all = True  #: whether every parameter vector is T z for some z
+
+    def apply(self, z):
+        """T z, shape (n_parameters,)."""
+        raise NotImplementedError
+
+    def transpose(self, g):
+        """T'g: a gradient in z from one in theta."""
+        raise NotImplementedError
+
+    def restrict(self, theta):
+        """The part of ``theta`` that is T z for some z: the rest is flat, or zero at the optimum."""
+        return theta
+
+
+class Factor(Coordinates):
+    """What all factors share: a root P of curvature is a change of variables too."""
 
     #: whether directions of little curvature are held back, so that P'HP is not the identity there
     is_floored: bool = False
     #: whether curvature along some direction is lost in rounding, so that no step along it means anything
     is_blind: bool = False
-    apply: Callable[[np.ndarray], np.ndarray]  #: P u
-    transpose: Callable[[np.ndarray], np.ndarray]  #: P'g
 
     def dense(self) -> np.ndarray:
         """P as a matrix."""

@@ -12,7 +12,7 @@ from sk_hessian._facts import lasting_fact
 from sk_hessian.objectives import factors
 from sk_hessian.objectives._differences import Differences
 from sk_hessian.objectives.contract import Facts, Objective
-from sk_hessian.objectives.coordinates import Identity, PointFactor
+from sk_hessian.objectives.coordinates import PointFactor
 from sk_hessian.objectives.evaluation import EPS, Evaluation
 
 #: differences of two values below this share of them are rounding (as in scikit-learn's and glum's line searches)
@@ -239,7 +239,7 @@ class FunctionEvaluation(Evaluation):
         H = self.hessian_matrix(curvature)
         if not np.isfinite(H).all():
             return None
-        unit, outer = self.units(H), Identity(self.theta.size)
+        unit, outer = self.units(H), factors.Identity(self.theta.size)
         if kind != "full":
             return PointFactor(outer, factors.Diagonal(unit), self.place)
         values, vectors = eigh(unit[:, None] * H * unit)

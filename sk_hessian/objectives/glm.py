@@ -22,13 +22,36 @@ from sk_hessian.objectives.column_space import ColumnSpace
 from sk_hessian.objectives.contract import Facts
 from sk_hessian.objectives.coordinates import CommonShift, Through, WeightCoordinates
 from sk_hessian.objectives.evaluation import EPS, ROUNDINGS
-from sk_hessian.objectives.glm_evaluation import Design, LinearEvaluation, StandardThrough
+from sk_hessian.objectives.glm_evaluation import LinearEvaluation, StandardThrough
 from sk_hessian.objectives.linear_sums import LinearSums
 from sk_hessian.objectives.mean_loss import OF_ROWS, OF_UNITS, MeanLossObjective
 from sk_hessian.objectives.models import Linear
 from sk_hessian.objectives.terms.l2 import L2
 
 _SKETCH_SEED = 20_200_219
+
+#: raw predictions that are kept for the curvature at the same point, 16 MB
+_MOST_KEPT = 2_000_000
+
+
+class Design:
+    """Rows, how parameters act on them by a `Linear` model, what their penalty is, and what these cost.
+
+    ``coordinates`` are those with theta = T z for the parameters z of this design; None where they are theta.
+    """
+
+    def __init__(self, rows, model, l2, coordinates=None):
+        self.rows, self.model, self.l2, self.coordinates = rows, model, l2, coordinates
+        self.width = model.n_outputs + model.n_constants  #: numbers of a row's raw predictions
+        #: whether the raw predictions of all rows are few enough to be kept
+        self.can_keep = rows.in_memory and rows.n_rows * self.width <= _MOST_KEPT
+        self.matrix = rows.matrix  #: the rows as one array, where they are kept as such
+
+    def can_hold(self, theta):
+        """Whether constant columns, which have no part in standardised rows, have no coefficients."""
+        scale = self.coordinates.columns.scale
+        coef = theta[: scale.size * self.model.n_outputs].reshape(scale.size, -1)
+        return not np.logical_or.reduce(coef[np.isinf(scale)], axis=None)
 
 
 class GLMObjective(MeanLossObjective):

@@ -11,9 +11,6 @@ from sk_hessian.objectives._edge import approaches_edge, may_have_edge
 from sk_hessian.objectives.coordinates import PointFactor, Through, WeightCoordinates
 from sk_hessian.objectives.evaluation import EPS, ROUNDINGS, MeanLossEvaluation
 
-#: raw predictions that are kept for the curvature at the same point, 16 MB
-_MOST_KEPT = 2_000_000
-
 #: rows of kept raw predictions that are looked at together
 _SLICE = 2**15
 
@@ -26,26 +23,6 @@ _ERRORS = 100
 
 def _slices(n_rows):
     return (slice(start, start + _SLICE) for start in range(0, n_rows, _SLICE))
-
-
-class Design:
-    """Rows, how parameters act on them by a `Linear` model, what their penalty is, and what these cost.
-
-    ``coordinates`` are those with theta = T z for the parameters z of this design; None where they are theta.
-    """
-
-    def __init__(self, rows, model, l2, coordinates=None):
-        self.rows, self.model, self.l2, self.coordinates = rows, model, l2, coordinates
-        self.width = model.n_outputs + model.n_constants  #: numbers of a row's raw predictions
-        #: whether the raw predictions of all rows are few enough to be kept
-        self.can_keep = rows.in_memory and rows.n_rows * self.width <= _MOST_KEPT
-        self.matrix = rows.matrix  #: the rows as one array, where they are kept as such
-
-    def can_hold(self, theta):
-        """Whether constant columns, which have no part in standardised rows, have no coefficients."""
-        scale = self.coordinates.columns.scale
-        coef = theta[: scale.size * self.model.n_outputs].reshape(scale.size, -1)
-        return not np.logical_or.reduce(coef[np.isinf(scale)], axis=None)
 
 
 class LinearEvaluation(MeanLossEvaluation):
@@ -69,7 +46,7 @@ class LinearEvaluation(MeanLossEvaluation):
         """
         other = LinearEvaluation(self.objective, self.parameters, self.design)
         penalty = self.design.l2.value(self.parameters)
-        vars(other).update(value=value, slope=gradient, gradient=gradient, bent=near.bent, penalty=penalty)
+        vars(other).update(value=value, slope=gradient, gradient=gradient, slope_size=near.slope_size, penalty=penalty)
         return other
 
     # -- value and gradient ---------------------------------------------------------------------------------------
@@ -108,7 +85,7 @@ class LinearEvaluation(MeanLossEvaluation):
         model, parameters = design.model, design.model.unpack(self.parameters)
         kept = np.empty((design.rows.n_rows, design.width)) if known is None and design.can_keep else known
 
-        def terms(block, y, weight):
+        def of_block(block, y, weight):
             if known is None:
                 raw = model.raw(block, parameters)
                 if kept is not None:
@@ -117,10 +94,10 @@ class LinearEvaluation(MeanLossEvaluation):
                 raw = known[block.part]
             value, gradient = loss.value_and_gradient(y, raw)
             gradient *= weight[:, None]
-            bent = np.add.reduce(np.abs(gradient[:, : loss.n_outputs]), axis=None)
-            return weight @ value, model.adjoint(block, gradient), bent
+            slope_size = np.add.reduce(np.abs(gradient[:, : loss.n_outputs]), axis=None)
+            return weight @ value, model.adjoint(block, gradient), slope_size
 
-        return self._completed(design.l2, kept, *design.rows.fold(terms))
+        return self._completed(design.l2, kept, *design.rows.fold(of_block))
 
     def all_raw(self):
         """Raw predictions of all rows, (n_rows, m), known or found."""
@@ -204,12 +181,12 @@ class LinearEvaluation(MeanLossEvaluation):
         return LinearEvaluation(self.objective, parameters, self.design, self.raw + share * (other.raw - self.raw))
 
     @cached_property
-    def largest_terms(self):
-        """See `MeanLossEvaluation.largest_terms`."""
-        return self._terms_of_user if self.design.coordinates is None else self.sweep()["largest_terms"]
+    def largest_summands(self):
+        """See `MeanLossEvaluation.largest_summands`."""
+        return self._summands_of_user if self.design.coordinates is None else self.sweep()["largest_summands"]
 
     @property
-    def _terms_of_user(self):
+    def _summands_of_user(self):
         """The same of predictions from the user's parameters."""
         objective = self.objective
         coef, intercept, _ = objective.unpack(self.theta)
@@ -231,7 +208,7 @@ class LinearEvaluation(MeanLossEvaluation):
             return np.inf
         excess = max(self.excess, self.noise) if excess is None else excess
         phi = objective.loss.family.dispersion(max(excess, 0.0), self.parameters[self.design.model.n_weights :])
-        rounding = ROUNDINGS * EPS * self._terms_of_user
+        rounding = ROUNDINGS * EPS * self._summands_of_user
         resolution = objective.resolution if objective.loss.attains_bound else 0.0
         least = max(0.5 * objective.baseline.mean_curvature * rounding * rounding, resolution)
         return max((_ERRORS * tol) ** 2 * phi / (2 * objective.total), least)
@@ -255,11 +232,11 @@ class LinearEvaluation(MeanLossEvaluation):
             v = np.ravel(v)
             change = model.unpack(v)
 
-            def terms(block, y, weight):
+            def of_block(block, y, weight):
                 bent = loss.hessian_product(y, predict(block), model.change(block, change), kind)
                 return (model.adjoint(block, bent * weight[:, None]),)
 
-            bent = objective.rows.fold(terms)[0] / objective.total
+            bent = objective.rows.fold(of_block)[0] / objective.total
             for term in self.terms:
                 bent += term.product(v, kind) / objective.total_of_terms
             pull = objective.l2.pull(v)
@@ -272,10 +249,10 @@ class LinearEvaluation(MeanLossEvaluation):
         """See `MeanLossEvaluation.sum_curvature`; shape (n_columns k + constants,) squared."""
         loss = self.objective.loss
 
-        def bent(raw, y, weight, part):
+        def weighted(raw, y, weight, part):
             return loss.hessian(y, raw, kind) * weight[:, None, None]
 
-        H = self.objective.sums.products(self, bent, columns, with_penalty=True)
+        H = self.objective.sums.products(self, weighted, columns, with_penalty=True)
         for term in self.objective.terms and self.terms:
             H += term.matrix(columns, kind) / self.objective.total_of_terms
         return H
@@ -287,12 +264,11 @@ class LinearEvaluation(MeanLossEvaluation):
         objective, predict = self.objective, self.predictor()
         loss, k = objective.loss, objective.loss.n_outputs
 
-        def terms(block, y, weight):
-            bent = loss.hessian(y, predict(block), kind)
-            bent = np.einsum("nkk->nk", bent) * weight[:, None]
-            return block.squares(bent[:, :k], columns), bent[:, k:].sum(axis=0)
+        def of_block(block, y, weight):
+            curvature = np.einsum("nkk->nk", loss.hessian(y, predict(block), kind)) * weight[:, None]
+            return block.squares(curvature[:, :k], columns), curvature[:, k:].sum(axis=0)
 
-        squares, constants = objective.rows.fold(terms, columns, width=(k + loss.n_constants) ** 2)
+        squares, constants = objective.rows.fold(of_block, columns, width=(k + loss.n_constants) ** 2)
         diagonal = squares.T / objective.total + objective.space.penalty_in(columns).diagonal
         return np.concatenate((diagonal.ravel(), constants / objective.total))
 
@@ -301,13 +277,13 @@ class LinearEvaluation(MeanLossEvaluation):
         objective, predict, within = self.objective, self.predictor(), columns.summed_in
         loss = objective.loss
 
-        def terms(block, y, weight):
+        def of_block(block, y, weight):
             if loss.quadratic:
                 return weight.sum() * np.eye(loss.n_outputs), block.gram(weight[:, None], within)[0]
             total, size = loss.total_hessian(y, predict(block), weight)
             return total, block.gram((size * weight)[:, None], within)[0]
 
-        C, A = objective.rows.fold(terms, within, width=loss.n_outputs)
+        C, A = objective.rows.fold(of_block, within, width=loss.n_outputs)
         A = columns.turned(A)
         return [A / (objective.total if loss.quadratic else np.trace(C))], [C / objective.total], None
 
@@ -327,7 +303,7 @@ class LinearEvaluation(MeanLossEvaluation):
         inner: factors.Factor
         if kind == "kronecker":
             (A,), (C,), _ = self.layer_moments(columns)
-            inner = factors.Kronecker(A, C, *objective.l2.by_output(columns))
+            inner = factors.Kronecker(A, C, *objective.l2.as_product(columns))
             exact = objective.loss.quadratic and objective.l2.is_product and not objective.terms
         elif kind == "diagonal":
             H, exact = self.curvature(curvature, columns) if objective.facts.has_matrix else None, False

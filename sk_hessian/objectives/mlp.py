@@ -144,7 +144,7 @@ class MLPObjective(MeanLossObjective):
     @cached_property
     def moments(self):
         """Means and deviations of the inputs, and the units of the outputs; may be set to those of more rows."""
-        unit = self.loss.null_model.output_unit(self.rows.y, self.rows.weight)
+        unit = self.loss.family.output_unit(self.rows.y, self.rows.weight)
         centre, deviation = self.moments_of_columns
         return Moments(self.total, centre, deviation, unit)
 

@@ -41,22 +41,22 @@ class NetworkEvaluation(MeanLossEvaluation):
         objective, parameters = self.objective, self.parameters
         model, loss, k = objective.model, objective.loss, objective.loss.n_outputs
 
-        def terms(block, y, weight):
+        def of_block(block, y, weight):
             forward = model.forward(block, parameters)
             value, gradient = loss.value_and_gradient(y, forward.raw)
             gradient *= weight[:, None]
             parts = [*forward.gradient(gradient[:, :k]), gradient[:, k:].sum(axis=0)]
             return weight @ value, np.concatenate(parts), np.abs(gradient[:, :k]).sum()
 
-        return self._completed(objective.l2, None, *objective.rows.fold(terms, width=model.pass_width))
+        return self._completed(objective.l2, None, *objective.rows.fold(of_block, width=model.pass_width))
 
     def predictor(self):
         """See `MeanLossEvaluation.predictor`."""
         return lambda block: self.objective.model.raw(block, self.parameters)
 
     @property
-    def largest_terms(self):
-        """See `MeanLossEvaluation.largest_terms`.
+    def largest_summands(self):
+        """See `MeanLossEvaluation.largest_summands`.
 
         Roundings of many terms add up like independent errors; an activation does not enlarge them.
         """
@@ -90,7 +90,7 @@ class NetworkEvaluation(MeanLossEvaluation):
         parameters = self.parameters if coordinates is None else self._standardised(coordinates)
         curved = kind == "observed" and not objective.is_exact("expected")
 
-        def terms(block, y, weight):
+        def of_block(block, y, weight):
             forward = model.forward(_inputs(block, coordinates), parameters)
             moved = forward.push(layers)
             bent = self._bent(y, forward.raw, with_constants(moved[-1], constants), kind) * weight[:, None, None]
@@ -102,7 +102,7 @@ class NetworkEvaluation(MeanLossEvaluation):
             return (model.flat(parts, bent[:, :, k:].sum(axis=0)),)
 
         width = (model.pass_width + objective.n_features) * V.shape[1]
-        total = objective.rows.fold(terms, width=width)[0] / objective.total
+        total = objective.rows.fold(of_block, width=width)[0] / objective.total
         if coordinates is None:
             total += np.stack([objective.l2.gradient(v) for v in V.T], axis=1)
         return total
@@ -153,14 +153,14 @@ class NetworkEvaluation(MeanLossEvaluation):
         objective, model = self.objective, self.objective.model
         parameters, P = self._standardised(coordinates), model.n_parameters
 
-        def terms(block, y, weight):
+        def of_block(block, y, weight):
             inputs = _inputs(block, coordinates)
             roots = objective.loss.hessian_root(y, model.raw(inputs, parameters)) * np.sqrt(weight)[:, None, None]
             J = model.pulled(inputs, parameters, roots).reshape(-1, P)
             return (J.T @ J,)
 
         width = P * (model.n_outputs + model.n_constants) + model.pass_width
-        return objective.rows.fold(terms, width=width)[0] / objective.total
+        return objective.rows.fold(of_block, width=width)[0] / objective.total
 
     def _exact(self, coordinates):
         """The exact Hessian: for one hidden layer Gauss-Newton and what it leaves out, else products."""
@@ -183,7 +183,7 @@ class NetworkEvaluation(MeanLossEvaluation):
         model = objective.model
         (first, (fan_in, width)), (_, (_, k)) = model.layers
 
-        def terms(block, y, weight):
+        def of_block(block, y, weight):
             # a canonical loss has no constants
             forward = model.forward(_inputs(block, coordinates), parameters)
             delta = objective.loss.value_and_gradient(y, forward.raw)[1] * weight[:, None]
@@ -192,7 +192,7 @@ class NetworkEvaluation(MeanLossEvaluation):
             mixed = (forward.slopes[0][:, :, None] * delta[:, None, :]).reshape(len(Z), -1)
             return weighted_grams(Z, bend), Z.T @ mixed
 
-        grams, mixed = objective.rows.fold(terms, width=model.pass_width + objective.n_features + width * k)
+        grams, mixed = objective.rows.fold(of_block, width=model.pass_width + objective.n_features + width * k)
         H = np.zeros((objective.n_parameters, objective.n_parameters))
         for j, (gram, both) in enumerate(zip(grams, mixed.reshape(fan_in, width, k).swapaxes(0, 1), strict=True)):
             own, out = slice(j, first.stop, width), slice(first.stop + j * k, first.stop + (j + 1) * k)
@@ -218,13 +218,13 @@ class NetworkEvaluation(MeanLossEvaluation):
         objective, model, parameters = self.objective, self.objective.model, self.parameters
         k = objective.loss.n_outputs
 
-        def terms(block, y, weight):
+        def of_block(block, y, weight):
             forward = model.forward(block, parameters)
             roots = objective.loss.hessian_root(y, forward.raw) * np.sqrt(weight)[:, None, None]
             squares = sum(forward.squares(roots[:, :k, j], coordinates.columns) for j in range(roots.shape[2]))
             return (np.concatenate([squares, (roots[:, k:] ** 2).sum(axis=(0, 2))]),)
 
-        total = objective.rows.fold(terms, coordinates.columns, width=model.pass_width + k**2)[0] / objective.total
+        total = objective.rows.fold(of_block, coordinates.columns, width=model.pass_width + k**2)[0] / objective.total
         return total * coordinates.unit(model.n_parameters) ** 2 + objective.penalty_diagonal_in(coordinates)
 
     # -- preconditioning ------------------------------------------------------------------------------------------
@@ -294,7 +294,7 @@ class NetworkEvaluation(MeanLossEvaluation):
         objective, model = self.objective, self.objective.model
         parameters, k = self.parameters, objective.loss.n_outputs
 
-        def terms(block, y, weight):
+        def of_block(block, y, weight):
             forward = model.forward(block, parameters)
             roots = objective.loss.hessian_root(y, forward.raw) * np.sqrt(weight)[:, None, None]
             first = block.gram(weight[:, None], coordinates.columns)[0]
@@ -304,7 +304,7 @@ class NetworkEvaluation(MeanLossEvaluation):
             outputs = [sum(d.T @ d for d in of_layer) for of_layer in zip(*deltas, strict=True)]
             return *inputs, *outputs, (roots[:, k:] ** 2).sum(axis=(0, 2))
 
-        *sums, constants = objective.rows.fold(terms, coordinates.columns, width=model.pass_width + k**2)
+        *sums, constants = objective.rows.fold(of_block, coordinates.columns, width=model.pass_width + k**2)
         sums = [total / objective.total for total in sums]
         n_layers, unit = len(model.layers), coordinates.output_unit
         sums[-1] = unit[:, None] * sums[-1] * unit
@@ -319,7 +319,7 @@ class NetworkEvaluation(MeanLossEvaluation):
     def _dead_rectifiers(self):
         """Hidden units that are zero for every row, whose weights no gradient moves any more."""
         objective, model, parameters = self.objective, self.objective.model, self.parameters
-        if model.activation is not ACTIVATIONS["relu"] or objective.convex:
+        if model.activation != ACTIVATIONS["relu"] or objective.convex:
             return []
 
         def largest(block, y, weight):

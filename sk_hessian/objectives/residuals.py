@@ -110,14 +110,14 @@ class ResidualEvaluation(FunctionEvaluation):
 
     @property
     def noise(self):
-        """See `Evaluation.noise`: of the sum, and of residuals whose terms are of the size of J theta."""
-        rounding = EPS * self._terms
+        """See `Evaluation.noise`: of the sum, and of residuals whose summands are of the size of J theta."""
+        rounding = EPS * self._summands
         own = float(np.abs(self.residuals) @ rounding) + 8 * float(rounding @ rounding)
         return _LEAST_SQUARES_NOISE * self.value + own
 
     @cached_property
-    def _terms(self):
-        """The size of the terms that each residual is a difference of: a lower bound, by the derivatives."""
+    def _summands(self):
+        """The size of what each residual is a difference of: a lower bound, by the derivatives."""
         return abs(self.jacobian) @ np.abs(self.theta)
 
     @cached_property
@@ -126,7 +126,7 @@ class ResidualEvaluation(FunctionEvaluation):
         sizes = np.abs(self.residuals)
         error = EPS * (abs(self.jacobian).T @ sizes)
         if self.objective.jac is None:
-            error += EPS ** (2 / 3) * (sizes @ self._terms) / self.objective.differences.sizes(self.theta)
+            error += EPS ** (2 / 3) * (sizes @ self._summands) / self.objective.differences.sizes(self.theta)
         H = self.hessian_matrix("expected")
         unit = self.units(H)
         values, vectors = eigh(unit[:, None] * H * unit)

@@ -9,7 +9,7 @@ from scipy.sparse.linalg import LinearOperator
 from sk_hessian._facts import fact, lasting_fact
 from sk_hessian.objectives import factors
 from sk_hessian.objectives.contract import Facts, Objective
-from sk_hessian.objectives.coordinates import Identity, PointFactor, Subspace
+from sk_hessian.objectives.coordinates import PointFactor, Subspace
 from sk_hessian.objectives.evaluation import Evaluation
 
 #: what an equation may be off by, in roundings of its terms
@@ -188,7 +188,7 @@ class RestrictedEvaluation(Evaluation):
         """See `Evaluation.factor`; from the Hessian's absolute value where it is not definite."""
         curvature = curvature or self.objective.curvature
         H = self.hessian_matrix(curvature)
-        outer, is_exact = Identity(self.theta.size), self.objective.is_exact(curvature)
+        outer, is_exact = factors.Identity(self.theta.size), self.objective.is_exact(curvature)
         if kind in ("diagonal", "units") or not np.isfinite(H).all():
             return PointFactor(outer, factors.Diagonal(factors.unit_scale(np.abs(H))), self.place)
         if kind != "full":

@@ -7,9 +7,6 @@ import numpy as np
 from sk_hessian.objectives._spread import Spread
 from sk_hessian.objectives.rows import triangle
 
-#: how much a column that has been constant so far may be expected to vary, as a share of its size
-_CONSTANT_UNIT = 1e-6
-
 
 class RowCurvature:
     """The rows of an objective as quadratics in theta, without the penalty.
@@ -28,10 +25,10 @@ class RowCurvature:
         """
         loss, roots, predict = self._objective.loss, self._rooted(points), self._objective.at(points[0]).predictor()
 
-        def terms(block, y, weight):
+        def of_block(block, y, weight):
             return loss.value_and_gradient(y, predict(block))[1], roots(block, y, np.ones_like(weight))
 
-        slope, root = self._objective.rows.gather(terms)
+        slope, root = self._objective.rows.gather(of_block)
         return slope, root @ root.transpose(0, 2, 1)
 
     def pulled_back(self, slope):
@@ -83,14 +80,14 @@ class RowCurvature:
         rooted = self._rooted(points, roots)
         k, columns = self._objective.loss.n_outputs, self._objective.space.plain
 
-        def terms(block, y, weight):
-            bent = np.square(rooted(block, y, weight)).sum(axis=2)
-            ones = [bent[:, :k].sum(axis=0)[None, :]] if self._objective.fit_intercept else []
-            first = columns.transpose(np.vstack([block.adjoint(bent[:, :k]), *ones]))
-            return block.squares(bent[:, :k], columns), first, bent[:, k:].sum(axis=0)
+        def of_block(block, y, weight):
+            curvature = np.square(rooted(block, y, weight)).sum(axis=2)
+            ones = [curvature[:, :k].sum(axis=0)[None, :]] if self._objective.fit_intercept else []
+            first = columns.transpose(np.vstack([block.adjoint(curvature[:, :k]), *ones]))
+            return block.squares(curvature[:, :k], columns), first, curvature[:, k:].sum(axis=0)
 
         width = 2 * (k + self._objective.loss.n_constants) ** 2
-        squares, first, constants = self._objective.rows.fold(terms, columns, width=width)
+        squares, first, constants = self._objective.rows.fold(of_block, columns, width=width)
         return self._spread(squares.T, first, constants)
 
     def _spread(self, squares, first, constants):
@@ -103,33 +100,3 @@ class RowCurvature:
         mean = np.divide(first, level, out=np.zeros_like(first), where=level > 0)
         squares = np.maximum(squares[:p] - level * mean**2, 0.0) * scale**2
         return Spread(squares, level, columns.shift[:, None] + scale * mean, constants)
-
-    def typical(self):
-        """The `Spread` that a row of these has on average at the null model.
-
-        For a network it is that which a row may have at the start, in the units of inputs and outputs alone.
-        """
-        return self._typical_linear() if self._objective.model.is_linear else self._typical_network()
-
-    def _typical_linear(self):
-        objective = self._objective
-        centre, deviation = objective.moments_of_columns
-        size = np.where(deviation > 0, deviation, _CONSTANT_UNIT * np.abs(centre))
-        bent, k = objective.baseline.mean_curvature, objective.loss.n_outputs
-        outputs, constants = np.ones(k), objective.baseline.bent()[:, k:, k:]
-        return Spread(
-            bent * np.outer(size**2, outputs),
-            bent * outputs[: None if objective.fit_intercept else 0],
-            np.outer(centre, outputs),
-            np.einsum("nmm->m", constants) / len(constants),
-        )
-
-    def _typical_network(self):
-        objective, model = self._objective, self._objective.model
-        coordinates, (part, shape) = objective.coordinates, model.layers[0]
-        squares = 1 / coordinates.unit(model.n_parameters) ** 2
-        scale = np.where(np.isfinite(coordinates.columns.scale), coordinates.columns.scale, 1.0)
-        squares[part].reshape(shape)[:-1] *= scale[:, None] ** 2
-        squares *= objective.baseline.mean_curvature * np.mean(coordinates.output_unit) ** 2
-        weights = squares[: model.n_weights, None]
-        return Spread(weights, np.zeros(0), np.zeros_like(weights), squares[model.n_weights :])

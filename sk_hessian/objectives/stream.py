@@ -40,7 +40,7 @@ from sk_hessian._facts import lasting_fact
 from sk_hessian.objectives import factors
 from sk_hessian.objectives._spread import Spread, SpreadFactor
 from sk_hessian.objectives.contract import Facts, Objective
-from sk_hessian.objectives.coordinates import Identity, PointFactor
+from sk_hessian.objectives.coordinates import PointFactor
 from sk_hessian.objectives.evaluation import Evaluation
 from sk_hessian.objectives.row_curvature import RowCurvature
 from sk_hessian.objectives.rows import stacked, triangle
@@ -67,7 +67,7 @@ class StreamObjective(Objective):
     rows : GLMObjective or MLPObjective
         The latest rows, with the penalty of all.
     memory : Memory
-        Of the shape in which curvature is to be remembered.
+        Of the shape in which curvature is to be remembered; of a network a matrix.
     """
 
     n_rows: int
@@ -105,12 +105,12 @@ class StreamObjective(Objective):
 
     def at(self, theta):
         """See `Objective.at`."""
-        return StreamEvaluation(self, theta)
+        return (StreamEvaluation if self.rows.model.is_linear else NetworkStreamEvaluation)(self, theta)
 
     def start(self):
         """The latest parameters; or where the null model of the rows is better, the best on the way from it to them."""
         centre = self.memory.centre
-        if self.rows.loss.quadratic:
+        if not _is_corrected(self.rows):
             return centre
         null = self.rows.start()
         if self.at(centre).value <= self.at(null).value:
@@ -161,9 +161,10 @@ class StreamObjective(Objective):
     def remembered(self, theta, is_optimum=True):
         """The `Memory` of all rows so far, the latest among them, at ``theta``.
 
-        The older half of the rows that were kept goes into the quadratic once they are too many; not those of a squared
-        loss, whose quadratic is exact. Where the run did not end at an optimum the curvature is that of the secant from
-        the null model: rows that no other contradicts yet have no curvature left where they are fitted perfectly.
+        The older half of the rows that were kept goes into the quadratic once they are too many. Where the run did not
+        end at an optimum the curvature is that of the secant from the null model: rows that no other contradicts yet
+        have no curvature left where they are fitted perfectly. The slope of a network could lead anywhere there: the
+        run's end is taken for an optimum.
         """
         memory, n_old = self.memory.at(theta, self.rows), self._n_old()
         if n_old == self.n_rows:
@@ -173,23 +174,25 @@ class StreamObjective(Objective):
             old = self.rows.on_rows(rows.take(np.arange(n_old))) if n_old else None
             kept = rows.take(np.arange(n_old, self.n_rows))
         if old is not None:
-            is_exact = is_optimum or self.rows.loss.quadratic
-            memory = self._with_rows(memory, old, [theta] if is_exact else [theta, old.start()])
+            points = [theta] if is_optimum or not _is_corrected(self.rows) else [theta, old.start()]
+            memory = self._with_rows(memory, old, points)
+        if not (is_optimum or self.rows.model.is_linear):
+            memory = replace(memory, slope=-self.l2.gradient(theta))
         return replace(memory, kept=kept)
 
     def _n_old(self):
         """How many of the rows, the first, go into the quadratic."""
         rows, n_rows = self.rows.rows, self.n_rows
-        if self.rows.loss.quadratic or n_rows > 2 * _KEPT_ROWS:
+        if not _is_corrected(self.rows) or n_rows > 2 * _KEPT_ROWS:
             return n_rows
         most = _affordable(_KEPT_ROWS, rows)
         return 0 if n_rows <= most else n_rows - most // 2
 
     @staticmethod
     def _with_rows(memory, rows, points):
-        """`Memory.with_rows`, with witnesses where the quadratic is not exact."""
-        memory = memory.with_rows(rows, points)
-        return memory if rows.loss.quadratic else memory.witnessed(rows, points, _affordable(_WITNESSES, rows.rows))
+        """`Memory.with_rows`, with witnesses where these correct the quadratic."""
+        memory, most = memory.with_rows(rows, points), _affordable(_WITNESSES, rows.rows)
+        return memory.witnessed(rows, points, most) if _is_corrected(rows) else memory
 
     def memory_error(self, theta):
         """What the quadratic of the old rows may spoil at a point: half the squared Newton decrement of its error.
@@ -229,6 +232,14 @@ class StreamObjective(Objective):
         """The same objective with the quadratic mended at a point, as the witnesses tell."""
         memory, rows, error = self._doubted(theta)
         return type(self)(self.rows, memory.mended(rows, error))
+
+
+def _is_corrected(rows):
+    """Whether rows that are kept and witnesses correct the quadratic: not of a squared loss, where it is exact.
+
+    Nor of a network, where it may be far from the losses whatever is kept.
+    """
+    return rows.model.is_linear and not rows.loss.quadratic
 
 
 def _affordable(n_rows, rows):
@@ -335,7 +346,7 @@ class StreamEvaluation(Evaluation):
 
     def factor(self, kind="full", curvature="expected"):
         """See `Evaluation.factor`."""
-        objective, outer = self.objective, Identity(self.theta.size)
+        objective, outer = self.objective, factors.Identity(self.theta.size)
         if kind not in objective.facts.kinds:
             objective.refuse_kind(kind)
         if kind == "diagonal":
@@ -347,35 +358,8 @@ class StreamEvaluation(Evaluation):
         return PointFactor(outer, inner, self.place, curvature, objective.is_exact(curvature))
 
 
-class NetworkStreamObjective(StreamObjective):
-    """The same for a network: the quadratic is Gauss-Newton's, and factors are damped in standardised coordinates.
-
-    Parameters
-    ----------
-    rows : MLPObjective
-    memory : Memory
-        Of a matrix.
-    """
-
-    def at(self, theta):
-        """See `Objective.at`."""
-        return NetworkStreamEvaluation(self, theta)
-
-    def start(self):
-        """The latest weights."""
-        return self.memory.centre
-
-    def remembered(self, theta, is_optimum=True):
-        """See `StreamObjective.remembered`: all in the quadratic, which may be far from the losses.
-
-        Far from an optimum its slope could lead anywhere: there the run's end is taken for one.
-        """
-        memory = self.memory.at(theta, self.rows).with_rows(self.rows, [theta])
-        return memory if is_optimum else replace(memory, slope=-self.l2.gradient(theta))
-
-
 class NetworkStreamEvaluation(StreamEvaluation):
-    """The latest rows of a network and the memory at a point."""
+    """The same for a network: the quadratic is Gauss-Newton's, and factors are damped in standardised coordinates."""
 
     def likelihood_tolerance(self, tol):
         """See `Evaluation.likelihood_tolerance`: weights of a network have no errors."""

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import statsmodels.api as sm
 from scipy import optimize, sparse, stats
-from scipy.special import log_ndtr, ndtr, owens_t
+from scipy.special import log_ndtr, ndtr, ndtri, owens_t
 from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV
 from sklearn.utils import estimator_html_repr
@@ -412,12 +412,25 @@ def test_a_posterior_without_moments_says_what_to_write(X, eta, rng):
         laplace(model, X, y).predict(X[:2], of="mean")
 
 
+def test_a_best_constant_in_closed_form_is_that_of_newton(X, eta, rng):
+    class Closed(ProbitFamily):
+        def best_constant(self, y, weight):
+            return ndtri([weight @ y / weight.sum()])
+
+    class ClosedLoss(ProbitLoss):
+        family_class = Closed
+
+    y = choices(eta, rng)
+    scores = [GeneralizedLinearRegressor(loss, 0.1).fit(X, y).score(X, y) for loss in (ClosedLoss(), ProbitLoss())]
+    assert scores[0] == pytest.approx(scores[1], rel=1e-10)
+
+
 # -- a parameter as scikit-learn wants it ----------------------------------------------------------------------------
 
 
 def test_losses_compare_copy_and_print():
     loss = StudentLoss(3.0)
-    _ = loss.family, loss.null_model
+    _ = loss.family
     assert loss == copy.deepcopy(loss) == pickle.loads(pickle.dumps(loss)) == StudentLoss(3.0)
     assert hash(loss) == hash(StudentLoss(3.0))
     assert loss != StudentLoss(4.0)

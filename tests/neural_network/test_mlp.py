@@ -18,8 +18,8 @@ from sk_hessian.objectives import (
     ACTIVATIONS,
     BinaryCrossEntropy,
     MLPObjective,
-    NetworkStreamObjective,
     SquaredLoss,
+    StreamObjective,
     TweedieLoss,
     first_memory,
 )
@@ -473,7 +473,7 @@ def test_derivatives_of_a_network_with_memory(rng):
     ).partial_fit(X[:40], y[:40])
     (old, centre), (rows, _) = model.fitted_objective(X[:40], y[:40]), model.fitted_objective(X[40:], y[40:])
     memory = first_memory(old, True).at(centre, old).with_rows(old, [centre])
-    objective = NetworkStreamObjective(rows, memory)
+    objective = StreamObjective(rows, memory)
     theta, h = centre + 0.1 * rng.normal(size=objective.n_parameters), 1e-6
     ends = [[objective.value_and_gradient(theta + s * h * d) for s in (1, -1)] for d in np.eye(theta.size)]
     gradient, H = objective.value_and_gradient(theta)[1], objective.hessian_matrix(theta)
@@ -481,7 +481,7 @@ def test_derivatives_of_a_network_with_memory(rng):
     np.testing.assert_allclose([(a[1] - b[1]) / (2 * h) for a, b in ends], H, atol=1e-6 * np.abs(H).max())
     # what is remembered of rows is Gauss-Newton's curvature of their losses, without the penalty
     nothing = first_memory(rows, True).at(theta, rows)
-    both = (NetworkStreamObjective(rows, m) for m in (nothing.with_rows(rows, [theta]), nothing))
+    both = (StreamObjective(rows, m) for m in (nothing.with_rows(rows, [theta]), nothing))
     added = np.subtract(*(m.hessian_matrix(theta, "expected") for m in both))
     coefs, intercepts, constants = rows.unpack(theta)
     penalty = rows.pack([np.full_like(W, 0.1 / 20) for W in coefs], [0 * b for b in intercepts], constants)

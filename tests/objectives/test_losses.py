@@ -87,13 +87,13 @@ every_other_loss = pytest.mark.parametrize("loss", WITH_A_BEST_CONSTANT, ids=los
 
 def test_null_raw_of_huber_has_a_scale(rng):
     y = targets(HuberLoss(), N, rng)
-    assert np.exp(HuberLoss().null_model.raw(y, rng.uniform(0.1, 2, size=N))[1]) > 0.1 * y.std()
+    assert np.exp(HuberLoss().family.best_constant(y, rng.uniform(0.1, 2, size=N))[1]) > 0.1 * y.std()
 
 
 @every_other_loss
 def test_null_raw_is_the_best_constant(loss, rng):
     y, weight = targets(loss, N, rng), rng.uniform(0.1, 2, size=N)
-    raw = loss.null_model.raw(y, weight)
+    raw = loss.family.best_constant(y, weight)
     gradient = weight @ loss.value_and_gradient(y, np.tile(raw, (N, 1)))[1]
     np.testing.assert_allclose(gradient, 0, atol=1e-11 * weight.sum())
 
@@ -105,7 +105,7 @@ def test_null_beside_is_the_best_constant_beside_an_offset(loss, size, rng):
     offset = size * rng.uniform(size=(N, loss.n_outputs))
     if getattr(loss, "link", None) == "identity":
         y = np.abs(y) + 4  # inside the domain: at its edge the gradient does not vanish
-    constant = loss.null_model.beside(offset, y, weight)
+    constant = loss.family.best_constant_beside(offset, y, weight)
     value, gradient = loss.value_and_gradient(y, constant_predictions(constant, N, offset))
     np.testing.assert_allclose(weight @ gradient, 0, atol=1e-7 * weight.sum())
     for _ in range(20):
@@ -116,14 +116,14 @@ def test_null_beside_is_the_best_constant_beside_an_offset(loss, size, rng):
 @every_other_loss
 def test_null_beside_an_offset_of_zeros_is_the_null_model(loss, rng):
     y, weight = targets(loss, N, rng), rng.uniform(0.1, 2, size=N)
-    constant = loss.null_model.beside(np.zeros((N, loss.n_outputs)), y, weight)
-    np.testing.assert_allclose(constant, loss.null_model.raw(y, weight), rtol=1e-6, atol=1e-7)
+    constant = loss.family.best_constant_beside(np.zeros((N, loss.n_outputs)), y, weight)
+    np.testing.assert_allclose(constant, loss.family.best_constant(y, weight), rtol=1e-6, atol=1e-7)
 
 
 def test_null_beside_an_offset_may_be_at_the_edge_of_the_domain():
     """Identity link: the count of zero wants a mean of zero, the others push the constant up by less."""
     loss, y, weight = TweedieLoss(1, "identity"), np.array([0.0, 3.0, 3.0]), np.array([10.0, 1.0, 1.0])
-    constant = loss.null_model.beside(np.array([[0.0], [5.0], [5.0]]), y, weight)
+    constant = loss.family.best_constant_beside(np.array([[0.0], [5.0], [5.0]]), y, weight)
     assert 0 < constant[0] < 1e-6
 
 
@@ -133,7 +133,7 @@ def test_null_beside_a_huge_offset(loss, size, rng):
     """Kinks far apart: the loss of a constant is all but piecewise linear."""
     y, weight = targets(loss, N, rng), rng.uniform(0.1, 2, size=N)
     offset = size * rng.normal(size=(N, loss.n_outputs))
-    constant = loss.null_model.beside(offset, y, weight)
+    constant = loss.family.best_constant_beside(offset, y, weight)
     gradient = weight @ loss.value_and_gradient(y, constant + offset)[1]
     np.testing.assert_allclose(gradient, 0, atol=1e-6 * weight.sum())
 
@@ -466,7 +466,7 @@ without_constants = pytest.mark.parametrize("loss", WITHOUT_CONSTANTS, ids=map(l
 @without_constants
 def test_the_default_null_model_is_the_best_constant(loss, rng):
     y, weight = targets(loss, N, rng), rng.uniform(0.1, 2, size=N)
-    found, exact = (loss.without_shift(one.null_model.raw(y, weight)[None, :]) for one in (bare(loss), loss))
+    found, exact = (loss.without_shift(one.family.best_constant(y, weight)[None, :]) for one in (bare(loss), loss))
     np.testing.assert_allclose(found, exact, rtol=1e-6, atol=1e-6)
 
 
@@ -474,7 +474,7 @@ def test_the_default_null_model_is_the_best_constant(loss, rng):
 @pytest.mark.parametrize("size", [1e-6, 1e-3, 1e3, 1e6])
 def test_the_default_null_model_of_targets_of_any_size(loss, size, rng):
     y, weight = size * targets(loss, N, rng), rng.uniform(0.1, 2, size=N)
-    found, exact = (loss.inverse_link(one.null_model.raw(y, weight)) for one in (bare(loss), loss))
+    found, exact = (loss.inverse_link(one.family.best_constant(y, weight)) for one in (bare(loss), loss))
     np.testing.assert_allclose(found, exact, rtol=1e-6)
 
 
@@ -489,7 +489,7 @@ def test_the_default_saturated_value_is_the_least_of_each_row(loss, rng):
 @pytest.mark.parametrize("size", [1e-6, 1e-3, 1e3, 1e6])
 def test_the_default_saturated_value_of_targets_of_any_size(loss, size, rng):
     y, plain = size * targets(loss, N, rng), bare(loss)
-    rounding = 2e-13 * plain.null_model.unit(y, np.ones(N))
+    rounding = 2e-13 * plain.family.unit(y, np.ones(N))
     np.testing.assert_allclose(plain.saturated(y), loss.saturated(y), rtol=1e-9, atol=rounding)
 
 

@@ -10,10 +10,10 @@ from sk_hessian.objectives import (
     GLMObjective,
     HuberLoss,
     MLPObjective,
-    NetworkStreamObjective,
     SingleRows,
     SoftmaxCrossEntropy,
     SquaredLoss,
+    StreamObjective,
     TweedieLoss,
     first_memory,
 )
@@ -297,7 +297,7 @@ def test_the_factor_of_a_softmax_network_has_curvature_along_the_common_shift(rn
 def test_some_rows_of_a_stream_of_a_network_are_one_too(rng):
     case = network(SquaredLoss(), rng)
     rows, theta = case.objective, case.theta
-    stream = NetworkStreamObjective(rows, first_memory(rows, True, theta).with_rows(rows, [theta]))
+    stream = StreamObjective(rows, first_memory(rows, True, theta).with_rows(rows, [theta]))
     every, some = stream.sample(np.arange(rows.n_rows)), stream.sample(np.arange(rows.n_rows // 2))
     assert_close(every.hessian_matrix(theta), stream.hessian_matrix(theta))
     assert minimize(some, theta, max_iter=3).fun <= some.value_and_gradient(theta)[0]

@@ -7,11 +7,10 @@ apply to it.
 from sk_hessian.objectives.losses.cross_entropy import BinaryCrossEntropy, SoftmaxCrossEntropy
 from sk_hessian.objectives.losses.derivatives import check_derivatives
 from sk_hessian.objectives.losses.deviance import deviance_sums, explained, explained_of_sums
-from sk_hessian.objectives.losses.families import Family
+from sk_hessian.objectives.losses.families import Family, constant_predictions
 from sk_hessian.objectives.losses.huber import HuberLoss
 from sk_hessian.objectives.losses.loss import Loss
 from sk_hessian.objectives.losses.negative_binomial import NegativeBinomialLoss
-from sk_hessian.objectives.losses.null_model import NullModel, constant_predictions
 from sk_hessian.objectives.losses.squared import SquaredLoss
 from sk_hessian.objectives.losses.tweedie import TweedieLoss
 
@@ -44,7 +43,6 @@ __all__ = [
     "HuberLoss",
     "Loss",
     "NegativeBinomialLoss",
-    "NullModel",
     "SoftmaxCrossEntropy",
     "SquaredLoss",
     "TweedieLoss",

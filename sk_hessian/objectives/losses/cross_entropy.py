@@ -5,7 +5,6 @@ from scipy.special import entr
 
 from sk_hessian.objectives.losses.families import Family
 from sk_hessian.objectives.losses.loss import Loss
-from sk_hessian.objectives.losses.null_model import NullModel
 
 #: share of a class that has no row, in a sample or so far
 _ABSENT = 1e-3
@@ -20,26 +19,22 @@ class BernoulliFamily(Family):
         """See `Family.pearson`: 1/odds of what happened."""
         return np.exp((1 - 2 * y.reshape(raw.shape)) * raw)
 
-
-class BinaryNullModel(NullModel):
-    """The log odds of each label."""
-
-    def raw(self, y, weight):
-        """See `NullModel.raw`; zero for a label that all rows or none have."""
+    def best_constant(self, y, weight):
+        """See `Family.best_constant`: the log odds; zero for a label that all rows or none have."""
         y = y.reshape(len(y), -1)
         ones, zeros = weight @ y, weight @ (1 - y)
         varies = (ones > 0) & (zeros > 0)
         return np.log(np.where(varies, ones, 1.0) / np.where(varies, zeros, 1.0))
 
-    def deviance(self, y, weight, offset=None):
-        """See `NullModel.deviance`; without offset the entropy of each label, zero where all rows have it or none."""
+    def null_deviance(self, y, weight, offset=None):
+        """See `Family.null_deviance`; without offset the entropy of each label, zero where all rows have it or none."""
         if offset is not None:
-            return super().deviance(y, weight, offset)
+            return super().null_deviance(y, weight, offset)
         ones, total = weight @ y.reshape(len(y), -1), weight.sum()
         return total * (entr(ones / total) + entr(1 - ones / total)).sum()
 
     def unit(self, y, weight):
-        """See `NullModel.unit`."""
+        """See `Family.unit`."""
         return self.loss.n_outputs * np.log(2)
 
 
@@ -51,7 +46,6 @@ class BinaryCrossEntropy(Loss):
 
     range_text = "0 or 1"
     family_class = BernoulliFamily
-    null_model_class = BinaryNullModel
 
     def __init__(self, n_outputs=1):
         self.n_outputs = n_outputs
@@ -117,25 +111,21 @@ class CategoricalFamily(Family):
         probability, slope = self.loss.inverse_link(raw), self.loss.value_and_gradient(y, raw)[1]
         return np.where(slope < 0, slope**2 / probability, probability)
 
-
-class SoftmaxNullModel(NullModel):
-    """The logarithms of the classes' shares, of mean zero."""
-
-    def raw(self, y, weight):
-        """See `NullModel.raw`."""
+    def best_constant(self, y, weight):
+        """See `Family.best_constant`: the logarithms of the classes' shares, of mean zero."""
         counts = np.bincount(y.astype(np.intp), weights=weight, minlength=self.loss.n_outputs)
         raw = np.log(np.where(counts > 0, counts / counts.sum(), _ABSENT))
         return raw - raw.mean()
 
-    def deviance(self, y, weight, offset=None):
-        """See `NullModel.deviance`; without offset the entropy of the classes."""
+    def null_deviance(self, y, weight, offset=None):
+        """See `Family.null_deviance`; without offset the entropy of the classes."""
         if offset is not None:
-            return super().deviance(y, weight, offset)
+            return super().null_deviance(y, weight, offset)
         counts = np.bincount(y.astype(np.intp), weights=weight)
         return counts.sum() * entr(counts / counts.sum()).sum()
 
     def unit(self, y, weight):
-        """See `NullModel.unit`."""
+        """See `Family.unit`."""
         return np.log(self.loss.n_outputs)
 
 
@@ -145,7 +135,6 @@ class SoftmaxCrossEntropy(Loss):
     cancels = True
     shift_invariant = True
     family_class = CategoricalFamily
-    null_model_class = SoftmaxNullModel
 
     def __init__(self, n_outputs):
         self.n_outputs = n_outputs

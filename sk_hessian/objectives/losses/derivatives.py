@@ -98,9 +98,9 @@ def _check_shapes(loss, y):
 def _points(loss, y):
     """Raw predictions (n, m) around the best constant, some for each target, and the units there (n, m)."""
     weight = np.ones(len(y))
-    constant = np.tile(loss.null_model.raw(y, weight), (len(y) * len(_MOVES), 1))
+    constant = np.tile(loss.family.best_constant(y, weight), (len(y) * len(_MOVES), 1))
     unit = loss.predictor_unit(constant)
-    others = np.append(loss.null_model.output_unit(y, weight), np.ones(loss.n_constants))
+    others = np.append(loss.family.output_unit(y, weight), np.ones(loss.n_constants))
     unit = np.where(np.isfinite(unit), unit, others)
     return constant + np.repeat(_MOVES, len(y))[:, None] * unit, unit
 

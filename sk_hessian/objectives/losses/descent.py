@@ -68,7 +68,7 @@ def least_values(loss, y):
         distinct, index = np.unique(y, return_inverse=True)
         if len(distinct) < len(y):
             return least_values(loss, distinct)[index]
-    unit = loss.null_model.unit(y, np.ones(len(y)))
+    unit = loss.family.unit(y, np.ones(len(y)))
     starts = range(0, max(len(y), 1), ROWS)
     return np.concatenate([_least_of_part(loss, y[start : start + ROWS], unit) for start in starts])
 

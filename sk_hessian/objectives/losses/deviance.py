@@ -15,8 +15,8 @@ def explained(loss, y, raw, weight, offset=None):
     """
     sums = deviance_sums(loss, y, raw, weight)
     with np.errstate(over="ignore", invalid="ignore"):
-        null = loss.null_model.deviance(y, weight, offset)
-    return _share(sums, null, weight.sum() * loss.null_model.resolution(y, weight, offset))
+        null = loss.family.null_deviance(y, weight, offset)
+    return _share(sums, null, weight.sum() * loss.family.resolution(y, weight, offset))
 
 
 def deviance_sums(loss, y, raw, weight):
@@ -37,8 +37,8 @@ def explained_of_sums(loss, sums, y, weight):
     for `Loss.terms_of_y` every loss of such targets is a polynomial of degree two at the most.
     """
     with np.errstate(over="ignore", invalid="ignore"):
-        null = loss.null_model.deviance(y, weight) + weight @ (loss.saturated(y) - loss.terms_of_y(y)) - sums[1]
-    return _share(sums, null, weight.sum() * loss.null_model.resolution(y, weight))
+        null = loss.family.null_deviance(y, weight) + weight @ (loss.saturated(y) - loss.terms_of_y(y)) - sums[1]
+    return _share(sums, null, weight.sum() * loss.family.resolution(y, weight))
 
 
 def _share(sums, null, resolution):

@@ -1,14 +1,19 @@
-"""The distribution behind a loss: its likelihood and its moments.
+"""The distribution behind a loss: its likelihood, its moments, and the null model, one constant for all rows.
 
-Where there is one, a loss is a negative log-likelihood times a dispersion, but for terms of y alone. What inspection
-asks of the distribution stands here and, for each family, beside its loss.
+Where there is one, a loss is a negative log-likelihood times a dispersion, but for terms of y alone. What a fit and
+inspection ask of the targets as a whole stands here and, for each family, beside its loss.
 """
 
 import numpy as np
 
+from sk_hessian.objectives.losses.descent import ROWS, descend, simple_points
+
 
 class Family:
     """A family of distributions, for ``n`` rows and ``m`` raw columns; this one has no likelihood.
+
+    Its null model is the best constant raw prediction: the model without features. There ``y`` are the targets of n
+    rows and ``weight`` their weights, shape (n,).
 
     Parameters
     ----------
@@ -90,3 +95,90 @@ class Family:
             Expectation of the target's variance about it.
         """
         raise NotImplementedError(f"{type(self).__name__} has no moments of targets: define response_moments")
+
+    # -- the null model -------------------------------------------------------------------------------------------
+
+    def best_constant(self, y: np.ndarray, weight: np.ndarray) -> np.ndarray:
+        """The constant raw prediction of least weighted loss, shape (m,); by default by Newton's method."""
+        means = weight @ y.reshape(len(y), -1) / weight.sum()
+        return self._best(simple_points(self.loss, means[None]), np.zeros((len(y), self.loss.n_outputs)), y, weight)
+
+    def best_constant_beside(self, offset, y, weight):
+        """The constant raw prediction of least weighted loss beside an offset (n, n_outputs), shape (m,).
+
+        It starts from `best_constant` moved by the offset's least, mean or largest value, whichever is best: one is
+        feasible.
+        """
+        plain, starts = self.best_constant(y, weight), []
+        for shift in (offset.min(axis=0), weight @ offset / weight.sum(), offset.max(axis=0)):
+            constant = plain.copy()
+            constant[: self.loss.n_outputs] -= shift
+            starts.append(constant[None])
+        return self._best(starts, offset, y, weight)
+
+    def _best(self, starts, offset, y, weight):
+        """The best constant beside an offset, from the best of some of shape (1, m)."""
+
+        def evaluate(constant):
+            value, gradient, hessian = self.sums_at_constant(constant[0], offset, y, weight)
+            return np.array([value]), self.loss.without_shift(gradient[None]), hessian[None]
+
+        return descend(evaluate, starts, self.unit(y, weight) * weight.sum())[0][0]
+
+    def sums_at_constant(self, constant, offset, y, weight):
+        """The weighted loss of a constant beside an offset, its gradient (m,) and Hessian (m, m)."""
+        sums = []
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+            for start in range(0, len(y), ROWS):
+                part = slice(start, start + ROWS)
+                raw = constant_predictions(constant, len(y[part]), offset[part])
+                value, gradient = self.loss.value_and_gradient(y[part], raw)
+                hessian = self.curvature_at_constant(y[part], raw, weight[part])
+                sums.append((weight[part] @ value, weight[part] @ gradient, hessian))
+        return tuple(sum(parts) for parts in zip(*sums, strict=True))
+
+    def curvature_at_constant(self, y, raw, weight):
+        """The sum of curvatures (m, m) that finds the best constant: the expected ones."""
+        return self.loss.total_hessian(y, raw, weight)[0]
+
+    def own_constants(self, residual, weight):
+        """The constants of the loss that fit residuals, shape (n_constants,)."""
+        return np.zeros(self.loss.n_constants)
+
+    def null_deviance(self, y, weight, offset=None):
+        """The weighted loss of the best constant, beside an offset, above the saturated one."""
+        if offset is None:
+            constant = self.best_constant(y, weight)
+        else:
+            offset = offset.reshape(len(y), -1)
+            constant = self.best_constant_beside(offset, y, weight)
+        value = self.loss.value(y, constant_predictions(constant, len(y), offset))
+        return weight @ (value - self.loss.saturated(y))
+
+    def unit(self, y, weight):
+        """A typical size of the loss, for a floor where y does not vary; by default that of a raw prediction of 0."""
+        with np.errstate(all="ignore"):
+            raw = np.zeros((len(y), self.loss.n_outputs + self.loss.n_constants))
+            size = weight @ np.abs(self.loss.value(y, raw)) / weight.sum()
+        return size if 0 < size < np.inf else 1.0
+
+    def resolution(self, y, weight, offset=None):
+        """What rounding alone makes of the mean loss: of squares, if not beside an offset, that of a relative one."""
+        unit, eps = self.unit(y, weight), np.finfo(float).eps
+        if not self.loss.quadratic:
+            return unit * eps
+        least = unit * (4 * eps) ** 2
+        return least if offset is None else max(least, np.abs(offset).max() ** 2 * eps)
+
+    def output_unit(self, y, weight):
+        """A typical size of each output's variation, shape (n_outputs,); 1 where the link has its own unit."""
+        return np.ones(self.loss.n_outputs)
+
+
+def constant_predictions(constant, n_rows, offset=None):
+    """Raw predictions (n_rows, m) of a constant (m,), with an offset (n_rows, n_outputs) added."""
+    raw = np.zeros((n_rows, len(constant)))
+    raw += constant
+    if offset is not None:
+        raw[:, : offset.shape[1]] += offset
+    return raw

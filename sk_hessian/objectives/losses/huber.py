@@ -4,7 +4,6 @@ import numpy as np
 
 from sk_hessian.objectives.losses.families import Family
 from sk_hessian.objectives.losses.loss import Loss
-from sk_hessian.objectives.losses.null_model import NullModel
 
 #: changes of a prediction below so many times the floor of the scale are rounding
 _ROUNDING = 100
@@ -32,25 +31,21 @@ class HuberFamily(Family):
         sigma, _, _, residual = self.loss.parts(y, raw)
         return ((residual / sigma) ** 2)[:, None]
 
-
-class HuberNullModel(NullModel):
-    """The median, and the scale of the distances from it."""
-
-    def raw(self, y, weight):
-        """See `NullModel.raw`: the weighted median, and 1.4826 times the weighted median distance from it."""
+    def best_constant(self, y, weight):
+        """See `Family.best_constant`: the weighted median, and 1.4826 times the weighted median distance from it."""
         centre = _weighted_median(y, weight)
-        return np.append(centre, self.constants(y - centre, weight))
+        return np.append(centre, self.own_constants(y - centre, weight))
 
-    def beside(self, offset, y, weight):
-        """See `NullModel.beside`: with the identity link an offset is part of y."""
-        return self.raw(y - offset[:, 0], weight)
+    def best_constant_beside(self, offset, y, weight):
+        """See `Family.best_constant_beside`: with the identity link an offset is part of y."""
+        return self.best_constant(y - offset[:, 0], weight)
 
     def output_unit(self, y, weight):
-        """See `NullModel.output_unit`: the scale of the null model."""
-        return np.exp(self.raw(y, weight)[1:])
+        """See `Family.output_unit`: the scale of the null model."""
+        return np.exp(self.best_constant(y, weight)[1:])
 
-    def constants(self, residual, weight):
-        """See `NullModel.constants`."""
+    def own_constants(self, residual, weight):
+        """See `Family.own_constants`."""
         distance = np.abs(residual)
         spread = _MAD_TO_SIGMA * _weighted_median(distance, weight)
         if spread <= self.loss.floor:
@@ -58,7 +53,7 @@ class HuberNullModel(NullModel):
         return np.log([spread or 1.0])
 
     def unit(self, y, weight):
-        """See `NullModel.unit`."""
+        """See `Family.unit`."""
         return weight @ np.abs(y) / weight.sum()
 
 
@@ -87,7 +82,6 @@ class HuberLoss(Loss):
     attains_bound = True
     is_smooth = False
     family_class = HuberFamily
-    null_model_class = HuberNullModel
 
     def __init__(self, epsilon=1.35, floor=0.0):
         self.epsilon = epsilon

@@ -4,8 +4,8 @@ A loss sees a target ``y`` and a raw prediction (before the inverse link), never
 linear models and networks share it. Raw predictions are always 2-D, ``(n, n_outputs + n_constants)``: the first
 ``n_outputs`` columns come from the features, the others repeat one free parameter (the scale of Huber's loss).
 
-A loss is written for one row; weights, means and penalties belong to the objective. The distribution behind it is its
-`Loss.family`, the best constant prediction its `Loss.null_model`.
+A loss is written for one row; weights, means and penalties belong to the objective. The distribution behind it, and the
+best constant prediction, are its `Loss.family`.
 """
 
 from functools import cached_property
@@ -16,7 +16,6 @@ from scipy.linalg import helmert
 
 from sk_hessian.objectives.losses.descent import least_values
 from sk_hessian.objectives.losses.families import Family
-from sk_hessian.objectives.losses.null_model import NullModel
 
 
 def _missing(loss, method):
@@ -57,9 +56,8 @@ class Loss:
     range_text : str
         How `in_range` is said in an error.
     family_class : type
-        The `Family` of which this is the negative log-likelihood. The default one has no likelihood.
-    null_model_class : type
-        The `NullModel` of this loss. The default one finds the best constant by Newton's method.
+        The `Family` of which this is the negative log-likelihood. The default one has no likelihood, and finds the best
+        constant prediction by Newton's method.
     """
 
     n_outputs: int = 1
@@ -76,13 +74,12 @@ class Loss:
     even_constants: bool = False
     range_text: str = "finite"
     family_class: type[Family] = Family
-    null_model_class: type[NullModel] = NullModel
 
     # Losses are parameters of estimators: scikit-learn copies them, compares what they print, and hashes their pickles
     # to see that a fit has not changed them. What is cached is no part of a loss.
 
     def __getstate__(self):
-        return {name: value for name, value in vars(self).items() if name not in ("family", "null_model")}
+        return {name: value for name, value in vars(self).items() if name != "family"}
 
     def __eq__(self, other):
         if type(self) is not type(other):
@@ -100,13 +97,8 @@ class Loss:
 
     @cached_property
     def family(self) -> Family:
-        """The distribution behind this loss: likelihood, dispersion, Pearson residuals."""
+        """The distribution behind this loss: likelihood, dispersion, Pearson residuals, null model."""
         return self.family_class(self)
-
-    @cached_property
-    def null_model(self) -> NullModel:
-        """The model without features: the best constant prediction, and its deviance."""
-        return self.null_model_class(self)
 
     def value(self, y: np.ndarray, raw: np.ndarray) -> np.ndarray:
         """Loss of each row, shape (n,); +inf outside the domain."""

@@ -5,7 +5,6 @@ from scipy.special import digamma, gammaln, polygamma, xlogy
 
 from sk_hessian.objectives.losses.families import Family
 from sk_hessian.objectives.losses.loss import Loss
-from sk_hessian.objectives.losses.null_model import NullModel
 
 #: arguments up to which a logarithm's tail is summed as a power series, and with how many terms: 0.2^24 is rounding
 _SERIES = 0.2
@@ -40,25 +39,21 @@ class NegativeBinomialFamily(Family):
         spread = mean**2 * np.expm1(variance)
         return mean, spread, mean + (mean**2 + spread) / self.loss.theta
 
-
-class NegativeBinomialNullModel(NullModel):
-    """The mean, and the theta that fits it."""
-
-    def raw(self, y, weight):
-        """See `NullModel.raw`: the mean of y is the best constant for every theta."""
+    def best_constant(self, y, weight):
+        """See `Family.best_constant`: the mean of y is the best constant for every theta."""
         mean = weight @ y / weight.sum()
         raw = np.log(mean) if mean > 0 else 0.0
-        return np.append(raw, self._best_constants(y, weight, raw))
+        return np.append(raw, self._best_spread(y, weight, raw))
 
-    def curvature(self, y, raw, weight):
-        """See `NullModel.curvature`: the observed one, because the expected is a coarse bound along c."""
+    def curvature_at_constant(self, y, raw, weight):
+        """See `Family.curvature_at_constant`: the observed one, because the expected is a coarse bound along c."""
         return np.einsum("n,nkl->kl", weight, self.loss.hessian(y, raw, "observed"))
 
-    def constants(self, residual, weight):
-        """See `NullModel.constants`: for counts of mean one."""
-        return self._best_constants(residual, weight, 0.0)
+    def own_constants(self, residual, weight):
+        """See `Family.own_constants`: for counts of mean one."""
+        return self._best_spread(residual, weight, 0.0)
 
-    def _best_constants(self, y, weight, raw):
+    def _best_spread(self, y, weight, raw):
         """The c that fits a common mean, by bisection of the slope in a on the logarithm; 0 without overdispersion."""
         if not (self.loss.n_constants and y.any()):
             return np.zeros(self.loss.n_constants)
@@ -80,12 +75,12 @@ class NegativeBinomialNullModel(NullModel):
             low, high = (middle, high) if slope(middle) < 0 else (low, middle)
         return np.array([high])
 
-    def deviance(self, y, weight, offset=None):
-        """See `NullModel.deviance`; none for zeros alone, which means near zero fit."""
-        return super().deviance(y, weight, offset) if y.any() else 0.0
+    def null_deviance(self, y, weight, offset=None):
+        """See `Family.null_deviance`; none for zeros alone, which means near zero fit."""
+        return super().null_deviance(y, weight, offset) if y.any() else 0.0
 
     def unit(self, y, weight):
-        """See `NullModel.unit`."""
+        """See `Family.unit`."""
         return weight @ y / weight.sum()
 
 
@@ -118,7 +113,6 @@ class NegativeBinomialLoss(Loss):
     even_constants = True
     range_text = "non-negative"
     family_class = NegativeBinomialFamily
-    null_model_class = NegativeBinomialNullModel
 
     def __init__(self, theta=None, floor=1e-3):
         self.theta = theta
@@ -137,8 +131,8 @@ class NegativeBinomialLoss(Loss):
     def value_and_gradient(self, y, raw):
         """See `Loss.value_and_gradient`."""
         mu, a, rest, v, c = self.parts(raw)
-        bent = np.log1p(a * mu)
-        value = y * (bent - raw[:, 0]) + np.where(a > 0, bent / np.where(a > 0, a, 1.0), mu)
+        log_ratio = np.log1p(a * mu)  # of the variance to the mean
+        value = y * (log_ratio - raw[:, 0]) + np.where(a > 0, log_ratio / np.where(a > 0, a, 1.0), mu)
         rising = _log_rising(y, a, 1 if self.n_constants else 0)
         slopes = [v - y * rest]
         if self.n_constants:

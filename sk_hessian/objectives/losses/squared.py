@@ -4,7 +4,6 @@ import numpy as np
 
 from sk_hessian.objectives.losses.families import Family
 from sk_hessian.objectives.losses.loss import Loss
-from sk_hessian.objectives.losses.null_model import NullModel
 
 
 class NormalFamily(Family):
@@ -25,21 +24,17 @@ class NormalFamily(Family):
         """See `Family.response_moments`."""
         return raw, variance, np.full_like(raw, dispersion)
 
-
-class SquaredNullModel(NullModel):
-    """The mean, in units of the standard deviation."""
-
-    def raw(self, y, weight):
-        """See `NullModel.raw`."""
+    def best_constant(self, y, weight):
+        """See `Family.best_constant`: the mean."""
         return weight @ y.reshape(len(y), -1) / weight.sum()
 
     def unit(self, y, weight):
-        """See `NullModel.unit`."""
+        """See `Family.unit`."""
         return (weight @ y.reshape(len(y), -1) ** 2).sum() / weight.sum()
 
     def output_unit(self, y, weight):
-        """See `NullModel.output_unit`: the standard deviation."""
-        deviation = np.sqrt(weight @ (y.reshape(len(y), -1) - self.raw(y, weight)) ** 2 / weight.sum())
+        """See `Family.output_unit`: the standard deviation."""
+        deviation = np.sqrt(weight @ (y.reshape(len(y), -1) - self.best_constant(y, weight)) ** 2 / weight.sum())
         return np.where(deviation > 0, deviation, 1.0)
 
 
@@ -49,7 +44,6 @@ class SquaredLoss(Loss):
     quadratic = True
     attains_bound = True
     family_class = NormalFamily
-    null_model_class = SquaredNullModel
 
     def __init__(self, n_outputs=1):
         self.n_outputs = n_outputs

@@ -5,7 +5,6 @@ from scipy.special import gammaln, logsumexp, xlogy
 
 from sk_hessian.objectives.losses.families import Family
 from sk_hessian.objectives.losses.loss import Loss
-from sk_hessian.objectives.losses.null_model import NullModel
 
 #: a mean below this share of the average one is 0 where y = 0; a negative one too, of coefficients in float32
 _ON_EDGE = 1e-10
@@ -75,35 +74,31 @@ class TweedieFamily(Family):
         curved = 1 + (p * (p - 1) / 2 * variance / raw**2 if p else 0.0)
         return raw, variance, dispersion * self.loss.moment(raw, p) * curved
 
-
-class TweedieNullModel(NullModel):
-    """The mean, whatever the power."""
-
-    def raw(self, y, weight):
-        """See `NullModel.raw`: the mean of y is the best constant for every power."""
+    def best_constant(self, y, weight):
+        """See `Family.best_constant`: the mean of y is the best constant for every power."""
         mean = weight @ y / weight.sum()
         if self.loss.link == "identity":
             return np.array([mean if mean > 0 or self.loss.power == 0 else 1.0])
         return np.array([np.log(mean) if mean > 0 else 0.0])
 
-    def beside(self, offset, y, weight):
-        """See `NullModel.beside`; closed for the log link, exp(constant) = sum w y m^(1-p) / sum w m^(2-p)."""
+    def best_constant_beside(self, offset, y, weight):
+        """See `Family.best_constant_beside`; for the log link exp(constant) = sum w y m^(1-p) / sum w m^(2-p)."""
         if self.loss.link == "identity":
-            return super().beside(offset, y, weight)
+            return super().best_constant_beside(offset, y, weight)
         offset, p = offset[:, 0], self.loss.power
         above, sign = logsumexp((1 - p) * offset, b=weight * y, return_sign=True)
         if sign <= 0:
             above = logsumexp((1 - p) * offset, b=weight)
         return np.array([above - logsumexp((2 - p) * offset, b=weight)])
 
-    def deviance(self, y, weight, offset=None):
-        """See `NullModel.deviance`; none for zeros alone, which means near zero fit."""
+    def null_deviance(self, y, weight, offset=None):
+        """See `Family.null_deviance`; none for zeros alone, which means near zero fit."""
         if not y.any() and (self.loss.link == "log" or offset is None):
             return 0.0
-        return super().deviance(y, weight, offset)
+        return super().null_deviance(y, weight, offset)
 
     def unit(self, y, weight):
-        """See `NullModel.unit`."""
+        """See `Family.unit`."""
         if self.loss.power == 0:
             return weight @ y**2 / weight.sum()
         return (weight @ np.abs(y) / weight.sum()) ** (2 - self.loss.power)
@@ -128,7 +123,6 @@ class TweedieLoss(Loss):
     """
 
     family_class = TweedieFamily
-    null_model_class = TweedieNullModel
 
     def __init__(self, power=1.5, link="log"):
         self.power = power

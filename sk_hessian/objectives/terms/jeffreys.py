@@ -37,7 +37,7 @@ class Jeffreys(Term):
        linear models", Biometrika 108(1), 2021.
     """
 
-    name = "jeffreys"
+    name = prior = "jeffreys"
     made_of = "determinant"
     is_convex = False
     is_exact = False
@@ -116,12 +116,12 @@ class JeffreysPoint(TermPoint):
         """See `TermPoint`: X'(h (p - 1/2)) with the leverages h of the rows under the information."""
         objective, rows = self._objective, self._bent_rows()
 
-        def terms(block, y, weight):
+        def of_block(block, y, weight):
             U, p, bend = rows(block, weight)
             leverage = bend * np.einsum("ij,ij->i", U, U)
             return (objective.model.adjoint(block, (leverage * (p - 0.5))[:, None]),)
 
-        return self._fold(terms)
+        return self._fold(of_block)
 
     @fact
     def noise(self):
@@ -164,7 +164,7 @@ class JeffreysPoint(TermPoint):
 
         moments = self._fold(thirds)
 
-        def terms(block, y, weight):
+        def of_block(block, y, weight):
             U, p, bend = rows(block, weight)
             leverage = bend * np.einsum("ij,ij->i", U, U)
             forms = np.stack([np.einsum("ij,ij->i", U @ M, U) for M in moments], axis=1)
@@ -172,4 +172,4 @@ class JeffreysPoint(TermPoint):
             R -= (leverage * (1 - 6 * p * (1 - p)))[:, None] * change(block)
             return (adjoint(block, 0.5 * R),)
 
-        return self._fold(terms)
+        return self._fold(of_block)

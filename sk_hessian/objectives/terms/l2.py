@@ -177,7 +177,7 @@ class L2:
         some = self._strengths[which]
         return L2(np.zeros((len(M), some.shape[1])), [M * share for share in some.sum(axis=0) / some.min(axis=1).sum()])
 
-    def by_output(self, columns):
+    def as_product(self, columns):
         """A matrix in coordinates of the columns, and a strength of each output: the Hessian is their product.
 
         The product is Kronecker's, and only near the Hessian unless it `is_product`.

@@ -12,6 +12,9 @@ from sk_hessian.objectives.rows import stacked, summary, triangle
 #: the information before any row, in rows; its root stands well above the rounding of R after many rows
 _PRIOR = 1e-12
 
+#: how much a column that has been constant so far may be expected to vary, as a share of its size
+_CONSTANT_UNIT = 1e-6
+
 
 @dataclass(frozen=True)
 class Triangle:
@@ -268,5 +271,30 @@ def _prior(rows):
 
     As many rows as parameters fit perfectly, which would say that the scale is zero.
     """
-    typical = RowCurvature(rows).typical()
+    typical = _typical_linear(rows) if rows.model.is_linear else _typical_network(rows)
     return replace(typical.times(_PRIOR), constants=typical.constants * rows.n_parameters)
+
+
+def _typical_linear(rows):
+    """The `Spread` that a row has on average at the null model."""
+    centre, deviation = rows.moments_of_columns
+    size = np.where(deviation > 0, deviation, _CONSTANT_UNIT * np.abs(centre))
+    curvature, k = rows.baseline.mean_curvature, rows.loss.n_outputs
+    outputs, constants = np.ones(k), rows.baseline.hessian()[:, k:, k:]
+    return Spread(
+        curvature * np.outer(size**2, outputs),
+        curvature * outputs[: None if rows.fit_intercept else 0],
+        np.outer(centre, outputs),
+        np.einsum("nmm->m", constants) / len(constants),
+    )
+
+
+def _typical_network(rows):
+    """The `Spread` that a row may have at the start, in the units of inputs and outputs alone."""
+    coordinates, model, (part, shape) = rows.coordinates, rows.model, rows.model.layers[0]
+    squares = 1 / coordinates.unit(model.n_parameters) ** 2
+    scale = np.where(np.isfinite(coordinates.columns.scale), coordinates.columns.scale, 1.0)
+    squares[part].reshape(shape)[:-1] *= scale[:, None] ** 2
+    squares *= rows.baseline.mean_curvature * np.mean(coordinates.output_unit) ** 2
+    weights = squares[: model.n_weights, None]
+    return Spread(weights, np.zeros(0), np.zeros_like(weights), squares[model.n_weights :])

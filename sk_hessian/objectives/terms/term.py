@@ -10,6 +10,8 @@ class Term:
     ----------
     name : str
         What a message calls it.
+    prior : str or None
+        The prior distribution of which it is the negative logarithm, where inspection knows that one.
     made_of : str
         See `Facts.made_of`.
     is_convex : bool
@@ -22,6 +24,7 @@ class Term:
     """
 
     name = "term"
+    prior: str | None = None
     made_of = "columns"
     is_convex = True
     is_exact = True
