@@ -7,7 +7,6 @@ from functools import cached_property
 
 import numpy as np
 
-from sk_hessian._facts import fact
 from sk_hessian.objectives.rows.grams import Scratch, centred_grams, weighted_grams
 from sk_hessian.objectives.rows.table import Rows
 
@@ -141,11 +140,6 @@ class DenseRows(Rows):
         if self.n_rows <= self.block_size(None, 0) and self.X.dtype == float:
             return self
         return DenseRows(self.X[:, :0], self.y, self.weight, self.offset)
-
-    @fact
-    def n_numbers(self):
-        """See `Rows`."""
-        return self.X.size
 
     def block(self, part, scratch=None):
         """See `Rows.block`."""

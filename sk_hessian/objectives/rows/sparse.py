@@ -3,7 +3,6 @@
 import numpy as np
 import scipy.sparse as sp
 
-from sk_hessian._facts import fact
 from sk_hessian.objectives.rows.dense import DenseBlock
 from sk_hessian.objectives.rows.grams import centred_grams, weighted_grams
 from sk_hessian.objectives.rows.table import Rows
@@ -12,8 +11,8 @@ from sk_hessian.objectives.rows.threads import n_threads
 #: bytes of what a pass computes for the rows of a block
 BLOCK_BYTES = 2**26
 
-#: rows of a block of a pass, or four for each column, whose sums are added: 200,000 x 300 with 3 entries a row takes 5.3
-#: ms by such blocks and 7.7 as one
+#: rows of a block of a pass, or four for each column, whose sums are added: 200,000 x 300 with 3 entries a row takes
+#: 5.3 ms by such blocks and 7.7 as one
 BLOCK_ROWS = 2**14
 
 
@@ -94,11 +93,6 @@ class SparseRows(Rows):
     def joined(tables):
         """See `Rows.joined`."""
         return sp.vstack(tables, format="csr")
-
-    @fact
-    def n_numbers(self):
-        """See `Rows`."""
-        return self.X.nnz
 
     def block_size(self, columns, width):
         """See `Rows.block_size`; what a pass computes for each row stays in the cache, unless a basis makes them dense.

@@ -11,7 +11,7 @@ from sk_hessian._facts import lasting_fact
 from sk_hessian.objectives.rows import sampling
 from sk_hessian.objectives.rows.container import BaseRows
 from sk_hessian.objectives.rows.grams import Scratch
-from sk_hessian.objectives.rows.threads import n_threads, run
+from sk_hessian.objectives.rows.threads import PARALLEL_FROM, n_threads, run
 
 #: bytes of float64 rows in one block: 0.5 to 3 MB measured alike, below the call overhead shows, above the cache ends
 BLOCK_BYTES = 2**20
@@ -36,11 +36,10 @@ class Rows(BaseRows):
     float64. The ``offset`` (n, n_outputs), or None, is added to the raw predictions.
     """
 
-    n_numbers: int  #: numbers that X keeps
-
     def __init__(self, X, y, weight, offset=None):
         self.X, self.y, self.weight, self.offset = X, y, weight, offset
         self.n_rows, self.n_features = X.shape
+        self.n_numbers = X.size  #: numbers that X keeps
         self.dtype = np.dtype(np.float32 if X.dtype == np.float32 else float)
 
     def __getstate__(self):
@@ -79,7 +78,7 @@ class Rows(BaseRows):
 
     def fold(self, function, columns=None, combine=operator.add, width=0):
         """See `BaseRows.fold`; on several threads if it pays."""
-        workers = n_threads(self.n_numbers)
+        workers = 1 if self.n_numbers < PARALLEL_FROM else n_threads(self.n_numbers)
         size = min(self.block_size(columns, width), -(-self.n_rows // workers))
         if size >= self.n_rows:
             with np.errstate(**_UNHEARD):
