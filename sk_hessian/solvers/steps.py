@@ -161,12 +161,18 @@ class GentleDamping(Damping):
 
 @dataclass(frozen=True)
 class Trial:
-    """A damped Newton step to be tried: what the model says that it gains, and a root of the inverse solved."""
+    """A damped Newton step to be tried: what the model says that it gains, and a root of the inverse solved.
+
+    For a `TrustRegion` ``length`` is that of D times the direction, and ``bend`` d'D^2 (H + damping D^2)^-1 D^2 d,
+    minus half the slope of the squared length in the damping.
+    """
 
     direction: np.ndarray
     damping: float
     predicted: float
     root: Any
+    length: float = np.nan
+    bend: float = np.nan
 
 
 _ROUNDING = np.finfo(float).eps
@@ -174,18 +180,6 @@ _ROUNDING = np.finfo(float).eps
 #: a radius is met within this share
 _RADIUS_SLACK = 0.1
 _MOST_SECULAR_STEPS = 60
-
-
-@dataclass(frozen=True)
-class DampedStep(Trial):
-    """The minimiser of a damped quadratic model; ``predicted`` is by how much the undamped one falls.
-
-    ``length`` is that of D times the direction, and ``bend`` d'D^2 (H + damping D^2)^-1 D^2 d, minus half the slope of
-    the squared length in the damping.
-    """
-
-    length: float
-    bend: float
 
 
 class DampedModel:
@@ -196,7 +190,7 @@ class DampedModel:
         self.slope_length = np.linalg.norm(slope / np.sqrt(metric))
 
     def solve(self, mu):
-        """The `DampedStep`, None where the matrix is not safely positive definite.
+        """The minimiser, a `Trial`, None where the matrix is not safely positive definite.
 
         The matrix is scaled to a unit diagonal first: curvatures that are tiny beside D keep their digits.
         """
@@ -214,7 +208,7 @@ class DampedModel:
         length = float(np.linalg.norm(np.sqrt(self.metric) * direction))
         # H d = -g - mu D^2 d
         predicted = 0.5 * (mu * length**2 - self.slope @ direction)
-        return DampedStep(direction, mu, predicted, root, length, weighted @ weighted)
+        return Trial(direction, mu, predicted, root, length, weighted @ weighted)
 
     def least_damping(self):
         """The least mu that makes the matrix safely definite, and a direction of negative curvature or None.
