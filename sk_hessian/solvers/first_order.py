@@ -91,14 +91,13 @@ class FirstOrderRun(MethodRun):
     def searched_step(self, problem, point, direction):
         """Along a direction by a line search for decrease, from the latest Barzilai-Borwein step."""
         first = self.step or steps.first_step(problem, direction)
-        search = steps.line_search(problem, point, direction, first * self.schedule(self.epoch), wolfe=None)
-        if search.point is None:
-            return Step(point, 0.0, moved=False)
-        bend = (search.point.slope - point.slope) @ direction
-        moved = search.step * (direction @ direction)
-        self.step = moved / bend if bend > 0 else 4 * search.step
-        self.step = min(max(self.step, 0.01 * search.step), 100 * search.step)
-        return Step(search.point, search.step)
+        found = steps.line_search(problem, point, direction, first * self.schedule(self.epoch), wolfe=None)
+        if found.moved:
+            bend = (found.point.slope - point.slope) @ direction
+            moved = found.size * (direction @ direction)
+            self.step = moved / bend if bend > 0 else 4 * found.size
+            self.step = min(max(self.step, 0.01 * found.size), 100 * found.size)
+        return found
 
     def _epoch(self, problem, point):
         """Minibatches over a permutation of the rows, then one look at all of them."""

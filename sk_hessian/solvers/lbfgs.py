@@ -74,14 +74,13 @@ class LBFGSRun(MethodRun):
         """One step."""
         direction = self._direction(point.slope)
         if self.is_textbook:
-            search = steps.Search(problem.evaluate(point.u + self.rate * direction), self.rate, 1)
+            step = Step(problem.evaluate(point.u + self.rate * direction), self.rate)
         else:
             first = 1.0 if self.pairs else steps.first_step(problem, direction)
-            search = steps.line_search(problem, point, direction, first)
-        if search.point is None:
-            return Step(point, 0.0, moved=False)
-        self.learn(point, search.point)
-        return Step(search.point, search.step)
+            step = steps.line_search(problem, point, direction, first)
+        if step.moved:
+            self.learn(point, step.point)
+        return step
 
     def learn(self, start, end):
         """See `MethodRun.learn`; a step whose curvature is not positive is not remembered."""
