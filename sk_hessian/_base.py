@@ -4,6 +4,7 @@ import copy
 import warnings
 from functools import partial, wraps
 from inspect import currentframe
+from typing import Any
 
 import numpy as np
 from scipy.special import log_expit, log_softmax, softmax
@@ -38,20 +39,21 @@ _LEAST_WARM_SCALE = 1e-3
 _FLOAT32_ERROR = 1e-6
 
 
-class RestoredOnFailure:
-    """A context that gives an estimator its attributes back if the block raises; an interrupt raises too."""
+def restored_on_failure(method):
+    """Let a method give its estimator the attributes back if it raises; an interrupt raises too."""
 
-    def __init__(self, estimator):
-        self._estimator = estimator
-
-    def __enter__(self):
-        self._before = dict(vars(self._estimator))
-
-    def __exit__(self, error, *details):
-        if error is not None:
-            attributes = vars(self._estimator)
+    @wraps(method)
+    def restoring(self, *args, **kwargs):
+        attributes = vars(self)
+        before = dict(attributes)
+        try:
+            return method(self, *args, **kwargs)
+        except BaseException:
             attributes.clear()
-            attributes.update(self._before)
+            attributes.update(before)
+            raise
+
+    return restoring
 
 
 def warn(text, category):
@@ -119,24 +121,6 @@ def by_rows(predict):
     return predicted
 
 
-def rounded_to_float32(parameters):
-    """Fitted parameters, a sequence of float64 arrays or scalars, in float32; None where that cannot hold them."""
-    with np.errstate(over="ignore", under="ignore"):
-        rounded = [exact.astype(np.float32) for exact in parameters]
-    holds = all(np.allclose(near, exact, _FLOAT32_ERROR, 0) for near, exact in zip(rounded, parameters, strict=True))
-    return rounded if holds else None
-
-
-def unrounded(parameters, exact):
-    """Fitted ``parameters`` in float64: the fit's ``exact`` ones, or None, while the attributes are their roundings."""
-    parameters = [np.asarray(values) for values in parameters]
-    if exact is not None and len(exact) == len(parameters):
-        pairs = zip(exact, parameters, strict=True)
-        if all(np.array_equal(found.astype(values.dtype), values) for found, values in pairs):
-            return exact
-    return [values.astype(float, copy=False) for values in parameters]
-
-
 class SolvedEstimator(CallbackSupportMixin, BaseEstimator):
     """What all estimators share: parameters, a fit that is restored on failure, the run of a solver, warnings."""
 
@@ -145,6 +129,12 @@ class SolvedEstimator(CallbackSupportMixin, BaseEstimator):
     _doc_link_template = (
         "https://sk-hessian.readthedocs.io/en/latest/generated/{estimator_module}.{estimator_name}.html"
     )
+
+    #: what a stream of rows has taught, see `partial_fit`
+    _memory: Any = None
+
+    #: float64 parameters of a fit whose attributes are float32
+    _exact: Any = None
 
     def __init__(self, solver, tol, max_iter, warm_start, verbose, random_state):
         self.solver = solver
@@ -219,13 +209,12 @@ class SolvedEstimator(CallbackSupportMixin, BaseEstimator):
 
     def _fit(self, data):
         """Fit to `RowData`, and warn where the user must know something of the fit; what all ``fit`` call."""
-        with RestoredOnFailure(self):
-            self._check_all_parameters()
-            if getattr(self, "_skl_callbacks", None):
-                learn_as_task(self, data)
-            else:
-                self._learn(data, UNTOLD)
-            self._tell(self._advice())
+        self._check_all_parameters()
+        if getattr(self, "_skl_callbacks", None):
+            learn_as_task(self, data)
+        else:
+            self._learn(data, UNTOLD)
+        self._tell(self._advice())
         return self
 
     def _check_all_parameters(self):
@@ -260,6 +249,30 @@ class SolvedEstimator(CallbackSupportMixin, BaseEstimator):
         there, here = copy.copy(self), vars(self)
         there._set_weights(objective, objective.canonical(theta))
         return {name: value for name, value in vars(there).items() if value is not here.get(name)}
+
+    def _rounded(self, exact, dtype):
+        """Fitted parameters, a sequence of float64 arrays or scalars, in float32; ``_exact`` keeps them as they are.
+
+        None where the rows are no float32, or that cannot hold the parameters.
+        """
+        self._exact = None
+        if dtype != np.float32:
+            return None
+        with np.errstate(over="ignore", under="ignore"):
+            rounded = [values.astype(np.float32) for values in exact]
+        if not all(np.allclose(near, values, _FLOAT32_ERROR, 0) for near, values in zip(rounded, exact, strict=True)):
+            return None
+        self._exact = exact
+        return rounded
+
+    def _unrounded(self, parameters):
+        """Those attributes in float64: the fit's ``_exact`` ones, unless a user has changed the attributes since."""
+        parameters = [np.asarray(values) for values in parameters]
+        if self._exact is not None and len(self._exact) == len(parameters):
+            pairs = zip(self._exact, parameters, strict=True)
+            if all(np.array_equal(found.astype(values.dtype), values) for found, values in pairs):
+                return self._exact
+        return [values.astype(float, copy=False) for values in parameters]
 
     def _former_constants(self, null):
         """The loss's constants of the former fit, for a start; ``null`` are those of the null model."""

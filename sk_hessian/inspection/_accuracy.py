@@ -206,74 +206,70 @@ def hessian_accuracy(
         raise ValueError(
             f"matrices are compared up to {MAX_DENSE} parameters, this {fitted.name} has {fitted.theta.size}"
         )
-    source = _Source(fitted, share, memory, np.random.default_rng(random_state))
-    kinds = source.checked(kinds)
-    exact = _Exact(source.units.matrix("observed"), source.generator)
-    found = {kind: exact.compare(*source.approximation(kind, exact)) for kind in kinds}
-    return HessianAccuracy(found, fitted.theta.size, fitted.theta.size - len(exact.values))
+    kinds = _checked(kinds, fitted)
+    comparison = _Comparison(fitted, share, memory, np.random.default_rng(random_state))
+    found = {kind: comparison.of(kind) for kind in kinds}
+    return HessianAccuracy(found, fitted.theta.size, fitted.theta.size - len(comparison.values))
 
 
-class _Exact:
-    """The exact Hessian where its curvature is positive, and random gradients around its minimum."""
+def _checked(kinds, fitted):
+    """The kinds to compare; errors name those that the model has."""
+    facts = fitted.objective.facts
+    has = {"kronecker": "kronecker" in facts.kinds, "subsampled": facts.is_sum_over_rows}
+    known = tuple(kind for kind in ("exact", *DEFAULT_KINDS) if has.get(kind, True))
+    if kinds is None:
+        return [kind for kind in DEFAULT_KINDS if kind in known]
+    if isinstance(kinds, str):
+        raise TypeError(f"kinds must be a sequence of names, such as [{kinds!r}]")
+    for kind in kinds:
+        if kind not in known:
+            raise ValueError(f"kind={kind!r} is not available for this {fitted.name}: choose from {known}")
+    return list(kinds)
 
-    def __init__(self, H, generator):
-        values, vectors = np.linalg.eigh(finite(H))
+
+class _Comparison:
+    """The exact Hessian where its curvature is positive, in standardised units, and approximations of it.
+
+    Gradients are those of random points around its minimum.
+    """
+
+    def __init__(self, fitted, share, memory, generator):
+        self._fitted, self._share, self._memory, self._generator = fitted, share, memory, generator
+        self._units = Standardised(fitted.objective, fitted.theta)
+        self._all = self._units.matrix("observed")
+        values, vectors = np.linalg.eigh(finite(self._all))
         keep = values > _ZERO * np.abs(values).max()
         if not keep.any():
             raise ValueError("the Hessian has no positive curvature here: there is nothing to compare")
-        self.values, self.vectors, self.all = values[keep], vectors[:, keep], H
-        self.matrix = (self.vectors * self.values) @ self.vectors.T
+        self.values, self._vectors = values[keep], vectors[:, keep]
+        self._matrix = (self._vectors * self.values) @ self._vectors.T
         displacements = generator.normal(size=(len(self.values), _DISPLACEMENTS))
-        self._gradients = self.vectors @ (np.sqrt(self.values)[:, None] * displacements)
+        self._gradients = self._vectors @ (np.sqrt(self.values)[:, None] * displacements)
         self._decrements = np.sum(displacements**2, axis=0)
 
-    def compare(self, B, P):
-        """An `Approximation` from B and a root P of its inverse."""
+    def of(self, kind):
+        """The `Approximation` of a kind."""
+        B, P = self._approximation(kind)
         step = P @ (P.T @ self._gradients)
-        gain, curvature = np.sum(self._gradients * step, axis=0), np.sum(step * (self.matrix @ step), axis=0)
+        gain, curvature = np.sum(self._gradients * step, axis=0), np.sum(step * (self._matrix @ step), axis=0)
         share = np.divide(gain**2, curvature * self._decrements, out=np.zeros_like(gain), where=curvature > 0)
         # by Cauchy and Schwarz at most one; rounding knows no such bound
         share = np.minimum(share, 1.0)
-        ratios = np.linalg.eigvalsh(P.T @ self.matrix @ P)[::-1][: len(self.values)]
+        ratios = np.linalg.eigvalsh(P.T @ self._matrix @ P)[::-1][: len(self.values)]
         # a root of fewer columns leaves some directions as they are
         lowest = ratios[-1] if len(ratios) == len(self.values) else 0.0
         lowest = lowest if lowest > _SINGULAR * ratios[0] else 0.0
-        error = np.linalg.norm(B - self.all, 2) / np.linalg.norm(self.all, 2)
+        error = np.linalg.norm(B - self._all, 2) / np.linalg.norm(self._all, 2)
         return Approximation(float(error), float(lowest), float(ratios[0]), float(share.mean()))
 
-
-class _Source:
-    """Makes the approximations, each as a matrix B and a root P of its (pseudo-)inverse, in standardised units."""
-
-    def __init__(self, fitted, share, memory, generator):
-        self._fitted, self._share, self._memory, self.generator = fitted, share, memory, generator
-        self.units = Standardised(fitted.objective, fitted.theta)
-
-    def _kinds(self):
-        facts = self._fitted.objective.facts
-        has = {"kronecker": "kronecker" in facts.kinds, "subsampled": facts.is_sum_over_rows}
-        return tuple(kind for kind in ("exact", *DEFAULT_KINDS) if has.get(kind, True))
-
-    def checked(self, kinds):
-        """The kinds to compare; errors name those that the model has."""
-        known = self._kinds()
-        if kinds is None:
-            return [kind for kind in DEFAULT_KINDS if kind in known]
-        if isinstance(kinds, str):
-            raise TypeError(f"kinds must be a sequence of names, such as [{kinds!r}]")
-        for kind in kinds:
-            if kind not in known:
-                raise ValueError(f"kind={kind!r} is not available for this {self._fitted.name}: choose from {known}")
-        return list(kinds)
-
-    def approximation(self, kind, exact):
-        """B and a root of its inverse."""
+    def _approximation(self, kind):
+        """B and a root of its (pseudo-)inverse."""
         if kind == "exact":
-            return exact.all, exact.vectors / np.sqrt(exact.values)
+            return self._all, self._vectors / np.sqrt(self.values)
         if kind == "subsampled":
             return _with_root(self._sampled())
         if kind in ("gauss-newton", "diagonal"):
-            B = self.units.matrix("expected")
+            B = self._units.matrix("expected")
             return _with_root(B if kind == "gauss-newton" else np.diag(np.diag(B)))
         P = self._kronecker_root() if kind == "kronecker" else self._secant_root()
         return np.linalg.pinv(P @ P.T, rcond=_SINGULAR, hermitian=True), P
@@ -281,14 +277,14 @@ class _Source:
     def _sampled(self):
         n_rows = self._fitted.objective.n_rows
         size = max(1, round(self._share * n_rows))
-        rows = np.sort(self.generator.choice(n_rows, size, replace=False))
-        return self.units.seen_by(self._fitted.objective.sample(rows)).matrix("expected")
+        rows = np.sort(self._generator.choice(n_rows, size, replace=False))
+        return self._units.seen_by(self._fitted.objective.sample(rows)).matrix("expected")
 
     def _kronecker_root(self):
         factor = self._fitted.objective.preconditioner(self._fitted.theta, "kronecker", "expected")
-        P = self.units.from_theta(factor.dense())
+        P = self._units.from_theta(factor.dense())
         # constant columns, which factors leave out, have their penalty: one in these units
-        constant = self.units.constant
+        constant = self._units.constant
         P[constant] = 0.0
         return np.hstack([P, np.eye(len(P))[:, constant]])
 
@@ -307,8 +303,8 @@ class _Source:
 
     def _pairs(self):
         objective, points = self._fitted.objective, []
-        displacement = _DISTANCE * self.generator.normal(size=self._fitted.theta.size)
-        start = self._fitted.theta + self.units.to_theta(displacement)
+        displacement = _DISTANCE * self._generator.normal(size=self._fitted.theta.size)
+        start = self._fitted.theta + self._units.to_theta(displacement)
         with np.errstate(over="ignore", invalid="ignore"):
             value, slope = objective.value_and_gradient(start)
         if not (np.isfinite(value) and np.isfinite(slope).all()):
@@ -319,8 +315,8 @@ class _Source:
         solver = LBFGS(memory=self._memory, subsample=None, precondition="diagonal")
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
             minimize(objective, start, solver, max_iter=_MOST_ITERATIONS, callback=lambda s: points.append(s.x.copy()))
-            slopes = [self.units.transpose(objective.value_and_gradient(x)[1]) for x in [start, *points]]
-        steps = self.units.from_theta(np.diff([start, *points], axis=0).T).T
+            slopes = [self._units.transpose(objective.value_and_gradient(x)[1]) for x in [start, *points]]
+        steps = self._units.from_theta(np.diff([start, *points], axis=0).T).T
         pairs = list(zip(steps, np.diff(slopes, axis=0), strict=True))
         eps = np.finfo(float).eps
         return [(s, y) for s, y in pairs if s @ y > eps * np.linalg.norm(s) * np.linalg.norm(y)][-self._memory :]

@@ -158,7 +158,9 @@ class _Search:
         self._fresh, self._transformed = self._chain.estimator, self._chain.transformed(X)
         self._data, self._options = data, options
         self._seen, self._records, self._failure = {}, [], ""
+        #: the posterior of most evidence so far, its fit and log(strength)
         self.best: Any = None
+        self.best_fit, self.best_at = self._fresh, np.nan
 
     def start(self):
         """Log of the estimator's own strength, or zero where that is none."""
@@ -190,8 +192,8 @@ class _Search:
     def _evaluate(self, log_strength):
         X, y, row_data = self._data
         value = self._value(log_strength)
-        fit = copy.deepcopy(self._fresh if self.best is None else self.best.estimator)
-        fit.set_params(**{self._name: value, "warm_start": self.best is not None}).fit(self._transformed, y, **row_data)
+        fit = copy.deepcopy(self.best_fit)
+        fit.set_params(**{self._name: value}, warm_start=self.best is not None).fit(self._transformed, y, **row_data)
         fit.set_params(warm_start=self._fresh.warm_start)
         try:
             posterior = laplace(self._whole(fit), X, y, **row_data, **self._options)
@@ -204,31 +206,24 @@ class _Search:
             if self.best is None:
                 raise
             self._failure = f"{self._name}={value:.4g}: {error}"
-            self._records.append((value, np.nan, np.nan, np.full_like(self.best.posterior.dispersion, np.nan)))
+            self._records.append((value, np.nan, np.nan, np.full_like(self.best.dispersion, np.nan)))
             return np.inf
         self._records.append((value, evidence, posterior.effective_df, posterior.dispersion))
-        if self.best is None or evidence > self.best.posterior.log_evidence:
-            self.best = _Best(log_strength, fit, posterior)
+        if self.best is None or evidence > self.best.log_evidence:
+            self.best, self.best_fit, self.best_at = posterior, fit, log_strength
         return -evidence
 
     def result(self, status):
         """The `TunedPenalty`."""
-        best, value = self.best, self._value(self.best.at)
+        value = self._value(self.best_at)
         message = _MESSAGES[status].format(name=self._name, value=value, failure=self._failure)
         columns = ("value", "log_evidence", "effective_df", "dispersion")
         path = {name: np.array(values) for name, values in zip(columns, zip(*self._records, strict=True), strict=True)}
-        return TunedPenalty(self._name, value, status, message, self._whole(best.estimator), best.posterior, path)
+        return TunedPenalty(self._name, value, status, message, self._whole(self.best_fit), self.best, path)
 
     def _whole(self, fit):
         """A fit in the pipeline that the estimator came in."""
         return replace(self._chain, estimator=fit).inserted(self._original)
-
-
-@dataclass(frozen=True)
-class _Best:
-    at: float
-    estimator: object
-    posterior: LaplacePosterior
 
 
 _MESSAGES = {
@@ -243,10 +238,10 @@ _MESSAGES = {
 
 def _bracket(search, start):
     """Bounds with lower evidence than between them, and the status; see `TunedPenalty`."""
-    upwards = 1.0 if search.best.posterior.fixed_point > 1 else -1.0
+    upwards = 1.0 if search.best.fixed_point > 1 else -1.0
     ends = []
     for direction, length in ((upwards, _step(search)), (-upwards, _STEPS[0])):
-        end, status = _walk(search, search.best.at, direction, length)
+        end, status = _walk(search, search.best_at, direction, length)
         if status != "optimal":
             return *sorted((start, end)), status
         ends.append(end)
@@ -255,7 +250,7 @@ def _bracket(search, start):
 
 def _step(search):
     """The length of MacKay's step in log(strength) from the best fit."""
-    factor = max(search.best.posterior.fixed_point, np.finfo(float).tiny)
+    factor = max(search.best.fixed_point, np.finfo(float).tiny)
     return np.clip(abs(np.log(factor)), *_STEPS)
 
 
@@ -271,7 +266,7 @@ def _walk(search, at, direction, length):
             continue
         if not value < search(at):
             return end, "optimal"
-        posterior = search.best.posterior
+        posterior = search.best
         left = posterior.gamma if direction > 0 else posterior.n_penalised - posterior.gamma
         if left < _NOTHING_LEFT * posterior.n_penalised:
             break

@@ -117,8 +117,16 @@ def leave_one_out_path(
     fitted = Fitted(chain, X, y, sample_weight, offset=offset)
     fitted.require_sum_over_rows("leave_one_out_path")
     rows_in_memory(fitted.objective)
-    path = _Path(chain, parameter, X, y, sample_weight, {"offset": offset})
-    losses, scores = path.in_one_go(strengths) if path.is_exact(strengths) else path.one_by_one(strengths)
+
+    def held_out(strength):
+        """The rows of the objective with this strength, at the parameters of the estimator."""
+        candidate = chain.with_params(**{parameter: float(strength)})
+        return HeldOut(Fitted(candidate, X, y, sample_weight, offset=offset), sample_weight)
+
+    if _is_exact(fitted.objective) and (strengths > 0).any():
+        losses, scores = _in_one_go(held_out, strengths)
+    else:
+        losses, scores = _one_by_one(held_out, strengths, parameter)
     return LeaveOneOutPath(parameter, strengths, losses, scores)
 
 
@@ -149,73 +157,58 @@ def _fitted(chain, params, X, y, row_data):
     return chain
 
 
-class _Path:
-    """Fits of one model, a fitted `Chain`, for several strengths of its penalty ``parameter``."""
+def _is_exact(objective):
+    """Whether one eigendecomposition serves: a squared loss of one output, with a penalty of one strength."""
+    is_quadratic = objective.model.is_linear and objective.loss.quadratic and objective.loss.n_outputs == 1
+    return is_quadratic and not objective.l2.has_matrix
 
-    def __init__(self, chain, parameter, X, y, sample_weight, fit_data):
-        self.chain, self.parameter, self.sample_weight = chain, parameter, sample_weight
-        self._rows = X, y, sample_weight
-        self._fit_data = fit_data
 
-    def at(self, strength):
-        """The objective with this strength, at the parameters of the estimator."""
-        candidate = self.chain.with_params(**{self.parameter: float(strength)})
-        return Fitted(candidate, *self._rows, **self._fit_data)
+def _one_by_one(held_out, alphas, parameter):
+    """Losses and scores from a fit for each strength, the strongest penalty first."""
+    losses, scores, theta = np.empty(len(alphas)), np.empty(len(alphas)), None
+    for i in _strongest_first(alphas, parameter):
+        rows = held_out(alphas[i])
+        fitted = rows.fitted
+        start = fitted.theta if theta is None else theta
+        result = minimize(fitted.objective, start, tol=fitted.estimator.tol)
+        if result.status != "optimal":
+            raise ValueError(f"alphas: {parameter}={alphas[i]:.6g} has no optimum: {result.message}")
+        theta = fitted.theta = result.x
+        raw = rows.raw_without_each()
+        losses[i], scores[i] = rows.loss_of(raw), rows.score(raw)
+    return losses, scores
 
-    def is_exact(self, alphas):
-        """Whether one eigendecomposition serves: a squared loss of one output, with a penalty."""
-        objective = self.at(alphas[0]).objective
-        is_exact = objective.model.is_linear and objective.loss.quadratic and not objective.l2.has_matrix
-        return is_exact and objective.loss.n_outputs == 1 and (alphas > 0).any()
 
-    def one_by_one(self, alphas):
-        """Losses and scores from a fit for each strength, the strongest penalty first."""
-        losses, scores, theta = np.empty(len(alphas)), np.empty(len(alphas)), None
-        for i in _strongest_first(alphas, self.parameter):
-            fitted = self.at(alphas[i])
-            held_out = HeldOut(fitted, self.sample_weight)
-            start = fitted.theta if theta is None else theta
-            result = minimize(fitted.objective, start, tol=self.chain.estimator.tol)
-            if result.status != "optimal":
-                raise ValueError(f"alphas: {self.parameter}={alphas[i]:.6g} has no optimum: {result.message}")
-            theta = fitted.theta = result.x
-            raw = held_out.raw_without_each()
-            losses[i], scores[i] = held_out.loss_of(raw), held_out.score(raw)
-        return losses, scores
+def _in_one_go(held_out, alphas):
+    """The same for a squared loss, from the eigenvalues of the penalty beside the Hessian.
 
-    def in_one_go(self, alphas):
-        """The same for a squared loss, from the eigenvalues of the penalty beside the Hessian.
+    With P'(A + r S) P = I for the data's Hessian A, the penalty S and a strength r, and Q diag(s) Q' the
+    eigendecomposition of r P'S P, the Hessian for alpha is diag(1 - s + alpha / r s) in the coordinates P Q.
+    """
+    positive = alphas[alphas > 0]
+    typical = np.sqrt(positive.min()) * np.sqrt(positive.max())
+    rows = held_out(typical)
+    fitted, objective = rows.fitted, rows.objective
+    # the null model, whose penalty is zero for every strength
+    fitted.theta = objective.start()
+    factor = fitted.factor("observed")
+    shares, Q = eigh(factor.inner.congruence(objective.space.penalty_in(factor.outer.columns).matrix(0)), driver="evd")
+    inverse = _inverse_bends(shares[:, None], alphas / typical)
+    moves = -inverse * (Q.T @ factor.transpose(fitted.gradient))[:, None]
 
-        With P'(A + r S) P = I for the data's Hessian A, the penalty S and a strength r, and Q diag(s) Q' the
-        eigendecomposition of r P'S P, the Hessian for alpha is diag(1 - s + alpha / r s) in the coordinates P Q.
-        """
-        positive = alphas[alphas > 0]
-        typical = np.sqrt(positive.min()) * np.sqrt(positive.max())
-        fitted = self.at(typical)
-        objective = fitted.objective
-        # the null model, whose penalty is zero for every strength
-        fitted.theta = objective.start()
-        factor = fitted.factor("observed")
-        shares, Q = eigh(
-            factor.inner.congruence(objective.space.penalty_in(factor.outer.columns).matrix(0)), driver="evd"
-        )
-        inverse = _inverse_bends(shares[:, None], alphas / typical)
-        moves = -inverse * (Q.T @ factor.transpose(fitted.gradient))[:, None]
+    def terms(terms):
+        along = terms.along[:, 0] @ Q
+        leverage = terms.share[:, None] * (along**2 @ inverse)
+        left = np.maximum(1 - leverage, 1 - MOST_EXACT_LEVERAGE)
+        change = along @ moves
+        return terms.raw + change + leverage / left * (terms.slope + change), leverage
 
-        def terms(terms):
-            along = terms.along[:, 0] @ Q
-            leverage = terms.share[:, None] * (along**2 @ inverse)
-            left = np.maximum(1 - leverage, 1 - MOST_EXACT_LEVERAGE)
-            change = along @ moves
-            return terms.raw + change + leverage / left * (terms.slope + change), leverage
-
-        raw, leverage = SingleRows(objective.at(fitted.theta), factor, "observed").gather(terms)
-        for row, i in np.argwhere(leverage > MOST_EXACT_LEVERAGE):
-            theta = fitted.theta + factor.apply(Q @ moves[:, i])
-            raw[row, i] = HeldOut(self.at(alphas[i]), self.sample_weight).refit(theta, row)[0]
-        held_out = HeldOut(fitted, self.sample_weight)
-        columns = raw.T[:, :, None]
-        return np.array([held_out.loss_of(z) for z in columns]), np.array([held_out.score(z) for z in columns])
+    raw, leverage = SingleRows(objective.at(fitted.theta), factor, "observed").gather(terms)
+    for row, i in np.argwhere(leverage > MOST_EXACT_LEVERAGE):
+        theta = fitted.theta + factor.apply(Q @ moves[:, i])
+        raw[row, i] = held_out(alphas[i]).refit(theta, row)[0]
+    columns = raw.T[:, :, None]
+    return np.array([rows.loss_of(z) for z in columns]), np.array([rows.score(z) for z in columns])
 
 
 def _inverse_bends(shares, ratios):

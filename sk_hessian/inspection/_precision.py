@@ -114,7 +114,7 @@ class OutputBlocks:
         return np.einsum("qsr,qsm->qrm", self._inverse, parts).reshape(u.shape)
 
 
-class Kronecker:
+class KroneckerLayer:
     """A (x) G + diag(penalty) (x) I for the parameters (q, r) of a layer, stored by rows.
 
     A (q, q) and G (r, r) are second moments of the inputs and of the gradients of the layer's outputs; the penalty is
@@ -155,7 +155,7 @@ class Kronecker:
 
 
 class Layers:
-    """Independent layers, an `OutputBlocks` or `Kronecker` each."""
+    """Independent layers, an `OutputBlocks` or `KroneckerLayer` each."""
 
     def __init__(self, layers):
         self.layers, self._ends = layers, np.cumsum([layer.size for layer in layers])[:-1]
@@ -208,7 +208,7 @@ def _between_outputs(values, basis):
 
 def kronecker(at, kind):
     """A Kronecker product for each layer; as `full`."""
-    return _by_layer(Kronecker, at.layer_moments(), at)
+    return _by_layer(KroneckerLayer, at.layer_moments(), at)
 
 
 def _by_layer(structure, moments, at):

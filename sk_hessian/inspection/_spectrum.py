@@ -140,10 +140,11 @@ class Spectrum:
 
 
 class _Counted(LinearOperator):
-    """A symmetric operator that counts its products."""
+    """A symmetric matrix by its products, which it counts, and by ``toarray`` as an array when that is asked for."""
 
-    def __init__(self, operator):
-        self._operator, self.n_products = operator, 0
+    def __init__(self, operator, toarray=None, names=None):
+        self._operator, self.n_products, self.names = operator, 0, names
+        self.toarray = toarray or (lambda: self.matmat(np.eye(operator.shape[0])))
         super().__init__(dtype=float, shape=operator.shape)
 
     def _matvec(self, v):
@@ -229,46 +230,37 @@ def spectrum(
     check_choice("kind", kind, KINDS)
     check_choice("units", units, ("raw", "standardised"))
     if hasattr(estimator, "fit"):
-        source = _of_estimator(Fitted(estimator, X, y, sample_weight, **fit_data), kind, units)
+        operator = _of_estimator(Fitted(estimator, X, y, sample_weight, **fit_data), kind, units)
     else:
         given = [n for n, v in {"X": X, "y": y, "sample_weight": sample_weight, **fit_data}.items() if v is not None]
         if given:
             raise ValueError(f"{given[0]} is for a fitted estimator of sk_hessian, got {type(estimator).__name__}")
-        source = _of_matrix(estimator, units)
-    size = source.operator.shape[0]
+        operator = _of_matrix(estimator, units)
+    size = operator.shape[0]
     if k is not None:
         check_count("k", k, otherwise=", or None")
         if 2 * k >= size:
             raise ValueError(f"k={k} at each end is no less than all {size} eigenvalues: use k=None")
     generator = np.random.default_rng(random_state)
-    found = _exact(source) if k is None and size <= MAX_DENSE else _by_products(source, k, generator)
+    found = _exact(operator) if k is None and size <= MAX_DENSE else _by_products(operator, k, generator)
     vectors = found.pop("vectors")
     return Spectrum(
         **found,
         size=size,
         units=units,
-        n_products=source.operator.n_products,
+        n_products=operator.n_products,
         eigenvectors=vectors if eigenvectors else None,
-        parameter_names=source.names,
+        parameter_names=operator.names,
     )
-
-
-@dataclass(frozen=True)
-class _Source:
-    """A symmetric matrix by its products, and as an array when that is asked for."""
-
-    operator: _Counted
-    toarray: object
-    names: list | None
 
 
 def _of_estimator(fitted, kind, units):
     objective, theta = fitted.objective, fitted.theta
     if units == "raw":
         H = HessianOperator(objective, theta, kind)
-        return _Source(_Counted(H), H.toarray, H.parameter_names)
+        return _Counted(H, H.toarray, H.parameter_names)
     unit = Standardised(objective, theta)
-    return _Source(_Counted(unit.operator(KINDS[kind])), lambda: unit.matrix(KINDS[kind]), fitted.parameter_names)
+    return _Counted(unit.operator(KINDS[kind]), lambda: unit.matrix(KINDS[kind]), fitted.parameter_names)
 
 
 def _of_matrix(H, units):
@@ -277,13 +269,10 @@ def _of_matrix(H, units):
         H = _as_array(H)
     if H.ndim != 2 or H.shape[0] != H.shape[1] or H.shape[0] == 0:
         raise ValueError(f"the matrix must be square and not empty, got shape {H.shape}")
-    operator = _Counted(aslinearoperator(H))
+    toarray = H.copy if isinstance(H, np.ndarray) else getattr(H, "toarray", None)
+    operator = _Counted(aslinearoperator(H), toarray, names)
     _check_symmetric(operator)
-    if isinstance(H, np.ndarray):
-        toarray: Any = H.copy
-    else:
-        toarray = getattr(H, "toarray", lambda: operator.matmat(np.eye(H.shape[0])))
-    return _Source(operator, toarray, names) if units == "raw" else _unit_diagonal(H, operator, toarray, names)
+    return operator if units == "raw" else _unit_diagonal(H, operator)
 
 
 def _as_array(H):
@@ -296,17 +285,17 @@ def _as_array(H):
         ) from None
 
 
-def _unit_diagonal(H, operator, toarray, names):
+def _unit_diagonal(H, operator):
     """The same with its rows and columns divided by the roots of the absolute diagonal."""
     if isinstance(H, LinearOperator) and H.shape[0] > MAX_DENSE:
         raise ValueError(
             'units="standardised" needs the diagonal, which an operator does not tell: pass a matrix, or the estimator'
         )
-    matrix = toarray()
+    matrix = operator.toarray()
     diagonal = np.abs(matrix.diagonal() if isinstance(H, LinearOperator) else H.diagonal())
     unit = 1 / np.sqrt(np.where(diagonal > 0, diagonal, 1.0))
     scaled = LinearOperator(H.shape, matvec=lambda v: unit * operator.matvec(unit * np.ravel(v)), dtype=float)
-    return _Source(_Counted(scaled), lambda: unit[:, None] * matrix * unit, names)
+    return _Counted(scaled, lambda: unit[:, None] * matrix * unit, operator.names)
 
 
 def _check_symmetric(operator):
@@ -319,8 +308,8 @@ def _check_symmetric(operator):
         raise ValueError("the matrix must be symmetric: u'Hv and v'Hu differ; use (H + H') / 2")
 
 
-def _exact(source):
-    H = source.toarray()
+def _exact(operator):
+    H = operator.toarray()
     if not np.isfinite(H).all():
         raise ValueError("the Hessian is not finite")
     values, vectors = np.linalg.eigh(0.5 * (H + H.T))
@@ -329,8 +318,7 @@ def _exact(source):
     return found | {"values": values, "vectors": vectors, "density": density}
 
 
-def _by_products(source, k, generator):
-    operator = source.operator
+def _by_products(operator, k, generator):
     size = operator.shape[0]
     values, vectors, n_lowest = _ends(operator, k or _ENDS, generator)
     trace, error = hutch_plus_plus(operator, _TRACE_PRODUCTS, generator)

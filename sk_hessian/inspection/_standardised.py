@@ -39,7 +39,8 @@ class Standardised:
     def __init__(self, objective, theta):
         self.objective, self.theta = objective, theta
         self._unit: np.ndarray = np.ones(theta.size)
-        self._constants: Any = None
+        #: the coordinates of constant columns, which factors leave out: the coefficient against the intercept
+        self.constant: np.ndarray = np.zeros(0, dtype=int)
         self._shifts: Any = None
         self._bend = 0.0
         self._factor = None
@@ -53,27 +54,31 @@ class Standardised:
         objective = self.objective
         self._factor = objective.preconditioner(self.theta, "units")
         columns, (part, shape) = self._factor.outer.columns, objective.model.layers[0]
-        if not np.isfinite(columns.scale).all():
-            penalty = objective.l2.diagonal_of(self.theta.size)[part].reshape(shape)
-            self._constants = _ConstantColumns(columns, shape[1], penalty[: len(columns.scale)])
+        constant = np.flatnonzero(~np.isfinite(columns.scale))
+        if constant.size:
+            grid = np.arange(self.theta.size)[part].reshape(shape)
+            self.constant, self._intercept = grid[constant].ravel(), grid[len(columns.scale) :].ravel()
+            self._values = columns.shift[constant]
+            self._constant_penalty = objective.l2.diagonal_of(self.theta.size)[self.constant]
         diagonal = objective.hessian_diagonal(self.theta, "expected", factor=self._factor)
-        if self._constants is not None:
-            diagonal[self._constants.own] = self._constants.penalty
+        if self.constant.size:
+            diagonal[self.constant] = self._constant_penalty
         if objective.loss.shift_invariant:
             self._shifts, self._bend = objective.common_shift(self._factor.outer.summed_in), diagonal.mean()
         least = 0.0 if objective.model.is_linear else _FLOOR_OF_NETWORKS * diagonal.mean()
         self._unit = _inverse_root(diagonal, least)
 
-    @property
-    def constant(self):
-        """The coordinates of constant columns, which factors leave out, an array of int."""
-        return np.zeros(0, dtype=int) if self._constants is None else self._constants.own
-
     def to_theta(self, u):
         """T u, shape (n_parameters,)."""
         z = self._unit * u
         theta = z if self._factor is None else self._factor.apply(z)
-        return theta if self._constants is None else self._constants.added(theta, z)
+        if self.constant.size:
+            # nothing of it changes a prediction
+            coef = z[self.constant]
+            theta[self.constant] += coef
+            if self._intercept.size:
+                theta[self._intercept] -= self._values @ coef.reshape(len(self._values), -1)
+        return theta
 
     def from_theta(self, D):
         """T^-1 D for directions (n_parameters, B)."""
@@ -91,13 +96,18 @@ class Standardised:
     def transpose(self, g):
         """T'g: a gradient in the coordinates from one in theta."""
         z = g if self._factor is None else self._factor.transpose(g)
-        return self._unit * (z if self._constants is None else self._constants.transposed(z, g))
+        if self.constant.size:
+            z = z.copy()
+            z[self.constant] = g[self.constant]
+            if self._intercept.size:
+                z[self.constant] -= np.outer(self._values, g[self._intercept]).ravel()
+        return self._unit * z
 
     def matrix(self, kind, without_symmetries=False):
         """T'HT as a matrix, where ``without_symmetries`` gives the common shift of softmax outputs curvature."""
         H = self.objective.hessian_matrix(self.theta, kind, factor=self._factor)
-        if self._constants is not None:
-            H[self._constants.own, self._constants.own] = self._constants.penalty
+        if self.constant.size:
+            H[self.constant, self.constant] = self._constant_penalty
         if without_symmetries and self._shifts is not None:
             H = H + self._bend * self._shifts.projected(np.eye(len(H)))
         return self._unit[:, None] * H * self._unit
@@ -124,32 +134,3 @@ def _inverse_root(diagonal, floor):
     """1 / sqrt of a diagonal that is at least ``floor``; 1 where it is nothing."""
     diagonal = np.maximum(diagonal, floor)
     return 1 / np.sqrt(np.where(diagonal > _NOTHING * diagonal.max(initial=0.0), diagonal, 1.0))
-
-
-class _ConstantColumns:
-    """Coordinates of the constant columns, which factors leave out: the coefficient against the intercept."""
-
-    def __init__(self, columns, width, penalty):
-        p = len(columns.scale)
-        constant = np.flatnonzero(~np.isfinite(columns.scale))
-        grid = np.arange((p + columns.fit_intercept) * width).reshape(-1, width)
-        self.own = grid[constant].ravel()
-        self.penalty = penalty[constant].ravel()
-        self._intercept = grid[p:].ravel()
-        self._values, self._width = columns.shift[constant], width
-
-    def added(self, theta, z):
-        """T u with their part; nothing of it changes a prediction."""
-        coef = z[self.own]
-        theta[self.own] += coef
-        if self._intercept.size:
-            theta[self._intercept] -= self._values @ coef.reshape(-1, self._width)
-        return theta
-
-    def transposed(self, z, g):
-        """T'g with their part."""
-        z = z.copy()
-        z[self.own] = g[self.own]
-        if self._intercept.size:
-            z[self.own] -= np.outer(self._values, g[self._intercept]).ravel()
-        return z

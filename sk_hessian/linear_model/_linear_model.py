@@ -9,7 +9,7 @@ from sklearn.base import RegressorMixin
 from sklearn.utils.validation import check_is_fitted
 
 from sk_hessian import _validation
-from sk_hessian._base import RestoredOnFailure, SolvedEstimator, by_rows, rounded_to_float32, unrounded
+from sk_hessian._base import SolvedEstimator, by_rows, restored_on_failure
 from sk_hessian._keywords import with_advice
 from sk_hessian._parts import rows_of_parts
 from sk_hessian._scores import d_squared, r_squared
@@ -24,12 +24,6 @@ class LinearModel(SolvedEstimator):
 
     coef_: Any
     intercept_: Any
-
-    #: what a stream of rows has taught, see `partial_fit`
-    _memory: Any = None
-
-    #: float64 coefficients and intercepts of a fit whose attributes are float32
-    _exact: Any = None
 
     #: whether the attributes keep float32 of X, as in scikit-learn's class of the same name
     _keeps_float32 = True
@@ -80,6 +74,7 @@ class LinearModel(SolvedEstimator):
     # -- fit ------------------------------------------------------------------------------------------------------
 
     @with_advice
+    @restored_on_failure
     def fit(self, X, y=None, sample_weight=None, offset=None):
         """Fit the model.
 
@@ -174,12 +169,10 @@ class LinearModel(SolvedEstimator):
 
     def _set_weights(self, objective, theta):
         self._unpack(objective, *objective.unpack(theta))
-        self._exact = None
-        if self._keeps_float32 and objective.rows.dtype == np.float32:
-            exact = self.coef_, self.intercept_
-            rounded = rounded_to_float32(exact)
+        if self._keeps_float32:
+            rounded = self._rounded((self.coef_, self.intercept_), objective.rows.dtype)
             if rounded is not None:
-                (self.coef_, self.intercept_), self._exact = rounded, exact
+                self.coef_, self.intercept_ = rounded
 
     def _advice(self):
         """See `SolvedEstimator._advice`; of flat directions too."""
@@ -194,6 +187,7 @@ class LinearModel(SolvedEstimator):
     # -- streams --------------------------------------------------------------------------------------------------
 
     @with_advice
+    @restored_on_failure
     def partial_fit(self, X, y=None, sample_weight=None, offset=None, *, forgetting=1.0):
         """Go on with more rows: a step whose end is the optimum for them and what is remembered of those before.
 
@@ -230,8 +224,7 @@ class LinearModel(SolvedEstimator):
             Where the step did not end at an optimum, or the memory may be wrong by more than 0.5% of what the model can
             gain.
         """
-        with RestoredOnFailure(self):
-            self._go_on(RowData(X, y, sample_weight, offset), forgetting)
+        self._go_on(RowData(X, y, sample_weight, offset), forgetting)
         return self
 
     def _go_on(self, data, forgetting):
@@ -354,12 +347,9 @@ class LinearModel(SolvedEstimator):
         return objective.pack(coef, intercept, self._fitted_constants())
 
     def _fitted_weights(self, n_outputs):
-        """Fitted coefficients (p, k) and intercepts (k,) for so many outputs, in float64.
-
-        Those of the fit while the attributes are their roundings, else what a user has made of the attributes.
-        """
+        """Fitted coefficients (p, k) and intercepts (k,) for so many outputs, see `_unrounded`."""
         coef = self.coef_.toarray() if sparse.issparse(self.coef_) else self.coef_
-        coef, intercept = unrounded((coef, self.intercept_), self._exact)
+        coef, intercept = self._unrounded((coef, self.intercept_))
         return np.atleast_2d(coef).T, np.broadcast_to(intercept, (n_outputs,))
 
 

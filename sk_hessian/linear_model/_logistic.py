@@ -10,7 +10,7 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 from sk_hessian import _validation
-from sk_hessian._base import RestoredOnFailure, by_rows, class_indices, log_probabilities, probabilities
+from sk_hessian._base import by_rows, class_indices, log_probabilities, probabilities, restored_on_failure
 from sk_hessian._keywords import with_advice
 from sk_hessian._scores import accuracy
 from sk_hessian._validation import RowData
@@ -150,6 +150,7 @@ class LogisticRegression(ClassifierMixin, DevianceExplained, LinearModel):
 
     @available_if(_is_sum_over_rows)
     @with_advice
+    @restored_on_failure
     def partial_fit(self, X, y=None, classes=None, sample_weight=None, offset=None, *, forgetting=1.0):
         """Go on with more rows; see `LinearRegression.partial_fit`.
 
@@ -168,15 +169,14 @@ class LogisticRegression(ClassifierMixin, DevianceExplained, LinearModel):
         -------
         self
         """
-        with RestoredOnFailure(self):
-            if isinstance(self.class_weight, str):
-                raise ValueError('class_weight="balanced" needs all rows: give partial_fit a dict of weights, or None')
-            former = getattr(self, "classes_", None)
-            if self._memory is None:
-                classes, former = former if classes is None else classes, None
-            self._known_classes = _validation.known_classes(classes, former)
-            self._go_on(RowData(X, y, sample_weight, offset), forgetting)
-            del self._known_classes
+        if isinstance(self.class_weight, str):
+            raise ValueError('class_weight="balanced" needs all rows: give partial_fit a dict of weights, or None')
+        former = getattr(self, "classes_", None)
+        if self._memory is None:
+            classes, former = former if classes is None else classes, None
+        self._known_classes = _validation.known_classes(classes, former)
+        self._go_on(RowData(X, y, sample_weight, offset), forgetting)
+        del self._known_classes
         return self
 
     def _predicted(self, raw):

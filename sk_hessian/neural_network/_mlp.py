@@ -11,7 +11,7 @@ from sklearn.utils import column_or_1d
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 
 from sk_hessian import _validation
-from sk_hessian._base import RestoredOnFailure, by_rows, class_indices, log_probabilities
+from sk_hessian._base import by_rows, class_indices, log_probabilities, restored_on_failure
 from sk_hessian._keywords import with_advice
 from sk_hessian._scores import accuracy, r_squared
 from sk_hessian._validation import RowData
@@ -165,6 +165,7 @@ class MLPRegressor(RegressorMixin, _Network):
         return r2_score(y, prediction, sample_weight=weight) if np.isfinite(prediction).all() else -np.inf
 
     @with_advice
+    @restored_on_failure
     def partial_fit(self, X, y, sample_weight=None):
         """Go on with more rows, from the current weights.
 
@@ -183,8 +184,7 @@ class MLPRegressor(RegressorMixin, _Network):
         -------
         self
         """
-        with RestoredOnFailure(self):
-            self._go_on(RowData(X, y, sample_weight))
+        self._go_on(RowData(X, y, sample_weight))
         return self
 
     def score(self, X, y=None, sample_weight=None):
@@ -375,6 +375,7 @@ class MLPClassifier(ClassifierMixin, _Network):
     # -- fit by parts ---------------------------------------------------------------------------------------------
 
     @with_advice
+    @restored_on_failure
     def partial_fit(self, X, y, classes=None, sample_weight=None):
         """Go on with more rows, from the current weights; see `MLPRegressor.partial_fit`.
 
@@ -390,12 +391,11 @@ class MLPClassifier(ClassifierMixin, _Network):
         -------
         self
         """
-        with RestoredOnFailure(self):
-            if self.class_weight is not None:
-                raise ValueError("class_weight must be None for partial_fit, which does not see all rows")
-            self._known_classes = _validation.known_classes(classes, getattr(self, "classes_", None))
-            self._go_on(RowData(X, y, sample_weight))
-            del self._known_classes
+        if self.class_weight is not None:
+            raise ValueError("class_weight must be None for partial_fit, which does not see all rows")
+        self._known_classes = _validation.known_classes(classes, getattr(self, "classes_", None))
+        self._go_on(RowData(X, y, sample_weight))
+        del self._known_classes
         return self
 
     def _check_same_kind(self, y):

@@ -2,15 +2,15 @@
 
 from functools import partial
 from numbers import Integral, Real
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
 from sk_hessian import _validation
-from sk_hessian._base import SolvedEstimator, by_rows, rounded_to_float32, unrounded
+from sk_hessian._base import SolvedEstimator, by_rows, restored_on_failure
 from sk_hessian._keywords import with_advice
 from sk_hessian._validation import RowData
-from sk_hessian.neural_network._stopping import HeldOut, split
+from sk_hessian.neural_network._stopping import EarlyStopping, split
 from sk_hessian.neural_network._streams import epoch, stream_of
 from sk_hessian.objectives import ACTIVATIONS, MLPObjective, network_predictions
 from sk_hessian.solvers import LBFGS, Newton, check_solver
@@ -18,12 +18,6 @@ from sk_hessian.solvers import LBFGS, Newton, check_solver
 
 class _Network(SolvedEstimator):
     """Fit and raw prediction of both networks; a subclass says which loss."""
-
-    #: what second-order solvers have learned from a stream of rows, see `partial_fit`
-    _memory = None
-
-    #: float64 weights and biases of a fit whose attributes are float32
-    _exact: Any = None
 
     #: options of `validate_data` for y
     _of_targets: ClassVar[dict[str, bool]] = {"multi_output": True}
@@ -75,6 +69,7 @@ class _Network(SolvedEstimator):
     # -- fit ------------------------------------------------------------------------------------------------------
 
     @with_advice
+    @restored_on_failure
     def fit(self, X, y=None, sample_weight=None):
         """Fit the model.
 
@@ -145,8 +140,8 @@ class _Network(SolvedEstimator):
         return objective.pack(*self._exact_layers(), constants)
 
     def _exact_layers(self):
-        """Weights and biases of all layers in float64, see `unrounded`."""
-        parts = unrounded((*self.coefs_, *self.intercepts_), self._exact)
+        """Weights and biases of all layers see `_unrounded`."""
+        parts = self._unrounded((*self.coefs_, *self.intercepts_))
         return parts[: len(self.coefs_)], parts[len(self.coefs_) :]
 
     def _objective(self, X, y, weight, loss):
@@ -195,15 +190,15 @@ class _Network(SolvedEstimator):
         if held is None:
             return self._minimize(objective, start, generator, task), None
         X, y, weight = held
-        watch = HeldOut(lambda theta: self._score(objective.raw(theta, X), y, weight), self.tol, self.n_iter_no_change)
+        watch = EarlyStopping(
+            lambda theta: self._score(objective.raw(theta, X), y, weight), self.tol, self.n_iter_no_change
+        )
         return watch.restored(self._minimize(objective, start, generator, task, watch), objective), watch
 
     def _set_weights(self, objective, theta):
         coefs, intercepts, constants = objective.unpack(theta)
-        exact = [part.copy() for part in (*coefs, *intercepts)]
-        rounded = rounded_to_float32(exact) if objective.rows.dtype == np.float32 else None
-        self._exact = exact if rounded else None
-        parts, n_layers = rounded or exact, len(coefs)
+        exact, n_layers = [part.copy() for part in (*coefs, *intercepts)], len(coefs)
+        parts = self._rounded(exact, objective.rows.dtype) or exact
         self.coefs_, self.intercepts_ = parts[:n_layers], parts[n_layers:]
         self.n_layers_, self.n_outputs_ = len(coefs) + 1, objective.loss.n_outputs
         if len(constants):

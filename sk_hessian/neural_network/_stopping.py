@@ -8,7 +8,7 @@ from sklearn.model_selection import train_test_split
 from sk_hessian.solvers import advice
 
 
-class HeldOut:
+class EarlyStopping:
     """A callback of `minimize` that remembers the parameters of the best validation score.
 
     ``score(theta)`` is better where it is more, by more than ``tol``; nan counts as minus infinity. It stops after

@@ -13,7 +13,7 @@ from sklearn.base import clone
 
 from sk_hessian.solvers.clip import Clip
 from sk_hessian.solvers.lbfgs import LBFGS
-from sk_hessian.solvers.loop import State, Watch, begin, follow
+from sk_hessian.solvers.loop import State, begin, follow
 from sk_hessian.solvers.method import MethodRun, Step
 from sk_hessian.solvers.momentum import Momentum
 from sk_hessian.solvers.newton import Newton
@@ -158,7 +158,8 @@ def minimize(
     spec = SOLVERS[choose(objective, x0.size)]() if spec is None else spec
     # an overflow is a value that is not finite, which the solvers handle; as a warning it would say nothing
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-        run = begin(objective.begun(x0), x0, spec, tol, random_state, Watch(before, callback))
+        run = begin(objective.begun(x0), x0, spec, tol, random_state)
+        run.before, run.callback = before, callback
         return follow(run, Verdict(run, tol, max_iter))
 
 

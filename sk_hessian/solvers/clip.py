@@ -14,23 +14,6 @@ _CLIP_SHARE = 0.3
 _LEAST_CLIP = 0.1
 
 
-class Clipped:
-    """-clip(g, -bound, bound) by entries, or -g shrunk to norm ``bound`` (Pascanu, Mikolov & Bengio, 2013)."""
-
-    def __init__(self, bound, by):
-        self.bound, self.by = bound, by
-
-    def reset(self):
-        """Nothing to forget."""
-
-    def __call__(self, slope):
-        """The direction at a point of this slope."""
-        if self.by == "value":
-            return -np.clip(slope, -self.bound, self.bound)
-        norm = np.linalg.norm(slope)
-        return -slope if norm <= self.bound else -slope * (self.bound / norm)
-
-
 class Clip(FirstOrder):
     """Clipped gradients: theta - eta clip(g, -alpha, alpha).
 
@@ -42,7 +25,7 @@ class Clip(FirstOrder):
         gradient of unit curvature exceeds only far from the optimum (for a plain function 0.3 times the largest
         entry at the start).
     by : {"value", "norm"}, default="value"
-        Clip each entry, or shrink the whole gradient to norm alpha.
+        Clip each entry, or shrink the whole gradient to norm alpha (Pascanu, Mikolov & Bengio, 2013).
     schedule, batch_size, average, precondition
         As in `SGD`.
     """
@@ -68,9 +51,20 @@ class Clip(FirstOrder):
 
     def direction(self, scale, point):
         """See `FirstOrder.direction`."""
+        bound = self._bound(scale, point)
+        if self.by == "value":
+            return lambda slope: -np.clip(slope, -bound, bound)
+
+        def shrunk(slope):
+            norm = np.linalg.norm(slope)
+            return -slope if norm <= bound else -slope * (bound / norm)
+
+        return shrunk
+
+    def _bound(self, scale, point):
         if self.clip_value != "auto":
-            return Clipped(self.clip_value, self.by)
+            return self.clip_value
         largest = np.abs(point.slope).max(initial=0.0)
         # a constant target has a scale of rounding only
         size = max(np.sqrt(scale), _LEAST_CLIP * largest) if scale else largest
-        return Clipped(_CLIP_SHARE * (size or 1.0), self.by)
+        return _CLIP_SHARE * (size or 1.0)

@@ -16,7 +16,7 @@ def by_newton_step(run, certificate):
     end = run.problem.evaluate(run.point.u + move)
     if end.value > run.point.value + run.point.noise:
         return False
-    if run.watch.before is not None:
+    if run.before is not None:
         run.announce()
     run.method.learn(run.point, end)
     run.arrive(Step(end, 1.0))

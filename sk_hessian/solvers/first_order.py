@@ -29,18 +29,18 @@ class FirstOrder(Solver):
 
     def begin(self, problem, point, random_state):
         """See `Solver.begin`."""
-        return FirstOrderRun(self, self.direction(problem.objective.scale, point), problem, random_state)
+        return FirstOrderRun(self, problem, point, random_state)
 
     def direction(self, scale, point):
-        """The function of a slope that gives the direction, in a run from ``point``; its ``reset`` forgets the past."""
-        raise NotImplementedError
+        """The function of a slope that gives the direction, in a run from ``point``: -g unless a solver has another."""
+        return np.negative
 
 
 class FirstOrderRun(MethodRun):
     """One run of a first-order solver."""
 
-    def __init__(self, spec, direction, problem, random_state):
-        self.direction, self.average = direction, spec.average
+    def __init__(self, spec, problem, point, random_state):
+        self._rule, self.average = spec.direction(problem.objective.scale, point), spec.average
         self.rng = np.random.default_rng(random_state)
         self.rate = spec.learning_rate
         self.schedule, self.is_constant = spec.schedule, spec.schedule == "constant"
@@ -58,14 +58,21 @@ class FirstOrderRun(MethodRun):
         self.refresh_every = plan.REFRESH_FIRST_ORDER if batch is None else None
         self.shortens_steps = batch is not None or not self.is_constant
 
+    def direction(self, slope):
+        """Where to go from a point of this slope."""
+        return self._rule(slope)
+
+    def forget(self):
+        """Forget the gradients before, where the direction is made of them."""
+
     def reset(self):
         """See `MethodRun.reset`."""
-        self.direction.reset()
+        self.forget()
         self.step = None
 
     def learn(self, start, end):
         """See `MethodRun.learn`: an average of the gradients before says nothing of those here."""
-        self.direction.reset()
+        self.forget()
 
     def advance(self, problem, point):
         """One epoch."""
@@ -84,14 +91,13 @@ class FirstOrderRun(MethodRun):
     def searched_step(self, problem, point, direction):
         """Along a direction by a line search for decrease, from the latest Barzilai-Borwein step."""
         first = self.step or steps.first_step(problem, direction)
-        search = steps.line_search(problem, point, direction, first * self.schedule(self.epoch), wolfe=None)
-        if search.point is None:
-            return Step(point, 0.0, moved=False)
-        bend = (search.point.slope - point.slope) @ direction
-        moved = search.step * (direction @ direction)
-        self.step = moved / bend if bend > 0 else 4 * search.step
-        self.step = min(max(self.step, 0.01 * search.step), 100 * search.step)
-        return Step(search.point, search.step)
+        found = steps.line_search(problem, point, direction, first * self.schedule(self.epoch), wolfe=None)
+        if found.moved:
+            bend = (found.point.slope - point.slope) @ direction
+            moved = found.size * (direction @ direction)
+            self.step = moved / bend if bend > 0 else 4 * found.size
+            self.step = min(max(self.step, 0.01 * found.size), 100 * found.size)
+        return found
 
     def _epoch(self, problem, point):
         """Minibatches over a permutation of the rows, then one look at all of them."""
@@ -123,7 +129,7 @@ class FirstOrderRun(MethodRun):
                 self._use_batches(plan.next_batch(self.batch, self.n_rows))
             else:
                 self.shrink *= 0.5
-            self.direction.reset()
+            self.forget()
         return Step(new, rate) if finite and gain > 0 else Step(point, rate)
 
     def _batch_rate(self, problem):

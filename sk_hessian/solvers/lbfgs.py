@@ -9,41 +9,6 @@ from sk_hessian.solvers.method import MethodRun, Step
 from sk_hessian.solvers.options import Positive, Solver
 
 
-class LimitedMemory:
-    """-(H_k) g by the two-loop recursion over the last pairs (Nocedal & Wright, algorithm 7.4).
-
-    The first matrix is the identity of the coordinates it runs in (so the preconditioner of the objective), scaled
-    by s'y / y'y of the latest pair (their equation 7.20).
-    """
-
-    def __init__(self, memory):
-        self.memory = memory
-        self.reset()
-
-    def reset(self):
-        """Forget the pairs."""
-        self.pairs = []
-
-    def update(self, s, y):
-        """Remember a step ``s`` and the change ``y`` of the slope, unless its curvature is not positive."""
-        curvature = s @ y
-        if curvature > np.finfo(float).eps * np.linalg.norm(s) * np.linalg.norm(y):
-            self.pairs = [*self.pairs, (s, y, 1 / curvature)][-self.memory :]
-
-    def __call__(self, slope):
-        """The direction at a point of this slope."""
-        q, alphas = slope.copy(), []
-        for s, y, rho in reversed(self.pairs):
-            alphas.append(rho * (s @ q))
-            q -= alphas[-1] * y
-        if self.pairs:
-            s, y, rho = self.pairs[-1]
-            q *= 1 / (rho * (y @ y))
-        for (s, y, rho), alpha in zip(self.pairs, reversed(alphas), strict=True):
-            q += (alpha - rho * (y @ q)) * s
-        return -q
-
-
 class LBFGS(Solver):
     """Limited-memory quasi-Newton: theta - eta (H_k) g from the last pairs of steps and gradient changes.
 
@@ -96,27 +61,47 @@ class LBFGSRun(MethodRun):
     refresh_every = plan.REFRESH_LBFGS
 
     def __init__(self, spec):
-        self.direction, self.rate = LimitedMemory(spec.memory), spec.learning_rate
+        self.memory, self.rate = spec.memory, spec.learning_rate
         self.is_textbook = self.has_fixed_steps = spec.learning_rate != "auto"
         self.learns_from_steps = not self.is_textbook
+        self.reset()
 
     def reset(self):
         """See `MethodRun.reset`."""
-        self.direction.reset()
+        self.pairs = []
 
     def advance(self, problem, point):
         """One step."""
-        direction = self.direction(point.slope)
+        direction = self._direction(point.slope)
         if self.is_textbook:
-            search = steps.Search(problem.evaluate(point.u + self.rate * direction), self.rate, 1)
+            step = Step(problem.evaluate(point.u + self.rate * direction), self.rate)
         else:
-            first = 1.0 if self.direction.pairs else steps.first_step(problem, direction)
-            search = steps.line_search(problem, point, direction, first)
-        if search.point is None:
-            return Step(point, 0.0, moved=False)
-        self.learn(point, search.point)
-        return Step(search.point, search.step)
+            first = 1.0 if self.pairs else steps.first_step(problem, direction)
+            step = steps.line_search(problem, point, direction, first)
+        if step.moved:
+            self.learn(point, step.point)
+        return step
 
     def learn(self, start, end):
-        """See `MethodRun.learn`."""
-        self.direction.update(end.u - start.u, end.slope - start.slope)
+        """See `MethodRun.learn`; a step whose curvature is not positive is not remembered."""
+        s, y = end.u - start.u, end.slope - start.slope
+        curvature = s @ y
+        if curvature > np.finfo(float).eps * np.linalg.norm(s) * np.linalg.norm(y):
+            self.pairs = [*self.pairs, (s, y, 1 / curvature)][-self.memory :]
+
+    def _direction(self, slope):
+        """-(H_k) g by the two-loop recursion over the last pairs (Nocedal & Wright, algorithm 7.4).
+
+        The first matrix is the identity of the coordinates it runs in (so the preconditioner of the objective), scaled
+        by s'y / y'y of the latest pair (their equation 7.20).
+        """
+        q, alphas = slope.copy(), []
+        for s, y, rho in reversed(self.pairs):
+            alphas.append(rho * (s @ q))
+            q -= alphas[-1] * y
+        if self.pairs:
+            s, y, rho = self.pairs[-1]
+            q *= 1 / (rho * (y @ y))
+        for (s, y, rho), alpha in zip(self.pairs, reversed(alphas), strict=True):
+            q += (alpha - rho * (y @ q)) * s
+        return -q

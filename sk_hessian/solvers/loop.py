@@ -2,7 +2,6 @@
 
 import math
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,20 +34,12 @@ class State:
     record: dict
 
 
-@dataclass(frozen=True)
-class Watch:
-    """Who is told of the iterations of a run, before and after each; either may be None."""
-
-    before: Callable[[State], object] | None = None
-    callback: Callable[[State], bool | None] | None = None
-
-
 class Run:
     """A run on its way: the problem in its coordinates, the latest and the best point, and how it came there."""
 
-    def __init__(self, spec, problem, point, method, history, watch):
+    def __init__(self, spec, problem, point, method, history):
         self.spec, self.problem, self.point, self.method = spec, problem, point, method
-        self.history, self.watch = history, watch
+        self.history = history
         self.objective, self.counts = problem.objective, problem.counts
         self.first_value = point.value
         self.best: Any = point
@@ -65,13 +56,16 @@ class Run:
         self.gained, self.mark = 0, point.value
         #: the latest iteration at which the factor was new or had helped, and the decrement there
         self.refreshed, self.refresh_decrement = 0, np.inf
+        #: who is told of each iteration before it and after it, as of `minimize`
+        self.before: Any = None
+        self.callback: Any = None
         self.told_to_stop = False
 
     # -- iterations -------------------------------------------------------------------------------------------------
 
     def announce(self):
         """Tell that an iteration begins."""
-        self.watch.before(self.state())
+        self.before(self.state())
 
     def arrive(self, step):
         """Go on from where a step ended; whether that is anywhere new."""
@@ -86,7 +80,7 @@ class Run:
             self.gained, self.mark = self.iteration, self.best.value
             self.best_decrement = min(self.best_decrement, self.estimate)
         self.history.add(self, step)
-        if self.watch.callback is not None:
+        if self.callback is not None:
             self._ask()
         every = self.method.refresh_every
         if step.moved and every is not None and self.iteration - self.refreshed >= every:
@@ -106,19 +100,19 @@ class Run:
 
     def step_onto(self, problem, point):
         """An iteration that ends at a point that was found otherwise, the best so far."""
-        if self.watch.before is not None:
+        if self.before is not None:
             self.announce()
         self.iteration += 1
         self.best = point
         self.stand(problem, point)
         self.history.add(self, Step(point, 1.0))
-        if self.watch.callback is not None:
+        if self.callback is not None:
             self._ask()
 
     def _ask(self):
         """Ask the callback whether to go on: no by a true answer, or by a StopIteration."""
         try:
-            self.told_to_stop = bool(self.watch.callback(self.state())) or self.told_to_stop
+            self.told_to_stop = bool(self.callback(self.state())) or self.told_to_stop
         except StopIteration:
             self.told_to_stop = True
 
@@ -179,7 +173,7 @@ class Run:
         self.refreshed, self.refresh_decrement = self.iteration, self.estimate
 
 
-def begin(objective, x0, spec, tol, random_state=None, watch=Watch()):
+def begin(objective, x0, spec, tol, random_state=None):
     """The `Run` of a solver, at its start: on the optimum of a sketch or at ``x0``, in the coordinates of a factor."""
     history, counts = History(time.perf_counter()), Counts()
     in_units = spec.tries_units(objective, x0.size)
@@ -194,7 +188,7 @@ def begin(objective, x0, spec, tol, random_state=None, watch=Watch()):
     reachable = problem.restricted()
     problem = reachable if np.isfinite(reachable.origin.value) else problem
     point = problem.start()
-    run = Run(spec, problem, point, spec.begin(problem, point, random_state), history, watch)
+    run = Run(spec, problem, point, spec.begin(problem, point, random_state), history)
     run.in_units = in_units
     run.settle(problem, point)
     return run
@@ -222,7 +216,7 @@ def follow(run, verdict):
         if run.iteration >= verdict.max_iter:
             status = verdict.last_look("max_iter")
             break
-        if run.watch.before is not None:
+        if run.before is not None:
             run.announce()
         moved = run.arrive(run.method.advance(run.problem, run.point))
         status = verdict.after_step() if moved else verdict.exhausted()

@@ -20,7 +20,7 @@ class Step:
         False where no step helps: the run ends, unless a new preconditioner does.
     """
 
-    point: object
+    point: Any
     size: float
     damping: float = 0.0
     moved: bool = True

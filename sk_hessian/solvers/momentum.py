@@ -18,52 +18,6 @@ _RATE_GROWTH = 1.05
 _SHARE = Positive(1, zero=True, strict=True)
 
 
-class ExponentialAverage:
-    """v = beta v + (1 - beta) g, then -v; with ``nesterov`` -(beta v + (1 - beta) g), looking one step ahead.
-
-    B. Polyak, "Some methods of speeding up the convergence of iteration methods", 1964; I. Sutskever et al., "On the
-    importance of initialization and momentum in deep learning", 2013 (Nesterov).
-    """
-
-    def __init__(self, beta, nesterov):
-        self.beta, self.nesterov = beta, nesterov
-        self.reset()
-
-    def reset(self):
-        """Forget the past."""
-        self.velocity = 0.0
-
-    def __call__(self, slope):
-        """The direction at a point of this slope."""
-        self.velocity = self.beta * self.velocity + (1 - self.beta) * slope
-        if self.nesterov:
-            return -(self.beta * self.velocity + (1 - self.beta) * slope)
-        return -self.velocity
-
-
-class RunningSquares:
-    """A direction divided, entry by entry, by the root of a running mean of squared gradients.
-
-    With `ExponentialAverage` it is Adam (D. Kingma, J. Ba, 2015) without the first average's correction for its start
-    at zero.
-    """
-
-    def __init__(self, direction, decay):
-        self.direction, self.decay = direction, decay
-        self.reset()
-
-    def reset(self):
-        """Forget the past."""
-        self.direction.reset()
-        self.mean, self.share = 0.0, 0.0
-
-    def __call__(self, slope):
-        """The direction at a point of this slope."""
-        self.mean = self.decay * self.mean + (1 - self.decay) * slope**2
-        self.share = self.decay * self.share + (1 - self.decay)
-        return self.direction(slope) / (np.sqrt(self.mean / self.share) + _ADAM_FLOOR)
-
-
 class Momentum(FirstOrder):
     """Momentum as an exponential average: v = beta v + (1 - beta) g, theta - eta v.
 
@@ -113,16 +67,36 @@ class Momentum(FirstOrder):
 
     def begin(self, problem, point, random_state):
         """See `Solver.begin`."""
-        return MomentumRun(self, self.direction(problem.objective.scale, point), problem, random_state)
-
-    def direction(self, scale, point):
-        """See `FirstOrder.direction`."""
-        average = ExponentialAverage(self.momentum, self.nesterov)
-        return average if self.squares is None else RunningSquares(average, self.squares)
+        return MomentumRun(self, problem, point, random_state)
 
 
 class MomentumRun(FirstOrderRun):
     """One run of `Momentum`."""
+
+    def __init__(self, spec, problem, point, random_state):
+        super().__init__(spec, problem, point, random_state)
+        self.beta, self.nesterov, self.decay = spec.momentum, spec.nesterov, spec.squares
+        self.forget()
+
+    def forget(self):
+        """See `FirstOrderRun.forget`."""
+        self.velocity = self.squares = self.share = 0.0
+
+    def direction(self, slope):
+        """The average v <- beta v - (1 - beta) g, with ``nesterov`` beta v - (1 - beta) g of the new v, one step ahead.
+
+        B. Polyak, "Some methods of speeding up the convergence of iteration methods", 1964; I. Sutskever et al., "On
+        the importance of initialization and momentum in deep learning", 2013 (Nesterov). Over the root of a running
+        mean of squared gradients it is Adam (D. Kingma, J. Ba, 2015) without the correction of v for its start at zero.
+        """
+        latest = (1 - self.beta) * super().direction(slope)
+        self.velocity = self.beta * self.velocity + latest
+        direction = self.beta * self.velocity + latest if self.nesterov else self.velocity
+        if self.decay is None:
+            return direction
+        self.squares = self.decay * self.squares + (1 - self.decay) * slope**2
+        self.share = self.decay * self.share + (1 - self.decay)
+        return direction / (np.sqrt(self.squares / self.share) + _ADAM_FLOOR)
 
     def full_step(self, problem, point):
         """Along the average, restarted where it points uphill; the rate grows until the objective rises."""
@@ -130,7 +104,7 @@ class MomentumRun(FirstOrderRun):
             return self.searched_step(problem, point, -point.slope)
         direction = self.direction(point.slope)
         if direction @ point.slope > 0:
-            self.direction.reset()
+            self.forget()
             direction = self.direction(point.slope)
         for _ in range(60):
             rate = self.step * self.schedule(self.epoch)

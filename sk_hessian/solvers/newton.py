@@ -1,6 +1,7 @@
 """Newton-Raphson."""
 
 import math
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -160,8 +161,7 @@ class NewtonRun(MethodRun):
         self._remember(problem, point, curvature.root, damping)
         if self.is_textbook:
             return Step(problem.evaluate(point.u + self.rate * direction), self.rate, damping)
-        search = steps.line_search(problem, point, direction, wolfe=None)
-        return Step(search.point or point, search.step, damping, moved=search.point is not None)
+        return replace(steps.line_search(problem, point, direction, wolfe=None), damping=damping)
 
     def _curvature(self, problem, point):
         if self.hessian == "diagonal":
@@ -187,7 +187,7 @@ def _damping_rule(objective, problem, is_dense):
     if objective.n_rows is None and is_dense:
         size = np.linalg.norm(np.linalg.lstsq(problem.factor.dense(), problem.origin.theta)[0])
         return steps.TrustRegion(size or np.inf)
-    return steps.GentleDamping() if objective.facts.has_many_optima else steps.Damping()
+    return steps.Damping.gentle() if objective.facts.has_many_optima else steps.Damping()
 
 
 def _gain_ratio(point, new, predicted):

@@ -3,17 +3,6 @@
 from sk_hessian.solvers.first_order import FirstOrder
 
 
-class Gradient:
-    """-g."""
-
-    def reset(self):
-        """Forget the past."""
-
-    def __call__(self, slope):
-        """The direction at a point of this slope."""
-        return -slope
-
-
 class SGD(FirstOrder):
     """Stochastic gradient descent: theta - eta g.
 
@@ -33,7 +22,3 @@ class SGD(FirstOrder):
     precondition : "auto", None, "diagonal", "full" or "kronecker", default="auto"
         The change of variables it runs in. None with a float ``learning_rate`` is the textbook formula.
     """
-
-    def direction(self, scale, point):
-        """See `FirstOrder.direction`."""
-        return Gradient()

@@ -7,6 +7,7 @@ import numpy as np
 from scipy.linalg import lapack
 
 from sk_hessian.objectives.factors import Cholesky
+from sk_hessian.solvers.method import Step
 
 #: the share of the predicted decrease that a step must bring (Nocedal & Wright, section 3.1)
 _ARMIJO = 1e-4
@@ -25,15 +26,6 @@ SCHEDULES = {
 }
 
 
-@dataclass(frozen=True)
-class Search:
-    """Outcome of a line search: the new point (None if nothing was better), the step, and the evaluations."""
-
-    point: Any
-    step: float
-    n_evaluations: int
-
-
 def first_step(problem, direction):
     """One where the curvature is near the identity, else short beside the direction."""
     norm = np.abs(direction).sum()
@@ -46,24 +38,24 @@ def line_search(problem, point, direction, step=1.0, wolfe=0.9, max_evaluations=
     Sufficient decrease is Armijo's (c1 = 1e-4), or where the decrease is below rounding the slope's form of it (Hager &
     Zhang, "A new conjugate gradient method with guaranteed descent and an efficient line search", 2005, section 4);
     trial steps come from the secant of the slopes, kept inside the bracket. Between two points of a linear model raw
-    predictions are linear, so that a shorter step than one before needs no new ones.
+    predictions are linear, so that a shorter step than one before needs no new ones. A `Step`, not ``moved`` where
+    nothing was better.
     """
     first = point.slope @ direction
     low, low_slope, high = 0.0, first, np.inf
-    best, longest = Search(None, 0.0, 0), None
+    best, longest = Step(point, 0.0, moved=False), None
     for trial in range(1, max_evaluations + 1):
-        if longest is not None and step < longest.step:
-            new = problem.between(point, longest.point, step / longest.step)
+        if longest is not None and step < longest.size:
+            new = problem.between(point, longest.point, step / longest.size)
         else:
             new = problem.evaluate(point.u + step * direction)
-            longest = Search(new, step, trial) if np.isfinite(new.value) else None
+            longest = Step(new, step) if np.isfinite(new.value) else None
         slope = new.slope @ direction if np.isfinite(new.value) else np.inf
-        best = Search(best.point, best.step, trial)
         if _decreases(point, new, step * first, slope, first):
-            if best.point is None or new.value <= best.point.value:
-                best = Search(new, step, trial)
+            if not best.moved or new.value <= best.point.value:
+                best = Step(new, step)
             if wolfe is None or abs(slope) <= -wolfe * first:
-                return Search(new, step, trial)
+                return Step(new, step)
             if slope < 0:
                 low, low_slope = step, slope
             else:
@@ -99,18 +91,29 @@ def _next_step(step, slope, low, low_slope, high):
 class Damping:
     """Levenberg-Marquardt damping from the ratio of actual to predicted decrease.
 
-    It begins at zero, grows by 4, 16, 64, ... while steps fail (after H. B. Nielsen, "Damping parameter in Marquardt's
-    method", 1999), shrinks by 10 after a good one, and is dropped below 1e-6 of the largest curvature: near the
-    solution steps are Newton's own.
+    It begins at ``start``. While steps fail it grows by ``growth``, each time ``acceleration`` times more than the time
+    before (after H. B. Nielsen, "Damping parameter in Marquardt's method", 1999), to ``least`` of the largest curvature
+    at least. After a good step it shrinks to ``shrink`` of itself, and is dropped below ``dropped`` of that curvature:
+    near the solution steps are then Newton's own.
     """
 
-    def __init__(self):
+    def __init__(self, start=0.0, *, growth=4.0, acceleration=4.0, least=0.05, shrink=0.1, dropped=1e-6):
+        self._start, self._first_growth, self._acceleration = start, growth, acceleration
+        self._least, self._shrink, self._dropped = least, shrink, dropped
         self._unit = 1.0
         self.restart()
 
+    @classmethod
+    def gentle(cls):
+        """Never dropped, in coordinates of unit curvature: for a network's many nearly flat directions.
+
+        Of the rules that were tried on networks, those with larger factors or a start at zero ended in poorer minima.
+        """
+        return cls(0.01, growth=3.0, acceleration=1.0, least=0.0, shrink=0.2, dropped=0.0)
+
     def restart(self):
         """Begin anew."""
-        self.value, self._growth = 0.0, 4.0
+        self.value, self._growth = self._start, self._first_growth
 
     def reset(self):
         """Nothing depends on the coordinates."""
@@ -124,49 +127,32 @@ class Damping:
 
     def reject(self, ratio):
         """After a step that did not decrease the objective."""
-        self.value = max(self._growth * self.value, 0.05 * self._unit)
-        self._growth *= 4
+        self.value = max(self._growth * self.value, self._least * self._unit)
+        self._growth *= self._acceleration
 
     def accept(self, ratio):
         """After a step with this ratio of actual to predicted decrease."""
-        self._growth = 4.0
+        self._growth = self._first_growth
         if ratio > 0.75:
-            self.value = 0.1 * self.value if self.value > 1e-6 * self._unit else 0.0
-        elif ratio < 0.25:
-            self.value *= 2
-
-
-class GentleDamping(Damping):
-    """Damping that is never dropped, in coordinates of unit curvature: for a network's many nearly flat directions.
-
-    It begins at 0.01, grows by 3 and shrinks by 5. Of the rules that were tried on networks, those with larger factors
-    or a start at zero ended in poorer minima.
-    """
-
-    def restart(self):
-        """See `Damping.restart`."""
-        self.value = 0.01
-
-    def reject(self, ratio):
-        """See `Damping.reject`."""
-        self.value *= 3
-
-    def accept(self, ratio):
-        """See `Damping.accept`."""
-        if ratio > 0.75:
-            self.value *= 0.2
+            self.value = self._shrink * self.value if self.value > self._dropped * self._unit else 0.0
         elif ratio < 0.25:
             self.value *= 2
 
 
 @dataclass(frozen=True)
 class Trial:
-    """A damped Newton step to be tried: what the model says that it gains, and a root of the inverse solved."""
+    """A damped Newton step to be tried: what the model says that it gains, and a root of the inverse solved.
+
+    For a `TrustRegion` ``length`` is that of D times the direction, and ``bend`` d'D^2 (H + damping D^2)^-1 D^2 d,
+    minus half the slope of the squared length in the damping.
+    """
 
     direction: np.ndarray
     damping: float
     predicted: float
     root: Any
+    length: float = np.nan
+    bend: float = np.nan
 
 
 _ROUNDING = np.finfo(float).eps
@@ -174,18 +160,6 @@ _ROUNDING = np.finfo(float).eps
 #: a radius is met within this share
 _RADIUS_SLACK = 0.1
 _MOST_SECULAR_STEPS = 60
-
-
-@dataclass(frozen=True)
-class DampedStep(Trial):
-    """The minimiser of a damped quadratic model; ``predicted`` is by how much the undamped one falls.
-
-    ``length`` is that of D times the direction, and ``bend`` d'D^2 (H + damping D^2)^-1 D^2 d, minus half the slope of
-    the squared length in the damping.
-    """
-
-    length: float
-    bend: float
 
 
 class DampedModel:
@@ -196,7 +170,7 @@ class DampedModel:
         self.slope_length = np.linalg.norm(slope / np.sqrt(metric))
 
     def solve(self, mu):
-        """The `DampedStep`, None where the matrix is not safely positive definite.
+        """The minimiser, a `Trial`, None where the matrix is not safely positive definite.
 
         The matrix is scaled to a unit diagonal first: curvatures that are tiny beside D keep their digits.
         """
@@ -214,7 +188,7 @@ class DampedModel:
         length = float(np.linalg.norm(np.sqrt(self.metric) * direction))
         # H d = -g - mu D^2 d
         predicted = 0.5 * (mu * length**2 - self.slope @ direction)
-        return DampedStep(direction, mu, predicted, root, length, weighted @ weighted)
+        return Trial(direction, mu, predicted, root, length, weighted @ weighted)
 
     def least_damping(self):
         """The least mu that makes the matrix safely definite, and a direction of negative curvature or None.
