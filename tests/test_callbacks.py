@@ -19,7 +19,7 @@ from sklearn.preprocessing import StandardScaler
 from sk_hessian.linear_model import LogisticRegression, PoissonRegressor, Ridge
 from sk_hessian.neural_network import MLPClassifier, MLPRegressor
 from sk_hessian.solvers import SGD, Newton
-from tests.estimators import ALL_SOLVERS, ESTIMATORS, prediction, raw_table, refuses, target
+from tests.estimators import ALL_SOLVERS, ESTIMATORS, assert_refused, prediction, raw_table, target
 
 callback = pytest.importorskip("sklearn.callback", reason="callbacks need scikit-learn 1.9")
 
@@ -349,7 +349,7 @@ def test_a_failing_callback_is_torn_down_and_the_estimator_restored(kind, fails,
     recorder = Recorder(fails=fails)
     model.fit(X, y).set_callbacks(recorder)
     before = dict(vars(model))
-    refuses(f"{fails[0]} of {fails[1]} failed", model.fit, X[::2], y[::2], error=RuntimeError)
+    assert_refused(f"{fails[0]} of {fails[1]} failed", model.fit, X[::2], y[::2], error=RuntimeError)
     assert recorder.events[-1] == ("teardown", "fit", 0)
     after = vars(model)
     assert after.keys() == before.keys()
@@ -361,7 +361,7 @@ def test_a_callback_that_fails_in_its_teardown(rng):
     first, second = Recorder(fails=("teardown", "fit")), Recorder()
     model.set_callbacks(first, second)
     before = dict(vars(model))
-    refuses("teardown of fit failed", model.fit, X, y, error=RuntimeError)
+    assert_refused("teardown of fit failed", model.fit, X, y, error=RuntimeError)
     assert second.count("teardown", "fit") == 1
     assert vars(model) == before
 
@@ -370,15 +370,15 @@ def test_bad_data_tears_callbacks_down(rng):
     model, X, y = problem("Ridge", rng)
     recorder = Recorder()
     model.set_callbacks(recorder)
-    refuses("Input X contains NaN", model.fit, np.full_like(X, np.nan), y)
+    assert_refused("Input X contains NaN", model.fit, np.full_like(X, np.nan), y)
     assert [event[0] for event in recorder.events] == ["setup", "begin", "teardown"]
-    refuses("alpha must be", model.set_params(alpha=-1).fit, X, y)
+    assert_refused("alpha must be", model.set_params(alpha=-1).fit, X, y)
     assert len(recorder.events) == 3
     assert set(vars(model)) == set(model.get_params()) | {"_skl_callbacks"}
 
 
 def test_only_callbacks_can_be_set():
-    refuses("FitCallback protocol", Ridge().set_callbacks, print, error=TypeError)
+    assert_refused("FitCallback protocol", Ridge().set_callbacks, print, error=TypeError)
 
 
 # -- without callbacks, and without the protocol ----------------------------------------------------------------------

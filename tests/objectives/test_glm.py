@@ -13,6 +13,7 @@ from sk_hessian.objectives import (
     TweedieLoss,
 )
 from sk_hessian.solvers import plan
+from tests.estimators import assert_refused
 from tests.objectives.cases import IDS, assert_close, container, differences, linear, loss_id
 
 every_loss = pytest.mark.parametrize("loss", LOSSES, ids=IDS)
@@ -80,8 +81,7 @@ def test_matrix_product_and_diagonal_in_preconditioned_coordinates(loss, kind, i
 
 def test_one_output_has_no_kronecker_factor(rng):
     case = linear(SquaredLoss(), "C", True, rng)
-    with pytest.raises(ValueError, match="precondition='kronecker' is not available"):
-        case.objective.preconditioner(case.theta, "kronecker")
+    assert_refused("precondition='kronecker' is not available", case.objective.preconditioner, case.theta, "kronecker")
 
 
 @every_loss

@@ -18,6 +18,7 @@ from sk_hessian.objectives import (
 )
 from sk_hessian.objectives.losses import constant_predictions
 from sk_hessian.solvers import minimize
+from tests.estimators import assert_refused
 from tests.objectives.cases import IDS, assert_close, differences, loss_id, raw_predictions, targets
 
 every_loss = pytest.mark.parametrize("loss", LOSSES, ids=IDS)
@@ -497,8 +498,7 @@ def test_a_loss_with_constants_has_no_default_saturated_value():
     """Along a scale a negative log-likelihood may fall for ever."""
     loss = bare(HuberLoss())
     loss.n_constants = 1
-    with pytest.raises(NotImplementedError, match="define saturated"):
-        loss.saturated(np.zeros(3))
+    assert_refused("define saturated", loss.saturated, np.zeros(3), error=NotImplementedError)
 
 
 @without_constants
