@@ -3,7 +3,6 @@
 import pickle
 import subprocess
 import sys
-import warnings
 from itertools import product
 
 import numpy as np
@@ -22,7 +21,7 @@ from sk_hessian.linear_model import (
 )
 from sk_hessian.neural_network import MLPClassifier, MLPRegressor
 from sk_hessian.objectives import Blocks
-from tests.estimators import ESTIMATORS, assert_refused, distance, raw_table, target
+from tests.estimators import ESTIMATORS, assert_refused, convergence_warnings, distance, raw_table, target
 
 dask = pytest.importorskip("dask")
 da = pytest.importorskip("dask.array")
@@ -46,6 +45,20 @@ def computed(monkeypatch):
     graphs = []
     with dask.callbacks.Callback(start=graphs.append):
         yield graphs
+
+
+@pytest.fixture
+def traffic(monkeypatch):
+    """Of each round, how many bytes its functions have, and its result."""
+    seen, plain = [], Partitions.fold
+
+    def fold(self, function, combine):
+        result = plain(self, function, combine)
+        seen.append((len(cloudpickle.dumps((function, combine))), len(cloudpickle.dumps(result))))
+        return result
+
+    monkeypatch.setattr(Partitions, "fold", fold)
+    return seen
 
 
 def table(name, rng, n=2000):
@@ -201,9 +214,7 @@ def test_the_synchronous_scheduler(scheduler, rng):
 def test_networks_predict_and_score(model, rng):
     X = rng.normal(size=(300, 3))
     y = (X[:, 0] > 0).astype(int)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        model.fit(X, y)
+    convergence_warnings(lambda: model.fit(X, y))
     dX, dy = chunked(X, y, size=100)
     np.testing.assert_allclose(model.predict(dX).compute(), model.predict(X), rtol=1e-12)
     assert float(model.score(dX, dy)) == pytest.approx(model.score(X, y), rel=0, abs=1e-12)
@@ -266,42 +277,23 @@ def test_every_round_is_counted(rng, computed):
 @pytest.mark.parametrize(
     "name", ["Ridge", "softmax", "PoissonRegressor", "NegativeBinomialRegressor", "HuberRegressor"]
 )
-def test_what_a_round_sends_and_what_comes_back(name, rng, monkeypatch):
+def test_what_a_round_sends_and_what_comes_back(name, rng, traffic):
     """Functions of p numbers go out, p or p^2 numbers come back; of rows only those of the sketch, and once."""
-    n, p = 20_000, 20
-    X = rng.normal(size=(n, p))
-    y = target(name, X, rng)
-    dX, dy = chunked(X, y, size=2000)
-    sent, back, plain = [], [], Partitions.fold
-
-    def fold(self, function, combine):
-        result = plain(self, function, combine)
-        sent.append(len(cloudpickle.dumps((function, combine))))
-        back.append(len(cloudpickle.dumps(result)))
-        return result
-
-    monkeypatch.setattr(Partitions, "fold", fold)
-    model = ESTIMATORS[name].fit(dX, dy)
-    assert max(sent) <= 60_000
-    assert sum(size > 60_000 for size in back) <= 1
+    X = rng.normal(size=(20_000, 20))
+    model = ESTIMATORS[name].fit(*chunked(X, target(name, X, rng), size=2000))
+    assert max(sent for sent, _ in traffic) <= 60_000
+    assert sum(back > 60_000 for _, back in traffic) <= 1
     assert len(pickle.dumps(model)) <= 20_000
 
 
-def test_nothing_of_a_sketch_travels(rng, monkeypatch):
+def test_nothing_of_a_sketch_travels(rng, traffic):
     n, p = 100_000, 50
     X = rng.normal(size=(n, p))
     X[:, 0] = rng.uniform(size=n) < 0.002
     y = (X @ rng.normal(size=p) / 7 + rng.logistic(size=n) > 0).astype(int)
-    sent, plain = [], Partitions.fold
-
-    def fold(self, function, combine):
-        sent.append(len(cloudpickle.dumps((function, combine))))
-        return plain(self, function, combine)
-
-    monkeypatch.setattr(Partitions, "fold", fold)
     model = LogisticRegression().fit(*chunked(X, y, size=20_000))
     assert model.convergence_.status == "optimal"
-    assert max(sent) <= 100_000
+    assert max(sent for sent, _ in traffic) <= 100_000
     assert len(pickle.dumps(model)) <= 20_000
 
 

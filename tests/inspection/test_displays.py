@@ -597,7 +597,8 @@ def test_a_path_that_does_not_end_at_the_fit_is_refused(binary, surface):
     X, y = binary
     message = "path: the run of the solver on these rows does not end at the fit"
     assert_refused(message, LossSurfaceDisplay.from_estimator, surface[0], X, ~y)
-    model, X, y = small_network(random_state=None, n_init=4)
+    # the run of a random state that has moved on is another one
+    model, X, y = small_network(random_state=np.random.RandomState(0), n_init=4)
     model.fit(X, y)
     assert_refused(message, LossSurfaceDisplay.from_estimator, model, X, y, n_grid=3)
     display = LossSurfaceDisplay.from_estimator(model, X, y, n_grid=3, path=False)

@@ -1,3 +1,5 @@
+from itertools import product
+
 import numpy as np
 import pytest
 import scipy.sparse as sp
@@ -7,6 +9,7 @@ from sk_hessian.objectives import (
     BinaryCrossEntropy,
     GLMObjective,
     HuberLoss,
+    MLPObjective,
     SingleRows,
     SoftmaxCrossEntropy,
     SquaredLoss,
@@ -376,7 +379,9 @@ def test_without_a_row_the_total_penalty_is_the_same(loss, rng):
     assert_close(rest.preconditioner(theta).dense(), new.preconditioner(theta).dense())
 
 
-@pytest.mark.parametrize("share", [1.0, 1e-3, 1e-7])
+@pytest.mark.parametrize(
+    ("kind", "share"), [*product(("linear", "network"), (1.0, 1e-3)), ("linear", 1e-7), ("network", 1e-6)]
+)
 @pytest.mark.parametrize(
     ("loss", "offset"),
     [
@@ -388,14 +393,17 @@ def test_without_a_row_the_total_penalty_is_the_same(loss, rng):
     ],
     ids=["squares", "offset", "poisson", "gamma", "logistic"],
 )
-def test_noise_is_the_rounding_error_at_the_point(loss, offset, share):
+def test_noise_is_the_rounding_error_at_the_point(loss, offset, kind, share):
     """It bounds what a few roundings of the parameters change, and vanishes with the residuals of squares."""
     rng = np.random.default_rng(3)
     X, coef = rng.normal(size=(200, 3)), np.array([0.5, -0.3, 0.2])
-    raw = X @ coef + share * rng.normal(size=200)
+    eta = X @ coef if kind == "linear" else np.tanh(X @ coef)
+    raw = eta + share * rng.normal(size=200)
     y = {SquaredLoss: raw + offset, TweedieLoss: np.exp(raw), BinaryCrossEntropy: (raw > 0) * 1.0}[type(loss)]
-    objective = GLMObjective(X, y, loss)
-    theta = np.append(coef, offset)
+    objective, theta = GLMObjective(X, y, loss), np.append(coef, offset)
+    if kind == "network":
+        objective = MLPObjective(X, y, loss, hidden_layer_sizes=(1,))
+        theta = objective.pack([coef[:, None], np.ones((1, 1))], [np.zeros(1), np.array([offset])])
     value = objective.value_and_gradient(theta)[0]
     noise = objective.at(theta).noise
     near = [objective.value_and_gradient(theta * (1 + 1e-16 * k))[0] for k in (-4, -2, 2, 4)]

@@ -22,6 +22,7 @@ from tests.estimators import assert_refused
 from tests.objectives.cases import IDS, assert_close, differences, loss_id, raw_predictions, targets
 
 every_loss = pytest.mark.parametrize("loss", LOSSES, ids=IDS)
+every_tweedie_loss = pytest.mark.parametrize("loss", [x for x in LOSSES if isinstance(x, TweedieLoss)], ids=loss_id)
 N = 50
 
 
@@ -54,27 +55,7 @@ def test_expected_is_observed_where_the_loss_is_canonical(loss, rng):
     assert same == loss.canonical
 
 
-@pytest.mark.parametrize("power", [1, 2])
-@pytest.mark.parametrize("link", ["log", "identity"])
-def test_expected_hessian_is_the_mean_of_the_observed_over_simulated_counts_and_costs(power, link, rng):
-    loss, mean = TweedieLoss(power, link), 2.5
-    y = rng.poisson(mean, size=400_000) if power == 1 else rng.gamma(2.0, mean / 2.0, size=400_000)
-    raw = np.full((len(y), 1), np.log(mean) if link == "log" else mean)
-    observed = loss.hessian(y.astype(float), raw, "observed")[:, 0, 0]
-    error = observed.std() / np.sqrt(len(y))
-    assert abs(observed.mean() - loss.hessian(y[:1], raw[:1], "expected")[0, 0, 0]) <= 4 * error + 1e-12
-
-
-@pytest.mark.parametrize("loss", [BinaryCrossEntropy(), SoftmaxCrossEntropy(3)], ids=["binary", "softmax"])
-def test_expected_hessian_is_the_variance_of_the_gradient_over_simulated_classes(loss, rng):
-    raw = np.array([[0.4, -0.3, 1.0][: loss.n_outputs]])
-    p = loss.inverse_link(raw)[0]
-    y = rng.uniform(size=400_000) < p if loss.n_outputs == 1 else rng.choice(3, p=p, size=400_000)
-    gradient = loss.value_and_gradient(y.astype(float), np.tile(raw, (len(y), 1)))[1]
-    np.testing.assert_allclose(gradient.T @ gradient / len(y), loss.hessian(None, raw, "expected")[0], atol=2e-3)
-
-
-@pytest.mark.parametrize("loss", [x for x in LOSSES if isinstance(x, TweedieLoss)], ids=lambda x: f"{x.power}-{x.link}")
+@every_tweedie_loss
 def test_expected_hessian_is_the_observed_one_at_the_mean(loss, rng):
     raw = raw_predictions(loss, N, rng)
     mean = loss.inverse_link(raw)[:, 0]
@@ -145,7 +126,7 @@ def test_no_prediction_beats_the_saturated_value(loss, rng):
     assert (loss.value(y, raw) >= loss.saturated(y) - 1e-12).all()
 
 
-@pytest.mark.parametrize("loss", [x for x in LOSSES if isinstance(x, TweedieLoss)], ids=lambda x: f"{x.power}-{x.link}")
+@every_tweedie_loss
 def test_the_saturated_value_is_reached_at_the_mean(loss, rng):
     y = np.abs(targets(loss, N, rng)) + 0.5
     raw = (np.log(y) if loss.link == "log" else y)[:, None]
@@ -471,7 +452,7 @@ def test_the_default_null_model_is_the_best_constant(loss, rng):
     np.testing.assert_allclose(found, exact, rtol=1e-6, atol=1e-6)
 
 
-@pytest.mark.parametrize("loss", [x for x in LOSSES if isinstance(x, TweedieLoss)], ids=lambda x: f"{x.power}-{x.link}")
+@every_tweedie_loss
 @pytest.mark.parametrize("size", [1e-6, 1e-3, 1e3, 1e6])
 def test_the_default_null_model_of_targets_of_any_size(loss, size, rng):
     y, weight = size * targets(loss, N, rng), rng.uniform(0.1, 2, size=N)
@@ -486,7 +467,7 @@ def test_the_default_saturated_value_is_the_least_of_each_row(loss, rng):
     assert bare(loss).saturated(y[:0]).shape == (0,)
 
 
-@pytest.mark.parametrize("loss", [x for x in LOSSES if isinstance(x, TweedieLoss)], ids=lambda x: f"{x.power}-{x.link}")
+@every_tweedie_loss
 @pytest.mark.parametrize("size", [1e-6, 1e-3, 1e3, 1e6])
 def test_the_default_saturated_value_of_targets_of_any_size(loss, size, rng):
     y, plain = size * targets(loss, N, rng), bare(loss)
@@ -545,16 +526,3 @@ def test_a_loss_of_three_functions_fits_and_scores(full, solver, rng):
     assert fits[0] == pytest.approx(fits[1], rel=1e-6)
     raw, weight = objectives[1].raw_predictions(result.x), np.ones(200)
     assert explained(plain, y, raw, weight) == pytest.approx(explained(full, y, raw, weight), rel=1e-9)
-
-
-@pytest.mark.parametrize("loss", [loss for loss in WITHOUT_CONSTANTS if loss.n_outputs == 1], ids=loss_id)
-def test_the_saturated_value_is_the_least_of_any_prediction(loss, rng):
-    y = targets(loss, 20, rng)
-    is_positive = getattr(loss, "link", None) == "identity" and loss.power > 0
-
-    def value(t, y):
-        return loss.value(np.array([y]), np.array([[np.exp(t) if is_positive else t]]))[0]
-
-    for one in y:
-        best = minimize_scalar(value, bounds=(-40, 40), args=(one,))
-        assert best.fun == pytest.approx(loss.saturated(np.array([one]))[0], rel=1e-6, abs=1e-6)
