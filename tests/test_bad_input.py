@@ -210,16 +210,6 @@ def test_one_class(label, rng):
     assert_fit_refused("y has only one class|one class", LogisticRegression(), X, np.full(N, label))
 
 
-@pytest.mark.parametrize("labels", [[0, 1], [-1, 1], [False, True], ["no", "yes"], [3, 7, 5], [0.0, 1.0]], ids=str)
-def test_labels_of_every_kind_come_back(labels, rng):
-    X, _ = data("softmax", rng)
-    y = np.array(labels)[np.arange(N) % len(labels)]
-    model = LogisticRegression().fit(X, y)
-    np.testing.assert_array_equal(model.classes_, np.sort(np.array(labels)))
-    assert model.predict(X).dtype == y.dtype
-    assert model.predict_proba(X).shape == (N, len(labels))
-
-
 # -- weights --------------------------------------------------------------------------------------------------------
 
 

@@ -81,6 +81,12 @@ class Spreading(Recorder):
     max_propagation_depth = None
 
 
+def objectives(recorder, X, y, **rows):
+    """Of the estimators that a recorder has seen."""
+    points = [fitted.fitted_objective(X, y, **rows) for fitted in recorder.iterates()]
+    return [objective.value_and_gradient(theta)[0] for objective, theta in points]
+
+
 def at_iteration(number):
     return lambda context: context.task_name == "iteration" and context.task_id == number - 1
 
@@ -122,10 +128,7 @@ def test_the_estimator_of_each_iteration_has_the_objective_of_the_history(kind, 
     model, X, y = problem(kind, rng)
     recorder, weight = Recorder(), rng.uniform(0.5, 2, size=len(X))
     model.set_params(solver=solver, max_iter=10).set_callbacks(recorder).fit(X, y, sample_weight=weight)
-    seen = []
-    for fitted in recorder.iterates():
-        objective, theta = fitted.fitted_objective(X, y, sample_weight=weight)
-        seen.append(objective.value_and_gradient(theta)[0])
+    seen = objectives(recorder, X, y, sample_weight=weight)
     np.testing.assert_allclose(seen, model.history_["objective"][1:], rtol=1e-9)
 
 
@@ -144,11 +147,7 @@ def test_an_iteration_begins_where_the_last_one_ended(rng):
     model, X, y = problem("softmax", rng)
     recorder = Beginnings()
     model.set_params(solver="newton").set_callbacks(recorder).fit(X, y)
-    seen = []
-    for fitted in recorder.iterates():
-        objective, theta = fitted.fitted_objective(X, y)
-        seen.append(objective.value_and_gradient(theta)[0])
-    np.testing.assert_allclose(seen, model.history_["objective"][:-1], rtol=1e-9)
+    np.testing.assert_allclose(objectives(recorder, X, y), model.history_["objective"][:-1], rtol=1e-9)
 
 
 def test_a_fit_that_begins_at_the_optimum_has_no_iteration(rng):

@@ -5,8 +5,6 @@ import sys
 from functools import cache
 from pathlib import Path
 
-import pytest
-
 import sk_hessian
 
 ROOT = Path(sk_hessian.__file__).parent
@@ -151,14 +149,6 @@ def test_solvers_know_no_data():
 def test_the_base_does_warn():
     """The tests above would pass if they found no call at all."""
     assert list(calls("_base.py", "warnings.warn"))
-
-
-@pytest.mark.parametrize("package", ["inspection", "linear_model", "neural_network", "objectives", "solvers"])
-def test_public_names_exist(package):
-    module = __import__(f"sk_hessian.{package}", fromlist=["*"])
-    assert sorted(module.__all__) == sorted(set(module.__all__))
-    assert all(hasattr(module, name) for name in module.__all__)
-    assert all(getattr(module, name).__doc__ for name in module.__all__ if callable(getattr(module, name)))
 
 
 def test_plots_and_tables_are_imported_only_where_they_are_made():

@@ -367,13 +367,12 @@ def test_a_row_that_alone_determines_a_parameter_is_left_out(rng):
 
 
 def test_bad_arguments_of_influence(diabetes, linear):
-    assert InfluenceDisplay.from_estimator(linear, *diabetes, n_labels=0).text_ == []
+    show = InfluenceDisplay.from_estimator
+    assert show(linear, *diabetes, n_labels=0).text_ == []
     for n_labels in (-1, 1.5, True):
-        with pytest.raises(ValueError, match="n_labels must be an integer of at least 0"):
-            InfluenceDisplay.from_estimator(linear, *diabetes, n_labels=n_labels)
-    with pytest.raises(ValueError, match="labels must be one for each of 442 rows, got 2"):
-        InfluenceDisplay.from_estimator(linear, *diabetes, labels=["a", "b"])
-    assert_refused("curvature must be", InfluenceDisplay.from_estimator, linear, *diabetes, curvature="none")
+        assert_refused("n_labels must be an integer of at least 0", show, linear, *diabetes, n_labels=n_labels)
+    assert_refused("labels must be one for each of 442 rows, got 2", show, linear, *diabetes, labels=["a", "b"])
+    assert_refused("curvature must be", show, linear, *diabetes, curvature="none")
 
 
 # -- spectrum ---------------------------------------------------------------------------------------------------------

@@ -58,6 +58,12 @@ def table(rng, n=600):
     return X
 
 
+def drawn(name, rng, n=600):
+    """A table, and a target for an estimator of `ESTIMATORS`."""
+    X = table(rng, n)
+    return X, target(name, X, rng)
+
+
 def stream(model, X, y, size, sample_weight=None, **options):
     """Learn batch by batch; classifiers get all classes in the first call."""
     for start in range(0, len(y), size):
@@ -141,8 +147,7 @@ def test_weights_count_like_rows(rng):
 
 def test_penalty_weights_and_a_penalty_that_changes(rng):
     """The penalty is no part of the memory: the one that holds is that of the latest call."""
-    X = table(rng)
-    y = target("Ridge", X, rng)
+    X, y = drawn("Ridge", rng)
     weights = [0, 1, 2, 0, 3]
     model = stream(Ridge(alpha=100.0, penalty_weights=weights), X[:500], y[:500], 100)
     model.set_params(alpha=1.0).partial_fit(X[500:], y[500:])
@@ -186,8 +191,7 @@ def test_float32_and_sparse_rows(rng):
 
 
 def test_blocks_are_a_batch(rng):
-    X = table(rng)
-    y = target("Ridge", X, rng)
+    X, y = drawn("Ridge", rng)
     model = LinearRegression()
     for part in (slice(0, 300), slice(300, 600)):
         model.partial_fit(Blocks([(X[part][:100], y[part][:100]), (X[part][100:], y[part][100:])]))
@@ -200,8 +204,7 @@ def test_blocks_are_a_batch(rng):
 @pytest.mark.parametrize("name", [name for name in ESTIMATORS if name not in ("LinearRegression", "Ridge")])
 @every_solver
 def test_a_pass_by_batches_comes_near_to_the_fit(name, solver, rng):
-    X = table(rng, 1200)
-    y = target(name, X, rng)
+    X, y = drawn(name, rng, 1200)
     model = stream(clone(ESTIMATORS[name]).set_params(solver=solver, random_state=0), X, y, 100)
     assert excess(model, clone(ESTIMATORS[name]).fit(X, y), X, y) < 0.02
     assert model.convergence_.status == "optimal"
@@ -210,8 +213,7 @@ def test_a_pass_by_batches_comes_near_to_the_fit(name, solver, rng):
 @pytest.mark.parametrize("name", ["softmax", "HuberRegressor", "PoissonRegressor", "TweedieRegressor-identity"])
 def test_one_row_at_a_time_settles(name, rng):
     """Also where the first rows are fitted perfectly, and no curvature is left of them."""
-    X = table(rng, 200)
-    y = target(name, X, rng)
+    X, y = drawn(name, rng, 200)
     reference = clone(ESTIMATORS[name]).fit(X, y)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
@@ -226,8 +228,7 @@ def test_one_row_at_a_time_settles(name, rng):
 
 def test_one_row_at_a_time_without_a_penalty(rng):
     """Every single row is separable; together they are not."""
-    X = table(rng, 500)
-    y = target("LogisticRegression", X, rng)
+    X, y = drawn("LogisticRegression", rng, 500)
     reference = LogisticRegression(C=np.inf).fit(X, y)
     model, _ = convergence_warnings(lambda: stream(LogisticRegression(C=np.inf), X, y, 1))
     assert log_loss(y, model.predict_proba(X)) < log_loss(y, reference.predict_proba(X)) + 0.1
@@ -440,8 +441,7 @@ def test_kept_rows_of_every_container(rng):
 @pytest.mark.parametrize("kind", [Newton, LBFGS, SGD])
 def test_a_diagonal_memory_on_raw_columns(kind, rng):
     """About their means the columns are uncorrelated here; about zero the years would freeze at once."""
-    X = table(rng, 2000)
-    y = target("LogisticRegression", X, rng)
+    X, y = drawn("LogisticRegression", rng, 2000)
     reference = LogisticRegression().fit(X, y)
     model = stream(LogisticRegression(solver=kind(precondition="diagonal"), random_state=0), X, y, 100)
     assert distance(model, reference, X) < 0.1
@@ -457,8 +457,7 @@ def test_many_sparse_columns_need_no_matrix(rng):
 
 
 def test_the_memory_changes_its_shape_with_the_solver(rng):
-    X = table(rng)
-    y = target("Ridge", X, rng)
+    X, y = drawn("Ridge", rng)
     model = Ridge(solver=SGD(precondition="diagonal"))
     solvers = ("newton", Newton(precondition="diagonal"), "lbfgs")
     for part, solver in zip((slice(0, 200), slice(200, 400), slice(400, 600)), solvers, strict=True):
@@ -508,15 +507,13 @@ def test_derivatives_of_the_objective(name, is_matrix, rng):
 
 
 def test_classes_of_a_fit_serve_a_stream(rng):
-    X = table(rng, 100)
-    y = target("softmax", X, rng)
+    X, y = drawn("softmax", rng, 100)
     model = LogisticRegression().fit(X, y).partial_fit(X[y != "a"], y[y != "a"])
     assert list(model.classes_) == ["a", "b", "c"]
 
 
 def test_a_fit_and_a_stream_begin_anew(rng):
-    X = table(rng)
-    y = target("Ridge", X, rng)
+    X, y = drawn("Ridge", rng)
     model = stream(Ridge(), X[:300], y[:300], 100)
     model.fit(X[300:], y[300:])
     np.testing.assert_array_equal(model.coef_, Ridge().fit(X[300:], y[300:]).coef_)
@@ -527,15 +524,13 @@ def test_a_fit_and_a_stream_begin_anew(rng):
 
 
 def test_attributes_of_a_fit_that_a_stream_does_not_have(rng):
-    X = table(rng)
-    y = target("Ridge", X, rng)
+    X, y = drawn("Ridge", rng)
     assert not hasattr(LinearRegression().fit(X, y).partial_fit(X, y), "rank_")
     assert not hasattr(HuberRegressor().fit(X, y).partial_fit(X, y), "outliers_")
 
 
 def test_clone_forgets_and_pickle_remembers(rng):
-    X = table(rng)
-    y = target("LogisticRegression", X, rng)
+    X, y = drawn("LogisticRegression", rng)
     model = stream(LogisticRegression(), X[:300], y[:300], 100)
     copies = pickle.loads(pickle.dumps(model)), model
     for copied in copies:
@@ -556,8 +551,7 @@ BAD = {
 
 @pytest.mark.parametrize("fault", BAD)
 def test_a_bad_batch_leaves_everything_as_it_was(fault, rng):
-    X = table(rng, 100)
-    y = target("Ridge", X, rng)
+    X, y = drawn("Ridge", rng, 100)
     model = stream(Ridge(), X, y, 50)
     before, copied = dict(vars(model)), pickle.dumps(model)
     spoil, message = BAD[fault]
@@ -582,8 +576,7 @@ def test_forgetting_must_be_a_share(forgetting):
 
 
 def test_options_that_do_not_fit_a_stream(rng):
-    X = table(rng, 50)
-    y = target("LogisticRegression", X, rng)
+    X, y = drawn("LogisticRegression", rng, 50)
     with pytest.raises(ValueError, match='class_weight="balanced" needs all rows'):
         LogisticRegression(class_weight="balanced").partial_fit(X, y, classes=["no", "yes"])
     with pytest.raises(ValueError, match='precondition="kronecker" is not available for partial_fit'):
@@ -604,8 +597,7 @@ def test_feature_names_must_stay(rng):
 
 
 def test_weights_of_classes_that_are_given(rng):
-    X = table(rng)
-    y = target("LogisticRegression", X, rng)
+    X, y = drawn("LogisticRegression", rng)
     weights = {"no": 1.0, "yes": 5.0}
     reference = LogisticRegression(class_weight=weights).fit(X, y)
     model = stream(LogisticRegression(class_weight=weights), X, y, 100)
@@ -613,23 +605,20 @@ def test_weights_of_classes_that_are_given(rng):
 
 
 def test_verbose_prints_the_steps_of_every_batch(rng, capsys):
-    X = table(rng, 100)
-    y = target("PoissonRegressor", X, rng)
+    X, y = drawn("PoissonRegressor", rng, 100)
     stream(PoissonRegressor(verbose=1), X, y, 50)
     assert capsys.readouterr().out.count("objective") == 2
 
 
 def test_warm_start_makes_no_difference_to_a_stream(rng):
-    X = table(rng, 100)
-    y = target("Ridge", X, rng)
+    X, y = drawn("Ridge", rng, 100)
     np.testing.assert_array_equal(
         stream(Ridge(warm_start=True), X, y, 50).coef_, stream(Ridge(warm_start=False), X, y, 50).coef_
     )
 
 
 def test_the_same_in_many_threads(rng):
-    X = table(rng)
-    y = target("PoissonRegressor", X, rng)
+    X, y = drawn("PoissonRegressor", rng)
     alone = stream(PoissonRegressor(), X, y, 100)
     with ThreadPoolExecutor(4) as pool:
         together = list(pool.map(lambda _: stream(PoissonRegressor(), X, y, 100), range(8)))
@@ -639,8 +628,7 @@ def test_the_same_in_many_threads(rng):
 
 @pytest.mark.parametrize("name", UNPENALISED)
 def test_rows_are_not_written_to(name, rng):
-    X = table(rng, 80)
-    y = target(name, X, rng)
+    X, y = drawn(name, rng, 80)
     X.flags.writeable = False
     model, _ = convergence_warnings(lambda: stream(clone(UNPENALISED[name]), X, y, 40))
     assert np.isfinite(model.coef_).all()

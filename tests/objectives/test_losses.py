@@ -1,7 +1,6 @@
 import numpy as np
 import pytest
 from scipy import stats
-from scipy.optimize import minimize_scalar
 from scipy.special import logsumexp
 
 from sk_hessian.objectives import (
@@ -207,13 +206,6 @@ def test_huber_is_continuously_differentiable_at_its_bound():
     np.testing.assert_allclose(inside[1], outside[1], atol=1e-8)
 
 
-def test_huber_minimises_over_the_scale_where_its_slope_says(rng):
-    loss, y = HuberLoss(), rng.standard_t(2, size=N)
-    best = minimize_scalar(lambda t: loss.value(y, np.tile([0.0, t], (N, 1))).mean(), bounds=(-5, 3)).x
-    slope = loss.value_and_gradient(y, np.tile([0.0, best], (N, 1)))[1][:, 1].mean()
-    assert abs(slope) < 1e-4
-
-
 @pytest.mark.parametrize(
     ("loss", "good", "bad"),
     [
@@ -324,19 +316,6 @@ def test_likelihoods_fall_as_the_loss_grows(loss, rng):
     other = raw_predictions(loss, N, rng)
     gained = loss.family.log_likelihood(y, raw, 0.5) - loss.family.log_likelihood(y, other, 0.5)
     assert_close(gained, 2 * (loss.value(y, other) - loss.value(y, raw)))
-
-
-@pytest.mark.parametrize("power", [0, 1, 1.5, 2, 3])
-def test_pearson_residuals_estimate_the_dispersion(power, rng):
-    mean, raw = 2.5, np.full((200_000, 1), np.log(2.5))
-    if power == 1.5:
-        counts = rng.poisson(2 * np.sqrt(mean) / 0.5, size=200_000)
-        y = rng.gamma(np.maximum(counts, 1e-9), 0.5 * 0.5 * np.sqrt(mean)) * (counts > 0)
-        phi = 0.5
-    else:
-        phi = 1.0 if power == 1 else 0.5
-        y = DISTRIBUTIONS[power](mean, phi).rvs(size=200_000, random_state=rng).astype(float)
-    assert TweedieLoss(power).family.pearson(y, raw).mean() == pytest.approx(phi, rel=0.03)
 
 
 def test_pearson_residuals_of_classes_and_of_a_robust_loss(rng):
