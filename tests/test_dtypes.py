@@ -115,7 +115,7 @@ def test_networks(name, container, solver):
         )
         peer = getattr(peer_networks, name)(hidden_layer_sizes=(4,), max_iter=2, random_state=0)
         model.fit(X, y)
-        with pytest.warns(ConvergenceWarning):
+        with pytest.warns(ConvergenceWarning, match="Maximum iterations"):
             peer.fit(X, y)
         assert [W.dtype for W in model.coefs_ + model.intercepts_] == [x] * 4
         for dtype in (np.float32, np.float64):

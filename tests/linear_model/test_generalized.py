@@ -313,7 +313,7 @@ def test_a_stream_of_probit_is_a_fit(X, eta, rng):
 def test_a_loss_that_cannot_be_remembered_has_no_partial_fit(X, eta, rng):
     model = GeneralizedLinearRegressor(StudentLoss())
     assert not hasattr(model, "partial_fit")
-    with pytest.raises(AttributeError) as caught:
+    with pytest.raises(AttributeError, match="has no attribute 'partial_fit'") as caught:
         _ = model.partial_fit
     assert "StudentLoss(df=4.0) estimates log(scale)" in f"{caught.value} {caught.value.__cause__}"
     assert hasattr(GeneralizedLinearRegressor(HuberLoss()), "partial_fit")
