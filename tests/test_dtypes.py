@@ -107,7 +107,7 @@ def test_other_types_are_float64(name, x):
 @pytest.mark.parametrize("solver", ["auto", "sgd", "lbfgs"])
 @pytest.mark.parametrize("container", KINDS)
 @pytest.mark.parametrize("name", ["MLPRegressor", "MLPClassifier"])
-def test_networks(name, container, solver):
+def test_networks_have_the_types_of_scikit_learn(name, container, solver):
     for x in (np.float32, np.float64):
         X, y = data("three" if name == "MLPClassifier" else "real", container, x)
         model = getattr(our_networks, name)(

@@ -264,14 +264,14 @@ def sentence(name, function):
 
 
 @pytest.mark.parametrize(("name", "function"), [pair for pair in PAIRS if sentence(*pair)])
-def test_a_sentence(name, function):
+def test_what_has_no_result_is_a_sentence(name, function):
     with pytest.raises((ValueError, TypeError), match=sentence(name, function)) as caught:
         convergence_warnings(lambda: FUNCTIONS[function](*case(name)))
     assert caught.type in (ValueError, TypeError)
 
 
 @pytest.mark.parametrize(("name", "function"), [pair for pair in PAIRS if not sentence(*pair)])
-def test_a_finite_result(name, function):
+def test_what_is_not_refused_is_finite(name, function):
     found, _ = convergence_warnings(lambda: FUNCTIONS[function](*case(name)))
     for field, values in numbers(found):
         if (name, function, field) == ("no-overdispersion", "profile_intervals", "std_error"):

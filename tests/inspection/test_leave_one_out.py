@@ -73,7 +73,7 @@ def assert_near(found, expected, raw):
     assert found.score == pytest.approx(expected, rel=0.01)
 
 
-def test_a_logistic_regression():
+def test_a_logistic_regression_is_near_to_its_refits():
     X, y = load_breast_cancer(return_X_y=True)
     X, y = X[::6, :10], y[::6]
     model = LogisticRegression().fit(X, y)
@@ -89,7 +89,7 @@ def test_a_logistic_regression():
     assert found.loss == pytest.approx(np.mean(np.log1p(np.exp((1 - 2 * y) * raw))), rel=0.01)
 
 
-def test_a_softmax_model(iris):
+def test_a_softmax_model_is_near_to_its_refits(iris):
     X, y = (part[::2] for part in iris)
     model = LogisticRegression().fit(X, y)
     found = leave_one_out(model, X, y)
@@ -102,7 +102,7 @@ def test_a_softmax_model(iris):
     np.testing.assert_allclose(found.predictions, probabilities, atol=0.01)
 
 
-def test_a_weighted_poisson_regression(rng):
+def test_a_weighted_poisson_regression_is_near_to_its_refits(rng):
     X, y = poisson_table(rng)
     weight = rng.uniform(0.5, 2, size=len(y))
     model = PoissonRegressor(alpha=0.05).fit(X, y, weight)
@@ -121,7 +121,7 @@ def test_a_weighted_poisson_regression(rng):
         ("HuberRegressor", HuberRegressor()),
     ],
 )
-def test_other_losses(name, model, rng):
+def test_other_losses_are_near_to_their_refits(name, model, rng):
     X = rng.normal(size=(80, 3))
     y = target(name, X, rng)
     model = clone(model).fit(X, y)
@@ -132,7 +132,7 @@ def test_other_losses(name, model, rng):
 
 
 @pytest.mark.parametrize("name", ["network", "classes", "labels"])
-def test_networks(name, rng):
+def test_a_network_is_near_to_its_refits(name, rng):
     X = rng.normal(size=(60, 2))
     noisy = np.tanh(2 * X[:, 0]) + X[:, 1] + 0.5 * rng.normal(size=60)
     options = {"hidden_layer_sizes": (2,), "activation": "tanh", "alpha": 0.3, "random_state": 0}

@@ -90,7 +90,7 @@ def test_a_point_that_is_not_stationary():
     assert stationary_point(FunctionObjective(lambda x: x[0]), theta=[3.0]).kind == "none"
 
 
-def test_residuals():
+def test_a_stationary_point_of_residuals():
     t = np.arange(5.0)
     decay = LeastSquaresObjective(lambda x: x[0] * np.exp(-x[1] * t) - 3 * np.exp(-0.5 * t) - 0.1 * np.cos(t))
     assert stationary_point(decay, theta=[1.0, 1.0]).kind == "none"
@@ -263,7 +263,7 @@ def test_a_penalty_determines_everything(table, rng):
     assert flat_directions(model, X, y) == []
 
 
-def test_sentences(rng):
+def test_a_flat_direction_is_a_sentence(rng):
     x = rng.normal(size=60)
     X = np.column_stack([x, rng.normal(size=60), np.full(60, 7.0)])
     found = flat_directions(LinearRegression().fit(X, x), X, x)

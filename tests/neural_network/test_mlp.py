@@ -131,7 +131,7 @@ def test_float32_gives_nearly_the_same(X, y):
     assert np.abs(a - b).max() < 1e-3
 
 
-def test_several_targets(X, y):
+def test_several_targets_at_once(X, y):
     Y = np.column_stack([y, X[:, 0] ** 2, X[:, 1]])
     model = MLPRegressor(**SMALL | {"alpha": 0.01, "hidden_layer_sizes": (8,)}, tol=1e-2).fit(X, 1e4 * Y)
     assert model.predict(X).shape == (150, 3)
@@ -155,7 +155,7 @@ def test_huber_does_not_see_outliers(X, y):
     assert 0 < model.scale_ < 10
 
 
-def test_labels(rng):
+def test_several_labels_at_once(rng):
     X, Y = make_multilabel_classification(n_samples=200, n_classes=3, random_state=0)
     model = MLPClassifier(**SMALL).fit(X, Y)
     assert model.predict(X).shape == model.predict_proba(X).shape == (200, 3)
@@ -766,7 +766,7 @@ def test_a_nearly_perfect_fit_goes_on(activation):
     ],
     ids=["two outputs", "offset", "unit", "poisson", "gamma"],
 )
-def test_so_do_other_targets_and_losses(target, loss, most):
+def test_a_nearly_perfect_fit_of_other_targets_and_losses_goes_on(target, loss, most):
     objective = deep(target, loss)
     result = minimize(objective, objective.start(0), "newton", tol=1e-10, max_iter=400)
     assert result.status in ("optimal", "max_iter", "stalled")

@@ -219,7 +219,7 @@ def test_huber_is_continuously_differentiable_at_its_bound():
         (HuberLoss(), [-3, 0], [np.nan]),
     ],
 )
-def test_range(loss, good, bad):
+def test_the_range_of_the_targets(loss, good, bad):
     assert loss.in_range(np.array(good, dtype=float)).all()
     assert not loss.in_range(np.array(bad, dtype=float)).any()
 
