@@ -134,7 +134,7 @@ def convergence_warnings(function):
     return result, [str(w.message) for w in caught]
 
 
-def refuses(message, call, *args, error=ValueError, **options):
+def assert_refused(message, call, *args, error=ValueError, **options):
     """A call ends in an error that says so."""
     with pytest.raises(error, match=message):
         call(*args, **options)

@@ -25,10 +25,10 @@ from tests.estimators import (
     ESTIMATORS,
     UNPENALISED,
     Interrupted,
+    assert_refused,
     convergence_warnings,
     prediction,
     raw_table,
-    refuses,
     target,
 )
 
@@ -52,12 +52,12 @@ def rows(name, rng):
     return data(name, rng)
 
 
-def refused(model, error, message, X, y, **fit):
+def assert_fit_refused(message, model, X, y, error=ValueError, **fit):
     """Fitting raises, and the estimator and the arrays are as they were."""
     arrays = [a for a in (X, y, fit.get("sample_weight")) if isinstance(a, np.ndarray)]
     copies = [a.copy() for a in arrays]
     before = dict(vars(model))
-    refuses(message, model.fit, X, y, **fit, error=error)
+    assert_refused(message, model.fit, X, y, **fit, error=error)
     assert vars(model) == before
     for array, copy in zip(arrays, copies, strict=True):
         np.testing.assert_array_equal(array, copy)
@@ -83,9 +83,9 @@ def test_an_offset_that_is_not_finite(name, value, message, X, y):
     offset = offset_for(name)
     fitted = ESTIMATORS[name].fit(X, y)
     offset[3] = value
-    refused(ESTIMATORS[name], ValueError, message, X, y, offset=offset)
+    assert_fit_refused(message, ESTIMATORS[name], X, y, offset=offset)
     for call in (fitted.predict, lambda X, offset: fitted.score(X, y, offset=offset)):
-        refuses(message, call, X, offset=offset)
+        assert_refused(message, call, X, offset=offset)
 
 
 SHAPES = ["other", "short", "scalar", "wide", "text", "three", "sparse"]
@@ -107,17 +107,17 @@ def test_an_offset_of_the_wrong_shape(name, kind, X, y):
         "sparse": sp.csr_array(np.zeros((N, 3))),
     }[kind]
     message = "^offset must be an array of finite numbers: could" if kind == "text" else "^offset must"
-    refused(ESTIMATORS[name], ValueError, message, X, y, offset=offset)
+    assert_fit_refused(message, ESTIMATORS[name], X, y, offset=offset)
     methods = ("partial_fit", "predict", "score", "d2_score", "fitted_objective")
     for method in [method for method in methods if hasattr(fitted, method)]:
         arguments = (X,) if method == "predict" else (X, y)
-        refuses(message, getattr(fitted, method), *arguments, offset=offset)
+        assert_refused(message, getattr(fitted, method), *arguments, offset=offset)
 
 
 def test_one_offset_for_all_classes_is_said_to_change_nothing(rng):
     X, y = data("softmax", rng)
     message = r"offset must have a column for each class, shape \(40, 3\): one number for each row would move all"
-    refused(LogisticRegression(), ValueError, message, X, y, offset=np.zeros(N))
+    assert_fit_refused(message, LogisticRegression(), X, y, offset=np.zeros(N))
 
 
 @every_estimator
@@ -160,12 +160,12 @@ ROWS = {
 @pytest.mark.parametrize(("name", "case"), covering(ROWS))
 def test_rows_that_are_refused(name, case, rng):
     change, message = ROWS[case]
-    refused(ESTIMATORS[name], ValueError, message, *change(*data(name, rng)))
+    assert_fit_refused(message, ESTIMATORS[name], *change(*data(name, rng)))
 
 
 @pytest.mark.parametrize("name", [n for n in ESTIMATORS if n not in ("LinearRegression", "Ridge")])
 def test_elsewhere_there_is_one_target(name, X, y):
-    refused(ESTIMATORS[name], ValueError, "y should be a 1d array", X, np.column_stack([y, y]))
+    assert_fit_refused("y should be a 1d array", ESTIMATORS[name], X, np.column_stack([y, y]))
     model = ESTIMATORS[name]
     with pytest.warns(match="A column-vector y was passed when a 1d array was expected"):
         model.fit(X, y[:, None])
@@ -175,7 +175,7 @@ def test_elsewhere_there_is_one_target(name, X, y):
 @pytest.mark.parametrize("name", [n for n in ESTIMATORS if n not in ("LogisticRegression", "softmax")])
 def test_y_that_is_not_finite(name, X, y):
     y[0] = np.nan if name == "Ridge" else np.inf
-    refused(ESTIMATORS[name], ValueError, "Input y contains (NaN|infinity)", X, y)
+    assert_fit_refused("Input y contains (NaN|infinity)", ESTIMATORS[name], X, y)
 
 
 # -- y out of range -------------------------------------------------------------------------------------------------
@@ -196,28 +196,18 @@ def test_y_that_is_not_finite(name, X, y):
 def test_targets_out_of_range(model, bad, message, rng):
     X, y = data("GammaRegressor", rng)
     y[7] = bad
-    refused(clone(model), ValueError, message, X, y)
+    assert_fit_refused(message, clone(model), X, y)
 
 
 @pytest.mark.parametrize("name", ["LinearRegression", "Ridge", "HuberRegressor", "PoissonRegressor"])
 def test_a_target_whose_square_overflows_is_named(name, X, y):
-    refused(ESTIMATORS[name], ValueError, "y is too large.*divide y by a constant", X, np.abs(y) * 1e300 + 1e300)
+    assert_fit_refused("y is too large.*divide y by a constant", ESTIMATORS[name], X, np.abs(y) * 1e300 + 1e300)
 
 
 @pytest.mark.parametrize("label", [0, "yes", True])
 def test_one_class(label, rng):
     X, _ = data("LogisticRegression", rng)
-    refused(LogisticRegression(), ValueError, "y has only one class|one class", X, np.full(N, label))
-
-
-@pytest.mark.parametrize("labels", [[0, 1], [-1, 1], [False, True], ["no", "yes"], [3, 7, 5], [0.0, 1.0]], ids=str)
-def test_labels_of_every_kind_come_back(labels, rng):
-    X, _ = data("softmax", rng)
-    y = np.array(labels)[np.arange(N) % len(labels)]
-    model = LogisticRegression().fit(X, y)
-    np.testing.assert_array_equal(model.classes_, np.sort(np.array(labels)))
-    assert model.predict(X).dtype == y.dtype
-    assert model.predict_proba(X).shape == (N, len(labels))
+    assert_fit_refused("y has only one class|one class", LogisticRegression(), X, np.full(N, label))
 
 
 # -- weights --------------------------------------------------------------------------------------------------------
@@ -238,7 +228,7 @@ WEIGHTS = {
 @pytest.mark.parametrize(("name", "case"), covering(WEIGHTS))
 def test_bad_weights(name, case, rng):
     (weight, message), (X, y) = WEIGHTS[case], data(name, rng)
-    refused(ESTIMATORS[name], ValueError, message, X, y, sample_weight=weight)
+    assert_fit_refused(message, ESTIMATORS[name], X, y, sample_weight=weight)
 
 
 @every_estimator
@@ -252,7 +242,7 @@ def test_weights_of_every_kind(name, X, y):
 
 def test_weights_that_leave_one_class(rng):
     X, y = data("LogisticRegression", rng)
-    refused(LogisticRegression(), ValueError, "only one class", X, y, sample_weight=(y == "yes").astype(float))
+    assert_fit_refused("only one class", LogisticRegression(), X, y, sample_weight=(y == "yes").astype(float))
 
 
 # -- parameters -----------------------------------------------------------------------------------------------------
@@ -289,7 +279,7 @@ FIRST = [next(case for case in PARAMETERS if case[0] == parameter) for parameter
 )
 def test_bad_parameters(name, parameter, value, error, message, rng):
     """All estimators share what checks these parameters."""
-    refused(ESTIMATORS[name].set_params(**{parameter: value}), error, message, *data(name, rng))
+    assert_fit_refused(message, ESTIMATORS[name].set_params(**{parameter: value}), *data(name, rng), error=error)
 
 
 @pytest.mark.parametrize(
@@ -321,7 +311,7 @@ def test_bad_parameters(name, parameter, value, error, message, rng):
 )
 def test_bad_parameters_of_one_estimator(model, error, message, rng):
     name = type(model).__name__.replace("TweedieRegressor", "GammaRegressor")
-    refused(clone(model), error, message, *data(name, rng))
+    assert_fit_refused(message, clone(model), *data(name, rng), error=error)
 
 
 PENALTIES = {
@@ -336,7 +326,7 @@ PENALTIES = {
 @pytest.mark.parametrize(("name", "case"), [pair for pair in covering(PENALTIES) if pair[0] != "LinearRegression"])
 def test_bad_penalty_weights(name, case, rng):
     weights, message = PENALTIES[case]
-    refused(ESTIMATORS[name].set_params(penalty_weights=weights), ValueError, message, *data(name, rng))
+    assert_fit_refused(message, ESTIMATORS[name].set_params(penalty_weights=weights), *data(name, rng))
 
 
 # -- odd but right --------------------------------------------------------------------------------------------------
@@ -416,7 +406,7 @@ def test_a_huge_constant_column_is_refused_or_no_worse_than_the_start(solver, ma
 def test_a_model_that_needs_a_positive_mean_refuses_columns_of_zeros_alone(rng):
     _, y = data("TweedieRegressor-identity", rng)
     model = ESTIMATORS["TweedieRegressor-identity"].set_params(fit_intercept=False)
-    refused(model, ValueError, "link='identity' needs a positive mean", np.zeros((N, 2)), y)
+    assert_fit_refused("link='identity' needs a positive mean", model, np.zeros((N, 2)), y)
 
 
 @every_solver
@@ -467,7 +457,7 @@ def test_sparse_input_is_not_written_to(name, X, y):
 def test_an_interrupted_fit_leaves_the_estimator_as_it_was(name, error, X, y):
     model = ESTIMATORS[name].fit(X, y).set_params(solver=Interrupted(error))
     before = dict(vars(model))
-    refuses("now", model.fit, X * [1, 2, 3], y[::-1], error=error)
+    assert_refused("now", model.fit, X * [1, 2, 3], y[::-1], error=error)
     assert list(vars(model)) == list(before)
     assert all(vars(model)[key] is before[key] for key in before)
 
@@ -476,7 +466,7 @@ def test_an_interrupted_fit_leaves_the_estimator_as_it_was(name, error, X, y):
 def test_a_refused_refit_leaves_the_former_fit(name, X, y):
     model = ESTIMATORS[name].fit(X, y)
     before = dict(vars(model))
-    refuses("Input X contains NaN", model.fit, np.full((N, 5), np.nan), y)
+    assert_refused("Input X contains NaN", model.fit, np.full((N, 5), np.nan), y)
     assert all(vars(model)[key] is before[key] for key in before)
     assert model.n_features_in_ == 3
 
@@ -484,15 +474,14 @@ def test_a_refused_refit_leaves_the_former_fit(name, X, y):
 @pytest.mark.parametrize("name", ["PoissonRegressor", "GammaRegressor", "TweedieRegressor"])
 def test_scoring_targets_out_of_range(name, X, y):
     model = ESTIMATORS[name].fit(X, y)
-    refuses(r"y must be (non-negative|positive)", model.score, X, -y - 1)
+    assert_refused(r"y must be (non-negative|positive)", model.score, X, -y - 1)
 
 
 @pytest.mark.parametrize("solver", SOLVERS)
 def test_what_is_wrong_with_the_solver_is_said_before_the_data_are_read(solver):
     spec = SOLVERS[solver](precondition="magic")
-    refused(
-        LinearRegression(solver=spec), ValueError, "precondition='magic' is not supported", np.ones((3, 1)), np.ones(3)
-    )
+    message = "precondition='magic' is not supported"
+    assert_fit_refused(message, LinearRegression(solver=spec), np.ones((3, 1)), np.ones(3))
 
 
 def error_of(model, X, y):
@@ -542,7 +531,7 @@ def test_a_start_that_cannot_be_written_names_the_reason(exponent, y, power, alp
     X = rng.uniform(1, 2, size=(20, 1)) * 10.0**exponent
     X[0] *= 1e-6 if exponent == 0 else 1
     model = TweedieRegressor(power=power, link="identity", alpha=alpha, fit_intercept=False)
-    refused(model, ValueError, message, X, y * rng.gamma(2, size=20) + y)
+    assert_fit_refused(message, model, X, y * rng.gamma(2, size=20) + y)
 
 
 #: with a penalty, and some without

@@ -19,7 +19,7 @@ from sklearn.preprocessing import StandardScaler
 from sk_hessian.linear_model import LogisticRegression, PoissonRegressor, Ridge
 from sk_hessian.neural_network import MLPClassifier, MLPRegressor
 from sk_hessian.solvers import SGD, Newton
-from tests.estimators import ALL_SOLVERS, ESTIMATORS, prediction, raw_table, refuses, target
+from tests.estimators import ALL_SOLVERS, ESTIMATORS, assert_refused, prediction, raw_table, target
 
 callback = pytest.importorskip("sklearn.callback", reason="callbacks need scikit-learn 1.9")
 
@@ -81,6 +81,12 @@ class Spreading(Recorder):
     max_propagation_depth = None
 
 
+def objectives(recorder, X, y, **rows):
+    """Of the estimators that a recorder has seen."""
+    points = [fitted.fitted_objective(X, y, **rows) for fitted in recorder.iterates()]
+    return [objective.value_and_gradient(theta)[0] for objective, theta in points]
+
+
 def at_iteration(number):
     return lambda context: context.task_name == "iteration" and context.task_id == number - 1
 
@@ -122,10 +128,7 @@ def test_the_estimator_of_each_iteration_has_the_objective_of_the_history(kind, 
     model, X, y = problem(kind, rng)
     recorder, weight = Recorder(), rng.uniform(0.5, 2, size=len(X))
     model.set_params(solver=solver, max_iter=10).set_callbacks(recorder).fit(X, y, sample_weight=weight)
-    seen = []
-    for fitted in recorder.iterates():
-        objective, theta = fitted.fitted_objective(X, y, sample_weight=weight)
-        seen.append(objective.value_and_gradient(theta)[0])
+    seen = objectives(recorder, X, y, sample_weight=weight)
     np.testing.assert_allclose(seen, model.history_["objective"][1:], rtol=1e-9)
 
 
@@ -144,11 +147,7 @@ def test_an_iteration_begins_where_the_last_one_ended(rng):
     model, X, y = problem("softmax", rng)
     recorder = Beginnings()
     model.set_params(solver="newton").set_callbacks(recorder).fit(X, y)
-    seen = []
-    for fitted in recorder.iterates():
-        objective, theta = fitted.fitted_objective(X, y)
-        seen.append(objective.value_and_gradient(theta)[0])
-    np.testing.assert_allclose(seen, model.history_["objective"][:-1], rtol=1e-9)
+    np.testing.assert_allclose(objectives(recorder, X, y), model.history_["objective"][:-1], rtol=1e-9)
 
 
 def test_a_fit_that_begins_at_the_optimum_has_no_iteration(rng):
@@ -349,7 +348,7 @@ def test_a_failing_callback_is_torn_down_and_the_estimator_restored(kind, fails,
     recorder = Recorder(fails=fails)
     model.fit(X, y).set_callbacks(recorder)
     before = dict(vars(model))
-    refuses(f"{fails[0]} of {fails[1]} failed", model.fit, X[::2], y[::2], error=RuntimeError)
+    assert_refused(f"{fails[0]} of {fails[1]} failed", model.fit, X[::2], y[::2], error=RuntimeError)
     assert recorder.events[-1] == ("teardown", "fit", 0)
     after = vars(model)
     assert after.keys() == before.keys()
@@ -361,7 +360,7 @@ def test_a_callback_that_fails_in_its_teardown(rng):
     first, second = Recorder(fails=("teardown", "fit")), Recorder()
     model.set_callbacks(first, second)
     before = dict(vars(model))
-    refuses("teardown of fit failed", model.fit, X, y, error=RuntimeError)
+    assert_refused("teardown of fit failed", model.fit, X, y, error=RuntimeError)
     assert second.count("teardown", "fit") == 1
     assert vars(model) == before
 
@@ -370,15 +369,15 @@ def test_bad_data_tears_callbacks_down(rng):
     model, X, y = problem("Ridge", rng)
     recorder = Recorder()
     model.set_callbacks(recorder)
-    refuses("Input X contains NaN", model.fit, np.full_like(X, np.nan), y)
+    assert_refused("Input X contains NaN", model.fit, np.full_like(X, np.nan), y)
     assert [event[0] for event in recorder.events] == ["setup", "begin", "teardown"]
-    refuses("alpha must be", model.set_params(alpha=-1).fit, X, y)
+    assert_refused("alpha must be", model.set_params(alpha=-1).fit, X, y)
     assert len(recorder.events) == 3
     assert set(vars(model)) == set(model.get_params()) | {"_skl_callbacks"}
 
 
 def test_only_callbacks_can_be_set():
-    refuses("FitCallback protocol", Ridge().set_callbacks, print, error=TypeError)
+    assert_refused("FitCallback protocol", Ridge().set_callbacks, print, error=TypeError)
 
 
 # -- without callbacks, and without the protocol ----------------------------------------------------------------------

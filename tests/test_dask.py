@@ -3,7 +3,6 @@
 import pickle
 import subprocess
 import sys
-import warnings
 from itertools import product
 
 import numpy as np
@@ -22,7 +21,7 @@ from sk_hessian.linear_model import (
 )
 from sk_hessian.neural_network import MLPClassifier, MLPRegressor
 from sk_hessian.objectives import Blocks
-from tests.estimators import ESTIMATORS, distance, raw_table, refuses, target
+from tests.estimators import ESTIMATORS, assert_refused, convergence_warnings, distance, raw_table, target
 
 dask = pytest.importorskip("dask")
 da = pytest.importorskip("dask.array")
@@ -46,6 +45,20 @@ def computed(monkeypatch):
     graphs = []
     with dask.callbacks.Callback(start=graphs.append):
         yield graphs
+
+
+@pytest.fixture
+def traffic(monkeypatch):
+    """Of each round, how many bytes its functions have, and its result."""
+    seen, plain = [], Partitions.fold
+
+    def fold(self, function, combine):
+        result = plain(self, function, combine)
+        seen.append((len(cloudpickle.dumps((function, combine))), len(cloudpickle.dumps(result))))
+        return result
+
+    monkeypatch.setattr(Partitions, "fold", fold)
+    return seen
 
 
 def table(name, rng, n=2000):
@@ -201,16 +214,15 @@ def test_the_synchronous_scheduler(scheduler, rng):
 def test_networks_predict_and_score(model, rng):
     X = rng.normal(size=(300, 3))
     y = (X[:, 0] > 0).astype(int)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        model.fit(X, y)
+    convergence_warnings(lambda: model.fit(X, y))
     dX, dy = chunked(X, y, size=100)
     np.testing.assert_allclose(model.predict(dX).compute(), model.predict(X), rtol=1e-12)
     assert float(model.score(dX, dy)) == pytest.approx(model.score(X, y), rel=0, abs=1e-12)
     if hasattr(model, "predict_proba"):
         np.testing.assert_allclose(model.predict_proba(dX).compute(), model.predict_proba(X), rtol=1e-12)
     for rows in ((dX, dy), (Blocks([(X, y)]),)):
-        refuses(f"{type(model).__name__} is fitted on rows in memory.*partial_fit", model.fit, *rows, error=TypeError)
+        message = f"{type(model).__name__} is fitted on rows in memory.*partial_fit"
+        assert_refused(message, model.fit, *rows, error=TypeError)
 
 
 def test_predictions_of_empty_partitions_and_of_none(rng):
@@ -265,42 +277,23 @@ def test_every_round_is_counted(rng, computed):
 @pytest.mark.parametrize(
     "name", ["Ridge", "softmax", "PoissonRegressor", "NegativeBinomialRegressor", "HuberRegressor"]
 )
-def test_what_a_round_sends_and_what_comes_back(name, rng, monkeypatch):
+def test_what_a_round_sends_and_what_comes_back(name, rng, traffic):
     """Functions of p numbers go out, p or p^2 numbers come back; of rows only those of the sketch, and once."""
-    n, p = 20_000, 20
-    X = rng.normal(size=(n, p))
-    y = target(name, X, rng)
-    dX, dy = chunked(X, y, size=2000)
-    sent, back, plain = [], [], Partitions.fold
-
-    def fold(self, function, combine):
-        result = plain(self, function, combine)
-        sent.append(len(cloudpickle.dumps((function, combine))))
-        back.append(len(cloudpickle.dumps(result)))
-        return result
-
-    monkeypatch.setattr(Partitions, "fold", fold)
-    model = ESTIMATORS[name].fit(dX, dy)
-    assert max(sent) <= 60_000
-    assert sum(size > 60_000 for size in back) <= 1
+    X = rng.normal(size=(20_000, 20))
+    model = ESTIMATORS[name].fit(*chunked(X, target(name, X, rng), size=2000))
+    assert max(sent for sent, _ in traffic) <= 60_000
+    assert sum(back > 60_000 for _, back in traffic) <= 1
     assert len(pickle.dumps(model)) <= 20_000
 
 
-def test_nothing_of_a_sketch_travels(rng, monkeypatch):
+def test_nothing_of_a_sketch_travels(rng, traffic):
     n, p = 100_000, 50
     X = rng.normal(size=(n, p))
     X[:, 0] = rng.uniform(size=n) < 0.002
     y = (X @ rng.normal(size=p) / 7 + rng.logistic(size=n) > 0).astype(int)
-    sent, plain = [], Partitions.fold
-
-    def fold(self, function, combine):
-        sent.append(len(cloudpickle.dumps((function, combine))))
-        return plain(self, function, combine)
-
-    monkeypatch.setattr(Partitions, "fold", fold)
     model = LogisticRegression().fit(*chunked(X, y, size=20_000))
     assert model.convergence_.status == "optimal"
-    assert max(sent) <= 100_000
+    assert max(sent for sent, _ in traffic) <= 100_000
     assert len(pickle.dumps(model)) <= 20_000
 
 
@@ -469,24 +462,25 @@ def wider(block, block_id=None):
     ],
 )
 def test_bad_numbers_name_their_partition(X, y, message):
-    refuses(message, Ridge().fit, *parts_of(X, y))
+    assert_refused(message, Ridge().fit, *parts_of(X, y))
     model = Ridge().fit(ROWS, TARGET)
-    refuses(message, float, model.score(*parts_of(X, y)))
+    assert_refused(message, float, model.score(*parts_of(X, y)))
     if np.isnan(X).any():
-        refuses(message, model.predict(parts_of(X)[0]).compute)
+        assert_refused(message, model.predict(parts_of(X)[0]).compute)
 
 
 def test_a_partition_that_cannot_be_computed_is_named():
     X, y = parts_of(ROWS, TARGET)
     X = X.map_blocks(broken, dtype=float, meta=np.empty((0, 0)))
-    refuses(r"partition 2 could not be computed: OSError\('disk gone'\)", Ridge().fit, X, y, error=RuntimeError)
+    assert_refused(r"partition 2 could not be computed: OSError\('disk gone'\)", Ridge().fit, X, y, error=RuntimeError)
 
 
 def test_partitions_of_other_widths():
     X, y = parts_of(ROWS, TARGET)
     X = X.map_blocks(wider, dtype=float, meta=np.empty((0, 0)))
-    refuses("X: partition 1 has 4 columns, but partition 0 has 2", Ridge().fit, X, y)
-    refuses("partition 1: X has 4 features, but Ridge is expecting 2", Ridge().fit(ROWS, TARGET).predict(X).compute)
+    assert_refused("X: partition 1 has 4 columns, but partition 0 has 2", Ridge().fit, X, y)
+    message = "partition 1: X has 4 features, but Ridge is expecting 2"
+    assert_refused(message, Ridge().fit(ROWS, TARGET).predict(X).compute)
     with pytest.raises(ValueError, match="X has 3 features, but Ridge is expecting 2 features"):
         Ridge().fit(ROWS, TARGET).predict(da.zeros((4, 3), chunks=2))
 
@@ -495,7 +489,7 @@ def test_a_partition_may_have_one_class_only(iris):
     X, y = iris
     model = LogisticRegression().fit(*parts_of(X, y, size=50))
     assert distance(model.coef_, LogisticRegression().fit(X, y).coef_) <= 1e-8
-    refuses("y has only one class, 0", LogisticRegression().fit, *parts_of(X[:50], y[:50], size=25))
+    assert_refused("y has only one class, 0", LogisticRegression().fit, *parts_of(X[:50], y[:50], size=25))
 
 
 def test_y_may_have_other_known_partitions_and_be_in_memory(rng):
@@ -520,12 +514,12 @@ def test_y_may_have_other_known_partitions_and_be_in_memory(rng):
     ],
 )
 def test_rows_that_do_not_match(y, weight, message):
-    refuses(message, Ridge().fit, parts_of(ROWS)[0], y, weight)
+    assert_refused(message, Ridge().fit, parts_of(ROWS)[0], y, weight)
 
 
 def test_unknown_sizes_need_partitions_that_match():
     X, y = (unknown(a) for a in parts_of(ROWS, TARGET))
-    refuses("y must be a dask collection with the partitions of X", Ridge().fit, X, TARGET)
+    assert_refused("y must be a dask collection with the partitions of X", Ridge().fit, X, TARGET)
     with pytest.raises(ValueError, match=r"partition [12]: Found input variables with inconsistent numbers of samples"):
         Ridge().fit(X, unknown(da.from_array(TARGET, chunks=(4, 3, 5))))
     assert Ridge().fit(X, y).convergence_.status == "optimal"
@@ -544,7 +538,7 @@ def test_columns_that_are_no_numbers_are_refused():
     frame = pd.DataFrame(ROWS, columns=["a", "b"]).assign(city=["Bern", "Genf"] * 6)
     for column in (frame["city"], frame["city"].astype("category"), pd.to_datetime(frame["a"])):
         X = dd.from_pandas(frame.assign(city=column), npartitions=2)
-        refuses(r"X: column 'city' is of dtype .*: encode categories before", Ridge().fit, X, X["a"])
+        assert_refused(r"X: column 'city' is of dtype .*: encode categories before", Ridge().fit, X, X["a"])
 
 
 def test_boolean_and_integer_columns():
@@ -555,7 +549,7 @@ def test_boolean_and_integer_columns():
     assert list(model.feature_names_in_) == ["a", "b", "c"]
     assert distance(model.coef_, Ridge(tol=1e-8).fit(frame, y).coef_) <= 1e-8
     np.testing.assert_allclose(model.predict(X).compute(), model.predict(frame))
-    refuses("feature names should match", model.predict, X.rename(columns={"a": "z"}))
+    assert_refused("feature names should match", model.predict, X.rename(columns={"a": "z"}))
 
 
 def test_offsets_are_refused_by_name(rng):
@@ -568,7 +562,7 @@ def test_offsets_are_refused_by_name(rng):
         lambda: PoissonRegressor().fit(X, y).score(dX, dy, offset=y),
         lambda: LogisticRegression().fit(X, y > 1).score(dX, dy > 1, offset=y),
     ):
-        refuses("offset must be None for", call)
+        assert_refused("offset must be None for", call)
     model = PoissonRegressor().fit(X, y, offset=np.full(len(y), 0.5))
     with pytest.warns(UserWarning, match="was fitted with an offset") as caught:
         model.predict(X)
@@ -589,7 +583,7 @@ def test_a_target_out_of_range_is_found_in_its_partition():
 def test_scores_without_rows_or_of_a_constant(rng):
     model = Ridge().fit(ROWS, TARGET)
     X, y = parts_of(ROWS, TARGET)
-    refuses("X has no rows: every partition is empty", float, model.score(X, y, 0 * y))
+    assert_refused("X has no rows: every partition is empty", float, model.score(X, y, 0 * y))
     assert float(model.score(X, 0 * y + 0.1)) == 0.0
 
 

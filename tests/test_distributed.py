@@ -11,6 +11,7 @@ import pytest
 from sklearn.model_selection import GridSearchCV
 
 from sk_hessian.linear_model import LogisticRegression, PoissonRegressor, Ridge
+from tests.estimators import assert_refused
 
 dask = pytest.importorskip("dask")
 distributed = pytest.importorskip("distributed")
@@ -78,8 +79,7 @@ def test_columns_of_a_parquet_file(client, tmp_path, held):
 def test_an_error_on_a_worker_names_the_partition(client):
     X, y = table()
     X[1234, 0] = np.nan
-    with pytest.raises(ValueError, match="partition 2: Input X contains NaN"):
-        Ridge().fit(*chunked(X, y))
+    assert_refused("partition 2: Input X contains NaN", Ridge().fit, *chunked(X, y))
     dX, dy = chunked(*table())
 
     def broken(block, block_info=None):

@@ -107,7 +107,7 @@ def test_other_types_are_float64(name, x):
 @pytest.mark.parametrize("solver", ["auto", "sgd", "lbfgs"])
 @pytest.mark.parametrize("container", KINDS)
 @pytest.mark.parametrize("name", ["MLPRegressor", "MLPClassifier"])
-def test_networks(name, container, solver):
+def test_networks_have_the_types_of_scikit_learn(name, container, solver):
     for x in (np.float32, np.float64):
         X, y = data("three" if name == "MLPClassifier" else "real", container, x)
         model = getattr(our_networks, name)(
@@ -115,7 +115,7 @@ def test_networks(name, container, solver):
         )
         peer = getattr(peer_networks, name)(hidden_layer_sizes=(4,), max_iter=2, random_state=0)
         model.fit(X, y)
-        with pytest.warns(ConvergenceWarning):
+        with pytest.warns(ConvergenceWarning, match="Maximum iterations"):
             peer.fit(X, y)
         assert [W.dtype for W in model.coefs_ + model.intercepts_] == [x] * 4
         for dtype in (np.float32, np.float64):

@@ -16,7 +16,7 @@ from sk_hessian import linear_model
 from sk_hessian.linear_model import LogisticRegression, PoissonRegressor, Ridge
 from sk_hessian.solvers import LBFGS, SGD, SOLVERS, Clip, Momentum, Newton
 from tests.checks import OF_SOLVERS, WEIGHTS, checks
-from tests.estimators import ESTIMATORS, distance, prediction, raw_table, refuses, target
+from tests.estimators import ESTIMATORS, assert_refused, distance, prediction, raw_table, target
 
 quiet = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 KINDS = [getattr(linear_model, name) for name in linear_model.__all__]
@@ -158,7 +158,7 @@ def test_a_grid_over_nested_parameters_of_a_solver_object(rng):
 
 
 def test_a_nested_parameter_of_a_name_says_what_to_do():
-    refuses(r"solver.*(object|Newton\(\))", Ridge(solver="newton").set_params, solver__damping=1.0)
+    assert_refused(r"solver.*(object|Newton\(\))", Ridge(solver="newton").set_params, solver__damping=1.0)
 
 
 @pytest.mark.parametrize("name", ESTIMATORS)

@@ -22,7 +22,7 @@ _ERRORS = 100
 
 
 def _slices(n_rows):
-    return (slice(start, start + _SLICE) for start in range(0, n_rows, _SLICE))
+    return [slice(start, start + _SLICE) for start in range(0, n_rows, _SLICE)]
 
 
 class LinearEvaluation(MeanLossEvaluation):
@@ -130,7 +130,7 @@ class LinearEvaluation(MeanLossEvaluation):
             return 0.0, 0.0
 
         loss = self.objective.loss
-        return max(loss.largest_move(here[part], here[part] - there[part]) for part in _slices(len(here))), 0.0
+        return max([loss.largest_move(here[part], here[part] - there[part]) for part in _slices(len(here))]), 0.0
 
     def newton_change(self, step, decrement, enough):
         """See `Evaluation.newton_change`; by a bound, where raw predictions are kept, and products of few rows.
@@ -138,10 +138,15 @@ class LinearEvaluation(MeanLossEvaluation):
         The decrement is half the sum of w b c^2 / W over the rows, with the curvature b of each and the change c of its
         raw prediction, and of what the penalty adds: no row has more than all of it.
         """
-        objective, raw, rows = self.objective, self.raw, self.objective.rows
+        objective, raw, rows, Z = self.objective, self.raw, self.objective.rows, self.design.matrix
         loss, most = objective.loss, 2 * decrement * objective.total / enough**2
+        if loss.quadratic:
+            return 0.0, 0.0
+        if Z is not None and raw is not None and not loss.n_constants:
+            z = self.design.coordinates.inverse(step)
+            return loss.largest_move(raw, Z @ z.reshape(Z.shape[1], -1)), 0.5
         has_bound = raw is not None and self.design.width == 1 and not objective.terms and math.isfinite(most)
-        if loss.quadratic or not has_bound or self.design.matrix is not None:
+        if not has_bound:
             return super().newton_change(step, decrement, enough)
 
         def weak(part):

@@ -13,7 +13,7 @@ from sk_hessian.linear_model import (
     Ridge,
 )
 from sk_hessian.neural_network import MLPRegressor
-from tests.estimators import ESTIMATORS, raw_table, refuses, target
+from tests.estimators import ESTIMATORS, assert_refused, raw_table, target
 from tests.inspection.test_hessian import every_model, fitted_model
 
 KINDS = ["subsampled", "diagonal", "kronecker", "gauss-newton", "lbfgs"]
@@ -189,11 +189,11 @@ def test_bad_arguments_are_named(rng):
     with pytest.raises(ValueError, match="kind='kronecker' is not available for this LogisticRegression: choose from"):
         hessian_accuracy(model, X, y, ["kronecker"])
     assert "kronecker" not in hessian_accuracy(model, X, y).approximations
-    refuses("kind='x' is not available", hessian_accuracy, model, X, y, ["x"])
+    assert_refused("kind='x' is not available", hessian_accuracy, model, X, y, ["x"])
     with pytest.raises(TypeError, match=r"kinds must be a sequence of names, such as \['diagonal'\]"):
         hessian_accuracy(model, X, y, "diagonal")
-    refuses("share must be above 0 and at most 1, got 0", hessian_accuracy, model, X, y, share=0)
-    refuses("memory must be an integer of at least 1, got 0", hessian_accuracy, model, X, y, memory=0)
+    assert_refused("share must be above 0 and at most 1, got 0", hessian_accuracy, model, X, y, share=0)
+    assert_refused("memory must be an integer of at least 1, got 0", hessian_accuracy, model, X, y, memory=0)
     wide = rng.normal(size=(20, 1200))
     with pytest.raises(ValueError, match="compared up to 1000 parameters, this Ridge has 1201"):
         hessian_accuracy(Ridge().fit(wide, wide[:, 0]), wide, wide[:, 0])

@@ -14,7 +14,7 @@ from sk_hessian.linear_model import (
     Ridge,
 )
 from sk_hessian.neural_network import MLPClassifier, MLPRegressor
-from tests.estimators import convergence_warnings, refuses
+from tests.estimators import assert_refused, convergence_warnings
 
 
 @pytest.fixture
@@ -186,7 +186,7 @@ def test_an_evidence_that_is_no_number_is_none(centred_diabetes, monkeypatch):
     X, y = centred_diabetes
     honest = LaplacePosterior.log_evidence.func
     monkeypatch.setattr(LaplacePosterior, "log_evidence", property(lambda posterior: np.nan))
-    refuses("the log evidence is nan: the density", tune_alpha, Ridge(), X, y)
+    assert_refused("the log evidence is nan: the density", tune_alpha, Ridge(), X, y)
 
     def below_one(posterior):
         return honest(posterior) if posterior._estimator.alpha > 0.05 else np.inf
@@ -229,7 +229,8 @@ def test_what_cannot_be_tuned_is_refused(centred_diabetes):
     with pytest.raises(ValueError, match="laplace needs a likelihood, and class_weight leaves only a pseudo"):
         tune_alpha(LogisticRegression(class_weight="balanced"), X, y > 0)
     for alpha in ([1.0, 2.0], -1.0, True, np.nan):
-        refuses("alpha must be one number of at least 0", tune_alpha, Ridge(alpha=alpha), X, np.column_stack([y, y]))
-    refuses('structure="last_layer" has no evidence', tune_alpha, MLPRegressor(), X, y, structure="last_layer")
+        message = "alpha must be one number of at least 0"
+        assert_refused(message, tune_alpha, Ridge(alpha=alpha), X, np.column_stack([y, y]))
+    assert_refused('structure="last_layer" has no evidence', tune_alpha, MLPRegressor(), X, y, structure="last_layer")
     with pytest.raises(ValueError, match=r'needs a fit with the verdict "optimal"'):
         convergence_warnings(lambda: tune_alpha(PoissonRegressor(solver="sgd", max_iter=1), X, y + 200))

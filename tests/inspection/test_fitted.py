@@ -7,7 +7,7 @@ from sklearn.exceptions import NotFittedError
 from sk_hessian.inspection import coef_table, hessian, profile_intervals
 from sk_hessian.linear_model import LogisticRegression, NegativeBinomialRegressor, Ridge
 from sk_hessian.neural_network import MLPClassifier, MLPRegressor
-from tests.estimators import ESTIMATORS, raw_table, refuses, target
+from tests.estimators import ESTIMATORS, assert_refused, raw_table, target
 
 
 @pytest.mark.parametrize("name", ESTIMATORS)
@@ -55,14 +55,15 @@ def test_some_classes_may_be_missing_and_nothing_of_the_estimator_changes(iris):
 def test_bad_arguments_are_named(rng, iris):
     X = raw_table(rng)
     y = target("Ridge", X, rng)
-    refuses("not fitted yet", hessian, Ridge(), X, y, error=NotFittedError)
+    assert_refused("not fitted yet", hessian, Ridge(), X, y, error=NotFittedError)
     with pytest.raises(ValueError, match="y has 2 outputs, but the estimator was fitted with 1"):
         hessian(Ridge().fit(X, y), X, np.stack([y, y], axis=1))
-    refuses("offsets is not known", hessian, Ridge().fit(X, y), X, y, offsets=None, error=TypeError)
+    assert_refused("offsets is not known", hessian, Ridge().fit(X, y), X, y, offsets=None, error=TypeError)
     network = MLPRegressor(hidden_layer_sizes=(), alpha=1.0).fit(X, y)
-    refuses("offset is not taken by MLPRegressor: leave it out", hessian, network, X, y, offset=y, error=TypeError)
+    message = "offset is not taken by MLPRegressor: leave it out"
+    assert_refused(message, hessian, network, X, y, offset=y, error=TypeError)
     X, y = iris
-    refuses("y has the class 7", hessian, LogisticRegression().fit(X, y), X, np.full(150, 7))
+    assert_refused("y has the class 7", hessian, LogisticRegression().fit(X, y), X, np.full(150, 7))
 
 
 @pytest.mark.parametrize("size", [1e200, 1e-200])
@@ -79,7 +80,8 @@ def test_weights_whose_squares_overflow_are_refused(size, rng):
 def test_class_weights_leave_no_likelihood(iris):
     X, y = iris[0], iris[1] > 1
     model = LogisticRegression(C=np.inf, class_weight="balanced").fit(X, y)
-    refuses("needs a likelihood, and class_weight leaves only a pseudo-likelihood", profile_intervals, model, X, y)
+    message = "needs a likelihood, and class_weight leaves only a pseudo-likelihood"
+    assert_refused(message, profile_intervals, model, X, y)
 
 
 def test_a_singular_hessian_at_the_poisson_limit_names_its_cause(rng):

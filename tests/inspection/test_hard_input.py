@@ -18,7 +18,7 @@ from sk_hessian.linear_model import (
 )
 from sk_hessian.neural_network import MLPClassifier, MLPRegressor
 from sk_hessian.objectives import Blocks
-from tests.estimators import convergence_warnings, refuses
+from tests.estimators import assert_refused, convergence_warnings
 
 plt.switch_backend("agg")
 
@@ -264,14 +264,14 @@ def sentence(name, function):
 
 
 @pytest.mark.parametrize(("name", "function"), [pair for pair in PAIRS if sentence(*pair)])
-def test_a_sentence(name, function):
+def test_what_has_no_result_is_a_sentence(name, function):
     with pytest.raises((ValueError, TypeError), match=sentence(name, function)) as caught:
         convergence_warnings(lambda: FUNCTIONS[function](*case(name)))
     assert caught.type in (ValueError, TypeError)
 
 
 @pytest.mark.parametrize(("name", "function"), [pair for pair in PAIRS if not sentence(*pair)])
-def test_a_finite_result(name, function):
+def test_what_is_not_refused_is_finite(name, function):
     found, _ = convergence_warnings(lambda: FUNCTIONS[function](*case(name)))
     for field, values in numbers(found):
         if (name, function, field) == ("no-overdispersion", "profile_intervals", "std_error"):
@@ -288,8 +288,7 @@ def test_a_fold_that_lacks_a_class_is_scored(rng):
     model = LogisticRegression().fit(X[:40], y[:40])
     assert model.predict_proba(X[40:]).shape == (20, 2)
     assert model.score(X[40:], y[40:]) == 0
-    with pytest.raises(ValueError, match="y has the class 2, which is not among classes"):
-        inspection.hessian(model, X, y)
+    assert_refused("y has the class 2, which is not among classes", inspection.hessian, model, X, y)
 
 
 @pytest.mark.parametrize(
@@ -298,4 +297,4 @@ def test_a_fold_that_lacks_a_class_is_scored(rng):
 def test_rows_in_parts_are_refused(function, rng):
     X, y = rng.normal(size=(40, 2)), rng.normal(size=40)
     blocks = Blocks([(X[:20], y[:20]), (X[20:], y[20:])])
-    refuses("X must be in memory", FUNCTIONS[function], Ridge().fit(X, y), blocks, None)
+    assert_refused("X must be in memory", FUNCTIONS[function], Ridge().fit(X, y), blocks, None)

@@ -16,7 +16,7 @@ from sk_hessian.linear_model import (
 )
 from sk_hessian.neural_network import MLPClassifier, MLPRegressor
 from sk_hessian.objectives import MLPObjective, SquaredLoss
-from tests.estimators import UNPENALISED, convergence_warnings, refuses, target
+from tests.estimators import UNPENALISED, assert_refused, convergence_warnings, target
 
 LOG = sm.families.links.Log()
 PER_ROW = ("leverage", "residual", "cooks_distance", "dfbetas", "parameter_change")
@@ -426,7 +426,7 @@ def test_a_matrix_of_too_many_columns_is_refused_at_once(rng):
     model = LogisticRegression(C=0.1).fit(X, y)
     message = "needs a dense matrix of curvature of 3100 columns; 3000 are the most"
     for function in (influence, leave_one_out, coef_table):
-        refuses(message, function, model, X, y)
+        assert_refused(message, function, model, X, y)
     dense = X.toarray()
     assert influence(model, dense, y).n_effective_parameters < 200
 
@@ -454,17 +454,17 @@ def test_the_frame_has_a_line_for_each_row(rng):
 def test_bad_arguments_are_named(rng):
     X, y = table("Ridge", rng)
     model = Ridge().fit(X, y)
-    refuses(r"weights must be .*, got 'importance'", influence, model, X, y, weights="importance")
+    assert_refused(r"weights must be .*, got 'importance'", influence, model, X, y, weights="importance")
     with pytest.raises(ValueError, match=r"curvature must be one of \('observed', 'expected', None\), got 'exact'"):
         influence(model, X, y, curvature="exact")
-    refuses("X_test and y_test must be given both", influence, model, X, y, X_test=X)
-    refuses("offset_test needs X_test", influence, model, X, y, offset_test=y)
-    refuses("X_test, y_test: X has 2 features", influence, model, X, y, X_test=X[:, :2], y_test=y)
+    assert_refused("X_test and y_test must be given both", influence, model, X, y, X_test=X)
+    assert_refused("offset_test needs X_test", influence, model, X, y, offset_test=y)
+    assert_refused("X_test, y_test: X has 2 features", influence, model, X, y, X_test=X[:, :2], y_test=y)
     Y = np.stack([y, y**2], axis=1)
-    refuses("y has 2 targets", influence, Ridge().fit(X, Y), X, Y)
+    assert_refused("y has 2 targets", influence, Ridge().fit(X, Y), X, Y)
     with pytest.raises(ValueError, match="4 observations for 4 effective parameters leave none"):
         influence(LinearRegression().fit(X[:4], y[:4]), X[:4], y[:4])
-    refuses("the fit is perfect", influence, LinearRegression().fit(X, X[:, 0]), X, X[:, 0])
+    assert_refused("the fit is perfect", influence, LinearRegression().fit(X, X[:, 0]), X, X[:, 0])
 
 
 def test_a_network_must_be_optimal_and_small(rng):
@@ -472,9 +472,9 @@ def test_a_network_must_be_optimal_and_small(rng):
     short, _ = convergence_warnings(
         lambda: MLPRegressor(hidden_layer_sizes=(3,), solver="sgd", max_iter=2, random_state=0).fit(X, y)
     )
-    refuses(r'influence needs a fit with the verdict "optimal"\. This one: max_iter', influence, short, X, y)
+    assert_refused(r'influence needs a fit with the verdict "optimal"\. This one: max_iter', influence, short, X, y)
     wide = MLPObjective(X, y, SquaredLoss(), hidden_layer_sizes=(500,))
-    refuses(r"a network of \d+ parameters is not formed", wide.at(wide.start(0)).whole_factor, "observed")
+    assert_refused(r"a network of \d+ parameters is not formed", wide.at(wide.start(0)).whole_factor, "observed")
 
 
 def test_rows_of_negative_curvature_are_refused(rng):
@@ -482,4 +482,4 @@ def test_rows_of_negative_curvature_are_refused(rng):
     y = rng.gamma(3, (1 + X @ [1, 2]) / 3)
     model = TweedieRegressor(power=2, link="identity", alpha=0).fit(X, y)
     assert (influence(model, X, y).leverage > 0).all()
-    refuses(r"observed.* is negative for some rows", influence, model, X, y, curvature="observed")
+    assert_refused(r"observed.* is negative for some rows", influence, model, X, y, curvature="observed")

@@ -19,7 +19,7 @@ from sklearn.svm import SVC
 from sk_hessian import inspection, linear_model, neural_network
 from sk_hessian.linear_model import LinearRegression, LogisticRegression, PoissonRegressor, Ridge
 from sk_hessian.neural_network import MLPRegressor
-from tests.estimators import refuses
+from tests.estimators import assert_refused
 from tests.inspection.test_hard_input import FUNCTIONS, numbers
 
 plt.switch_backend("agg")
@@ -216,16 +216,16 @@ def test_what_is_not_ours_is_told_apart(function):
         DummyRegressor(): rf"got DummyRegressor of sklearn\.dummy\. The .* are {', '.join(sorted(MODELS))}",
         Ridge: "got the class Ridge: make an estimator of it, and fit that",
     }.items():
-        refuses(message, FUNCTIONS[function], estimator, X, y, error=TypeError)
+        assert_refused(message, FUNCTIONS[function], estimator, X, y, error=TypeError)
 
 
 def test_a_search_has_a_best_estimator():
     X, y = frame()
     search = GridSearchCV(Ridge(), {"alpha": [1.0]}, cv=2).fit(X, y)
-    refuses("Pass its best_estimator_, if that is one", inspection.coef_table, search, X, y, error=TypeError)
+    assert_refused("Pass its best_estimator_, if that is one", inspection.coef_table, search, X, y, error=TypeError)
     assert inspection.coef_table(search.best_estimator_, X, y).names[0] == "age"
 
 
 def test_a_pipeline_that_is_not_fitted_says_so():
     X, y = frame()
-    refuses("not fitted", inspection.coef_table, make_pipeline(StandardScaler(), Ridge()), X, y)
+    assert_refused("not fitted", inspection.coef_table, make_pipeline(StandardScaler(), Ridge()), X, y)

@@ -12,6 +12,7 @@ from sklearn.base import clone
 from sk_hessian.inspection import InfluenceDisplay, influence, leave_one_out, leave_one_out_path
 from sk_hessian.linear_model import LinearRegression, LogisticRegression, PoissonRegressor, Ridge
 from sk_hessian.neural_network import MLPRegressor
+from tests.estimators import assert_refused
 
 plt.switch_backend("agg")
 
@@ -189,8 +190,7 @@ def test_a_message_names_the_row_by_its_label(call, name, called, n_empty, rng):
     frame = X if name is None else pd.DataFrame(X, index=indices[name], columns=["x"])
     model = LogisticRegression(C=np.inf, tol=1e-6).fit(frame, y, sample_weight=weight)
     function = leave_one_out if call == "leave_one_out" else partial(leave_one_out_path, alphas=[np.inf])
-    with pytest.raises(ValueError, match=f"row {called} cannot be left out"):
-        function(model, frame, y, sample_weight=weight)
+    assert_refused(f"row {called} cannot be left out", function, model, frame, y, sample_weight=weight)
 
 
 @pytest.mark.parametrize("labels", [pd.Series(list("pqr") * 10, index=np.arange(30) * 7), list("pqr") * 10])

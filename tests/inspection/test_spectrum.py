@@ -8,7 +8,7 @@ from scipy.sparse.linalg import LinearOperator, aslinearoperator
 from sk_hessian.inspection import hessian, spectrum, stationary_point, taylor_model
 from sk_hessian.linear_model import LinearRegression, LogisticRegression, PoissonRegressor, Ridge
 from sk_hessian.objectives import Blocks
-from tests.estimators import convergence_warnings, raw_table, refuses, target
+from tests.estimators import assert_refused, convergence_warnings, raw_table, target
 from tests.inspection.test_hessian import every_kind, every_model, fitted_model
 
 
@@ -158,7 +158,7 @@ def test_directions_are_named(rng):
     model = Ridge(alpha=0).fit(X, x + rng.normal(size=100))
     found = spectrum(model, X, x, units="standardised", eigenvectors=True)
     assert found.direction(0) in ("0.707 x0 - 0.707 x1", "0.707 x1 - 0.707 x0")
-    refuses(r"spectrum\(..., eigenvectors=True\)", spectrum(model, X, x).direction, 0)
+    assert_refused(r"spectrum\(..., eigenvectors=True\)", spectrum(model, X, x).direction, 0)
     assert spectrum(np.diag([1.0, 2.0]), eigenvectors=True).direction(1) == "[1]"
 
 
@@ -186,20 +186,20 @@ def test_rows_in_blocks(rng):
 
 def test_bad_arguments_are_named(rng):
     model, X, y, _ = fitted_model("Ridge", rng)
-    refuses("units must be .*, got 'scaled'", spectrum, model, X, y, units="scaled")
-    refuses("kind must be .*, got 'x'", spectrum, model, X, y, kind="x")
-    refuses("X and y are needed", spectrum, model)
-    refuses("X is for a fitted estimator of sk_hessian, got ndarray", spectrum, np.eye(3), X)
-    refuses("X and y are needed", spectrum, model, X)
-    refuses(r"k=3 at each end is no less than all 5 eigenvalues: use k=None", spectrum, model, X, y, k=3)
-    refuses("k must be an integer of at least 1", spectrum, model, X, y, k=0)
-    refuses(r"square and not empty, got shape \(2, 3\)", spectrum, np.ones((2, 3)))
-    refuses("must be symmetric", spectrum, np.triu(np.ones((4, 4))))
-    refuses("must be finite", spectrum, np.full((2, 2), np.nan))
+    assert_refused("units must be .*, got 'scaled'", spectrum, model, X, y, units="scaled")
+    assert_refused("kind must be .*, got 'x'", spectrum, model, X, y, kind="x")
+    assert_refused("X and y are needed", spectrum, model)
+    assert_refused("X is for a fitted estimator of sk_hessian, got ndarray", spectrum, np.eye(3), X)
+    assert_refused("X and y are needed", spectrum, model, X)
+    assert_refused(r"k=3 at each end is no less than all 5 eigenvalues: use k=None", spectrum, model, X, y, k=3)
+    assert_refused("k must be an integer of at least 1", spectrum, model, X, y, k=0)
+    assert_refused(r"square and not empty, got shape \(2, 3\)", spectrum, np.ones((2, 3)))
+    assert_refused("must be symmetric", spectrum, np.triu(np.ones((4, 4))))
+    assert_refused("must be finite", spectrum, np.full((2, 2), np.nan))
     with pytest.raises(TypeError, match="estimator must be a fitted one of sk_hessian, a square matrix of numbers"):
         spectrum(object())
     identity = LinearOperator((1500, 1500), matvec=lambda v: v, dtype=float)
-    refuses(r'units="standardised" needs the diagonal', spectrum, identity, units="standardised")
+    assert_refused(r'units="standardised" needs the diagonal', spectrum, identity, units="standardised")
 
 
 @pytest.mark.parametrize("matrix", [np.zeros((3, 3)), np.eye(1), sparse.csr_array((2, 2))])

@@ -14,7 +14,7 @@ from sk_hessian.linear_model import (
 from sk_hessian.neural_network import MLPClassifier, MLPRegressor
 from sk_hessian.objectives import FunctionObjective, GLMObjective, LeastSquaresObjective, MLPObjective, SquaredLoss
 from sk_hessian.solvers import minimize
-from tests.estimators import ESTIMATORS, UNPENALISED, convergence_warnings, refuses, target
+from tests.estimators import ESTIMATORS, UNPENALISED, assert_refused, convergence_warnings, target
 
 
 def quadratic(values, **derivatives):
@@ -90,7 +90,7 @@ def test_a_point_that_is_not_stationary():
     assert stationary_point(FunctionObjective(lambda x: x[0]), theta=[3.0]).kind == "none"
 
 
-def test_residuals():
+def test_a_stationary_point_of_residuals():
     t = np.arange(5.0)
     decay = LeastSquaresObjective(lambda x: x[0] * np.exp(-x[1] * t) - 3 * np.exp(-0.5 * t) - 0.1 * np.cos(t))
     assert stationary_point(decay, theta=[1.0, 1.0]).kind == "none"
@@ -263,7 +263,7 @@ def test_a_penalty_determines_everything(table, rng):
     assert flat_directions(model, X, y) == []
 
 
-def test_sentences(rng):
+def test_a_flat_direction_is_a_sentence(rng):
     x = rng.normal(size=60)
     X = np.column_stack([x, rng.normal(size=60), np.full(60, 7.0)])
     found = flat_directions(LinearRegression().fit(X, x), X, x)
@@ -312,13 +312,14 @@ def test_bad_arguments_are_named(rng):
     X, y = rng.normal(size=(30, 2)), rng.normal(size=30)
     model = Ridge().fit(X, y)
     objective = GLMObjective(X, y, SquaredLoss())
-    refuses("tolerance must be between 0 and 1, got 2", flat_directions, model, X, y, tolerance=2)
-    refuses("tol must be between 0 and 1, got 0", stationary_point, model, X, y, tol=0)
-    refuses("X and y are needed", stationary_point, model)
-    refuses("theta is needed", stationary_point, objective)
-    refuses("X belongs to an estimator", stationary_point, objective, X, theta=np.zeros(3))
-    refuses("theta has 2 entries, but the objective has 3 parameters", stationary_point, objective, theta=[0.0, 1.0])
+    assert_refused("tolerance must be between 0 and 1, got 2", flat_directions, model, X, y, tolerance=2)
+    assert_refused("tol must be between 0 and 1, got 0", stationary_point, model, X, y, tol=0)
+    assert_refused("X and y are needed", stationary_point, model)
+    assert_refused("theta is needed", stationary_point, objective)
+    assert_refused("X belongs to an estimator", stationary_point, objective, X, theta=np.zeros(3))
+    message = "theta has 2 entries, but the objective has 3 parameters"
+    assert_refused(message, stationary_point, objective, theta=[0.0, 1.0])
     with pytest.raises(ValueError, match=r"theta must be a non-empty 1-D array of finite numbers, got shape \(1, 2\)"):
         stationary_point(objective, theta=[[0.0, 1.0]])
-    refuses("estimator must be one of sk_hessian, got int", stationary_point, 3, X, y, error=TypeError)
-    refuses("not finite at this point", stationary_point, FunctionObjective(lambda x: np.log(x[0])), theta=[0.0])
+    assert_refused("estimator must be one of sk_hessian, got int", stationary_point, 3, X, y, error=TypeError)
+    assert_refused("not finite at this point", stationary_point, FunctionObjective(lambda x: np.log(x[0])), theta=[0.0])

@@ -13,7 +13,7 @@ import scipy.sparse as sp
 from sk_hessian.linear_model import HuberRegressor, LinearRegression, LogisticRegression, PoissonRegressor, Ridge
 from sk_hessian.objectives import Blocks
 from sk_hessian.solvers import SGD
-from tests.estimators import ESTIMATORS, distance, raw_table, refuses, target
+from tests.estimators import ESTIMATORS, assert_refused, distance, raw_table, target
 
 every_estimator = pytest.mark.parametrize("name", ESTIMATORS)
 
@@ -31,7 +31,7 @@ def blocks(*arrays, n_blocks=7):
     return Blocks(lambda: (tuple(a[i:j] for a in arrays) for i, j in pairwise(cuts)))
 
 
-def same_fit(model, other, tol=1e-8):
+def assert_same_fit(model, other, tol=1e-8):
     """The same estimates, and as many rounds: but "auto" takes Newton's method where standardised rows are kept."""
     is_same_run = type(model.solver_) is type(other.solver_)
     for name in ("coef_", "intercept_"):
@@ -51,7 +51,7 @@ def test_the_same_fit_and_the_same_number_of_rounds(name, solver, rng):
     for data in ((X, y, weight), (blocks(X, y, weight),)):
         fits.append(ESTIMATORS[name].set_params(solver=solver, tol=1e-8).fit(*data).__getstate__())
     memory, parted = (type("Fit", (), fit) for fit in fits)
-    same_fit(memory, parted)
+    assert_same_fit(memory, parted)
 
 
 @pytest.mark.parametrize("name", ["LogisticRegression", "softmax", "PoissonRegressor"])
@@ -63,7 +63,7 @@ def test_the_same_sketch_of_many_rows(name, rare, rng):
         X[:, -1] = rng.uniform(size=len(X)) < 0.002
     model = ESTIMATORS[name].set_params(solver="auto", tol=1e-8)
     memory = pickle.loads(pickle.dumps(model.fit(X, y)))
-    same_fit(memory, model.fit(blocks(X, y)))
+    assert_same_fit(memory, model.fit(blocks(X, y)))
 
 
 @pytest.mark.parametrize("solver", ["sgd", "momentum", "clip"])
@@ -78,10 +78,10 @@ def test_first_order_solvers_take_all_rows(solver, rng):
 def test_sparse_blocks_and_float32(rng):
     X = sp.random_array((2000, 30), density=0.1, rng=rng, format="csr")
     y = X @ rng.normal(size=30) + rng.normal(size=2000)
-    same_fit(Ridge(tol=1e-8).fit(X, y), Ridge(tol=1e-8).fit(blocks(X, y)))
+    assert_same_fit(Ridge(tol=1e-8).fit(X, y), Ridge(tol=1e-8).fit(blocks(X, y)))
     X = rng.normal(size=(2000, 3)).astype(np.float32)
     # an array of float32 has coefficients of float32, blocks have not
-    same_fit(Ridge(tol=1e-8).fit(X, y), Ridge(tol=1e-8).fit(blocks(X, y)), tol=1e-7)
+    assert_same_fit(Ridge(tol=1e-8).fit(X, y), Ridge(tol=1e-8).fit(blocks(X, y)), tol=1e-7)
 
 
 def test_several_targets_and_collinear_columns(rng):
@@ -89,7 +89,7 @@ def test_several_targets_and_collinear_columns(rng):
     X = np.column_stack([X, X[:, 0] + 2 * X[:, 1] + 5])
     Y = X @ rng.normal(size=(4, 2)) + rng.normal(size=(500, 2))
     model, parted = LinearRegression().fit(X, Y), LinearRegression().fit(blocks(X, Y))
-    same_fit(model, parted)
+    assert_same_fit(model, parted)
     assert parted.rank_ == 3
     assert parted.convergence_.flat_directions == model.convergence_.flat_directions
 
@@ -100,12 +100,12 @@ def test_data_frames_give_names_and_labels_may_be_strings(rng):
     model = LogisticRegression(class_weight="balanced").fit(blocks(frame, y))
     assert list(model.feature_names_in_) == ["age", "income"]
     assert list(model.classes_) == ["no", "yes"]
-    same_fit(LogisticRegression(class_weight="balanced").fit(frame, y), model)
+    assert_same_fit(LogisticRegression(class_weight="balanced").fit(frame, y), model)
 
 
 def test_a_class_may_be_missing_in_some_blocks(iris):
     X, y = iris
-    same_fit(
+    assert_same_fit(
         LogisticRegression().fit(X, y), LogisticRegression().fit(Blocks([(X[y == k], y[y == k]) for k in range(3)]))
     )
 
@@ -135,7 +135,7 @@ class Dataset:
 
 def test_slices_of_an_array_on_disk(tmp_path, rng):
     X, y, weight = table("Ridge", rng)
-    same_fit(Ridge().fit(X, y, weight), Ridge().fit(Dataset(tmp_path / "table.npy", X), y, weight))
+    assert_same_fit(Ridge().fit(X, y, weight), Ridge().fit(Dataset(tmp_path / "table.npy", X), y, weight))
 
 
 def test_the_next_block_is_read_on_another_thread(rng):
@@ -185,7 +185,7 @@ ROWS, TARGET = np.arange(12.0).reshape(6, 2) ** 2, np.arange(6.0)
     ],
 )
 def test_a_bad_block_is_named(parts, error, message):
-    refuses(message, Ridge().fit, bad(*parts), error=error)
+    assert_refused(message, Ridge().fit, bad(*parts), error=error)
 
 
 def test_a_target_out_of_range_is_found_in_its_block():
@@ -198,7 +198,8 @@ def test_a_block_that_cannot_be_read_is_named():
         yield ROWS, TARGET
         raise OSError("disk gone")
 
-    refuses(r"block 1 could not be read: OSError\('disk gone'\)", Ridge().fit, Blocks(source), error=RuntimeError)
+    message = r"block 1 could not be read: OSError\('disk gone'\)"
+    assert_refused(message, Ridge().fit, Blocks(source), error=RuntimeError)
 
 
 def test_blocks_that_change_between_passes_are_noticed():
@@ -208,20 +209,20 @@ def test_blocks_that_change_between_passes_are_noticed():
         passes.append(1)
         yield ROWS[: 6 - len(passes)], TARGET[: 6 - len(passes)]
 
-    refuses("block 0 has 4 rows, but had 5 before", Ridge().fit, Blocks(source))
+    assert_refused("block 0 has 4 rows, but had 5 before", Ridge().fit, Blocks(source))
 
 
 def test_no_rows_at_all():
-    refuses("X has no rows: every block is empty", Ridge().fit, Blocks([(ROWS[:0], TARGET[:0])]))
-    refuses("X has no rows: every block is empty", Ridge().fit, Blocks([(ROWS, TARGET, 0 * TARGET)]))
+    assert_refused("X has no rows: every block is empty", Ridge().fit, Blocks([(ROWS[:0], TARGET[:0])]))
+    assert_refused("X has no rows: every block is empty", Ridge().fit, Blocks([(ROWS, TARGET, 0 * TARGET)]))
 
 
 def test_what_does_not_go_with_blocks_is_an_error():
-    refuses("source can be read once only", Blocks, ((ROWS, TARGET) for _ in range(2)), error=TypeError)
-    refuses("y and sample_weight must be None for blocks", Ridge().fit, bad(), TARGET)
-    refuses("offset must be None for rows in parts", PoissonRegressor().fit, bad(), offset=TARGET)
-    refuses("batch_size=2 needs rows in memory", Ridge(solver=SGD(batch_size=2)).fit, bad())
-    refuses("requires y to be passed", Ridge().fit, ROWS)
+    assert_refused("source can be read once only", Blocks, ((ROWS, TARGET) for _ in range(2)), error=TypeError)
+    assert_refused("y and sample_weight must be None for blocks", Ridge().fit, bad(), TARGET)
+    assert_refused("offset must be None for rows in parts", PoissonRegressor().fit, bad(), offset=TARGET)
+    assert_refused("batch_size=2 needs rows in memory", Ridge(solver=SGD(batch_size=2)).fit, bad())
+    assert_refused("requires y to be passed", Ridge().fit, ROWS)
 
 
 def peak_of_blocks(n_blocks, size=5_000):

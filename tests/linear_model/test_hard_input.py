@@ -10,7 +10,7 @@ from sklearn.preprocessing import scale
 from sk_hessian.linear_model import HuberRegressor, LinearRegression, LogisticRegression, PoissonRegressor, Ridge
 from sk_hessian.objectives import FunctionObjective, GLMObjective, SquaredLoss
 from sk_hessian.solvers import minimize
-from tests.estimators import refuses
+from tests.estimators import assert_refused
 
 
 def test_double_entries_of_a_sparse_matrix_count_twice_and_stay():
@@ -130,5 +130,5 @@ def test_a_callback_cannot_move_the_iterate():
 
 
 def test_what_is_no_objective_is_named():
-    refuses("objective must be an Objective", minimize, lambda x: 0.0, [1.0], error=TypeError)
-    refuses("x0 has 2 entries", minimize, GLMObjective(np.eye(3), np.arange(3.0), SquaredLoss()), [1.0, 2.0])
+    assert_refused("objective must be an Objective", minimize, lambda x: 0.0, [1.0], error=TypeError)
+    assert_refused("x0 has 2 entries", minimize, GLMObjective(np.eye(3), np.arange(3.0), SquaredLoss()), [1.0, 2.0])

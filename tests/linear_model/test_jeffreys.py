@@ -1,7 +1,5 @@
 """Firth's logistic regression: closed forms, published estimates, separated classes."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 import scipy.sparse as sp
@@ -10,20 +8,15 @@ from scipy.special import expit, logit
 from sk_hessian.linear_model import LogisticRegression
 from sk_hessian.objectives import Blocks
 from sk_hessian.solvers import LBFGS, SGD, Newton
-from tests.estimators import convergence_warnings, inverse_hessian, raw_table
+from tests import problems
+from tests.estimators import assert_refused, convergence_warnings, inverse_hessian, raw_table
 
-DATA = Path(__file__).parents[1] / "data"
 SOLVERS = ["auto", "newton", "lbfgs"]
 every_solver = pytest.mark.parametrize("solver", SOLVERS)
 
 
 def firth(**options):
     return LogisticRegression(**{"C": np.inf, "jeffreys": True, "tol": 1e-8, **options})
-
-
-def endometrial():
-    table = np.loadtxt(DATA / "endometrial.csv", delimiter=",", skiprows=1)
-    return table[:, :3], table[:, 3].astype(int)
 
 
 def raw_rows(rng, n=100):
@@ -56,7 +49,7 @@ def test_proportions_of_groups_have_half_a_count_added(rng):
 @every_solver
 def test_published_estimates_of_the_endometrial_cancer_data(solver):
     """Heinze & Schemper (2002); the further digits are those of the R package logistf."""
-    X, y = endometrial()
+    X, y = problems.endometrial()
     model = firth(solver=solver).fit(X, y)
     assert model.convergence_.status == "optimal"
     np.testing.assert_allclose(model.coef_[0], [2.92927330, -0.03475175, -2.60416387], rtol=1e-6)
@@ -66,7 +59,7 @@ def test_published_estimates_of_the_endometrial_cancer_data(solver):
 
 
 def test_the_likelihood_alone_separates_them():
-    model, warned = convergence_warnings(lambda: LogisticRegression(C=np.inf).fit(*endometrial()))
+    model, warned = convergence_warnings(lambda: LogisticRegression(C=np.inf).fit(*problems.endometrial()))
     assert model.convergence_.status == "separated"
     assert "x0" in warned[0]
     assert "Or use jeffreys=True with C=np.inf, whose estimates are finite." in warned[0]
@@ -97,14 +90,6 @@ def test_the_modified_score_vanishes(solver, rng):
     leverage = (Q**2).sum(axis=1)
     assert leverage.sum() == pytest.approx(4)
     np.testing.assert_allclose(Z.T @ (weight * (y - p) + leverage * (0.5 - p)), 0, atol=1e-5)
-
-
-def test_weights_are_repetitions(rng):
-    X, y = raw_rows(rng)
-    weight = rng.integers(0, 4, size=len(y))
-    weighted = firth().fit(X, y, sample_weight=weight)
-    repeated = firth().fit(np.repeat(X, weight, axis=0), np.repeat(y, weight))
-    np.testing.assert_allclose(weighted.coef_, repeated.coef_, rtol=1e-6)
 
 
 @every_solver
@@ -208,12 +193,6 @@ def test_small_samples_are_drawn_towards_a_half(rng):
 # -- what it needs ---------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("solver", ["sgd", "momentum", "clip", SGD(), Newton(hessian="subsampled")], ids=str)
-def test_solvers_that_sample_rows_are_refused(solver, rng):
-    with pytest.raises(ValueError, match="jeffreys=True needs solver='auto', 'newton' or 'lbfgs'"):
-        firth(solver=solver).fit(*raw_rows(rng))
-
-
 @pytest.mark.parametrize(
     "solver",
     [
@@ -236,25 +215,23 @@ def test_options_of_the_other_solvers_lead_to_the_same_optimum(solver, rng):
     np.testing.assert_allclose(model.coef_, firth(solver="newton").fit(X, y).coef_, rtol=1e-5)
 
 
-def test_a_finite_c_is_refused(rng):
-    with pytest.raises(ValueError, match=r"jeffreys=True needs C=np.inf, got C=1.0"):
-        LogisticRegression(jeffreys=True).fit(*raw_rows(rng))
+SOLVERS_OF_SAMPLES = ("sgd", "momentum", "clip", SGD(), Newton(hessian="subsampled"))
+REFUSED = [({"solver": solver}, "needs solver='auto', 'newton' or 'lbfgs'") for solver in SOLVERS_OF_SAMPLES]
+REFUSED += [({"C": 1.0}, r"needs C=np.inf, got C=1.0"), ({"penalty_weights": [1, 2, 3]}, "needs penalty_weights=None")]
 
 
-def test_penalty_weights_are_refused(rng):
-    with pytest.raises(ValueError, match="jeffreys=True needs penalty_weights=None"):
-        firth(penalty_weights=[1, 2, 3]).fit(*raw_rows(rng))
-
-
-def test_more_than_two_classes_are_refused(iris):
-    with pytest.raises(ValueError, match="Only binary classification is supported with jeffreys=True, but y has 3"):
-        firth().fit(*iris)
+@pytest.mark.parametrize(("options", "message"), REFUSED, ids=str)
+def test_what_jeffreys_prior_does_not_go_with(options, message, rng):
+    assert_refused(f"jeffreys=True {message}", firth(**options).fit, *raw_rows(rng))
 
 
 @pytest.mark.parametrize("jeffreys", ["yes", 1, None])
 def test_jeffreys_is_true_or_false(jeffreys, rng):
-    with pytest.raises(TypeError, match="jeffreys must be True or False"):
-        firth(jeffreys=jeffreys).fit(*raw_rows(rng))
+    assert_refused("jeffreys must be True or False", firth(jeffreys=jeffreys).fit, *raw_rows(rng), error=TypeError)
+
+
+def test_more_than_two_classes_are_refused(iris):
+    assert_refused("Only binary classification is supported with jeffreys=True, but y has 3", firth().fit, *iris)
 
 
 def test_a_stream_is_refused(rng):

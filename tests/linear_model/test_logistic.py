@@ -120,3 +120,5 @@ def test_classes_are_the_sorted_labels_in_their_dtype(kind, n_classes, rng):
     index = np.unique(y, return_inverse=True)[1]
     np.testing.assert_array_equal(model.coef_, LogisticRegression().fit(X, index).coef_)
     assert set(model.predict(X)) <= set(labels)
+    assert model.predict(X).dtype == y.dtype
+    assert model.predict_proba(X).shape == (40, len(labels))

@@ -7,7 +7,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 from sk_hessian.inspection import stationary_point
 from sk_hessian.linear_model import NegativeBinomialRegressor, PoissonRegressor
-from tests.estimators import ALL_SOLVERS, convergence_warnings, inverse_hessian, refuses
+from tests.estimators import ALL_SOLVERS, assert_refused, convergence_warnings, inverse_hessian
 
 every_solver = pytest.mark.parametrize("solver", ALL_SOLVERS)
 TIGHT = {"tol": 1e-9, "solver": "newton", "alpha": 0.0}
@@ -211,4 +211,5 @@ def test_a_warm_start_from_the_poisson_limit_finds_overdispersion(rng):
     ("theta", "error"), [(0, ValueError), (-1.0, ValueError), (np.nan, ValueError), ("2", TypeError)]
 )
 def test_theta_must_be_a_positive_number(theta, error, rng):
-    refuses("theta must be a number > 0", NegativeBinomialRegressor(theta=theta).fit, *visits(rng, 50), error=error)
+    message = "theta must be a number > 0"
+    assert_refused(message, NegativeBinomialRegressor(theta=theta).fit, *visits(rng, 50), error=error)

@@ -38,7 +38,7 @@ def test_default_arguments_give_the_certified_digits(name):
 
 @every_reference
 @pytest.mark.parametrize("solver", ["sgd", "newton", "lbfgs", Newton(precondition="full")], ids=str)
-def test_every_solver_gives_them(name, solver):
+def test_every_solver_gives_the_certified_digits(name, solver):
     reference = REFERENCES[name]
     model = LinearRegression(fit_intercept=reference.fit_intercept, solver=solver).fit(reference.X, reference.y)
     assert model.convergence_.status == "optimal"
@@ -46,7 +46,7 @@ def test_every_solver_gives_them(name, solver):
 
 
 @pytest.mark.parametrize("name", ["Filip", "Longley", "Wampler4"])
-def test_so_do_weights_repeated_rows_sparse_rows_and_several_targets(name):
+def test_weights_repeated_rows_sparse_rows_and_several_targets_keep_the_digits(name):
     reference = REFERENCES[name]
     X, y = reference.X, reference.y
     twice = np.repeat(np.arange(len(y)), 1 + np.arange(len(y)) % 3)

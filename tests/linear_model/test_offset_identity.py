@@ -8,7 +8,7 @@ from sklearn.metrics import r2_score
 
 from sk_hessian.inspection import coef_table, laplace, leave_one_out
 from sk_hessian.linear_model import HuberRegressor, LinearRegression, Ridge
-from tests.estimators import ALL_SOLVERS, refuses
+from tests.estimators import ALL_SOLVERS, assert_refused
 
 IDENTITY = {
     "LinearRegression": LinearRegression(tol=1e-8),
@@ -89,5 +89,5 @@ def test_a_stream_of_huber_needs_residuals_that_vary_beside_the_offset(rng):
 def test_an_offset_of_several_targets_needs_a_column_for_each(rng):
     X, y = rng.normal(size=(20, 2)), rng.normal(size=(20, 2))
     message = r"offset must have a column for each target, shape \(20, 2\): got shape \(20,\)"
-    refuses(message, Ridge().fit, X, y, offset=np.zeros(20))
-    refuses(message, Ridge().fit(X, y).predict, X, offset=np.zeros(20))
+    assert_refused(message, Ridge().fit, X, y, offset=np.zeros(20))
+    assert_refused(message, Ridge().fit(X, y).predict, X, offset=np.zeros(20))

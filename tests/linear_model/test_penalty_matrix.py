@@ -19,7 +19,7 @@ from sk_hessian.linear_model import (
 )
 from sk_hessian.objectives import TweedieLoss
 from sk_hessian.solvers import SOLVERS
-from tests.estimators import convergence_warnings, refuses
+from tests.estimators import assert_refused, convergence_warnings
 
 P = 5
 D = np.diff(np.eye(P), axis=0)
@@ -248,14 +248,8 @@ def test_a_path_of_strengths_leaves_the_matrix_as_it_is(X, y):
 @pytest.mark.parametrize("structure", ["diagonal", "kronecker"])
 def test_posteriors_without_covariances_are_refused(structure, X, y):
     model = LogisticRegression(penalty_matrix=DIFFERENCES).fit(X / UNIT, targets(LogisticRegression(), y))
-    refuses(
-        f"structure='{structure}' is not available with a penalty_matrix",
-        inspection.laplace,
-        model,
-        X / UNIT,
-        targets(LogisticRegression(), y),
-        structure=structure,
-    )
+    message = f"structure='{structure}' is not available with a penalty_matrix"
+    assert_refused(message, inspection.laplace, model, X / UNIT, targets(LogisticRegression(), y), structure=structure)
 
 
 # -- bad input ----------------------------------------------------------------------------------------------------
@@ -276,24 +270,25 @@ def test_posteriors_without_covariances_are_refused(structure, X, y):
 @pytest.mark.parametrize("model", [Ridge(), LogisticRegression()], ids=names)
 def test_bad_matrices_are_named(model, matrix, message, X, y):
     model = type(model)(penalty_matrix=matrix)
-    refuses(message, model.fit, X, targets(model, y))
+    assert_refused(message, model.fit, X, targets(model, y))
     assert not hasattr(model, "coef_")
 
 
 def test_names_that_do_not_match(X, y):
     frame = pd.DataFrame(X, columns=list("abcde"))
     M = pd.DataFrame(DIFFERENCES, index=frame.columns, columns=frame.columns)
-    refuses("pass X as a data frame", Ridge(penalty_matrix=M).fit, X, y)
-    refuses("a row for each column of X, by its name: it lacks e", Ridge(penalty_matrix=M.iloc[:4]).fit, frame, y)
+    assert_refused("pass X as a data frame", Ridge(penalty_matrix=M).fit, X, y)
+    message = "a row for each column of X, by its name: it lacks e"
+    assert_refused(message, Ridge(penalty_matrix=M.iloc[:4]).fit, frame, y)
     other = M.rename(columns={"a": "z"})
-    refuses("a column for each column of X, by its name: it lacks a", Ridge(penalty_matrix=other).fit, frame, y)
+    assert_refused("a column for each column of X, by its name: it lacks a", Ridge(penalty_matrix=other).fit, frame, y)
     double = M.rename(index={"a": "b"})
-    refuses("row name 'b' is there twice", Ridge(penalty_matrix=double).fit, frame, y)
+    assert_refused("row name 'b' is there twice", Ridge(penalty_matrix=double).fit, frame, y)
 
 
 def test_jeffreys_prior_takes_its_place(X, y):
     model = LogisticRegression(C=np.inf, jeffreys=True, penalty_matrix=DIFFERENCES)
-    refuses("jeffreys=True needs penalty_matrix=None", model.fit, X, y > y.mean())
+    assert_refused("jeffreys=True needs penalty_matrix=None", model.fit, X, y > y.mean())
 
 
 def test_the_matrix_of_the_user_is_left_as_it_is(X, y):

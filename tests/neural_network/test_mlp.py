@@ -1,5 +1,4 @@
 import pickle
-import warnings
 from itertools import product
 
 import numpy as np
@@ -16,7 +15,6 @@ from sk_hessian.linear_model import HuberRegressor, LogisticRegression, PoissonR
 from sk_hessian.neural_network import MLPClassifier, MLPRegressor
 from sk_hessian.objectives import (
     ACTIVATIONS,
-    BinaryCrossEntropy,
     MLPObjective,
     SquaredLoss,
     StreamObjective,
@@ -24,7 +22,7 @@ from sk_hessian.objectives import (
     first_memory,
 )
 from sk_hessian.solvers import LBFGS, SGD, SOLVERS, Clip, Momentum, Newton, minimize
-from tests.estimators import refuses
+from tests.estimators import assert_refused
 
 every_solver = pytest.mark.parametrize("solver", ["auto", *SOLVERS, Newton(hessian="exact")], ids=str)
 quiet = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -133,7 +131,7 @@ def test_float32_gives_nearly_the_same(X, y):
     assert np.abs(a - b).max() < 1e-3
 
 
-def test_several_targets(X, y):
+def test_several_targets_at_once(X, y):
     Y = np.column_stack([y, X[:, 0] ** 2, X[:, 1]])
     model = MLPRegressor(**SMALL | {"alpha": 0.01, "hidden_layer_sizes": (8,)}, tol=1e-2).fit(X, 1e4 * Y)
     assert model.predict(X).shape == (150, 3)
@@ -157,7 +155,7 @@ def test_huber_does_not_see_outliers(X, y):
     assert 0 < model.scale_ < 10
 
 
-def test_labels(rng):
+def test_several_labels_at_once(rng):
     X, Y = make_multilabel_classification(n_samples=200, n_classes=3, random_state=0)
     model = MLPClassifier(**SMALL).fit(X, Y)
     assert model.predict(X).shape == model.predict_proba(X).shape == (200, 3)
@@ -202,8 +200,10 @@ def test_early_stopping_keeps_the_best_weights_with_every_solver(kind, solver, r
 def test_a_score_needs_two_rows(n, rng):
     X, y = wave(rng, n)
     message = f"validation_fraction=0.1 leaves {n - 1} rows to train and 1 to hold out, but each part needs at least 2"
-    refuses(message, MLPRegressor(**SMALL, early_stopping=True).fit, X, y)
-    refuses(message, MLPClassifier(**SMALL, early_stopping=True).fit, X, np.column_stack([y > 0, y < 1]).astype(int))
+    assert_refused(message, MLPRegressor(**SMALL, early_stopping=True).fit, X, y)
+    assert_refused(
+        message, MLPClassifier(**SMALL, early_stopping=True).fit, X, np.column_stack([y > 0, y < 1]).astype(int)
+    )
 
 
 @pytest.mark.parametrize("loss", ["poisson", "gamma"])
@@ -282,7 +282,7 @@ def test_warm_start_goes_on(solver, X, y):
     assert model.loss_ < before
     model.fit(X, y)
     assert model.n_iter_ <= 3
-    refuses(r"the former coefs_ have the shapes .* refit with warm_start=False", model.fit, X[:, :2], y)
+    assert_refused(r"the former coefs_ have the shapes .* refit with warm_start=False", model.fit, X[:, :2], y)
 
 
 def zero_start(rng):
@@ -408,9 +408,9 @@ def test_partial_fit_of_classes_that_come_later(rng):
     for _ in range(30):
         model.partial_fit(X, y)
     assert model.score(X, y) > 0.7
-    refuses("y has the class 'other'", model.partial_fit, X, np.full(300, "other"))
-    refuses("are not those of the former calls", model.partial_fit, X, y, classes=["a", "b"])
-    refuses("classes must be given in the first call", clone(model).partial_fit, X, y)
+    assert_refused("y has the class 'other'", model.partial_fit, X, np.full(300, "other"))
+    assert_refused("are not those of the former calls", model.partial_fit, X, y, classes=["a", "b"])
+    assert_refused("classes must be given in the first call", clone(model).partial_fit, X, y)
 
 
 @pytest.mark.parametrize("begins_with_labels", [True, False])
@@ -421,38 +421,36 @@ def test_parts_do_not_change_between_classes_and_labels(begins_with_labels, rng)
     model = MLPClassifier(**SMALL).partial_fit(X, first, classes=[0, 1, 2])
     before = dict(vars(model))
     now, former = ("classes", "several labels") if begins_with_labels else ("several labels", "classes")
-    refuses(f"y has {now}, but the former calls had {former}", model.partial_fit, X, second)
+    assert_refused(f"y has {now}, but the former calls had {former}", model.partial_fit, X, second)
     assert vars(model) == before
     assert model.partial_fit(X, first).n_iter_ == 2
     assert model.fit(X, second).predict(X).shape == second.shape
 
 
+@quiet
 @pytest.mark.parametrize("size", [50, 200])
 @pytest.mark.parametrize("solver", ["newton", "lbfgs", Newton(hessian="gauss-newton"), LBFGS(memory=5)], ids=str)
 def test_one_pass_of_a_second_order_stream_is_nearly_a_fit(solver, size, rng):
     X, y = wave(rng, 1200)
     X, y = X * [1, 1e3, 1e-3] + [0, 100, 1], 1e4 * y
     model = MLPRegressor(hidden_layer_sizes=(6,), activation="tanh", solver=solver, random_state=0, max_iter=100)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        reference = clone(model).fit(X, y)
-        for rows in np.array_split(np.arange(1200), 1200 // size):
-            model.partial_fit(X[rows], y[rows])
+    reference = clone(model).fit(X, y)
+    for rows in np.array_split(np.arange(1200), 1200 // size):
+        model.partial_fit(X[rows], y[rows])
     assert model.score(X, y) > reference.score(X, y) - (0.15 if size == 50 else 0.05)
     assert model.n_iter_ == len(model.loss_curve_) == 1200 // size
     assert model.t_ == 1200
 
 
+@quiet
 def test_a_second_order_stream_remembers_what_its_last_rows_do_not_show(rng):
     """Rows in order of a column: the last tenth knows nothing of the first."""
     X, y = classes(rng, 600, 2)
     order = np.argsort(X[:, 0])
     models = [MLPClassifier((3,), "tanh", solver="lbfgs", alpha=0.1, random_state=0, max_iter=100) for _ in range(2)]
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        for rows in np.array_split(order, 6):
-            models[0].partial_fit(X[rows], y[rows], classes=np.unique(y))
-        models[1].partial_fit(X[order[500:]], y[order[500:]], classes=np.unique(y))
+    for rows in np.array_split(order, 6):
+        models[0].partial_fit(X[rows], y[rows], classes=np.unique(y))
+    models[1].partial_fit(X[order[500:]], y[order[500:]], classes=np.unique(y))
     first = order[:300]
     assert models[0].score(X[first], y[first]) > models[1].score(X[first], y[first])
 
@@ -497,11 +495,11 @@ def test_what_partial_fit_refuses(rng):
         MLPRegressor(hidden_layer_sizes=(3,), solver=LBFGS(precondition="kronecker")).partial_fit(X, y)
     for kind, options in ((MLPRegressor, {}), (MLPClassifier, {"classes": [0, 1]})):
         message = "partial_fit does not support early_stopping=True"
-        refuses(message, kind(early_stopping=True).partial_fit, X, (y > 0).astype(int), **options)
+        assert_refused(message, kind(early_stopping=True).partial_fit, X, (y > 0).astype(int), **options)
     message = r"classes has only one class, .*0.*: a classifier needs at least two classes"
-    refuses(message, MLPClassifier().partial_fit, X, np.zeros(20, dtype=int), classes=[0])
+    assert_refused(message, MLPClassifier().partial_fit, X, np.zeros(20, dtype=int), classes=[0])
     model = MLPClassifier(class_weight="balanced")
-    refuses("class_weight must be None for partial_fit", model.partial_fit, X, y > 0, classes=[False, True])
+    assert_refused("class_weight must be None for partial_fit", model.partial_fit, X, y > 0, classes=[False, True])
 
 
 def test_a_first_order_step_forgets_what_a_second_order_stream_remembers(rng):
@@ -551,7 +549,8 @@ def test_clones_pickles_and_nested_parameters(X, y):
     assert model.solver_.momentum == 0.8
     np.testing.assert_array_equal(pickle.loads(pickle.dumps(model)).predict(X), model.predict(X))
     assert repr(clone(model)) == repr(model)
-    refuses("solver__momentum needs a solver object", MLPRegressor(solver="momentum").set_params, solver__momentum=0.8)
+    message = "solver__momentum needs a solver object"
+    assert_refused(message, MLPRegressor(solver="momentum").set_params, solver__momentum=0.8)
     grid = GridSearchCV(MLPRegressor(**SMALL, tol=1e-2), {"solver": ["newton", "lbfgs"]}, cv=2).fit(X, y)
     assert grid.best_score_ > 0.3
 
@@ -601,7 +600,7 @@ def test_bad_parameters_are_named(parameter, value, error, rng):
     X, y = wave(rng, 20)
     for model in (MLPRegressor(**{parameter: value}), MLPClassifier(**{parameter: value})):
         before = dict(vars(model))
-        refuses(parameter, model.fit, X, (y > 0).astype(int), error=error)
+        assert_refused(parameter, model.fit, X, (y > 0).astype(int), error=error)
         assert vars(model) == before
 
 
@@ -619,7 +618,7 @@ def test_bad_parameters_are_named(parameter, value, error, rng):
 )
 def test_bad_losses_and_targets_are_named(loss, change, message, rng):
     X, y = wave(rng, 20)
-    refuses(message, MLPRegressor(loss).fit, X, change(y))
+    assert_refused(message, MLPRegressor(loss).fit, X, change(y))
 
 
 @pytest.mark.parametrize(
@@ -637,7 +636,7 @@ def test_bad_losses_and_targets_are_named(loss, change, message, rng):
 )
 def test_bad_classes_are_named(options, change, message, rng):
     X, y = wave(rng, 20)
-    refuses(message, MLPClassifier(**options).fit, X, change((y > 0).astype(float)))
+    assert_refused(message, MLPClassifier(**options).fit, X, change((y > 0).astype(float)))
 
 
 @quiet
@@ -660,7 +659,6 @@ def test_degenerate_data_are_fitted(solver, rng):
 # -- networks with kinks ----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize("solver", ["auto", "newton", "lbfgs", "sgd", "momentum", "clip"])
 def test_a_network_with_kinks_settles_and_does_not_warn(solver):
     X, y = load_iris(return_X_y=True)
@@ -674,7 +672,6 @@ def test_a_network_with_kinks_settles_and_does_not_warn(solver):
     assert model.score(X, y) > 0.95
 
 
-@pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize(
     "change", [{"n_init": 3}, {"warm_start": True}, {"loss": "poisson"}, {"loss": "huber"}], ids=str
 )
@@ -722,7 +719,6 @@ def test_steps_that_are_short_for_another_reason_have_not_settled(solver, X, y):
     assert (solver.batch_size == "auto") == ('batch_size="auto"' not in str(caught[0].message))
 
 
-@pytest.mark.filterwarnings("error")
 def test_minibatches_that_grow_settle(rng):
     X, y = wave(rng, 3000)
     model = MLPRegressor(**KINKED | {"hidden_layer_sizes": (3,)}, solver="sgd", tol=1e-3).fit(X, y)
@@ -730,18 +726,16 @@ def test_minibatches_that_grow_settle(rng):
 
 
 def test_early_stopping_and_streams_of_a_kinked_network_do_not_warn(X, y):
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        assert MLPRegressor(**KINKED, early_stopping=True).fit(X, y).convergence_.status in ("stopped", "settled")
-        model = MLPRegressor(**KINKED, solver="newton", tol=1e-3)
-        for part in range(3):
-            model.partial_fit(X[part::3], y[part::3])
+    assert MLPRegressor(**KINKED, early_stopping=True).fit(X, y).convergence_.status in ("stopped", "settled")
+    model = MLPRegressor(**KINKED, solver="newton", tol=1e-3)
+    for part in range(3):
+        model.partial_fit(X[part::3], y[part::3])
     assert model.convergence_.status == "settled"
 
 
 def test_inspection_that_needs_an_optimum_names_the_kinks(X, y):
     model = MLPRegressor(**KINKED, tol=1e-3).fit(X, y)
-    refuses(r'"settled".*activation=.relu.*Use a smooth activation, such as "tanh"', laplace, model, X, y)
+    assert_refused(r'"settled".*activation=.relu.*Use a smooth activation, such as "tanh"', laplace, model, X, y)
 
 
 # -- rounding ---------------------------------------------------------------------------------------------------------
@@ -772,36 +766,8 @@ def test_a_nearly_perfect_fit_goes_on(activation):
     ],
     ids=["two outputs", "offset", "unit", "poisson", "gamma"],
 )
-def test_so_do_other_targets_and_losses(target, loss, most):
+def test_a_nearly_perfect_fit_of_other_targets_and_losses_goes_on(target, loss, most):
     objective = deep(target, loss)
     result = minimize(objective, objective.start(0), "newton", tol=1e-10, max_iter=400)
     assert result.status in ("optimal", "max_iter", "stalled")
     assert result.fun - objective.lower_bound <= most
-
-
-@pytest.mark.parametrize("share", [1.0, 1e-3, 1e-6])
-@pytest.mark.parametrize(
-    ("loss", "offset"),
-    [
-        (SquaredLoss(), 0.0),
-        (SquaredLoss(), 1e6),
-        (TweedieLoss(1), 0.0),
-        (TweedieLoss(2), 0.0),
-        (BinaryCrossEntropy(), 0.0),
-    ],
-    ids=["squares", "offset", "poisson", "gamma", "logistic"],
-)
-def test_the_noise_of_a_value_is_that_of_its_neighbours(loss, offset, share, rng):
-    """Values at parameters that differ by a few roundings scatter by no more than it, and not by far less."""
-    X = rng.normal(size=(200, 3))
-    raw = np.tanh(X @ [1.0, -1.0, 0.5]) + share * rng.normal(size=200)
-    y = {SquaredLoss: raw + offset, TweedieLoss: np.exp(raw), BinaryCrossEntropy: (raw > 0) * 1.0}[type(loss)]
-    objective = MLPObjective(X, y, loss, hidden_layer_sizes=(1,))
-    theta = objective.pack([np.array([[1.0], [-1.0], [0.5]]), np.ones((1, 1))], [np.zeros(1), np.zeros(1)])
-    theta[-1] = offset if isinstance(loss, SquaredLoss) else 0.0
-    value = objective.value_and_gradient(theta)[0]
-    near = [objective.value_and_gradient(theta * (1 + 1e-16 * k))[0] for k in (-4, -2, 2, 4)]
-    noise = objective.at(theta).noise
-    assert np.abs(np.subtract(near, value)).max() <= noise
-    most = share * max(offset, 1.0) if isinstance(loss, SquaredLoss) else 1.0
-    assert noise <= 1e-13 * most + 1e-29 * offset**2

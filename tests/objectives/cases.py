@@ -7,6 +7,7 @@ import scipy.sparse as sp
 
 from sk_hessian.objectives import (
     LOSSES,
+    BinaryCrossEntropy,
     GLMObjective,
     HuberLoss,
     Loss,
@@ -28,6 +29,21 @@ def loss_id(loss):
 
 
 IDS = [loss_id(loss) for loss in LOSSES]
+
+
+#: losses of networks, with one output and with several
+NETWORK_LOSSES = [
+    SquaredLoss(),
+    SquaredLoss(2),
+    SquaredLoss(3),
+    BinaryCrossEntropy(),
+    BinaryCrossEntropy(2),
+    BinaryCrossEntropy(3),
+    SoftmaxCrossEntropy(3),
+    TweedieLoss(1, "log"),
+    TweedieLoss(2, "log"),
+    HuberLoss(),
+]
 
 
 def targets(loss, n, rng):

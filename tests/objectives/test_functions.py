@@ -4,6 +4,7 @@ from scipy.optimize import rosen, rosen_der, rosen_hess, rosen_hess_prod
 
 from sk_hessian.objectives import FunctionObjective
 from sk_hessian.solvers import minimize
+from tests.estimators import assert_refused
 from tests.objectives.cases import assert_close
 
 X0 = np.array([-1.2, 1.0, 0.7])
@@ -65,8 +66,7 @@ def test_a_gradient_buffer_that_is_reused_is_copied():
 
 @pytest.mark.parametrize(("name", "bad"), [("fun", 3), ("jac", "2-point"), ("hess", 1), ("hessp", "x")])
 def test_what_is_not_callable_is_refused_by_name(name, bad):
-    with pytest.raises(TypeError, match=f"^{name} must be callable"):
-        FunctionObjective(**({"fun": rosen} | {name: bad}))
+    assert_refused(f"^{name} must be callable", FunctionObjective, **{"fun": rosen} | {name: bad}, error=TypeError)
 
 
 def test_expected_curvature_of_a_function_is_refused():
@@ -75,8 +75,7 @@ def test_expected_curvature_of_a_function_is_refused():
 
 
 def test_sampling_a_function_is_refused():
-    with pytest.raises(ValueError, match="a plain function has no rows to sample"):
-        COMBINATIONS["hess"].sample([0])
+    assert_refused("a plain function has no rows to sample", COMBINATIONS["hess"].sample, [0])
 
 
 @pytest.mark.parametrize("kind", ["full", "diagonal"])

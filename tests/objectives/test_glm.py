@@ -1,3 +1,5 @@
+from itertools import product
+
 import numpy as np
 import pytest
 import scipy.sparse as sp
@@ -7,13 +9,24 @@ from sk_hessian.objectives import (
     BinaryCrossEntropy,
     GLMObjective,
     HuberLoss,
+    MLPObjective,
     SingleRows,
     SoftmaxCrossEntropy,
     SquaredLoss,
     TweedieLoss,
 )
 from sk_hessian.solvers import plan
-from tests.objectives.cases import IDS, assert_close, container, differences, linear, loss_id
+from tests.estimators import assert_refused
+from tests.objectives.cases import (
+    IDS,
+    NETWORK_LOSSES,
+    assert_close,
+    container,
+    differences,
+    linear,
+    loss_id,
+    network,
+)
 
 every_loss = pytest.mark.parametrize("loss", LOSSES, ids=IDS)
 with_and_without_intercept = pytest.mark.parametrize("intercept", [True, False], ids=["intercept", "plain"])
@@ -80,8 +93,7 @@ def test_matrix_product_and_diagonal_in_preconditioned_coordinates(loss, kind, i
 
 def test_one_output_has_no_kronecker_factor(rng):
     case = linear(SquaredLoss(), "C", True, rng)
-    with pytest.raises(ValueError, match="precondition='kronecker' is not available"):
-        case.objective.preconditioner(case.theta, "kronecker")
+    assert_refused("precondition='kronecker' is not available", case.objective.preconditioner, case.theta, "kronecker")
 
 
 @every_loss
@@ -160,17 +172,6 @@ def test_rescaling_the_targets_rescales_the_scale(loss, rng):
     case = linear(loss, "C", True, rng)
     larger, model = case.again(y=1000 * case.y, penalty=0.0), case.again(penalty=0.0)
     assert larger.scale == pytest.approx(model.scale * 1000 ** (1 if hasattr(loss, "power") else 2), rel=1e-9)
-
-
-@every_loss
-def test_the_sum_of_samples_is_the_whole(loss, rng):
-    case = linear(loss, "C", True, rng)
-    model, theta = case.objective, case.theta
-    parts = np.array_split(rng.permutation(model.n_rows), 4)
-    values, gradients = zip(*(model.sample(np.sort(part)).value_and_gradient(theta) for part in parts), strict=True)
-    value, gradient = model.value_and_gradient(theta)
-    assert np.mean(values) == pytest.approx(value, rel=1e-12)
-    assert_close(np.mean(gradients, axis=0), gradient, 1e-12)
 
 
 @pytest.mark.parametrize("loss", [TweedieLoss(1, "identity"), TweedieLoss(2, "identity")], ids=["poisson", "gamma"])
@@ -268,17 +269,6 @@ def test_predictor_change_is_the_largest_move_of_a_row(rng):
     )
 
 
-def test_unequal_penalties_enter_value_gradient_and_hessian(rng):
-    X, y = rng.normal(size=(30, 3)), rng.normal(size=30)
-    strength = np.array([[0.0], [1.0], [4.0]])
-    with_, without = (GLMObjective(X, y, SquaredLoss(), penalty=s) for s in (strength, 0.0))
-    theta = rng.normal(size=4)
-    value = with_.value_and_gradient(theta)[0] - without.value_and_gradient(theta)[0]
-    assert value == pytest.approx(0.5 * (strength[:, 0] * theta[:3] ** 2).sum(), rel=1e-10)
-    extra = with_.hessian_matrix(theta) - without.hessian_matrix(theta)
-    np.testing.assert_allclose(extra, np.diag([0, 1, 4, 0]), atol=1e-12)
-
-
 @pytest.mark.parametrize("k", [1, 3])
 @pytest.mark.parametrize("fit_intercept", [True, False])
 def test_the_penalty_in_the_span_of_few_rows(k, fit_intercept, rng):
@@ -337,12 +327,28 @@ def test_a_sketch_is_no_larger_than_it_says(rare, rng):
     assert inflation <= 40
 
 
-@every_loss
+#: linear models, and networks, whose Jacobian differs from row to row
+BOTH = [*((loss, False) for loss in LOSSES), *((loss, True) for loss in NETWORK_LOSSES)]
+of_both = pytest.mark.parametrize(("loss", "is_network"), BOTH, ids=loss_id)
+
+
+@of_both
+def test_the_sum_of_samples_is_the_whole(loss, is_network, rng):
+    case = network(loss, rng, n=40) if is_network else linear(loss, "C", True, rng)
+    model, theta = case.objective, case.theta
+    parts = np.array_split(rng.permutation(model.n_rows), 4)
+    values, gradients = zip(*(model.sample(np.sort(part)).value_and_gradient(theta) for part in parts), strict=True)
+    value, gradient = model.value_and_gradient(theta)
+    assert np.mean(values) == pytest.approx(value, rel=1e-12)
+    assert_close(np.mean(gradients, axis=0), gradient, 1e-12)
+
+
+@of_both
 @pytest.mark.parametrize("kind", ["C", "csr"])
-def test_the_terms_of_single_rows_add_up(loss, kind, rng):
-    case = linear(loss, kind, True, rng)
+def test_the_terms_of_single_rows_add_up(loss, is_network, kind, rng):
+    case = network(loss, rng, kind=kind) if is_network else linear(loss, kind, True, rng)
     model, theta, penalty = case.objective, case.theta, case.strength
-    factor = model.at(theta).whole_factor("expected")
+    factor = model.preconditioner(theta, "full") if is_network else model.at(theta).whole_factor("expected")
     P = factor.dense()
 
     def terms(terms):
@@ -351,7 +357,7 @@ def test_the_terms_of_single_rows_add_up(loss, kind, rng):
         return slope, bend, terms.raw
 
     slope, bend, raw = SingleRows(model.at(theta), factor, "expected").gather(terms)
-    np.testing.assert_array_equal(raw, model.raw_predictions(theta))
+    np.testing.assert_allclose(raw, model.raw_predictions(theta), rtol=1e-12 if is_network else 0)
     assert_close(slope.sum(axis=0), P.T @ (model.value_and_gradient(theta)[1] - penalty * theta))
     assert_close(bend.sum(axis=0), P.T @ (model.hessian_matrix(theta, "expected") - np.diag(penalty)) @ P)
     total = SingleRows(model.at(theta), factor, "expected").reduce(lambda rows: terms(rows)[0].sum(axis=0)[None])[0]
@@ -376,7 +382,9 @@ def test_without_a_row_the_total_penalty_is_the_same(loss, rng):
     assert_close(rest.preconditioner(theta).dense(), new.preconditioner(theta).dense())
 
 
-@pytest.mark.parametrize("share", [1.0, 1e-3, 1e-7])
+@pytest.mark.parametrize(
+    ("kind", "share"), [*product(("linear", "network"), (1.0, 1e-3)), ("linear", 1e-7), ("network", 1e-6)]
+)
 @pytest.mark.parametrize(
     ("loss", "offset"),
     [
@@ -388,14 +396,17 @@ def test_without_a_row_the_total_penalty_is_the_same(loss, rng):
     ],
     ids=["squares", "offset", "poisson", "gamma", "logistic"],
 )
-def test_noise_is_the_rounding_error_at_the_point(loss, offset, share):
+def test_noise_is_the_rounding_error_at_the_point(loss, offset, kind, share):
     """It bounds what a few roundings of the parameters change, and vanishes with the residuals of squares."""
     rng = np.random.default_rng(3)
     X, coef = rng.normal(size=(200, 3)), np.array([0.5, -0.3, 0.2])
-    raw = X @ coef + share * rng.normal(size=200)
+    eta = X @ coef if kind == "linear" else np.tanh(X @ coef)
+    raw = eta + share * rng.normal(size=200)
     y = {SquaredLoss: raw + offset, TweedieLoss: np.exp(raw), BinaryCrossEntropy: (raw > 0) * 1.0}[type(loss)]
-    objective = GLMObjective(X, y, loss)
-    theta = np.append(coef, offset)
+    objective, theta = GLMObjective(X, y, loss), np.append(coef, offset)
+    if kind == "network":
+        objective = MLPObjective(X, y, loss, hidden_layer_sizes=(1,))
+        theta = objective.pack([coef[:, None], np.ones((1, 1))], [np.zeros(1), np.array([offset])])
     value = objective.value_and_gradient(theta)[0]
     noise = objective.at(theta).noise
     near = [objective.value_and_gradient(theta * (1 + 1e-16 * k))[0] for k in (-4, -2, 2, 4)]

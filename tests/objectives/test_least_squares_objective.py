@@ -5,6 +5,7 @@ from scipy.optimize import least_squares, rosen_hess
 
 from sk_hessian.objectives import LeastSquaresObjective
 from sk_hessian.solvers import LBFGS, SOLVERS, Newton, minimize
+from tests.estimators import assert_refused
 from tests.objectives.cases import assert_close, differences
 
 TIMES = np.linspace(0, 4, 40)
@@ -109,8 +110,7 @@ def test_a_scalar_residual_is_one_residual():
     ],
 )
 def test_what_is_no_function_is_refused(fun, jac, error, message):
-    with pytest.raises(error, match=message):
-        LeastSquaresObjective(fun, jac)
+    assert_refused(message, LeastSquaresObjective, fun, jac, error=error)
 
 
 @pytest.mark.parametrize(
@@ -122,5 +122,4 @@ def test_what_is_no_function_is_refused(fun, jac, error, message):
     ],
 )
 def test_wrong_shapes_are_named(fun, jac, message):
-    with pytest.raises(ValueError, match=message):
-        minimize(LeastSquaresObjective(fun, jac), [0.0, 0.0])
+    assert_refused(message, minimize, LeastSquaresObjective(fun, jac), [0.0, 0.0])

@@ -6,11 +6,9 @@ import scipy.sparse as sp
 
 from sk_hessian.objectives import (
     ACTIVATIONS,
-    BinaryCrossEntropy,
     GLMObjective,
     HuberLoss,
     MLPObjective,
-    SingleRows,
     SoftmaxCrossEntropy,
     SquaredLoss,
     StreamObjective,
@@ -18,20 +16,8 @@ from sk_hessian.objectives import (
     first_memory,
 )
 from sk_hessian.solvers import minimize, plan
-from tests.objectives.cases import DEPTHS, assert_close, container, differences, loss_id, network
+from tests.objectives.cases import DEPTHS, NETWORK_LOSSES, assert_close, container, differences, loss_id, network
 
-NETWORK_LOSSES = [
-    SquaredLoss(),
-    SquaredLoss(2),
-    SquaredLoss(3),
-    BinaryCrossEntropy(),
-    BinaryCrossEntropy(2),
-    BinaryCrossEntropy(3),
-    SoftmaxCrossEntropy(3),
-    TweedieLoss(1, "log"),
-    TweedieLoss(2, "log"),
-    HuberLoss(),
-]
 every_loss = pytest.mark.parametrize("loss", NETWORK_LOSSES, ids=loss_id)
 every_activation = pytest.mark.parametrize("activation", ACTIVATIONS)
 every_depth = pytest.mark.parametrize("depth", DEPTHS)
@@ -189,17 +175,6 @@ def test_a_network_without_hidden_layers_is_the_linear_model(loss, kind, rng):
 
 
 @every_loss
-def test_a_sample_is_unbiased_and_keeps_the_penalty(loss, rng):
-    case = network(loss, rng, n=40)
-    model, theta = case.objective, case.theta
-    halves = np.array_split(rng.permutation(40), 2)
-    parts = [model.sample(rows).value_and_gradient(theta) for rows in halves]
-    value, gradient = model.value_and_gradient(theta)
-    assert np.mean([p[0] for p in parts]) == pytest.approx(value, rel=1e-12)
-    assert_close(np.mean([p[1] for p in parts], axis=0), gradient, 1e-12)
-
-
-@every_loss
 def test_predictor_changes_are_those_of_raw_predictions(loss, rng):
     case = network(loss, rng)
     model, theta, k = case.objective, case.theta, loss.n_outputs
@@ -240,23 +215,6 @@ def test_bad_options_are_named(rng):
 def test_an_overflow_is_an_infinite_value(rng):
     case = network(TweedieLoss(1, "log"), rng)
     assert case.objective.value_and_gradient(1e200 * case.theta)[0] == np.inf
-
-
-@every_loss
-@pytest.mark.parametrize("kind", ["C", "csr"])
-def test_the_terms_of_single_rows_add_up(loss, kind, rng):
-    case = network(loss, rng, kind=kind)
-    model, theta, penalty = case.objective, case.theta, case.strength
-    factor = model.preconditioner(theta, "full")
-    P = factor.dense()
-
-    def terms(terms):
-        slope = np.einsum("nmr,nm->nr", terms.along, terms.slope) * terms.share[:, None]
-        return slope, np.einsum("nmr,nml,nls->nrs", terms.along, terms.bend, terms.along) * terms.share[:, None, None]
-
-    slope, bend = SingleRows(model.at(theta), factor, "expected").gather(terms)
-    assert_close(slope.sum(axis=0), P.T @ (model.value_and_gradient(theta)[1] - penalty * theta))
-    assert_close(bend.sum(axis=0), P.T @ (model.hessian_matrix(theta, "expected") - np.diag(penalty)) @ P)
 
 
 @pytest.mark.parametrize("kind", ["observed", "expected"])

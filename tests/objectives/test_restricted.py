@@ -15,6 +15,7 @@ from sk_hessian.objectives import (
     TweedieLoss,
 )
 from sk_hessian.solvers import SOLVERS, minimize
+from tests.estimators import assert_refused
 
 UNITS = np.array([1.0, 1e3, 1e-3])
 
@@ -113,5 +114,4 @@ def test_a_function_on_a_line():
 )
 def test_bad_restrictions_are_named(make, match, rng):
     X, eta = table(rng)
-    with pytest.raises(ValueError, match=match):
-        make(GLMObjective(X, eta, SquaredLoss()))
+    assert_refused(match, make, GLMObjective(X, eta, SquaredLoss()))

@@ -93,7 +93,7 @@ def test_a_sample_has_the_whole_term(name, rng):
 @pytest.mark.parametrize("kind", ["plain", "dependent", "constant"])
 @pytest.mark.parametrize("name", TARGETS)
 @pytest.mark.parametrize("solver", ["newton", "lbfgs"])
-def test_optima(kind, name, solver, rng):
+def test_the_optimum_is_that_of_the_matrix(kind, name, solver, rng):
     own, expected = both(kind, name, rng)
     found = minimize(own, own.start(), solver, tol=1e-9, max_iter=1000)
     best = minimize(expected, expected.start(), "newton", tol=1e-9)
@@ -103,7 +103,7 @@ def test_optima(kind, name, solver, rng):
 
 
 @pytest.mark.parametrize("solver", SOLVERS)
-def test_every_solver_finds_it(solver, rng):
+def test_every_solver_finds_the_optimum_of_a_term(solver, rng):
     own, expected = both("plain", "squared", rng)
     found = minimize(own, own.start(), solver, tol=1e-6, max_iter=5000, random_state=0)
     assert found.status == "optimal", found.message

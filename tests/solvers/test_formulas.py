@@ -8,7 +8,7 @@ from sklearn.base import clone
 
 from sk_hessian.objectives import BinaryCrossEntropy, FunctionObjective, GLMObjective
 from sk_hessian.solvers import LBFGS, SGD, SOLVERS, Clip, Momentum, Newton, minimize
-from tests.estimators import refuses
+from tests.estimators import assert_refused
 
 RATE, STEPS, MU = 0.3, 10, 0.4
 
@@ -46,12 +46,12 @@ def written_out(objective, step):
     return np.array(x)
 
 
-def agree(actual, expected):
+def assert_agree(actual, expected):
     np.testing.assert_allclose(actual, expected, rtol=1e-12, atol=1e-13)
 
 
 def test_gradient_descent(objective):
-    agree(
+    assert_agree(
         path(objective, SGD(RATE, batch_size=None, precondition=None)),
         written_out(objective, lambda x, g: x - RATE * g),
     )
@@ -69,11 +69,12 @@ def test_running_squares(objective):
         return x - RATE * v / (np.sqrt(squares / (1 - decay**t)) + 1e-8)
 
     solver = Momentum(RATE, momentum=beta, squares=decay, batch_size=None, precondition=None)
-    agree(path(objective, solver), written_out(objective, step))
+    assert_agree(path(objective, solver), written_out(objective, step))
 
 
 def test_running_squares_need_a_rate(objective):
-    refuses("Momentum: squares needs a float learning_rate", minimize, objective, np.zeros(4), Momentum(squares=0.9))
+    message = "Momentum: squares needs a float learning_rate"
+    assert_refused(message, minimize, objective, np.zeros(4), Momentum(squares=0.9))
 
 
 @pytest.mark.parametrize(
@@ -83,7 +84,7 @@ def test_running_squares_need_a_rate(objective):
 )
 def test_schedules(objective, schedule, factor):
     t = iter(range(1, STEPS + 1))
-    agree(
+    assert_agree(
         path(objective, SGD(RATE, schedule=schedule, batch_size=None, precondition=None)),
         written_out(objective, lambda x, g: x - RATE * factor(next(t)) * g),
     )
@@ -99,18 +100,18 @@ def test_momentum(objective, nesterov):
         return x - RATE * (beta * v + (1 - beta) * g if nesterov else v)
 
     solver = Momentum(RATE, momentum=beta, nesterov=nesterov, batch_size=None, precondition=None)
-    agree(path(objective, solver), written_out(objective, step))
+    assert_agree(path(objective, solver), written_out(objective, step))
 
 
 def test_clip_by_value(objective):
     clipped, plain = (Clip(RATE, clip_value=c, batch_size=None, precondition=None) for c in (0.05, 1e9))
-    agree(path(objective, clipped), written_out(objective, lambda x, g: x - RATE * np.clip(g, -0.05, 0.05)))
+    assert_agree(path(objective, clipped), written_out(objective, lambda x, g: x - RATE * np.clip(g, -0.05, 0.05)))
     assert np.abs(path(objective, clipped) - path(objective, plain)).max() > 1e-2
 
 
 def test_clip_by_norm(objective):
     solver = Clip(RATE, clip_value=0.1, by="norm", batch_size=None, precondition=None)
-    agree(
+    assert_agree(
         path(objective, solver), written_out(objective, lambda x, g: x - RATE * g * min(1.0, 0.1 / np.linalg.norm(g)))
     )
 
@@ -123,7 +124,7 @@ def test_newton(objective, damping, linear_solver):
         return x - RATE * np.linalg.solve(H, g)
 
     solver = Newton(damping=damping, learning_rate=RATE, linear_solver=linear_solver, precondition=None)
-    agree(path(objective, solver), written_out(objective, step))
+    assert_agree(path(objective, solver), written_out(objective, step))
 
 
 def test_newton_with_the_diagonal(objective):
@@ -131,7 +132,7 @@ def test_newton_with_the_diagonal(objective):
         return x - RATE * g / (np.diag(objective.hessian_matrix(x, "observed")) + MU)
 
     solver = Newton("diagonal", damping=MU, learning_rate=RATE, precondition=None)
-    agree(path(objective, solver), written_out(objective, step))
+    assert_agree(path(objective, solver), written_out(objective, step))
 
 
 @pytest.mark.parametrize("memory", [1, 3, 20])
@@ -147,7 +148,7 @@ def test_lbfgs(objective, memory):
         return x - RATE * inverse_hessian(s[-memory:], y[-memory:], x.size) @ g
 
     solver = LBFGS(memory, learning_rate=RATE, precondition=None)
-    agree(path(objective, solver), written_out(objective, step))
+    assert_agree(path(objective, solver), written_out(objective, step))
 
 
 def inverse_hessian(s, y, size):
@@ -247,7 +248,7 @@ def test_every_solver_reaches_the_optimum_with_every_preconditioner(objective, n
     ids=repr,
 )
 def test_a_bad_option_is_named_with_its_alternatives(objective, solver, message):
-    refuses(message, minimize, objective, np.zeros(4), solver)
+    assert_refused(message, minimize, objective, np.zeros(4), solver)
 
 
 @pytest.mark.parametrize(
@@ -261,4 +262,4 @@ def test_a_bad_option_is_named_with_its_alternatives(objective, solver, message)
     ids=repr,
 )
 def test_what_a_function_cannot_offer_is_an_error(solver, message):
-    refuses(message, minimize, FunctionObjective(lambda x: x @ x), [1.0], solver)
+    assert_refused(message, minimize, FunctionObjective(lambda x: x @ x), [1.0], solver)

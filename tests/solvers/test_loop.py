@@ -17,6 +17,7 @@ from sk_hessian.objectives.functions import FunctionEvaluation
 from sk_hessian.objectives.mlp_evaluation import NetworkEvaluation
 from sk_hessian.solvers import LBFGS, SGD, SOLVERS, Clip, Momentum, Newton, minimize
 from sk_hessian.solvers.result import still_missing
+from tests.estimators import assert_refused
 
 every_solver = pytest.mark.parametrize("name", SOLVERS)
 
@@ -343,8 +344,7 @@ def test_other_exceptions_of_a_callback_are_not_held_back():
     def broken(state):
         raise KeyError("mine")
 
-    with pytest.raises(KeyError, match="mine"):
-        minimize(VALLEY, [-1.2, 1.0], "newton", callback=broken)
+    assert_refused("mine", minimize, VALLEY, [-1.2, 1.0], "newton", callback=broken, error=KeyError)
 
 
 # -- rounding ---------------------------------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ from sklearn.datasets import load_digits
 from sk_hessian.objectives import BinaryCrossEntropy, FunctionObjective, GLMObjective, SoftmaxCrossEntropy, SquaredLoss
 from sk_hessian.solvers import LBFGS, SGD, SOLVERS, Newton, Result, check_solver, minimize
 from sk_hessian.solvers.result import HISTORY_COLUMNS
-from tests.estimators import refuses
+from tests.estimators import assert_refused
 
 every_solver = pytest.mark.parametrize("solver", ["auto", *SOLVERS])
 ROSEN = FunctionObjective(rosen, jac=rosen_der, hess=rosen_hess)
@@ -146,12 +146,12 @@ def test_names_and_objects(name, kind):
     ],
 )
 def test_names_of_scikit_learn_get_an_error_that_names_ours(name, ours):
-    refuses(f"solver='{name}' is unknown: choose from 'auto', 'sgd'.*use .*{ours}", check_solver, name)
+    assert_refused(f"solver='{name}' is unknown: choose from 'auto', 'sgd'.*use .*{ours}", check_solver, name)
 
 
 @pytest.mark.parametrize("name", ["Newton", "bfgs", ""])
 def test_an_unknown_name_gets_the_list(name):
-    refuses("choose from 'auto', 'sgd', 'momentum', 'clip', 'newton', 'lbfgs'", check_solver, name)
+    assert_refused("choose from 'auto', 'sgd', 'momentum', 'clip', 'newton', 'lbfgs'", check_solver, name)
 
 
 @pytest.mark.parametrize("solver", [None, 3, Newton, ["newton"]], ids=str)
@@ -180,11 +180,11 @@ def test_what_is_no_solver_is_a_type_error(solver):
 )
 def test_bad_arguments_are_named(name, values, error, message):
     for value in values:
-        refuses(message, minimize, ROSEN, **{"x0": [0.0, 0.0]} | {name: value}, error=error)
+        assert_refused(message, minimize, ROSEN, **{"x0": [0.0, 0.0]} | {name: value}, error=error)
 
 
 def test_an_infeasible_start():
-    refuses("the objective is not finite at the start x0", minimize, FunctionObjective(lambda x: np.inf), [1.0])
+    assert_refused("the objective is not finite at the start x0", minimize, FunctionObjective(lambda x: np.inf), [1.0])
 
 
 @every_solver
@@ -203,7 +203,7 @@ def test_an_exception_of_the_objective_is_passed_on():
     def fails(x):
         raise KeyError("mine")
 
-    refuses("mine", minimize, FunctionObjective(fails), [1.0], error=KeyError)
+    assert_refused("mine", minimize, FunctionObjective(fails), [1.0], error=KeyError)
 
 
 # -- passes ---------------------------------------------------------------------------------------------------------
