@@ -174,6 +174,24 @@ def test_what_stands_in_for_rows_has_their_targets(rows, small_blocks):
     assert total == pytest.approx(rows.weight @ rows.y)
 
 
+@pytest.mark.parametrize("kind", ["labels", "counts", "halves", "signed", "large", "offset"])
+@pytest.mark.parametrize("make", [np.asarray, sp.csr_array])
+def test_many_labels_and_counts_are_a_few_targets(kind, make, rng):
+    n = 20_000
+    y = rng.integers({"labels": 2, "large": 5000}.get(kind, 9), size=n) / (2 if kind == "halves" else 1)
+    y, weight = y - (kind == "signed"), rng.uniform(size=n)
+    offset = np.ones((n, 1)) if kind == "offset" else None
+    rows = rows_of(make(rng.normal(size=(n, 2))), y, weight, offset)
+    values, weights = rows.targets
+    assert len(values) == {"labels": 2, "counts": 9}.get(kind, n)
+    for power in range(4):
+        assert weights @ values**power == pytest.approx(weight @ y**power)
+    stands = rows.standing_in(False)
+    assert stands.n_rows == len(values)
+    total = stands.fold(lambda block, y, weight: (weight @ np.exp(y / 5000),))[0]
+    assert total == pytest.approx(weight @ np.exp(y / 5000))
+
+
 def test_an_overflow_in_a_fold_does_not_warn(rows, small_blocks):
     with np.errstate(all="raise"):
         assert rows.fold(lambda block, y, weight: (np.exp(1e3 + y).sum(),))[0] == np.inf

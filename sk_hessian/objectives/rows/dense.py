@@ -137,8 +137,9 @@ class DenseRows(Rows):
 
     def standing_in(self, of_squares):
         """See `BaseRows.standing_in`: without columns, unless these cost nothing."""
-        if self.n_rows <= self.block_size(None, 0) and self.X.dtype == float:
-            return self
+        few = super().standing_in(of_squares)
+        if few is not self or (self.n_rows <= self.block_size(None, 0) and self.X.dtype == float):
+            return few
         return DenseRows(self.X[:, :0], self.y, self.weight, self.offset)
 
     def block(self, part, scratch=None):

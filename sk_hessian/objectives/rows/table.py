@@ -22,6 +22,10 @@ BLOCK_BYTES = 2**20
 PRODUCT_ROWS = 16
 PRODUCT_BYTES = 2**24
 
+#: rows up to which distinct targets are not looked for, and the largest count that is
+_FEW_ROWS = 10_000
+_LARGEST_COUNT = 1000
+
 #: targets that tell the size of a loss's derivatives
 _HEAD = 1000
 
@@ -154,10 +158,23 @@ class Rows(BaseRows):
         """Sum of the weights."""
         return self.weight.sum()
 
-    @property
+    @lasting_fact
     def targets(self):
-        """See `BaseRows`: all of them."""
-        return self.y, self.weight
+        """See `BaseRows`: the distinct ones of many labels or small counts, else all of them."""
+        y, weight = self.y, self.weight
+        if len(y) > _FEW_ROWS and y.ndim == 1 and self.offset is None and 0 <= y.min() <= y.max() <= _LARGEST_COUNT:
+            counts = y.astype(np.intp)
+            if (counts == y).all():
+                weights = np.bincount(counts, weights=weight)
+                values = np.flatnonzero(weights)
+                return values.astype(y.dtype), weights[values]
+        return y, weight
+
+    def standing_in(self, of_squares):
+        """See `BaseRows.standing_in`: distinct targets where these are few."""
+        if self.targets[0] is self.y:
+            return self
+        return type(self)(self.X[: len(self.targets[0]), :0], *self.targets)
 
     @property
     def head(self):
