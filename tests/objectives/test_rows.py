@@ -188,7 +188,7 @@ def test_many_labels_and_counts_are_a_few_targets(kind, make, rng):
         assert weights @ values**power == pytest.approx(weight @ y**power)
     stands = rows.standing_in(False)
     assert stands.n_rows == len(values)
-    total = stands.fold(lambda block, y, weight: (weight @ np.exp(y / 5000),))[0]
+    total = stands.fold(lambda block, y, weight: (weight @ np.exp(y / 5000),), width=1)[0]
     assert total == pytest.approx(weight @ np.exp(y / 5000))
 
 
