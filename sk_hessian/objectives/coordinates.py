@@ -189,8 +189,8 @@ class PointFactor(Coordinates):
         theta = T z; those of another factor, for one that refines it.
     inner : a factor of `factors`
         z = R u.
-    place : tuple
-        Where the Hessian was taken, see `evaluation.theta_at`.
+    here : Evaluation
+        Where the Hessian was taken.
     curvature : {"expected", "observed", None}
         Of which Hessian P P' is the inverse there; None for an approximation, and where ``inner`` is floored.
     certifies : bool
@@ -199,11 +199,11 @@ class PointFactor(Coordinates):
     Attributes
     ----------
     inflation : float
-        The inverse of P P' is at most so many times the exact Hessian at ``place``; inf where that is not known.
+        The inverse of P P' is at most so many times the exact Hessian ``here``; inf where that is not known.
     """
 
-    def __init__(self, outer, inner, place, curvature=None, certifies=False):
-        self.outer, self.inner, self.place = outer, inner, place
+    def __init__(self, outer, inner, here, curvature=None, certifies=False):
+        self.outer, self.inner, self.here = outer, inner, here
         self.curvature, self.certifies = None if inner.is_floored else curvature, certifies
         self.inflation = 1.0 if certifies else np.inf
         #: the loss's constants may be left out of the outer coordinates
@@ -213,24 +213,18 @@ class PointFactor(Coordinates):
     def none(cls, here):
         """No preconditioner: P = I, at an `Evaluation`."""
         size = here.theta.size
-        return cls(factors.Identity(size), factors.Identity(size), here.place)
+        return cls(factors.Identity(size), factors.Identity(size), here)
 
     @property
     def is_identity(self):
         """Whether u is theta."""
         return isinstance(self.inner, factors.Identity)
 
-    def uncertified(self, inflation):
+    def standing_for(self, here, inflation):
         """The same factor as an approximation of another Hessian, which is at least this one over ``inflation``."""
         factor = copy.copy(self)
-        factor.inflation = inflation if self.certifies else np.inf
+        factor.here, factor.inflation = here, inflation if self.certifies else np.inf
         factor.curvature, factor.certifies = None, False
-        return factor
-
-    def moved_to(self, place):
-        """The same factor, known as that of another evaluation of the same parameters."""
-        factor = copy.copy(self)
-        factor.place = place
         return factor
 
     @fact

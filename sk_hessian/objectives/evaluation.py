@@ -19,12 +19,6 @@ ROUNDINGS = 16
 EPS = float(np.finfo(float).eps)
 
 
-def theta_at(place):
-    """The user's parameters at a place: parameters, and their `Coordinates` or None where they are the user's."""
-    parameters, coordinates = place
-    return parameters if coordinates is None else coordinates.apply(parameters)
-
-
 class Evaluation:
     """An objective at a point; a subclass says what can be computed there.
 
@@ -47,10 +41,11 @@ class Evaluation:
 
     value: float
     gradient: np.ndarray
+    passes_of_change: float = 0.5  #: what `predictor_change` takes
 
     def __init__(self, objective, theta):
         self.objective = objective
-        #: where that is, see `theta_at`: the same object for all that was computed here
+        #: parameters, and their `Coordinates` or None: the same object for all that was computed here
         self.place = theta, None
 
     def __getstate__(self):
@@ -60,7 +55,8 @@ class Evaluation:
     @cached_property
     def theta(self):
         """The user's parameters."""
-        return theta_at(self.place)
+        parameters, coordinates = self.place
+        return parameters if coordinates is None else coordinates.apply(parameters)
 
     def between(self, other, share):
         """The point at a share of the way to another one, where that is cheaper than any point; else None."""
@@ -122,13 +118,16 @@ class Evaluation:
         """
         return np.zeros(len(directions))
 
-    def distance(self, other):
-        """The same for the way from another evaluation to this one, and the passes that it took; two floats."""
-        return float(self.predictor_change([self.theta - other.theta])[0]), 0.5
+    def changes(self, other, step):
+        """The same for the way from another evaluation to this one, and for a step; and the passes that it took.
+
+        None for the step where the other is to be had without a pass.
+        """
+        return *self.predictor_change([self.theta - other.theta, step]).tolist(), self.passes_of_change
 
     def newton_change(self, step, decrement, enough):
         """The same for a Newton step of this decrement; an upper bound where that is below ``enough``."""
-        return float(self.predictor_change([step])[0]), 0.5
+        return float(self.predictor_change([step])[0]), self.passes_of_change
 
     def remarks(self):
         """What else a user should know about a solution here, sentences."""

@@ -241,13 +241,13 @@ class FunctionEvaluation(Evaluation):
             return None
         unit, outer = self.units(H), factors.Identity(self.theta.size)
         if kind != "full":
-            return PointFactor(outer, factors.Diagonal(unit), self.place)
+            return PointFactor(outer, factors.Diagonal(unit), self)
         values, vectors = eigh(unit[:, None] * H * unit)
         is_positive = values.min() > _CURVATURE_FLOOR * np.abs(values).max()
         size = np.abs(values) if values.any() else np.ones(self.theta.size)
         inner = factors.Spectral(size, vectors, unit)
         certifies = bool(is_positive) and self.objective.is_exact(curvature)
-        return PointFactor(outer, inner, self.place, curvature if is_positive else None, certifies)
+        return PointFactor(outer, inner, self, curvature if is_positive else None, certifies)
 
     def units(self, H):
         """The unit of each parameter: the inverse root of its curvature in H, no more than rounding lets it see.

@@ -32,7 +32,9 @@ class LinearEvaluation(MeanLossEvaluation):
         self.objective, self.parameters, self.design, self.raw = objective, parameters, design, raw
         self.place = parameters, design.coordinates
         # of a squared loss curvature is the same everywhere
-        self._matrices = objective.sums.constant if objective.loss.quadratic else {}
+        is_constant = objective.loss.quadratic
+        self._matrices = objective.sums.constant if is_constant else {}
+        self.passes_of_change = 0.0 if is_constant else 0.5
 
     def __getstate__(self):
         """See `Evaluation.__getstate__`."""
@@ -121,16 +123,16 @@ class LinearEvaluation(MeanLossEvaluation):
         changes = [model.unpack(direction) for direction in directions]
         return lambda block: (predict(block), [model.change(block, change) for change in changes])
 
-    def distance(self, other):
-        """See `Evaluation.distance`; without a pass where raw predictions are kept."""
+    def changes(self, other, step):
+        """See `Evaluation.changes`; without a pass where raw predictions are kept."""
         here, there = self.raw, other.raw
         if here is None or there is None:
-            return super().distance(other)
+            return super().changes(other, step)
         if self.objective.loss.quadratic:
-            return 0.0, 0.0
+            return 0.0, 0.0, 0.0
 
         loss = self.objective.loss
-        return max([loss.largest_move(here[part], here[part] - there[part]) for part in _slices(len(here))]), 0.0
+        return max([loss.largest_move(here[part], here[part] - there[part]) for part in _slices(len(here))]), None, 0.0
 
     def newton_change(self, step, decrement, enough):
         """See `Evaluation.newton_change`; by a bound, where raw predictions are kept, and products of few rows.
@@ -324,7 +326,7 @@ class LinearEvaluation(MeanLossEvaluation):
         certifies = curvature is not None and self.objective.is_exact(curvature)
         loss = self.objective.loss
         outer = WeightCoordinates(columns, loss.n_outputs, loss.n_constants)
-        return PointFactor(outer, inner, self.place, curvature, certifies)
+        return PointFactor(outer, inner, self, curvature, certifies)
 
 
 class StandardThrough(Through):

@@ -247,11 +247,11 @@ class NetworkEvaluation(MeanLossEvaluation):
         H = self.curvature(curvature, coordinates)
         if objective.convex:
             inner, exact = factors.semidefinite_root(H), objective.is_exact(curvature) and bool(np.isfinite(H).all())
-            return PointFactor(coordinates, inner, self.place, curvature, exact)
+            return PointFactor(coordinates, inner, self, curvature, exact)
         return self.damped_factor(H)
 
     def _approximate(self, inner):
-        return PointFactor(self.objective.coordinates, inner, self.place)
+        return PointFactor(self.objective.coordinates, inner, self)
 
     def damped_factor(self, H):
         """The damped factor of a Hessian (n_parameters, n_parameters) in the standardised coordinates."""
@@ -271,7 +271,7 @@ class NetworkEvaluation(MeanLossEvaluation):
             )
         H = self.curvature(kind, objective.coordinates)
         inner = factors.semidefinite_root(H + objective.shift_curvature(H, objective.coordinates))
-        return PointFactor(objective.coordinates, inner, self.place, kind, objective.is_exact(kind))
+        return PointFactor(objective.coordinates, inner, self, kind, objective.is_exact(kind))
 
     def _kronecker(self, coordinates):
         """For each layer A (x) G of Gauss-Newton, A the inputs' and G the gradients' second moments; both damped.

@@ -190,14 +190,14 @@ class RestrictedEvaluation(Evaluation):
         H = self.hessian_matrix(curvature)
         outer, is_exact = factors.Identity(self.theta.size), self.objective.is_exact(curvature)
         if kind in ("diagonal", "units") or not np.isfinite(H).all():
-            return PointFactor(outer, factors.Diagonal(factors.unit_scale(np.abs(H))), self.place)
+            return PointFactor(outer, factors.Diagonal(factors.unit_scale(np.abs(H))), self)
         if kind != "full":
             self.objective.refuse_kind(kind)
         if self.objective.convex:
             inner = factors.semidefinite_root(H)
-            return PointFactor(outer, inner, self.place, curvature, is_exact)
+            return PointFactor(outer, inner, self, curvature, is_exact)
         unit = factors.unit_scale(np.abs(H))
         values, vectors = eigh(unit[:, None] * H * unit)
         inner, is_positive = factors.Spectral(np.abs(values), vectors, unit), bool(values.min() > 0)
         is_whole = is_positive and not inner.is_floored
-        return PointFactor(outer, inner, self.place, curvature if is_whole else None, is_whole and is_exact)
+        return PointFactor(outer, inner, self, curvature if is_whole else None, is_whole and is_exact)

@@ -350,12 +350,12 @@ class StreamEvaluation(Evaluation):
         if kind not in objective.facts.kinds:
             objective.refuse_kind(kind)
         if kind == "diagonal":
-            return PointFactor(outer, SpreadFactor(self._spread()), self.place)
+            return PointFactor(outer, SpreadFactor(self._spread()), self)
         if curvature == "expected" or objective.is_exact("expected"):
             inner = factors.Cholesky((self._triangle / np.sqrt(objective.total)).T)
         else:
             inner = factors.semidefinite_root(self.hessian_matrix(curvature))
-        return PointFactor(outer, inner, self.place, curvature, objective.is_exact(curvature))
+        return PointFactor(outer, inner, self, curvature, objective.is_exact(curvature))
 
 
 class NetworkStreamEvaluation(StreamEvaluation):

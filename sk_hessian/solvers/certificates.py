@@ -10,7 +10,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from sk_hessian.objectives.coordinates import PointFactor
-from sk_hessian.objectives.evaluation import theta_at
 from sk_hessian.solvers import plan
 from sk_hessian.solvers.linear import conjugate_gradient, lowest_eigenpair
 
@@ -88,18 +87,6 @@ def _change(problem, point, step, decrement):
     return change
 
 
-def _away(problem, point, factor):
-    """The largest move of a linear predictor from where a factor was taken."""
-    if factor.place is point.here.place:
-        return 0.0
-    if factor.place is problem.origin.place:
-        away, passes = point.here.distance(problem.origin)
-    else:
-        away, passes = point.here.predictor_change([point.theta - theta_at(factor.place)])[0], 0.5
-    problem.counts.others += passes
-    return away
-
-
 def _by_near_factor(problem, point, factor, threshold, fall):
     """From a factor of the exact Hessian, or of one at most ``inflation`` times as large, taken here or near.
 
@@ -108,7 +95,10 @@ def _by_near_factor(problem, point, factor, threshold, fall):
     that is too coarse to tell, unless the next iteration will tell for less than products cost.
     """
     decrement, step = problem.newton(factor, point)
-    away = _away(problem, point, factor)
+    away, change = 0.0, None
+    if factor.here.place is not point.here.place:
+        away, change, passes = point.here.changes(factor.here, step)
+        problem.counts.others += passes
     if away > (_NEARBY if problem.objective.is_smooth else _NEARBY_JUMPS):
         return None
     slack = factor.inflation * np.exp(2 * away)
@@ -119,7 +109,8 @@ def _by_near_factor(problem, point, factor, threshold, fall):
     is_blind = factor.inner.is_blind or problem.factor.inner.is_blind
     # in the coordinates of the problem, which are the factor's own or which it refines
     move = -point.slope if factor is problem.factor else -factor.inner.apply(factor.inner.transpose(point.slope))
-    return Certificate(bound, _change(problem, point, step, bound), step, move=move, is_blind=is_blind)
+    change = _change(problem, point, step, bound) if change is None else change
+    return Certificate(bound, change, step, move=move, is_blind=is_blind)
 
 
 def _by_exact_factor(problem, point):

@@ -167,7 +167,7 @@ class NewtonRun(MethodRun):
         if self.hessian == "diagonal":
             return DiagonalCurvature(problem.hessian_diagonal(point, self.kind))
         factor = problem.factor
-        if factor.curvature == self.kind and factor.place is point.here.place and self.rows is None:
+        if factor.curvature == self.kind and factor.here.place is point.here.place and self.rows is None:
             return DiagonalCurvature(np.ones(point.u.size))
         part = problem if self.rows is None else problem.sample(self.rows)
         if self.is_dense:
@@ -179,7 +179,7 @@ class NewtonRun(MethodRun):
         """Keep the factor: of the Hessian itself for the verdict, a damped one for what it says of progress."""
         if root is not None and self.rows is None:
             exact = damping == 0 and (self.kind == "observed" or problem.objective.is_exact(self.kind))
-            self.factor = PointFactor(problem.factor, root, point.here.place, None, exact)
+            self.factor = PointFactor(problem.factor, root, point.here, None, exact)
 
 
 def _damping_rule(objective, problem, is_dense):

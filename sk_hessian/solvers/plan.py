@@ -321,7 +321,7 @@ def factor_at(spec, here, counts, in_units=False):
         counts.hessians += sketch.n_rows / objective.n_rows
         factor = sketch.at(here.theta).factor(kind, objective.curvature)
         if not sketch.is_dependent:
-            return factor.uncertified(objective.inflation(sketch)).moved_to(here.place)
+            return factor.standing_for(here, objective.inflation(sketch))
     counts.hessians += 1.0
     factor = here.factor(kind, objective.curvature)
     return PointFactor.none(here) if factor is None else factor

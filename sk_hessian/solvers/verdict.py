@@ -150,7 +150,7 @@ class Verdict:
                 return "settled"
         if run.gained > self.rescued and not run.problem.is_identity:
             self.rescued = run.iteration
-            if run.problem.factor.place is not run.point.here.place:
+            if run.problem.factor.here.place is not run.point.here.place:
                 run.refresh()
             return None
         return self.last_look("stalled")

@@ -3,6 +3,7 @@ import pytest
 
 from sk_hessian.objectives import factors
 from sk_hessian.objectives.coordinates import PointFactor
+from sk_hessian.objectives.evaluation import Evaluation
 
 FACTORS = {
     "diagonal": lambda H, rng: factors.Diagonal(1 / np.sqrt(np.diag(H))),
@@ -101,7 +102,9 @@ def test_unit_scale_makes_the_diagonal_one(rng):
 
 def test_a_factor_knows_where_it_was_taken(rng):
     theta = rng.normal(size=6)
-    point = PointFactor(factors.Identity(6), factors.Diagonal(np.full(6, 2.0)), (theta, None), "observed", True)
+    point = PointFactor(
+        factors.Identity(6), factors.Diagonal(np.full(6, 2.0)), Evaluation(None, theta), "observed", True
+    )
     np.testing.assert_array_equal(point.apply(theta), 2 * theta)
     np.testing.assert_array_equal(point.transpose(theta), 2 * theta)
     assert point.restrict(theta) is theta
