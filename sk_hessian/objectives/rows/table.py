@@ -16,6 +16,12 @@ from sk_hessian.objectives.rows.threads import PARALLEL_FROM, n_threads, run
 #: bytes of float64 rows in one block: 0.5 to 3 MB measured alike, below the call overhead shows, above the cache ends
 BLOCK_BYTES = 2**20
 
+#: rows of a block of a plain pass, and bytes up to which they are taken: a thread that has fewer gives the interpreter
+#: to the other one every few microseconds. With 1,300 rows a second thread loses time, with 5,000 it gains a tenth to a
+#: half, from 10,000 on half; one thread takes the same time from 5,000 on
+PASS_ROWS = 2**14
+PASS_BYTES = 2**23
+
 #: rows for each column in the blocks of sums in coordinates of the columns, such as symmetric products, as far as they
 #: have so many bytes: each block adds a matrix of the columns' size and centres it. A pass of 20,000 x 600 takes up to
 #: twice as long as one product, with blocks of 1 MB at least seven times; over 20,000 x 300 up to 1.4 and at least 3
@@ -73,6 +79,8 @@ class Rows(BaseRows):
 
     def block_size(self, columns, width):
         """Rows of a block; parameters as of `fold`."""
+        if columns is None and not width:
+            return max(1, min(PASS_ROWS, PASS_BYTES // (8 * self.n_features)))
         n_columns = 0 if columns is None else columns.n_columns
         width += self.n_features + n_columns
         size = max(BLOCK_BYTES, min(8 * width * PRODUCT_ROWS * n_columns, PRODUCT_BYTES))

@@ -15,8 +15,8 @@ from functools import cache
 
 from threadpoolctl import ThreadpoolController
 
-#: elements of X below which a pass is over before a second thread has begun
-PARALLEL_FROM = 500_000
+#: elements of X below which a second thread saves less than it takes to be called
+PARALLEL_FROM = 1_000_000
 
 
 @cache
