@@ -15,7 +15,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from sk_hessian import _validation
 from sk_hessian._callbacks import UNTOLD, CallbackSupportMixin, learn_as_task
 from sk_hessian._keywords import advice_on, with_advice
-from sk_hessian.objectives import is_distributed, map_distributed
+from sk_hessian.objectives import held_for, is_distributed, map_distributed
 from sk_hessian.solvers import check_solver, minimize
 
 #: columns of the history that ``verbose`` prints, with their widths and formats
@@ -210,10 +210,11 @@ class SolvedEstimator(CallbackSupportMixin, BaseEstimator):
     def _fit(self, data):
         """Fit to `RowData`, and warn where the user must know something of the fit; what all ``fit`` call."""
         self._check_all_parameters()
-        if getattr(self, "_skl_callbacks", None):
-            learn_as_task(self, data)
-        else:
-            self._learn(data, UNTOLD)
+        with held_for(data.X):
+            if getattr(self, "_skl_callbacks", None):
+                learn_as_task(self, data)
+            else:
+                self._learn(data, UNTOLD)
         self._tell(self._advice())
         return self
 

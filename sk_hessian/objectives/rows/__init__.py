@@ -8,6 +8,7 @@ from sk_hessian.objectives.rows.kinds import row_products, rows_of, stacked
 from sk_hessian.objectives.rows.parts import PartedRows
 from sk_hessian.objectives.rows.sources import Blocks, Parts, is_distributed, map_distributed, named, parts_of
 from sk_hessian.objectives.rows.summaries import Scan, Tally, summary
+from sk_hessian.objectives.rows.threads import held_for
 
 __all__ = [
     "BaseRows",
@@ -18,6 +19,7 @@ __all__ = [
     "Parts",
     "Scan",
     "Tally",
+    "held_for",
     "is_distributed",
     "map_distributed",
     "named",

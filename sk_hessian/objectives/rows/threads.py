@@ -2,7 +2,9 @@
 
 numpy and scipy release the interpreter's lock in the products and element-wise loops of a block, so threads that each
 take some blocks share a pass almost evenly, with BLAS held at one thread meanwhile: two pools on the same cores make
-small kernels ten to a hundred times slower. No more threads are taken than BLAS has (``OMP_NUM_THREADS``,
+small kernels ten to a hundred times slower. A fit of many rows holds BLAS so from its beginning to its end, because the
+threads of BLAS go on waiting, on a core, for some time after each of its calls: a pass over 327,346 x 33 then takes 21
+ms in place of 16. No more threads are taken than BLAS has (``OMP_NUM_THREADS``,
 ``threadpoolctl``, joblib's nesting all set that), and only from the main thread: a fit in another thread belongs to
 somebody's own pool.
 """
@@ -10,13 +12,22 @@ somebody's own pool.
 import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from contextvars import copy_context
+from contextlib import contextmanager
+from contextvars import ContextVar, copy_context
 from functools import cache
+from typing import Any
 
 from threadpoolctl import ThreadpoolController
 
 #: elements of X below which a second thread saves less than it takes to be called
 PARALLEL_FROM = 1_000_000
+
+
+#: columns beyond which BLAS has more to do than the passes: it keeps its threads
+_MOST_COLUMNS = 500
+
+#: the threads that the passes of a fit have, while it holds BLAS at one
+_of_fit = ContextVar("threads of a fit", default=0)
 
 
 @cache
@@ -38,12 +49,37 @@ def n_threads(n_elements):
     """How many threads a pass over so many elements may take."""
     if n_elements < PARALLEL_FROM or threading.current_thread() is not threading.main_thread():
         return 1
+    if _of_fit.get():
+        return _of_fit.get()
     pools = [library["num_threads"] for library in _controller().info()]
     return max(1, min([*pools, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()]))
 
 
+@contextmanager
+def held_for(X):
+    """Hold BLAS at one thread for all of a fit to X, an array or anything else, if its passes take several."""
+    shape: Any = getattr(X, "shape", ())
+    size = shape[0] * shape[1] if len(shape) == 2 and all(isinstance(length, int) for length in shape) else 0
+    count = n_threads(size) if size and shape[1] <= _MOST_COLUMNS else 1
+    if count == 1 or _of_fit.get():
+        yield
+        return
+    token = _of_fit.set(count)
+    try:
+        with _controller().limit(limits=1):
+            yield
+    finally:
+        _of_fit.reset(token)
+
+
 def run(tasks):
     """The results of functions without arguments, each on its own thread in the caller's context, in their order."""
-    with _controller().limit(limits=1):
-        futures = [_pool().submit(copy_context().run, task) for task in tasks[1:]]
-        return [tasks[0](), *(future.result() for future in futures)]
+    if not _of_fit.get():
+        with _controller().limit(limits=1):
+            return _run(tasks)
+    return _run(tasks)
+
+
+def _run(tasks):
+    futures = [_pool().submit(copy_context().run, task) for task in tasks[1:]]
+    return [tasks[0](), *(future.result() for future in futures)]
