@@ -128,7 +128,8 @@ class Orthogonal:
         rows, p = objective.rows, len(plain.shift)
         if objective.n_rows * len(unit) ** 2 < _LARGE or objective.n_rows <= len(unit):
             return None
-        gram = rows.fold(lambda block, y, weight: (block.gram(weight[:, None], plain)[0],), plain)[0]
+        within = plain.summed_in
+        gram = plain.turned(rows.fold(lambda block, y, weight: (block.gram(weight[:, None], within)[0],), within)[0])
         values, V = eigh(unit[:, None] * (gram / rows.total_weight) * unit, driver="evd")
         is_null = values < _CLEAR * values[-1]
         if values[is_null].max(initial=0.0) > _ROUNDING * values[-1]:

@@ -75,7 +75,7 @@ class LinearSums:
             sums = of.rows.fold(grams, of.within, width=width**2)
             if of.within is not columns:
                 # once, not in each block
-                sums = [columns.turned(sums[0]), *(columns.basis.T @ cross for cross in sums[1:2]), *sums[2:]]
+                sums = [columns.turned(sums[0]), *(columns.transpose(cross) for cross in sums[1:2]), *sums[2:]]
         H = sums[0][0] if width == 1 else self._assembled(*sums)
         if with_penalty:
             H /= self._objective.total
@@ -110,6 +110,7 @@ class LinearSums:
         """The columns' second moments, with the penalty of the first output in units of the curvature."""
         of, objective = self.of(columns), self._objective
         gram = of.rows.fold(lambda block, y, weight: (block.gram(weight[:, None], of.within)[0],), of.within)[0]
+        gram = columns.turned(gram) if of.block is None else gram
         return gram / objective.total + of.penalty.matrix(0) / objective.baseline.mean_curvature
 
 

@@ -31,6 +31,7 @@ def rows(request, data, tmp_path):
 @pytest.fixture
 def small_blocks(monkeypatch):
     monkeypatch.setattr(table, "BLOCK_BYTES", 8 * P * 7)
+    monkeypatch.setattr(table, "PASS_BYTES", 8 * P * 7)
 
 
 def columns(fit_intercept=True, basis=None):

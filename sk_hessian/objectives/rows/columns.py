@@ -76,14 +76,35 @@ class Columns:
         """The same coordinates without the basis."""
         return replace(self, basis=None, metric=None)
 
-    @property
+    @cached_property
     def summed_in(self):
-        """The coordinates in which products are summed before `turned` brings the sum into these."""
-        return self.plain if self.may_turn_late else self
+        """The coordinates in which products are summed before `turned` brings the sum into these: once, not by blocks.
+
+        The columns themselves, beside the ones; without an intercept they are not centred.
+        """
+        plain, is_late = (self, self.may_centre_late) if self.basis is None else (self.plain, self.may_turn_late)
+        if not is_late or (self.shift.any() and not self.fit_intercept):
+            return self
+        raw = Columns.raw(len(self.shift), self.fit_intercept)
+        return self if self.basis is None and plain.has_no_units else raw
 
     def turned(self, grams):
         """Products (..., r, r) in these coordinates from their sums in `summed_in`."""
-        return self.basis.T @ grams @ self.basis if self.may_turn_late else grams
+        if self.summed_in is self:
+            return grams
+        grams, units = self._centred(grams), self.plain.inverse_units
+        grams *= units[:, None] * units
+        return grams if self.basis is None else self.basis.T @ grams @ self.basis
+
+    def _centred(self, grams):
+        """Products of [X - shift, 1] from those of [X, 1]; the digits are those of sums about zero."""
+        if not self.fit_intercept:
+            return grams.copy()
+        centred = grams.copy()
+        along = grams[..., -1, :-1] - grams[..., -1:, -1] * self.shift
+        centred[..., :-1, :-1] -= self.shift[:, None] * grams[..., -1, None, :-1] + along[..., :, None] * self.shift
+        centred[..., :-1, -1] = centred[..., -1, :-1] = along
+        return centred
 
     @cached_property
     def _finite_scale(self):
@@ -91,10 +112,14 @@ class Columns:
         return np.where(np.isfinite(self.scale), self.scale, 0.0)[:, None]
 
     @cached_property
+    def has_no_units(self):
+        """Whether the columns are neither centred nor scaled."""
+        return not (self.shift.any() or (self.scale != 1).any())
+
+    @cached_property
     def is_raw(self):
         """Whether the coordinates are the columns themselves."""
-        has_units = self.shift.any() or (self.scale != 1).any()
-        return not (self.fit_intercept or has_units) and self.basis is None
+        return not self.fit_intercept and self.basis is None and self.has_no_units
 
     def from_weights(self, W):
         """The inverse of `to_weights` without a basis; what constant columns add goes to the intercept."""

@@ -7,7 +7,7 @@ from functools import cached_property
 
 import numpy as np
 
-from sk_hessian.objectives.rows.grams import Scratch, centred_grams, weighted_grams
+from sk_hessian.objectives.rows.grams import Scratch, bordered, weighted_grams
 from sk_hessian.objectives.rows.table import Rows
 
 #: numbers up to which standardised rows are kept beside the rows themselves: 4 MB
@@ -72,13 +72,13 @@ class DenseBlock:
                 grams = weights.T @ self._products
                 return grams.reshape(len(grams), self._X.shape[1], self._X.shape[1])
             return weighted_grams(self._X, weights, self._scratch)
+        if columns.summed_in is not columns:
+            return columns.turned(self.gram(weights, columns.summed_in))
+        if columns.basis is None and columns.has_no_units:
+            return bordered(weighted_grams(self._X, weights, self._scratch), weights.T @ self._X, weights.sum(axis=0))
         if columns.inverse_units is None:
             return weighted_grams(self.standardised(columns), weights, self._scratch)
-        if columns.may_centre_late:
-            grams = weighted_grams(self._X, weights, self._scratch)
-            grams = centred_grams(grams, weights.T @ self._X, weights.sum(axis=0), columns.shift, columns.fit_intercept)
-        else:
-            grams = weighted_grams(self._centred(columns), weights, self._scratch)
+        grams = weighted_grams(self._centred(columns), weights, self._scratch)
         grams *= columns.inverse_units[:, None] * columns.inverse_units
         return grams
 

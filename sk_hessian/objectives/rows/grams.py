@@ -51,8 +51,13 @@ def centred_grams(grams, sums, totals, shift, fit_intercept):
     """Grams of [X - shift, 1], or of X - shift, from those of X, its weighted ``sums`` (m, p) and ``totals`` (m,)."""
     centred = sums - totals[:, None] * shift
     grams = grams - shift[:, None] * sums[:, None, :] - centred[:, :, None] * shift
-    if not fit_intercept:
-        return grams
-    rows = np.concatenate([grams, centred[:, :, None]], axis=2)
-    last = np.concatenate([centred, totals[:, None]], axis=1)
-    return np.concatenate([rows, last[:, None, :]], axis=1)
+    return bordered(grams, centred, totals) if fit_intercept else grams
+
+
+def bordered(grams, sums, totals):
+    """Grams of [X, 1] from those of X, (m, p, p), its weighted ``sums`` (m, p) and ``totals`` (m,)."""
+    m, p = sums.shape
+    both = np.empty((m, p + 1, p + 1))
+    both[:, :p, :p], both[:, p, p] = grams, totals
+    both[:, :p, p] = both[:, p, :p] = sums
+    return both

@@ -35,9 +35,11 @@ class SparseBlock(DenseBlock):
 
     def gram(self, weights, columns):
         """See `DenseBlock.gram`: the shift enters by a correction of low rank."""
+        if columns.summed_in is not columns:
+            return columns.turned(self.gram(weights, columns.summed_in))
         if columns.basis is not None:
             return weighted_grams(self.standardised(columns), weights, self._scratch)
-        X, shift = self._scaled(columns)
+        X, shift = (self._X, columns.shift) if columns.has_no_units else self._scaled(columns)
         lengths = np.diff(X.indptr)
         grams = np.stack([(X.T @ _with(X, X.data * np.repeat(w, lengths))).toarray() for w in weights.T])
         return centred_grams(grams, (X.T @ weights).T, weights.sum(axis=0), shift, columns.fit_intercept)
