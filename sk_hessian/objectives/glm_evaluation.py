@@ -130,7 +130,6 @@ class LinearEvaluation(MeanLossEvaluation):
             return super().changes(other, step)
         if self.objective.loss.quadratic:
             return 0.0, 0.0, 0.0
-
         loss = self.objective.loss
         return max([loss.largest_move(here[part], here[part] - there[part]) for part in _slices(len(here))]), None, 0.0
 
