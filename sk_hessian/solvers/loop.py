@@ -251,7 +251,7 @@ def _result(run, verdict, status):
 def _convergence(run, verdict, status, point):
     objective, standard, certificate = run.objective, verdict.standard, verdict.certificate
     is_known = certificate is not None and status != "settled"
-    decrement = min(certificate.decrement, point.value - verdict.lower_bound) if is_known else np.nan
+    decrement = float(min(certificate.decrement, point.value - verdict.lower_bound)) if is_known else np.nan
     known = 0.0 if np.isnan(decrement) else decrement
     recession = verdict.recession if status == "separated" else None
     missing = still_missing(decrement, standard.scale(known), objective.is_model)
