@@ -337,12 +337,12 @@ def huber_loss(epsilon, y):
 
 def _classes(y):
     """The classes in order, and the index of each row's."""
+    if y.dtype.kind in "buiU":
+        found = _two_classes(y)
+        if found is not None:
+            return found
     if y.dtype.kind in "bui":
-        least, most = np.minimum.reduce(y), np.maximum.reduce(y)
-        is_most = y == most
-        if least < most and np.logical_and.reduce(is_most | (y == least)):
-            return np.array([least, most]), is_most.astype(np.intp)
-        low, high = int(least), int(most)
+        low, high = int(np.minimum.reduce(y)), int(np.maximum.reduce(y))
         if high - low <= _COUNTED and high <= _LARGEST_LABEL:
             shifted = y.astype(np.intp) - low
             present = np.bincount(shifted) > 0
@@ -352,8 +352,8 @@ def _classes(y):
         if (whole == y).all():
             classes, index = _classes(whole)
             return classes.astype(y.dtype), index
-    if y.dtype.kind in "OU":
-        found = _two_classes(y) if y.dtype.kind == "U" else _hashed_classes(y)
+    if y.dtype.kind == "O":
+        found = _hashed_classes(y)
         if found is not None:
             return found
     check_classification_targets(y)
@@ -365,7 +365,7 @@ def _two_classes(y):
     is_first = y == y[0]
     other = y[np.argmin(is_first)]
     is_other = y == other
-    if is_first.all() or not (is_first | is_other).all():
+    if y[0] == other or not np.logical_and.reduce(is_first | is_other):
         return None
     classes = np.sort(np.array([y[0], other], dtype=y.dtype))
     return classes, (is_first if y[0] == classes[1] else is_other).astype(np.intp)

@@ -128,9 +128,7 @@ class Orthogonal:
         rows, p = objective.rows, len(plain.shift)
         if objective.n_rows * len(unit) ** 2 < _LARGE or objective.n_rows <= len(unit):
             return None
-        within = plain.summed_in
-        gram = plain.turned(rows.fold(lambda block, y, weight: (block.gram(weight[:, None], within)[0],), within)[0])
-        values, V = eigh(unit[:, None] * (gram / rows.total_weight) * unit, driver="evd")
+        values, V = eigh(unit[:, None] * objective.sums.plain_moments(plain) * unit, driver="evd")
         is_null = values < _CLEAR * values[-1]
         if values[is_null].max(initial=0.0) > _ROUNDING * values[-1]:
             return None

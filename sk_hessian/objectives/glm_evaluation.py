@@ -125,12 +125,9 @@ class LinearEvaluation(MeanLossEvaluation):
 
     def changes(self, other, step):
         """See `Evaluation.changes`; without a pass where raw predictions are kept."""
-        here, there = self.raw, other.raw
-        if here is None or there is None:
+        here, there, loss = self.raw, other.raw, self.objective.loss
+        if here is None or there is None or loss.quadratic:
             return super().changes(other, step)
-        if self.objective.loss.quadratic:
-            return 0.0, 0.0, 0.0
-        loss = self.objective.loss
         return max([loss.largest_move(here[part], here[part] - there[part]) for part in _slices(len(here))]), None, 0.0
 
     def newton_change(self, step, decrement, enough):
@@ -141,13 +138,12 @@ class LinearEvaluation(MeanLossEvaluation):
         """
         objective, raw, rows, Z = self.objective, self.raw, self.objective.rows, self.design.matrix
         loss, most = objective.loss, 2 * decrement * objective.total / enough**2
-        if loss.quadratic:
-            return 0.0, 0.0
-        if Z is not None and raw is not None and not loss.n_constants:
+        if raw is None or loss.quadratic:
+            return super().newton_change(step, decrement, enough)
+        if Z is not None and not loss.n_constants:
             z = self.design.coordinates.inverse(step)
             return loss.largest_move(raw, Z @ z.reshape(Z.shape[1], -1)), 0.5
-        has_bound = raw is not None and self.design.width == 1 and not objective.terms and math.isfinite(most)
-        if not has_bound:
+        if self.design.width > 1 or objective.terms or not math.isfinite(most):
             return super().newton_change(step, decrement, enough)
 
         def weak(part):

@@ -108,10 +108,14 @@ class LinearSums:
 
     def moments(self, columns):
         """The columns' second moments, with the penalty of the first output in units of the curvature."""
-        of, objective = self.of(columns), self._objective
+        penalty = self.of(columns).penalty.matrix(0)
+        return self.plain_moments(columns) + penalty / self._objective.baseline.mean_curvature
+
+    def plain_moments(self, columns):
+        """The same without a penalty."""
+        of = self.of(columns)
         gram = of.rows.fold(lambda block, y, weight: (block.gram(weight[:, None], of.within)[0],), of.within)[0]
-        gram = columns.turned(gram) if of.block is None else gram
-        return gram / objective.total + of.penalty.matrix(0) / objective.baseline.mean_curvature
+        return (columns.turned(gram) if of.block is None else gram) / self._objective.total
 
 
 @cache

@@ -292,20 +292,21 @@ class NetworkEvaluation(MeanLossEvaluation):
     def layer_moments(self, coordinates):
         """See `MeanLossEvaluation.layer_moments`: of Gauss-Newton."""
         objective, model = self.objective, self.objective.model
-        parameters, k = self.parameters, objective.loss.n_outputs
+        parameters, k, columns = self.parameters, objective.loss.n_outputs, coordinates.columns
+        within = columns.summed_in
 
         def of_block(block, y, weight):
             forward = model.forward(block, parameters)
             roots = objective.loss.hessian_root(y, forward.raw) * np.sqrt(weight)[:, None, None]
-            first = block.gram(weight[:, None], coordinates.columns)[0]
+            first = block.gram(weight[:, None], within)[0]
             inner = [_with_ones(h) * np.sqrt(weight)[:, None] for h in forward.hidden]
             inputs = [first] + [h.T @ h for h in inner]
             deltas = [forward.backward(roots[:, :k, j]) for j in range(roots.shape[2])]
             outputs = [sum(d.T @ d for d in of_layer) for of_layer in zip(*deltas, strict=True)]
             return *inputs, *outputs, (roots[:, k:] ** 2).sum(axis=(0, 2))
 
-        *sums, constants = objective.rows.fold(of_block, coordinates.columns, width=model.pass_width + k**2)
-        sums = [total / objective.total for total in sums]
+        first, *others, constants = objective.rows.fold(of_block, within, width=model.pass_width + k**2)
+        sums = [total / objective.total for total in (columns.turned(first), *others)]
         n_layers, unit = len(model.layers), coordinates.output_unit
         sums[-1] = unit[:, None] * sums[-1] * unit
         return sums[:n_layers], sums[n_layers:], constants / objective.total

@@ -59,6 +59,11 @@ class Certificate:
     move: np.ndarray | None = None
     is_blind: bool = False
 
+    @property
+    def is_coarse(self):
+        """Whether it is such a bound."""
+        return np.isnan(self.change)
+
 
 def certify(problem, point, known, threshold, fall=1.0):
     """The cheapest `Certificate` at a point that can be trusted; it may be rough beyond ``threshold(decrement)``.

@@ -270,7 +270,7 @@ class Verdict:
     def _put_off(self, certificate):
         """The next look comes later, unless this one has brought a factor to go on with."""
         run = self.run
-        if np.isnan(certificate.change):
+        if certificate.is_coarse:
             return
         self.next_look = run.iteration + self.look_gap
         if certificate.factor is not None and run.spec.precondition in ("auto", "full"):
@@ -294,7 +294,7 @@ class Verdict:
         is_textbook = run.spec.precondition is None or not run.method.learns_from_steps
         if is_textbook or run.told_to_stop or run.iteration >= self.max_iter or self.certificate is None:
             return False
-        if np.isnan(self.certificate.change):
+        if self.certificate.is_coarse:
             return False
         return escapes.by_newton_step(run, self.certificate)
 

@@ -81,8 +81,10 @@ def test_grams_and_squares(rows, small_blocks, fit_intercept, rank, rng):
     Z = np.column_stack([Z, np.ones(N)]) if fit_intercept else Z
     Z = Z if rank is None else Z @ c.basis
     expected = np.einsum("na,n,nb->ab", Z, rows.weight, Z)
-    grams = rows.fold(lambda block, y, weight: (block.gram(weight[:, None], c),), c)[0]
-    np.testing.assert_allclose(grams[0], expected, rtol=1e-9, atol=1e-9 * np.abs(expected).max())
+    for within in (c, c.summed_in):
+        grams = rows.fold(lambda block, y, weight, within=within: (block.gram(weight[:, None], within),), within)[0]
+        grams = grams if within is c else c.turned(grams)
+        np.testing.assert_allclose(grams[0], expected, rtol=1e-9, atol=1e-9 * np.abs(expected).max())
     if rank is None:
         squares = rows.fold(lambda block, y, weight: (block.squares(weight[:, None], c),), c)[0]
         np.testing.assert_allclose(squares[0], np.diag(expected), rtol=1e-9, atol=1e-12)

@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from sk_hessian.objectives.rows.grams import centred
+
 #: units within this and its inverse have squares that are far from the floating-point range's ends
 _MODERATE = 1e60
 
@@ -92,19 +94,9 @@ class Columns:
         """Products (..., r, r) in these coordinates from their sums in `summed_in`."""
         if self.summed_in is self:
             return grams
-        grams, units = self._centred(grams), self.plain.inverse_units
-        grams *= units[:, None] * units
+        units = self.plain.inverse_units
+        grams = (centred(grams, self.shift) if self.fit_intercept else grams) * (units[:, None] * units)
         return grams if self.basis is None else self.basis.T @ grams @ self.basis
-
-    def _centred(self, grams):
-        """Products of [X - shift, 1] from those of [X, 1]; the digits are those of sums about zero."""
-        if not self.fit_intercept:
-            return grams.copy()
-        centred = grams.copy()
-        along = grams[..., -1, :-1] - grams[..., -1:, -1] * self.shift
-        centred[..., :-1, :-1] -= self.shift[:, None] * grams[..., -1, None, :-1] + along[..., :, None] * self.shift
-        centred[..., :-1, -1] = centred[..., -1, :-1] = along
-        return centred
 
     @cached_property
     def _finite_scale(self):

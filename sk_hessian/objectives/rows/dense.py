@@ -72,8 +72,6 @@ class DenseBlock:
                 grams = weights.T @ self._products
                 return grams.reshape(len(grams), self._X.shape[1], self._X.shape[1])
             return weighted_grams(self._X, weights, self._scratch)
-        if columns.summed_in is not columns:
-            return columns.turned(self.gram(weights, columns.summed_in))
         if columns.basis is None and columns.has_no_units:
             return bordered(weighted_grams(self._X, weights, self._scratch), weights.T @ self._X, weights.sum(axis=0))
         if columns.inverse_units is None:

@@ -47,13 +47,6 @@ def triangle(rows):
     return qr(rows, mode="r", check_finite=False, overwrite_a=True)[0][: rows.shape[1]]
 
 
-def centred_grams(grams, sums, totals, shift, fit_intercept):
-    """Grams of [X - shift, 1], or of X - shift, from those of X, its weighted ``sums`` (m, p) and ``totals`` (m,)."""
-    centred = sums - totals[:, None] * shift
-    grams = grams - shift[:, None] * sums[:, None, :] - centred[:, :, None] * shift
-    return bordered(grams, centred, totals) if fit_intercept else grams
-
-
 def bordered(grams, sums, totals):
     """Grams of [X, 1] from those of X, (m, p, p), its weighted ``sums`` (m, p) and ``totals`` (m,)."""
     m, p = sums.shape
@@ -61,3 +54,12 @@ def bordered(grams, sums, totals):
     both[:, :p, :p], both[:, p, p] = grams, totals
     both[:, :p, p] = both[:, p, :p] = sums
     return both
+
+
+def centred(grams, shift):
+    """Grams (..., p + 1, p + 1) of [X - shift, 1] from those of [X, 1]; the digits are those of sums about zero."""
+    result, sums = grams.copy(), grams[..., -1, :-1]
+    along = sums - grams[..., -1:, -1] * shift
+    result[..., :-1, :-1] -= shift[:, None] * sums[..., None, :] + along[..., None] * shift
+    result[..., :-1, -1] = result[..., -1, :-1] = along
+    return result

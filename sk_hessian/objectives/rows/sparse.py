@@ -4,7 +4,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from sk_hessian.objectives.rows.dense import DenseBlock
-from sk_hessian.objectives.rows.grams import centred_grams, weighted_grams
+from sk_hessian.objectives.rows.grams import bordered, centred, weighted_grams
 from sk_hessian.objectives.rows.table import Rows
 from sk_hessian.objectives.rows.threads import n_threads
 
@@ -35,14 +35,13 @@ class SparseBlock(DenseBlock):
 
     def gram(self, weights, columns):
         """See `DenseBlock.gram`: the shift enters by a correction of low rank."""
-        if columns.summed_in is not columns:
-            return columns.turned(self.gram(weights, columns.summed_in))
         if columns.basis is not None:
             return weighted_grams(self.standardised(columns), weights, self._scratch)
         X, shift = (self._X, columns.shift) if columns.has_no_units else self._scaled(columns)
         lengths = np.diff(X.indptr)
         grams = np.stack([(X.T @ _with(X, X.data * np.repeat(w, lengths))).toarray() for w in weights.T])
-        return centred_grams(grams, (X.T @ weights).T, weights.sum(axis=0), shift, columns.fit_intercept)
+        grams = centred(bordered(grams, (X.T @ weights).T, weights.sum(axis=0)), shift)
+        return grams if columns.fit_intercept else grams[:, :-1, :-1]
 
     def _scaled(self, columns):
         return _in_units(self._X, 1 / columns.scale), columns.shift / columns.scale

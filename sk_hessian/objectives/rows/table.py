@@ -23,8 +23,8 @@ PASS_ROWS = 2**14
 PASS_BYTES = 2**23
 
 #: rows for each column in the blocks of sums in coordinates of the columns, such as symmetric products, as far as they
-#: have so many bytes: each block adds a matrix of the columns' size and centres it. A pass of 20,000 x 600 takes up to
-#: twice as long as one product, with blocks of 1 MB at least seven times; over 20,000 x 300 up to 1.4 and at least 3
+#: have so many bytes: each block adds a matrix of the columns' size. A pass of 20,000 x 600 takes up to twice as long
+#: as one product, with blocks of 1 MB at least seven times; over 20,000 x 300 up to 1.4 and at least 3
 PRODUCT_ROWS = 16
 PRODUCT_BYTES = 2**24
 

@@ -12,7 +12,7 @@ somebody's own pool.
 import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar, copy_context
 from functools import cache
 from typing import Any
@@ -59,8 +59,10 @@ def n_threads(n_elements):
 def held_for(X):
     """Hold BLAS at one thread for all of a fit to X, an array or anything else, if its passes take several."""
     shape: Any = getattr(X, "shape", ())
-    size = shape[0] * shape[1] if len(shape) == 2 and all(isinstance(length, int) for length in shape) else 0
-    count = n_threads(size) if size and shape[1] <= _MOST_COLUMNS else 1
+    # of a sparse matrix its entries, as in the passes; of a lazy collection it may not be known
+    size: Any = getattr(X, "size", 0)
+    is_counted = isinstance(size, int) and len(shape) == 2 and shape[1] <= _MOST_COLUMNS
+    count = n_threads(size) if is_counted else 1
     if count == 1 or _of_fit.get():
         yield
         return
@@ -74,12 +76,6 @@ def held_for(X):
 
 def run(tasks):
     """The results of functions without arguments, each on its own thread in the caller's context, in their order."""
-    if not _of_fit.get():
-        with _controller().limit(limits=1):
-            return _run(tasks)
-    return _run(tasks)
-
-
-def _run(tasks):
-    futures = [_pool().submit(copy_context().run, task) for task in tasks[1:]]
-    return [tasks[0](), *(future.result() for future in futures)]
+    with nullcontext() if _of_fit.get() else _controller().limit(limits=1):
+        futures = [_pool().submit(copy_context().run, task) for task in tasks[1:]]
+        return [tasks[0](), *(future.result() for future in futures)]
