@@ -3,7 +3,7 @@
 numpy and scipy release the interpreter's lock in the products and element-wise loops of a block, so threads that each
 take some blocks share a pass almost evenly, with BLAS held at one thread meanwhile: two pools on the same cores make
 small kernels ten to a hundred times slower. A fit of many rows holds BLAS so from its beginning to its end, because the
-threads of BLAS go on waiting, on a core, for some time after each of its calls: a pass over 327,346 x 33 then takes 21
+threads of BLAS go on waiting, on a core, for some time after each of its calls: a pass over 300,000 x 33 then takes 23
 ms in place of 16. No more threads are taken than BLAS has (``OMP_NUM_THREADS``,
 ``threadpoolctl``, joblib's nesting all set that), and only from the main thread: a fit in another thread belongs to
 somebody's own pool.
