@@ -20,18 +20,20 @@ MOST_CHANGE = 0.1
 _NEARBY = 1.0
 _NEARBY_JUMPS = 0.1
 
+#: a curvature that may have changed by more than e to this power is not known
+_FARTHEST = 16.0
+
 #: a bound within this factor of the truth is as good as the truth
 _SLACK = 1.25
 
-#: conjugate gradients have found the decrement when so many iterations in turn add less than a hundredth
+#: conjugate gradients have found the decrement when no more than this share of it can be missing
+_MISSING = 0.1
+
+#: where that is not known, when so many iterations in turn add less than a hundredth
 _SETTLED = 3
 
 #: ... and the residual has fallen to this share, so that small eigenvalues have had their say
 _RESIDUAL = 1e-3
-
-#: from a full factor their gains fall geometrically: with this ratio or a smaller one, what is missing is known
-_FALL = 0.5
-_MISSING = 0.1
 
 #: a Hessian with larger entries has overflowed, or is about to
 _LARGEST = 1e150
@@ -75,14 +77,15 @@ def certify(problem, point, known, threshold, fall=1.0):
         return Certificate(0.0, 0.0, np.zeros_like(point.theta))
     if not problem.objective.convex:
         return _by_eigenvalues(problem, point, threshold)
+    nearest, least = problem.factor, np.inf
     for factor in known:
-        if factor.inflation < np.inf:
-            certificate = _by_near_factor(problem, point, factor, threshold, fall)
-            if certificate is not None:
-                return certificate
-    if plan.certifies_by_factor(problem):
+        certificate, slack = _by_near_factor(problem, point, factor, threshold, fall)
+        if certificate is not None:
+            return certificate
+        nearest, least = (factor, slack) if slack < least else (nearest, least)
+    if plan.certifies_by_factor(problem, least):
         return _by_exact_factor(problem, point)
-    return _by_products(problem, point, threshold)
+    return _by_products(problem, point, threshold, nearest, least)
 
 
 def _change(problem, point, step, decrement):
@@ -96,26 +99,29 @@ def _by_near_factor(problem, point, factor, threshold, fall):
     """From a factor of the exact Hessian, or of one at most ``inflation`` times as large, taken here or near.
 
     Where predictors move by c units curvature changes at most e^c-fold, twice that for a softmax model's outputs, which
-    move against each other; a decrement by a Hessian that is m times too large is at most m times too small. None where
-    that is too coarse to tell, unless the next iteration will tell for less than products cost.
+    move against each other; a decrement by a Hessian that is m times too large is at most m times too small: the slack.
+    Returns the certificate, or None where that is too coarse to tell and the next iteration will not tell for less than
+    products cost; and the slack, infinite where it is not known.
     """
+    if factor.inflation == np.inf:
+        return None, np.inf
     decrement, step = problem.newton(factor, point)
     away, change = 0.0, None
     if factor.here.place is not point.here.place:
         away, change, passes = point.here.changes(factor.here, step)
         problem.counts.others += passes
+    slack = factor.inflation * np.exp(min(2 * away, _FARTHEST))
     if away > (_NEARBY if problem.objective.is_smooth else _NEARBY_JUMPS):
-        return None
-    slack = factor.inflation * np.exp(2 * away)
+        return None, slack if problem.objective.is_smooth and 2 * away < _FARTHEST else np.inf
     bound = decrement * slack
     if slack > _SLACK and bound > threshold(bound):
-        return Certificate(bound, np.nan, step) if bound * fall <= threshold(bound) else None
+        return (Certificate(bound, np.nan, step) if bound * fall <= threshold(bound) else None), slack
     # what the coordinates have lost, no factor within them sees
     is_blind = factor.inner.is_blind or problem.factor.inner.is_blind
-    # in the coordinates of the problem, which are the factor's own or which it refines
-    move = -point.slope if factor is problem.factor else -factor.inner.apply(factor.inner.transpose(point.slope))
+    to, back = _refining(problem, factor)
+    move = -to(back(point.slope))
     change = _change(problem, point, step, bound) if change is None else change
-    return Certificate(bound, change, step, move=move, is_blind=is_blind)
+    return Certificate(bound, change, step, move=move, is_blind=is_blind), slack
 
 
 def _by_exact_factor(problem, point):
@@ -128,45 +134,50 @@ def _by_exact_factor(problem, point):
     return Certificate(decrement, change, step, factor, is_blind=factor.inner.is_blind)
 
 
-def _by_products(problem, point, threshold):
-    operator = problem.hessian(point, "observed")
+def _refining(problem, factor):
+    """The map of a factor's coordinates into those of the problem, which are its own or which it refines; adjoint."""
+    if factor is problem.factor:
+        return (lambda v: v), (lambda v: v)
+    return factor.inner.apply, factor.inner.transpose
+
+
+def _by_products(problem, point, threshold, factor, slack):
+    """By conjugate gradients in the coordinates of a factor.
+
+    What they have not found yet is r'H^-1 r / 2 of the residual r: at most ``slack`` r'r / 2 where no curvature is
+    below 1 / slack in these coordinates.
+    """
     gains: list[float] = []
 
-    def missing():
-        """What further iterations would add, if their gains go on falling as they did."""
-        if not problem.has_full_factor or len(gains) < 2 or gains[-1] > _FALL * gains[-2]:
-            return np.inf
-        ratio = gains[-1] / gains[-2]
-        return gains[-1] * ratio / (1 - ratio)
-
-    is_settled = False
+    def missing(cg):
+        return 0.5 * slack * cg.residual**2 if slack < np.inf else np.inf
 
     def settled(cg):
-        nonlocal is_settled
-        is_settled = cg.n_iter > 0 and says_all(cg)
-        return is_settled
-
-    def says_all(cg):
         gains.append(cg.gain)
-        quiet = len(gains) >= _SETTLED and max(gains[-_SETTLED:]) <= 0.01 * cg.decrement
+        quiet = slack == np.inf and len(gains) > _SETTLED and max(gains[-_SETTLED:]) <= 0.01 * cg.decrement
         quiet = quiet and cg.residual <= _RESIDUAL * first
-        return quiet or missing() <= _MISSING * cg.decrement or cg.decrement > threshold(cg.decrement)
+        most = cg.decrement + missing(cg)
+        is_known = most <= max((1 + _MISSING) * cg.decrement, threshold(most))
+        return cg.n_iter > 0 and (quiet or is_known or cg.decrement > threshold(cg.decrement))
 
-    first = np.linalg.norm(point.slope)
-    cg = conjugate_gradient(operator.matvec, point.slope, 0.0, settled, min(2 * point.u.size, plan.MOST_PRODUCTS))
-    step = problem.factor.apply(cg.step)
-    rest = missing()
+    to, back = _refining(problem, factor)
+    matvec, slope = problem.hessian(point, "observed").matvec, back(point.slope)
+    first = np.linalg.norm(slope)
+    most = min(2 * point.u.size, plan.MOST_PRODUCTS)
+    cg = conjugate_gradient(lambda v: back(matvec(to(v))), slope, 0.0, settled, most)
+    move, rest = to(cg.step), missing(cg)
+    step = problem.factor.apply(move)
     decrement = cg.decrement + (rest if np.isfinite(rest) else 0.0)
-    if cg.residual > _RESIDUAL * first and not is_settled:
+    if not np.isfinite(rest) and cg.residual > _RESIDUAL * first:
         # out of products, or of positive curvature: the sum says nothing of what is missing
         decrement = np.inf
-    return Certificate(decrement, _change(problem, point, step, decrement), step, move=cg.step)
+    return Certificate(decrement, _change(problem, point, step, decrement), step, move=move)
 
 
 def _by_eigenvalues(problem, point, threshold):
     """For what may be a saddle."""
     if not plan.forms_hessian(problem.objective, point.theta.size):
-        found = _by_products(problem, point, threshold)
+        found = _by_products(problem, point, threshold, problem.factor, np.inf)
         if found.decrement > threshold(found.decrement):
             return found
         value, vector, largest = lowest_eigenpair(problem.hessian(point, "observed"))

@@ -352,9 +352,18 @@ LONGEST_GAP = 64
 HELD_BACK = 1e-2
 
 
-def certifies_by_factor(problem):
-    """Whether a certificate comes from an exact factor rather than from products."""
+def certifies_by_factor(problem, slack):
+    """Whether a certificate comes from an exact factor rather than from products.
+
+    ``slack`` is how many times the curvature of the problem's factor may be too large: of a sample's factor along rare
+    directions. Conjugate gradients need about one product for each of its digits.
+    """
     objective, (n_parameters, size) = problem.objective, problem.factor.shape
     if size <= FEW_PARAMETERS and sketch_size(objective, n_parameters) is None:
         return True
-    return not problem.has_full_factor and can_factor(objective, n_parameters) and not can_wait(objective, n_parameters)
+    if not can_factor(objective, n_parameters):
+        return False
+    if not problem.has_full_factor:
+        return not can_wait(objective, n_parameters)
+    work = objective.facts.hessian_work / (PASS_WORK * objective.facts.pass_work)
+    return work <= min(np.log10(10 * slack), MANY_PASSES)
