@@ -17,6 +17,7 @@ import numpy as np
 from sk_hessian._facts import fact
 from sk_hessian.objectives._edge import edge_rows, find_edge, may_have_edge
 from sk_hessian.objectives._programs import feasible_start, find_recession
+from sk_hessian.objectives._rare import rare_of
 from sk_hessian.objectives._refinement import MOST_WORK, refined
 from sk_hessian.objectives.column_space import ColumnSpace
 from sk_hessian.objectives.contract import Facts
@@ -205,9 +206,7 @@ class GLMObjective(MeanLossObjective):
     def _new_sketch(self, n_rows):
         """Rows with rare values are among them, and weighted for it."""
         self.rows.foresee_draw(n_rows, _SKETCH_SEED)
-        rare = self.rows.rare_columns()
-        rare = rare[np.isfinite(self.space.plain.scale[rare])]
-        rows, chance = self.rows.draw(n_rows, self.space.plain, rare, _SKETCH_SEED)
+        rows, chance = self.rows.draw(n_rows, rare_of(self), _SKETCH_SEED)
         rows = rows.weighted(rows.weight / chance)
         sketch = self._copied(rows, rows.total_weight, OF_ROWS | OF_UNITS)
         sketch.least_chance, sketch.has_likelihood, sketch._projections = np.min(chance), False, {}

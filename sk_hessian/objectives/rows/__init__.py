@@ -5,7 +5,9 @@ from sk_hessian.objectives.rows.container import BaseRows
 from sk_hessian.objectives.rows.dense import DenseBlock
 from sk_hessian.objectives.rows.grams import triangle, weighted_grams
 from sk_hessian.objectives.rows.kinds import row_products, rows_of, stacked
+from sk_hessian.objectives.rows.moments import in_few_rows
 from sk_hessian.objectives.rows.parts import PartedRows
+from sk_hessian.objectives.rows.sampling import Rare
 from sk_hessian.objectives.rows.sources import Blocks, Parts, is_distributed, map_distributed, named, parts_of
 from sk_hessian.objectives.rows.summaries import Scan, Tally, summary
 from sk_hessian.objectives.rows.threads import held_for
@@ -17,9 +19,11 @@ __all__ = [
     "DenseBlock",
     "PartedRows",
     "Parts",
+    "Rare",
     "Scan",
     "Tally",
     "held_for",
+    "in_few_rows",
     "is_distributed",
     "map_distributed",
     "named",

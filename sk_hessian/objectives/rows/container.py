@@ -86,7 +86,7 @@ class BaseRows:
         """Columns so much of whose variance is in few rows that a uniform sample would misjudge it."""
         if self.sums_about_zero:
             return np.arange(self.n_features)
-        return moments.rare(self._some.gather(lambda block, y, weight: block.dense()))
+        return moments.in_few_rows(self._some.gather(lambda block, y, weight: block.dense()))
 
     def foresee_draw(self, size, seed):
         """Be told that `draw` will be called, once the columns are known; rows in memory need not know."""

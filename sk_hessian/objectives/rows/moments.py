@@ -53,9 +53,12 @@ def _deviations(rows, which, shift, unit):
         return first / total, second / total
 
 
-def rare(sample):
-    """Columns of an array so much of whose variance is in few rows that another sample would misjudge it."""
-    centred = sample - sample.mean(axis=0)
+def in_few_rows(sample, weight=None, least=_RARE):
+    """Columns of an array so much of whose variance is in few rows that another sample would misjudge it.
+
+    Those whose fourth moment is at least so many times the square of the second.
+    """
+    centred = sample - np.average(sample, axis=0, weights=weight)
     squares = centred * centred
-    second, fourth = squares.mean(axis=0), (squares * squares).mean(axis=0)
+    second, fourth = (np.average(moment, axis=0, weights=weight) for moment in (squares, squares * squares))
     return np.flatnonzero(fourth >= _RARE * second**2)

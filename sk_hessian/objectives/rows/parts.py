@@ -109,15 +109,15 @@ class PartedRows(BaseRows):
         for name, some in (("units", units), ("draw", drawn)):
             self._foreseen[name] = rows.take(np.searchsorted(numbers, some()))
 
-    def draw(self, size, columns, rare, seed):
+    def draw(self, size, rare, seed):
         """See `Rows.draw`; the same rows as if all were in memory."""
         foreseen = self._foreseen.pop("draw", None)
-        if not rare.size and not self._weights_vary:
+        if rare is None and not self._weights_vary:
             rows = foreseen or self._take(partial(sampling.stratified, self.n_rows, size, seed))
             return rows, np.full(rows.n_rows, size / self.n_rows)
 
         def norms(part):
-            return sampling.weighted_norms(part, columns, rare)
+            return part.weight if rare is None else rare.weighted_norms(part)
 
         total_norm = self._fold_parts(lambda part, start: norms(part).sum(), operator.add)
         total_weight = self.total_weight

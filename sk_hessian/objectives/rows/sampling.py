@@ -16,16 +16,27 @@ def stratified(n_rows, size, seed):
     return ((np.arange(size) + np.random.default_rng(seed).random(size)) * (n_rows / size)).astype(np.intp)
 
 
-def weighted_norms(rows, columns, rare):
-    """Weight of each row times its squared norm over the ``rare`` of the standardised columns; the weight without any.
+class Rare:
+    """What a uniform sample would misjudge: some standardised ``columns``, by their numbers, and some targets.
 
-    But for rounding; ``rows`` are in memory.
+    ``squares`` is a function of a block and its targets: their squared scores, (n,), or None.
     """
-    if not rare.size:
-        return rows.weight
-    inverse = np.zeros(rows.n_features)
-    inverse[rare] = 1 / columns.scale[rare]
-    return rows.weight * np.maximum(rows.gather(lambda block, y, weight: block.norms(columns.shift, inverse, rare)), 0)
+
+    def __init__(self, columns, shift, scale, squares):
+        self.columns, self.shift, self.squares = columns, shift, squares
+        self.inverse = np.zeros(len(scale))
+        self.inverse[columns] = 1 / scale[columns]
+
+    def weighted_norms(self, rows):
+        """Weight of each row in memory times its squared norm over what is rare, but for rounding."""
+
+        def norms(block, y, weight):
+            of_targets = 0.0 if self.squares is None else self.squares(block, y)
+            if not self.columns.size:
+                return of_targets
+            return np.maximum(block.norms(self.shift, self.inverse, self.columns), 0) + of_targets
+
+        return rows.weight * rows.gather(norms)
 
 
 def chances(size, weight, norms, total_weight, total_norm):

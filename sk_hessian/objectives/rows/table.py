@@ -146,15 +146,15 @@ class Rows(BaseRows):
         """All rows in memory."""
         return self
 
-    def draw(self, size, columns, rare, seed):
+    def draw(self, size, rare, seed):
         """About ``size`` rows and the chance that each had: one of each equal stretch, or more of the rare ones.
 
-        ``rare`` are numbers of the columns whose variance is in few rows.
+        ``rare`` is a `sampling.Rare`, or None.
         """
-        if not rare.size and np.ptp(self.weight) == 0:
+        if rare is None and np.ptp(self.weight) == 0:
             rows = sampling.stratified(self.n_rows, size, seed)
             return self.take(rows), np.full(len(rows), size / self.n_rows)
-        norms = sampling.weighted_norms(self, columns, rare)
+        norms = self.weight if rare is None else rare.weighted_norms(self)
         chance = sampling.chances(size, self.weight, norms, self.total_weight, norms.sum())
         rows = np.flatnonzero(np.random.default_rng(seed).random(self.n_rows) < chance)
         return self.take(rows), np.minimum(chance[rows], 1.0)
