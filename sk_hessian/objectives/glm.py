@@ -31,8 +31,8 @@ from sk_hessian.objectives.terms.l2 import L2
 
 _SKETCH_SEED = 20_200_219
 
-#: raw predictions that are kept for the curvature at the same point, 16 MB
-_MOST_KEPT = 2_000_000
+#: raw predictions that are kept at a point, 12 MB; a run has up to three points
+_MOST_KEPT = 1_500_000
 
 
 class Design:
