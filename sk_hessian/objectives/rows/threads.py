@@ -57,16 +57,20 @@ def n_threads(n_elements):
 
 @contextmanager
 def held_for(X):
-    """Hold BLAS at one thread for all of a fit to X, an array or anything else, if its passes take several."""
+    """Hold BLAS at one thread for all of a fit to X, an array or anything else, of a moderate number of columns.
+
+    Where passes take several threads for these; on small tables because a product of 10,000 numbers gains nothing from
+    a second thread, and waits for it on a busy machine: 22 ms in one call of a hundred, which take 4 microseconds.
+    """
     shape: Any = getattr(X, "shape", ())
     # of a sparse matrix its entries, as in the passes; of a lazy collection it may not be known
     size: Any = getattr(X, "size", 0)
     is_counted = isinstance(size, int) and len(shape) == 2 and shape[1] <= _MOST_COLUMNS
-    count = n_threads(size) if is_counted else 1
-    if count == 1 or _of_fit.get():
+    # BLAS belongs to the process, so that only one thread may hold it
+    if not is_counted or _of_fit.get() or threading.current_thread() is not threading.main_thread():
         yield
         return
-    token = _of_fit.set(count)
+    token = _of_fit.set(n_threads(size))
     try:
         with _controller().limit(limits=1):
             yield
