@@ -26,14 +26,30 @@ PARALLEL_FROM = 1_000_000
 #: columns beyond which BLAS has more to do than the passes: it keeps its threads
 _MOST_COLUMNS = 500
 
+#: numbers up to which BLAS takes no second thread for any product
+_SERIAL = 10_000
+
 #: the threads that the passes of a fit have, while it holds BLAS at one
 _of_fit = ContextVar("threads of a fit", default=0)
 
 
 @cache
-def _controller():
-    """All BLAS libraries of the process; made once, because it takes 3 ms, and used for 0.01 ms."""
-    return ThreadpoolController().select(user_api="blas")
+def _libraries():
+    """All BLAS libraries of the process; found once, because it takes 3 ms."""
+    return ThreadpoolController().select(user_api="blas").lib_controllers
+
+
+@contextmanager
+def _one_thread():
+    """Hold BLAS at one thread."""
+    before = [library.get_num_threads() for library in _libraries()]
+    for library in _libraries():
+        library.set_num_threads(1)
+    try:
+        yield
+    finally:
+        for library, count in zip(_libraries(), before, strict=True):
+            library.set_num_threads(count)
 
 
 @cache
@@ -51,7 +67,7 @@ def n_threads(n_elements):
         return 1
     if _of_fit.get():
         return _of_fit.get()
-    pools = [library["num_threads"] for library in _controller().info()]
+    pools = [library.get_num_threads() for library in _libraries()]
     return max(1, min([*pools, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()]))
 
 
@@ -59,20 +75,21 @@ def n_threads(n_elements):
 def held_for(X):
     """Hold BLAS at one thread for all of a fit to X, an array or anything else, of a moderate number of columns.
 
-    Where passes take several threads for these; on small tables because a product of 10,000 numbers gains nothing from
-    a second thread, and waits for it on a busy machine: 22 ms in one call of a hundred, which take 4 microseconds.
+    Where passes take several threads for these; on small tables because a product of 20,000 numbers gains nothing from
+    a second thread, and waits for it on a busy machine: 22 ms in one call of a hundred, where others take 4
+    microseconds.
     """
     shape: Any = getattr(X, "shape", ())
     # of a sparse matrix its entries, as in the passes; of a lazy collection it may not be known
     size: Any = getattr(X, "size", 0)
-    is_counted = isinstance(size, int) and len(shape) == 2 and shape[1] <= _MOST_COLUMNS
+    is_counted = isinstance(size, int) and size > _SERIAL and len(shape) == 2 and shape[1] <= _MOST_COLUMNS
     # BLAS belongs to the process, so that only one thread may hold it
     if not is_counted or _of_fit.get() or threading.current_thread() is not threading.main_thread():
         yield
         return
     token = _of_fit.set(n_threads(size))
     try:
-        with _controller().limit(limits=1):
+        with _one_thread():
             yield
     finally:
         _of_fit.reset(token)
@@ -80,6 +97,6 @@ def held_for(X):
 
 def run(tasks):
     """The results of functions without arguments, each on its own thread in the caller's context, in their order."""
-    with nullcontext() if _of_fit.get() else _controller().limit(limits=1):
+    with nullcontext() if _of_fit.get() else _one_thread():
         futures = [_pool().submit(copy_context().run, task) for task in tasks[1:]]
         return [tasks[0](), *(future.result() for future in futures)]
