@@ -17,8 +17,8 @@ How did the fit get there?                                     `ConvergenceDispl
 
 All take a fitted estimator and the rows of its fit, ``(estimator, X, y, *, sample_weight=None, offset=None, ...)``; the
 display of the convergence takes the estimator alone. `tune_alpha` and `leave_one_out_path` take one that is not fitted
-too. The estimator may be a pipeline whose last step is one of sk_hessian: the steps before it then transform X. Nothing
-of theirs is modified.
+too. The estimator may be a pipeline whose last step is one of sk_hessian: the steps before it then transform X. They
+modify nothing.
 """
 
 from sk_hessian.inspection._accuracy import Approximation, HessianAccuracy, hessian_accuracy

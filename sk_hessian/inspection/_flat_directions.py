@@ -30,7 +30,7 @@ _MOST_TERMS = 6
 
 @dataclass(frozen=True)
 class FlatDirection:
-    """A combination of parameters along which the objective hardly bends.
+    """A combination of parameters along which the objective is almost flat.
 
     Attributes
     ----------
@@ -57,7 +57,7 @@ class FlatDirection:
         if self.curvature_share <= _ROUNDING:
             return f"The objective does not change along {self.combination}."
         return (
-            f"The objective hardly bends along {self.combination}: {self.curvature_share:.2g} of a typical curvature."
+            f"The objective is almost flat along {self.combination} (curvature {self.curvature_share:.2g} of typical)."
         )
 
 

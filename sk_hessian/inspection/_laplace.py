@@ -339,7 +339,7 @@ def _check_model(fitted):
     if not fitted.objective.l2.is_present:
         raise ValueError(
             f"this {fitted.name} has no penalty, so that there is no prior: fit one with a penalty (Ridge instead of "
-            "LinearRegression, alpha > 0, a finite C); standard errors without a prior are another table"
+            "LinearRegression, alpha > 0, a finite C); for standard errors without a prior use coef_table"
         )
 
 

@@ -256,8 +256,8 @@ _MESSAGES = {
 
 #: of a degenerate point of a convex objective
 _NOT_UNIQUE = (
-    "A minimum, to working precision not the only one: the objective is convex, and its lowest eigenvalue "
-    "{lowest:.2g} of the largest, along {direction_name}."
+    "A minimum, but to working precision not a unique one: the objective is convex and flat along {direction_name} "
+    "(the curvature there is {lowest:.2g} of the largest)."
 )
 
 

@@ -77,7 +77,7 @@ class PoissonRegressor(_DevianceModel):
     solver : str or Solver, default="auto"
         "auto", "sgd", "momentum", "clip", "newton", "lbfgs", or an object such as ``Newton(damping=1.0)``.
     max_iter : int, default=1000
-        Most outer iterations; epochs for a stochastic solver.
+        Largest number of outer iterations; epochs for a stochastic solver.
     tol : float, default=1e-4
         ``optimal`` needs half the squared Newton decrement to be at most ``tol**2`` times the null model's loss,
         and no coefficient to be more than ``100 * tol`` standard errors from the optimum, however many rows there are.

@@ -45,8 +45,8 @@ class LogisticRegression(ClassifierMixin, DevianceExplained, LinearModel):
         each output and not for the intercept. A data frame has the names of the columns on both sides, in any order.
     jeffreys : bool, default=False
         Whether to add half the log-determinant of the information to the log-likelihood: Jeffreys' prior, by which
-        Firth (1993) reduces the estimates' bias, and which has finite ones where the classes are separated. For two
-        classes, ``C=np.inf`` and the solvers "auto", "newton" and "lbfgs".
+        Firth (1993) reduces the bias of the estimates, and which gives finite estimates where the classes are
+        separated. For two classes, ``C=np.inf`` and the solvers "auto", "newton" and "lbfgs".
 
     Attributes
     ----------

@@ -50,7 +50,7 @@ class MLPRegressor(RegressorMixin, _Network):
         ``optimal`` needs half the squared Newton decrement to be at most ``tol**2`` times the null model's loss. With
         ``early_stopping`` a validation score counts as better only by more than ``tol``.
     max_iter : int, default=1000
-        Most outer iterations; epochs for a stochastic solver.
+        Largest number of outer iterations; epochs for a stochastic solver.
     early_stopping : bool, default=False
         Hold out some rows, stop when their score no longer gets better, and go back to the best weights; with every
         solver, but not with ``partial_fit``. Both parts of X are copied to memory, even of a memory map.

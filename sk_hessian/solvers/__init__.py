@@ -123,7 +123,7 @@ def minimize(
     tol : float, default=1e-4
         ``optimal`` needs half the squared Newton decrement to be at most ``tol**2`` times the objective's scale.
     max_iter : int, default=1000
-        Most outer iterations; epochs for a stochastic solver.
+        Largest number of outer iterations; epochs for a stochastic solver.
     callback : callable, optional
         ``callback(state)`` after each iteration, see `State`; a true answer or a StopIteration stops the run.
     before : callable, optional

@@ -154,8 +154,8 @@ _WHAT = (
     ("stalled", "undefined", "The gradient is not finite there, in {undefined}, so that no step is defined."),
     ("stalled", "fixed", "No iteration gains any more: {fixed} cannot come nearer, or rounding hides the gains."),
     ("stalled", None, "No step lowers the objective any more: floating-point precision is exhausted."),
-    ("diverged", "fell", "The objective fell beyond all bounds: check that it has a minimum."),
-    ("diverged", None, "The objective rose beyond all bounds; this is the best iterate."),
+    ("diverged", "fell", "The objective fell without end: check that it has a minimum."),
+    ("diverged", None, "The objective became too large or infinite; the best point so far is returned."),
 )
 
 #: status, fact, what to do about it: all rows whose fact holds
