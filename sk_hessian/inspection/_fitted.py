@@ -207,14 +207,14 @@ class Fitted:
         step, counts = self.objective.canonical(factor.newton(self.gradient)[1]), error > 0
         return float(np.max(np.abs(step)[counts] / error[counts], initial=0.0))
 
-    def polish(self, what, factor, error):
+    def polish(self, what, factor, error, near=NEAR):
         """Take ``theta`` to the optimum by Newton steps; returns the farthest move in standard errors, 0.0 if near."""
         theta, counts = self.theta, error > 0
         for _ in range(_MOST_STEPS):
             with np.errstate(over="ignore", invalid="ignore"):
                 gradient = self.objective.value_and_gradient(theta)[1]
             step = self.objective.canonical(factor.newton(gradient)[1])
-            if (np.abs(step) <= NEAR * error)[counts].all():
+            if (np.abs(step) <= near * error)[counts].all():
                 moved = np.max(np.abs(theta - self.theta)[counts] / error[counts], initial=0.0)
                 self.theta = theta
                 self.__dict__.pop("gradient", None)
