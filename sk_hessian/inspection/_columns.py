@@ -28,11 +28,11 @@ def taken(X: Any, columns: Any, name: str) -> Any:
         if not hasattr(X, "columns"):
             raise ValueError(f"{name} are names, and X has none: pass positions, or X as a data frame")
         have = list(X.columns)
-        missing = [column for column in columns if column not in have]
+        missing = [column for column in columns.tolist() if column not in have]
         if missing:
             near = suggestion(missing[0], map(str, have))
             raise ValueError(f"{name}: X has no column {listed(list(map(repr, missing)), ', ')}.{near}")
-        return X[list(columns)]
+        return X[columns.tolist()]
     if columns.dtype.kind == "b":
         if columns.size != p:
             raise ValueError(f"{name} must have one bool for each of the {p} columns of X, got {columns.size}")

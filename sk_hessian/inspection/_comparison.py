@@ -346,7 +346,7 @@ def _tested(curvatures):
             f"({large.effective_df.sum():.8g} and {small.effective_df.sum():.8g}): there is nothing to test"
         )
     values = [curvature.objective.at(curvature.fitted.theta).value for curvature in curvatures]
-    lost = max(2 * large.fitted.total_weight * (values[0] - values[1]), 0.0)
+    lost = float(max(2 * large.fitted.total_weight * (values[0] - values[1]), 0.0))
     if not large.loss.family.has_dispersion:
         p_value = float(chi2.sf(lost, df))
         return {"test": "likelihood ratio", "statistic": lost, "df": df, "df_denom": np.inf, "p_value": p_value}

@@ -134,4 +134,4 @@ class Likelihood:
         """``-2 log_likelihood`` and the ``price`` of each effective parameter, or None."""
         if self.log_likelihood is None:
             return None
-        return -2 * self.log_likelihood + price * float(self.effective_df.sum())
+        return float(-2 * self.log_likelihood + price * self.effective_df.sum())

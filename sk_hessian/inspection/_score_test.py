@@ -157,6 +157,7 @@ def score_test(
     Z, names = _columns(Z, kept_rows(sample_weight, fitted.objective.n_rows), fitted)
     row_weights = RowWeights.of(fitted.objective, sample_weight, weights)
     curvature = Curvature(fitted, row_weights, "expected")
+    dispersion = dispersion_of("score_test", curvature)
     contrasts = fitted.loss.contrasts()
     k, d, constants = len(contrasts), contrasts.shape[1], fitted.loss.n_constants
 
@@ -173,7 +174,7 @@ def score_test(
             f"score_test: {listed([name for name, is_one in zip(names, hidden, strict=True) if is_one], ', ')} in Z "
             "follows from the columns of the model: there is nothing to test. Leave it out"
         )
-    return _result(curvature, added, names, d)
+    return _result(curvature, added, names, dispersion)
 
 
 def _are_names(Z):
@@ -228,8 +229,9 @@ def _columns(Z, kept, fitted):
     return Z / np.where(size > 0, size, 1.0), names
 
 
-def _result(curvature, added, names, d):
-    """The tests of all directions together, and of the d of each column."""
+def _result(curvature, added, names, dispersion):
+    """The tests of all directions together, and of those of each column."""
+    d = len(added.score) // len(names)
     unit = np.sqrt(added.information.diagonal())
     values, vectors = np.linalg.eigh(added.information / np.outer(unit, unit))
     labels = [f"{name} [{i}]" for name in names for i in range(d)] if d > 1 else names
@@ -238,7 +240,6 @@ def _result(curvature, added, names, d):
             "score_test: the columns of Z, beside those of the model, are dependent along "
             f"{combination(labels, vectors[:, 0])}: leave one of them out"
         )
-    dispersion = dispersion_of("score_test", curvature)
     share = curvature.weights.likelihood.sum() / dispersion
     score, own = (added.score / unit).reshape(-1, d), []
     correlation = (added.information / np.outer(unit, unit)).reshape(len(names), d, len(names), d)

@@ -168,6 +168,8 @@ class Layout:
         """
         if isinstance(terms, str):
             terms = [terms]
+        if hasattr(terms, "__len__") and not len(terms):
+            raise ValueError(f"{what}: there is no term: pass names of parameters, or contrasts")
         if isinstance(terms, Mapping) or not _is_of_strings(terms):
             return self.contrasts(terms, what)
         chosen = sorted({i for term in terms for i in self.positions(term, what)})
