@@ -228,11 +228,24 @@ def _fitted(which, model, X, y, row_data):
         raise TypeError(f"{what} is for linear models, not for {fitted.name}: a network has no likelihood-ratio test")
     if not fitted.objective.rows.in_memory:
         raise ValueError(f"X must be in memory for {what}: an array, a memory map, a data frame or a sparse matrix")
+    _check_likelihood(what, fitted)
     fitted.require_optimum(what)
     remarks = fitted.objective.at(fitted.theta).remarks()
     if remarks:
         raise ValueError(f"{what}: the likelihood has no regular optimum for this {fitted.name}. {' '.join(remarks)}")
     return fitted
+
+
+def _check_likelihood(what, fitted):
+    """Refuse a fit that is not by a likelihood of one target, or by that times an L2 penalty."""
+    if fitted.prior == "jeffreys":
+        raise ValueError(
+            f"{what} is not for jeffreys=True: the prior of each model is another one. profile_intervals has the test "
+            "of each coefficient under the prior of the large model"
+        )
+    fitted.require_likelihood(what)
+    if fitted.loss.n_outputs > 1 and not fitted.loss.shift_invariant:
+        raise ValueError(f"{what} is for one target: compare the models of each target by itself")
 
 
 def _columns_of_small(small, X, columns):
@@ -283,21 +296,12 @@ def _check_pair(pair):
             f"compare_models: the losses differ, {small.loss!r} of {small.name} and {large.loss!r} of {large.name}: "
             f"models are nested in the same family only.{hint}"
         )
-    if small.loss.n_outputs > 1 and not small.loss.shift_invariant:
-        raise ValueError("compare_models is for one target: compare the models of each target by itself")
     priors = {small.prior, large.prior}
-    if "jeffreys" in priors:
-        raise ValueError(
-            "compare_models is not for jeffreys=True: the prior of each model is another one. profile_intervals has "
-            "the test of each coefficient under the prior of the large model"
-        )
     if len(priors) > 1:
         raise ValueError(
             "compare_models: one fit has a penalty and the other none. Fit both without, for a test, or both with one, "
             "for a comparison of the evidence"
         )
-    for fit in pair:
-        fit.require_likelihood(f"compare_models ({fit.name}): it")
     if large.prior is None:
         _require_nested(small, large)
 

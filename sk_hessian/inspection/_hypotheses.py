@@ -5,11 +5,12 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
+from scipy.sparse import csr_array
 from scipy.stats import t as student
 
 from sk_hessian.inspection._hessian import combination
 from sk_hessian.inspection._hypothesis_test import HypothesisTest
-from sk_hessian.inspection._terms import Layout, require_independent
+from sk_hessian.inspection._terms import Layout
 from sk_hessian.inspection._text import ParameterTable, Report, interval_headings
 
 #: share of its terms below which a variance, or an eigenvalue of a correlation, has lost its digits
@@ -277,12 +278,12 @@ def wald(table: Any, terms: Any, value: Any = 0.0) -> HypothesisTest:
             "the penalised population parameters, or compare_models, which compares the evidence"
         )
     layout = table.layout
-    names, L = layout.hypotheses(terms, "wald")
+    names, L = layout.hypotheses(terms, table.std_error, "wald")
     value = _values(value, len(L), layout, "wald")
     labels = names if len(names) == len(L) else [layout._named(row) for row in L]
     moved, V = _transformed(table, L, labels, "wald")
     denom = _denominators(table, L, "wald")
-    statistic = _quadratic_form(moved - value, V, labels, table)
+    statistic = _quadratic_form(moved - value, V, L, table)
     small = (
         "F: chi-squared over df_num, with the df_denom of the table's t"
         if np.isfinite(denom[0])
@@ -397,35 +398,37 @@ def _transformed(table, L, names, what):
             f"{what}: zero is the edge of what {table.names[np.argmax(at_edge)]} may be, where Wald's normal "
             "approximation tells nothing. Use profile_intervals, or coef_table(..., cov='profile')"
         )
-    inner = layout.without_mean(L)
-    if what == "wald":
-        require_independent(inner, names, table.std_error, what)
-    V, size = inner @ table.covariance @ inner.T, np.abs(inner) @ np.abs(table.covariance) @ np.abs(inner).T
-    variance, terms = V.diagonal(), size.diagonal()
+    # most combinations are of few parameters
+    inner = csr_array(layout.without_mean(L))
+    V = inner @ (inner @ table.covariance).T
+    variance, terms = V.diagonal(), (abs(inner) @ np.abs(table.covariance) * abs(inner).toarray()).sum(axis=1)
     lost = variance <= _LOST * terms
     if lost.any():
         i = np.argmax(lost)
-        cause = "depends on no row" if not terms[i] or not inner[i].any() else "is lost to rounding: centre the columns"
+        cause = "is lost to rounding: centre the columns" if terms[i] else "depends on no row"
         raise ValueError(f"{what}: the variance of {names[i]!r} {cause}")
     return L @ table.estimate, V
 
 
-def _quadratic_form(distance, V, names, table):
+def _quadratic_form(distance, V, L, table):
     """d'V^-1 d of combinations that proved independent; a ValueError where V is singular."""
     unit = np.sqrt(V.diagonal())
     values, vectors = np.linalg.eigh(V / np.outer(unit, unit))
     if values[0] <= _LOST * len(values):
-        is_grouped = table.cov == "sandwich" and table.distribution == "t"
-        cause = (
-            f"a clustered covariance has at most {np.max(table.df):.8g} dimensions, the groups less one"
-            if is_grouped
-            else "columns are nearly dependent, or not centred"
-        )
         raise ValueError(
             f"wald: the covariance of the {len(unit)} terms is singular to working precision along "
-            f"{combination(names, vectors[:, 0] / unit)}: {cause}. Test fewer terms"
+            f"{combination(table.names, L.T @ (vectors[:, 0] / unit))}: {_cause(table, len(unit))}. Test fewer terms"
         )
     return float(np.sum((vectors.T @ (distance / unit)) ** 2 / values))
+
+
+def _cause(table, n_terms):
+    """Why a covariance may be singular."""
+    if table.cov == "sandwich" and table.distribution == "t":
+        return f"a clustered covariance has at most {np.max(table.df):.8g} dimensions, the groups less one"
+    if n_terms >= table.n_samples:
+        return f"there are only {table.n_samples:.8g} rows"
+    return "columns are nearly dependent, or not centred"
 
 
 def _denominators(table, L, what):

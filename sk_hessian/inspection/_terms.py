@@ -160,10 +160,11 @@ class Layout:
 
     # -- hypotheses and contrasts -------------------------------------------------------------------------------------
 
-    def hypotheses(self, terms: Any, what: str) -> tuple[list, np.ndarray]:
+    def hypotheses(self, terms: Any, unit: np.ndarray, what: str) -> tuple[list, np.ndarray]:
         """Names of what is zero, and independent combinations (m, n_parameters) that say the same.
 
-        ``terms`` are a name, a pattern, several of either, or contrasts. Where the parameters of a feature sum to zero
+        ``terms`` are a name, a pattern, several of either, or contrasts, which are refused where they depend on each
+        other in units of the parameters (n_parameters,). Where the parameters of a feature sum to zero
         over the classes, all of them being zero is one equation less.
         """
         if isinstance(terms, str):
@@ -171,13 +172,17 @@ class Layout:
         if hasattr(terms, "__len__") and not len(terms):
             raise ValueError(f"{what}: there is no term: pass names of parameters, or contrasts")
         if isinstance(terms, Mapping) or not _is_of_strings(terms):
-            return self.contrasts(terms, what)
+            names, L = self.contrasts(terms, what)
+            _require_independent(self.without_mean(L), names, unit, what)
+            return names, L
         chosen = sorted({i for term in terms for i in self.positions(term, what)})
         k, eye = self.n_outputs, np.eye(len(self.names))
+        groups: dict[int, list[int]] = {}
+        for i in chosen:
+            groups.setdefault(i // k * k if i < self.n_weights else i, []).append(i)
         rows: list[np.ndarray] = []
-        for start in dict.fromkeys(i - i % k if i < self.n_weights else i for i in chosen):
-            mine = [i for i in chosen if start <= i < start + (k if start < self.n_weights else 1)]
-            all_classes = self.sums_to_zero and len(mine) == k and start < self.n_weights
+        for mine in groups.values():
+            all_classes = self.sums_to_zero and len(mine) == k
             rows += list(helmert(k) @ eye[mine] if all_classes else eye[mine])
         return [self.names[i] for i in chosen], np.array(rows)
 
@@ -248,7 +253,7 @@ def _is_of_strings(terms):
     return any(isinstance(term, str) for term in terms)
 
 
-def require_independent(L: np.ndarray, names: list, unit: np.ndarray, what: str) -> None:
+def _require_independent(L, names, unit, what):
     """Refuse combinations (m, n_parameters) that depend on each other, in units of the parameters."""
     rows = L * np.where(unit > 0, unit, 1.0)
     length = np.linalg.norm(rows, axis=1)
