@@ -21,6 +21,9 @@ def own_columns(model: Any, X: Any, what: str) -> Any:
 
 def taken(X: Any, columns: Any, name: str) -> Any:
     """Some columns of X, by position or by name; a ValueError that begins with the argument's ``name``."""
+    if hasattr(X, "tocsr"):
+        X = X.tocsr()
+    X = X if hasattr(X, "shape") else np.asarray(X)
     columns, p = np.atleast_1d(np.asarray(columns)), X.shape[1]
     if columns.ndim != 1 or not columns.size or columns.dtype.kind not in "biuOUT":
         raise ValueError(f"{name} must be names or positions of columns of X, got {columns!r}")

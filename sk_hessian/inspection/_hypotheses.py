@@ -124,6 +124,15 @@ class RatioTable(Report, ParameterTable):
     def _header(self):
         return self.notes
 
+    def _cells(self):
+        """As of other tables, with three digits of what an interval differs from one by."""
+        for i, (name, _, statistic, p_value, _, _) in enumerate(super()._cells()):
+            with np.errstate(all="ignore"):
+                order = np.floor(np.log10(np.log(self.upper[i] / self.lower[i])))
+            digits = int(np.clip(3 - order, 6, 15)) if np.isfinite(order) else 6
+            ratio, lower, upper = (f"{values[i]:.{digits}g}" for values in (self.ratio, self.lower, self.upper))
+            yield name, ratio, statistic, p_value, lower, upper
+
     def _rows(self):
         rows = [["", self.kind, "statistic", "p", *interval_headings(self.level)], *self._cells()]
         return [(*row[:2], *row[4:]) for row in rows] if np.isnan(self.p_value).all() else rows
