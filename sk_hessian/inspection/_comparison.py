@@ -23,8 +23,9 @@ from sk_hessian.inspection._text import ParameterTable, Report
 #: parameters are taken to the optimum until they are so many standard errors from it
 _NEAR = 1e-4
 
-#: share of a direction's curvature that may be left where a model can make it
-_LEFT = 1e-8
+#: share of a direction's curvature that may be left where a model can make it: rounding left up to 1e-13 of nearly
+#: collinear columns far from zero
+_LEFT = 1e-10
 
 #: equations that a header lists
 _MOST_LISTED = 8
