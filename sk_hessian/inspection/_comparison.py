@@ -1,7 +1,7 @@
 """Two nested models of the same rows: likelihood-ratio and F tests, AIC and BIC; evidence under a penalty."""
 
 import warnings
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -30,8 +30,15 @@ _LEFT = 1e-10
 #: equations that a header lists
 _MOST_LISTED = 8
 
-#: tolerance of the fit of an intercept alone
-_TOL = 1e-8
+#: parameters of the fit of an intercept alone, where an estimator has them
+_ALONE: dict[str, Any] = {
+    "alpha": 0.0,
+    "C": np.inf,
+    "penalty_weights": None,
+    "penalty_matrix": None,
+    "warm_start": False,
+}
+_ALONE |= {"solver": "auto", "max_iter": 1000, "tol": 1e-8, "verbose": 0}
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -61,6 +68,8 @@ class ModelComparison(Report, ParameterTable):
     log_evidence : ndarray of shape (2,)
         Of the Laplace approximation; nan without a penalty.
     n_samples : float
+    hypothesis : str
+        What is zero in the small model.
     """
 
     test: str
@@ -78,7 +87,7 @@ class ModelComparison(Report, ParameterTable):
     dispersion: np.ndarray
     log_evidence: np.ndarray
     n_samples: float
-    hypothesis: str = field(default="")
+    hypothesis: str
 
     _columns = ("effective_df", "log_likelihood", "deviance", "aic", "bic", "dispersion", "log_evidence")
 
@@ -192,6 +201,7 @@ def compare_models(
     large_fit = _fitted("large", large, X_large, y, row_data)
     if small is None:
         small, X_small = _intercept_alone(large_fit, y, row_data)
+        columns = []
     else:
         X_small = _columns_of_small(small, X, columns)
     small_fit = _fitted("small", small, X_small, y, row_data)
@@ -214,7 +224,7 @@ def compare_models(
         **_figures(curvatures),
         log_evidence=evidence,
         n_samples=row_weights.n_samples,
-        hypothesis=_hypothesis(pair),
+        hypothesis=_hypothesis(small_fit.objective, large_fit.objective, columns),
     )
 
 
@@ -274,8 +284,8 @@ def _intercept_alone(large, y, row_data):
             "large model without a penalty, or pass a small one with a penalty"
         )
     parameters = large.estimator.get_params(deep=False)
-    plain = {"warm_start": False, "verbose": 0, "tol": _TOL, "penalty_weights": None, "penalty_matrix": None}
-    model = Chain(large.estimator).with_params(**{k: v for k, v in plain.items() if k in parameters}).estimator
+    known = {name: value for name, value in _ALONE.items() if name in parameters}
+    model = Chain(large.estimator).with_params(**known).estimator
     X = np.zeros((len(np.asarray(y)), 1))
     with warnings.catch_warnings():
         # of a column that says nothing
@@ -319,8 +329,7 @@ def _require_nested(small, large):
     moved = objective.raw_predictions(theta + step) - objective.raw_predictions(theta)
     added = AddedDirections(large, large.factor("expected"), lambda part: moved[part, :, None], 1)
     if added.share_left[0] > _LEFT:
-        names = small.objective.parameter_names(), large.objective.parameter_names()
-        other = [name for name in names[0] if name not in names[1]]
+        other = _more(small.objective, large.objective)
         which = f": {listed(other, ', ')} is not in the large one" if other else ""
         raise ValueError(
             f"compare_models: the models are not nested: the large {large.name} cannot make the predictions of the "
@@ -375,11 +384,25 @@ def _figures(curvatures):
     return {name: np.array(values, dtype=float) for name, values in columns.items()}
 
 
-def _hypothesis(pair):
-    """What the large model has more, in words."""
-    small, large = (fit.objective for fit in pair)
-    known = set(small.parameter_names())
-    more = [name for name in large.parameter_names() if name not in known]
+def _hypothesis(small, large, columns):
+    """What the objective of the large model has more, in words; ``columns`` are those that the small one was given."""
+    more = _more(large, small, columns)
     if not more:
         return "what the large model has more is 0"
     return listed([f"{name} = 0" for name in more], ", ", _MOST_LISTED)
+
+
+def _more(objective, other, columns=None):
+    """Features, and the intercept, that an objective has and another has not, as far as their names tell.
+
+    Where features have no names, ``columns`` are the other's positions among those of this one.
+    """
+    features, known = ([one.name(j) for j in range(one.n_features)] for one in (objective, other))
+    if columns is not None and other.feature_names is None:
+        columns = np.asarray(columns)
+        positions = np.flatnonzero(columns) if columns.dtype.kind == "b" else np.atleast_1d(columns)
+        known = [objective.name(j) for j in positions]
+    elif objective.feature_names is None or other.feature_names is None:
+        known = features
+    more = [name for name in features if name not in known]
+    return more + ["intercept"] * (objective.fit_intercept and not other.fit_intercept)

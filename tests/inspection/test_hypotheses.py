@@ -405,7 +405,9 @@ def test_least_squares_are_compared_by_f_and_classes_by_likelihood(rng):
         found = compare_models(small, large, X, y, sample_weight=w, columns=[2, 0], weights="analytic")
         expected = theirs.compare_f_test(less)
         assert [found.statistic, found.p_value, found.df] == pytest.approx(expected, rel=1e-6)
+        assert found.hypothesis == "x1 = 0"
         alone = compare_models(None, large, X, y, sample_weight=w, weights="analytic")
+        assert alone.hypothesis == "x0 = 0, x1 = 0, x2 = 0"
         assert [alone.statistic, alone.p_value] == pytest.approx([theirs.fvalue, theirs.f_pvalue], rel=1e-6)
     X, y = classes(rng)
     small, large = (fit(LogisticRegression(C=np.inf), X[:, :p], y) for p in (1, 3))
@@ -419,6 +421,7 @@ def test_least_squares_are_compared_by_f_and_classes_by_likelihood(rng):
     small, large = (fit(LogisticRegression(C=np.inf), X[:, :p], y) for p in (1, 3))
     theirs, less = (sm.Logit(y, design(X[:, :p])).fit(disp=0, tol=1e-13) for p in (3, 1))
     found = compare_models(small, large, X, y, columns=[True, False, False])
+    assert found.hypothesis == "x1 = 0, x2 = 0"
     assert found.statistic == pytest.approx(2 * (theirs.llf - less.llf), rel=1e-6)
     assert compare_models(None, large, X, y).statistic == pytest.approx(theirs.llr, rel=1e-6)
 
@@ -452,7 +455,9 @@ def test_frames_find_their_columns_and_pipelines_take_raw_ones(rng):
     small, large = chain(False), chain(True)
     for found in (compare_models(small, large, X, y, **rows), compare_models(plain, large, X, y, **rows)):
         assert (found.df, found.statistic) == (3, pytest.approx(direct.statistic, rel=1e-6))
-    assert compare_models(None, large, X, y, **rows).df == 5
+    alone = compare_models(None, full, X, y, **rows)
+    assert (alone.df, alone.hypothesis) == (5, "age = 0, income = 0, site_B = 0, site_C = 0, site_D = 0")
+    assert compare_models(None, large, X, y, **rows).statistic == pytest.approx(alone.statistic, rel=1e-6)
     scores = [score_test(model, X, y, ["site_B", "site_C", "site_D"], **rows) for model in (small, plain)]
     assert scores[0].statistic == pytest.approx(scores[1].statistic, rel=1e-6)
     assert scores[0].names == ["site_B", "site_C", "site_D"]
@@ -568,9 +573,13 @@ def test_a_saturated_model_leaves_no_dispersion(rng):
 def test_another_loss_of_the_same_family_is_compared(rng):
     X, y, _, _ = data("LinearRegression", rng)
     large = fit(GeneralizedLinearRegressor(SquaredLoss(1), alpha=0), X, y)
-    small = fit(Ridge(alpha=0), X[:, :2], y)
+    # strength on no column is no penalty
+    small = fit(Ridge(alpha=1.0, penalty_weights=[0, 0]), X[:, :2], y)
     expected = compare_models(*(fit(LinearRegression(), X[:, :p], y) for p in (2, 3)), X, y, columns=[0, 1])
     assert compare_models(small, large, X, y, columns=[0, 1]).statistic == pytest.approx(expected.statistic)
+    through_zero = fit(LinearRegression(fit_intercept=False), X, y)
+    assert compare_models(through_zero, large, X, y).hypothesis == "intercept = 0"
+    assert compare_models(None, fit(Ridge(alpha=1.0, penalty_weights=[0, 0, 0]), X, y), X, y).df == 3
 
 
 # -- score tests ------------------------------------------------------------------------------------------------------
@@ -582,6 +591,9 @@ def test_score_tests_are_those_of_statsmodels(name, rng):
     Z = np.column_stack([X[:, 1:], X[:, 0] ** 2 * 1e6 + 1e9])
     model = fit(GLMS[name][0], X[:, :1], y, weight)
     found = score_test(model, X[:, :1], y, Z, sample_weight=weight)
+    precise = score_test(model, X[:, :1], y, Z, sample_weight=weight, weights="analytic")
+    scale = glm(name, X[:, :1], y, {"var_weights": weight}).scale
+    assert precise.statistic * scale == pytest.approx(found.statistic * found.dispersion, rel=1e-6)
     X, y, Z = repeated(weight, X, y, Z)
     theirs = glm(name, X[:, :1], y)
     Z = (Z - Z.mean(axis=0)) / Z.std(axis=0)
@@ -663,6 +675,13 @@ def test_variance_inflation_of_least_squares_is_the_classic_one(rng):
     strong = variance_inflation(LinearRegression().fit(near, y), near, y)
     left = X[:, 0] - design(near[:, 1:]) @ np.linalg.lstsq(design(near[:, 1:]), X[:, 0])[0]
     assert strong.gvif[0] == pytest.approx(len(X) * X[:, 0].var() / (left @ left), rel=1e-6)
+
+
+def test_variance_inflation_of_longley(rng):
+    """As published for vif of R's package car, and in many textbooks."""
+    rows = sm.datasets.longley.load_pandas()
+    found = variance_inflation(LinearRegression().fit(rows.exog, rows.endog), rows.exog, rows.endog)
+    np.testing.assert_allclose(found.gvif, [135.53244, 1788.51348, 33.61889, 3.58893, 399.15102, 758.98060], rtol=1e-6)
 
 
 @pytest.mark.parametrize("name", ["LogisticRegression", "PoissonRegressor", "GammaRegressor"])
