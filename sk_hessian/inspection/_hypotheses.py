@@ -414,8 +414,8 @@ def _transformed(table, L, names, what):
     lost = variance <= _LOST * terms
     if lost.any():
         i = np.argmax(lost)
-        cause = "is lost to rounding: centre the columns" if terms[i] else "depends on no row"
-        raise ValueError(f"{what}: the variance of {names[i]!r} {cause}")
+        cause = "variance is lost to rounding: centre the columns" if terms[i] else "variance is 0: no row tells of it"
+        raise ValueError(f"{what}: of {names[i]!r} the {cause}")
     return L @ table.estimate, V
 
 

@@ -274,7 +274,7 @@ HYPOTHESES = {
     "collinear-softmax": NO_SOFTMAX,
     "collinear-counts": INFINITE,
     "nearly-collinear": SINGULAR | NOT_PENALISED,
-    "constant-column": {"wald: the variance of 'x3' depends on no row": ("wald",)} | NOT_PENALISED,
+    "constant-column": {"wald: of 'x3' the variance is 0: no row tells of it": ("wald",)} | NOT_PENALISED,
     "constant-column-jeffreys": INFINITE | NOT_FIRTH,
     "separated": {"This one: separated": LINEAR},
     "separated-penalty": NOT_PENALISED,
