@@ -254,7 +254,8 @@ def _check_likelihood(what, fitted):
             f"{what} is not for jeffreys=True: the prior of each model is another one. profile_intervals has the test "
             "of each coefficient under the prior of the large model"
         )
-    fitted.require_likelihood(what)
+    if fitted.likelihood_refusal is not None:
+        raise ValueError(f"{what} {fitted.likelihood_refusal}: use coef_table(..., cov='sandwich').wald(...)")
     if fitted.loss.n_outputs > 1 and not fitted.loss.shift_invariant:
         raise ValueError(f"{what} is for one target: compare the models of each target by itself")
 

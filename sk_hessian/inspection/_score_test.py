@@ -193,7 +193,10 @@ def _check(fitted):
             f"{'penalty' if fitted.prior == 'normal' else 'prior'}: the slope along its columns is not zero, so that "
             "it does not tell of other columns. Fit without"
         )
-    fitted.require_likelihood("score_test")
+    if fitted.likelihood_refusal is not None:
+        raise ValueError(
+            f"score_test {fitted.likelihood_refusal}: fit the columns too, and use coef_table(..., cov='sandwich').wald"
+        )
     if fitted.loss.n_outputs > 1 and not fitted.loss.shift_invariant:
         raise ValueError("score_test is for one target: test the model of each target by itself")
     fitted.require_optimum("score_test")

@@ -1,7 +1,7 @@
 """Which parameters of a table a user means: names, patterns of names, and contrasts of them."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from numbers import Real
@@ -169,6 +169,8 @@ class Layout:
         """
         if isinstance(terms, str):
             terms = [terms]
+        if isinstance(terms, Iterator):
+            terms = list(terms)
         if hasattr(terms, "__len__") and not len(terms):
             raise ValueError(f"{what}: there is no term: pass names of parameters, or contrasts")
         if isinstance(terms, Mapping) or not _is_of_strings(terms):
@@ -189,13 +191,15 @@ class Layout:
     def contrasts(self, L: Any, what: str) -> tuple[list, np.ndarray]:
         """Names and combinations (m, n_parameters) of contrasts: an array, a data frame, or a dict, see `contrast`."""
         given: list[str | None]
+        L = _by_name(L)
         if isinstance(L, Mapping) and L and all(isinstance(value, Real) for value in L.values()):
             L = [L]
         if isinstance(L, Mapping):
             given, rows = [str(name) for name in L], [self._row(row, what) for row in L.values()]
         elif hasattr(L, "columns") and hasattr(L, "to_numpy"):
-            labels = [None if isinstance(label, Real) else str(label) for label in L.index]
-            given, rows = labels, [self._row(dict(zip(L.columns, row, strict=True)), what) for row in L.to_numpy()]
+            labels = getattr(L, "index", range(len(L)))
+            given = [None if isinstance(label, Real) else str(label) for label in labels]
+            rows = [self._row(dict(zip(L.columns, row, strict=True)), what) for row in L.to_numpy()]
         elif isinstance(L, list | tuple) and any(isinstance(row, Mapping) for row in L):
             given, rows = [None] * len(L), [self._row(row, what) for row in L]
         else:
@@ -212,6 +216,7 @@ class Layout:
 
     def _row(self, row, what):
         """A contrast (n_parameters,), from a dict of coefficients or from as many numbers as parameters."""
+        row = _by_name(row)
         if not isinstance(row, Mapping):
             return self._array(np.reshape(row, -1), what)[0]
         found = np.zeros(len(self.names))
@@ -243,6 +248,12 @@ class Layout:
         if not np.isfinite(L).all():
             raise ValueError(f"{what}: contrasts must be finite numbers")
         return L
+
+
+def _by_name(row):
+    """A series whose index has names as a dict; anything else as it is."""
+    is_series = hasattr(row, "to_dict") and hasattr(row, "index") and not hasattr(row, "columns")
+    return row.to_dict() if is_series and any(isinstance(label, str) for label in row.index) else row
 
 
 def _is_of_strings(terms):

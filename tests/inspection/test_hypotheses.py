@@ -248,6 +248,9 @@ def test_terms_are_names_patterns_and_contrasts(rng):
         ["site_B", "site_C", "site_D"],
         ("site_D", "site_*"),
         np.array(["site_B", "site_C", "site_D"]),
+        (name for name in ("site_B", "site_C", "site_D")),
+        X.columns[2:],
+        {"b": pd.Series({"site_C": 1.0, "site_B": 2.0}), "c": {"site_C": 2}, "d": pd.Series({"site_D": 1.0})},
         np.eye(6)[2:5],
         {"a": {"site_B": 2}, "b": {"site_C": 1, "site_B": 1}, "c": [0, 0, 0, 0, 3, 0]},
         [{"site_B": 1}, {"site_C": 1}, {"site_D": -1}],
@@ -258,6 +261,8 @@ def test_terms_are_names_patterns_and_contrasts(rng):
     np.testing.assert_array_equal(
         table.contrast(pd.DataFrame({"site_C": [1.0], "age": [2.0]}, index=["both"])).contrasts, [[2, 0, 0, 1, 0, 0]]
     )
+    reverse = pd.Series(np.arange(6.0), index=table.names[::-1])
+    np.testing.assert_array_equal(table.contrast(reverse).contrasts, [np.arange(6.0)[::-1]])
     named = table.contrast({"B - C": {"site_B": 1, "site_C": -1}, "age": {"age": 10}})
     assert named.names == ["B - C", "age"]
     assert named.to_frame().index.tolist() == named.names
@@ -537,7 +542,10 @@ def test_models_that_cannot_be_compared_say_why(rng):
     refused("the large model has no intercept", None, logit("abc", fit_intercept=False))
     refused("not nested.*intercept is not in the large one", small, logit("abc", fit_intercept=False))
     refused("the losses differ, SquaredLoss.* and BinaryCrossEntropy", LinearRegression().fit(F[["a"]], y), large)
-    refused("class_weight leaves only a pseudo-likelihood", *(logit(c, class_weight={1: 2.0}) for c in ("ab", "abc")))
+    refused(
+        "class_weight leaves only a pseudo-likelihood: use coef_table.*wald",
+        *(logit(c, class_weight={1: 2.0}) for c in ("ab", "abc")),
+    )
     refused("not for jeffreys=True: .*profile_intervals", *(logit(c, jeffreys=True) for c in ("ab", "abc")))
     refused("weights must be one of", small, large, weights="wild")
     refused(
