@@ -194,8 +194,9 @@ class LinearHypotheses:
         ----------
         L : array-like of shape (n_contrasts, n_parameters), data frame, or dict
             An array has its columns in the order of ``names``; those of a data frame, and the index of a series, are
-            names of parameters, and the others count zero. A dict is one combination, ``{"site_B": 1, "site_C": -1}``, or several by name,
-            ``{"B - C": {"site_B": 1, "site_C": -1}}``, also with arrays. Other combinations are named by what they are.
+            names of parameters, and the others count zero. A dict is one combination, ``{"site_B": 1, "site_C": -1}``,
+            or several by name, ``{"B - C": {"site_B": 1, "site_C": -1}}``, also with arrays. Other combinations are
+            named by what they are.
         value : float or array-like of shape (n_contrasts,), default=0.0
             What the tests compare them with.
 
