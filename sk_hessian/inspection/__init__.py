@@ -4,6 +4,8 @@
 question                                                       answer
 ============================================================== =====================================================
 How sure are the coefficients?                                 `coef_table`, `profile_intervals`, `CoefficientDisplay`
+Do several coefficients, or a larger model, matter?            methods of `CoefTable`, `compare_models`, `score_test`
+How far do columns inflate each other's errors?                `variance_inflation`
 How sure are the predictions, and which penalty is best?       `laplace`, `tune_alpha`
 What did single rows do to the fit?                            `influence`, `InfluenceDisplay`
 How good is it on rows that it has not seen?                   `leave_one_out`, `leave_one_out_path`
@@ -23,6 +25,7 @@ modify nothing.
 
 from sk_hessian.inspection._accuracy import Approximation, HessianAccuracy, hessian_accuracy
 from sk_hessian.inspection._coef_table import CoefTable, coef_table
+from sk_hessian.inspection._comparison import ModelComparison, compare_models
 from sk_hessian.inspection._displays._coefficients import CoefficientDisplay
 from sk_hessian.inspection._displays._convergence import ConvergenceDisplay
 from sk_hessian.inspection._displays._influence import InfluenceDisplay
@@ -31,36 +34,47 @@ from sk_hessian.inspection._displays._spectrum import HessianSpectrumDisplay
 from sk_hessian.inspection._evidence import TunedPenalty, tune_alpha
 from sk_hessian.inspection._flat_directions import FlatDirection, flat_directions
 from sk_hessian.inspection._hessian import HessianOperator, hessian
+from sk_hessian.inspection._hypotheses import ContrastTable, RatioTable
+from sk_hessian.inspection._hypothesis_test import HypothesisTest
 from sk_hessian.inspection._influence import Influence, influence
 from sk_hessian.inspection._laplace import LaplacePosterior, laplace
 from sk_hessian.inspection._leave_one_out import LeaveOneOut, leave_one_out
 from sk_hessian.inspection._penalty_path import LeaveOneOutPath, leave_one_out_path
 from sk_hessian.inspection._profile import ProfileIntervals, profile_intervals
+from sk_hessian.inspection._score_test import ScoreTest, score_test
 from sk_hessian.inspection._spectrum import Spectrum, spectrum
 from sk_hessian.inspection._stationary_point import StationaryPoint, stationary_point
 from sk_hessian.inspection._taylor import TaylorModel, taylor_model
+from sk_hessian.inspection._variance_inflation import VarianceInflation, variance_inflation
 
 __all__ = [
     "Approximation",
     "CoefTable",
     "CoefficientDisplay",
+    "ContrastTable",
     "ConvergenceDisplay",
     "FlatDirection",
     "HessianAccuracy",
     "HessianOperator",
     "HessianSpectrumDisplay",
+    "HypothesisTest",
     "Influence",
     "InfluenceDisplay",
     "LaplacePosterior",
     "LeaveOneOut",
     "LeaveOneOutPath",
     "LossSurfaceDisplay",
+    "ModelComparison",
     "ProfileIntervals",
+    "RatioTable",
+    "ScoreTest",
     "Spectrum",
     "StationaryPoint",
     "TaylorModel",
     "TunedPenalty",
+    "VarianceInflation",
     "coef_table",
+    "compare_models",
     "flat_directions",
     "hessian",
     "hessian_accuracy",
@@ -69,8 +83,10 @@ __all__ = [
     "leave_one_out",
     "leave_one_out_path",
     "profile_intervals",
+    "score_test",
     "spectrum",
     "stationary_point",
     "taylor_model",
     "tune_alpha",
+    "variance_inflation",
 ]

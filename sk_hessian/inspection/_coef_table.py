@@ -1,8 +1,6 @@
 """Standard errors, tests and intervals of the parameters of a fitted linear model."""
 
 from dataclasses import dataclass, field
-from html import escape
-from textwrap import fill
 from typing import Any
 
 import numpy as np
@@ -12,8 +10,10 @@ from sk_hessian._text import listed
 from sk_hessian.inspection._checks import check_choice, check_level
 from sk_hessian.inspection._covariance import KINDS, Curvature, profile
 from sk_hessian.inspection._fitted import NEAR, Fitted
+from sk_hessian.inspection._hypotheses import LinearHypotheses
 from sk_hessian.inspection._likelihood import RowWeights
-from sk_hessian.inspection._text import ParameterTable, aligned, interval_headings
+from sk_hessian.inspection._terms import Layout
+from sk_hessian.inspection._text import ParameterTable, Report, interval_headings
 
 #: prior -> covariances that "auto" tries, in this order
 _AUTO = {
@@ -36,9 +36,6 @@ _DISTRIBUTIONS = {
 #: a covariance of so many parameters is 200 MB
 _MOST_PARAMETERS = 5000
 
-#: characters of a line of the header
-_LINE = 88
-
 #: lines of the header -> attribute
 _HEADER = {
     "model": "model",
@@ -55,8 +52,8 @@ _HEADER = {
 }
 
 
-@dataclass(frozen=True, eq=False)
-class CoefTable(ParameterTable):
+@dataclass(frozen=True, eq=False, repr=False)
+class CoefTable(LinearHypotheses, Report, ParameterTable):
     """Estimates of a linear model and their errors, in the user's units; made by `coef_table`.
 
     Attributes
@@ -93,6 +90,8 @@ class CoefTable(ParameterTable):
         Pearson's chi-square over ``df_resid``; 1 where the family has none, None where there is no likelihood.
     log_likelihood, deviance, aic, bic : float or None
         None where there is no likelihood, or (but for the deviance) no closed form of it.
+    layout : object
+        Which parameters belong to which feature and class; for the methods below.
     """
 
     names: list
@@ -118,6 +117,7 @@ class CoefTable(ParameterTable):
     deviance: float | None
     aic: float | None
     bic: float | None
+    layout: Layout = field(repr=False)
 
     _columns = ("estimate", "std_error", "statistic", "p_value", "lower", "upper")
 
@@ -125,7 +125,8 @@ class CoefTable(ParameterTable):
         """Pairs of a caption and what it says, of all that there is."""
         values = {caption: getattr(self, name) for caption, name in _HEADER.items()}
         values["covariance"] += f", {_DISTRIBUTIONS[self.distribution][1].format(df=_text(self.df))}"
-        return [(caption, _text(value)) for caption, value in values.items() if value is not None]
+        header = [(caption, _text(value)) for caption, value in values.items() if value is not None]
+        return header + ([("classes", f"against {self.layout.base}")] if self.layout.base is not None else [])
 
     def _rows(self):
         """The table as text, headings first."""
@@ -134,22 +135,6 @@ class CoefTable(ParameterTable):
         if np.isnan(self.p_value).all():
             rows = [(*row[:3], *row[5:]) for row in rows]
         return rows
-
-    def __str__(self):
-        """The header and the table, as a statistics package prints them."""
-        header, table = self._header(), aligned(self._rows())
-        widest = max(len(caption) for caption, _ in header)
-        indent = " " * (widest + 2)
-        lines = [fill(text, _LINE, initial_indent=f"{c:{widest}}  ", subsequent_indent=indent) for c, text in header]
-        return "\n".join([*lines, "-" * len(table[0]), *table])
-
-    def _repr_html_(self):
-        header = [f"<tr><th>{caption}</th><td>{escape(text)}</td></tr>" for caption, text in self._header()]
-        first, *rows = self._rows()
-        table = ["<tr>" + "".join(f"<th>{text}</th>" for text in first) + "</tr>"]
-        for name, *cells in rows:
-            table.append(f"<tr><th>{escape(name)}</th>" + "".join(f"<td>{text}</td>" for text in cells) + "</tr>")
-        return f"<table>{''.join(header)}</table><table>{''.join(table)}</table>"
 
 
 def _text(value):
@@ -350,6 +335,7 @@ def _table(curvature, covariance, cov, level, of_fit):
         n_samples=curvature.weights.n_samples,
         effective_df=float(curvature.effective_df.sum()),
         df_resid=_scalar(likelihood.df_resid),
+        layout=Layout.of(fitted),
         **_figures(curvature),
     )
 

@@ -207,20 +207,30 @@ class Fitted:
         step, counts = self.objective.canonical(factor.newton(self.gradient)[1]), error > 0
         return float(np.max(np.abs(step)[counts] / error[counts], initial=0.0))
 
-    def polish(self, what, factor, error):
-        """Take ``theta`` to the optimum by Newton steps; returns the farthest move in standard errors, 0.0 if near."""
-        theta, counts = self.theta, error > 0
+    def polish(self, what, factor, error, near=NEAR):
+        """Take ``theta`` to the optimum by Newton steps; returns the farthest move in standard errors, 0.0 if near.
+
+        It is the first point from which the next step is at most ``near`` standard errors; where rounding does not let
+        it be so small, the one with the smallest, of at most 0.01.
+        """
+        counts = error > 0
+        theta, best, least = self.theta, self.theta, np.inf
         for _ in range(_MOST_STEPS):
             with np.errstate(over="ignore", invalid="ignore"):
                 gradient = self.objective.value_and_gradient(theta)[1]
             step = self.objective.canonical(factor.newton(gradient)[1])
-            if (np.abs(step) <= NEAR * error)[counts].all():
-                moved = np.max(np.abs(theta - self.theta)[counts] / error[counts], initial=0.0)
-                self.theta = theta
-                self.__dict__.pop("gradient", None)
-                return float(moved)
+            size = np.max(np.abs(step)[counts] / error[counts], initial=0.0)
+            if size < least:
+                best, least = theta, size
+            if size <= near:
+                break
             theta = theta + step
-        raise ValueError(
-            f"{what}: the tolerance of this {self.name} leaves it too many standard errors from its optimum: fit "
-            f"with a smaller tol than {self.estimator.convergence_.tol:g}"
-        )
+        if least > NEAR:
+            raise ValueError(
+                f"{what}: the tolerance of this {self.name} leaves it too many standard errors from its optimum: fit "
+                f"with a smaller tol than {self.estimator.convergence_.tol:g}"
+            )
+        moved = np.max(np.abs(best - self.theta)[counts] / error[counts], initial=0.0)
+        self.theta = best
+        self.__dict__.pop("gradient", None)
+        return float(moved)

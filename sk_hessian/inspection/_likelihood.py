@@ -75,6 +75,17 @@ def pearson_dispersion(what, chi_square, n, effective_df, least, hint=""):
     return chi_square / (n - effective_df)
 
 
+def dispersion_of(what, curvature):
+    """The dispersion of one target, a float; 1 where the family has none. ``what`` is what an error begins with."""
+    fitted, weights, family = curvature.fitted, curvature.weights, curvature.loss.family
+    if not family.has_dispersion:
+        return 1.0
+    chi_square = weights.likelihood @ family.pearson(
+        fitted.objective.rows.y, fitted.objective.raw_predictions(fitted.theta)
+    )
+    return float(weights.dispersion(what, fitted.objective, chi_square, curvature.effective_df)[0])
+
+
 class Likelihood:
     """The likelihood's figures of a `Fitted` linear model, with effective parameters (1,) or (n_targets,)."""
 
@@ -123,4 +134,4 @@ class Likelihood:
         """``-2 log_likelihood`` and the ``price`` of each effective parameter, or None."""
         if self.log_likelihood is None:
             return None
-        return -2 * self.log_likelihood + price * float(self.effective_df.sum())
+        return float(-2 * self.log_likelihood + price * self.effective_df.sum())

@@ -1,7 +1,42 @@
 """Tables as text, and as data frames."""
 
 import math
+from html import escape
+from textwrap import fill
 from typing import Any
+
+#: characters of a line of a header
+_LINE = 88
+
+
+class Report:
+    """A result that prints as a table below a header: pairs of a caption and what it says."""
+
+    def _header(self):
+        """Pairs of a caption and a text."""
+        return []
+
+    def _rows(self):
+        """The table as text, headings first."""
+        raise NotImplementedError
+
+    def __str__(self):
+        """The header and the table, as a statistics package prints them."""
+        header, table = self._header(), aligned(self._rows())
+        widest = max((len(caption) for caption, _ in header), default=0)
+        indent = " " * (widest + 2)
+        lines = [fill(text, _LINE, initial_indent=f"{c:{widest}}  ", subsequent_indent=indent) for c, text in header]
+        return "\n".join([*lines, *["-" * len(table[0])] * bool(header), *table])
+
+    __repr__ = __str__
+
+    def _repr_html_(self):
+        header = [f"<tr><th>{escape(caption)}</th><td>{escape(text)}</td></tr>" for caption, text in self._header()]
+        first, *rows = self._rows()
+        table = ["<tr>" + "".join(f"<th>{text}</th>" for text in first) + "</tr>"]
+        for name, *cells in rows:
+            table.append(f"<tr><th>{escape(name)}</th>" + "".join(f"<td>{text}</td>" for text in cells) + "</tr>")
+        return f"<table>{''.join(header)}</table><table>{''.join(table)}</table>"
 
 
 class ParameterTable:

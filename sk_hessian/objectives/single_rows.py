@@ -15,6 +15,7 @@ class RowTerms:
     slope: np.ndarray  #: gradients of the loss in them, (n, m)
     bend: np.ndarray  #: its second derivatives, (n, m, m)
     along: np.ndarray  #: first-order changes of raw along the columns of a factor, (n, m, r)
+    part: slice  #: which rows of the objective these are
 
 
 class SingleRows:
@@ -40,10 +41,13 @@ class SingleRows:
         terms = self._terms()
         return self._objective.rows.gather(lambda *block: function(terms(*block)), width=self._width)
 
-    def reduce(self, function):
-        """The sum over all rows of ``function(terms)``, a tuple of arrays; otherwise as `gather`."""
+    def reduce(self, function, width=0):
+        """The sum over all rows of ``function(terms)``, a tuple of arrays; otherwise as `gather`.
+
+        ``width`` counts further numbers that the function needs for each row.
+        """
         terms = self._terms()
-        return self._objective.rows.fold(lambda *block: function(terms(*block)), width=self._width)
+        return self._objective.rows.fold(lambda *block: function(terms(*block)), width=self._width + width)
 
     def _terms(self):
         """A function from a block, its targets and weights to `RowTerms`."""
@@ -52,7 +56,7 @@ class SingleRows:
         def terms(block, y, weight):
             raw, along = moved(block)
             slope = loss.value_and_gradient(y, raw)[1]
-            return RowTerms(y, weight / total, raw, slope, loss.hessian(y, raw, self._kind), along)
+            return RowTerms(y, weight / total, raw, slope, loss.hessian(y, raw, self._kind), along, block.part)
 
         return terms
 

@@ -39,6 +39,10 @@ FUNCTIONS = {
     "coef_table-sandwich": lambda *rows: inspection.coef_table(*rows, cov="sandwich"),
     "coef_table-laplace": lambda *rows: inspection.coef_table(*rows, cov="laplace"),
     "profile_intervals": inspection.profile_intervals,
+    "wald": lambda *rows: inspection.coef_table(*rows).wald("*"),
+    "compare_models": lambda *rows: inspection.compare_models(None, *rows),
+    "score_test": lambda estimator, X, y: inspection.score_test(estimator, X, y, np.asarray(X)[:, 0] ** 2),
+    "variance_inflation": inspection.variance_inflation,
     "flat_directions": inspection.flat_directions,
     "hessian": lambda *rows: inspection.hessian(*rows).toarray(),
     "hessian_accuracy": inspection.hessian_accuracy,
@@ -58,7 +62,7 @@ FUNCTIONS = {
 }
 
 #: fields that may be infinite or nan, as their documentation says
-NOT_FINITE = {"df", "statistic", "p_value", "path", "condition_number"}
+NOT_FINITE = {"df", "df_denom", "log_evidence", "statistic", "p_value", "path", "condition_number"}
 
 
 @cache
@@ -158,7 +162,8 @@ def numbers(found, path=""):
             yield from numbers(getattr(found, field.name), field.name)
 
 
-TABLES = ("coef_table", "coef_table-sandwich", "coef_table-laplace", "CoefficientDisplay")
+TABLES = ("coef_table", "coef_table-sandwich", "coef_table-laplace", "wald", "CoefficientDisplay")
+LINEAR = ("compare_models", "score_test", "variance_inflation")
 ROWS = ("influence", "InfluenceDisplay", "leave_one_out")
 NO_PENALTY = {"has no penalty, so that there is no prior: fit one with a penalty": ("laplace",)}
 NO_PROFILE = {"profile_intervals needs a likelihood without a dispersion": ("profile_intervals",)}
@@ -251,6 +256,44 @@ REFUSED = {
         "has no optimum: saddle": ("leave_one_out_path",),
     },
 }
+
+NOT_PENALISED = {
+    "small=None is the intercept alone, which has no penalty to compare": ("compare_models",),
+    "score_test is for maximum likelihood, and this .* has a (penalty|prior)": ("score_test",),
+    "variance_inflation is for fits without a penalty": ("variance_inflation",),
+}
+NOT_FIRTH = {"compare_models .large. is not for jeffreys=True": ("compare_models",)} | NOT_PENALISED
+NO_SOFTMAX = {"variance_inflation is for one linear predictor": ("variance_inflation",)}
+INFINITE = {"variance_inflation: .*: the factor is infinite": ("variance_inflation",)}
+SINGULAR = {"wald: the covariance of the .* terms is singular to working precision along .*x": ("wald",)}
+
+#: the same of tests of several coefficients and of models
+HYPOTHESES = {
+    "collinear": INFINITE,
+    "collinear-penalty": SINGULAR | NOT_PENALISED,
+    "collinear-softmax": NO_SOFTMAX,
+    "collinear-counts": INFINITE,
+    "nearly-collinear": SINGULAR | NOT_PENALISED,
+    "constant-column": {"wald: of 'x3' the variance is 0: no row tells of it": ("wald",)} | NOT_PENALISED,
+    "constant-column-jeffreys": INFINITE | NOT_FIRTH,
+    "separated": {"This one: separated": LINEAR},
+    "separated-penalty": NOT_PENALISED,
+    "separated-jeffreys": {"wald: the tests of this table are by the profile": ("wald",)}
+    | {sentence: functions for sentence, functions in NOT_FIRTH.items() if "variance_inflation" not in functions},
+    "zeros-alone": {"This one: separated": LINEAR},
+    "wide": INFINITE | {"8 observations for 8 effective parameters leave none": LINEAR},
+    "wide-penalty": {"singular to working precision along .*: there are only 8 rows": ("wald",)}
+    | NO_SOFTMAX
+    | NOT_PENALISED,
+    "perfect": {"needs a likelihood, which this loss does not have": LINEAR},
+    "no-overdispersion": {"There is no overdispersion": LINEAR},
+    "fold-without-a-class": NO_SOFTMAX | {"is not at the optimum": ("compare_models",)} | NOT_PENALISED,
+    "fold-of-one-class": {"is not at the optimum": ("compare_models",)} | NOT_PENALISED,
+    "fold-of-one-class-jeffreys": {"is not at the optimum": ("variance_inflation",)} | NOT_FIRTH,
+    "network-of-a-fold": {"is for linear models, not for MLP": LINEAR},
+    "saddle": {"is for linear models, not for MLP": LINEAR},
+}
+REFUSED = {name: sentences | HYPOTHESES[name] for name, sentences in REFUSED.items()}
 
 #: cases whose refits are many
 SLOW = {("wide-penalty", "tune_alpha")}

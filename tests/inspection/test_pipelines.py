@@ -37,7 +37,8 @@ def frame(n=40):
 
 def models(function):
     """A model that the function takes."""
-    return PoissonRegressor(alpha=0 if function == "profile_intervals" else 0.1)
+    of_likelihood = ("profile_intervals", "compare_models", "score_test", "variance_inflation")
+    return PoissonRegressor(alpha=0 if function in of_likelihood else 0.1)
 
 
 def drawn(found):
