@@ -115,7 +115,7 @@ class MarginalEffects(Report, ParameterTable):
         statistic = "z" if self.distribution == "normal" else "t"
         rows = [
             ["", "effect", "std. error", statistic, "p", *interval_headings(self.level)],
-            *self._cells(self._terms()),
+            *self._cells_of(self._terms()),
         ]
         if self.effect.size > len(rows) - 1:
             rows.append([f"and {self.effect.size - len(rows) + 1} more", *[""] * len(self._columns)])

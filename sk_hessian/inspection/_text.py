@@ -58,10 +58,13 @@ class ParameterTable:
 
         return pd.DataFrame({name: getattr(self, name) for name in self._columns}, index=self.names)
 
-    def _cells(self, names=None):
-        """The rows as text, a dash for what is no number; only the first ones where there are fewer ``names``."""
+    def _cells(self):
+        """The rows as text, a dash for what is no number."""
+        return self._cells_of(self.names)
+
+    def _cells_of(self, names):
+        """The first rows as text, as many as there are ``names``."""
         forms = {"std_error": ".4g", "statistic": ".3f", "p_value": ".3g"}
-        names = self.names if names is None else names
         columns = {name: np.ravel(getattr(self, name))[: len(names)] for name in self._columns}
         texts = [[_cell(value, forms.get(name, ".6g")) for value in column] for name, column in columns.items()]
         return zip(names, *texts, strict=True)
