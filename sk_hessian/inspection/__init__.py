@@ -6,7 +6,10 @@ question                                                       answer
 How sure are the coefficients?                                 `coef_table`, `profile_intervals`, `CoefficientDisplay`
 Do several coefficients, or a larger model, matter?            methods of `CoefTable`, `compare_models`, `score_test`
 How far do columns inflate each other's errors?                `variance_inflation`
+What does a change of a column do to the mean?                 `marginal_effects`
 How sure are the predictions, and which penalty is best?       `laplace`, `tune_alpha`
+Does the model fit its rows?                                   `residuals`, `ResidualDisplay`
+How sure are the parameters of a curve or a likelihood?        `curve_table`
 What did single rows do to the fit?                            `influence`, `InfluenceDisplay`
 How good is it on rows that it has not seen?                   `leave_one_out`, `leave_one_out_path`
 Which parameters do the data not determine?                    `flat_directions`
@@ -18,18 +21,20 @@ How did the fit get there?                                     `ConvergenceDispl
 ============================================================== =====================================================
 
 All take a fitted estimator and the rows of its fit, ``(estimator, X, y, *, sample_weight=None, offset=None, ...)``; the
-display of the convergence takes the estimator alone. `tune_alpha` and `leave_one_out_path` take one that is not fitted
-too. The estimator may be a pipeline whose last step is one of sk_hessian: the steps before it then transform X. They
-modify nothing.
+display of the convergence takes the estimator alone, and `curve_table` a result of `minimize`. `tune_alpha` and
+`leave_one_out_path` take one that is not fitted too. The estimator may be a pipeline whose last step is one of ours:
+the steps before it then transform X. No function modifies anything.
 """
 
 from sk_hessian.inspection._accuracy import Approximation, HessianAccuracy, hessian_accuracy
 from sk_hessian.inspection._coef_table import CoefTable, coef_table
 from sk_hessian.inspection._comparison import ModelComparison, compare_models
+from sk_hessian.inspection._curve_table import CurveTable, curve_table
 from sk_hessian.inspection._displays._coefficients import CoefficientDisplay
 from sk_hessian.inspection._displays._convergence import ConvergenceDisplay
 from sk_hessian.inspection._displays._influence import InfluenceDisplay
 from sk_hessian.inspection._displays._loss_surface import LossSurfaceDisplay
+from sk_hessian.inspection._displays._residuals import ResidualDisplay
 from sk_hessian.inspection._displays._spectrum import HessianSpectrumDisplay
 from sk_hessian.inspection._evidence import TunedPenalty, tune_alpha
 from sk_hessian.inspection._flat_directions import FlatDirection, flat_directions
@@ -39,8 +44,10 @@ from sk_hessian.inspection._hypothesis_test import HypothesisTest
 from sk_hessian.inspection._influence import Influence, influence
 from sk_hessian.inspection._laplace import LaplacePosterior, laplace
 from sk_hessian.inspection._leave_one_out import LeaveOneOut, leave_one_out
+from sk_hessian.inspection._marginal_effects import MarginalEffects, marginal_effects
 from sk_hessian.inspection._penalty_path import LeaveOneOutPath, leave_one_out_path
 from sk_hessian.inspection._profile import ProfileIntervals, profile_intervals
+from sk_hessian.inspection._residuals import residuals
 from sk_hessian.inspection._score_test import ScoreTest, score_test
 from sk_hessian.inspection._spectrum import Spectrum, spectrum
 from sk_hessian.inspection._stationary_point import StationaryPoint, stationary_point
@@ -53,6 +60,7 @@ __all__ = [
     "CoefficientDisplay",
     "ContrastTable",
     "ConvergenceDisplay",
+    "CurveTable",
     "FlatDirection",
     "HessianAccuracy",
     "HessianOperator",
@@ -64,9 +72,11 @@ __all__ = [
     "LeaveOneOut",
     "LeaveOneOutPath",
     "LossSurfaceDisplay",
+    "MarginalEffects",
     "ModelComparison",
     "ProfileIntervals",
     "RatioTable",
+    "ResidualDisplay",
     "ScoreTest",
     "Spectrum",
     "StationaryPoint",
@@ -75,6 +85,7 @@ __all__ = [
     "VarianceInflation",
     "coef_table",
     "compare_models",
+    "curve_table",
     "flat_directions",
     "hessian",
     "hessian_accuracy",
@@ -82,7 +93,9 @@ __all__ = [
     "laplace",
     "leave_one_out",
     "leave_one_out_path",
+    "marginal_effects",
     "profile_intervals",
+    "residuals",
     "score_test",
     "spectrum",
     "stationary_point",

@@ -10,10 +10,11 @@ from sk_hessian._text import listed
 from sk_hessian.inspection._checks import check_choice, check_level
 from sk_hessian.inspection._covariance import KINDS, Curvature, profile
 from sk_hessian.inspection._fitted import NEAR, Fitted
+from sk_hessian.inspection._goodness import FitFigures, figures_of_fit
 from sk_hessian.inspection._hypotheses import LinearHypotheses
 from sk_hessian.inspection._likelihood import RowWeights
 from sk_hessian.inspection._terms import Layout
-from sk_hessian.inspection._text import ParameterTable, Report, interval_headings
+from sk_hessian.inspection._text import ParameterTable, Report, interval_headings, number_text
 
 #: prior -> covariances that "auto" tries, in this order
 _AUTO = {
@@ -39,21 +40,29 @@ _MOST_PARAMETERS = 5000
 #: lines of the header -> attribute
 _HEADER = {
     "model": "model",
+    "y": "y_name",
+    "family": "family_text",
+    "penalty": "penalty",
     "verdict": "verdict",
     "rows": "n_samples",
     "covariance": "cov",
     "about": "target",
     "effective parameters": "effective_df",
+    "residual df": "df_resid",
     "log-likelihood": "log_likelihood",
     "deviance": "deviance",
+    "null deviance": "null_deviance",
     "dispersion": "dispersion",
+    "R2": "r2_text",
+    "F": "f_text",
+    "pseudo-R2": "pseudo_r2",
     "AIC": "aic",
     "BIC": "bic",
 }
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class CoefTable(LinearHypotheses, Report, ParameterTable):
+class CoefTable(FitFigures, LinearHypotheses, Report, ParameterTable):
     """Estimates of a linear model and their errors, in the user's units; made by `coef_table`.
 
     Attributes
@@ -90,6 +99,18 @@ class CoefTable(LinearHypotheses, Report, ParameterTable):
         Pearson's chi-square over ``df_resid``; 1 where the family has none, None where there is no likelihood.
     log_likelihood, deviance, aic, bic : float or None
         None where there is no likelihood, or (but for the deviance) no closed form of it.
+    y_name, family, link : str or None
+        The name of y, where it is a series or a frame; the distribution and the link, where they have names.
+    penalty : str
+    null_deviance : float or None
+        The deviance of a constant alone, beside an offset; of a fit without an intercept that of the offset alone. This
+        and what follows are of unpenalised fits of a likelihood.
+    r2, adjusted_r2, f_statistic, f_p_value : float or ndarray of shape (n_targets,), or None
+        Of least squares, beside the null model; ``r2_about`` is ``"the mean"``, or ``"zero"`` without an intercept. F
+        is that of all slopes, with ``f_df`` degrees of freedom, and None beside a covariance that does not take the
+        model as true.
+    pseudo_r2 : float or None
+        McFadden's, of a likelihood without a dispersion and a fit with an intercept.
     layout : object
         Which parameters belong to which feature and class; for the methods below.
     """
@@ -121,11 +142,23 @@ class CoefTable(LinearHypotheses, Report, ParameterTable):
 
     _columns = ("estimate", "std_error", "statistic", "p_value", "lower", "upper")
 
+    @property
+    def coef(self) -> Any:
+        """The estimates, a pandas series by name; with `vcov` what packages of hypotheses and effects ask for."""
+        return self.to_frame()["estimate"].rename("coef")
+
+    @property
+    def vcov(self) -> Any:
+        """The covariance, a pandas data frame by names."""
+        import pandas as pd
+
+        return pd.DataFrame(self.covariance, index=self.names, columns=self.names)
+
     def _header(self):
         """Pairs of a caption and what it says, of all that there is."""
         values = {caption: getattr(self, name) for caption, name in _HEADER.items()}
-        values["covariance"] += f", {_DISTRIBUTIONS[self.distribution][1].format(df=_text(self.df))}"
-        header = [(caption, _text(value)) for caption, value in values.items() if value is not None]
+        values["covariance"] += f", {_DISTRIBUTIONS[self.distribution][1].format(df=number_text(self.df))}"
+        header = [(caption, number_text(value)) for caption, value in values.items() if value is not None]
         return header + ([("classes", f"against {self.layout.base}")] if self.layout.base is not None else [])
 
     def _rows(self):
@@ -135,11 +168,6 @@ class CoefTable(LinearHypotheses, Report, ParameterTable):
         if np.isnan(self.p_value).all():
             rows = [(*row[:3], *row[5:]) for row in rows]
         return rows
-
-
-def _text(value):
-    """A number, or one for each target, as text."""
-    return value if isinstance(value, str) else ", ".join(f"{number:.8g}" for number in np.atleast_1d(value))
 
 
 def coef_table(
@@ -336,6 +364,7 @@ def _table(curvature, covariance, cov, level, of_fit):
         effective_df=float(curvature.effective_df.sum()),
         df_resid=_scalar(likelihood.df_resid),
         layout=Layout.of(fitted),
+        **figures_of_fit(curvature, cov),
         **_figures(curvature),
     )
 

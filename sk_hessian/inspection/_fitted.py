@@ -5,6 +5,7 @@ from inspect import signature
 
 import numpy as np
 
+from sk_hessian._text import listed
 from sk_hessian.inspection._chain import Chain
 from sk_hessian.inspection._row_labels import row_labels
 from sk_hessian.objectives import Parts
@@ -80,6 +81,14 @@ class Fitted:
     def name(self):
         """The class of the estimator."""
         return type(self.estimator).__name__
+
+    @property
+    def y_name(self):
+        """What y is called: the name of a series, or those of a frame's columns; None of an array."""
+        y = self._index[1]
+        columns = getattr(y, "columns", None)
+        name = getattr(y, "name", None) if columns is None else listed(list(columns), ", ")
+        return None if name is None or name == "" else str(name)
 
     @property
     def loss(self):

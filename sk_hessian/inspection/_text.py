@@ -5,6 +5,8 @@ from html import escape
 from textwrap import fill
 from typing import Any
 
+import numpy as np
+
 #: characters of a line of a header
 _LINE = 88
 
@@ -58,9 +60,19 @@ class ParameterTable:
 
     def _cells(self):
         """The rows as text, a dash for what is no number."""
+        return self._cells_of(self.names)
+
+    def _cells_of(self, names):
+        """The first rows as text, as many as there are ``names``."""
         forms = {"std_error": ".4g", "statistic": ".3f", "p_value": ".3g"}
-        columns = [[_cell(value, forms.get(name, ".6g")) for value in getattr(self, name)] for name in self._columns]
-        return zip(self.names, *columns, strict=True)
+        columns = {name: np.ravel(getattr(self, name))[: len(names)] for name in self._columns}
+        texts = [[_cell(value, forms.get(name, ".6g")) for value in column] for name, column in columns.items()]
+        return zip(names, *texts, strict=True)
+
+
+def number_text(value):
+    """A number, or one for each target, as text."""
+    return value if isinstance(value, str) else ", ".join(f"{number:.8g}" for number in np.atleast_1d(value))
 
 
 def _cell(value, form):

@@ -24,6 +24,7 @@ from sk_hessian.objectives.losses import (
     explained,
     explained_of_sums,
 )
+from sk_hessian.objectives.losses import constant_predictions as constant_predictions
 from sk_hessian.objectives.mlp import MLPObjective
 from sk_hessian.objectives.models import ACTIVATIONS, network_predictions
 from sk_hessian.objectives.residuals import LeastSquaresObjective

@@ -58,6 +58,13 @@ class Evaluation:
         parameters, coordinates = self.place
         return parameters if coordinates is None else coordinates.apply(parameters)
 
+    def covariance_root(self):
+        """S (p, r) with S S' the inverse curvature, for the covariance of the parameters of a user's function."""
+        raise TypeError(
+            "covariance is for results of minimize on a FunctionObjective or a LeastSquaresObjective itself, not "
+            f"{self.objective.called}. For an estimator use inspection.coef_table or inspection.laplace"
+        )
+
     def between(self, other, share):
         """The point at a share of the way to another one, where that is cheaper than any point; else None."""
         return

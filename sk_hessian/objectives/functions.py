@@ -14,6 +14,7 @@ from sk_hessian.objectives._differences import Differences
 from sk_hessian.objectives.contract import Facts, Objective
 from sk_hessian.objectives.coordinates import PointFactor
 from sk_hessian.objectives.evaluation import EPS, Evaluation
+from sk_hessian.objectives.uncertainty import root_of_hessian
 
 #: differences of two values below this share of them are rounding (as in scikit-learn's and glum's line searches)
 NOISE = 16 * EPS
@@ -26,6 +27,13 @@ _PROBED = (0.1, 10.0, 0.01, 100.0)
 
 #: sweeps of equilibration where a diagonal entry is small beside its row; each halves what is left in the exponent
 _SWEEPS = 4
+
+#: lengths of a step that are tried until it is about a standard error; a rise of the function below this counts as this
+_MOST_LENGTHS = 20
+_LEAST_RISE = 1e-3
+
+#: roundings that an eigenvalue of one may have
+_ROUNDINGS = 10
 
 #: a gradient that differs by this share from differences, beyond their own error, is wrong
 _DISAGREES = 1e-3
@@ -273,6 +281,53 @@ class FunctionEvaluation(Evaluation):
         if order < 1 and objective.jac is not None:
             order = 2 / 3
         return EPS**order * abs(self.value)
+
+    # -- uncertainty --------------------------------------------------------------------------------------------------
+
+    def covariance_root(self):
+        """S with S S' the inverse Hessian, shape (p, p): the covariance where this is minus a log-likelihood.
+
+        Differences are taken anew, with steps in standard errors. A ValueError where the Hessian has no inverse.
+        """
+        objective, names = self.objective, self.objective.parameter_names(self.theta.size)
+        H = self.hessian_matrix()
+        if objective.hess is not None or objective.hessp is not None:
+            return root_of_hessian(H, names, EPS)
+        differences = Differences((EPS * max(1.0, abs(self.value))) ** (1 / 4 if objective.jac is None else 1 / 3))
+        with np.errstate(all="ignore"):
+            unit = self._errors(H.diagonal())
+            H = self._hessian_in(unit, differences) / unit / unit[:, None]
+        # the square of the share is the error of differences of values, and of gradients too
+        return root_of_hessian(H, names, _ROUNDINGS * differences.share**2)
+
+    def _errors(self, diagonal):
+        """The change of each parameter alone that adds about 1/2 to the function: a standard error of it.
+
+        ``diagonal`` is that of a Hessian, whose steps may have been too long or too short for it.
+        """
+        fun, size = self.objective.value, self.objective.differences.sizes(self.theta)
+        unit = np.where(diagonal > 0, np.maximum(1 / np.sqrt(diagonal), np.sqrt(EPS) * size), size)
+        for i in range(self.theta.size):
+            for _ in range(_MOST_LENGTHS):
+                step = np.where(np.arange(self.theta.size) == i, unit, 0.0)
+                rise = 0.5 * (fun(self.theta + step) + fun(self.theta - step)) - self.value
+                if 0.1 < rise < 2:
+                    break
+                ratio = np.sqrt(0.5 / max(rise, _LEAST_RISE)) if np.isfinite(rise) else 0.0
+                unit[i] *= np.clip(ratio, 0.1, 10.0)
+        return unit
+
+    def dispersion(self):
+        """What the inverse curvature is multiplied with, and its degrees of freedom: 1 and inf of a likelihood."""
+        return 1.0, np.inf
+
+    def _hessian_in(self, unit, differences):
+        """The Hessian in z, theta plus ``unit`` times z, by differences about z = 0 with steps of these shares."""
+        objective, zero = self.objective, np.zeros_like(self.theta)
+        if objective.jac is None:
+            return differences.second(lambda z: objective.value(self.theta + unit * z), zero)
+        H = differences.first(lambda z: unit * objective.gradient(self.theta + unit * z), zero)
+        return 0.5 * (H + H.T)
 
     # -- influence ------------------------------------------------------------------------------------------------
 

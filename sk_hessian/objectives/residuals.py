@@ -9,9 +9,14 @@ from scipy.linalg import eigh
 from sk_hessian._facts import lasting_fact
 from sk_hessian.objectives.evaluation import EPS
 from sk_hessian.objectives.functions import FunctionEvaluation, FunctionObjective
+from sk_hessian.objectives.uncertainty import root_of_jacobian
 
 #: roundings of a sum of squares, whose residuals may be differences of larger terms
 _LEAST_SQUARES_NOISE = 2**12 * EPS
+
+#: of the Jacobian by differences, in roundings of one; and sums of squares, in squares of one
+_ROUNDINGS = 10
+_PERFECT = 16
 
 
 class LeastSquaresObjective(FunctionObjective):
@@ -173,6 +178,27 @@ class ResidualEvaluation(FunctionEvaluation):
 
     def _resolved_curvature(self):
         return EPS ** (1 / 2 if self.objective.jac is None else 2 / 3) * float(self.residuals @ self.residuals)
+
+    # -- uncertainty --------------------------------------------------------------------------------------------------
+
+    def covariance_root(self):
+        """S with S S' the inverse of J'J, shape (p, p): times the dispersion the covariance of least squares."""
+        J = self.jacobian.toarray() if sparse.issparse(self.jacobian) else self.jacobian
+        rounding = max(J.shape) * EPS if self.objective.jac is not None else _ROUNDINGS * EPS ** (2 / 3)
+        return root_of_jacobian(J, self.objective.parameter_names(self.theta.size), rounding)
+
+    def dispersion(self):
+        """The sum of squares over its degrees of freedom, and these."""
+        n, p = self.residuals.size, self.theta.size
+        if n <= p:
+            raise ValueError(
+                f"covariance: {n} residuals leave none beside {p} parameters to estimate the dispersion: pass "
+                "dispersion=1 where residuals are in units of their known standard deviation"
+            )
+        rounding = EPS * self._summands
+        if 2 * self.value <= _PERFECT * float(rounding @ rounding):
+            raise ValueError("covariance: the fit is perfect: the residuals, and so the dispersion, are rounding")
+        return 2 * self.value / (n - p), float(n - p)
 
     # -- influence ------------------------------------------------------------------------------------------------
 

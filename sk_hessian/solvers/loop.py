@@ -245,6 +245,7 @@ def _result(run, verdict, status):
         solver=run.spec,
         convergence=convergence,
         history=run.history.columns(),
+        objective=run.objective,
     )
 
 

@@ -2,6 +2,8 @@
 
 import time
 from dataclasses import dataclass, field
+from numbers import Real
+from typing import Any
 
 import numpy as np
 
@@ -124,6 +126,8 @@ class Result:
     convergence : Convergence
     history : dict of str to ndarray
         One entry per column of `HISTORY_COLUMNS`, one row per outer iteration, the start included.
+    objective : object or None
+        What was minimised; None of a result that was pickled, because functions seldom can be.
     """
 
     x: np.ndarray
@@ -138,6 +142,74 @@ class Result:
     solver: object
     convergence: Convergence
     history: dict = field(repr=False)
+    objective: Any = field(default=None, repr=False, compare=False)
+
+    def __getstate__(self):
+        return {name: value for name, value in vars(self).items() if name != "objective"}
+
+    def point(self) -> Any:
+        """The `Evaluation` of the objective at ``x``.
+
+        Raises
+        ------
+        ValueError
+            For a result that was pickled.
+        """
+        if self.objective is None:
+            raise ValueError("this result was pickled, which leaves its objective out: minimise again")
+        return self.objective.at(self.x)
+
+    def covariance(self, dispersion: float | None = None) -> np.ndarray:
+        """The covariance of the parameters of a `FunctionObjective` or a `LeastSquaresObjective`.
+
+        By the curvature at ``x``: the inverse of J'J of residuals, times the dispersion; of a function, taken to be
+        minus a log-likelihood, the inverse Hessian. No matrix is inverted that a factor does not show to have an
+        inverse.
+
+        Parameters
+        ----------
+        dispersion : float, optional
+            By default, of residuals the sum of squares over n - p (``absolute_sigma=False`` of
+            `scipy.optimize.curve_fit`), of a function 1. For residuals in units of their standard deviations 1
+            (``absolute_sigma=True``).
+
+        Returns
+        -------
+        ndarray of shape (n_parameters, n_parameters)
+
+        Raises
+        ------
+        ValueError
+            For a result that is not ``optimal``, parameters that are not determined, no residuals to estimate the
+            dispersion, a perfect fit, or a bad dispersion.
+        TypeError
+            For other objectives, whose estimators have `sk_hessian.inspection.coef_table`.
+
+        References
+        ----------
+        .. [1] G. Seber, C. Wild, "Nonlinear Regression", 1989, section 2.1.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from sk_hessian.objectives import LeastSquaresObjective
+        >>> from sk_hessian.solvers import minimize
+        >>> t, y = np.arange(5.0), np.array([3.1, 1.8, 1.1, 0.7, 0.4])
+        >>> decay = LeastSquaresObjective(lambda x: x[0] * np.exp(-x[1] * t) - y)
+        >>> np.sqrt(np.diag(minimize(decay, [1.0, 1.0]).covariance())).round(3)
+        array([0.034, 0.011])
+        """
+        here = self.point()
+        if self.status != "optimal":
+            raise ValueError(f'covariance needs a result with the status "optimal". This one: {self.message}')
+        if dispersion is not None and not (_is_number(dispersion) and 0 < dispersion < np.inf):
+            raise ValueError(f"dispersion must be a positive number or None, got {dispersion!r}")
+        root = here.covariance_root()
+        return root @ root.T * (here.dispersion()[0] if dispersion is None else float(dispersion))
+
+
+def _is_number(value):
+    return isinstance(value, Real) and not isinstance(value, bool)
 
 
 #: status, fact, what happened: the first row speaks whose fact holds

@@ -535,7 +535,7 @@ def test_html_is_escaped(rng):
     html = coef_table(LinearRegression().fit(frame, y), frame, y)._repr_html_()
     assert "&lt;b&gt;" in html
     assert "<b>" not in html
-    assert html.count("<tr>") == 11 + 5
+    assert html.count("<tr>") == 17 + 5
 
 
 def test_a_table_is_frozen_and_leaves_the_estimator_alone(rng):

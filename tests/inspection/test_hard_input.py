@@ -49,6 +49,8 @@ FUNCTIONS = {
     "influence": inspection.influence,
     "laplace": posterior,
     "leave_one_out": inspection.leave_one_out,
+    "marginal_effects": inspection.marginal_effects,
+    "residuals": lambda *rows: inspection.residuals(*rows, kind="pearson"),
     "leave_one_out_path": lambda *rows: inspection.leave_one_out_path(*rows, [0.1, 1.0]),
     "spectrum": lambda *rows: inspection.spectrum(*rows, units="standardised"),
     "stationary_point": inspection.stationary_point,
@@ -58,6 +60,7 @@ FUNCTIONS = {
     "ConvergenceDisplay": lambda estimator, X, y: inspection.ConvergenceDisplay.from_estimator(estimator),
     "HessianSpectrumDisplay": inspection.HessianSpectrumDisplay.from_estimator,
     "InfluenceDisplay": inspection.InfluenceDisplay.from_estimator,
+    "ResidualDisplay": lambda *rows: inspection.ResidualDisplay.from_estimator(*rows, kind="response"),
     "LossSurfaceDisplay": lambda *rows: inspection.LossSurfaceDisplay.from_estimator(*rows, n_grid=5),
 }
 
@@ -162,7 +165,7 @@ def numbers(found, path=""):
             yield from numbers(getattr(found, field.name), field.name)
 
 
-TABLES = ("coef_table", "coef_table-sandwich", "coef_table-laplace", "wald", "CoefficientDisplay")
+TABLES = ("coef_table", "coef_table-sandwich", "coef_table-laplace", "wald", "CoefficientDisplay", "marginal_effects")
 LINEAR = ("compare_models", "score_test", "variance_inflation")
 ROWS = ("influence", "InfluenceDisplay", "leave_one_out")
 NO_PENALTY = {"has no penalty, so that there is no prior: fit one with a penalty": ("laplace",)}
@@ -335,7 +338,9 @@ def test_a_fold_that_lacks_a_class_is_scored(rng):
 
 
 @pytest.mark.parametrize(
-    "function", ["coef_table", "influence", "laplace", "leave_one_out", "leave_one_out_path", "tune_alpha"]
+    "function",
+    ["coef_table", "influence", "laplace", "leave_one_out", "leave_one_out_path", "marginal_effects", "residuals"]
+    + ["tune_alpha"],
 )
 def test_rows_in_parts_are_refused(function, rng):
     X, y = rng.normal(size=(40, 2)), rng.normal(size=40)

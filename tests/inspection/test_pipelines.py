@@ -48,8 +48,18 @@ def drawn(found):
         return (
             found if isinstance(found, list) else [np.asarray(float(word)) for word in re.findall(NUMBER, str(found))]
         )
-    lines = [line.get_xydata() for line in found.ax_.get_lines()]
-    return [*lines, *(np.asarray(points.get_offsets()) for points in found.ax_.collections)]
+    axes = np.ravel(found.ax_)
+    lines = [line.get_xydata() for ax in axes for line in ax.get_lines()]
+    return [*lines, *(np.asarray(points.get_offsets()) for ax in axes for points in ax.collections)]
+
+
+def assert_same(ours, apart):
+    """Two lists of arrays that `drawn` gave are the same but for rounding."""
+    assert len(ours) == len(apart)
+    for a, b in zip(ours, apart, strict=True):
+        if a.dtype.kind == "f":
+            np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-12)
+    plt.close("all")
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)
@@ -57,13 +67,46 @@ def test_every_function_takes_a_pipeline(function):
     """The same figures as for the last step and the transformed rows; the names are those of the frame."""
     X, y = frame()
     pipe = make_pipeline(StandardScaler(), models(function)).fit(X, y)
-    ours = drawn(FUNCTIONS[function](pipe, X, y))
-    apart = drawn(FUNCTIONS[function](pipe[-1], pipe[0].transform(X), y))
-    assert len(ours) == len(apart)
-    for a, b in zip(ours, apart, strict=True):
-        if a.dtype.kind == "f":
-            np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-12)
-    plt.close("all")
+    assert_same(drawn(FUNCTIONS[function](pipe, X, y)), drawn(FUNCTIONS[function](pipe[-1], pipe[0].transform(X), y)))
+
+
+def people():
+    """Numbers and categories, and the steps that make columns of them."""
+    X, y = frame(80)
+    X = X.assign(city=np.resize(["Rome", "Oslo", "Bern"], 80), sex=np.resize(["f", "m"], 80)).drop(columns="size")
+    encoded = OneHotEncoder(drop="first", sparse_output=False)
+    return X, y, make_column_transformer((StandardScaler(), ["age", "income"]), (encoded, ["city", "sex"]))
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_every_function_takes_numbers_and_categories(function):
+    """Of a frame with text, which the steps encode: the same as of the last step and the array that it gets."""
+    X, y, steps = people()
+    pipe = make_pipeline(steps, models(function)).fit(X, y)
+    assert_same(drawn(FUNCTIONS[function](pipe, X, y)), drawn(FUNCTIONS[function](pipe[-1], pipe[0].transform(X), y)))
+
+
+def test_every_function_is_among_them():
+    public = {name for name in inspection.__all__ if not isinstance(getattr(inspection, name), type)}
+    displays = {name for name in inspection.__all__ if name.endswith("Display")}
+    assert {name.split("-")[0] for name in FUNCTIONS} >= (public | displays) - {"curve_table"}
+
+
+def test_categories_have_the_names_of_the_steps():
+    X, y, steps = people()
+    names = [f"standardscaler__{name}" for name in ("age", "income")]
+    names += [f"onehotencoder__{name}" for name in ("city_Oslo", "city_Rome", "sex_m")]
+    pipe = make_pipeline(steps, PoissonRegressor(alpha=0.1)).fit(X, y)
+    assert inspection.coef_table(pipe, X, y).names == [*names, "intercept"]
+    effects = inspection.marginal_effects(pipe, X, y, features=[names[0], tuple(names[2:4])])
+    assert effects.names == [names[0], *names[2:4]]
+    assert effects.is_discrete.tolist() == [False, True, True]
+    assert inspection.laplace(pipe, X, y).parameter_names == [*names, "intercept"]
+    unfitted = make_pipeline(steps, PoissonRegressor(alpha=0.1))
+    tuned = inspection.tune_alpha(unfitted, X, y)
+    apart = inspection.tune_alpha(PoissonRegressor(alpha=0.1), pipe[0].transform(X), y)
+    assert tuned.value == pytest.approx(apart.value)
+    np.testing.assert_allclose(tuned.estimator.predict(X), apart.estimator.predict(pipe[0].transform(X)), rtol=1e-9)
 
 
 PIPELINES = {

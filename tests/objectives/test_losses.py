@@ -6,6 +6,7 @@ from scipy.special import logsumexp
 from sk_hessian.objectives import (
     LOSSES,
     BinaryCrossEntropy,
+    Family,
     GLMObjective,
     HuberLoss,
     Loss,
@@ -505,3 +506,67 @@ def test_a_loss_of_three_functions_fits_and_scores(full, solver, rng):
     assert fits[0] == pytest.approx(fits[1], rel=1e-6)
     raw, weight = objectives[1].raw_predictions(result.x), np.ones(200)
     assert explained(plain, y, raw, weight) == pytest.approx(explained(full, y, raw, weight), rel=1e-9)
+
+
+@every_loss
+def test_the_mean_has_two_derivatives(loss, rng):
+    """As differences of the inverse link, which are what a loss of one's own has."""
+    raw, change = raw_predictions(loss, N, rng), rng.normal(size=(N, loss.n_outputs))
+    bare = Family(loss)
+    slope, bend = loss.family.mean_slope(raw), loss.family.mean_bend(raw, change)
+    np.testing.assert_allclose(slope, bare.mean_slope(raw), rtol=1e-8, atol=1e-9)
+    np.testing.assert_allclose(bend, bare.mean_bend(raw, change), rtol=1e-6, atol=1e-6)
+    assert slope.shape == bend.shape == (N, loss.n_outputs, loss.n_outputs)
+
+
+#: loss -> the distribution of scipy of some means and a dispersion
+TAILS_OF = {
+    SquaredLoss(): lambda mean, phi: stats.norm(mean, np.sqrt(phi)),
+    TweedieLoss(0, "log"): lambda mean, phi: stats.norm(mean, np.sqrt(phi)),
+    BinaryCrossEntropy(): lambda mean, phi: stats.bernoulli(mean),
+    TweedieLoss(1, "log"): lambda mean, phi: stats.poisson(mean),
+    TweedieLoss(2, "log"): lambda mean, phi: stats.gamma(1 / phi, scale=phi * mean),
+    TweedieLoss(3, "log"): lambda mean, phi: stats.invgauss(mean * phi, scale=1 / phi),
+    NegativeBinomialLoss(2.0): lambda mean, phi: stats.nbinom(2.0, 2.0 / (2.0 + mean)),
+}
+
+
+@pytest.mark.parametrize("loss", TAILS_OF, ids=loss_id)
+def test_tails_are_those_of_the_distribution(loss, rng):
+    """Each tail to its own digits, far from the mean too."""
+    raw, phi = raw_predictions(loss, N, rng), 0.3
+    y = targets(loss, N, rng)
+    y[:3] = [0, 1, 1] if isinstance(loss, BinaryCrossEntropy) else [0.2 * y.min(), 4 * y.max(), 8 * y.max()]
+    y = np.round(y) if loss.family.is_discrete else y
+    below, at, above = loss.family.tails(y, raw, np.array([phi]))
+    known, y = TAILS_OF[loss](loss.inverse_link(raw), phi), y[:, None]
+    np.testing.assert_allclose(above, known.sf(y), rtol=1e-10)
+    np.testing.assert_allclose(below + at, known.cdf(y), rtol=1e-10)
+    np.testing.assert_allclose(at, known.pmf(y) if loss.family.is_discrete else 0, rtol=1e-10)
+
+
+@pytest.mark.parametrize("power", [1.05, 1.5, 1.95])
+@pytest.mark.parametrize("phi", [1e-3, 0.3, 3.0])
+def test_tails_of_a_compound_poisson_distribution_are_sums_over_jumps(power, phi, rng):
+    loss = TweedieLoss(power, "log")
+    raw = rng.normal(size=(20, 1))
+    mean = np.exp(raw)
+    y = np.where(np.arange(20) % 4 > 0, mean[:, 0] * rng.uniform(0.9, 1.1, 20), 0.0)
+    rate = mean ** (2 - power) / ((2 - power) * phi)
+    jumps = np.arange(1, int(rate.max() + 15 * np.sqrt(rate.max()) + 30))
+    chance = stats.poisson(rate).pmf(jumps)
+    sums = stats.gamma(jumps * (2 - power) / (power - 1), scale=phi * (power - 1) * mean ** (power - 1))
+    below, at, above = loss.family.tails(y, raw, np.array([phi]))
+    none, is_zero = np.exp(-rate), y[:, None] == 0
+    np.testing.assert_allclose(at, np.where(is_zero, none, 0.0), rtol=1e-12)
+    expected = (chance * sums.sf(y[:, None])).sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(above, np.where(is_zero, -np.expm1(-rate), expected), rtol=1e-9, atol=1e-12)
+    expected = none + (chance * sums.cdf(y[:, None])).sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(below, np.where(is_zero, 0.0, expected), rtol=1e-9, atol=1e-12)
+
+
+def test_tails_without_a_closed_form_are_refused():
+    with pytest.raises(ValueError, match=r"power 2\.5 has no closed form"):
+        TweedieLoss(2.5, "log").family.tails(np.ones(1), np.zeros((1, 1)), np.ones(1))
+    with pytest.raises(NotImplementedError, match="HuberFamily has no distribution function"):
+        HuberLoss().family.tails(np.ones(1), np.zeros((1, 2)), np.ones(1))

@@ -1,9 +1,9 @@
 """Cross-entropies of labels and of classes, and the distributions behind them."""
 
 import numpy as np
-from scipy.special import entr
+from scipy.special import entr, expit
 
-from sk_hessian.objectives.losses.families import Family
+from sk_hessian.objectives.losses.families import Family, on_diagonals
 from sk_hessian.objectives.losses.loss import Loss
 
 #: share of a class that has no row, in a sample or so far
@@ -13,11 +13,29 @@ _ABSENT = 1e-3
 class BernoulliFamily(Family):
     """Labels of 0 or 1, each with odds of its own."""
 
-    has_likelihood = True
+    has_likelihood = has_tails = is_discrete = True
+    name, link = "Bernoulli", "logit"
 
     def pearson(self, y, raw):
         """See `Family.pearson`: 1/odds of what happened."""
         return np.exp((1 - 2 * y.reshape(raw.shape)) * raw)
+
+    def deviance(self, y, raw):
+        """See `Family.deviance`: of each label."""
+        return 2 * np.logaddexp(0, (1 - 2 * y.reshape(raw.shape)) * raw)
+
+    def tails(self, y, raw, dispersion):
+        """See `Family.tails`."""
+        y, one, zero = y.reshape(raw.shape), expit(raw), expit(-raw)
+        return np.where(y > 0, zero, 0.0), np.where(y > 0, one, zero), np.where(y > 0, 0.0, one)
+
+    def mean_slope(self, raw):
+        """See `Family.mean_slope`."""
+        return on_diagonals(expit(raw) * expit(-raw))
+
+    def mean_bend(self, raw, change):
+        """See `Family.mean_bend`."""
+        return on_diagonals(-expit(raw) * expit(-raw) * np.tanh(raw / 2) * change)
 
     def best_constant(self, y, weight):
         """See `Family.best_constant`: the log odds; zero for a label that all rows or none have."""
@@ -105,11 +123,23 @@ class CategoricalFamily(Family):
     """One class of several."""
 
     has_likelihood = True
+    name, link = "categorical", "softmax"
 
     def pearson(self, y, raw):
         """See `Family.pearson`: of the indicators of the classes; 1/odds of the own class when added up."""
         probability, slope = self.loss.inverse_link(raw), self.loss.value_and_gradient(y, raw)[1]
         return np.where(slope < 0, slope**2 / probability, probability)
+
+    def mean_slope(self, raw):
+        """See `Family.mean_slope`: the link is canonical, so that this is the loss's curvature."""
+        return self.loss.hessian(None, raw, "expected")
+
+    def mean_bend(self, raw, change):
+        """See `Family.mean_bend`: with q the change of the probabilities p, diag(q) - q p' - p q'."""
+        probability = self.loss.inverse_link(raw)
+        moved = self.loss.hessian_product(None, raw, change, "expected")
+        cross = moved[:, :, None] * probability[:, None, :]
+        return on_diagonals(moved) - cross - cross.transpose(0, 2, 1)
 
     def best_constant(self, y, weight):
         """See `Family.best_constant`: the logarithms of the classes' shares, of mean zero."""

@@ -8,6 +8,16 @@ import numpy as np
 
 from sk_hessian.objectives.losses.descent import ROWS, descend, simple_points
 
+#: steps of first and second differences, in units of the raw prediction, that balance truncation against rounding
+_FIRST, _SECOND = np.finfo(float).eps ** (1 / 3), np.finfo(float).eps ** (1 / 4)
+
+_TINY = np.finfo(float).tiny
+
+
+def on_diagonals(values: np.ndarray) -> np.ndarray:
+    """Diagonal matrices (n, k, k) of the rows of ``values`` (n, k)."""
+    return values[:, :, None] * np.eye(values.shape[1])
+
 
 class Family:
     """A family of distributions, for ``n`` rows and ``m`` raw columns; this one has no likelihood.
@@ -25,10 +35,20 @@ class Family:
         True when the loss is a negative log-likelihood times a dispersion that the data must tell.
     has_likelihood : bool
         True when `log_likelihood` is that of a distribution.
+    has_tails : bool
+        True when `tails` is known, the distribution function.
+    is_discrete : bool
+        True when all targets are integers.
+    name, link : str
+        What the distribution and the link are called in a table; empty where they have no name.
     """
 
     has_dispersion: bool = False
     has_likelihood: bool = False
+    has_tails: bool = False
+    is_discrete: bool = False
+    name: str = ""
+    link: str = ""
 
     def __init__(self, loss):
         self.loss = loss
@@ -75,6 +95,55 @@ class Family:
         slope = self.loss.value_and_gradient(y, raw)[1][:, :k]
         bend = np.einsum("nkk->nk", self.loss.hessian(y, raw, "expected"))[:, :k]
         return np.divide(slope**2, bend, out=np.zeros_like(slope), where=slope != 0)
+
+    def deviance(self, y: np.ndarray, raw: np.ndarray) -> np.ndarray:
+        """Twice the loss above that of the saturated model, a column for each output, or one where rows have no parts.
+
+        Shape (n, n_outputs) or (n, 1); what is negative by rounding is zero.
+        """
+        return np.maximum(2 * (self.loss.value(y, raw) - self.loss.saturated(y)), 0.0)[:, None]
+
+    def tails(self, y: np.ndarray, raw: np.ndarray, dispersion: np.ndarray) -> tuple:
+        """Chances of a smaller target than y, of the same, and of a larger one, each of shape (n, n_outputs).
+
+        Only where `has_tails`. The smaller tail keeps its digits. ``dispersion`` has shape (1,) or (n_outputs,).
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no distribution function: define tails")
+
+    # -- the mean, as a function of the raw prediction --------------------------------------------------------------
+
+    def mean_slope(self, raw: np.ndarray) -> np.ndarray:
+        """Derivative of the mean in the outputs, shape (n, n_outputs, n_outputs): the outputs are the last axis.
+
+        By default by central differences of the inverse link.
+        """
+        return self._mean_differences(raw, _FIRST)
+
+    def mean_bend(self, raw: np.ndarray, change: np.ndarray) -> np.ndarray:
+        """Derivative of `mean_slope` when the outputs move along ``change`` (n, n_outputs), of the same shape."""
+        reach = _SECOND * self._finite_unit(raw).min(axis=1) / np.maximum(np.abs(change).max(axis=1), _TINY)
+        step = np.zeros_like(raw)
+        step[:, : self.loss.n_outputs] = reach[:, None] * change
+        apart = self._mean_differences(raw + step, _SECOND) - self._mean_differences(raw - step, _SECOND)
+        return apart / (2 * reach[:, None, None])
+
+    def _mean_differences(self, raw, share):
+        """`mean_slope` by differences with steps of a share of the outputs' units."""
+        unit, columns = share * self._finite_unit(raw), []
+        for output in range(self.loss.n_outputs):
+            step = np.zeros_like(raw)
+            # what is really added, so that the quotient has no error of its own
+            step[:, output] = (raw[:, output] + unit[:, output]) - raw[:, output]
+            apart = self.loss.inverse_link(raw + step) - self.loss.inverse_link(raw - step)
+            columns.append(apart / (2 * step[:, output, None]))
+        return np.stack(columns, axis=2)
+
+    def _finite_unit(self, raw):
+        """The unit of each output, one where the curvature never changes, shape (n, n_outputs)."""
+        unit = self.loss.predictor_unit(raw)[:, : self.loss.n_outputs]
+        return np.where(np.isfinite(unit), unit, 1.0)
+
+    # -- moments ------------------------------------------------------------------------------------------------------
 
     def response_moments(self, raw, variance, dispersion):
         """Moments of the target for normal raw predictions, each of shape (n, n_outputs).

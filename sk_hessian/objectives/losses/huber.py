@@ -18,6 +18,8 @@ _MAD_TO_SIGMA = 1.4826022185056018
 class HuberFamily(Family):
     """No distribution: what Huber's loss tells of the spread of residuals."""
 
+    link = "identity"
+
     def dispersion(self, excess, constants):
         """See `Family.dispersion`: 2 sigma, the ratio of the mean squared slope to the mean curvature along mu.
 
@@ -30,6 +32,14 @@ class HuberFamily(Family):
         """See `Family.pearson`: squared residuals in units of the scale."""
         sigma, _, _, residual = self.loss.parts(y, raw)
         return ((residual / sigma) ** 2)[:, None]
+
+    def mean_slope(self, raw):
+        """See `Family.mean_slope`."""
+        return np.ones((len(raw), 1, 1))
+
+    def mean_bend(self, raw, change):
+        """See `Family.mean_bend`: none."""
+        return np.zeros((len(raw), 1, 1))
 
     def best_constant(self, y, weight):
         """See `Family.best_constant`: the weighted median, and 1.4826 times the weighted median distance from it."""

@@ -5,6 +5,7 @@ from scipy.special import digamma, gammaln, polygamma, xlogy
 
 from sk_hessian.objectives.losses.families import Family
 from sk_hessian.objectives.losses.loss import Loss
+from sk_hessian.objectives.losses.tails import negative_binomial
 
 #: arguments up to which a logarithm's tail is summed as a power series, and with how many terms: 0.2^24 is rounding
 _SERIES = 0.2
@@ -22,7 +23,8 @@ _MOST_SPREAD = 1e3
 class NegativeBinomialFamily(Family):
     """Negative binomial with variance mu + mu^2 / theta."""
 
-    has_likelihood = True
+    has_likelihood = has_tails = is_discrete = True
+    name, link = "negative binomial", "log"
 
     def log_likelihood(self, y, raw, dispersion=1.0):
         """See `Family.log_likelihood`."""
@@ -32,6 +34,19 @@ class NegativeBinomialFamily(Family):
         """See `Family.pearson`."""
         mu, _, rest, v, _ = self.loss.parts(raw)
         return ((y - mu) ** 2 * rest**2 / v)[:, None]
+
+    def tails(self, y, raw, dispersion):
+        """See `Family.tails`."""
+        mu, a, _, _, _ = self.loss.parts(raw)
+        return negative_binomial(y[:, None], mu[:, None], a[:, None])
+
+    def mean_slope(self, raw):
+        """See `Family.mean_slope`."""
+        return np.exp(raw[:, :1])[:, :, None]
+
+    def mean_bend(self, raw, change):
+        """See `Family.mean_bend`."""
+        return (np.exp(raw[:, :1]) * change)[:, :, None]
 
     def response_moments(self, raw, variance, dispersion):
         """See `Family.response_moments`: log-normal, for a given theta; the noise is E mu + E mu^2 / theta."""

@@ -1,6 +1,7 @@
 """Squared errors, and the normal distribution behind them."""
 
 import numpy as np
+from scipy.special import ndtr
 
 from sk_hessian.objectives.losses.families import Family
 from sk_hessian.objectives.losses.loss import Loss
@@ -10,7 +11,8 @@ class NormalFamily(Family):
     """Normal, the outputs independent."""
 
     has_dispersion = True
-    has_likelihood = True
+    has_likelihood = has_tails = True
+    name, link = "normal", "identity"
 
     def log_likelihood(self, y, raw, dispersion=1.0):
         """See `Family.log_likelihood`."""
@@ -19,6 +21,23 @@ class NormalFamily(Family):
     def pearson(self, y, raw):
         """See `Family.pearson`."""
         return (raw - y.reshape(raw.shape)) ** 2
+
+    def deviance(self, y, raw):
+        """See `Family.deviance`: the squared residual of each target."""
+        return self.pearson(y, raw)
+
+    def tails(self, y, raw, dispersion):
+        """See `Family.tails`."""
+        z = (y.reshape(raw.shape) - raw) / np.sqrt(dispersion)
+        return ndtr(z), np.zeros_like(z), ndtr(-z)
+
+    def mean_slope(self, raw):
+        """See `Family.mean_slope`."""
+        return np.broadcast_to(np.eye(raw.shape[1]), (*raw.shape, raw.shape[1]))
+
+    def mean_bend(self, raw, change):
+        """See `Family.mean_bend`: none."""
+        return np.zeros((*raw.shape, raw.shape[1]))
 
     def response_moments(self, raw, variance, dispersion):
         """See `Family.response_moments`."""

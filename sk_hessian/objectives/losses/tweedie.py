@@ -1,10 +1,13 @@
 """Tweedie deviances: normal, Poisson, compound Poisson, Gamma and inverse Gaussian targets."""
 
+from functools import partial
+
 import numpy as np
 from scipy.special import gammaln, logsumexp, xlogy
 
 from sk_hessian.objectives.losses.families import Family
 from sk_hessian.objectives.losses.loss import Loss
+from sk_hessian.objectives.losses.tails import compound_poisson, gamma, inverse_gaussian, normal, poisson
 
 #: a mean below this share of the average one is 0 where y = 0; a negative one too, of coefficients in float32
 _ON_EDGE = 1e-10
@@ -21,6 +24,11 @@ _SERIES_ROWS = 2**12
 _SADDLEPOINT = 1e-8
 
 
+_NAMES = {0: "normal", 1: "Poisson", 2: "Gamma", 3: "inverse Gaussian"}
+
+_TAILS = {0: normal, 1: poisson, 2: gamma, 3: inverse_gaussian}
+
+
 class TweedieFamily(Family):
     """Normal, Poisson, compound Poisson, Gamma, inverse Gaussian; other powers above 2 have no closed density.
 
@@ -31,7 +39,10 @@ class TweedieFamily(Family):
     def __init__(self, loss):
         super().__init__(loss)
         self.has_dispersion = loss.power != 1
-        self.has_likelihood = loss.power <= 2 or loss.power == 3
+        self.has_likelihood = self.has_tails = loss.power <= 2 or loss.power == 3
+        self.is_discrete = loss.power == 1
+        self.name = _NAMES.get(loss.power, f"Tweedie of power {loss.power:g}")
+        self.link = loss.link
 
     def log_likelihood(self, y, raw, dispersion=1.0):
         """See `Family.log_likelihood`; a ValueError for other powers above 2."""
@@ -73,6 +84,21 @@ class TweedieFamily(Family):
             return mean, mean**2 * np.expm1(variance), dispersion * np.exp(p * raw + p**2 * variance / 2)
         curved = 1 + (p * (p - 1) / 2 * variance / raw**2 if p else 0.0)
         return raw, variance, dispersion * self.loss.moment(raw, p) * curved
+
+    def tails(self, y, raw, dispersion):
+        """See `Family.tails`; a ValueError for other powers above 2."""
+        if not self.has_tails:
+            raise ValueError(f"the Tweedie distribution function of power {self.loss.power} has no closed form")
+        mean, p = self.loss.inverse_link(raw), self.loss.power
+        return _TAILS.get(p, partial(compound_poisson, p))(y[:, None], mean, np.broadcast_to(dispersion, mean.shape))
+
+    def mean_slope(self, raw):
+        """See `Family.mean_slope`."""
+        return (np.exp(raw) if self.loss.link == "log" else np.ones_like(raw))[:, :, None]
+
+    def mean_bend(self, raw, change):
+        """See `Family.mean_bend`."""
+        return (np.exp(raw) * change if self.loss.link == "log" else np.zeros_like(raw))[:, :, None]
 
     def best_constant(self, y, weight):
         """See `Family.best_constant`: the mean of y is the best constant for every power."""

@@ -1,0 +1,148 @@
+"""What the header of a table says of a fit as a whole: what was fitted, and how much of the targets it explains."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.stats import f as fisher
+
+from sk_hessian.inspection._text import number_text
+from sk_hessian.objectives import constant_predictions
+
+#: covariances of a model that is taken to be true, beside which Fisher's F is what it says
+_MODEL_BASED = ("expected", "observed")
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class FitFigures:
+    """Attributes of a table that are figures of the fit; those that have no meaning for it are None.
+
+    The null model has a constant alone, beside an offset; of a fit without an intercept the offset alone, as in R.
+    """
+
+    y_name: str | None
+    family: str | None
+    link: str | None
+    penalty: str
+    null_deviance: float | None
+    r2: float | np.ndarray | None
+    adjusted_r2: float | np.ndarray | None
+    r2_about: str | None
+    f_statistic: float | np.ndarray | None
+    f_df: tuple | None
+    f_p_value: float | np.ndarray | None
+    pseudo_r2: float | None
+
+    @property
+    def family_text(self):
+        """Family and link as one line of a header, or None."""
+        return f"{self.family}, {self.link} link" if self.family and self.link else self.family
+
+    @property
+    def f_text(self):
+        """Fisher's F of all slopes as one line of a header, or None."""
+        if self.f_statistic is None or self.f_df is None:
+            return None
+        above, below = map(number_text, self.f_df)
+        return f"{number_text(self.f_statistic)} with df = {above} and {below}, p = {_short(self.f_p_value)}"
+
+    @property
+    def r2_text(self):
+        """R2 as one line of a header, or None."""
+        return (
+            None if self.r2 is None else f"{_short(self.r2)} about {self.r2_about}, adjusted {_short(self.adjusted_r2)}"
+        )
+
+
+def _short(values):
+    return ", ".join(f"{value:.4g}" for value in np.atleast_1d(values))
+
+
+def figures_of_fit(curvature, cov):
+    """The fields of `FitFigures` of a `Curvature` with a covariance of this name, a dict."""
+    fitted = curvature.fitted
+    family = fitted.loss.family
+    figures = dict.fromkeys(FitFigures.__dataclass_fields__)
+    figures |= {"y_name": fitted.y_name, "family": family.name or None, "link": family.link or None}
+    figures["penalty"] = _penalty(fitted)
+    if fitted.likelihood_refusal is None and fitted.prior is None:
+        figures |= _Explained(curvature).figures(cov in _MODEL_BASED)
+    return figures
+
+
+def _penalty(fitted):
+    """In words, with the user's parameter."""
+    if fitted.prior != "normal":
+        return "none" if fitted.prior is None else "Jeffreys' prior"
+    options = fitted.estimator.get_params(deep=False)
+    name = "C" if "C" in options else "alpha"
+    more = [extra for extra in ("penalty_weights", "penalty_matrix") if options.get(extra) is not None]
+    return ", ".join([f"L2 with {name} = {number_text(options[name])}", *more])
+
+
+class _Explained:
+    """An unpenalised fit of a likelihood beside its null model."""
+
+    def __init__(self, curvature):
+        self.curvature, self.fitted = curvature, curvature.fitted
+        rows = self.fitted.objective.rows
+        self.y, self.offset, self.loss = rows.y, rows.offset, self.fitted.loss
+        self.weight, self.fit_intercept = curvature.weights.likelihood, self.fitted.objective.fit_intercept
+
+    def figures(self, is_model_based):
+        """Those of the null model, and R2 of least squares or the pseudo one of a likelihood without dispersion."""
+        found = {"null_deviance": self._null_deviance()}
+        if self.loss.quadratic:
+            found |= self._least_squares(is_model_based)
+        elif self.fit_intercept and self.loss.family.has_likelihood and not self.loss.family.has_dispersion:
+            found["pseudo_r2"] = self._pseudo_r2()
+        return found
+
+    def _null(self, loss):
+        """Raw predictions of the null model of a loss, (n, m)."""
+        if not self.fit_intercept:
+            constant = np.zeros(loss.n_outputs + loss.n_constants)
+        elif self.offset is None:
+            constant = loss.family.best_constant(self.y, self.weight)
+        else:
+            constant = loss.family.best_constant_beside(self.offset, self.y, self.weight)
+        return constant_predictions(constant, len(self.y), self.offset)
+
+    def _null_deviance(self):
+        # a parameter of the loss is that of the fit in the null model too
+        loss = self.fitted.loss_of_predictions
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+            if self.fit_intercept:
+                found = loss.family.null_deviance(self.y, self.weight, self.offset)
+            else:
+                found = self.weight @ (loss.value(self.y, self._null(loss)) - loss.saturated(self.y))
+        return 2 * float(found) if np.isfinite(found) else None
+
+    def _pseudo_r2(self):
+        """McFadden's: one less the ratio of the log-likelihoods of the fit and of the null model."""
+        weights, own = self.curvature.weights, self.curvature.likelihood.log_likelihood
+        if own is None:
+            return None
+        rows = self.loss.family.log_likelihood(self.y, self._null(self.loss), 1 / weights.precision[:, None])
+        null = float(weights.counts @ rows)
+        return 1 - own / null if null < 0 else None
+
+    def _least_squares(self, is_model_based):
+        raw = self.fitted.objective.raw_predictions(self.fitted.theta)
+        family, n, df = self.loss.family, self.curvature.weights.n_samples, self.curvature.likelihood.df_resid
+        left, total = (self.weight @ family.pearson(self.y, one) for one in (raw, self._null(self.loss)))
+        if (total <= 0).any() or (df <= 0).any():
+            return {}
+        r2 = 1 - left / total
+        found = {"r2": _scalar(r2), "adjusted_r2": _scalar(1 - (1 - r2) * (n - self.fit_intercept) / df)}
+        found["r2_about"] = "the mean" if self.fit_intercept else "zero"
+        slopes = n - df - self.fit_intercept
+        if is_model_based and (slopes > 0).all() and (left > 0).all():
+            statistic = (total - left) / slopes / (left / df)
+            found["f_statistic"], found["f_df"] = _scalar(statistic), (_scalar(slopes), _scalar(df))
+            found["f_p_value"] = _scalar(fisher.sf(statistic, slopes, df))
+        return found
+
+
+def _scalar(values):
+    """An array of one value as a number."""
+    return values if len(values) > 1 else float(values[0])
