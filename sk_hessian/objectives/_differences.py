@@ -10,6 +10,12 @@ _SMALLEST = 1e-3
 #: steps in sizes that balance truncation against rounding, for first and second derivatives
 _FIRST, _SECOND = _EPS ** (1 / 3), _EPS ** (1 / 4)
 
+#: a quotient of differences and that of a step a tenth as long differ by no more than this share
+_SMOOTH = 0.1
+
+#: times that a step is shortened tenfold
+_MOST_SHORTENINGS = 12
+
 
 class Differences:
     """Derivatives from values: f'(x) = (f(x + h) - f(x - h)) / 2h, with h a share of each parameter's size.
@@ -17,11 +23,12 @@ class Differences:
     The share balances truncation against rounding (Nocedal & Wright, "Numerical Optimization", section 8.1); it is a
     float or an array (p,), or None for the powers of the machine precision that are right for each derivative. A
     parameter's size is its absolute value, so that nothing depends on its unit; zero counts as one. ``sizes``, an array
-    (p,) or a float, are typical ones: zero where they are not known.
+    (p,) or a float, are typical ones: zero where they are not known. ``lengths`` (p,) are shares of the sizes within
+    which the function is smooth.
     """
 
-    def __init__(self, share=None, sizes=0.0):
-        self.share, self.typical = share, sizes
+    def __init__(self, share=None, sizes=0.0, lengths=1.0):
+        self.share, self.typical, self.lengths = share, sizes, lengths
 
     def sizes(self, theta):
         """The size of each parameter at ``theta``."""
@@ -29,9 +36,45 @@ class Differences:
         return np.where(size > 0, size, 1.0)
 
     def _steps(self, theta, share):
-        steps = (share if self.share is None else self.share) * self.sizes(theta)
+        steps = (share * self.lengths if self.share is None else self.share) * self.sizes(theta)
         # what is really added, so that the quotient has no error of its own
         return (theta + steps) - theta
+
+    def adapted(self, function, theta):
+        """The same with steps that suit a function of scalar or array values: of a phase of 1e6, say, or of a date.
+
+        A step is shortened tenfold until the quotient does not change any more: the second one of a scalar, which may
+        be stationary, the first one of an array. What may be rounding is no change. Steps that a user has given stay.
+        """
+        if self.share is not None:
+            return self
+        centre = np.asarray(function(theta), dtype=float)
+        lengths = np.ones(theta.size)
+        for i, size in enumerate(self.sizes(theta)):
+            wide = self._quotient(function, theta, centre, i, _SECOND * size)
+            for _ in range(_MOST_SHORTENINGS):
+                near = self._quotient(function, theta, centre, i, _SECOND * size * lengths[i] / 10)
+                if near is None or _agree(wide, near):
+                    break
+                wide, lengths[i] = near, lengths[i] / 10
+            else:
+                # it is not smooth at any length, such as at a kink or on the edge of its domain
+                lengths[i] = 1.0
+        return Differences(None, self.typical, lengths)
+
+    @staticmethod
+    def _quotient(function, theta, centre, i, step):
+        """A quotient of differences along a parameter and its rounding; None where the step changes nothing."""
+        shift = np.zeros_like(theta)
+        shift[i] = step
+        step = ((theta + shift) - theta)[i]
+        if step == 0:
+            return None
+        up, down = np.asarray(function(theta + shift)), np.asarray(function(theta - shift))
+        size = np.abs(centre).max(initial=0.0)
+        if centre.ndim:
+            return (up - down) / (2 * step), 4 * _EPS * size / step
+        return (up - 2 * centre + down) / step**2, 16 * _EPS * size / step**2
 
     def first(self, function, theta, second=False):
         """The derivative (p, ...) of a function of scalar or array values.
@@ -66,3 +109,10 @@ class Differences:
         if reach == 0:
             return np.zeros_like(theta)
         return (function(theta + v / reach) - function(theta - v / reach)) * (0.5 * reach)
+
+
+def _agree(wide, near):
+    """Whether two quotients, each with its rounding, are the same; one that is not finite is not."""
+    (a, _), (b, rounding) = wide, near
+    off, size = np.abs(a - b).max(initial=0.0), np.maximum(np.abs(a), np.abs(b)).max(initial=0.0)
+    return bool(np.isfinite(off) and off <= _SMOOTH * size + rounding)

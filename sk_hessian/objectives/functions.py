@@ -94,15 +94,21 @@ class FunctionObjective(Objective):
         self.facts = Facts(differences_of=of)
 
     def begun(self, theta):
-        """See `Objective.begun`: with sizes for the parameters that may cross zero on the way."""
+        """See `Objective.begun`: with sizes for the parameters that may cross zero on the way, and steps that suit."""
         for name, given in (("x_scale", self.x_scale), ("diff_step", self.differences.share)):
             if given is not None and given.size not in (1, theta.size):
                 raise ValueError(f"{name} has {given.size} entries, but there are {theta.size} parameters")
-        if self.x_scale is not None:
-            return self
         run = copy.copy(self)
-        run.differences = Differences(self.differences.share, self.differences.sizes(theta))
+        if self.x_scale is None:
+            run.differences = Differences(self.differences.share, self.differences.sizes(theta))
+        if self.facts.differences_of != "nothing":
+            with np.errstate(all="ignore"):
+                run.differences = run.differences.adapted(self._differenced, theta)
         return run
+
+    def _differenced(self, theta):
+        """What differences are taken of: the value, or the gradient, which may be anything outside the domain."""
+        return self.value(theta) if self.jac is None else self.gradient(theta)
 
     def at(self, theta):
         """See `Objective.at`."""

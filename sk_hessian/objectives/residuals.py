@@ -73,6 +73,10 @@ class LeastSquaresObjective(FunctionObjective):
             raise ValueError(f"fun must return a 1-D array of residuals, got shape {residuals.shape}")
         return residuals
 
+    def _differenced(self, theta):
+        """See `FunctionObjective._differenced`."""
+        return self.residuals(theta) if self.jac is None else self.jacobian(theta).T @ self.residuals(theta)
+
     def jacobian(self, theta):
         """Their Jacobian, an array or a sparse matrix of shape (m, p)."""
         if self.jac is None:

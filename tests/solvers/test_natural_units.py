@@ -237,3 +237,26 @@ def test_kirby_is_not_optimal_before_its_digits(solver):
     kirby = nist()["Kirby2"]
     result = minimize(LeastSquaresObjective(kirby.residuals), kirby.starts[1], solver, tol=1e-8)
     assert digits(kirby, result.x) >= 5 or result.status != "optimal"
+
+
+@pytest.mark.parametrize("offset", [1e4, 1e6, 1e8, 1e10])
+@pytest.mark.parametrize("solver", ["newton", "lbfgs", "sgd"])
+def test_steps_of_differences_suit_a_function_far_from_zero(offset, solver):
+    """A step in shares of a parameter of 1e6, such as a date, would be hundreds of times the width of the bowl."""
+
+    def bowl(x):
+        with np.errstate(over="ignore"):
+            return 1e3 + np.cosh(x[0] - offset)
+
+    def slope(x):
+        with np.errstate(over="ignore"):
+            return np.sinh(x - offset)
+
+    def residuals(x):
+        with np.errstate(over="ignore"):
+            return np.array([np.exp(x[0] - offset) - 1, 1 - np.exp(offset - x[0])])
+
+    for objective in (FunctionObjective(bowl), FunctionObjective(bowl, slope), LeastSquaresObjective(residuals)):
+        result = minimize(objective, [offset + 0.5], solver)
+        assert result.status == "optimal"
+        assert result.x[0] == pytest.approx(offset, abs=1e-3, rel=0)
