@@ -6,6 +6,7 @@ from functools import cached_property
 import numpy as np
 from scipy.sparse.linalg import LinearOperator
 
+from sk_hessian._facts import lasting_fact
 from sk_hessian.objectives import factors
 from sk_hessian.objectives._edge import approaches_edge, may_have_edge
 from sk_hessian.objectives.coordinates import PointFactor, Through, WeightCoordinates
@@ -53,7 +54,7 @@ class LinearEvaluation(MeanLossEvaluation):
 
     # -- value and gradient ---------------------------------------------------------------------------------------
 
-    @cached_property
+    @lasting_fact
     def slope(self):
         """The gradient in the parameters of the design."""
         return self.sweep()["slope"]
