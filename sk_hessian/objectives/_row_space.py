@@ -28,9 +28,9 @@ class RowSpace:
         plain, loss = objective.space.plain, objective.loss
         unit, varies = objective.space.penalty_units, np.isfinite(plain.scale)
         typical = (objective.l2.least().diagonal[:, 0] * unit * unit).max(initial=0.0)
-        G, pivots = self._triangle(objective, plain.shift, unit, typical)
-        rank, scale = G.shape[1], np.where(varies, plain.scale, 1.0)
-        span = Span(objective.rows, plain.shift, unit, pivots, G[pivots], scale, plain.fit_intercept)
+        L, order = self._triangle(objective, plain.shift, unit, typical)
+        rank, scale = L.shape[1], np.where(varies, plain.scale, 1.0)
+        span = Span(objective.rows, plain.shift, unit, order[:rank], L[:rank], scale, plain.fit_intercept)
         metric = np.ones(len(span))
         metric[: len(unit)] = np.divide(1.0, (unit * scale) ** 2, out=np.zeros(len(unit)), where=varies)
         self.columns = Columns(plain.shift, plain.scale, plain.fit_intercept, span, metric, np.ones(span.shape[1]))
@@ -38,30 +38,27 @@ class RowSpace:
         self.l2 = objective.l2.evened(typical, varies, rank, span.shape[1] - rank)
         self._size = np.linalg.norm(objective.column_sizes * unit)
         Z = np.ones((objective.n_rows, span.shape[1]), order="F")
-        Z[:, :rank] = G
+        Z[order, :rank] = L
         coordinates = WeightCoordinates(self.columns, loss.n_outputs, loss.n_constants)
         #: the rows in these coordinates
         self.design = Design(objective.rows.replaced(Z), Linear(span.shape[1], False, loss), self.l2, coordinates)
 
     @staticmethod
     def _triangle(objective, shift, unit, typical):
-        """G (n, r), and the rows in whose order it is lower triangular."""
+        """G (n, r) with its rows in an order in which it is lower triangular, and that order."""
         rows = objective.rows
         K = rows.kernel(shift, unit)
         share = np.sqrt(rows.weight / rows.total_weight)
         sizes = share * share * K.diagonal()
         if objective.baseline.mean_curvature * sizes.sum() < _WELL_SPREAD * typical:
             L, order, rank, _ = lapack.dpstrf(K, lower=1, overwrite_a=1)
-            L, order = np.tril(L)[:, :rank], order - 1
-        else:
-            S = rows.gather(lambda block, y, weight: (block.dense() - shift) * unit)
-            R, order = qr(S.T, mode="r", pivoting=True, check_finite=False, overwrite_a=True)
-            sizes = np.abs(R.diagonal())
-            rank = np.count_nonzero(sizes > np.finfo(float).eps * max(S.shape) * sizes.max(initial=0.0))
-            L = R[:rank].T
-        G = np.empty(L.shape, order="F")
-        G[order] = L
-        return G, order[: L.shape[1]]
+            for column in range(1, rank):
+                L[:column, column] = 0.0
+            return L[:, :rank], order - 1
+        R, order = qr(rows.kernel_root(shift, unit), mode="r", pivoting=True, check_finite=False, overwrite_a=True)
+        sizes = np.abs(R.diagonal())
+        rank = np.count_nonzero(sizes > np.finfo(float).eps * rows.n_features * sizes.max(initial=0.0))
+        return R[:rank].T, order
 
     def summands(self, z):
         """A bound of the size of what predictions from theta = Q z are the sums of, (k,), for z (n_columns, k)."""

@@ -8,7 +8,7 @@ from functools import cached_property
 import numpy as np
 from scipy.linalg import blas
 
-from sk_hessian.objectives.rows.grams import Scratch, bordered, weighted_grams
+from sk_hessian.objectives.rows.grams import Scratch, bordered, triangle, weighted_grams
 from sk_hessian.objectives.rows.table import BLOCK_BYTES, Rows
 
 #: numbers up to which standardised rows are kept beside the rows themselves: 4 MB
@@ -177,10 +177,23 @@ class DenseRows(Rows):
 
         By blocks of columns, so that nothing of the size of X is made.
         """
-        K, scratch = np.zeros((self.n_rows, self.n_rows), order="F"), Scratch()
-        for part in _slices(self.n_features, max(1, BLOCK_BYTES // (8 * self.n_rows))):
+        K = np.zeros((self.n_rows, self.n_rows), order="F")
+        for S in self._by_columns(shift, unit, max(1, BLOCK_BYTES // (8 * self.n_rows))):
+            K = blas.dsyrk(1.0, S.T, beta=1.0, c=K, trans=1, lower=1, overwrite_c=1)
+        return K
+
+    def kernel_root(self, shift, unit):
+        """The triangular R (m, n) with R'R as of `kernel`, with the digits that the products lose."""
+        R = np.zeros((0, self.n_rows))
+        for S in self._by_columns(shift, unit, self.n_rows):
+            R = triangle(np.vstack([R, S.T]))
+        return R
+
+    def _by_columns(self, shift, unit, width):
+        """Yield (X - shift) * unit for so many columns at a time, until the next in the same memory."""
+        scratch = Scratch()
+        for part in _slices(self.n_features, width):
             S = scratch.array((self.n_rows, part.stop - part.start))
             np.subtract(self.X[:, part], shift[part], out=S)
             S *= unit[part]
-            K = blas.dsyrk(1.0, S.T, beta=1.0, c=K, trans=1, lower=1, overwrite_c=1)
-        return K
+            yield S
