@@ -7,6 +7,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 from sk_hessian.linear_model import HuberRegressor, LogisticRegression, PoissonRegressor, Ridge
 from sk_hessian.objectives import Blocks, SoftmaxCrossEntropy
+from sk_hessian.objectives.rows.dense import DenseBlock, DenseRows
 from tests import problems
 
 REAL = problems.real_problems()
@@ -116,11 +117,55 @@ def test_the_best_point_in_units_is_not_forgotten(max_iter):
     assert (np.diff(model.history_["objective"]) <= 1e-12).all()
 
 
-def test_an_easy_problem_needs_no_factor():
-    X, y = wide_data("independent")
-    model = LogisticRegression(solver="lbfgs").fit(X, y)
-    assert model.convergence_.passes <= 110
+@pytest.fixture
+def reads(monkeypatch):
+    """How often products with all of X were taken, and those of its rows with each other."""
+    counts = {"products": 0.0, "kernels": 0}
+
+    def counting(name):
+        plain = getattr(DenseBlock, name)
+
+        def counted(self, V):
+            counts["products"] += self._X.size / counts["size"] if self._X.shape[1] == counts["columns"] else 0.0
+            return plain(self, V)
+
+        monkeypatch.setattr(DenseBlock, name, counted)
+
+    kernel = DenseRows.kernel
+    monkeypatch.setattr(DenseRows, "kernel", lambda *of: counts.update(kernels=counts["kernels"] + 1) or kernel(*of))
+    counting("forward")
+    counting("adjoint")
+    return counts
+
+
+@pytest.mark.parametrize("model", [LogisticRegression(solver="lbfgs"), Ridge()], ids=["logistic", "ridge"])
+def test_an_easy_problem_needs_no_factor(model, reads):
+    """A wide table that is well conditioned takes a few gradients, and next to nothing for the proof."""
+    X = np.random.default_rng(0).normal(size=(400, 3600))
+    y = (X[:, ::100].sum(axis=1) > 0).astype(int)
+    reads.update(size=X.size, columns=3600)
+    model.fit(X, y)
+    assert model.convergence_.status == "optimal"
+    assert model.convergence_.passes <= 32
     assert model.history_["hessian_products"][0] == 0
+    assert reads["kernels"] == 0
+    assert reads["products"] <= 2 * model.convergence_.passes + 4
+
+
+@pytest.mark.parametrize("kind", ["independent", "walks"])
+@pytest.mark.parametrize("name", ["ridge", "logistic", "newton", "softmax"])
+def test_few_rows_are_read_a_few_times(name, kind, reads):
+    """Iterations read the square table that stands for them: a start, the coefficients, gradients of the history."""
+    X, y = wide_data(kind)
+    y = y + (X[:, 0] > 0.5) * (name == "softmax")
+    solver = "newton" if name == "newton" else "lbfgs"
+    model = Ridge() if name == "ridge" else LogisticRegression(solver=solver)
+    reads.update(size=X.size, columns=1200)
+    model.fit(X, y)
+    assert model.convergence_.status == "optimal"
+    assert reads["kernels"] == 1
+    assert reads["products"] <= 10
+    assert name == "ridge" or max(model.n_iter_) >= 5
 
 
 @pytest.mark.parametrize("kind", ["logistic", "poisson"])

@@ -62,7 +62,11 @@ ROOMS = {
     "objectives/glm_evaluation.py": {"scipy.sparse.linalg"} | POINT | objectives("_edge"),
     "objectives/mlp_evaluation.py": {"scipy.sparse.linalg"} | POINT | objectives("models", "rows"),
     "objectives/linear_sums.py": objectives("rows"),
-    "objectives/column_space.py": objectives("_orthogonal", "factors", "rows"),
+    "objectives/column_space.py": objectives(
+        "_orthogonal", "_row_space", "coordinates", "design", "factors", "models", "rows"
+    ),
+    "objectives/_row_space.py": {"scipy.linalg"} | objectives("coordinates", "design", "models", "rows"),
+    "objectives/design.py": set(),
     "objectives/linearised.py": {"scipy.linalg"} | objectives("coordinates", "rows"),
     "objectives/single_rows.py": set(),
     "objectives/row_curvature.py": objectives("_spread", "rows"),

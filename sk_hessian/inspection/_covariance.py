@@ -110,8 +110,8 @@ def _unseen_projection(columns, penalty):
     constant = np.isinf(columns.scale)
     if columns.metric is None or columns.n_columns + constant.sum() == len(columns.basis):
         return np.diag(constant.astype(float))
-    seen = np.sqrt(columns.metric)[:, None] * columns.basis
-    seen = (seen / np.linalg.norm(seen, axis=0))[: len(penalty)]
+    seen = np.sqrt(columns.metric)[:, None] * np.asarray(columns.basis)
+    seen = (seen / np.sqrt(columns.squares))[: len(penalty)]
     return np.eye(len(penalty)) - seen @ seen.T
 
 

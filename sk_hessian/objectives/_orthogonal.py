@@ -1,4 +1,4 @@
-"""Coordinates in which nearly dependent columns, or more columns than rows, are orthogonal."""
+"""Coordinates in which nearly dependent columns are orthogonal."""
 
 from typing import Any
 
@@ -6,9 +6,6 @@ import numpy as np
 from scipy.linalg import eigh, qr, svd
 
 from sk_hessian.objectives.rows import Columns, triangle
-
-#: eigenvalues of a Gram matrix up to this leave the digits of those about one
-_WELL_SPREAD = 1e8
 
 #: rows times columns squared from which second moments are asked first
 _LARGE = 1e9
@@ -29,20 +26,6 @@ _TINY_SHARE = 1e-6
 _MOST_TERMS = 6
 
 
-def _singular(R, ridge):
-    """The singular value decomposition of R, without null parts; the right vectors None where R'U gives them.
-
-    That of wide rows comes from the small matrix R R', unless its eigenvalues spread so far that those about the
-    ``ridge``, where the penalty no longer drowns them, would be lost.
-    """
-    if ridge:
-        values, vectors = eigh(R @ R.T, driver="evd")
-        if values[-1] < _WELL_SPREAD * ridge:
-            keep = values > np.finfo(float).eps * len(R) * values[-1]
-            return vectors[:, keep], np.sqrt(values[keep]), None
-    return svd(R, full_matrices=False, lapack_driver="gesdd")
-
-
 class Orthogonal:
     """Coordinates in which nearly dependent columns are orthogonal, and the combinations that vanish in them.
 
@@ -53,7 +36,7 @@ class Orthogonal:
     def __init__(self, objective):
         self._objective_name = objective.name
         plain, least = objective.space.plain, objective.l2.least()
-        p, wide = objective.n_features, objective.space.is_wide
+        p = objective.n_features
         self.plain, self._is_free = plain, least.diagonal[:, 0] == 0
         least = least.times(1 / objective.baseline.mean_curvature).within(plain)
         ridge, varies = least.diagonal[:p, 0], np.isfinite(plain.scale)
@@ -65,20 +48,16 @@ class Orthogonal:
         if spanned:
             unit[:p] = np.where(varies, np.sqrt(typical / np.where(varies, ridge, 1.0)), 0.0)
         R = self._triangle(objective, plain, unit, [] if spanned else least.root())
-        U, singular, Vt = _singular(R, typical if wide else 0.0)
+        singular, Vt = svd(R, full_matrices=False, lapack_driver="gesdd")[1:]
         keep = singular > np.finfo(float).eps * max(objective.n_rows, p) * singular.max(initial=0.0)
         self._R: Any = None if spanned else R
         self._V: Any = None if spanned else Vt[keep]
         root = np.hypot(singular[keep], np.sqrt(typical))
-        basis = R.T @ (U[:, keep] / (singular[keep] * root)) if Vt is None else Vt[keep].T / root
-        basis *= unit[:, None]
-        basis = self._shortest(basis)
+        basis = self._shortest(Vt[keep].T / root * unit[:, None])
         metric = np.divide(1.0, unit**2, out=np.zeros_like(unit), where=unit > 0) if spanned else None
-        self.columns = Columns(plain.shift, plain.scale, plain.fit_intercept, basis, metric)
-        self.rows = None  #: the rows in these coordinates, where they are few
-        if wide:
-            weight = objective.rows.weight / objective.rows.total_weight
-            self.rows = U[:, keep] * (singular[keep] / root) / np.sqrt(weight)[:, None]
+        squares = None if metric is None else metric @ basis**2
+        self.columns = Columns(plain.shift, plain.scale, plain.fit_intercept, basis, metric, squares)
+        self.design = None  #: rows are not kept in these coordinates
         #: the penalty in these coordinates
         diagonal = typical / root**2 if spanned else None
         self.l2 = self._penalty(objective.l2, objective.baseline.mean_curvature, typical, diagonal)

@@ -24,7 +24,7 @@ def refined(objective, theta, factor):
     slope, before, passes = _extended_slope(objective, factor.outer.columns), np.inf, 0
     with np.errstate(over="ignore", invalid="ignore"):
         while passes < _MOST_PASSES and np.finfo(float).eps < before:
-            step, passes = factor.newton_within(slope(theta))[1], passes + 1
+            step, passes = factor.newton_within(slope(theta))[1].theta, passes + 1
             # each parameter beside its own size: of those that the others leave hardly determined digits count too
             size = np.abs(step / np.where(theta == 0, 1.0, theta)).max()
             if not size < _FALL * before:

@@ -1,5 +1,6 @@
 """The coordinates of a linear model's columns, and whether some columns are nearly combinations of others."""
 
+from dataclasses import replace
 from functools import cached_property
 from operator import attrgetter
 
@@ -7,6 +8,10 @@ import numpy as np
 
 from sk_hessian.objectives import factors
 from sk_hessian.objectives._orthogonal import Orthogonal
+from sk_hessian.objectives._row_space import RowSpace
+from sk_hessian.objectives.coordinates import WeightCoordinates
+from sk_hessian.objectives.design import Design
+from sk_hessian.objectives.models import Linear
 from sk_hessian.objectives.rows import Columns
 
 #: up to so many columns there is memory for a matrix of them, 8 r^2 bytes: 72 MB; its factor costs r^3 / 3. That tells
@@ -25,7 +30,11 @@ class ColumnSpace:
     """
 
     def __init__(self, objective):
-        self._objective = objective
+        self._objective, self.rows = objective, objective.rows
+
+    def __getstate__(self):
+        """Without what can be had again: a function of the objective goes to the parts of its rows."""
+        return {name: value for name, value in vars(self).items() if name != "_standard"}
 
     @cached_property
     def plain(self):
@@ -39,6 +48,27 @@ class ColumnSpace:
         if self._is_held_otherwise:
             deviation[deviation == 0] = 1.0
         return Columns.standardising(centre, deviation, ridge, self._objective.fit_intercept, has_unit)
+
+    @cached_property
+    def in_units(self):
+        """The coordinates of a run that takes no factor: of wide rows in units of the penalty, the same for all.
+
+        The way to the optimum is then among combinations of the rows, and the penalty's little curvature along all
+        others does not matter. Curvature along the rows is about one.
+        """
+        plain = self.plain
+        if not self.is_wide:
+            return plain
+        unit = self.penalty_units
+        size = np.linalg.norm(self._objective.column_units[1] * unit) / np.sqrt(self._objective.n_rows)
+        return replace(plain, scale=np.divide(size, unit, out=np.full(len(unit), np.inf), where=unit > 0))
+
+    @cached_property
+    def penalty_units(self):
+        """Units of the columns in which the penalties of all are the same, shape (p,); zero for constant columns."""
+        least, varies = self._objective.l2.least().diagonal[:, 0], np.isfinite(self.plain.scale)
+        typical = np.exp(np.log(least[varies]).mean()) if varies.any() else 1.0
+        return np.where(varies, np.sqrt(typical / least), 0.0)
 
     @property
     def _is_held_otherwise(self):
@@ -54,6 +84,30 @@ class ColumnSpace:
     def columns(self):
         """The coordinates in which factors are taken: orthogonalised once columns proved nearly dependent."""
         return self.dependence.columns if self.dependence else self.plain
+
+    @property
+    def design(self):
+        """The rows in coordinates of the columns, where they are few enough to be kept; else None."""
+        if not self.is_wide:
+            return self._standard
+        return self.dependence.design if self.dependence else None
+
+    @cached_property
+    def _standard(self):
+        """The standardised rows, where they are few enough to be kept."""
+        objective, columns, loss = self._objective, self.plain, self._objective.loss
+        # other terms are of the user's parameters
+        rows = self.rows.kept_in(columns) if objective.design.can_keep and not objective.terms else None
+        if rows is None:
+            return None
+        coordinates = WeightCoordinates(columns, loss.n_outputs, loss.n_constants)
+        return Design(rows, Linear(columns.n_columns, False, loss), objective.l2.within(columns), coordinates)
+
+    def penalty_product(self, columns):
+        """The penalty in coordinates of the columns, as of `L2.as_product`."""
+        if self.is_wide and self.dependence and self.dependence.columns is columns:
+            return self.dependence.l2.as_product(Columns.raw(columns.n_columns, False))
+        return self._objective.l2.as_product(columns)
 
     def penalty_in(self, columns):
         """The penalty in coordinates of the columns, an `L2`."""
@@ -82,7 +136,8 @@ class ColumnSpace:
     def settle(self, here, curvature):
         """Decide, if affordable; the curvature is kept at the point, so that its factor is no further pass."""
         if self.dependence is None and self.has_matrix:
-            self.decide(Orthogonal(self._objective) if self._are_dependent(here, curvature) else False)
+            found = RowSpace if self.is_wide else Orthogonal if self._are_dependent(here, curvature) else None
+            self.decide(found is not None and found(self._objective))
 
     def decide(self, dependence):
         """Set `dependence`, once and for all."""
@@ -92,8 +147,6 @@ class ColumnSpace:
         objective, plain = self._objective, self.plain
         if self._is_held_otherwise:
             return False
-        if self.is_wide:
-            return True
         one = objective.loss.n_outputs + objective.loss.n_constants == 1
         return factors.is_near_dependent(here.curvature(curvature, plain) if one else objective.sums.moments(plain))
 

@@ -37,15 +37,30 @@ class WeightCoordinates(Coordinates):
         return self._beside(z, g[self._n_theta :])
 
     def inverse(self, theta):
-        """The z of ``theta``, of columns without a basis; what constant columns add goes to the intercept."""
+        """The z of ``theta``, or of the nearest that is reached; what constant columns add goes to the intercept."""
         z = self.columns.from_weights(theta[: self._n_theta].reshape(-1, self.n_outputs))
         return self._beside(z, theta[self._n_theta :])
 
     def lifted(self, slope):
-        """A gradient in theta from one in z, of columns without a basis: the inverse of `transpose`.
+        """A gradient in theta from one in z, where all that was left out is flat: the inverse of `transpose`.
 
-        Constant columns, whose unit is infinite, have what their value makes of the intercept's.
+        Constant columns, whose unit is infinite, have what their value makes of the intercept's. The columns have no
+        basis, or one that is orthonormal in its metric.
         """
+        return self.all_lifted([slope])[0]
+
+    def all_lifted(self, slopes):
+        """The gradients of several slopes, a list: by one product with a basis."""
+        columns, k = self.columns, self.n_outputs
+        if columns.basis is None:
+            return [self._lifted(slope) for slope in slopes]
+        W = np.concatenate([slope[: self.n_weights].reshape(-1, k) for slope in slopes], axis=1)
+        parts = np.split(columns.metric[:, None] * (columns.basis @ W), len(slopes), axis=1)
+        pairs = zip(parts, slopes, strict=True)
+        return [self._lifted(self._beside(of_one, slope[self.n_weights :])) for of_one, slope in pairs]
+
+    def _lifted(self, slope):
+        """The same of columns without a basis."""
         columns, k = self.columns, self.n_outputs
         gradient = slope * self._lift
         if columns.fit_intercept:
@@ -77,10 +92,29 @@ class WeightCoordinates(Coordinates):
         n_coef = len(self.columns.shift) * self.n_outputs
         if self.reaches_all or not theta[:n_coef].any():
             return theta
-        plain = self.columns.plain
-        Z = plain.from_weights(theta[: self._n_theta].reshape(-1, self.n_outputs))
-        reached = plain.to_weights(self.columns.nearest(Z))
-        return np.concatenate((reached.ravel(), theta[self._n_theta :]))
+        return self.apply(self.inverse(theta))
+
+    def is_same(self, other):
+        """Whether other coordinates are of the same columns."""
+        return isinstance(other, WeightCoordinates) and other.columns is self.columns
+
+
+class Displacement:
+    """A change T z of theta, in the coordinates in which it was found; z is theta's change where these are None."""
+
+    def __init__(self, coordinates, z):
+        while isinstance(coordinates, PointFactor):
+            coordinates, z = coordinates.outer, coordinates.inner.apply(z)
+        self._coordinates, self._z = coordinates, z
+
+    @cached_property
+    def theta(self):
+        """The change of theta, shape (n_parameters,): a pass where the coordinates are those of few rows."""
+        return self._z if self._coordinates is None else self._coordinates.apply(self._z)
+
+    def within(self, coordinates):
+        """The change of z in `WeightCoordinates`."""
+        return self._z if coordinates.is_same(self._coordinates) else coordinates.inverse(self.theta)
 
 
 class LayerCoordinates(Coordinates):
@@ -251,12 +285,13 @@ class PointFactor(Coordinates):
 
     def newton(self, g):
         """Half the squared Newton decrement and the Newton step for a gradient in theta."""
-        return self.newton_within(self.outer.transpose(g))
+        decrement, step = self.newton_within(self.outer.transpose(g))
+        return decrement, step.theta
 
     def newton_within(self, slope):
-        """The same from a gradient in z."""
+        """The same from a gradient in z, the step as a `Displacement`."""
         decrement, step = self.inner.newton(slope)
-        return decrement, self.outer.apply(step)
+        return decrement, Displacement(self.outer, step)
 
     def restrict(self, theta):
         """See `Coordinates.restrict`."""
@@ -276,3 +311,16 @@ class Through:
     def slope(self, here):
         """The gradient in z at an `Evaluation`."""
         return self._coordinates.transpose(here.gradient)
+
+    def product(self, here, kind):
+        """A function from z to the product of the Hessian in z, at an `Evaluation`, with it."""
+        T, H = self._coordinates, here.hessian(kind)
+        return lambda z: T.transpose(H.matvec(T.apply(z)))
+
+    def slack(self, here):
+        """One over the least curvature in z at an `Evaluation`, at the most, and the passes; inf where not known."""
+        return np.inf, 0.0
+
+    def sees(self, coordinates):
+        """Whether these are the coordinates z."""
+        return self._coordinates is coordinates

@@ -41,6 +41,7 @@ class Evaluation:
 
     value: float
     gradient: np.ndarray
+    slope: np.ndarray  #: the gradient in the coordinates of the place, where there are any
     passes_of_change: float = 0.5  #: what `predictor_change` takes
 
     def __init__(self, objective, theta):
@@ -64,6 +65,17 @@ class Evaluation:
             "covariance is for results of minimize on a FunctionObjective or a LeastSquaresObjective itself, not "
             f"{self.objective.called}. For an estimator use inspection.coef_table or inspection.laplace"
         )
+
+    @property
+    def gradient_size(self):
+        """The largest absolute entry of the gradient; or, where it is a pass, what `History` finds that of later.
+
+        That is a pair of coordinates and of the gradient in them, see `WeightCoordinates.all_lifted`.
+        """
+        coordinates = self.place[1]
+        if coordinates is None or coordinates.reaches_all or "gradient" in vars(self):
+            return float(np.maximum.reduce(np.abs(self.gradient)))
+        return coordinates, self.slope
 
     def between(self, other, share):
         """The point at a share of the way to another one, where that is cheaper than any point; else None."""
@@ -126,15 +138,15 @@ class Evaluation:
         return np.zeros(len(directions))
 
     def changes(self, other, step):
-        """The same for the way from another evaluation to this one, and for a step; and the passes that it took.
+        """The same for the way from another evaluation to this one, and for a `Displacement`; and the passes it took.
 
         None for the step where the other is to be had without a pass.
         """
-        return *self.predictor_change([self.theta - other.theta, step]).tolist(), self.passes_of_change
+        return *self.predictor_change([self.theta - other.theta, step.theta]).tolist(), self.passes_of_change
 
     def newton_change(self, step, decrement, enough):
-        """The same for a Newton step of this decrement; an upper bound where that is below ``enough``."""
-        return float(self.predictor_change([step])[0]), self.passes_of_change
+        """The same for a Newton step, a `Displacement`, of this decrement; a bound where that is below ``enough``."""
+        return float(self.predictor_change([step.theta])[0]), self.passes_of_change
 
     def remarks(self):
         """What else a user should know about a solution here, sentences."""
@@ -218,10 +230,11 @@ class MeanLossEvaluation(Evaluation):
         known_here = vars(self)
         known_here.update(value=value, slope=slope, penalty=penalty, raw=raw)
         known_here["slope_size"] = float(slope_size / objective.total)
-        known_here["gradient"] = slope if coordinates is None else coordinates.lifted(slope)
-        if coordinates is not None:
-            # standardised columns are of size one
-            sizes = np.add.reduce(np.abs(weights).reshape(-1, objective.loss.n_outputs), axis=0)
+        if coordinates is None:
+            known_here["gradient"] = slope
+        else:
+            sizes = self.design.sizes * np.abs(weights).reshape(-1, objective.loss.n_outputs)
+            sizes = np.add.reduce(sizes, axis=0)
             known_here["largest_summands"] = float(np.maximum.reduce(sizes)) + objective.baseline.largest_offset
         if objective.terms and math.isfinite(value):
             # other terms are of the user's parameters
@@ -239,7 +252,9 @@ class MeanLossEvaluation(Evaluation):
     @lasting_fact
     def gradient(self):
         """See `Evaluation`."""
-        return self.sweep()["gradient"]
+        known = vars(self) if "slope" in vars(self) else self.sweep()
+        coordinates = self.place[1]
+        return known["slope"] if coordinates is None else coordinates.lifted(known["slope"])
 
     @cached_property
     def slope_size(self):

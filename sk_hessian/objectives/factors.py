@@ -252,12 +252,20 @@ def semidefinite_root(H):
     if not (H.size and np.isfinite(H).all()):
         return Diagonal(np.ones(len(H)))
     unit = unit_scale(H)
-    scaled = unit[:, None] * H * unit
-    L, info = lapack.dpotrf(scaled, lower=1, clean=1)
+    # in place, because a wide table's matrices are as large as may be
+    L, info = lapack.dpotrf(_scaled(H, unit).T, lower=1, clean=1, overwrite_a=1)
     if info == 0 and L.diagonal().min(initial=1.0) ** 2 > NEAR_DEPENDENT:
-        return Cholesky(L / unit[:, None])
-    values, vectors = eigh(scaled, driver="evd")
+        L /= unit[:, None]
+        return Cholesky(L)
+    values, vectors = eigh(_scaled(H, unit), driver="evd")
     return Spectral(values, vectors, unit)
+
+
+def _scaled(H, unit):
+    """diag(unit) H diag(unit), by rows."""
+    scaled = np.multiply(H, unit, order="C")
+    scaled *= unit[:, None]
+    return scaled
 
 
 def is_near_dependent(H):

@@ -22,37 +22,15 @@ from sk_hessian.objectives._refinement import MOST_WORK, refined
 from sk_hessian.objectives.column_space import ColumnSpace
 from sk_hessian.objectives.contract import Facts
 from sk_hessian.objectives.coordinates import CommonShift, Through, WeightCoordinates
+from sk_hessian.objectives.design import Design
 from sk_hessian.objectives.evaluation import EPS, ROUNDINGS
-from sk_hessian.objectives.glm_evaluation import LinearEvaluation, StandardThrough
+from sk_hessian.objectives.glm_evaluation import HeldThrough, LinearEvaluation, StandardThrough
 from sk_hessian.objectives.linear_sums import LinearSums
 from sk_hessian.objectives.mean_loss import OF_ROWS, OF_UNITS, MeanLossObjective
 from sk_hessian.objectives.models import Linear
 from sk_hessian.objectives.terms.l2 import L2
 
 _SKETCH_SEED = 20_200_219
-
-#: raw predictions that are kept at a point, 12 MB; a run has up to three points
-_MOST_KEPT = 1_500_000
-
-
-class Design:
-    """Rows, how parameters act on them by a `Linear` model, what their penalty is, and what these cost.
-
-    ``coordinates`` are those with theta = T z for the parameters z of this design; None where they are theta.
-    """
-
-    def __init__(self, rows, model, l2, coordinates=None):
-        self.rows, self.model, self.l2, self.coordinates = rows, model, l2, coordinates
-        self.width = model.n_outputs + model.n_constants  #: numbers of a row's raw predictions
-        #: whether the raw predictions of all rows are few enough to be kept
-        self.can_keep = rows.in_memory and rows.n_rows * self.width <= _MOST_KEPT
-        self.matrix = rows.matrix  #: the rows as one array, where they are kept as such
-
-    def can_hold(self, theta):
-        """Whether constant columns, which have no part in standardised rows, have no coefficients."""
-        scale = self.coordinates.columns.scale
-        coef = theta[: scale.size * self.model.n_outputs].reshape(scale.size, -1)
-        return not np.logical_or.reduce(coef[np.isinf(scale)], axis=None)
 
 
 class GLMObjective(MeanLossObjective):
@@ -121,16 +99,13 @@ class GLMObjective(MeanLossObjective):
         """The rows as they are, and the user's parameters."""
         return Design(self.rows, self.model, self.l2)
 
-    @cached_property
+    @property
     def standard_design(self):
-        """The standardised rows, where they are few enough to be kept, and parameters of them; else None."""
-        columns, loss = self.space.plain, self.loss
-        # other terms are of the user's parameters
-        rows = self.rows.kept_in(columns) if self.design.can_keep and not self.terms else None
-        if rows is None:
-            return None
-        coordinates = WeightCoordinates(columns, loss.n_outputs, loss.n_constants)
-        return Design(rows, Linear(columns.n_columns, False, loss), self.l2.within(columns), coordinates)
+        """The standardised rows, where they are few enough to be kept, and parameters of them; else None.
+
+        Not of a sample: standardising a few rows costs more than it saves.
+        """
+        return self.space.design if self.space.rows is self.rows else None
 
     def entry(self, theta):
         """See `Objective.entry`: by the standardised rows, where these are kept."""
@@ -141,8 +116,11 @@ class GLMObjective(MeanLossObjective):
 
     def through(self, coordinates, here):
         """See `Objective.through`: by the standardised rows, where these are kept."""
-        design = self.standard_design if isinstance(coordinates, WeightCoordinates) else None
-        if design is None or not (here.design is design or design.can_hold(here.theta)):
+        is_of_columns = isinstance(coordinates, WeightCoordinates)
+        if is_of_columns and self.space.is_wide and coordinates.columns is self.space.in_units:
+            return HeldThrough(self, coordinates, here.theta)
+        design = self.standard_design if is_of_columns else None
+        if design is None or not design.serves(coordinates, here):
             return Through(self, coordinates, here.theta)
         return StandardThrough(self, coordinates, here)
 
@@ -189,13 +167,13 @@ class GLMObjective(MeanLossObjective):
             factor_size=space.n_columns * k,
             n_outputs=k,
             pass_work=p * k,
-            hessian_work=2 * n * p if space.is_wide else p * p,
+            hessian_work=n * p if space.is_wide else p * p,
             is_wide=space.is_wide,
             is_quadratic=self.loss.quadratic,
             is_held=self.l2.is_definite,
             is_sketch=not self.has_likelihood,
             is_sum_over_rows=all(map(attrgetter("is_sum_over_rows"), self.terms)),
-            keeps_rows=self.standard_design is not None,
+            keeps_rows=space.has_matrix if space.is_wide else self.standard_design is not None,
         )
 
     @fact

@@ -6,6 +6,7 @@ from functools import cached_property
 import numpy as np
 from scipy.sparse.linalg import LinearOperator
 
+from sk_hessian._facts import lasting_fact
 from sk_hessian.objectives import factors
 from sk_hessian.objectives._edge import approaches_edge, may_have_edge
 from sk_hessian.objectives.coordinates import PointFactor, Through, WeightCoordinates
@@ -53,7 +54,7 @@ class LinearEvaluation(MeanLossEvaluation):
 
     # -- value and gradient ---------------------------------------------------------------------------------------
 
-    @cached_property
+    @lasting_fact
     def slope(self):
         """The gradient in the parameters of the design."""
         return self.sweep()["slope"]
@@ -126,7 +127,9 @@ class LinearEvaluation(MeanLossEvaluation):
     def changes(self, other, step):
         """See `Evaluation.changes`; without a pass where raw predictions are kept."""
         here, there, loss = self.raw, other.raw, self.objective.loss
-        if here is None or there is None or loss.quadratic:
+        if loss.quadratic:
+            return 0.0, 0.0, 0.0
+        if here is None or there is None:
             return super().changes(other, step)
         return max([loss.largest_move(here[part], here[part] - there[part]) for part in _slices(len(here))]), None, 0.0
 
@@ -138,10 +141,12 @@ class LinearEvaluation(MeanLossEvaluation):
         """
         objective, raw, rows, Z = self.objective, self.raw, self.objective.rows, self.design.matrix
         loss, most = objective.loss, 2 * decrement * objective.total / enough**2
-        if raw is None or loss.quadratic:
+        if loss.quadratic:
+            return 0.0, 0.0
+        if raw is None:
             return super().newton_change(step, decrement, enough)
         if Z is not None and not loss.n_constants:
-            z = self.design.coordinates.inverse(step)
+            z = step.within(self.design.coordinates)
             return loss.largest_move(raw, Z @ z.reshape(Z.shape[1], -1)), 0.5
         if self.design.width > 1 or objective.terms or not math.isfinite(most):
             return super().newton_change(step, decrement, enough)
@@ -155,7 +160,7 @@ class LinearEvaluation(MeanLossEvaluation):
             return super().newton_change(step, decrement, enough)
         change, model = enough, objective.model
         if others.size:
-            moves = rows.take(others).gather(lambda block, y, weight: model.change(block, model.unpack(step)))
+            moves = rows.take(others).gather(lambda block, y, weight: model.change(block, model.unpack(step.theta)))
             change = max(change, loss.largest_move(raw[others], moves))
         return change, 0.5 * others.size / len(raw)
 
@@ -189,8 +194,11 @@ class LinearEvaluation(MeanLossEvaluation):
 
     @property
     def _summands_of_user(self):
-        """The same of predictions from the user's parameters."""
+        """The same of predictions from the user's parameters; a bound where these are a pass away."""
         objective = self.objective
+        if not (self.design.coordinates is None or self.design.coordinates.reaches_all or "theta" in vars(self)):
+            summands = objective.space.dependence.summands(self.design.model.unpack(self.parameters)[0])
+            return float(summands.max()) + objective.baseline.largest_offset
         coef, intercept, _ = objective.unpack(self.theta)
         sizes = objective.column_sizes @ np.abs(coef) + np.abs(intercept)
         return float((sizes + objective.baseline.largest_offset).max())
@@ -227,25 +235,8 @@ class LinearEvaluation(MeanLossEvaluation):
 
     def hessian(self, kind="observed"):
         """See `Evaluation.hessian`; a product is one pass over X."""
-        objective, predict = self.objective, self.predictor()
-        model, loss = objective.model, objective.loss
-
-        def product(v):
-            v = np.ravel(v)
-            change = model.unpack(v)
-
-            def of_block(block, y, weight):
-                bent = loss.hessian_product(y, predict(block), model.change(block, change), kind)
-                return (model.adjoint(block, bent * weight[:, None]),)
-
-            bent = objective.rows.fold(of_block)[0] / objective.total
-            for term in self.terms:
-                bent += term.product(v, kind) / objective.total_of_terms
-            pull = objective.l2.pull(v)
-            bent[: pull.size] += pull
-            return bent
-
-        return LinearOperator((model.n_parameters,) * 2, matvec=product, rmatvec=product, dtype=float)
+        product = _bent(self, kind, self.objective.design)
+        return LinearOperator((self.objective.n_parameters,) * 2, matvec=product, rmatvec=product, dtype=float)
 
     def sum_curvature(self, kind, columns):
         """See `MeanLossEvaluation.sum_curvature`; shape (n_columns k + constants,) squared."""
@@ -261,7 +252,7 @@ class LinearEvaluation(MeanLossEvaluation):
 
     def curvature_diagonal(self, kind, columns):
         """See `MeanLossEvaluation.curvature_diagonal`."""
-        if self.objective.terms:
+        if self.objective.terms or columns.basis is not None:
             return self.curvature(kind, columns).diagonal().copy()
         objective, predict = self.objective, self.predictor()
         loss, k = objective.loss, objective.loss.n_outputs
@@ -276,17 +267,17 @@ class LinearEvaluation(MeanLossEvaluation):
 
     def layer_moments(self, columns):
         """See `MeanLossEvaluation.layer_moments`: of the features, weighted by their rows' curvature."""
-        objective, predict, within = self.objective, self.predictor(), columns.summed_in
-        loss = objective.loss
+        objective, loss = self.objective, self.objective.loss
+        of = objective.sums.of(columns)
 
-        def of_block(block, y, weight):
+        def of_block(raw, y, weight, block):
             if loss.quadratic:
-                return weight.sum() * np.eye(loss.n_outputs), block.gram(weight[:, None], within)[0]
-            total, size = loss.total_hessian(y, predict(block), weight)
-            return total, block.gram((size * weight)[:, None], within)[0]
+                return weight.sum() * np.eye(loss.n_outputs), block.gram(weight[:, None], of.within)[0]
+            total, size = loss.total_hessian(y, raw, weight)
+            return total, block.gram((size * weight)[:, None], of.within)[0]
 
-        C, A = objective.rows.fold(of_block, within, width=loss.n_outputs)
-        A = columns.turned(A)
+        C, A = objective.sums.folded(self, of_block, of, loss.n_outputs)
+        A = A if of.block is not None else columns.turned(A)
         return [A / (objective.total if loss.quadratic else np.trace(C))], [C / objective.total], None
 
     # -- preconditioning ------------------------------------------------------------------------------------------
@@ -296,7 +287,7 @@ class LinearEvaluation(MeanLossEvaluation):
         objective = self.objective
         if kind == "units":
             unit = np.full(objective.n_parameters, 1 / np.sqrt(objective.baseline.mean_curvature))
-            return self._factor(objective.space.plain, factors.Diagonal(unit), None)
+            return self._factor(objective.space.in_units, factors.Diagonal(unit), None)
         if kind not in objective.facts.kinds:
             objective.refuse_kind(kind)
         space = objective.space
@@ -305,7 +296,7 @@ class LinearEvaluation(MeanLossEvaluation):
         inner: factors.Factor
         if kind == "kronecker":
             (A,), (C,), _ = self.layer_moments(columns)
-            inner = factors.Kronecker(A, C, *objective.l2.as_product(columns))
+            inner = factors.Kronecker(A, C, *space.penalty_product(columns))
             exact = objective.loss.quadratic and objective.l2.is_product and not objective.terms
         elif kind == "diagonal":
             H, exact = self.curvature(curvature, columns) if objective.facts.has_matrix else None, False
@@ -324,14 +315,66 @@ class LinearEvaluation(MeanLossEvaluation):
         return PointFactor(outer, inner, self, curvature, certifies)
 
 
+def _bent(here, kind, design):
+    """A function from the parameters of a design to the product of the Hessian at a point with them: one pass."""
+    objective, loss, model, predict = here.objective, here.objective.loss, design.model, here.predictor(design.rows)
+
+    def product(v):
+        v = np.ravel(v)
+        change = model.unpack(v)
+
+        def of_block(block, y, weight):
+            bent = loss.hessian_product(y, predict(block), model.change(block, change), kind)
+            return (model.adjoint(block, bent * weight[:, None]),)
+
+        bent = design.rows.fold(of_block)[0] / objective.total
+        # other terms are of the user's parameters
+        for term in here.terms:
+            bent += term.product(v, kind) / objective.total_of_terms
+        pull = design.l2.pull(v)
+        bent[: pull.size] += pull
+        return bent
+
+    return product
+
+
+class HeldThrough(Through):
+    """A `GLMObjective` of wide rows in coordinates in which the penalty is the same for all weights."""
+
+    def slack(self, here):
+        """See `Through.slack`.
+
+        Let the penalty have the curvature m in the coordinates, the intercept c, and h with the columns. The loss's
+        Hessian is at least that of (h, c) alone, (h'v + c t)^2 / c. Either |h||v| is at least c |t| / 2, and then
+        |v|^2 is at least a share r of |v|^2 + t^2, r = c^2 / (c^2 + 4 |h|^2); or the curvature is at least that of m
+        and c / 4.
+        """
+        objective, columns, loss = self._objective, self._coordinates.columns, self._objective.loss
+        is_known = objective.convex and not (objective.terms or loss.n_constants) and here.raw is not None
+        if not is_known or (loss.n_outputs > 1 and objective.fit_intercept):
+            return np.inf, 0.0
+        held = objective.l2.within(columns).diagonal[: objective.n_features][np.isfinite(columns.scale)]
+        least = held.min(initial=np.inf)
+        if not objective.fit_intercept:
+            return 1 / least, 0.0
+        rows, total = objective.rows, objective.total
+        bend = loss.hessian(rows.y, here.raw, "observed")[:, 0] * rows.weight[:, None] / total
+        sums = rows.fold(lambda block, y, weight: (block.adjoint(bend[block.part]),))[0]
+        both = columns.transpose(np.concatenate((sums, np.add.reduce(bend, axis=0)[None])))[:, 0]
+        share = both[-1] ** 2 / (both[-1] ** 2 + 4 * float(both[:-1] @ both[:-1]))
+        return max(1 / (least * share), 4 / both[-1]), 0.5
+
+
 class StandardThrough(Through):
     """A `GLMObjective` whose standardised rows are kept, in coordinates of its columns: no change of units at all."""
 
     def __init__(self, objective, coordinates, here):
         super().__init__(objective, coordinates, None)
-        self._design, self._basis = objective.standard_design, coordinates.columns.basis
+        self._design, columns = objective.standard_design, coordinates.columns
+        self._basis = None if columns is self._design.coordinates.columns else columns.basis
         at_hand = here.design is self._design
         self._start = here.parameters if at_hand else self._design.coordinates.inverse(here.theta)
+        self._here = here
 
     def at(self, z):
         """See `Through.at`."""
@@ -345,10 +388,23 @@ class StandardThrough(Through):
 
     def slope(self, here):
         """See `Through.slope`."""
+        if here is self._here and here.design is not self._design and here.raw is not None:
+            # of these rows, which are few
+            here = LinearEvaluation(self._objective, self._start, self._design, here.raw)
         if here.design is not self._design:
-            return self._coordinates.transpose(here.gradient)
+            return super().slope(here)
         if self._basis is None:
             return here.slope
         n_weights = self._design.model.n_weights
         weights = self._basis.T @ here.slope[:n_weights].reshape(-1, self._coordinates.n_outputs)
         return np.concatenate((weights.ravel(), here.slope[n_weights:]))
+
+    def sees(self, coordinates):
+        """See `Through.sees`."""
+        return self._coordinates.is_same(coordinates)
+
+    def product(self, here, kind):
+        """See `Through.product`: by the standardised rows."""
+        if here.design is not self._design or self._basis is not None:
+            return super().product(here, kind)
+        return _bent(here, kind, self._design)

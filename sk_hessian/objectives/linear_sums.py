@@ -47,8 +47,8 @@ class LinearSums:
             return Summing(columns, design.rows, raw, design.l2, DenseBlock(design.matrix))
         penalty = objective.space.penalty_in(columns)
         if dependence and columns is dependence.columns:
-            if dependence.rows is not None and not objective.loss.n_constants:
-                return Summing(columns, rows, raw, penalty, DenseBlock(dependence.rows))
+            if design is not None and design is dependence.design:
+                return Summing(columns, design.rows, raw, penalty, DenseBlock(design.matrix))
             if design is not None:
                 return Summing(columns, design.rows, raw, penalty, DenseBlock(design.matrix @ columns.basis))
         return Summing(columns, rows, columns.summed_in, penalty)
@@ -61,26 +61,29 @@ class LinearSums:
         block of rows, (n, m, m), from their raw predictions ``here``. ``with_penalty`` divides by the total weight and
         adds the penalty.
         """
-        of = self._known.get(id(columns)) or self.of(columns)
-        width = self._objective.design.width
-        if of.block is not None:
-            raw = here.all_raw() if here.raw is None else here.raw
-            sums = self._grams(matrices(raw, of.rows.y, of.rows.weight, slice(None)), of.block, of.within)
-        else:
-            predict = here.predictor(of.rows)
+        of, width = self._known.get(id(columns)) or self.of(columns), self._objective.design.width
 
-            def grams(block, y, weight):
-                return self._grams(matrices(predict(block), y, weight, block.part), block, of.within)
+        def grams(raw, y, weight, block):
+            return self._grams(matrices(raw, y, weight, block.part), block, of.within)
 
-            sums = of.rows.fold(grams, of.within, width=width**2)
-            if of.within is not columns:
-                # once, not in each block
-                sums = [columns.turned(sums[0]), *(columns.transpose(cross) for cross in sums[1:2]), *sums[2:]]
+        sums = self.folded(here, grams, of, width**2)
+        if of.block is None and of.within is not columns:
+            # once, not in each block
+            sums = [columns.turned(sums[0]), *(columns.transpose(cross) for cross in sums[1:2]), *sums[2:]]
         H = sums[0][0] if width == 1 else self._assembled(*sums)
         if with_penalty:
             H /= self._objective.total
             of.penalty.add_to(H)
         return H
+
+    @staticmethod
+    def folded(here, function, of, width):
+        """The sums of ``function(raw, y, weight, block)`` over the rows of a `Summing`, at an evaluation."""
+        if of.block is not None:
+            raw = here.all_raw() if here.raw is None else here.raw
+            return function(raw, of.rows.y, of.rows.weight, of.block)
+        predict = here.predictor(of.rows)
+        return of.rows.fold(lambda block, y, weight: function(predict(block), y, weight, block), of.within, width=width)
 
     def _grams(self, M, block, columns):
         """What a block of rows adds: grams of pairs of outputs, and what belongs to the loss's constants."""

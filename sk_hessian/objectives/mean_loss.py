@@ -21,7 +21,7 @@ _LARGEST = 1e140
 _EXTREME = 1e100
 
 #: cached facts of one set of rows; units of the columns, and what follows from them
-OF_ROWS = frozenset({"design", "standard_design", "sums", "facts"})
+OF_ROWS = frozenset({"design", "sums", "facts"})
 OF_UNITS = frozenset({"moments_of_columns", "column_sizes", "space"})
 
 
@@ -63,8 +63,7 @@ class MeanLossObjective(Objective):
 
     def __getstate__(self):
         """Without what can be had again: a function of this objective goes to the parts of its rows."""
-        kept = {name: value for name, value in vars(self).items() if name != "standard_design"}
-        return {**kept, "_sketches": {}}
+        return {**vars(self), "_sketches": {}}
 
     @property
     def n_parameters(self):
@@ -130,10 +129,7 @@ class MeanLossObjective(Objective):
         """See `Objective.sample`; a ValueError where a term is of all rows at once."""
         for term in self.terms:
             term.check_sample()
-        part = self._copied(self.rows.take(rows), self.total * len(rows) / self.n_rows, OF_ROWS)
-        # standardising a few rows costs more than it saves
-        vars(part)["standard_design"] = None
-        return part
+        return self._copied(self.rows.take(rows), self.total * len(rows) / self.n_rows, OF_ROWS)
 
     def on_rows(self, rows):
         """The same model of other `Rows` with the same columns, its penalty as strong beside the sum over them."""

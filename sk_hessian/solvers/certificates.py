@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sk_hessian.objectives.coordinates import PointFactor
+from sk_hessian.objectives.coordinates import Displacement, PointFactor
 from sk_hessian.solvers import plan
 from sk_hessian.solvers.linear import conjugate_gradient, lowest_eigenpair
 
@@ -46,7 +46,7 @@ _NEGATIVE = 1e-3
 class Certificate:
     """The exact decrement g'H^-1 g / 2 at a point, with absolute curvatures where H is indefinite, and a Newton step.
 
-    ``change`` is the largest move of a linear predictor by that step, which is ``step`` in theta and ``move`` in u,
+    ``change`` is the largest move of a linear predictor by that step, which is ``step``, and ``move`` in u,
     None where the coordinates of the problem are not those of the curvature. ``factor`` is an exact one at the point,
     if it was taken, ``downhill`` a direction of negative curvature in theta. ``is_blind`` says that curvature along
     some direction is lost in rounding: the step then says nothing of that direction. Where ``change`` is nan the
@@ -55,11 +55,16 @@ class Certificate:
 
     decrement: float
     change: float
-    step: np.ndarray
+    step: Displacement
     factor: object = None
     downhill: np.ndarray | None = None
     move: np.ndarray | None = None
     is_blind: bool = False
+
+    @classmethod
+    def without_step(cls, decrement, n_parameters):
+        """That of a point from which nothing leads on."""
+        return cls(decrement, 0.0, Displacement(None, np.zeros(n_parameters)))
 
     @property
     def is_coarse(self):
@@ -74,7 +79,7 @@ def certify(problem, point, known, threshold, fall=1.0):
     """
     if not problem.factor.shape[1]:
         # the data determine nothing, so that nothing is left to find
-        return Certificate(0.0, 0.0, np.zeros_like(point.theta))
+        return Certificate.without_step(0.0, point.theta.size)
     if not problem.objective.convex:
         return _by_eigenvalues(problem, point, threshold)
     nearest, least = problem.factor, np.inf
@@ -83,6 +88,8 @@ def certify(problem, point, known, threshold, fall=1.0):
         if certificate is not None:
             return certificate
         nearest, least = (factor, slack) if slack < least else (nearest, least)
+    if least == np.inf:
+        nearest, least = problem.factor, problem.slack(point)
     if plan.certifies_by_factor(problem, least):
         return _by_exact_factor(problem, point)
     return _by_products(problem, point, threshold, nearest, least)
@@ -127,7 +134,7 @@ def _by_near_factor(problem, point, factor, threshold, fall):
 def _by_exact_factor(problem, point):
     problem.counts.hessians += 1
     factor = point.here.factor("full", "observed")
-    decrement, step = factor.newton(point.gradient)
+    decrement, step = problem.newton(factor, point)
     if not factor.certifies and point.gradient.any():
         return Certificate(np.inf, np.inf, step, factor)
     change = _change(problem, point, step, decrement)
@@ -166,7 +173,7 @@ def _by_products(problem, point, threshold, factor, slack):
     most = min(2 * point.u.size, plan.MOST_PRODUCTS)
     cg = conjugate_gradient(lambda v: back(matvec(to(v))), slope, 0.0, settled, most)
     move, rest = to(cg.step), missing(cg)
-    step = problem.factor.apply(move)
+    step = Displacement(problem.factor, move)
     decrement = cg.decrement + (rest if np.isfinite(rest) else 0.0)
     if not np.isfinite(rest) and cg.residual > _RESIDUAL * first:
         # out of products, or of positive curvature: the sum says nothing of what is missing
@@ -190,16 +197,16 @@ def _by_eigenvalues(problem, point, threshold):
     H = problem.hessian_matrix(point, "observed")
     # entries whose squares overflow have no eigenvalues that could be computed
     if not np.abs(H).max(initial=0.0) < _LARGEST:
-        return Certificate(np.inf, np.inf, -point.gradient)
+        return Certificate(np.inf, np.inf, Displacement(None, -point.gradient))
     values, vectors = np.linalg.eigh(H)
     largest = np.abs(values).max()
     along = vectors.T @ point.slope
     with np.errstate(over="ignore"):
         bent = along / np.maximum(np.abs(values), max(np.finfo(float).eps * largest, np.finfo(float).tiny))
     if not np.isfinite(bent).all():
-        return Certificate(np.inf, np.inf, -point.gradient)
+        return Certificate(np.inf, np.inf, Displacement(None, -point.gradient))
     move = -(vectors @ bent)
-    step = problem.factor.apply(move)
+    step = Displacement(problem.factor, move)
     downhill = problem.factor.apply(vectors[:, 0]) if values[0] < -_NEGATIVE * largest else None
     change = _change(problem, point, step, np.inf)
     # where curvature is next to nothing a step leads anywhere

@@ -29,7 +29,7 @@ def _newton_move(run, certificate):
         return None
     if run.problem.factor is certificate.factor:
         return -run.point.slope
-    return certificate.step if run.problem.is_identity else certificate.move
+    return certificate.step.theta if run.problem.is_identity else certificate.move
 
 
 def below_saddle(run, downhill):

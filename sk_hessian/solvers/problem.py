@@ -9,6 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.sparse.linalg import LinearOperator
 
+from sk_hessian.objectives.factors import Diagonal
+
 
 @dataclass
 class Counts:
@@ -120,16 +122,28 @@ class Problem:
         return self._slope(here), np.isfinite(here.value)
 
     def newton(self, factor, point):
-        """Half the squared decrement and the Newton step in theta, by the problem's factor or a refinement of it."""
-        return factor.newton_within(self._seen.slope(point.here) if factor is self.factor else point.slope)
+        """Half the squared decrement and the Newton step, a `Displacement`, by the problem's factor or another one."""
+        if factor.outer is self.factor:
+            return factor.newton_within(point.slope)
+        if factor is self.factor or self._seen.sees(factor.outer):
+            return factor.newton_within(self._seen.slope(point.here))
+        return factor.newton_within(factor.outer.transpose(point.gradient))
+
+    def slack(self, point):
+        """One over the least curvature in u at a point, at the most; inf where that is not known, or not in units."""
+        if not isinstance(self.factor.inner, Diagonal):
+            return np.inf
+        slack, passes = self._seen.slack(point.here)
+        self.counts.others += passes
+        return slack / np.square(self.factor.inner.d).min()
 
     def hessian(self, point, kind):
         """P'HP at ``point`` as a `LinearOperator`."""
-        operator, factor, r = self._here(point).hessian(kind), self.factor, self.size
+        bent, inner, r = self._seen.product(self._here(point), kind), self.factor.inner, self.size
 
         def product(u):
             self.counts.products += self._share
-            return factor.transpose(operator.matvec(factor.apply(np.ravel(u))))
+            return inner.transpose(bent(inner.apply(np.ravel(u))))
 
         return LinearOperator((r, r), matvec=product, rmatvec=product, dtype=float)
 

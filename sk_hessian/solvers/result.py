@@ -38,7 +38,7 @@ class History:
             run.iteration,
             counts.evaluations,
             point.value,
-            float(np.maximum.reduce(np.abs(point.here.gradient))) if point.value < np.inf else 0.0,
+            point.here.gradient_size if point.value < np.inf else 0.0,
             run.estimate,
             step.size,
             step.damping,
@@ -50,7 +50,7 @@ class History:
 
     def record(self):
         """The latest row by its names."""
-        return dict(zip(HISTORY_COLUMNS, self.rows[-1], strict=True))
+        return dict(zip(HISTORY_COLUMNS, self._found(self.rows[-1:])[0], strict=True))
 
     def latest_values(self, number):
         """The objective in the last rows."""
@@ -59,7 +59,19 @@ class History:
 
     def columns(self):
         """The columns by their names."""
-        return {k: np.asarray(column) for k, column in zip(HISTORY_COLUMNS, zip(*self.rows, strict=True), strict=True)}
+        rows = zip(*self._found(self.rows), strict=True)
+        return {k: np.asarray(column) for k, column in zip(HISTORY_COLUMNS, rows, strict=True)}
+
+    @staticmethod
+    def _found(rows):
+        """The rows with the sizes of gradients that were put off, see `Evaluation.gradient_size`: all by one pass."""
+        which = list(HISTORY_COLUMNS).index("gradient_norm")
+        late = [row[which] for row in rows if isinstance(row[which], tuple)]
+        if not late:
+            return rows
+        gradients = iter(late[0][0].all_lifted([slope for _, slope in late]))
+        sizes = [np.abs(next(gradients)).max() if isinstance(row[which], tuple) else row[which] for row in rows]
+        return [(*row[:which], float(size), *row[which + 1 :]) for row, size in zip(rows, sizes, strict=True)]
 
 
 @dataclass(frozen=True)

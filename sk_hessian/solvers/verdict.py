@@ -222,7 +222,7 @@ class Verdict:
         if self.diagnoses and not self.asked and self.certificate is not None:
             self.asked = True
             self.run.counts.others += 1
-            self.recession = self.objective.diagnose(self.run.point.theta, self.certificate.step)
+            self.recession = self.objective.diagnose(self.run.point.theta, self.certificate.step.theta)
         return self.recession is not None
 
     # -- the certificate --------------------------------------------------------------------------------------------
@@ -262,10 +262,11 @@ class Verdict:
     def _enough(self, certificate):
         """The largest decrement that passes."""
         enough = min(self.standard.threshold(certificate.decrement), np.finfo(float).max)
-        if self._is_remnant() and self.objective.relative_size(self.run.point.theta, certificate.step) <= self.tol:
-            # at a singular optimum the decrement never is small beside what is left
-            return max(enough, certificate.decrement)
-        return enough
+        if not self._is_remnant():
+            return enough
+        # at a singular optimum the decrement never is small beside what is left
+        size = self.objective.relative_size(self.run.point.theta, certificate.step.theta)
+        return max(enough, certificate.decrement) if size <= self.tol else enough
 
     def _put_off(self, certificate):
         """The next look comes later, unless this one has brought a factor to go on with."""
@@ -327,6 +328,6 @@ class Verdict:
         enough = max(self.standard.threshold(edge.decrement), point.noise if status == "optimal" else 0.0)
         if not point.value <= run.best.value + point.noise or edge.decrement > enough:
             return status
-        self.edge, self.certificate = edge, Certificate(edge.decrement, 0.0, np.zeros_like(edge.theta))
+        self.edge, self.certificate = edge, Certificate.without_step(edge.decrement, edge.theta.size)
         run.step_onto(problem, point)
         return "optimal"

@@ -121,7 +121,7 @@ def test_objectives_state_what_the_plan_reads(rng):
     assert not facts.is_wide
     assert not facts.is_quadratic
     wide = GLMObjective(rng.normal(size=(40, 200)), X[:, 0], SquaredLoss(), penalty=0.1).facts
-    assert (wide.is_wide, wide.n_columns, wide.hessian_work, wide.is_quadratic) == (True, 40, 2 * 40 * 200, True)
+    assert (wide.is_wide, wide.n_columns, wide.hessian_work, wide.is_quadratic) == (True, 40, 40 * 200, True)
     facts = MLPObjective(X, y, SoftmaxCrossEntropy(3), hidden_layer_sizes=(2,)).facts
     assert (facts.made_of, facts.n_columns, facts.pass_work, facts.hessian_work) == ("gradients", 4, 17, 17 * 17 * 3)
     assert facts.exact_is_cheap

@@ -31,6 +31,8 @@ class Columns:
     #: weights (q,), or None, under which the columns of the basis are orthogonal, and what they leave out changes no
     #: prediction
     metric: Any = None
+    #: squared length of each column of the basis in that metric, (r,)
+    squares: Any = None
 
     @classmethod
     def raw(cls, n_features, fit_intercept):
@@ -69,14 +71,15 @@ class Columns:
     @cached_property
     def may_turn_late(self):
         """Whether products may be taken of the plain columns, and brought into the basis after they are summed."""
-        if self.basis is None or 2 * self.n_columns < len(self.basis) or not self.plain.may_centre_late:
+        is_formed = isinstance(self.basis, np.ndarray)
+        if not is_formed or 2 * self.n_columns < len(self.basis) or not self.plain.may_centre_late:
             return False
         return np.linalg.norm(self.basis, 2) <= _SHORT
 
     @cached_property
     def plain(self):
         """The same coordinates without the basis."""
-        return replace(self, basis=None, metric=None)
+        return replace(self, basis=None, metric=None, squares=None)
 
     @cached_property
     def summed_in(self):
@@ -114,17 +117,20 @@ class Columns:
         return not self.fit_intercept and self.basis is None and self.has_no_units
 
     def from_weights(self, W):
-        """The inverse of `to_weights` without a basis; what constant columns add goes to the intercept."""
+        """The inverse of `to_weights`; what constant columns add goes to the intercept.
+
+        Of weights that a basis does not reach, the coordinates of the nearest that it does.
+        """
         coef = W[: len(self.scale)]
         z = coef * self._finite_scale
-        return np.concatenate((z, W[-1:] + self.shift @ coef)) if self.fit_intercept else z
-
-    def nearest(self, z):
-        """The nearest of the standardised weights ``z`` (q, k) that the basis reaches."""
+        z = np.concatenate((z, W[-1:] + self.shift @ coef)) if self.fit_intercept else z
+        if self.basis is None:
+            return z
+        if not z.any():
+            return np.zeros((self.n_columns, z.shape[1]))
         if self.metric is None:
-            return self.basis @ np.linalg.lstsq(self.basis, z, rcond=None)[0]
-        squares = self.metric @ self.basis**2
-        return self.basis @ ((self.basis.T @ (self.metric[:, None] * z)) / squares[:, None])
+            return np.linalg.lstsq(self.basis, z, rcond=None)[0]
+        return (self.basis.T @ (self.metric[:, None] * z)) / self.squares[:, None]
 
     def to_weights(self, z):
         """Coefficients and intercept (q, k) in the user's units, from coordinates (n_columns, k)."""

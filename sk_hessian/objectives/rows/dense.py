@@ -6,9 +6,10 @@ What `DenseBlock` does by `DenseBlock.dense` alone serves the blocks of every ki
 from functools import cached_property
 
 import numpy as np
+from scipy.linalg import blas
 
-from sk_hessian.objectives.rows.grams import Scratch, bordered, weighted_grams
-from sk_hessian.objectives.rows.table import Rows
+from sk_hessian.objectives.rows.grams import Scratch, bordered, triangle, weighted_grams
+from sk_hessian.objectives.rows.table import BLOCK_BYTES, Rows
 
 #: numbers up to which standardised rows are kept beside the rows themselves: 4 MB
 _MOST_KEPT = 500_000
@@ -18,6 +19,13 @@ _FEW = 1 / 3
 
 #: products of columns up to which they are kept for the grams of several weights, which are then one product, 0.8 MB
 _MOST_PRODUCTS = 100_000
+
+#: bytes of centred columns that are made at a time, so that they stay in the cache
+_CENTRED_BYTES = 2**21
+
+
+def _slices(size, width):
+    return [slice(start, min(start + width, size)) for start in range(0, size, width)]
 
 
 class DenseBlock:
@@ -101,12 +109,17 @@ class DenseBlock:
 
     def deviations(self, weight, shift, unit, which):
         """Weighted sums of (X - shift) / unit and of its square; ``unit`` None for one, ``which`` None for all."""
-        centred = (self._X if which is None else self._X[:, which]) - shift
-        if unit is not None:
-            centred /= unit
-        sums = weight @ centred
-        centred *= centred
-        return sums, weight @ centred
+        X = self._X if which is None else self._X[:, which]
+        n, p = X.shape
+        sums, squares = np.empty(p), np.empty(p)
+        for part in _slices(p, max(1, _CENTRED_BYTES // (8 * n))):
+            centred = np.subtract(X[:, part], shift[part], out=self._scratch.array((n, part.stop - part.start)))
+            if unit is not None:
+                centred /= unit[part]
+            sums[part] = weight @ centred
+            centred *= centred
+            squares[part] = weight @ centred
+        return sums, squares
 
     def peaks(self, shift, which):
         """The largest |X - shift| of some columns."""
@@ -151,6 +164,36 @@ class DenseRows(Rows):
         Z = self.gather(lambda block, y, weight: block.standardised(columns), columns, columns.n_columns)
         # by columns: a weight of each row is then multiplied along the longer side
         Z = np.asfortranarray(Z)
+        return self.replaced(Z)
+
+    def replaced(self, Z):
+        """The same rows with other columns Z (n, r), which are kept as one array."""
         kept = DenseRows(Z, self.y, self.weight, self.offset)
         kept.matrix = Z
         return kept
+
+    def kernel(self, shift, unit):
+        """The products of the rows (X - shift) * unit with each other, (n, n); the lower triangle alone is filled.
+
+        By blocks of columns, so that nothing of the size of X is made.
+        """
+        K = np.zeros((self.n_rows, self.n_rows), order="F")
+        for S in self._by_columns(shift, unit, max(1, BLOCK_BYTES // (8 * self.n_rows))):
+            K = blas.dsyrk(1.0, S.T, beta=1.0, c=K, trans=1, lower=1, overwrite_c=1)
+        return K
+
+    def kernel_root(self, shift, unit):
+        """The triangular R (m, n) with R'R as of `kernel`, with the digits that the products lose."""
+        R = np.zeros((0, self.n_rows))
+        for S in self._by_columns(shift, unit, self.n_rows):
+            R = triangle(np.vstack([R, S.T]))
+        return R
+
+    def _by_columns(self, shift, unit, width):
+        """Yield (X - shift) * unit for so many columns at a time, until the next in the same memory."""
+        scratch = Scratch()
+        for part in _slices(self.n_features, width):
+            S = scratch.array((self.n_rows, part.stop - part.start))
+            np.subtract(self.X[:, part], shift[part], out=S)
+            S *= unit[part]
+            yield S

@@ -170,12 +170,15 @@ class L2:
         return L2(np.zeros((B.shape[1], k)), matrices)
 
     def multiples_of(self, M, which):
-        """For strengths alone: each output's multiple of M (r, r), the matrix of the least strengths of each feature.
+        """Each output's multiple of M (r, r), the matrix of the least strengths of each feature, in any coordinates."""
+        multiples = _multiples(self._strengths[which])
+        return L2(np.zeros((len(M), len(multiples))), [M * multiple for multiple in multiples])
 
-        M is in any coordinates; ``which`` (q,) of bool are the features that tell the multiple.
-        """
-        some = self._strengths[which]
-        return L2(np.zeros((len(M), some.shape[1])), [M * share for share in some.sum(axis=0) / some.min(axis=1).sum()])
+    def evened(self, strength, which, n_held, n_free):
+        """The same in coordinates in which all of ``n_held`` weights have the same least strength; others have none."""
+        strengths = np.zeros((n_held + n_free, self._strengths.shape[1]))
+        strengths[:n_held] = strength * _multiples(self._strengths[which])
+        return L2(strengths)
 
     def as_product(self, columns):
         """A matrix in coordinates of the columns, and a strength of each output: the Hessian is their product.
@@ -197,3 +200,8 @@ def root_of(M):
     values, vectors = eigh(unit[:, None] * M * unit)
     keep = values > _NOTHING * len(M) * values[-1]
     return np.sqrt(values[keep])[:, None] * vectors[:, keep].T / unit
+
+
+def _multiples(strengths):
+    """What each output has, (k,), in units of the least strength of each of some features (m, k)."""
+    return strengths.sum(axis=0) / max(strengths.min(axis=1).sum(), np.finfo(float).tiny)
