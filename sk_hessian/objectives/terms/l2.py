@@ -169,6 +169,16 @@ class L2:
         matrices = [M + (B.T * strength) @ B for M, strength in zip(matrices, strengths.T, strict=True)]
         return L2(np.zeros((B.shape[1], k)), matrices)
 
+    def held_in(self, columns):
+        """The least curvature that it gives each weight in coordinates of the plain columns, (q k,), all positive.
+
+        Weights without a strength, of constant columns and intercepts, have the least of the others. None where not
+        each feature has a strength, and nothing else.
+        """
+        held = self.within(columns).diagonal if self.holds_each else np.zeros(1)
+        is_free = held == 0
+        return None if is_free.all() else np.where(is_free, held[~is_free].min(), held).ravel()
+
     def multiples_of(self, M, which):
         """For strengths alone: each output's multiple of M (r, r), the matrix of the least strengths of each feature.
 
