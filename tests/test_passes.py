@@ -6,8 +6,9 @@ from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 
 from sk_hessian.linear_model import HuberRegressor, LogisticRegression, PoissonRegressor, Ridge
-from sk_hessian.objectives import Blocks, SoftmaxCrossEntropy
+from sk_hessian.objectives import Blocks, GLMObjective, SoftmaxCrossEntropy
 from sk_hessian.objectives.rows.dense import DenseBlock, DenseRows
+from sk_hessian.solvers import minimize
 from tests import problems
 
 REAL = problems.real_problems()
@@ -190,6 +191,31 @@ def test_looks_in_vain_are_not_wasted(name):
         for tol in (1e-1, 1e-4)
     )
     assert loose <= 1.5 * usual + 5
+
+
+def test_a_softmax_of_easy_columns_needs_no_factor(rng):
+    """Units alone lead to the optimum, and a tenth of the rows proves it."""
+    X = rng.normal(size=(30_000, 40))
+    y = (X @ rng.normal(size=(40, 10)) / 4 + rng.gumbel(size=(30_000, 10))).argmax(axis=1)
+    model, tight = LogisticRegression().fit(X, y), LogisticRegression(tol=1e-6).fit(X, y)
+    assert model.convergence_.status == tight.convergence_.status == "optimal"
+    assert model.convergence_.passes <= 30
+    # a Hessian of the sample alone is a tenth of a pass
+    assert model.history_["hessian_products"][0] == 0
+    assert model.convergence_.objective - tight.convergence_.objective <= 1.25 * model.convergence_.decrement
+
+
+@pytest.mark.parametrize(("fit_intercept", "most"), [(True, 25), (False, 22)])
+def test_the_penalty_tells_when_products_have_found_a_decrement(fit_intercept, most, rng):
+    """Where the residual alone decides, 39 and 29 products."""
+    X = rng.normal(size=(600, 200))
+    y = (X @ rng.normal(size=(200, 8)) / 5 + rng.gumbel(size=(600, 8))).argmax(axis=1)
+    objective = GLMObjective(X, y, SoftmaxCrossEntropy(8), penalty=1 / 600, fit_intercept=fit_intercept)
+    result = minimize(objective, np.zeros(objective.n_parameters), "lbfgs", tol=1e-2)
+    exact = minimize(objective, result.x, "lbfgs", tol=1e-8)
+    assert result.status == exact.status == "optimal"
+    assert result.fun - exact.fun <= 1.25 * result.convergence.decrement
+    assert result.history["hessian_products"][-1] <= most
 
 
 def test_the_whole_hessian_of_a_sample_serves_many_classes(rng):

@@ -1,5 +1,6 @@
 """Coordinates in which nearly dependent columns are orthogonal."""
 
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -74,7 +75,7 @@ class Orthogonal:
 
     def _shortest(self, basis):
         """The coordinates without what the null space adds to coefficients in the user's units."""
-        null = self.null_space()
+        null = self.null_space
         if not null.shape[1]:
             return basis
         p, varies = len(null), np.isfinite(self.plain.scale)
@@ -122,6 +123,7 @@ class Orthogonal:
             return None
         return np.sqrt(np.where(is_null, 0.0, values))[:, None] * V.T
 
+    @cached_property
     def null_space(self):
         """Coefficient directions (p, d) in the user's units that leave every prediction as it is.
 
@@ -142,7 +144,7 @@ class Orthogonal:
         ``is_free_constant`` (p, k) says which belong to constant columns without a penalty.
         """
         surplus = np.where(is_free_constant, coef, 0.0)
-        null = self.null_space()
+        null = self.null_space
         if null.shape[1]:
             surplus += null @ np.linalg.lstsq(null, coef - surplus, rcond=None)[0]
         return coef - surplus, surplus

@@ -103,6 +103,17 @@ class ColumnSpace:
         coordinates = WeightCoordinates(columns, loss.n_outputs, loss.n_constants)
         return Design(rows, Linear(columns.n_columns, False, loss), objective.l2.within(columns), coordinates)
 
+    def held_in(self, columns):
+        """The least curvature that the penalty gives each weight in coordinates of the columns, (q k,), all positive.
+
+        Weights without a strength, of constant columns and intercepts, have the least of the others. None where not
+        each feature has a strength, and nothing else.
+        """
+        l2 = self._objective.l2
+        held = l2.within(columns).diagonal if l2.holds_each else np.zeros(1)
+        is_free = held == 0
+        return None if is_free.all() else np.where(is_free, held[~is_free].min(), held).ravel()
+
     def penalty_product(self, columns):
         """The penalty in coordinates of the columns, as of `L2.as_product`."""
         if self.is_wide and self.dependence and self.dependence.columns is columns:

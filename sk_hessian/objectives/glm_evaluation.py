@@ -26,6 +26,14 @@ def _slices(n_rows):
     return [slice(start, start + _SLICE) for start in range(0, n_rows, _SLICE)]
 
 
+def _plain_curvature(here, kind, columns):
+    """The curvature in the plain columns, where it is known and in these coordinates nothing but that turned."""
+    objective, known = here.objective, (None, None)
+    if columns.may_turn_late and here.design.width == 1 and not (objective.l2.is_present or objective.terms):
+        known = here._matrices.get((kind, id(objective.space.plain)), known)
+    return known[1]
+
+
 class LinearEvaluation(MeanLossEvaluation):
     """A `GLMObjective` at the ``parameters`` (n_parameters,) of a `Design`; ``raw`` (n_rows, m), where it is known."""
 
@@ -86,7 +94,8 @@ class LinearEvaluation(MeanLossEvaluation):
         """See `sweep`: by a fold over blocks of rows; raw predictions are None where they are too many to be kept."""
         design, loss, known = self.design, self.objective.loss, self.raw
         model, parameters = design.model, design.model.unpack(self.parameters)
-        kept = np.empty((design.rows.n_rows, design.width)) if known is None and design.can_keep else known
+        # by outputs, as products make them and losses take them
+        kept = np.empty((design.width, design.rows.n_rows)).T if known is None and design.can_keep else known
 
         def of_block(block, y, weight):
             if known is None:
@@ -240,6 +249,9 @@ class LinearEvaluation(MeanLossEvaluation):
 
     def sum_curvature(self, kind, columns):
         """See `MeanLossEvaluation.sum_curvature`; shape (n_columns k + constants,) squared."""
+        known = _plain_curvature(self, kind, columns)
+        if known is not None:
+            return columns.basis.T @ known @ columns.basis
         loss = self.objective.loss
 
         def weighted(raw, y, weight, part):
@@ -312,7 +324,13 @@ class LinearEvaluation(MeanLossEvaluation):
         certifies = curvature is not None and self.objective.is_exact(curvature)
         loss = self.objective.loss
         outer = WeightCoordinates(columns, loss.n_outputs, loss.n_constants)
-        return PointFactor(outer, inner, self, curvature, certifies)
+        is_plain = isinstance(inner, factors.Diagonal) and columns is self.objective.space.plain
+        held = (
+            self.objective.space.held_in(columns)
+            if is_plain and self.objective.convex and not loss.n_constants
+            else None
+        )
+        return PointFactor(outer, inner, self, curvature, certifies, None if held is None else held * inner.d**2)
 
 
 def _bent(here, kind, design):

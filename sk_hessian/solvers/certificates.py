@@ -32,7 +32,8 @@ _MISSING = 0.1
 #: where that is not known, when so many iterations in turn add less than a hundredth
 _SETTLED = 3
 
-#: ... and the residual has fallen to this share, so that small eigenvalues have had their say
+#: ... and the residual has fallen to this share, so that small eigenvalues have had their say, or the curvature of the
+#: penalty alone says that they have
 _RESIDUAL = 1e-3
 
 #: a Hessian with larger entries has overflowed, or is about to
@@ -92,7 +93,9 @@ def certify(problem, point, known, threshold, fall=1.0):
         nearest, least = problem.factor, problem.slack(point)
     if plan.certifies_by_factor(problem, least):
         return _by_exact_factor(problem, point)
-    return _by_products(problem, point, threshold, nearest, least)
+    # a factor of the whole Hessian tells what a sketch would
+    by_sketch = None if problem.has_full_factor else _by_sketch(problem, point, threshold, fall)
+    return by_sketch or _by_products(problem, point, threshold, nearest, least)
 
 
 def _change(problem, point, step, decrement):
@@ -148,37 +151,85 @@ def _refining(problem, factor):
     return factor.inner.apply, factor.inner.transpose
 
 
-def _by_products(problem, point, threshold, factor, slack):
-    """By conjugate gradients in the coordinates of a factor.
+class _Settling:
+    """Whether conjugate gradients have found a decrement: asked after each iteration.
 
     What they have not found yet is r'H^-1 r / 2 of the residual r: at most ``slack`` r'r / 2 where no curvature is
-    below 1 / slack in these coordinates.
+    below 1 / slack in their coordinates, and at most r'(r / held) / 2 where a penalty alone gives these ``held`` (r,).
     """
-    gains: list[float] = []
 
-    def missing(cg):
-        return 0.5 * slack * cg.residual**2 if slack < np.inf else np.inf
+    def __init__(self, slope, threshold, slack, held):
+        self._first, self._threshold, self._slack, self._held = np.linalg.norm(slope), threshold, slack, held
+        self._gains: list[float] = []
+        self._is_quiet = False
 
-    def settled(cg):
+    def __call__(self, cg):
+        """Whether further iterations would say no more, or nothing else."""
+        gains = self._gains
         gains.append(cg.gain)
-        quiet = slack == np.inf and len(gains) > _SETTLED and max(gains[-_SETTLED:]) <= 0.01 * cg.decrement
-        quiet = quiet and cg.residual <= _RESIDUAL * first
-        most = cg.decrement + missing(cg)
-        is_known = most <= max((1 + _MISSING) * cg.decrement, threshold(most))
-        return cg.n_iter > 0 and (quiet or is_known or cg.decrement > threshold(cg.decrement))
+        enough = _MISSING * cg.decrement
+        is_seen = cg.residual <= _RESIDUAL * self._first or self._beyond_penalty(cg) <= enough
+        is_quiet = len(gains) > _SETTLED and max(gains[-_SETTLED:]) <= 0.01 * cg.decrement
+        self._is_quiet = self._slack == np.inf and is_quiet and is_seen
+        most = cg.decrement + self._beyond_slack(cg)
+        is_known = most <= max(cg.decrement + enough, self._threshold(most))
+        return cg.n_iter > 0 and (self._is_quiet or is_known or cg.decrement > self._threshold(cg.decrement))
 
+    def decrement(self, cg):
+        """The decrement in the end; infinite where the sum says nothing of what is missing."""
+        if self._slack < np.inf:
+            return cg.decrement + self._beyond_slack(cg)
+        rest = self._beyond_penalty(cg)
+        # out of products, or of positive curvature
+        is_lost = cg.decrement <= self._threshold(cg.decrement) and not self._is_quiet
+        if is_lost and cg.residual > _RESIDUAL * self._first:
+            return np.inf
+        return cg.decrement + (rest if np.isfinite(rest) else 0.0)
+
+    def _beyond_slack(self, cg):
+        return 0.5 * self._slack * cg.residual**2 if self._slack < np.inf else np.inf
+
+    def _beyond_penalty(self, cg):
+        return np.inf if self._held is None else 0.5 * float(cg.rest @ (cg.rest / self._held))
+
+
+def _by_products(problem, point, threshold, factor, slack):
+    decrement, move = _decrement_by_products(problem, point, threshold, factor, slack)
+    step = Displacement(problem.factor, move)
+    return Certificate(decrement, _change(problem, point, step, decrement), step, move=move)
+
+
+def _decrement_by_products(problem, point, threshold, factor, slack):
+    """By conjugate gradients in the coordinates of a factor: see `_Settling`.
+
+    The decrement, rough beyond ``threshold(decrement)``, and the Newton step in u.
+    """
     to, back = _refining(problem, factor)
     matvec, slope = problem.hessian(point, "observed").matvec, back(point.slope)
-    first = np.linalg.norm(slope)
+    settling = _Settling(slope, threshold, slack, factor.held if factor is problem.factor else None)
     most = min(2 * point.u.size, plan.MOST_PRODUCTS)
-    cg = conjugate_gradient(lambda v: back(matvec(to(v))), slope, 0.0, settled, most)
-    move, rest = to(cg.step), missing(cg)
-    step = Displacement(problem.factor, move)
-    decrement = cg.decrement + (rest if np.isfinite(rest) else 0.0)
-    if not np.isfinite(rest) and cg.residual > _RESIDUAL * first:
-        # out of products, or of positive curvature: the sum says nothing of what is missing
-        decrement = np.inf
-    return Certificate(decrement, _change(problem, point, step, decrement), step, move=move)
+    cg = conjugate_gradient(lambda v: back(matvec(to(v))), slope, 0.0, settling, most)
+    return settling.decrement(cg), to(cg.step)
+
+
+def _by_sketch(problem, point, threshold, fall):
+    """By products of a sketch, whose Hessian is at most ``inflation`` times as large as that of all rows.
+
+    None where there is none, or where its bound does not pass and the run is too slow for that to change soon: products
+    with all rows then cost less.
+    """
+    objective = problem.objective
+    sketch = plan.sketch_of(objective, point.theta.size)
+    inflation = np.inf if sketch is None else objective.inflation(sketch)
+    if not inflation < np.inf:
+        return None
+    part, there = problem.sketched(sketch, point)
+    enough = lambda found: threshold(inflation * found) / inflation  # noqa: E731
+    decrement, move = _decrement_by_products(part, there, enough, problem.factor, np.inf)
+    bound, step = inflation * decrement, Displacement(problem.factor, move)
+    if bound > threshold(bound):
+        return Certificate(bound, np.nan, step) if fall <= plan.SWIFT else None
+    return Certificate(bound, _change(problem, point, step, bound), step, move=move)
 
 
 def _by_eigenvalues(problem, point, threshold):

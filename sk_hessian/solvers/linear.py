@@ -87,11 +87,12 @@ class OperatorCurvature:
 class ConjugateGradient:
     """State of `conjugate_gradient`.
 
-    ``residual`` is the norm of H step + gradient, ``decrement`` -(gradient'step) / 2 so far, half the squared Newton
-    decrement from below, and ``gain`` what the last iteration added to it.
+    ``rest`` is H step + gradient and ``residual`` its norm, ``decrement`` -(gradient'step) / 2 so far, half the squared
+    Newton decrement from below, and ``gain`` what the last iteration added to it.
     """
 
     step: np.ndarray
+    rest: np.ndarray
     residual: float
     decrement: float = 0.0
     gain: float = 0.0
@@ -104,9 +105,8 @@ def conjugate_gradient(product, gradient, damping, done, max_iter):
 
     At negative curvature the state has the step before it, or steepest descent of unit curvature if there was none.
     """
-    state = ConjugateGradient(np.zeros_like(gradient), float(np.linalg.norm(gradient)))
-    residual, direction = gradient.copy(), -gradient
-    square = residual @ residual
+    state = ConjugateGradient(np.zeros_like(gradient), gradient, float(np.linalg.norm(gradient)))
+    direction, square = -gradient, gradient @ gradient
     while state.n_iter < max_iter and square > 0 and not done(state):
         bent = product(direction) + damping * direction
         curvature = direction @ bent
@@ -117,13 +117,13 @@ def conjugate_gradient(product, gradient, damping, done, max_iter):
             break
         alpha = square / curvature
         state.step = state.step + alpha * direction
-        residual = residual + alpha * bent
+        state.rest = state.rest + alpha * bent
         state.gain = 0.5 * alpha * square
         state.decrement += state.gain
         state.n_iter += 1
-        previous, square = square, residual @ residual
+        previous, square = square, state.rest @ state.rest
         state.residual = np.sqrt(square)
-        direction = -residual + (square / previous) * direction
+        direction = -state.rest + (square / previous) * direction
     return state
 
 

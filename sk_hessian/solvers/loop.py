@@ -14,6 +14,9 @@ from sk_hessian.solvers.problem import Counts, Problem
 from sk_hessian.solvers.result import Convergence, History, Result, message, still_missing
 from sk_hessian.solvers.verdict import Verdict
 
+#: iterations whose mean tells how fast a run is
+_OF_FALL = 3
+
 
 @dataclass(frozen=True)
 class State:
@@ -50,8 +53,8 @@ class Run:
         self.iteration, self.drop = 0, np.inf
         #: half the squared decrement by the latest factor, and the smallest since that
         self.estimate = self.best_decrement = np.nan
-        #: the share that the latest iteration left of it
-        self.fall = 1.0
+        #: the latest of these estimates in the same coordinates
+        self._estimates: list[float] = []
         #: the latest iteration that gained anything, and the value there
         self.gained, self.mark = 0, point.value
         #: the latest iteration at which the factor was new or had helped, and the decrement there
@@ -70,9 +73,9 @@ class Run:
     def arrive(self, step):
         """Go on from where a step ended; whether that is anywhere new."""
         self.iteration += 1
-        self.drop, before = self.point.value - step.point.value, self.estimate
+        self.drop = self.point.value - step.point.value
         self.stand(self.problem, step.point)
-        self.fall = self.estimate / before if before > 0 else 1.0
+        self._estimates = [*self._estimates[-_OF_FALL:], self.estimate]
         if self.point.value < self.best.value:
             self.best = self.point
         # many small gains count together: of a slow run each one may be below the rounding error
@@ -82,10 +85,27 @@ class Run:
         self.history.add(self, step)
         if self.callback is not None:
             self._ask()
-        every = self.method.refresh_every
+        every = self.patience
         if step.moved and every is not None and self.iteration - self.refreshed >= every:
             self._refresh_if_slow()
         return step.moved
+
+    @property
+    def patience(self):
+        """Iterations that may be slow before a factor is taken; None where none is.
+
+        A first factor that costs more passes than that waits for as many: at the worst the work doubles.
+        """
+        every = self.method.refresh_every
+        if every is None or not self.in_units:
+            return every
+        return max(every, plan.factor_passes(self.objective, self.point.theta.size))
+
+    @property
+    def fall(self):
+        """The share that an iteration leaves of the decrement, the mean of the latest; 1.0 where that is unknown."""
+        first, n_steps = self._estimates[:1], len(self._estimates) - 1
+        return (self.estimate / first[0]) ** (1 / n_steps) if n_steps > 0 and first[0] > 0 else 1.0
 
     def stand(self, problem, point):
         """Be at a point."""
@@ -169,20 +189,26 @@ class Run:
     def settle(self, problem, point):
         """Be at a point in new coordinates, from where gains count."""
         self.stand(problem, point)
-        self.best_decrement = self.estimate
+        self._estimates, self.best_decrement = [self.estimate], self.estimate
         self.refreshed, self.refresh_decrement = self.iteration, self.estimate
 
 
 def begin(objective, x0, spec, tol, random_state=None):
     """The `Run` of a solver, at its start: on the optimum of a sketch or at ``x0``, in the coordinates of a factor."""
-    history, counts = History(time.perf_counter()), Counts()
+    history, counts, start = History(time.perf_counter()), Counts(), None
     in_units = spec.tries_units(objective, x0.size)
-    start = None if in_units or not spec.warms_up(objective) else _warm_start(objective, x0, spec, tol, counts)
+    if not in_units and spec.warms_up(objective):
+        start, in_units = _warm_start(objective, x0, spec, tol, counts)
     if start is None:
         counts.evaluations += 1.0
         start = objective.entry(x0)
     if not np.isfinite(start.value):
         raise ValueError("the objective is not finite at the start x0; pass a feasible one")
+    return _at_start(objective, start, spec, history, counts, in_units, random_state)
+
+
+def _at_start(objective, start, spec, history, counts, in_units, random_state=None):
+    """The `Run` at an `Evaluation`; ``in_units`` if it shall try units alone."""
     factor = plan.factor_at(spec, start, counts, in_units)
     problem = Problem(objective, factor, start, counts)
     reachable = problem.restricted()
@@ -195,17 +221,36 @@ def begin(objective, x0, spec, tol, random_state=None):
 
 
 def _warm_start(objective, x0, spec, tol, counts):
-    """The `Evaluation` at the optimum of the sketch; None unless it is better than the start there."""
+    """The `Evaluation` at the optimum of the sketch, None unless it is better than the start; and whether it is easy.
+
+    It is easy where units alone lead to that optimum at once.
+    """
     sketch = plan.sketch_of(objective, x0.size)
     if sketch is None:
-        return None
-    tol, iterations = plan.warm_up(sketch, x0.size, tol)
-    run = begin(sketch, x0, Newton() if sketch.convex else spec, tol)
-    theta = follow(run, Verdict(run, tol, iterations, diagnoses=False)).x
-    counts.others += run.counts.passes * sketch.n_rows / objective.n_rows
+        return None, False
+    is_easy, share = False, sketch.n_rows / objective.n_rows
+    if spec.precondition == "auto" and plan.may_be_easy(objective, x0.size):
+        run = _in_units(sketch, x0, spec)
+        is_easy, theta = run.estimate <= plan.EASY_SHARE * sketch.scale, run.best.theta
+        counts.others += run.counts.passes * share
+    if not is_easy:
+        tol, iterations = plan.warm_up(sketch, x0.size, tol)
+        run = begin(sketch, x0, Newton() if sketch.convex else spec, tol)
+        theta = follow(run, Verdict(run, tol, iterations, diagnoses=False)).x
+        counts.others += run.counts.passes * share
     counts.evaluations += 1.0
     warm = objective.at(theta)
-    return warm if warm.value < run.first_value else None
+    is_better = warm.value < run.first_value
+    return warm if is_better else None, is_easy and is_better
+
+
+def _in_units(sketch, x0, spec):
+    """A run on a sketch by units alone, after a few iterations."""
+    run = _at_start(sketch, sketch.entry(x0), spec, History(time.perf_counter()), Counts(evaluations=1.0), True)
+    enough, moved = plan.EASY_SHARE * sketch.scale, True
+    while moved and run.estimate > enough and run.iteration < plan.EASY_ITERATIONS:
+        moved = run.arrive(run.method.advance(run.problem, run.point))
+    return run
 
 
 def follow(run, verdict):

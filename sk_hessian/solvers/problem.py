@@ -147,6 +147,15 @@ class Problem:
 
         return LinearOperator((r, r), matvec=product, rmatvec=product, dtype=float)
 
+    def sketched(self, sketch, point):
+        """The problem of a sketch in the same coordinates, and a `Point` there, whose slope is that of all rows.
+
+        Its visits count as the part of the rows that it has.
+        """
+        share = sketch.n_rows / self.objective.n_rows
+        problem = Problem(sketch, self.factor, point.here, self.counts, share)
+        return problem, Point(point.u, sketch.at(point.theta), point.value, point.slope, point.noise)
+
     def hessian_matrix(self, point, kind):
         """P'HP at ``point`` as a matrix."""
         self.counts.hessians += self._share

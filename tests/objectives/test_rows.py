@@ -57,6 +57,25 @@ def test_fold_adds_up_products_with_the_rows(rows, small_blocks, rng):
     assert total[1] == pytest.approx(rows.weight.sum())
 
 
+def test_products_by_columns_are_those_by_rows(rows, small_blocks, rng):
+    V = rng.normal(size=(P, 3))
+    by_rows, by_columns = (
+        rows.fold(lambda block, y, weight, V=V: (block.adjoint(block.forward(V)),))[0]
+        for V in (V, np.asfortranarray(V))
+    )
+    np.testing.assert_allclose(by_columns, by_rows, rtol=1e-6, atol=1e-9)
+
+
+def test_blocks_of_many_entries_have_the_gram_of_all(rng):
+    X = sp.random_array((50_000, 30), density=0.9, format="csr", rng=rng)
+    weight = rng.random(50_000)
+    rows = rows_of(X, np.zeros(50_000), weight)
+    raw = Columns.raw(30, False)
+    gram = rows.fold(lambda block, y, weight: (block.gram(weight[:, None], raw),), raw)[0][0]
+    assert rows.block_size(raw, 0) < 50_000
+    np.testing.assert_allclose(gram, X.T @ (weight[:, None] * X.toarray()), rtol=1e-9)
+
+
 def test_gather_keeps_the_order(rows, small_blocks, rng):
     V = rng.normal(size=(P, 2))
     np.testing.assert_allclose(rows.gather(lambda block, y, weight: block.forward(V)), dense(rows) @ V, rtol=1e-6)

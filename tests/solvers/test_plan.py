@@ -96,12 +96,25 @@ def test_how_many_rows_stand_for_all(objective, n_parameters, size):
         (linear(1000, 64, is_held=True, is_quadratic=True), 0.0),
         (linear(1000, 3001, is_held=True, has_matrix=False), 0.0),
         (linear(10_000, 160, is_held=True), 8.0),  # five Hessians of 1600 rows
-        (linear(1000, 1000, 4, is_held=True), 1000 / 64 + 20 * 1000 / 64),
+        (linear(1000, 1000, 4, is_held=True), 1000 / 64 + 50 * 1000 / 64),
     ],
 )
 def test_what_a_factor_costs(objective, passes):
     assert plan.factor_passes(objective, objective.full_size) == pytest.approx(passes)
     assert plan.can_wait(objective, objective.full_size) == (passes > 20)
+
+
+@pytest.mark.parametrize(
+    ("objective", "easy"),
+    [
+        (linear(50_000, 50, 10, is_held=True), True),  # 5 * 5000 * 2500 * 55 / (16 * 50_000 * 500) passes
+        (linear(50_000, 50, 3, is_held=True), False),
+        (linear(50_000, 50, 10), False),
+        (linear(50_000, 50, is_held=True), False),
+    ],
+)
+def test_what_may_do_without_a_factor_of_its_sketch(objective, easy):
+    assert plan.may_be_easy(objective, objective.full_size) == easy
 
 
 def test_a_factor_of_several_outputs_is_taken_by_its_cost():

@@ -4,6 +4,10 @@ import numpy as np
 
 from sk_hessian.objectives.rows import Columns
 
+#: outputs from which raw predictions, and gradients in them, are kept output by output: products take half the time
+#: with 10,000 x 784 and 10 outputs, two thirds with 16,384 x 54 and 7, a third more with 2
+_MANY_OUTPUTS = 3
+
 
 class Linear:
     """A linear predictor: raw = [X, 1] W for a block of rows, and back; the constants of the loss beside the outputs.
@@ -58,7 +62,9 @@ class Linear:
         """What raw predictions change by when the parameters change by these: the same without the offset."""
         coef, intercept, constants = parameters
         is_null = not np.logical_or.reduce(coef, axis=None)
-        raw = np.zeros((block.n_rows, self.n_outputs)) if is_null else block.forward(coef)
+        if self.n_outputs >= _MANY_OUTPUTS:
+            coef = np.asfortranarray(coef)
+        raw = np.zeros((self.n_outputs, block.n_rows)).T if is_null else block.forward(coef)
         if self.fit_intercept:
             raw += intercept
         if offset is not None:

@@ -28,6 +28,10 @@ def _slices(size, width):
     return [slice(start, min(start + width, size)) for start in range(0, size, width)]
 
 
+def _is_by_columns(V):
+    return V.ndim > 1 and V.flags.f_contiguous and not V.flags.c_contiguous
+
+
 class DenseBlock:
     """Rows ``part`` of X (n, p) as float64; their ``offset`` (n, n_outputs) or None is added to raw predictions."""
 
@@ -44,12 +48,12 @@ class DenseBlock:
         return self._X
 
     def forward(self, V):
-        """X @ V."""
-        return self._X @ V
+        """X @ V; in the order of V, by rows or by columns, where rows are dense."""
+        return (V.T @ self._X.T).T if _is_by_columns(V) else self._X @ V
 
     def adjoint(self, R):
-        """X.T @ R."""
-        return self._X.T @ R
+        """X.T @ R; in the order of R."""
+        return (R.T @ self._X).T if _is_by_columns(R) else self._X.T @ R
 
     def sizes(self, V):
         """|X| @ V: how large the terms are of which `forward` is the sum."""
