@@ -12,7 +12,7 @@ from sk_hessian.inspection._covariance import KINDS
 from sk_hessian.inspection._fitted import Fitted
 from sk_hessian.inspection._laplace import laplace
 from sk_hessian.inspection._new_rows import NewRows
-from sk_hessian.inspection._quantiles import is_normal
+from sk_hessian.inspection._quantiles import has_quantiles, is_normal
 from sk_hessian.inspection._row_labels import row_labels, row_names
 from sk_hessian.inspection._text import Report, interval_headings
 from sk_hessian.inspection._uncertainty import CovarianceChoice, CovarianceOptions, Uncertainty
@@ -153,8 +153,8 @@ def prediction_table(
         That of X_new, as of ``predict``; needed where the fit had one (zeros for one unit of exposure).
     of : {"mean", "observation"}
         "observation": the interval is that of a new y of weight one. For normal targets mean plus or minus t times the
-        root of both variances. Else the quantiles of the family's distribution (Poisson, negative binomial, Tweedie,
-        Gamma, inverse Gaussian), averaged over the normal distribution of the linear predictor; integers for counts. A
+        root of both variances. Else the quantiles of the family's distribution (Poisson, negative binomial, Gamma,
+        inverse Gaussian), averaged over the normal distribution of the linear predictor; integers for counts. A
         dispersion that was estimated is taken as known there. It takes the family to be true, whatever the covariance.
     **options
         Keywords of `coef_table`: ``cov``, ``weights``, ``cov_groups``, ``lags``, ``dispersion``. By default
@@ -169,7 +169,7 @@ def prediction_table(
     ------
     ValueError, TypeError
         As `coef_table`; for X_new with other columns than the fit's, and an observation of a family without quantiles
-        (classes, Huber's loss, Tweedie powers above 2 but for 3, a quasi-likelihood).
+        (classes, Huber's loss, Tweedie powers that are not 0, 1, 2 or 3, a quasi-likelihood).
 
     Notes
     -----
@@ -272,15 +272,15 @@ def _subject(estimator, of):
 def _require_distribution(found):
     """Refuse an observation of what has no quantiles."""
     curvature = found.curvature
-    fitted, family = curvature.fitted, curvature.fitted.loss_of_predictions.family
+    fitted, loss = curvature.fitted, curvature.fitted.loss_of_predictions
     if hasattr(fitted.estimator, "classes_"):
         reason = "is for targets that are numbers: how probable each class of a new row is is what of='mean' says"
     elif fitted.likelihood_refusal is not None:
         reason = fitted.likelihood_refusal
     elif curvature.likelihood.is_quasi:
         reason = "needs a distribution, and a quasi-likelihood has none: leave dispersion out"
-    elif not (is_normal(curvature.loss) or family.has_tails):
-        reason = f"needs quantiles, and those of {curvature.loss!r} are not known here"
+    elif not (is_normal(loss) or has_quantiles(loss)):
+        reason = f"needs quantiles, and those of {loss!r} are not known here"
     else:
         return
     raise ValueError(f"prediction_table: of='observation' {reason}. Use of='mean'")

@@ -25,6 +25,12 @@ def is_normal(loss):
     return loss.family.name == "normal"
 
 
+def has_quantiles(loss):
+    """Whether `quantiles` serves: not of compound distributions, with a mass at zero, whose series cost too much."""
+    zero, negative = loss.in_range(np.zeros(1))[0], loss.in_range(np.array([-1.0]))[0]
+    return loss.family.has_tails and (loss.family.is_discrete or negative or not zero)
+
+
 def quantiles(loss, predictor, deviation, dispersion, probability):
     """The ``probability`` quantile of a new target of each row, shape (n,).
 
@@ -47,9 +53,6 @@ def quantiles(loss, predictor, deviation, dispersion, probability):
             found = _least_count(is_reached, len(predictor))
         else:
             found = _number(is_reached, loss, predictor)
-            if loss.in_range(np.zeros(1))[0] and not loss.in_range(np.array([-1.0]))[0]:
-                # a Tweedie distribution may have all of the probability at zero
-                found = np.where(is_reached(np.zeros(len(found))), 0.0, found)
         return np.where(is_reached(found), found, np.inf)
 
 

@@ -67,8 +67,10 @@ FUNCTIONS = {
     "HessianSpectrumDisplay": inspection.HessianSpectrumDisplay.from_estimator,
     "InfluenceDisplay": inspection.InfluenceDisplay.from_estimator,
     "ResidualDisplay": lambda *rows: inspection.ResidualDisplay.from_estimator(*rows, kind="response"),
-    # the axis of its picture has the units of X, which a pipeline changes
-    "PredictionDisplay": lambda *rows: inspection.PredictionDisplay.from_estimator(*rows, first(rows[1])).table,
+    # the axis of its picture has the units of X, and what other columns are held at depends on what they are: averaged
+    "PredictionDisplay": lambda *rows: (
+        inspection.PredictionDisplay.from_estimator(*rows, first(rows[1]), held="average").table
+    ),
     "LossSurfaceDisplay": lambda *rows: inspection.LossSurfaceDisplay.from_estimator(*rows, n_grid=5),
 }
 

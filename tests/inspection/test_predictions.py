@@ -314,6 +314,7 @@ def test_what_has_no_quantiles_is_named(rng):
         "LogisticRegression": "is for targets that are numbers",
         "softmax": "is for targets that are numbers",
         "HuberRegressor": "needs a likelihood, which this loss does not have",
+        "TweedieRegressor": "needs quantiles, and those of TweedieLoss",
     }
     for name, reason in cases.items():
         y = target(name, X, rng)
