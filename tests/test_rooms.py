@@ -68,7 +68,7 @@ ROOMS = {
     "objectives/_row_space.py": {"scipy.linalg"} | objectives("coordinates", "design", "models", "rows"),
     "objectives/design.py": set(),
     "objectives/linearised.py": {"scipy.linalg"} | objectives("coordinates", "rows"),
-    "objectives/single_rows.py": set(),
+    "objectives/single_rows.py": objectives("rows"),
     "objectives/row_curvature.py": objectives("_spread", "rows"),
     "objectives/_spread.py": objectives("factors"),
     "objectives/_orthogonal.py": {"scipy.linalg"} | objectives("rows"),

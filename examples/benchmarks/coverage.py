@@ -1,8 +1,16 @@
-"""How often the intervals of `coef_table` under a penalty contain what they are about, and what they are not about.
+"""How often intervals contain what they are about: of coefficients, of predictions, and where the model is not true.
 
-    OMP_NUM_THREADS=1 python examples/benchmarks/coverage.py [--datasets 500] [--rows 400]
+    OMP_NUM_THREADS=1 python examples/benchmarks/coverage.py [--datasets 500] [--rows 400] [--part penalised]
 
-Data sets of five correlated columns; the share of all slopes of all data sets whose intervals contain:
+The part "predictions", of data sets of 100 rows and three columns without a penalty: the share of the true means of 20
+further rows in the intervals of `prediction_table`, and of new observations of these rows in theirs. Counts have a mean
+of about one. The part "robust": the share of the slope in the intervals of `coef_table`, of least squares with
+
+- 30 rows, one of them far out, and noise whose deviation grows with the column ("HC3" and what it is compared with);
+- 300 rows that share errors in 20 groups of one kind and in 15 of another, and whose column does too ("two ways").
+
+The part "penalised", of data sets of five correlated columns: the share of all slopes of all data sets whose intervals
+contain:
 
 - "sandwich": the penalised population parameters, those of the fit on a million rows with the same penalty per row.
 - "false model": the same where the model is not true: noise whose deviation depends on X, two intercepts, counts of
@@ -17,8 +25,8 @@ import time
 
 import numpy as np
 
-from sk_hessian.inspection import coef_table
-from sk_hessian.linear_model import LogisticRegression, PoissonRegressor, Ridge
+from sk_hessian.inspection import coef_table, prediction_table
+from sk_hessian.linear_model import GammaRegressor, LinearRegression, LogisticRegression, PoissonRegressor, Ridge
 
 TRUE = np.array([1.0, -0.8, 0.6, 0.4, -0.4])
 INTERCEPT = 0.3
@@ -91,21 +99,108 @@ def against_prior(name, n_datasets, n, seed=0):
     return np.mean(shares)
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--datasets", type=int, default=500)
-    parser.add_argument("--rows", type=int, default=400)
-    options = parser.parse_args()
-    print(f"{options.datasets} data sets of {options.rows} rows, nominal {LEVEL}")
+def identity(eta):
+    """The mean of a linear model."""
+    return 1 + eta
+
+
+#: name -> estimator, mean from the linear predictor, and draws about a mean
+PREDICTED = {
+    "normal": (LinearRegression, identity, lambda rng, mean: mean + 0.5 * rng.normal(size=len(mean))),
+    "Poisson": (lambda: PoissonRegressor(alpha=0), np.exp, lambda rng, mean: rng.poisson(mean)),
+    "Gamma": (lambda: GammaRegressor(alpha=0), np.exp, lambda rng, mean: rng.gamma(3, mean / 3)),
+}
+_PREDICTION_ROWS = 100
+
+
+def of_predictions(name, n_datasets, seed=0):
+    """Shares of true means, and of new observations, that intervals contain."""
+    new, mean_of, draw = PREDICTED[name]
+    rng, shares, beta = np.random.default_rng(seed), [], np.array([0.4, -0.3, 0.2])
+    for _ in range(n_datasets):
+        X, X_new = rng.normal(size=(_PREDICTION_ROWS, 3)), rng.normal(size=(20, 3))
+        y, mean = draw(rng, mean_of(X @ beta)), mean_of(X_new @ beta)
+        model, observed = new().fit(X, y), draw(rng, mean)
+        tables = [prediction_table(model, X_new, X, y, of=of, level=LEVEL) for of in ("mean", "observation")]
+        pairs = zip(tables, (mean, observed), strict=True)
+        shares.append([np.mean((table.lower <= value) & (value <= table.upper)) for table, value in pairs])
+    return np.mean(shares, axis=0)
+
+
+def far_row(rng):
+    """A column, a target whose noise grows with it, and the options of each interval."""
+    x = np.append(rng.normal(size=29), 4.0)
+    y = x + rng.normal(size=30) * (0.5 + np.abs(x))
+    return x, y, {cov: {"cov": cov} for cov in ("expected", "sandwich", "HC1", "HC2", "HC3")}
+
+
+def two_ways(rng):
+    """The same of rows in groups of two kinds, which share errors and a part of the column."""
+    first, second = rng.integers(0, 20, size=300), rng.integers(0, 15, size=300)
+
+    def shared():
+        return 0.7 * rng.normal(size=20)[first] + 0.7 * rng.normal(size=15)[second] + rng.normal(size=300)
+
+    x = shared()
+    both = np.column_stack([first, second])
+    options = {
+        "expected": {},
+        "HC1": {"cov": "HC1"},
+        "one way": {"cov_groups": first},
+        "two ways": {"cov_groups": both},
+    }
+    return x, x + shared(), options
+
+
+def of_slopes(draw, n_datasets, seed=0):
+    """Shares of a slope of one that intervals contain, by what they are called."""
+    rng, within = np.random.default_rng(seed), []
+    for _ in range(n_datasets):
+        x, y, options = draw(rng)
+        model = LinearRegression().fit(x[:, None], y)
+        tables = [coef_table(model, x[:, None], y, level=LEVEL, **chosen) for chosen in options.values()]
+        within.append([table.lower[0] <= 1 <= table.upper[0] for table in tables])
+    return dict(zip(options, np.mean(within, axis=0), strict=True))
+
+
+def show_penalised(n_datasets, n_rows):
+    print(f"{n_datasets} data sets of {n_rows} rows, nominal {LEVEL}")
     captions = ("sandwich", "false model", "laplace", "sandwich / true", "laplace / true", "seconds")
     print(f"{'':20}" + "".join(f"{caption:>17}" for caption in captions))
     for name in MODELS:
         begin = time.perf_counter()
-        own, robust, bayes = against_population(name, options.datasets, options.rows, True)
-        false = against_population(name, options.datasets, options.rows, False)[0]
-        prior = against_prior(name, options.datasets, options.rows)
+        own, robust, bayes = against_population(name, n_datasets, n_rows, True)
+        false = against_population(name, n_datasets, n_rows, False)[0]
+        prior = against_prior(name, n_datasets, n_rows)
         shares = "".join(f"{share:17.3f}" for share in (own, false, prior, robust, bayes))
         print(f"{name:20}{shares}{time.perf_counter() - begin:17.0f}", flush=True)
+
+
+def show_predictions(n_datasets):
+    print(f"{n_datasets} data sets of {_PREDICTION_ROWS} rows, nominal {LEVEL}\n{'':20}{'mean':>17}{'observation':>17}")
+    for name in PREDICTED:
+        print(f"{name:20}" + "".join(f"{share:17.3f}" for share in of_predictions(name, n_datasets)), flush=True)
+
+
+def show_robust(n_datasets):
+    print(f"{n_datasets} data sets, nominal {LEVEL}")
+    for caption, draw in (("a far row", far_row), ("groups of two kinds", two_ways)):
+        shares = of_slopes(draw, n_datasets)
+        print(f"{caption:20}" + "".join(f"{name:>12} {share:.3f}" for name, share in shares.items()), flush=True)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--datasets", type=int, default=500)
+    parser.add_argument("--rows", type=int, default=400)
+    parser.add_argument("--part", choices=("penalised", "predictions", "robust"))
+    options = parser.parse_args()
+    if options.part in (None, "predictions"):
+        show_predictions(options.datasets)
+    if options.part in (None, "robust"):
+        show_robust(options.datasets)
+    if options.part in (None, "penalised"):
+        show_penalised(options.datasets, options.rows)
 
 
 if __name__ == "__main__":

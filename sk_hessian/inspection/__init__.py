@@ -7,9 +7,10 @@ How sure are the coefficients?                                 `coef_table`, `pr
 Do several coefficients, or a larger model, matter?            methods of `CoefTable`, `compare_models`, `score_test`
 How far do columns inflate each other's errors?                `variance_inflation`
 What does a change of a column do to the mean?                 `marginal_effects`
-How sure are the predictions, and which penalty is best?       `laplace`, `tune_alpha`
 Does the model fit its rows?                                   `residuals`, `ResidualDisplay`
 How sure are the parameters of a curve or a likelihood?        `curve_table`
+How sure are the predictions?                                  `prediction_table`, `PredictionDisplay`, `laplace`
+Which penalty is best?                                         `tune_alpha`
 What did single rows do to the fit?                            `influence`, `InfluenceDisplay`
 How good is it on rows that it has not seen?                   `leave_one_out`, `leave_one_out_path`
 Which parameters do the data not determine?                    `flat_directions`
@@ -34,6 +35,7 @@ from sk_hessian.inspection._displays._coefficients import CoefficientDisplay
 from sk_hessian.inspection._displays._convergence import ConvergenceDisplay
 from sk_hessian.inspection._displays._influence import InfluenceDisplay
 from sk_hessian.inspection._displays._loss_surface import LossSurfaceDisplay
+from sk_hessian.inspection._displays._predictions import PredictionDisplay
 from sk_hessian.inspection._displays._residuals import ResidualDisplay
 from sk_hessian.inspection._displays._spectrum import HessianSpectrumDisplay
 from sk_hessian.inspection._evidence import TunedPenalty, tune_alpha
@@ -46,6 +48,7 @@ from sk_hessian.inspection._laplace import LaplacePosterior, laplace
 from sk_hessian.inspection._leave_one_out import LeaveOneOut, leave_one_out
 from sk_hessian.inspection._marginal_effects import MarginalEffects, marginal_effects
 from sk_hessian.inspection._penalty_path import LeaveOneOutPath, leave_one_out_path
+from sk_hessian.inspection._predictions import PredictionTable, prediction_table
 from sk_hessian.inspection._profile import ProfileIntervals, profile_intervals
 from sk_hessian.inspection._residuals import residuals
 from sk_hessian.inspection._score_test import ScoreTest, score_test
@@ -74,6 +77,8 @@ __all__ = [
     "LossSurfaceDisplay",
     "MarginalEffects",
     "ModelComparison",
+    "PredictionDisplay",
+    "PredictionTable",
     "ProfileIntervals",
     "RatioTable",
     "ResidualDisplay",
@@ -94,6 +99,7 @@ __all__ = [
     "leave_one_out",
     "leave_one_out_path",
     "marginal_effects",
+    "prediction_table",
     "profile_intervals",
     "residuals",
     "score_test",

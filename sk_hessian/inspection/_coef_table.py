@@ -1,27 +1,19 @@
 """Standard errors, tests and intervals of the parameters of a fitted linear model."""
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from sk_hessian._text import listed
-from sk_hessian.inspection._checks import check_choice, check_level
-from sk_hessian.inspection._covariance import KINDS, Curvature, profile
-from sk_hessian.inspection._fitted import NEAR, Fitted
+from sk_hessian.inspection._checks import check_level
+from sk_hessian.inspection._covariance import profile
+from sk_hessian.inspection._fitted import Fitted
 from sk_hessian.inspection._goodness import FitFigures, figures_of_fit
 from sk_hessian.inspection._hypotheses import LinearHypotheses
-from sk_hessian.inspection._likelihood import RowWeights
 from sk_hessian.inspection._terms import Layout
 from sk_hessian.inspection._text import ParameterTable, Report, interval_headings, number_text
-
-#: prior -> covariances that "auto" tries, in this order
-_AUTO = {
-    None: ("expected", "observed", "sandwich"),
-    "normal": ("sandwich",),
-    "jeffreys": ("profile",),
-}
+from sk_hessian.inspection._uncertainty import CovarianceChoice, FurtherOptions, Uncertainty
 
 #: distribution -> the heading of its statistic, and what the header says of it
 _DISTRIBUTIONS = {
@@ -34,8 +26,6 @@ _DISTRIBUTIONS = {
     ),
 }
 
-#: a covariance of so many parameters is 200 MB
-_MOST_PARAMETERS = 5000
 
 #: lines of the header -> attribute
 _HEADER = {
@@ -46,6 +36,7 @@ _HEADER = {
     "verdict": "verdict",
     "rows": "n_samples",
     "covariance": "cov",
+    "convention": "convention",
     "about": "target",
     "effective parameters": "effective_df",
     "residual df": "df_resid",
@@ -85,6 +76,9 @@ class CoefTable(FitFigures, LinearHypotheses, Report, ParameterTable):
     model, verdict, cov : str
         The class of the estimator, the verdict on its fit, and which covariance this is. Where a ``tol`` above the
         default one has left an estimate more than 0.01 standard errors from the optimum, the verdict says so.
+    convention : str or None
+        Which of several ways the covariance was made, where there are several: corrections for small samples, groups,
+        lags, another dispersion.
     target : str
         What the intervals are about.
     level : float
@@ -96,9 +90,10 @@ class CoefTable(FitFigures, LinearHypotheses, Report, ParameterTable):
     df_resid : float or ndarray of shape (n_targets,)
         Rows less effective parameters.
     dispersion : float or ndarray of shape (n_targets,), or None
-        Pearson's chi-square over ``df_resid``; 1 where the family has none, None where there is no likelihood.
+        Pearson's chi-square over ``df_resid``; 1 where the family has none, None where there is no likelihood; that of
+        ``dispersion=``, where it was given.
     log_likelihood, deviance, aic, bic : float or None
-        None where there is no likelihood, or (but for the deviance) no closed form of it.
+        None where there is no likelihood, or (but for the deviance) no closed form of it, as for a quasi-likelihood.
     y_name, family, link : str or None
         The name of y, where it is a series or a frame; the distribution and the link, where they have names.
     penalty : str
@@ -128,6 +123,7 @@ class CoefTable(FitFigures, LinearHypotheses, Report, ParameterTable):
     model: str
     verdict: str
     cov: str
+    convention: str | None
     target: str
     level: float
     n_samples: float
@@ -181,6 +177,7 @@ def coef_table(
     weights: str = "frequency",
     level: float = 0.95,
     cov_groups: ArrayLike | None = None,
+    **further: Unpack[FurtherOptions],
 ) -> CoefTable:
     """Standard errors, tests and intervals of the parameters of a fitted linear model.
 
@@ -191,6 +188,11 @@ def coef_table(
       fits of models with a likelihood; the t distribution where phi is estimated.
     - ``"sandwich"``: (H + P)^-1 (sum_i v_i s_i s_i') (H + P)^-1 / W^2 with the observed Hessian, v_i the weight of a
       frequency and its square otherwise: White's HC0, under a penalty about the penalised population parameters.
+    - ``"HC0"``, ``"HC1"``, ``"HC2"``, ``"HC3"``: the same with the expected Hessian, as ``vcovHC`` of R's sandwich
+      has it (for canonical links the two are equal): without a correction, times n / (n - k), and with v_i over
+      1 - h_i or its square, h_i the leverage of the row, the diagonal of the weighted hat matrix. For unpenalised fits,
+      HC0 apart; the t distribution of n - k degrees of freedom where the family has a dispersion, for HC0 the normal.
+    - ``"HAC"``: the sandwich of Newey and West, of rows in the order of time, times n / (n - k); see ``lags``.
     - ``"laplace"``: phi (H + P)^-1 / W, the posterior's covariance where the penalty is the prior
       N(0, phi / (W penalty)).
     - ``"profile"``: of ``"expected"`` the errors, and tests and intervals by the profile of the likelihood, see
@@ -207,15 +209,25 @@ def coef_table(
         The rows that it was fitted on, in memory (or X a memory map).
     sample_weight, offset : array-like of shape (n_samples,), optional
         Those of the fit.
-    cov : {"auto", "expected", "observed", "sandwich", "laplace", "profile"}
+    cov : {"auto", "expected", "observed", "sandwich", "HC0", "HC1", "HC2", "HC3", "HAC", "laplace", "profile"}
     weights : {"frequency", "analytic"}
         What the weights mean. "frequency": a row of weight 2 is two rows, so that there are as many rows as the weights
         sum to. "analytic": precision weights; row i has the dispersion phi / w_i, and the rows are as many as they are.
     level : float
         Of the intervals, between 0 and 1.
-    cov_groups : array-like of shape (n_samples,), optional
+    cov_groups : array-like of shape (n_samples,) or (n_samples, 2), optional
         Labels of groups, within which rows may depend on each other: a clustered sandwich, times
-        G / (G - 1) (n - 1) / (n - effective parameters), with the t distribution of G - 1 degrees of freedom.
+        G / (G - 1) (n - 1) / (n - effective parameters), with the t distribution of G - 1 degrees of freedom. Two
+        columns are two ways of grouping [5]_: V1 + V2 - V12, each with its own G, and the smaller of both for the
+        degrees of freedom. Where that is not positive definite its negative eigenvalues, in coordinates in which the
+        inverse Hessian is the identity, are taken as zero, and ``convention`` says so.
+    **further
+        Two more keywords. ``lags`` (int, optional) of ``"HAC"``: rows so many times apart may depend on each other,
+        with the weights 1 - lag / (lags + 1) of Bartlett's kernel; by default 4 (n / 100)^(2/9), rounded down.
+        ``dispersion`` ("pearson", "deviance" or a number, optional) of ``"expected"`` and ``"observed"``: Pearson's
+        chi-square or the deviance over n - k, with the t distribution, or a known one, with the normal. Of a family
+        that has none this is a quasi-likelihood (quasi-Poisson, quasi-binomial), without likelihood figures. The labels
+        of single rows cannot tell it for classes: there take a number from grouped data.
 
     Returns
     -------
@@ -244,6 +256,13 @@ def coef_table(
     .. [2] H. White, "Maximum likelihood estimation of misspecified models", Econometrica 50, 1982.
     .. [3] A. C. Cameron, D. L. Miller, "A practitioner's guide to cluster-robust inference", Journal of Human
        Resources 50, 2015.
+    .. [4] J. MacKinnon, H. White, "Some heteroskedasticity-consistent covariance matrix estimators with improved finite
+       sample properties", Journal of Econometrics 29, 1985.
+    .. [5] A. C. Cameron, J. Gelbach, D. Miller, "Robust inference with multiway clustering", Journal of Business &
+       Economic Statistics 29, 2011.
+    .. [6] W. Newey, K. West, "A simple, positive semi-definite, heteroskedasticity and autocorrelation consistent
+       covariance matrix", Econometrica 55, 1987.
+    .. [7] A. Zeileis, "Object-oriented computation of sandwich estimators", Journal of Statistical Software 16, 2006.
 
     Examples
     --------
@@ -255,126 +274,41 @@ def coef_table(
     >>> table.names[2], round(float(table.std_error[2]), 4), table.df
     ('x2', 0.7171, 431.0)
     """
-    check_choice("cov", cov, ("auto", *KINDS))
-    check_choice("weights", weights, ("frequency", "analytic"))
+    choice = CovarianceChoice.of("coef_table", cov=cov, weights=weights, cov_groups=cov_groups, **further)
     check_level(level)
     fitted = Fitted(estimator, X, y, sample_weight, offset=offset)
-    if not fitted.objective.model.is_linear:
-        raise TypeError(
-            f"coef_table is for linear models, not for {fitted.name}: single weights of a network are not identified. "
-            "Use inspection.laplace for the uncertainty of its predictions"
-        )
-    if not fitted.objective.rows.in_memory:
-        raise ValueError("X must be in memory for coef_table: an array, a memory map, a data frame or a sparse matrix")
-    if fitted.theta.size > _MOST_PARAMETERS:
-        raise ValueError(
-            f"coef_table is for up to {_MOST_PARAMETERS} parameters, of which it keeps the covariance; this "
-            f"{fitted.name} has {fitted.theta.size}"
-        )
-    fitted.require_optimum("coef_table")
-    _require_determined(fitted)
-    row_weights = RowWeights.of(fitted.objective, sample_weight, weights)
-    groups = None if cov_groups is None else _group_indices(cov_groups, sample_weight, fitted.objective.n_rows)
-    cov = _chosen(cov, fitted, groups)
-    curvature = Curvature(fitted, row_weights, KINDS[cov].curvature, groups)
-    covariance = KINDS[cov].covariance(curvature)
-    estimate, error = curvature.estimate, np.sqrt(np.diag(covariance))
-    distance = fitted.distance(curvature.factor, error)
+    found = Uncertainty.of(fitted, sample_weight, choice)
+    estimate, verdict = found.curvature.estimate, found.verdict
     # a profile begins at the optimum; what is printed are the estimates of the fit all the same
-    if KINDS[cov].intervals is profile and fitted.polish("coef_table", curvature.factor, error) > 0:
-        curvature = Curvature(fitted, row_weights, KINDS[cov].curvature, groups)
-        covariance = KINDS[cov].covariance(curvature)
-    return _table(curvature, covariance, cov, level, (estimate, _verdict(fitted, distance)))
+    is_profile = found.kind.intervals is profile
+    if is_profile and fitted.polish("coef_table", found.curvature.factor, found.std_error) > 0:
+        found = Uncertainty.of(fitted, sample_weight, choice)
+    return _table(found, level, estimate, verdict)
 
 
-def _verdict(fitted, distance):
-    status = fitted.estimator.convergence_.status
-    if distance <= NEAR:
-        return status
-    return (
-        f"{status}; its tol={fitted.estimator.tol:g} left estimates up to {distance:.2g} std. errors from the "
-        "optimum: fit with a smaller tol"
-    )
-
-
-def _require_determined(fitted):
-    """Refuse what has no errors: directions that the data leave open, and solutions at the edge of the model."""
-    edge, flat = fitted.objective.at(fitted.theta).remarks(), fitted.objective.flat_directions()
-    if edge:
-        raise ValueError(f"coef_table: there are no standard errors for this {fitted.name}. {' '.join(edge)}")
-    if flat:
-        raise ValueError(
-            f"coef_table: the data do not determine every coefficient of this {fitted.name}: {listed(flat)}. "
-            "Drop these columns, or add a penalty"
-        )
-
-
-def _group_indices(labels, sample_weight, n_rows):
-    """The group of each row of positive weight, from 0 on."""
-    labels = np.asarray(labels)
-    weight = np.ones(n_rows) if np.ndim(sample_weight) == 0 else np.asarray(sample_weight, dtype=float)
-    if labels.shape != weight.shape:
-        raise ValueError(f"cov_groups must have one label for each of the {len(weight)} rows, got shape {labels.shape}")
-    if labels.dtype.kind == "f" and np.isnan(labels).any():
-        raise ValueError("cov_groups must not be nan: give those rows a group of their own, or drop them")
-    try:
-        present, indices = np.unique(labels[weight > 0], return_inverse=True)
-    except TypeError as error:
-        raise TypeError("cov_groups must hold labels of one kind, such as all integers or all strings") from error
-    if len(present) < 2:
-        raise ValueError(f"cov_groups must have at least two groups, got only {present[0]!r}")
-    return indices
-
-
-def _chosen(cov, fitted, groups):
-    """The covariance that "auto" takes, or the one that was asked for if there is one."""
-
-    def refusal(name):
-        if groups is not None and name != "sandwich":
-            return "has no clustered version: use cov='sandwich' with cov_groups"
-        return KINDS[name].refuse(fitted)
-
-    names = _AUTO[fitted.prior] if cov == "auto" else (cov,)
-    reasons = {name: refusal(name) for name in names}
-    found = next((name for name, reason in reasons.items() if reason is None), None)
-    if found is None:
-        raise ValueError(f"coef_table: cov={names[-1]!r} {reasons[names[-1]]}")
-    return found
-
-
-def _table(curvature, covariance, cov, level, of_fit):
-    estimate, verdict = of_fit
-    fitted, likelihood, kind = curvature.fitted, curvature.likelihood, KINDS[cov]
-    df = _degrees_of_freedom(curvature, cov)
-    is_profile = kind.intervals is profile
+def _table(found, level, estimate, verdict):
+    curvature, df, is_profile = found.curvature, found.df, found.kind.intervals is profile
     return CoefTable(
-        names=fitted.parameter_names,
+        names=curvature.fitted.parameter_names,
         estimate=estimate,
-        std_error=np.sqrt(np.diag(covariance)),
-        **kind.intervals(curvature, covariance, df, level),
-        covariance=covariance,
+        std_error=found.std_error,
+        **found.kind.intervals(curvature, found.matrix, df, level),
+        covariance=found.matrix,
         distribution="chi2" if is_profile else "normal" if np.isinf(df).all() else "t",
         df=1.0 if is_profile else _scalar(df),
-        model=fitted.name,
+        model=curvature.fitted.name,
         verdict=verdict,
-        cov=cov,
-        target=kind.target[fitted.prior],
+        cov=found.name,
+        convention=found.covariance.convention,
+        target=found.target,
         level=level,
         n_samples=curvature.weights.n_samples,
         effective_df=float(curvature.effective_df.sum()),
-        df_resid=_scalar(likelihood.df_resid),
-        layout=Layout.of(fitted),
-        **figures_of_fit(curvature, cov),
+        df_resid=_scalar(curvature.likelihood.df_resid),
+        layout=Layout.of(curvature.fitted),
+        **figures_of_fit(curvature, found.name),
         **_figures(curvature),
     )
-
-
-def _degrees_of_freedom(curvature, cov):
-    if curvature.groups is not None:
-        return np.array([curvature.groups.max()])
-    if KINDS[cov].estimates_dispersion and curvature.loss.family.has_dispersion:
-        return curvature.likelihood.df_resid
-    return np.array([np.inf])
 
 
 def _figures(curvature):

@@ -3,12 +3,14 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from scipy.stats import t as student
 
 from sk_hessian.inspection._likelihood import Likelihood
 from sk_hessian.inspection._profile import intervals_of
+from sk_hessian.inspection._sandwich import Covariance, hc0, hc1, hc2, hc3, of_groups, of_rows, of_times
 from sk_hessian.objectives import SingleRows
 
 
@@ -16,12 +18,16 @@ class Curvature:
     """The Hessian at a fitted linear model, by its root, and the covariances that it gives.
 
     R R' of ``root`` R (n_parameters, r) is the inverse of the Hessian of the objective, which is a mean over the rows.
-    ``kind`` is "observed", "expected", or None for the one that the solvers use; rows of one of the ``groups``,
-    integers of shape (n_rows,), may depend on each other.
+    ``kind`` is "observed", "expected", or None for the one that the solvers use; ``choice`` has ``lags`` and the
+    ``dispersion``; rows of one of the ``groups``, at most two arrays of integers from 0 on of shape (n_rows,), may
+    depend on each other.
     """
 
-    def __init__(self, fitted, weights, kind, groups=None):
-        self.fitted, self.weights, self.groups = fitted, weights, groups
+    def __init__(self, fitted, weights, kind, choice=None, groups=()):
+        self.fitted, self.weights, self.kind, self.groups = fitted, weights, kind, groups
+        self.lags: Any = None if choice is None else choice.lags
+        self._dispersion: Any = None if choice is None else choice.dispersion
+        self._what = "coef_table" if choice is None else choice.what
         self.objective, self.loss = fitted.objective, fitted.loss
         self.factor = fitted.factor(kind)
         self.root = fitted.conventional(self.factor)
@@ -44,7 +50,7 @@ class Curvature:
     @cached_property
     def likelihood(self):
         """The likelihood's figures."""
-        return Likelihood(self.fitted, self.weights, self.effective_df)
+        return Likelihood(self.fitted, self.weights, self.effective_df, self._dispersion, self._what)
 
     def per_parameter(self, values):
         """One value, or one for each target, as one for each parameter."""
@@ -52,35 +58,66 @@ class Curvature:
 
     def model_based(self):
         """The inverse Hessian times the dispersion."""
-        root = self._unit[:, None] * self.root
-        return root @ root.T
+        return Covariance(None, self._scale, convention=self._dispersion_text)
 
     def posterior(self):
         """The same, and the prior itself in directions of which the rows tell nothing."""
-        return self.model_based() + self._unit[:, None] * self._unseen() * self._unit
-
-    @cached_property
-    def _unit(self):
-        """The root of the dispersion over the total weight, for each parameter."""
-        return np.sqrt(self.per_parameter(self.likelihood.dispersion) / self.weights.likelihood.sum())
+        unit = np.sqrt(self.per_parameter(self._scale))
+        return Covariance(None, self._scale, unit[:, None] * self._unseen() * unit)
 
     def sandwich(self):
         """The inverse Hessian on either side of the second moment of the scores, of rows or of groups of rows."""
-        rows = SingleRows(self.objective.at(self.fitted.theta), self.factor, "observed")
-        total = self.weights.score.sum()
-        if self.groups is None:
-            moment = rows.score_moment(self.weights.moment)
-            return self.root @ (moment / total**2) @ self.root.T
-        sums = rows.score_sums(self.weights.score, self.groups)
-        half = (sums / total) @ self.root.T * np.sqrt(self.per_parameter(self._small_sample(len(sums))))
-        return half.T @ half
+        return of_groups(self) if self.groups else of_rows(self)
 
-    def _small_sample(self, n_groups):
-        """What the residuals of few groups are multiplied with, as they are fitted by the parameters."""
-        n, df = self.weights.n_samples, self.effective_df
-        if n <= df.max():
-            raise ValueError(f"cov_groups: {n:.10g} rows are too few for {df.max():.10g} effective parameters")
-        return n_groups / (n_groups - 1) * (n - 1) / (n - df)
+    @cached_property
+    def _scale(self):
+        """The dispersion over the total weight, of each target."""
+        return self.likelihood.dispersion / self.weights.likelihood.sum()
+
+    @property
+    def _dispersion_text(self):
+        """How the dispersion was found, None for the family's own way."""
+        if self._dispersion is None:
+            return None
+        ways = {"pearson": "Pearson's chi-square over n - k", "deviance": "the deviance over n - k"}
+        text = f"dispersion: {ways.get(self._dispersion, 'given')}"
+        if self.likelihood.estimates_dispersion and hasattr(self.fitted.estimator, "classes_"):
+            text += " (labels of single rows do not tell it)"
+        return f"{text}; a quasi-likelihood" if self.likelihood.is_quasi else text
+
+    def of_parameters(self, covariance):
+        """A `Covariance` as a matrix (n_parameters, n_parameters)."""
+        root = np.sqrt(self.per_parameter(covariance.scale))[:, None] * self.root
+        found = root @ root.T if covariance.moment is None else root @ covariance.moment @ root.T
+        return found if covariance.beside is None else found + covariance.beside
+
+    def of_predictions(self, covariance, X, combined):
+        """The variances (n, m) of combinations of the linear predictors of other rows X (n, p).
+
+        By how they move along the columns of the factor, which are centred: in the user's units the variances of slopes
+        and intercept would cancel. ``combined(part)`` are the combinations of some rows, (b, m, n_outputs). What is
+        ``beside`` a covariance is not among it.
+        """
+
+        def variance(along, part):
+            return _squared(combined(part) @ along, covariance.moment)
+
+        return self._along(covariance, X, variance)
+
+    def of_a_sum(self, covariance, X, combined):
+        """The variances (m,) of the sums over all rows of their combinations; otherwise as `of_predictions`."""
+
+        def summed(along, part):
+            return np.einsum("nmk,nkr->mr", combined(part), along)[None]
+
+        return _squared(self._along(covariance, X, summed).sum(axis=0), covariance.moment)
+
+    def _along(self, covariance, X, function):
+        """The arrays ``function(along, part)`` of other rows, whose predictors move ``along`` unit errors."""
+        k = self.loss.n_outputs
+        unit = np.sqrt(np.resize(covariance.scale, k))[:, None]
+        rows = SingleRows(self.objective.at(self.fitted.theta), self.factor, self.kind)
+        return rows.of_others(X, lambda along, part: function(along[:, :k] * unit, part))
 
     def _unseen(self):
         """The inverse of the penalty along penalised directions of the coefficients in which the rows do not differ.
@@ -103,6 +140,11 @@ class Curvature:
         for _ in range(2 * self.loss.shift_invariant):
             covariance = np.stack([objective.canonical(row) for row in covariance], axis=1)
         return covariance
+
+
+def _squared(directions, moment):
+    """The product d M d' of each direction d, the last axis; None for M is the identity."""
+    return np.einsum("...r,...r->...", directions if moment is None else directions @ moment, directions)
 
 
 def _unseen_projection(columns, penalty):
@@ -147,13 +189,14 @@ class Kind:
     """A covariance that a table may have, and the intervals that go with it.
 
     ``curvature`` is as of `Curvature`, ``covariance`` a function of one; ``refuse(fitted)`` says why there is none, or
-    None; ``target`` what the intervals are about, by the prior; ``intervals`` is a function as `wald`.
+    None; ``target`` what the intervals are about, by the prior; ``intervals`` is a function as `wald`. ``by_t`` says
+    whether they are by Student's t where the dispersion is estimated.
     """
 
     curvature: str | None
     covariance: Callable
     refuse: Callable
-    estimates_dispersion: bool
+    by_t: bool
     target: dict
     intervals: Callable = wald
 
@@ -196,6 +239,33 @@ def _refuse_sandwich(fitted):
     return None
 
 
+def _refuse_fisher(fitted):
+    """Of HC0, which goes by Fisher's information."""
+    reason = _refuse_sandwich(fitted)
+    if reason is None and fitted.loss.n_constants:
+        return (
+            "goes by Fisher's information, which has no closed form for this loss's own parameters: use cov='sandwich'"
+        )
+    return reason
+
+
+def _refuse_correction(fitted):
+    """Of the corrections of HC0 for small samples."""
+    if fitted.prior == "normal":
+        return (
+            "is for fits without a penalty: it corrects for the parameters that a fit has free, and a penalty holds "
+            "them. Use cov='HC0' or 'sandwich' (about the penalised population parameters), or fit without a penalty"
+        )
+    return _refuse_fisher(fitted)
+
+
+def _refuse_leverage(fitted):
+    """Of the corrections by leverages."""
+    if fitted.loss.n_outputs > 1 and not fitted.loss.quadratic:
+        return "needs one leverage for each row, and a row of several classes has a matrix of them: use cov='HC1'"
+    return _refuse_correction(fitted)
+
+
 def _refuse_laplace(fitted):
     if fitted.prior == "jeffreys":
         return "needs a normal prior, and Jeffreys' is none: use cov='profile'"
@@ -232,6 +302,11 @@ KINDS = {
     "expected": Kind("expected", Curvature.model_based, _refuse_expected, True, _MODEL_TARGET),
     "observed": Kind("observed", Curvature.model_based, _refuse_observed, True, _MODEL_TARGET),
     "sandwich": Kind("observed", Curvature.sandwich, _refuse_sandwich, False, _SANDWICH_TARGET),
+    "HC0": Kind("expected", hc0, _refuse_fisher, False, _SANDWICH_TARGET),
+    "HC1": Kind("expected", hc1, _refuse_correction, True, _SANDWICH_TARGET),
+    "HC2": Kind("expected", hc2, _refuse_leverage, True, _SANDWICH_TARGET),
+    "HC3": Kind("expected", hc3, _refuse_leverage, True, _SANDWICH_TARGET),
+    "HAC": Kind("observed", of_times, _refuse_sandwich, True, _SANDWICH_TARGET),
     "laplace": Kind("observed", Curvature.posterior, _refuse_laplace, False, _LAPLACE_TARGET, credible),
     "profile": Kind(None, Curvature.model_based, _refuse_profile, False, _MODEL_TARGET, profile),
 }

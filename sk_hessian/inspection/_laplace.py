@@ -306,14 +306,19 @@ class LaplacePosterior:
 
     def _raw_moments(self, X, offset):
         """Mean (n, k) and covariance (n, k, k) of the raw predictions."""
-        model, covariances, X = self._model, [], self._chain.transformed(X)
+        X = self._chain.transformed(X)
         raw = self._estimator._raw_prediction(X, **_row_data(self._estimator, offset))
         raw = raw.reshape(len(raw), -1)
-        X = self._estimator._checked_rows(X)
+        covariance = self._raw_covariance(self._estimator._checked_rows(X), self._deviation)
+        return self._model.objective.loss.without_shift(raw), covariance
+
+    def _raw_covariance(self, X, deviation):
+        """Covariance (n, k, k) of the raw predictions of checked rows, for the ``deviation`` of each dispersion."""
+        model, covariances = self._model, []
         for _, J, _, _ in model.at.jacobians(X if self._features is None else self._features(X)):
             root = model.precision.whiten(J)
-            covariances.append((root @ root.transpose(0, 2, 1)) * np.outer(self._deviation, self._deviation))
-        return model.objective.loss.without_shift(raw), np.concatenate(covariances)
+            covariances.append((root @ root.transpose(0, 2, 1)) * np.outer(deviation, deviation))
+        return np.concatenate(covariances)
 
 
 def _row_data(estimator, offset):

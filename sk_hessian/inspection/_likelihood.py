@@ -14,21 +14,26 @@ class RowWeights:
     """What the weights of the rows mean, arrays of shape (n,).
 
     ``counts`` is how many rows each one stands for, ``precision`` what its dispersion is divided by, ``multiplier``
-    what else its loss is multiplied with, by ``class_weight``.
+    what else its loss is multiplied with, by ``class_weight``; ``position`` is where it is among all rows that were
+    passed, ``n_passed`` of them, those of weight zero included.
     """
 
     counts: np.ndarray
     precision: np.ndarray
     multiplier: np.ndarray
+    position: np.ndarray
+    n_passed: int
 
     @classmethod
     def of(cls, objective, sample_weight, meaning):
         """Those of an objective, which has left out rows of weight zero; ``meaning`` is "frequency" or "analytic"."""
         ones = np.ones(objective.n_rows)
         given = ones if sample_weight is None else np.asarray(sample_weight, dtype=float)
-        given = given[given > 0] if given.ndim else given * ones
+        position = np.flatnonzero(given > 0) if given.ndim else np.arange(len(ones))
+        n_passed = given.size if given.ndim else len(ones)
+        given = given[position] if given.ndim else given * ones
         counts, precision = (given, ones) if meaning == "frequency" else (ones, given)
-        return cls(counts, precision, objective.rows.weight / given)
+        return cls(counts, precision, objective.rows.weight / given, position, n_passed)
 
     @property
     def n_samples(self):
@@ -87,10 +92,15 @@ def dispersion_of(what, curvature):
 
 
 class Likelihood:
-    """The likelihood's figures of a `Fitted` linear model, with effective parameters (1,) or (n_targets,)."""
+    """The likelihood's figures of a `Fitted` linear model, with effective parameters (1,) or (n_targets,).
 
-    def __init__(self, fitted, weights, effective_df):
+    ``given`` is how the dispersion is found: "pearson", "deviance", a number, or None for the family's own way;
+    ``what`` is the function that asks, for its errors.
+    """
+
+    def __init__(self, fitted, weights, effective_df, given=None, what="coef_table"):
         self._fitted, self._weights, self.effective_df = fitted, weights, effective_df
+        self._given, self._what = given, what
         self._y = fitted.objective.rows.y
 
     @cached_property
@@ -107,20 +117,36 @@ class Likelihood:
         """Rows less effective parameters, of each target."""
         return self._weights.n_samples - self.effective_df
 
+    @property
+    def is_quasi(self):
+        """Whether a dispersion takes the place of one, so that no distribution has this likelihood."""
+        return self._given is not None and not self._fitted.loss.family.has_dispersion
+
+    @property
+    def estimates_dispersion(self):
+        """Whether the dispersion is estimated from the rows."""
+        if self._given is None:
+            return self._fitted.loss.family.has_dispersion
+        return isinstance(self._given, str)
+
     @cached_property
     def dispersion(self):
-        """Pearson's chi-square over the residual degrees of freedom, of each target; 1 where the family has none."""
-        if not self._fitted.loss.family.has_dispersion:
-            return np.ones(1)
-        return self._weights.dispersion("coef_table", self._fitted.objective, self._pearson, self.effective_df)
+        """The dispersion of each target: by default Pearson's, and 1 where the family has none."""
+        if not self.estimates_dispersion:
+            return np.full(len(self.effective_df), 1.0 if self._given is None else float(self._given))
+        # squared residuals are deviances too, and those of each target
+        by_deviance = self._given == "deviance" and not self._fitted.loss.quadratic
+        squares = np.array([self.deviance]) if by_deviance else self._pearson
+        return self._weights.dispersion(self._what, self._fitted.objective, squares, self.effective_df)
 
     @cached_property
     def log_likelihood(self):
         """Logarithm of the likelihood with its constants, or None where the family has no closed form."""
         loss = self._fitted.loss
-        if not loss.family.has_likelihood:
+        if self.is_quasi or not loss.family.has_likelihood:
             return None
-        dispersion = self._pearson / self._weights.n_samples if loss.quadratic else self.dispersion
+        is_maximal = loss.quadratic and self.estimates_dispersion
+        dispersion = self._pearson / self._weights.n_samples if is_maximal else self.dispersion
         rows = loss.family.log_likelihood(self._y, self._raw, dispersion / self._weights.precision[:, None])
         return float(self._weights.counts @ rows)
 

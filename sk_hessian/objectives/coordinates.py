@@ -68,6 +68,20 @@ class WeightCoordinates(Coordinates):
             gradient[:n_coef] += np.multiply.outer(columns.shift, slope[n_coef : n_coef + k]).reshape(-1)
         return gradient
 
+    def moving(self, directions):
+        """A function from any block of rows to the change (n, m, r) of raw predictions along columns of z, (n_z, r)."""
+        k, r = self.n_outputs, directions.shape[1]
+        weights, constants = directions[: self.n_weights].reshape(-1, k * r), directions[self.n_weights :]
+
+        def along(block):
+            Z = block.standardised(self.columns)
+            changes = np.empty((len(Z), k + len(constants), r))
+            changes[:, :k] = (Z @ weights).reshape(-1, k, r)
+            changes[:, k:] = constants
+            return changes
+
+        return along
+
     @cached_property
     def _lift(self):
         """The unit of each coordinate; zero for constant columns."""

@@ -175,19 +175,8 @@ class LinearEvaluation(MeanLossEvaluation):
 
     def moved_along(self, factor):
         """See `MeanLossEvaluation.moved_along`."""
-        predict, root, k = self.predictor(), factor.inner.dense(), self.objective.loss.n_outputs
-        columns = factor.outer.columns
-        n_z, r = columns.n_columns * k, root.shape[1]
-        weights = root[:n_z].reshape(-1, k * r)
-
-        def moved(block):
-            raw = predict(block)
-            along = np.empty((len(raw), raw.shape[1], r))
-            along[:, :k] = (block.standardised(columns) @ weights).reshape(-1, k, r)
-            along[:, k:] = root[n_z:]
-            return raw, along
-
-        return moved
+        predict, along = self.predictor(), factor.outer.moving(factor.inner.dense())
+        return lambda block: (predict(block), along(block))
 
     def between(self, other, share):
         """See `Evaluation.between`: raw predictions are linear on the way, so that no product with X is needed."""

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from sk_hessian.objectives.rows import rows_of
+
 
 @dataclass(frozen=True)
 class RowTerms:
@@ -66,7 +68,29 @@ class SingleRows:
         model, shape = self._objective.model, self._factor.shape
         return model.pass_width + model.n_features + shape[0] + 2 * (model.n_outputs + model.n_constants) * shape[1]
 
-    # -- scores, of a linear model --------------------------------------------------------------------------------
+    # -- of a linear model ----------------------------------------------------------------------------------------
+
+    def of_others(self, X, function):
+        """The arrays ``function(along, part)`` of other rows X (n, p), block by block, one after the other.
+
+        ``along`` (b, m, r) is how the raw predictions of the rows ``part`` of X move along the columns of the factor.
+        """
+        along = self._factor.outer.moving(self._factor.inner.dense())
+        return rows_of(X).gather(lambda block, *_: function(along(block), block.part), width=self._width)
+
+    def _scores(self, weight):
+        """Yield, block by block, its part of the rows and their gradients in the outer coordinates of the factor.
+
+        They are those of the rows' terms, loss and penalty, times their ``weight`` (n_rows,).
+        """
+        objective, columns, predict = self._objective, self._factor.outer.columns, self._here.predictor()
+        k, pull = objective.loss.n_outputs, self._pull
+        for block, y, _ in objective.rows.blocks(columns, columns.n_columns + 2 * pull.size):
+            share = weight[block.part, None]
+            slope = objective.loss.value_and_gradient(y, predict(block))[1] * share
+            Z = block.standardised(columns)
+            scores = np.hstack([(Z[:, :, None] * slope[:, None, :k]).reshape(len(Z), -1), slope[:, k:]])
+            yield block.part, scores + share * pull if objective.l2.is_present else scores
 
     def score_sums(self, weight, groups):
         """Sums within groups of the gradients of the rows' terms, loss and penalty, in the coordinates of the factor.
@@ -74,23 +98,36 @@ class SingleRows:
         Each row's gradient is multiplied with its ``weight`` (n_rows,); its group is a number from 0 on. Shape
         (n_groups, r).
         """
-        objective, factor, predict = self._objective, self._factor, self._here.predictor()
-        columns, k, constants = factor.outer.columns, objective.loss.n_outputs, objective.loss.n_constants
-        sums = np.zeros((groups.max() + 1, columns.n_columns * k + constants))
-        for block, y, _ in objective.rows.blocks(columns, columns.n_columns + 2 * sums.shape[1]):
-            slope = objective.loss.value_and_gradient(y, predict(block))[1] * weight[block.part, None]
-            Z = block.standardised(columns)
-            scores = np.hstack([(Z[:, :, None] * slope[:, None, :k]).reshape(len(Z), -1), slope[:, k:]])
-            order = np.argsort(groups[block.part], kind="stable")
-            present, first = np.unique(groups[block.part][order], return_index=True)
+        sums = np.zeros((groups.max() + 1, self._pull.size))
+        for part, scores in self._scores(weight):
+            order = np.argsort(groups[part], kind="stable")
+            present, first = np.unique(groups[part][order], return_index=True)
             sums[present] += np.add.reduceat(scores[order], first, axis=0)
-        sums = np.stack([factor.inner.transpose(row) for row in sums])
-        return sums + np.bincount(groups, weight)[:, None] * self._pull
+        return np.stack([self._factor.inner.transpose(row) for row in sums])
+
+    def serial_moment(self, weight, time, lags):
+        """Second moment (r, r) of the same gradients of rows in the order of ``time`` (n_rows,), integers that rise.
+
+        With Bartlett's kernel: the sum over t and s of s_t s_s' (1 - |t - s| / (lags + 1)), for |t - s| up to ``lags``.
+        That is the second moment of sums over windows of ``lags + 1`` successive times, over their length, so that it
+        has no negative eigenvalue.
+        """
+        moment, begin, before = 0.0, 0, np.zeros((lags, self._pull.size))
+        for part, scores in self._scores(weight):
+            end = time[part][-1] + 1
+            rows = np.vstack([before, np.zeros((end - begin, scores.shape[1]))])
+            rows[time[part] - begin + lags] = scores
+            moment = moment + _moment_of_windows(rows, lags)
+            begin, before = end, rows[len(rows) - lags :]
+        if lags:
+            # windows that reach beyond the last row
+            moment = moment + _moment_of_windows(np.vstack([before, np.zeros_like(before)]), lags)
+        return self._factor.inner.congruence(moment / (lags + 1))
 
     @property
     def _pull(self):
-        """The gradient of the penalty, in the coordinates of the factor."""
-        return self._factor.transpose(self._objective.l2.gradient(self._here.theta))
+        """The gradient of the penalty, in the outer coordinates of the factor."""
+        return self._factor.outer.transpose(self._objective.l2.gradient(self._here.theta))
 
     def score_moment(self, weight):
         """Second moment (r, r) of the gradients of the rows' terms, loss and penalty, in the coordinates of the factor.
@@ -107,5 +144,13 @@ class SingleRows:
         if not objective.l2.is_present:
             return moment
         mean = self.score_sums(weight, np.zeros(objective.n_rows, dtype=np.intp))[0]
-        cross = np.outer(mean, self._pull)
-        return moment + cross + cross.T - weight.sum() * np.outer(self._pull, self._pull)
+        pull = factor.inner.transpose(self._pull)
+        cross = np.outer(mean, pull)
+        return moment + cross + cross.T - weight.sum() * np.outer(pull, pull)
+
+
+def _moment_of_windows(rows, lags):
+    """The second moment of the sums over windows of ``lags + 1`` rows, of all that begin and end within the rows."""
+    sums = np.cumsum(np.vstack([np.zeros_like(rows[:1]), rows]), axis=0)
+    windows = sums[lags + 1 :] - sums[: len(sums) - lags - 1]
+    return windows.T @ windows

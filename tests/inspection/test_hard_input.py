@@ -33,11 +33,17 @@ def taylor(estimator, X, y):
     return model.value, model.gradient, model.hessian.toarray(), model.minimiser
 
 
+def first(X):
+    """What the first column is called."""
+    return X.columns[0] if hasattr(X, "columns") else 0
+
+
 #: what a user calls -> a call, and the numbers that it gives
 FUNCTIONS = {
     "coef_table": inspection.coef_table,
     "coef_table-sandwich": lambda *rows: inspection.coef_table(*rows, cov="sandwich"),
     "coef_table-laplace": lambda *rows: inspection.coef_table(*rows, cov="laplace"),
+    "prediction_table": lambda estimator, X, y: inspection.prediction_table(estimator, X, X, y),
     "profile_intervals": inspection.profile_intervals,
     "wald": lambda *rows: inspection.coef_table(*rows).wald("*"),
     "compare_models": lambda *rows: inspection.compare_models(None, *rows),
@@ -61,6 +67,10 @@ FUNCTIONS = {
     "HessianSpectrumDisplay": inspection.HessianSpectrumDisplay.from_estimator,
     "InfluenceDisplay": inspection.InfluenceDisplay.from_estimator,
     "ResidualDisplay": lambda *rows: inspection.ResidualDisplay.from_estimator(*rows, kind="response"),
+    # the axis of its picture has the units of X, and what other columns are held at depends on what they are: averaged
+    "PredictionDisplay": lambda *rows: (
+        inspection.PredictionDisplay.from_estimator(*rows, first(rows[1]), held="average").table
+    ),
     "LossSurfaceDisplay": lambda *rows: inspection.LossSurfaceDisplay.from_estimator(*rows, n_grid=5),
 }
 
@@ -167,6 +177,7 @@ def numbers(found, path=""):
 
 TABLES = ("coef_table", "coef_table-sandwich", "coef_table-laplace", "wald", "CoefficientDisplay", "marginal_effects")
 LINEAR = ("compare_models", "score_test", "variance_inflation")
+TABLES += ("prediction_table", "PredictionDisplay")
 ROWS = ("influence", "InfluenceDisplay", "leave_one_out")
 NO_PENALTY = {"has no penalty, so that there is no prior: fit one with a penalty": ("laplace",)}
 NO_PROFILE = {"profile_intervals needs a likelihood without a dispersion": ("profile_intervals",)}

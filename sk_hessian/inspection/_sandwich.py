@@ -1,0 +1,162 @@
+"""The second moment of the scores in a sandwich: of rows, of rows by their leverage, of groups, of rows in time.
+
+Each function takes a `Curvature` and returns the `Covariance` of the parameters.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from scipy.linalg import eigh
+
+from sk_hessian._text import listed
+from sk_hessian.inspection._removal import Removal
+from sk_hessian.inspection._row_labels import row_names
+from sk_hessian.objectives import SingleRows
+
+#: what a leverage leaves that rounding could have made
+_NOTHING_LEFT = 1e-10
+
+#: negative eigenvalues below this share of the largest are rounding
+_ROUNDING = 1e-12
+
+#: rows for which the rule of Newey and West takes so many lags, and the power that it goes by
+_RULE_ROWS, _RULE_LAGS, _RULE_POWER = 100, 4, 2 / 9
+
+
+@dataclass(frozen=True)
+class Covariance:
+    """D R M R' D, with R the root of a `Curvature` and D diagonal, the same for all parameters of a target.
+
+    ``moment`` is M (r, r), None for the identity, ``scale`` the squares of D (1,) or (n_targets,), ``beside`` what is
+    added to it (n_parameters, n_parameters), or None. ``convention`` says which of several ways was taken, or is None.
+    """
+
+    moment: Any
+    scale: np.ndarray
+    beside: Any = None
+    convention: str | None = None
+
+
+def of_rows(curvature, convention=None):
+    """HC0: the scores are independent, and their squares estimate their variances."""
+    rows, weights = _single_rows(curvature), curvature.weights
+    moment = rows.score_moment(weights.moment) / weights.score.sum() ** 2
+    return Covariance(moment, np.ones(1), convention=convention)
+
+
+def hc0(curvature):
+    """The same with Fisher's information."""
+    return of_rows(curvature, "HC0: no correction for small samples, Fisher's information on either side")
+
+
+def hc1(curvature):
+    """HC0 times n / (n - k)."""
+    found, n = of_rows(curvature), curvature.weights.n_samples
+    df = _require_freedom("cov='HC1'", n, curvature.effective_df)
+    return Covariance(found.moment, n / df, convention="HC1: HC0 times n / (n - k)")
+
+
+def hc2(curvature):
+    """The squares of the scores over what the leverages leave."""
+    return _leveraged(curvature, "HC2", 1, "HC2: squared scores over 1 - leverage")
+
+
+def hc3(curvature):
+    """The same, squared: nearly the jackknife."""
+    return _leveraged(curvature, "HC3", 2, "HC3: squared scores over (1 - leverage)^2")
+
+
+def _leveraged(curvature, name, power, convention):
+    weights, k = curvature.weights, curvature.loss.n_outputs
+    _require_freedom(f"cov={name!r}", weights.n_samples, curvature.effective_df)
+    rows = _single_rows(curvature)
+    # targets share their columns, and with them the leverage; a row of frequency w is w rows that share theirs
+    leverage = rows.gather(lambda terms: Removal(terms, k).leverage) / (k * weights.counts)
+    full = np.flatnonzero(1 - leverage <= _NOTHING_LEFT)
+    if full.size:
+        labels = curvature.fitted.row_labels(weights.n_passed)
+        raise ValueError(
+            f"cov={name!r}: the leverage of {len(full)} rows is 1 ({listed(row_names(labels, weights.position[full]))})"
+            f". The fit goes through such a row whatever its y, so that its residual says nothing of its variance. Use "
+            "cov='HC1', or leave these rows out, with the columns that they alone determine"
+        )
+    moment = rows.score_moment(weights.moment / (1 - leverage) ** power) / weights.score.sum() ** 2
+    return Covariance(moment, np.ones(1), convention=convention)
+
+
+def of_groups(curvature):
+    """Scores are independent between groups; of two ways of grouping V1 + V2 - V12."""
+    weights, groups = curvature.weights, curvature.groups
+    scale = (weights.n_samples - 1) / _require_freedom("cov_groups", weights.n_samples, curvature.effective_df)
+    rows, total, counts = _single_rows(curvature), weights.score.sum(), [int(index.max()) + 1 for index in groups]
+    if max(counts) == len(weights.counts) and (weights.counts == 1).all():
+        raise ValueError(
+            "cov_groups: every row is a group of its own, so that no row depends on another. Use cov='HC1', which is "
+            "that matrix, or labels that rows share"
+        )
+    moments = []
+    for index in [*groups, *([_together(*groups)] if len(groups) == 2 else [])]:
+        sums = rows.score_sums(weights.score, index) / total
+        moments.append(len(sums) / (len(sums) - 1) * (sums.T @ sums))
+    small = "G / (G - 1) (n - 1) / (n - k)"
+    if len(groups) == 1:
+        alone = int((np.bincount(groups[0], weights.counts) == 1).sum())
+        single = f", {alone} of them of one row" if alone else ""
+        return Covariance(moments[0], scale, convention=f"{counts[0]} groups{single}, times {small}")
+    moment, mended = _without_negative(moments[0] + moments[1] - moments[2])
+    text = f"groups of two kinds, {counts[0]} and {counts[1]}: V1 + V2 - V12, each times {small}"
+    return Covariance(moment, scale, convention=text + mended)
+
+
+def of_times(curvature):
+    """Newey and West's: rows in the order of time, of which near ones may depend on each other."""
+    weights = curvature.weights
+    if (weights.counts != 1).any():
+        raise ValueError(
+            "cov='HAC' needs one row for each time: frequencies other than 1 have no order. Use weights='analytic', or "
+            "repeat the rows in their order"
+        )
+    lags, n = curvature.lags, weights.n_passed
+    if lags is None:
+        rule = int(_RULE_LAGS * (weights.n_samples / _RULE_ROWS) ** _RULE_POWER)
+        lags, source = min(rule, n - 1), f"{_RULE_LAGS} (n / {_RULE_ROWS})^(2/9), rounded down"
+    else:
+        source = "given"
+    if lags >= n:
+        raise ValueError(f"lags must be below the number of rows, {n}, got {lags}")
+    scale = weights.n_samples / _require_freedom("cov='HAC'", weights.n_samples, curvature.effective_df)
+    moment = _single_rows(curvature).serial_moment(weights.score, weights.position, lags)
+    text = (
+        f"Newey-West, Bartlett's kernel with {lags} lags ({source}), rows in the order of time, times n / (n - k), "
+        "statsmodels' use_correction=True"
+    )
+    return Covariance(moment / weights.score.sum() ** 2, scale, convention=text)
+
+
+def _single_rows(curvature):
+    """The rows at the fit, with the second derivatives of the curvature."""
+    return SingleRows(curvature.objective.at(curvature.fitted.theta), curvature.factor, curvature.kind)
+
+
+def _require_freedom(what, n, df):
+    """What is left of n rows, refused where that is nothing."""
+    if n <= df.max():
+        raise ValueError(
+            f"{what}: {n:.10g} rows are too few for {df.max():.10g} effective parameters (frequencies count as rows)"
+        )
+    return n - df
+
+
+def _together(first, second):
+    """The groups of rows that share both groups, from 0 on."""
+    return np.unique(first * (int(second.max()) + 1) + second, return_inverse=True)[1]
+
+
+def _without_negative(moment):
+    """A symmetric matrix, its negative eigenvalues taken as zero, and a text that says so where there are any."""
+    values, vectors = eigh(moment)
+    if values[0] >= -_ROUNDING * values[-1]:
+        return moment, ""
+    half = vectors * np.sqrt(np.maximum(values, 0.0))
+    return half @ half.T, "; that is not positive definite, so that its negative eigenvalues are taken as zero"
