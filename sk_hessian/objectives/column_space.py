@@ -95,7 +95,7 @@ class ColumnSpace:
         if self.is_wide:
             return True
         one = objective.loss.n_outputs + objective.loss.n_constants == 1
-        return factors.is_near_dependent(here.curvature(curvature, plain) if one else objective.sums.moments(plain))
+        return factors.is_near_dependent(here.curvature(curvature, plain) if one else objective.sums.moments(plain, here))
 
     @property
     def is_dependent(self):

@@ -52,6 +52,11 @@ class Evaluation:
         """Without what can be had again: a function of this point goes to the parts of its rows."""
         return {"objective": self.objective, "place": self.place}
 
+    @property
+    def is_known(self):
+        """Whether the value is known."""
+        return "value" in vars(self)
+
     @cached_property
     def theta(self):
         """The user's parameters."""
@@ -128,6 +133,14 @@ class Evaluation:
     def newton_change(self, step, decrement, enough):
         """The same for a Newton step of this decrement; an upper bound where that is below ``enough``."""
         return float(self.predictor_change([step])[0]), self.passes_of_change
+
+    def held_by_penalty(self, threshold):
+        """An upper bound of what is left above the optimum, by the penalty alone; beyond the ``threshold`` a rough one.
+
+        Also the move of a linear predictor within which it was found, and the passes that it took. Override it where a
+        penalty holds every parameter, or all but some that can be eliminated.
+        """
+        return np.inf, np.nan, 0.0
 
     def remarks(self):
         """What else a user should know about a solution here, sentences."""
@@ -206,6 +219,8 @@ class MeanLossEvaluation(Evaluation):
         penalty = 0.5 * float(pull @ weights)
         slope = gradient / objective.total
         slope[: pull.size] += pull
+        if objective.check_rows is not None and not math.isfinite(np.add.reduce(slope)):
+            objective.check_rows()
         value = float(value / objective.total) + penalty
         value = value if math.isfinite(value) else math.inf
         known_here = vars(self)

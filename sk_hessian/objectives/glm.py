@@ -77,6 +77,8 @@ class GLMObjective(MeanLossObjective):
         What else is added to the sum over rows, such as `Jeffreys`.
     feature_names, class_names : sequence of str, optional
         For messages.
+    check_rows : callable, optional
+        Called without arguments where a sum is not finite: it raises where X is the reason. Without it X must be finite.
     """
 
     least_chance: float  #: of a sketch, the least chance that a row had
@@ -96,9 +98,10 @@ class GLMObjective(MeanLossObjective):
         terms=(),
         feature_names=None,
         class_names=None,
+        check_rows=None,
     ):
         super().__init__(X, y, loss, sample_weight, feature_names, offset)
-        self.fit_intercept, self.class_names = fit_intercept, class_names
+        self.fit_intercept, self.class_names, self.check_rows = fit_intercept, class_names, check_rows
         self.model = Linear(self.n_features, fit_intercept, loss)
         strengths = np.ones((self.n_features, loss.n_outputs)) * penalty
         if strengths.shape != (self.n_features, loss.n_outputs):
@@ -207,6 +210,8 @@ class GLMObjective(MeanLossObjective):
         """Rows with rare values are among them, and weighted for it."""
         self.rows.foresee_draw(n_rows, _SKETCH_SEED)
         rows, chance = self.rows.draw(n_rows, rare_of(self), _SKETCH_SEED)
+        if self.check_rows is not None and not rows.n_rows:
+            self.check_rows()
         rows = rows.weighted(rows.weight / chance)
         sketch = self._copied(rows, rows.total_weight, OF_ROWS | OF_UNITS)
         sketch.least_chance, sketch.has_likelihood, sketch._projections = np.min(chance), False, {}

@@ -4,6 +4,7 @@ import math
 from functools import cached_property
 
 import numpy as np
+from scipy.linalg import blas
 from scipy.sparse.linalg import LinearOperator
 
 from sk_hessian.objectives import factors
@@ -79,15 +80,20 @@ class LinearEvaluation(MeanLossEvaluation):
         slope = (Z.T @ outputs).reshape(-1)
         if loss.n_constants:
             slope = np.concatenate((slope, np.add.reduce(gradient[:, loss.n_outputs :])))
-        return self._completed(design.l2, raw, rows.weight @ value, slope, np.add.reduce(np.abs(outputs), axis=None))
+        return self._completed(design.l2, raw, rows.weight @ value, slope, blas.dasum(outputs.ravel("K")))
 
     def _by_blocks(self):
         """See `sweep`: by a fold over blocks of rows; raw predictions are None where they are too many to be kept."""
+        visit, complete = self._visits()
+        return complete(self.design.rows.fold(lambda *rows: visit(*rows)[1]))
+
+    def _visits(self):
+        """From a block to its raw predictions and a tuple of what it adds; from the sums of these to what is known."""
         design, loss, known = self.design, self.objective.loss, self.raw
         model, parameters = design.model, design.model.unpack(self.parameters)
         kept = np.empty((design.rows.n_rows, design.width)) if known is None and design.can_keep else known
 
-        def of_block(block, y, weight):
+        def visit(block, y, weight):
             if known is None:
                 raw = model.raw(block, parameters)
                 if kept is not None:
@@ -96,10 +102,20 @@ class LinearEvaluation(MeanLossEvaluation):
                 raw = known[block.part]
             value, gradient = loss.value_and_gradient(y, raw)
             gradient *= weight[:, None]
-            slope_size = np.add.reduce(np.abs(gradient[:, : loss.n_outputs]), axis=None)
-            return weight @ value, model.adjoint(block, gradient), slope_size
+            size = blas.dasum(gradient[:, : loss.n_outputs].ravel("K"))
+            return raw, (weight @ value, model.adjoint(block, gradient), size)
 
-        return self._completed(design.l2, kept, *design.rows.fold(of_block))
+        return visit, lambda sums: self._completed(design.l2, kept, *sums)
+
+    def visits(self, rows):
+        """See `_visits`, for a round over the objective's rows; it adds nothing where value and gradient are known.
+
+        Other terms may ask for the curvature that the round is for, and kept rows are read once anyway.
+        """
+        if self.is_known or self.objective.terms or self.design.rows is not rows or self.design.matrix is not None:
+            predict = self.predictor(rows)
+            return lambda block, y, weight: (predict(block), ()), None
+        return self._visits()
 
     def all_raw(self):
         """Raw predictions of all rows, (n_rows, m), known or found."""
@@ -158,6 +174,41 @@ class LinearEvaluation(MeanLossEvaluation):
             moves = rows.take(others).gather(lambda block, y, weight: model.change(block, model.unpack(step)))
             change = max(change, loss.largest_move(raw[others], moves))
         return change, 0.5 * others.size / len(raw)
+
+    def held_by_penalty(self, threshold):
+        """See `Evaluation.held_by_penalty`; of one output with kept raw predictions, half a pass for an intercept.
+
+        With the intercept eliminated the objective is as convex as the strengths l say. So at a gradient (g, h), where the
+        intercept's curvature is a and the columns have the means m weighted by curvature, no more is left than
+        h^2 / (2 a) + sum_j (g_j - m_j h)^2 / (2 l_j), as far as a is the same within a move by h / a.
+        """
+        objective, raw, p = self.objective, self.raw, self.objective.n_features
+        has_one = self.design.width == 1 and raw is not None and objective.convex and objective.is_smooth
+        if not (has_one and objective.l2.holds_each) or objective.terms:
+            return super().held_by_penalty(threshold)
+        slope, strengths = self.gradient[:p], objective.l2.diagonal[:, 0]
+        if not objective.fit_intercept:
+            return 0.5 * float((slope / strengths) @ slope), 0.0, 0.0
+        weight = self._curvature_weights()
+        total, of_intercept = np.add.reduce(weight), self.gradient[p]
+        shift = of_intercept * objective.total / total
+
+        def bound(means):
+            centred = slope - means * of_intercept
+            return 0.5 * float(of_intercept * shift + (centred / strengths) @ centred)
+
+        # nearly the same means, without a pass
+        rough = bound(objective.space.plain.shift)
+        if not rough <= threshold:
+            return rough, np.nan, 0.0
+        sums = objective.rows.fold(lambda block, y, w: (block.adjoint(weight[block.part]),))[0]
+        return bound(sums / total), objective.loss.largest_move(raw, np.full_like(raw, shift)), 0.5
+
+    def _curvature_weights(self):
+        """The weighted curvature of each row by kept raw predictions of one output, (n_rows,)."""
+        loss, rows, raw = self.objective.loss, self.objective.rows, self.raw
+        parts = [loss.hessian(rows.y[part], raw[part], "observed")[:, 0, 0] for part in _slices(len(raw))]
+        return np.concatenate(parts) * rows.weight
 
     def moved_along(self, factor):
         """See `MeanLossEvaluation.moved_along`."""
@@ -278,16 +329,17 @@ class LinearEvaluation(MeanLossEvaluation):
         """See `MeanLossEvaluation.layer_moments`: of the features, weighted by their rows' curvature."""
         objective, predict, within = self.objective, self.predictor(), columns.summed_in
         loss = objective.loss
+        if loss.quadratic:
+            share = objective.rows.total_weight / objective.total
+            return [objective.sums.plain_moments(columns, self)], [share * np.eye(loss.n_outputs)], None
 
         def of_block(block, y, weight):
-            if loss.quadratic:
-                return weight.sum() * np.eye(loss.n_outputs), block.gram(weight[:, None], within)[0]
             total, size = loss.total_hessian(y, predict(block), weight)
             return total, block.gram((size * weight)[:, None], within)[0]
 
         C, A = objective.rows.fold(of_block, within, width=loss.n_outputs)
         A = columns.turned(A)
-        return [A / (objective.total if loss.quadratic else np.trace(C))], [C / objective.total], None
+        return [A / np.trace(C)], [C / objective.total], None
 
     # -- preconditioning ------------------------------------------------------------------------------------------
 

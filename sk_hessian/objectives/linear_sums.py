@@ -9,6 +9,10 @@ import numpy as np
 from sk_hessian.objectives.rows import Columns, DenseBlock
 
 
+#: sums of a round that belong to its point: value, gradient and the size of the loss's slope
+_OF_POINT = 3
+
+
 @dataclass(frozen=True)
 class Summing:
     """How sums over rows are taken in coordinates of some columns."""
@@ -67,12 +71,10 @@ class LinearSums:
             raw = here.all_raw() if here.raw is None else here.raw
             sums = self._grams(matrices(raw, of.rows.y, of.rows.weight, slice(None)), of.block, of.within)
         else:
-            predict = here.predictor(of.rows)
+            def grams(raw, block, y, weight):
+                return self._grams(matrices(raw, y, weight, block.part), block, of.within)
 
-            def grams(block, y, weight):
-                return self._grams(matrices(predict(block), y, weight, block.part), block, of.within)
-
-            sums = of.rows.fold(grams, of.within, width=width**2)
+            sums = self._fold(here, of, grams, width**2)
             if of.within is not columns:
                 # once, not in each block
                 sums = [columns.turned(sums[0]), *(columns.transpose(cross) for cross in sums[1:2]), *sums[2:]]
@@ -81,6 +83,21 @@ class LinearSums:
             H /= self._objective.total
             of.penalty.add_to(H)
         return H
+
+    @staticmethod
+    def _fold(here, of, function, width=0):
+        """Sums of the tuples ``function(raw, block, y, weight)``; a point finds its value and gradient in that round."""
+        visit, complete = here.visits(of.rows)
+
+        def visited(block, y, weight):
+            raw, found = visit(block, y, weight)
+            return *function(raw, block, y, weight), *found
+
+        sums = of.rows.fold(visited, of.within, width=width)
+        if complete is None:
+            return sums
+        complete(sums[-_OF_POINT:])
+        return sums[:-_OF_POINT]
 
     def _grams(self, M, block, columns):
         """What a block of rows adds: grams of pairs of outputs, and what belongs to the loss's constants."""
@@ -106,16 +123,34 @@ class LinearSums:
         cross = cross.reshape(r * k, self._objective.loss.n_constants)
         return np.block([[total, cross], [cross.T, constants]])
 
-    def moments(self, columns):
-        """The columns' second moments, with the penalty of the first output in units of the curvature."""
-        penalty = self.of(columns).penalty.matrix(0)
-        return self.plain_moments(columns) + penalty / self._objective.baseline.mean_curvature
+    def moments(self, columns, here):
+        """The columns' second moments, with the penalty of the first output in units of the curvature.
 
-    def plain_moments(self, columns):
-        """The same without a penalty."""
+        The evaluation ``here`` finds its value and gradient in the same round, where it does not know them.
+        """
+        penalty = self.of(columns).penalty.matrix(0)
+        return self.plain_moments(columns, here) + penalty / self._objective.baseline.mean_curvature
+
+    def plain_moments(self, columns, here=None):
+        """The same without a penalty; they are kept for a squared loss, whose curvature they are."""
+        known = self.constant.get(("moments", id(columns)))
+        if known is not None:
+            return known[1]
         of = self.of(columns)
-        gram = of.rows.fold(lambda block, y, weight: (block.gram(weight[:, None], of.within)[0],), of.within)[0]
-        return (columns.turned(gram) if of.block is None else gram) / self._objective.total
+
+        def gram(raw, block, y, weight):
+            return (block.gram(weight[:, None], of.within)[0],)
+
+        if of.block is not None:
+            total = gram(None, of.block, None, of.rows.weight)[0]
+        elif here is not None and not here.is_known:
+            total = columns.turned(self._fold(here, of, gram)[0])
+        else:
+            total = columns.turned(of.rows.fold(lambda *rows: gram(None, *rows), of.within)[0])
+        moments = total / self._objective.total
+        if self._objective.loss.quadratic:
+            self.constant["moments", id(columns)] = columns, moments
+        return moments
 
 
 @cache
