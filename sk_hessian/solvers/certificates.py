@@ -85,7 +85,8 @@ def certify(problem, point, known, threshold, fall=1.0):
         nearest, least = (factor, slack) if slack < least else (nearest, least)
     if plan.certifies_by_factor(problem, least):
         return _by_exact_factor(problem, point)
-    return _by_products(problem, point, threshold, nearest, least)
+    by_penalty = _by_penalty(problem, point, threshold, fall)
+    return by_penalty or _by_products(problem, point, threshold, nearest, least)
 
 
 def _change(problem, point, step, decrement):
@@ -132,6 +133,16 @@ def _by_exact_factor(problem, point):
         return Certificate(np.inf, np.inf, step, factor)
     change = _change(problem, point, step, decrement)
     return Certificate(decrement, change, step, factor, is_blind=factor.inner.is_blind)
+
+
+def _by_penalty(problem, point, threshold, fall):
+    """From the penalty alone, or None where it is so weak that products are sooner."""
+    bound, change, passes = point.here.held_by_penalty(threshold(0.0))
+    problem.counts.others += passes
+    if bound <= threshold(bound) and change <= MOST_CHANGE:
+        return Certificate(bound, change, np.zeros_like(point.theta))
+    is_near = bound * fall**plan.STEPS_FOR_PROOF <= threshold(bound)
+    return Certificate(bound, np.nan, np.zeros_like(point.theta)) if is_near else None
 
 
 def _refining(problem, factor):

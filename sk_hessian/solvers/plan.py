@@ -342,6 +342,10 @@ REFRESH_FALL = 0.1
 #: up to so many parameters an exact factor is cheaper than conjugate gradients, where all rows must be read anyway
 FEW_PARAMETERS = 200
 
+#: iterations that a run may still make for a proof by its penalty alone: products take six passes or more. 20,000 x 600
+#: independent columns take 10 passes in place of 13.5
+STEPS_FOR_PROOF = 3
+
 #: products that conjugate gradients may spend on a certificate
 MOST_PRODUCTS = 500
 
