@@ -284,7 +284,7 @@ class GLMObjective(MeanLossObjective):
 
     def refined(self, theta):
         """See `Objective.refined`: least squares on small tables."""
-        if not self.loss.quadratic or self.l2.is_present or self.terms:
+        if not self.loss.quadratic or self.l2.is_present or self.terms or self.space.keeps_digits:
             return theta, 0
         columns = self.space.columns
         work = self.n_rows * self.model.n_weights * (1 if columns.basis is None else columns.n_columns)

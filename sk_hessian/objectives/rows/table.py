@@ -23,8 +23,10 @@ PASS_ROWS = 2**14
 PASS_BYTES = 2**23
 
 #: the same for one thread: its second product reads the block from its own cache. Beside blocks of 8 MB a pass of
-#: 200,000 x 50 takes 0.83 of the time, of 200,000 x 100 and 1,000,000 x 20 0.9, on a machine with other work
-OWN_PASS_BYTES = 3 * 2**19
+#: 200,000 x 50 takes 0.83 of the time, of 200,000 x 100 and 1,000,000 x 20 0.9, on a machine with other work. Fewer
+#: rows take less time than the calls for them
+OWN_PASS_BYTES = 2**20
+OWN_PASS_ROWS = 2**8
 
 #: rows for each column in the blocks of sums in coordinates of the columns, such as symmetric products, as far as they
 #: have so many bytes: each block adds a matrix of the columns' size. A pass of 20,000 x 600 takes up to twice as long
@@ -84,8 +86,10 @@ class Rows(BaseRows):
     def block_size(self, columns, width, workers=1):
         """Rows of a block for so many threads; parameters as of `fold`."""
         if columns is None and not width:
-            most = OWN_PASS_BYTES if workers == 1 else PASS_BYTES
-            return max(1, min(PASS_ROWS, most // (8 * self.n_features)))
+            size = PASS_BYTES // (8 * self.n_features)
+            if workers == 1:
+                size = min(size, max(OWN_PASS_ROWS, OWN_PASS_BYTES // (8 * self.n_features)))
+            return max(1, min(PASS_ROWS, size))
         n_columns = 0 if columns is None else columns.n_columns
         width += self.n_features + n_columns
         size = max(BLOCK_BYTES, min(8 * width * PRODUCT_ROWS * n_columns, PRODUCT_BYTES))
