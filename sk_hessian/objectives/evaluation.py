@@ -134,14 +134,6 @@ class Evaluation:
         """The same for a Newton step of this decrement; an upper bound where that is below ``enough``."""
         return float(self.predictor_change([step])[0]), self.passes_of_change
 
-    def held_by_penalty(self, threshold):
-        """An upper bound of what is left above the optimum, by the penalty alone; beyond the ``threshold`` a rough one.
-
-        Also the move of a linear predictor within which it was found, and the passes that it took. Override it where a
-        penalty holds every parameter, or all but some that can be eliminated.
-        """
-        return np.inf, np.nan, 0.0
-
     def remarks(self):
         """What else a user should know about a solution here, sentences."""
         return []
@@ -211,7 +203,7 @@ class MeanLossEvaluation(Evaluation):
 
     # -- value and gradient ---------------------------------------------------------------------------------------
 
-    def _completed(self, l2, raw, value, gradient, slope_size):
+    def completed(self, l2, raw, value, gradient, slope_size):
         """All that follows from a penalty, raw predictions, and sums over rows of values, gradients and their sizes."""
         (parameters, coordinates), objective = self.place, self.objective
         pull = l2.pull(parameters)

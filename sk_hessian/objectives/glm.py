@@ -16,6 +16,7 @@ import numpy as np
 
 from sk_hessian._facts import fact
 from sk_hessian.objectives._edge import edge_rows, find_edge, may_have_edge
+from sk_hessian.objectives._penalty_bound import held_by_penalty
 from sk_hessian.objectives._programs import feasible_start, find_recession
 from sk_hessian.objectives._rare import rare_of
 from sk_hessian.objectives._refinement import MOST_WORK, refined
@@ -78,7 +79,7 @@ class GLMObjective(MeanLossObjective):
     feature_names, class_names : sequence of str, optional
         For messages.
     check_rows : callable, optional
-        Called without arguments where a sum is not finite: it raises where X is the reason. Without it X must be finite.
+        Called without arguments where a sum is not finite, to raise where X is the reason. None: X is finite.
     """
 
     least_chance: float  #: of a sketch, the least chance that a row had
@@ -252,6 +253,10 @@ class GLMObjective(MeanLossObjective):
         """See `Objective.diagnose`: a `Recession` or None."""
         # what other terms hold is not known
         return None if self.terms else find_recession(self, theta, direction)
+
+    def held_by_penalty(self, here, threshold):
+        """See `Objective.held_by_penalty`."""
+        return held_by_penalty(here, threshold)
 
     def edge_optimum(self, theta):
         """See `Objective.edge_optimum`."""

@@ -26,6 +26,30 @@ def _slices(n_rows):
     return [slice(start, start + _SLICE) for start in range(0, n_rows, _SLICE)]
 
 
+def _visits(here):
+    """From a block to its raw predictions and a tuple of what it adds; from the sums of these to all that is known.
+
+    Raw predictions are kept, unless they are too many.
+    """
+    design, loss, known = here.design, here.objective.loss, here.raw
+    model, parameters = design.model, design.model.unpack(here.parameters)
+    kept = np.empty((design.rows.n_rows, design.width)) if known is None and design.can_keep else known
+
+    def visit(block, y, weight):
+        if known is None:
+            raw = model.raw(block, parameters)
+            if kept is not None:
+                kept[block.part] = raw
+        else:
+            raw = known[block.part]
+        value, gradient = loss.value_and_gradient(y, raw)
+        gradient *= weight[:, None]
+        size = blas.dasum(gradient[:, : loss.n_outputs].ravel("K"))
+        return raw, (weight @ value, model.adjoint(block, gradient), size)
+
+    return visit, lambda sums: here.completed(design.l2, kept, *sums)
+
+
 class LinearEvaluation(MeanLossEvaluation):
     """A `GLMObjective` at the ``parameters`` (n_parameters,) of a `Design`; ``raw`` (n_rows, m), where it is known."""
 
@@ -60,8 +84,11 @@ class LinearEvaluation(MeanLossEvaluation):
         return self.sweep()["slope"]
 
     def sweep(self):
-        """See `MeanLossEvaluation.sweep`."""
-        return self._by_blocks() if self.design.matrix is None else self.by_matrix()
+        """See `MeanLossEvaluation.sweep`; by a fold over blocks of rows, unless these are kept as one array."""
+        if self.design.matrix is not None:
+            return self.by_matrix()
+        visit, complete = _visits(self)
+        return complete(self.design.rows.fold(lambda *rows: visit(*rows)[1]))
 
     def by_matrix(self):
         """See `sweep`: from standardised rows in one array."""
@@ -80,42 +107,17 @@ class LinearEvaluation(MeanLossEvaluation):
         slope = (Z.T @ outputs).reshape(-1)
         if loss.n_constants:
             slope = np.concatenate((slope, np.add.reduce(gradient[:, loss.n_outputs :])))
-        return self._completed(design.l2, raw, rows.weight @ value, slope, blas.dasum(outputs.ravel("K")))
-
-    def _by_blocks(self):
-        """See `sweep`: by a fold over blocks of rows; raw predictions are None where they are too many to be kept."""
-        visit, complete = self._visits()
-        return complete(self.design.rows.fold(lambda *rows: visit(*rows)[1]))
-
-    def _visits(self):
-        """From a block to its raw predictions and a tuple of what it adds; from the sums of these to what is known."""
-        design, loss, known = self.design, self.objective.loss, self.raw
-        model, parameters = design.model, design.model.unpack(self.parameters)
-        kept = np.empty((design.rows.n_rows, design.width)) if known is None and design.can_keep else known
-
-        def visit(block, y, weight):
-            if known is None:
-                raw = model.raw(block, parameters)
-                if kept is not None:
-                    kept[block.part] = raw
-            else:
-                raw = known[block.part]
-            value, gradient = loss.value_and_gradient(y, raw)
-            gradient *= weight[:, None]
-            size = blas.dasum(gradient[:, : loss.n_outputs].ravel("K"))
-            return raw, (weight @ value, model.adjoint(block, gradient), size)
-
-        return visit, lambda sums: self._completed(design.l2, kept, *sums)
+        return self.completed(design.l2, raw, rows.weight @ value, slope, blas.dasum(outputs.ravel("K")))
 
     def visits(self, rows):
-        """See `_visits`, for a round over the objective's rows; it adds nothing where value and gradient are known.
+        """See `_visits`, for a round over these rows; it adds nothing where value and gradient are known.
 
         Other terms may ask for the curvature that the round is for, and kept rows are read once anyway.
         """
         if self.is_known or self.objective.terms or self.design.rows is not rows or self.design.matrix is not None:
             predict = self.predictor(rows)
             return lambda block, y, weight: (predict(block), ()), None
-        return self._visits()
+        return _visits(self)
 
     def all_raw(self):
         """Raw predictions of all rows, (n_rows, m), known or found."""
@@ -174,41 +176,6 @@ class LinearEvaluation(MeanLossEvaluation):
             moves = rows.take(others).gather(lambda block, y, weight: model.change(block, model.unpack(step)))
             change = max(change, loss.largest_move(raw[others], moves))
         return change, 0.5 * others.size / len(raw)
-
-    def held_by_penalty(self, threshold):
-        """See `Evaluation.held_by_penalty`; of one output with kept raw predictions, half a pass for an intercept.
-
-        With the intercept eliminated the objective is as convex as the strengths l say. So at a gradient (g, h), where the
-        intercept's curvature is a and the columns have the means m weighted by curvature, no more is left than
-        h^2 / (2 a) + sum_j (g_j - m_j h)^2 / (2 l_j), as far as a is the same within a move by h / a.
-        """
-        objective, raw, p = self.objective, self.raw, self.objective.n_features
-        has_one = self.design.width == 1 and raw is not None and objective.convex and objective.is_smooth
-        if not (has_one and objective.l2.holds_each) or objective.terms:
-            return super().held_by_penalty(threshold)
-        slope, strengths = self.gradient[:p], objective.l2.diagonal[:, 0]
-        if not objective.fit_intercept:
-            return 0.5 * float((slope / strengths) @ slope), 0.0, 0.0
-        weight = self._curvature_weights()
-        total, of_intercept = np.add.reduce(weight), self.gradient[p]
-        shift = of_intercept * objective.total / total
-
-        def bound(means):
-            centred = slope - means * of_intercept
-            return 0.5 * float(of_intercept * shift + (centred / strengths) @ centred)
-
-        # nearly the same means, without a pass
-        rough = bound(objective.space.plain.shift)
-        if not rough <= threshold:
-            return rough, np.nan, 0.0
-        sums = objective.rows.fold(lambda block, y, w: (block.adjoint(weight[block.part]),))[0]
-        return bound(sums / total), objective.loss.largest_move(raw, np.full_like(raw, shift)), 0.5
-
-    def _curvature_weights(self):
-        """The weighted curvature of each row by kept raw predictions of one output, (n_rows,)."""
-        loss, rows, raw = self.objective.loss, self.objective.rows, self.raw
-        parts = [loss.hessian(rows.y[part], raw[part], "observed")[:, 0, 0] for part in _slices(len(raw))]
-        return np.concatenate(parts) * rows.weight
 
     def moved_along(self, factor):
         """See `MeanLossEvaluation.moved_along`."""

@@ -8,7 +8,6 @@ import numpy as np
 
 from sk_hessian.objectives.rows import Columns, DenseBlock
 
-
 #: sums of a round that belong to its point: value, gradient and the size of the loss's slope
 _OF_POINT = 3
 
@@ -71,6 +70,7 @@ class LinearSums:
             raw = here.all_raw() if here.raw is None else here.raw
             sums = self._grams(matrices(raw, of.rows.y, of.rows.weight, slice(None)), of.block, of.within)
         else:
+
             def grams(raw, block, y, weight):
                 return self._grams(matrices(raw, y, weight, block.part), block, of.within)
 
@@ -86,7 +86,7 @@ class LinearSums:
 
     @staticmethod
     def _fold(here, of, function, width=0):
-        """Sums of the tuples ``function(raw, block, y, weight)``; a point finds its value and gradient in that round."""
+        """Sums of ``function(raw, block, y, weight)``, a tuple; a point finds its value and gradient in that round."""
         visit, complete = here.visits(of.rows)
 
         def visited(block, y, weight):

@@ -137,7 +137,9 @@ def _by_exact_factor(problem, point):
 
 def _by_penalty(problem, point, threshold, fall):
     """From the penalty alone, or None where it is so weak that products are sooner."""
-    bound, change, passes = point.here.held_by_penalty(threshold(0.0))
+    if problem.objective.held_by_penalty is None:
+        return None
+    bound, change, passes = problem.objective.held_by_penalty(point.here, threshold(0.0))
     problem.counts.others += passes
     if bound <= threshold(bound) and change <= MOST_CHANGE:
         return Certificate(bound, change, np.zeros_like(point.theta))

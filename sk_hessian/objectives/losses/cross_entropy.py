@@ -41,7 +41,7 @@ class BernoulliFamily(Family):
 class BinaryCrossEntropy(Loss):
     """log(1 + exp(-s raw)) with s = 2y - 1, y in {0, 1}; summed over the outputs where labels are several.
 
-    Everything is written in ``exp(-|raw|)``, so that neither a large margin nor its complement loses digits, but for the
+    Everything is written in ``exp(-|raw|)``, so that neither a large margin nor its complement loses digits beyond the
     rounding of the margin itself.
     """
 
