@@ -6,8 +6,8 @@ import numpy as np
 _SLICE = 2**15
 
 
-def held_by_penalty(here, threshold):
-    """See `Objective.held_by_penalty`, for a linear model at a point; an intercept takes half a pass.
+def bound_by_penalty(objective, here, threshold):
+    """See `Objective.held_by_penalty`, for a linear model; an intercept takes half a pass.
 
     Of one output, with kept raw predictions and a strength for each coefficient. With the intercept eliminated the
     objective is as convex as the strengths l say. So at a gradient (g, h), where the intercept's curvature is a and the
@@ -17,7 +17,7 @@ def held_by_penalty(here, threshold):
 
     as far as a is the same within a move by h / a (Boyd & Vandenberghe, "Convex optimization", 2004, section 9.1.2).
     """
-    objective, raw, p = here.objective, here.raw, here.objective.n_features
+    raw, p = here.raw, objective.n_features
     has_one = here.design.width == 1 and raw is not None and objective.convex and objective.is_smooth
     if not (has_one and objective.l2.holds_each) or objective.terms:
         return np.inf, np.nan, 0.0

@@ -16,7 +16,7 @@ import numpy as np
 
 from sk_hessian._facts import fact
 from sk_hessian.objectives._edge import edge_rows, find_edge, may_have_edge
-from sk_hessian.objectives._penalty_bound import held_by_penalty
+from sk_hessian.objectives._penalty_bound import bound_by_penalty
 from sk_hessian.objectives._programs import feasible_start, find_recession
 from sk_hessian.objectives._rare import rare_of
 from sk_hessian.objectives._refinement import MOST_WORK, refined
@@ -83,6 +83,7 @@ class GLMObjective(MeanLossObjective):
     """
 
     least_chance: float  #: of a sketch, the least chance that a row had
+    held_by_penalty = bound_by_penalty
     has_likelihood = True  #: not of a sketch: the tolerance of its run is already that of the sampling
 
     def __init__(
@@ -253,10 +254,6 @@ class GLMObjective(MeanLossObjective):
         """See `Objective.diagnose`: a `Recession` or None."""
         # what other terms hold is not known
         return None if self.terms else find_recession(self, theta, direction)
-
-    def held_by_penalty(self, here, threshold):
-        """See `Objective.held_by_penalty`."""
-        return held_by_penalty(here, threshold)
 
     def edge_optimum(self, theta):
         """See `Objective.edge_optimum`."""
