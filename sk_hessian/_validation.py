@@ -145,7 +145,7 @@ def check_training_data(estimator, data, *, reset, later=False, **options):
     ``later``, see `LaterCheck`, nobody has looked yet whether X is finite.
     """
     X, y = data.X, data.y
-    if not (_are_arrays(X, y) and _are_finite(y) and (later or _are_finite(X))):
+    if not ((later or (_are_arrays(X, y) and _are_finite(X))) and _are_finite(y)):
         X, y = validate_data(estimator, X, y, reset=reset, **FLOAT_ROWS, **options)
     elif reset:
         # what `validate_data` learns of an array: it has no names. Every library of data frames is asked there

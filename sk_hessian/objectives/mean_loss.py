@@ -175,8 +175,7 @@ class MeanLossObjective(Objective):
     @cached_property
     def moments_of_columns(self):
         """Means and deviations of the columns, which must have squares."""
-        with np.errstate(over="ignore", invalid="ignore"):
-            centre, deviation = self.rows.moments(self.model.fit_intercept)
+        centre, deviation = self.rows.moments(self.model.fit_intercept)
         if self.check_rows is not None and not np.isfinite(np.add.reduce(centre) + np.add.reduce(deviation)):
             self.check_rows()
         baseline = self.baseline
