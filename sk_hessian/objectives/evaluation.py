@@ -42,6 +42,7 @@ class Evaluation:
     value: float
     gradient: np.ndarray
     passes_of_change: float = 0.5  #: what `predictor_change` takes
+    shared_rounds: float = 0.0  #: rounds for a matrix of curvature that have found value and gradient too
 
     def __init__(self, objective, theta):
         self.objective = objective

@@ -178,10 +178,12 @@ def begin(objective, x0, spec, tol, random_state=None):
     history, counts = History(time.perf_counter()), Counts()
     in_units = spec.tries_units(objective, x0.size)
     start = None if in_units or not spec.warms_up(objective) else _warm_start(objective, x0, spec, tol, counts)
-    start = objective.entry(x0) if start is None else start
+    if start is None:
+        counts.evaluations += 1.0
+        start = objective.entry(x0)
     # a quadratic is finite everywhere: the round that its factor takes over all rows finds value and gradient too
     factor = plan.factor_at(spec, start, counts, in_units) if objective.facts.is_quadratic else None
-    counts.evaluations += 0.0 if start.is_known else 1.0
+    counts.shared += start.shared_rounds
     if not np.isfinite(start.value):
         raise ValueError("the objective is not finite at the start x0; pass a feasible one")
     factor = plan.factor_at(spec, start, counts, in_units) if factor is None else factor
