@@ -67,6 +67,8 @@ class LinearSums:
         of = self._known.get(id(columns)) or self.of(columns)
         width = self._objective.design.width
         if of.block is not None:
+            if here.raw is None and not here.is_known:
+                here.sweep()["shared_rounds"] = 1.0
             raw = here.all_raw() if here.raw is None else here.raw
             sums = self._grams(matrices(raw, of.rows.y, of.rows.weight, slice(None)), of.block, of.within)
         else:
