@@ -1,5 +1,6 @@
 """Checks of parameters, targets and weights, by scikit-learn's public API; every error names the argument."""
 
+import math
 from collections.abc import Mapping
 from numbers import Integral, Real
 from typing import Any, NamedTuple
@@ -109,13 +110,42 @@ def check_seed(random_state):
     return state.randint(2**32, dtype=np.uint64)
 
 
-def check_training_data(estimator, data, *, reset, **options):
+class LaterCheck:
+    """The careful check of arrays that sums over them are to show finite: a call raises its error, or finds none.
+
+    Parameters
+    ----------
+    estimator : estimator
+    data : RowData
+    options : dict
+        Options of y, as of `validate_data`.
+    """
+
+    def __init__(self, estimator, data, options):
+        self._estimator, self._data, self._options, self._is_done = estimator, data, options, False
+
+    @classmethod
+    def of(cls, estimator, data, options):
+        """The check, or None for rows that are checked at once: not arrays, or of weight zero, so that no sum tells."""
+        weight = data.sample_weight
+        serves = _are_arrays(data.X, data.y) and (weight is None or np.all(weight))
+        return cls(estimator, data, options) if serves else None
+
+    def __call__(self):
+        if not self._is_done:
+            data = self._data
+            validate_data(self._estimator, data.X, data.y, reset=False, **FLOAT_ROWS, **self._options)
+            self._is_done = True
+
+
+def check_training_data(estimator, data, *, reset, later=False, **options):
     """X, y, weights and offset of rows in memory without those of weight zero; no offset stays None.
 
-    X is float and not copied, y float or as it is; ``reset`` and ``options`` of y are those of `validate_data`.
+    X is float and not copied, y float or as it is; ``reset`` and ``options`` of y are those of `validate_data`. With
+    ``later``, see `LaterCheck`, nobody has looked yet whether X is finite.
     """
     X, y = data.X, data.y
-    if not _are_clean(X, y):
+    if not ((later or (_are_arrays(X, y) and _are_finite(X))) and _are_finite(y)):
         X, y = validate_data(estimator, X, y, reset=reset, **FLOAT_ROWS, **options)
     elif reset:
         # what `validate_data` learns of an array: it has no names. Every library of data frames is asked there
@@ -131,17 +161,22 @@ def check_training_data(estimator, data, *, reset, **options):
     return X, y, weight, offset
 
 
-def _are_clean(X, y):
-    """Whether a careful check would find nothing in X and y, nor change them: arrays of finite numbers that match."""
+def _are_arrays(X, y):
+    """Whether a careful check would change nothing, and find nothing but numbers that are not finite."""
     if not (type(X) is type(y) is np.ndarray and X.ndim == 2 and y.ndim == 1 and len(X) == len(y) and X.size):
         return False
-    if X.dtype not in (np.float64, np.float32) or y.dtype.kind not in "iuf":
-        return False
-    # sums that are finite tell it all at once; others may be so large only, which the careful check finds out
-    flat = X.reshape(-1) if X.flags.c_contiguous else X.T.reshape(-1) if X.flags.f_contiguous else None
+    return X.dtype in (np.float64, np.float32) and y.dtype.kind in "iuf"
+
+
+def _are_finite(values):
+    """Whether all entries of an array are finite; False too where they are so large that the careful check must tell.
+
+    Sums that are finite tell it all at once.
+    """
+    flat = values.reshape(-1) if values.flags.c_contiguous else values.T.reshape(-1)
     with np.errstate(over="ignore", invalid="ignore"):
-        total = np.add.reduce(X, axis=None) if flat is None else flat @ flat
-        return bool(np.isfinite(total) and np.isfinite(np.add.reduce(y)))
+        is_sum = flat.dtype.kind != "f" or not (values.flags.c_contiguous or values.flags.f_contiguous)
+        return math.isfinite(np.add.reduce(values, axis=None) if is_sum else flat @ flat)
 
 
 def is_ready(estimator, X):

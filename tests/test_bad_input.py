@@ -163,6 +163,29 @@ def test_rows_that_are_refused(name, case, rng):
     assert_fit_refused(message, ESTIMATORS[name], *change(*data(name, rng)))
 
 
+@pytest.mark.parametrize("name", ["Ridge", "LogisticRegression", "softmax", "PoissonRegressor", "HuberRegressor"])
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_an_entry_far_down_a_long_table_is_found(name, value, rng):
+    """The sums of the fit find it, whether a sample has the row or not, and the estimator is as it was."""
+    n = 30_000
+    X = rng.normal(size=(n, 30)) + 2
+    y = np.arange(n) % (3 if name == "softmax" else 2)
+    model = clone(ESTIMATORS[name]).fit(X[:100], y[:100])
+    before = model.coef_
+    for row in (0, n // 2, n - 1):
+        spoilt_rows = X.copy()
+        spoilt_rows[row, 7] = value
+        assert_fit_refused("Input X contains " + ("NaN" if np.isnan(value) else "infinity"), model, spoilt_rows, y)
+        assert model.coef_ is before
+
+
+def test_rows_are_as_finite_as_they_are_large(rng):
+    """Sums that overflow are no entry that is not finite."""
+    X = rng.normal(size=(300, 2)) * 1e160
+    y = X[:, 0] / 1e160
+    assert Ridge(alpha=0).fit(X, y).convergence_.status == "optimal"
+
+
 @pytest.mark.parametrize("name", [n for n in ESTIMATORS if n not in ("LinearRegression", "Ridge")])
 def test_elsewhere_there_is_one_target(name, X, y):
     assert_fit_refused("y should be a 1d array", ESTIMATORS[name], X, np.column_stack([y, y]))

@@ -2,10 +2,11 @@
 
 import numpy as np
 import pytest
+import scipy.sparse as sp
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 
-from sk_hessian.linear_model import HuberRegressor, LogisticRegression, PoissonRegressor, Ridge
+from sk_hessian.linear_model import HuberRegressor, LinearRegression, LogisticRegression, PoissonRegressor, Ridge
 from sk_hessian.objectives import Blocks, GLMObjective, SoftmaxCrossEntropy
 from sk_hessian.objectives.rows.dense import DenseBlock, DenseRows
 from sk_hessian.solvers import minimize
@@ -75,6 +76,35 @@ def test_many_rows_cost_few_passes(solver):
 def test_least_squares_is_solved_at_once(solver):
     model = Ridge(solver=solver).fit(REAL["diabetes"].X, REAL["diabetes"].y)
     assert model.n_iter_ <= (3 if solver == "clip" else 1)
+
+
+@pytest.mark.parametrize("model", [Ridge(), LinearRegression()])
+@pytest.mark.parametrize("kind", ["plain", "weights", "targets", "sparse", "float32", "far", "dependent"])
+def test_least_squares_reads_the_rows_for_sums_and_for_the_proof(model, kind, rng):
+    """Two passes: means, Gram, X'y and the first value in one, the residual's gradient in the other."""
+    X = rng.normal(size=(20_000, 40)) * np.logspace(-3, 3, 40) + (1e6 if kind == "far" else 1.0)
+    y = (X - X.mean(axis=0)) / X.std(axis=0) @ rng.normal(size=40) + rng.normal(size=len(X))
+    if kind == "dependent":
+        X[:, 7] = X[:, 3] - X[:, 5]
+    y = np.column_stack([y, 1 - 2 * y]) if kind == "targets" else y
+    X = {"sparse": sp.csr_array, "float32": np.float32}.get(kind, np.asarray)(X)
+    verdict = model.fit(X, y, rng.uniform(1, 3, size=len(y)) if kind == "weights" else None).convergence_
+    assert verdict.status == "optimal"
+    assert verdict.passes == 2
+
+
+def test_least_squares_in_blocks_takes_four_rounds(rng):
+    """The check of the parts, a sample of their rows for the units, the sums, and the proof."""
+    X, rounds = rng.normal(size=(20_000, 5)) + 3, []
+    y = X.sum(axis=1) + rng.normal(size=len(X))
+
+    def parts():
+        rounds.append(1)
+        return ((X[at : at + 6000], y[at : at + 6000]) for at in range(0, len(X), 6000))
+
+    model = LinearRegression().fit(Blocks(parts))
+    assert len(rounds) == 4
+    np.testing.assert_allclose(model.coef_, LinearRegression().fit(X, y).coef_, rtol=1e-10)
 
 
 def test_huber_takes_few_steps():
@@ -181,6 +211,19 @@ def test_the_proof_on_easy_columns_needs_next_to_no_pass(kind, rng):
     # the evaluation at the optimum of the sample, and the sample itself: a tenth of the rows, a few times
     assert passes - iterations - 1 <= 1.3
     assert model.history_["hessian_products"][-1] < 1
+
+
+@pytest.mark.parametrize(("C", "fit_intercept"), [(0.1, True), (0.01, True), (0.1, False)])
+def test_the_penalty_proves_an_easy_optimum_without_products(C, fit_intercept, rng):
+    """As many passes as iterations and one and a half: conjugate gradients take four to seven more."""
+    X = rng.normal(size=(3000, 400)) + (1.0 if fit_intercept else 0.0)
+    y = (X[:, :100].sum(axis=1) - 100 * fit_intercept + 10 * rng.logistic(size=len(X)) > 0).astype(int)
+    model = LogisticRegression(C=C, fit_intercept=fit_intercept).fit(X, y)
+    best = LogisticRegression(C=C, fit_intercept=fit_intercept, solver="newton", tol=1e-8).fit(X, y).convergence_
+    verdict = model.convergence_
+    assert verdict.status == "optimal"
+    assert verdict.passes <= model.n_iter_[0] + 1.5
+    assert 0 <= verdict.objective - best.objective <= verdict.decrement
 
 
 @pytest.mark.parametrize("name", ["wine", "breast"])

@@ -59,7 +59,7 @@ ROOMS = {
     | objectives("_spread", "column_space", "evaluation", "factors", "row_curvature", "rows", "terms.*"),
     "objectives/baseline.py": objectives("losses"),
     "objectives/mean_loss.py": objectives("baseline", "contract", "rows"),
-    "objectives/glm_evaluation.py": {"scipy.sparse.linalg"} | POINT | objectives("_edge"),
+    "objectives/glm_evaluation.py": {"scipy.linalg", "scipy.sparse.linalg"} | POINT | objectives("_edge"),
     "objectives/mlp_evaluation.py": {"scipy.sparse.linalg"} | POINT | objectives("models", "rows"),
     "objectives/linear_sums.py": objectives("rows"),
     "objectives/column_space.py": objectives(

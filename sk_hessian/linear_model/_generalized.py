@@ -106,8 +106,8 @@ class GeneralizedLinearRegressor(MultiOutputMixin, _DevianceModel):
         _validation.check_targets(loss, y)
         return y, weight, loss
 
-    def _objective_of(self, data, reset, before=0.0):
-        objective = super()._objective_of(data, reset, before)
+    def _objective_of(self, data, reset, before=0.0, check=None):
+        objective = super()._objective_of(data, reset, before, check)
         if reset:
             check_derivatives(objective.loss, objective.rows.targets[0])
         return objective

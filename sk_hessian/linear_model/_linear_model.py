@@ -14,7 +14,7 @@ from sk_hessian._keywords import with_advice
 from sk_hessian._parts import rows_of_parts
 from sk_hessian._scores import d_squared, r_squared
 from sk_hessian._text import listed
-from sk_hessian._validation import RowData
+from sk_hessian._validation import LaterCheck, RowData
 from sk_hessian.linear_model._streams import doubted, step, stream_of
 from sk_hessian.objectives import GLMObjective, row_products
 
@@ -110,16 +110,22 @@ class LinearModel(SolvedEstimator):
     def _learn(self, data, task):
         self._memory, self.has_offset_ = None, data.offset is not None
         self.__dict__.pop("t_", None)
-        objective = self._objective_of(data, reset=True)
+        objective = self._objective_of(data, reset=True, check=LaterCheck.of(self, data, self._of_targets))
         result = self._minimize(objective, self._start(objective), _validation.check_seed(self.random_state), task)
         self._set_weights(objective, result.x)
         self._record(result)
 
-    def _objective_of(self, data, reset, before=0.0):
-        """See `SolvedEstimator._objective_of`; ``before`` is the weight of former rows, which have their penalty."""
+    def _objective_of(self, data, reset, before=0.0, check=None):
+        """See `SolvedEstimator._objective_of`; ``before`` is the weight of former rows, which have their penalty.
+
+        The ``check`` is a `LaterCheck`, for a run whose sums are looked at.
+        """
         parts = data.parts
         if parts is None:
-            X, y, weight, offset = _validation.check_training_data(self, data, reset=reset, **self._of_targets)
+            later = check is not None
+            X, y, weight, offset = _validation.check_training_data(
+                self, data, reset=reset, later=later, **self._of_targets
+            )
             y, weight, loss = self._encode(y, weight, reset)
             _validation.check_offset_outputs(offset, loss.n_outputs, hasattr(self, "classes_"))
         else:
@@ -139,6 +145,7 @@ class LinearModel(SolvedEstimator):
             terms=self._terms(),
             feature_names=getattr(self, "feature_names_in_", None),
             class_names=getattr(self, "classes_", None),
+            check_rows=check,
         )
 
     def _penalty(self):

@@ -203,6 +203,8 @@ def positive_start(objective):
     With an offset beside them they are at least that far from zero, or as far as possible. It raises a ValueError where
     there are none.
     """
+    if objective.check_rows is not None:
+        objective.check_rows()
     rows, Z = _collected(objective)
     mean = rows.weight @ rows.y / rows.weight.sum() or 1.0
     # the mean of a row of zeros is 0, whatever the coefficients: where y = 0 it may be

@@ -21,6 +21,9 @@ MOST_COLUMNS = 3000
 #: up to so many columns a matrix of them costs next to nothing: fewer rows are then no reason for other coordinates
 _NEVER_WIDE = 150
 
+#: a pivot from which on the solution of least squares has lost two of sixteen digits at the most
+_FAR_FROM_DEPENDENT = 1e-2
+
 
 class ColumnSpace:
     """The coordinates in which factors of a `GLMObjective` are taken.
@@ -150,6 +153,11 @@ class ColumnSpace:
             found = RowSpace if self.is_wide else Orthogonal if self._are_dependent(here, curvature) else None
             self.decide(found is not None and found(self._objective))
 
+    @property
+    def keeps_digits(self):
+        """Whether columns are known to be so far from dependence that sums of a run lose hardly any digit."""
+        return vars(self).get("_least_pivot", 0.0) >= _FAR_FROM_DEPENDENT
+
     def decide(self, dependence):
         """Set `dependence`, once and for all."""
         vars(self)["_dependence"] = dependence
@@ -159,7 +167,9 @@ class ColumnSpace:
         if self._is_held_otherwise:
             return False
         one = objective.loss.n_outputs + objective.loss.n_constants == 1
-        return factors.is_near_dependent(here.curvature(curvature, plain) if one else objective.sums.moments(plain))
+        H = here.curvature(curvature, plain) if one else objective.sums.moments(plain, here)
+        vars(self)["_least_pivot"] = least = factors.least_pivot(H)
+        return least <= factors.NEAR_DEPENDENT
 
     @property
     def is_dependent(self):

@@ -43,6 +43,7 @@ class Evaluation:
     gradient: np.ndarray
     slope: np.ndarray  #: the gradient in the coordinates of the place, where there are any
     passes_of_change: float = 0.5  #: what `predictor_change` takes
+    shared_rounds: float = 0.0  #: rounds for a matrix of curvature that have found value and gradient too
 
     def __init__(self, objective, theta):
         self.objective = objective
@@ -52,6 +53,11 @@ class Evaluation:
     def __getstate__(self):
         """Without what can be had again: a function of this point goes to the parts of its rows."""
         return {"objective": self.objective, "place": self.place}
+
+    @property
+    def is_known(self):
+        """Whether the value is known."""
+        return "value" in vars(self)
 
     @cached_property
     def theta(self):
@@ -217,7 +223,7 @@ class MeanLossEvaluation(Evaluation):
 
     # -- value and gradient ---------------------------------------------------------------------------------------
 
-    def _completed(self, l2, raw, value, gradient, slope_size):
+    def completed(self, l2, raw, value, gradient, slope_size):
         """All that follows from a penalty, raw predictions, and sums over rows of values, gradients and their sizes."""
         (parameters, coordinates), objective = self.place, self.objective
         pull = l2.pull(parameters)
@@ -225,6 +231,8 @@ class MeanLossEvaluation(Evaluation):
         penalty = 0.5 * float(pull @ weights)
         slope = gradient / objective.total
         slope[: pull.size] += pull
+        if objective.check_rows is not None and not math.isfinite(np.add.reduce(slope)):
+            objective.check_rows()
         value = float(value / objective.total) + penalty
         value = value if math.isfinite(value) else math.inf
         known_here = vars(self)

@@ -268,11 +268,14 @@ def _scaled(H, unit):
     return scaled
 
 
-def is_near_dependent(H):
-    """Whether a row of a positive semi-definite H is nearly a combination of the others."""
+def least_pivot(H):
+    """The least pivot of a positive semi-definite H of unit diagonal: how far a row is from combining the others.
+
+    At most `NEAR_DEPENDENT` where one nearly does.
+    """
     unit = unit_scale(H)
     L, info = lapack.dpotrf(unit[:, None] * H * unit, lower=1)
-    return info != 0 or L.diagonal().min(initial=1.0) ** 2 <= NEAR_DEPENDENT
+    return 0.0 if info != 0 else float(np.minimum.reduce(L.diagonal(), initial=1.0) ** 2)
 
 
 def unit_scale(H):

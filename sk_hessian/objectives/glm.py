@@ -16,6 +16,7 @@ import numpy as np
 
 from sk_hessian._facts import fact
 from sk_hessian.objectives._edge import edge_rows, find_edge, may_have_edge
+from sk_hessian.objectives._penalty_bound import bound_by_penalty
 from sk_hessian.objectives._programs import feasible_start, find_recession
 from sk_hessian.objectives._rare import rare_of
 from sk_hessian.objectives._refinement import MOST_WORK, refined
@@ -55,9 +56,12 @@ class GLMObjective(MeanLossObjective):
         What else is added to the sum over rows, such as `Jeffreys`.
     feature_names, class_names : sequence of str, optional
         For messages.
+    check_rows : callable, optional
+        Called without arguments where a sum is not finite, to raise where X is the reason. None: X is finite.
     """
 
     least_chance: float  #: of a sketch, the least chance that a row had
+    held_by_penalty = bound_by_penalty
     has_likelihood = True  #: not of a sketch: the tolerance of its run is already that of the sampling
 
     def __init__(
@@ -74,9 +78,10 @@ class GLMObjective(MeanLossObjective):
         terms=(),
         feature_names=None,
         class_names=None,
+        check_rows=None,
     ):
         super().__init__(X, y, loss, sample_weight, feature_names, offset)
-        self.fit_intercept, self.class_names = fit_intercept, class_names
+        self.fit_intercept, self.class_names, self.check_rows = fit_intercept, class_names, check_rows
         self.model = Linear(self.n_features, fit_intercept, loss)
         strengths = np.ones((self.n_features, loss.n_outputs)) * penalty
         if strengths.shape != (self.n_features, loss.n_outputs):
@@ -185,6 +190,8 @@ class GLMObjective(MeanLossObjective):
         """Rows with rare values are among them, and weighted for it."""
         self.rows.foresee_draw(n_rows, _SKETCH_SEED)
         rows, chance = self.rows.draw(n_rows, rare_of(self), _SKETCH_SEED)
+        if self.check_rows is not None and not rows.n_rows:
+            self.check_rows()
         rows = rows.weighted(rows.weight / chance)
         sketch = self._copied(rows, rows.total_weight, OF_ROWS | OF_UNITS)
         sketch.least_chance, sketch.has_likelihood, sketch._projections = np.min(chance), False, {}
@@ -257,7 +264,7 @@ class GLMObjective(MeanLossObjective):
 
     def refined(self, theta):
         """See `Objective.refined`: least squares on small tables."""
-        if not self.loss.quadratic or self.l2.is_present or self.terms:
+        if not self.loss.quadratic or self.l2.is_present or self.terms or self.space.keeps_digits:
             return theta, 0
         columns = self.space.columns
         work = self.n_rows * self.model.n_weights * (1 if columns.basis is None else columns.n_columns)

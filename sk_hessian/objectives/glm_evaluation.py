@@ -4,6 +4,7 @@ import math
 from functools import cached_property
 
 import numpy as np
+from scipy.linalg import blas
 from scipy.sparse.linalg import LinearOperator
 
 from sk_hessian._facts import lasting_fact
@@ -32,6 +33,31 @@ def _plain_curvature(here, kind, columns):
     if columns.may_turn_late and here.design.width == 1 and not (objective.l2.is_present or objective.terms):
         known = here._matrices.get((kind, id(objective.space.plain)), known)
     return known[1]
+
+
+def _visits(here):
+    """From a block to its raw predictions and a tuple of what it adds; from the sums of these to all that is known.
+
+    Raw predictions are kept, unless they are too many.
+    """
+    design, loss, known = here.design, here.objective.loss, here.raw
+    model, parameters = design.model, design.model.unpack(here.parameters)
+    # by outputs, as products make them and losses take them
+    kept = np.empty((design.width, design.rows.n_rows)).T if known is None and design.can_keep else known
+
+    def visit(block, y, weight):
+        if known is None:
+            raw = model.raw(block, parameters)
+            if kept is not None:
+                kept[block.part] = raw
+        else:
+            raw = known[block.part]
+        value, gradient = loss.value_and_gradient(y, raw)
+        gradient *= weight[:, None]
+        size = blas.dasum(gradient[:, : loss.n_outputs].ravel("K"))
+        return raw, (weight @ value, model.adjoint(block, gradient), size)
+
+    return visit, lambda sums: here.completed(design.l2, kept, *sums)
 
 
 class LinearEvaluation(MeanLossEvaluation):
@@ -68,8 +94,11 @@ class LinearEvaluation(MeanLossEvaluation):
         return self.sweep()["slope"]
 
     def sweep(self):
-        """See `MeanLossEvaluation.sweep`."""
-        return self._by_blocks() if self.design.matrix is None else self.by_matrix()
+        """See `MeanLossEvaluation.sweep`; by a fold over blocks of rows, unless these are kept as one array."""
+        if self.design.matrix is not None:
+            return self.by_matrix()
+        visit, complete = _visits(self)
+        return complete(self.design.rows.fold(lambda *rows: visit(*rows)[1]))
 
     def by_matrix(self):
         """See `sweep`: from standardised rows in one array."""
@@ -88,28 +117,17 @@ class LinearEvaluation(MeanLossEvaluation):
         slope = (Z.T @ outputs).reshape(-1)
         if loss.n_constants:
             slope = np.concatenate((slope, np.add.reduce(gradient[:, loss.n_outputs :])))
-        return self._completed(design.l2, raw, rows.weight @ value, slope, np.add.reduce(np.abs(outputs), axis=None))
+        return self.completed(design.l2, raw, rows.weight @ value, slope, blas.dasum(outputs.ravel("K")))
 
-    def _by_blocks(self):
-        """See `sweep`: by a fold over blocks of rows; raw predictions are None where they are too many to be kept."""
-        design, loss, known = self.design, self.objective.loss, self.raw
-        model, parameters = design.model, design.model.unpack(self.parameters)
-        # by outputs, as products make them and losses take them
-        kept = np.empty((design.width, design.rows.n_rows)).T if known is None and design.can_keep else known
+    def visits(self, rows):
+        """See `_visits`, for a round over these rows; it adds nothing where value and gradient are known.
 
-        def of_block(block, y, weight):
-            if known is None:
-                raw = model.raw(block, parameters)
-                if kept is not None:
-                    kept[block.part] = raw
-            else:
-                raw = known[block.part]
-            value, gradient = loss.value_and_gradient(y, raw)
-            gradient *= weight[:, None]
-            slope_size = np.add.reduce(np.abs(gradient[:, : loss.n_outputs]), axis=None)
-            return weight @ value, model.adjoint(block, gradient), slope_size
-
-        return self._completed(design.l2, kept, *design.rows.fold(of_block))
+        Other terms may ask for the curvature that the round is for, and kept rows are read once anyway.
+        """
+        if self.is_known or self.objective.terms or self.design.rows is not rows or self.design.matrix is not None:
+            predict = self.predictor(rows)
+            return lambda block, y, weight: (predict(block), ()), None
+        return _visits(self)
 
     def all_raw(self):
         """Raw predictions of all rows, (n_rows, m), known or found."""
@@ -269,17 +287,18 @@ class LinearEvaluation(MeanLossEvaluation):
     def layer_moments(self, columns):
         """See `MeanLossEvaluation.layer_moments`: of the features, weighted by their rows' curvature."""
         objective, loss = self.objective, self.objective.loss
+        if loss.quadratic:
+            share = objective.rows.total_weight / objective.total
+            return [objective.sums.plain_moments(columns, self)], [share * np.eye(loss.n_outputs)], None
         of = objective.sums.of(columns)
 
         def of_block(raw, y, weight, block):
-            if loss.quadratic:
-                return weight.sum() * np.eye(loss.n_outputs), block.gram(weight[:, None], of.within)[0]
             total, size = loss.total_hessian(y, raw, weight)
             return total, block.gram((size * weight)[:, None], of.within)[0]
 
         C, A = objective.sums.folded(self, of_block, of, loss.n_outputs)
         A = A if of.block is not None else columns.turned(A)
-        return [A / (objective.total if loss.quadratic else np.trace(C))], [C / objective.total], None
+        return [A / np.trace(C)], [C / objective.total], None
 
     # -- preconditioning ------------------------------------------------------------------------------------------
 

@@ -8,6 +8,9 @@ import numpy as np
 
 from sk_hessian.objectives.rows import Columns, DenseBlock
 
+#: sums of a round that belong to its point: value, gradient and the size of the loss's slope
+_OF_POINT = 3
+
 
 @dataclass(frozen=True)
 class Summing:
@@ -77,13 +80,27 @@ class LinearSums:
         return H
 
     @staticmethod
-    def folded(here, function, of, width):
-        """The sums of ``function(raw, y, weight, block)`` over the rows of a `Summing`, at an evaluation."""
+    def folded(here, function, of, width=0):
+        """The sums of ``function(raw, y, weight, block)``, a tuple, over the rows of a `Summing`, at an evaluation.
+
+        The point finds its value and gradient in the same round.
+        """
         if of.block is not None:
+            if here.raw is None and not here.is_known:
+                here.sweep()["shared_rounds"] = 1.0
             raw = here.all_raw() if here.raw is None else here.raw
             return function(raw, of.rows.y, of.rows.weight, of.block)
-        predict = here.predictor(of.rows)
-        return of.rows.fold(lambda block, y, weight: function(predict(block), y, weight, block), of.within, width=width)
+        visit, complete = here.visits(of.rows)
+
+        def visited(block, y, weight):
+            raw, found = visit(block, y, weight)
+            return *function(raw, y, weight, block), *found
+
+        sums = of.rows.fold(visited, of.within, width=width)
+        if complete is None:
+            return sums
+        complete(sums[-_OF_POINT:])["shared_rounds"] = 1.0
+        return sums[:-_OF_POINT]
 
     def _grams(self, M, block, columns):
         """What a block of rows adds: grams of pairs of outputs, and what belongs to the loss's constants."""
@@ -109,16 +126,34 @@ class LinearSums:
         cross = cross.reshape(r * k, self._objective.loss.n_constants)
         return np.block([[total, cross], [cross.T, constants]])
 
-    def moments(self, columns):
-        """The columns' second moments, with the penalty of the first output in units of the curvature."""
-        penalty = self.of(columns).penalty.matrix(0)
-        return self.plain_moments(columns) + penalty / self._objective.baseline.mean_curvature
+    def moments(self, columns, here):
+        """The columns' second moments, with the penalty of the first output in units of the curvature.
 
-    def plain_moments(self, columns):
-        """The same without a penalty."""
+        The evaluation ``here`` finds its value and gradient in the same round, where it does not know them.
+        """
+        penalty = self.of(columns).penalty.matrix(0)
+        return self.plain_moments(columns, here) + penalty / self._objective.baseline.mean_curvature
+
+    def plain_moments(self, columns, here=None):
+        """The same without a penalty; they are kept for a squared loss, whose curvature they are."""
+        known = self.constant.get(("moments", id(columns)))
+        if known is not None:
+            return known[1]
         of = self.of(columns)
-        gram = of.rows.fold(lambda block, y, weight: (block.gram(weight[:, None], of.within)[0],), of.within)[0]
-        return (columns.turned(gram) if of.block is None else gram) / self._objective.total
+
+        def gram(raw, y, weight, block):
+            return (block.gram(weight[:, None], of.within)[0],)
+
+        if of.block is not None:
+            total = gram(None, None, of.rows.weight, of.block)[0]
+        elif here is not None and not here.is_known:
+            total = columns.turned(self.folded(here, gram, of)[0])
+        else:
+            total = columns.turned(of.rows.fold(lambda block, y, weight: gram(None, y, weight, block), of.within)[0])
+        moments = total / self._objective.total
+        if self._objective.loss.quadratic:
+            self.constant["moments", id(columns)] = columns, moments
+        return moments
 
 
 @cache

@@ -41,6 +41,8 @@ class MeanLossObjective(Objective):
     model: Any
     l2: Any
     terms: tuple = ()
+    #: what to call where a sum is not finite, and X may be the reason; None where X is known to be finite
+    check_rows: Any = None
 
     #: the `CommonShift` of a softmax model's outputs, in coordinates of the columns or of the layers
     common_shift: Any
@@ -63,7 +65,7 @@ class MeanLossObjective(Objective):
 
     def __getstate__(self):
         """Without what can be had again: a function of this objective goes to the parts of its rows."""
-        return {**vars(self), "_sketches": {}}
+        return {**vars(self), "_sketches": {}, "check_rows": None}
 
     @property
     def n_parameters(self):
@@ -122,7 +124,7 @@ class MeanLossObjective(Objective):
         for name in forgotten:
             vars(other).pop(name, None)
         other.rows, other.n_rows, other.total = rows, rows.n_rows, total
-        other._sketches = {}
+        other._sketches, other.check_rows = {}, self.check_rows
         return other
 
     def sample(self, rows):
@@ -170,6 +172,8 @@ class MeanLossObjective(Objective):
     def moments_of_columns(self):
         """Means and deviations of the columns, which must have squares."""
         centre, deviation = self.rows.moments(self.model.fit_intercept)
+        if self.check_rows is not None and not np.isfinite(np.add.reduce(centre) + np.add.reduce(deviation)):
+            self.check_rows()
         baseline = self.baseline
         prediction = max(1.0, np.abs(baseline.raw).max(), self.rows.largest_target, baseline.largest_offset)
         small = (deviation > 0) & (deviation < _SMALLEST * prediction)

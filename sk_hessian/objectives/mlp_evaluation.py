@@ -48,7 +48,7 @@ class NetworkEvaluation(MeanLossEvaluation):
             parts = [*forward.gradient(gradient[:, :k]), gradient[:, k:].sum(axis=0)]
             return weight @ value, np.concatenate(parts), np.abs(gradient[:, :k]).sum()
 
-        return self._completed(objective.l2, None, *objective.rows.fold(of_block, width=model.pass_width))
+        return self.completed(objective.l2, None, *objective.rows.fold(of_block, width=model.pass_width))
 
     def predictor(self):
         """See `MeanLossEvaluation.predictor`."""

@@ -95,7 +95,8 @@ def certify(problem, point, known, threshold, fall=1.0):
         return _by_exact_factor(problem, point)
     # a factor of the whole Hessian tells what a sketch would
     by_sketch = None if problem.has_full_factor else _by_sketch(problem, point, threshold, fall)
-    return by_sketch or _by_products(problem, point, threshold, nearest, least)
+    found = by_sketch or _by_penalty(problem, point, threshold, fall)
+    return found or _by_products(problem, point, threshold, nearest, least)
 
 
 def _change(problem, point, step, decrement):
@@ -142,6 +143,18 @@ def _by_exact_factor(problem, point):
         return Certificate(np.inf, np.inf, step, factor)
     change = _change(problem, point, step, decrement)
     return Certificate(decrement, change, step, factor, is_blind=factor.inner.is_blind)
+
+
+def _by_penalty(problem, point, threshold, fall):
+    """From the penalty alone, or None where it is so weak that products are sooner."""
+    if problem.objective.held_by_penalty is None:
+        return None
+    bound, change, passes = problem.objective.held_by_penalty(point.here, threshold(0.0))
+    problem.counts.others += passes
+    if bound <= threshold(bound) and change <= MOST_CHANGE:
+        return Certificate(bound, change, np.zeros_like(point.theta))
+    is_near = bound * fall**plan.STEPS_FOR_PROOF <= threshold(bound)
+    return Certificate(bound, np.nan, np.zeros_like(point.theta)) if is_near else None
 
 
 def _refining(problem, factor):

@@ -202,15 +202,17 @@ def begin(objective, x0, spec, tol, random_state=None):
     if start is None:
         counts.evaluations += 1.0
         start = objective.entry(x0)
+    # a quadratic is finite everywhere: the round that its factor takes over all rows finds value and gradient too
+    factor = plan.factor_at(spec, start, counts, in_units) if objective.facts.is_quadratic else None
+    counts.shared += start.shared_rounds
     if not np.isfinite(start.value):
         raise ValueError("the objective is not finite at the start x0; pass a feasible one")
-    return _at_start(objective, start, spec, history, counts, in_units, random_state)
+    factor = plan.factor_at(spec, start, counts, in_units) if factor is None else factor
+    return _at_origin(Problem(objective, factor, start, counts), spec, history, in_units, random_state)
 
 
-def _at_start(objective, start, spec, history, counts, in_units, random_state=None):
-    """The `Run` at an `Evaluation`; ``in_units`` if it shall try units alone."""
-    factor = plan.factor_at(spec, start, counts, in_units)
-    problem = Problem(objective, factor, start, counts)
+def _at_origin(problem, spec, history, in_units, random_state=None):
+    """The `Run` at the origin of a problem; ``in_units`` if its coordinates are units alone."""
     reachable = problem.restricted()
     problem = reachable if np.isfinite(reachable.origin.value) else problem
     point = problem.start()
@@ -246,7 +248,9 @@ def _warm_start(objective, x0, spec, tol, counts):
 
 def _in_units(sketch, x0, spec):
     """A run on a sketch by units alone, after a few iterations."""
-    run = _at_start(sketch, sketch.entry(x0), spec, History(time.perf_counter()), Counts(evaluations=1.0), True)
+    counts, start = Counts(evaluations=1.0), sketch.entry(x0)
+    problem = Problem(sketch, plan.factor_at(spec, start, counts, in_units=True), start, counts)
+    run = _at_origin(problem, spec, History(time.perf_counter()), in_units=True)
     enough, moved = plan.EASY_SHARE * sketch.scale, True
     while moved and run.estimate > enough and run.iteration < plan.EASY_ITERATIONS:
         moved = run.arrive(run.method.advance(run.problem, run.point))

@@ -369,6 +369,10 @@ FEW_PARAMETERS = 200
 #: large, for less than the products with all rows that would tell at once
 SWIFT = 0.7
 
+#: iterations that a run may still make for a proof by its penalty alone: products take six passes or more. 20,000 x 600
+#: independent columns take 10 passes in place of 13.5
+STEPS_FOR_PROOF = 3
+
 #: products that conjugate gradients may spend on a certificate
 MOST_PRODUCTS = 500
 

@@ -20,11 +20,12 @@ class Counts:
     hessians: float = 0.0
     products: float = 0.0
     others: float = 0.0
+    shared: float = 0.0  #: visits that were an evaluation and a Hessian at once
 
     @property
     def passes(self):
         """All visits together."""
-        return self.evaluations + self.hessians + self.products + self.others
+        return self.evaluations + self.hessians + self.products + self.others - self.shared
 
 
 class Point:

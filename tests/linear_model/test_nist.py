@@ -74,14 +74,21 @@ def test_the_unit_of_a_column_costs_no_digits(name, unit):
 
 
 def test_the_passes_of_the_digits_are_counted():
-    """Two or three for a small table; none for a penalty and for the textbook's formula."""
+    """Two or three for a small table of correlated columns; none for a penalty and for the textbook's formula."""
     rng = np.random.default_rng(0)
     X = rng.normal(size=(100, 3))
+    easy, X[:, 2] = X.copy(), X[:, 0] + 0.05 * X[:, 2]
     y = X @ [1, 2, 3] + rng.normal(size=100)
     textbook, passes = SGD(0.3, batch_size=None, precondition=None), []
-    for model in (LinearRegression(), Ridge(1e-12), LinearRegression(solver=textbook)):
-        verdict = model.fit(X, y).convergence_
+    for model, rows in ((LinearRegression(), X), (Ridge(1e-12), X), (LinearRegression(solver=textbook), easy)):
+        verdict = model.fit(rows, y).convergence_
         assert verdict.status == "optimal"
         passes.append(verdict.passes - (model.history_["evaluations"] + model.history_["hessian_products"])[-1])
     assert 1 <= passes[0] - passes[1] <= 3
     assert passes[2] <= passes[1] + 1
+    # columns that are far from dependent have lost no digit
+    model = LinearRegression().fit(easy, y)
+    assert model.convergence_.passes == Ridge(1e-12).fit(easy, y).convergence_.passes
+    Z = np.column_stack([np.ones(100), easy]).astype(np.longdouble)
+    exact = np.linalg.solve((Z.T @ Z).astype(float), (Z.T @ y).astype(float))
+    np.testing.assert_allclose(parameters(model), exact, rtol=1e-13)

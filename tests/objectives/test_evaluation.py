@@ -154,3 +154,21 @@ def test_callbacks_see_the_parameters_of_the_user(rng):
     values = [objective.at(x).value for x in seen]
     np.testing.assert_allclose(values, result.history["objective"][1:], rtol=1e-12)
     np.testing.assert_allclose(objective.at(result.x).value, result.fun, rtol=1e-12)
+
+
+@pytest.mark.parametrize("loss", [BinaryCrossEntropy(), SquaredLoss()], ids=repr)
+@pytest.mark.parametrize("fit_intercept", [True, False])
+def test_the_penalty_bounds_what_is_left(loss, fit_intercept, rng):
+    """At points near and far from the optimum, from uncentred columns of several units."""
+    objective, _ = model(loss, rng, fit_intercept=fit_intercept)
+    best = minimize(objective, objective.start(), tol=1e-10)
+    units = 1 / np.append(objective.column_sizes, np.ones(int(fit_intercept)))
+    for size in (1e-4, 1e-2, 0.1, 1.0):
+        here = objective.at(best.x + size * rng.normal(size=best.x.size) * units)
+        left = here.value - best.fun
+        bound, move, passes = objective.held_by_penalty(here, np.inf)
+        assert bound >= left or move > 0.1
+        assert passes == 0.5 * fit_intercept
+    # where the penalty holds not every coefficient it bounds nothing
+    free = GLMObjective(objective.rows.X, objective.rows.y, loss, penalty=[[0.1], [0.0], [0.1]])
+    assert free.held_by_penalty(free.at(free.start()), np.inf)[0] == np.inf

@@ -59,7 +59,8 @@ class BernoulliFamily(Family):
 class BinaryCrossEntropy(Loss):
     """log(1 + exp(-s raw)) with s = 2y - 1, y in {0, 1}; summed over the outputs where labels are several.
 
-    Everything is written in ``exp(-|raw|)``, so that neither a large margin nor its complement loses digits.
+    Everything is written in ``exp(-|raw|)``, so that neither a large margin nor its complement loses digits beyond the
+    rounding of the margin itself.
     """
 
     range_text = "0 or 1"
@@ -70,15 +71,16 @@ class BinaryCrossEntropy(Loss):
 
     def value_and_gradient(self, y, raw):
         """See `Loss.value_and_gradient`."""
-        sign = 1 - 2 * y.reshape(raw.shape)
+        sign = y.reshape(raw.shape) * -2.0
+        sign += 1
         excess = raw * sign
-        tail = np.exp(-np.abs(excess))
-        value = np.log1p(tail)
+        tail = np.abs(excess)
+        np.exp(np.negative(tail, out=tail), out=tail)
+        value = np.log1p(tail, out=tail)
         value += np.maximum(excess, 0)
-        # a choice between 1 and the tail by `where` would take as long as all the rest
-        miss = np.exp(np.minimum(excess, 0, out=excess), out=excess)
-        tail += 1
-        miss /= tail
+        # exp(excess) / (1 + exp(excess)): the value is the logarithm of that denominator
+        excess -= value
+        miss = np.exp(excess, out=excess)
         miss *= sign
         return value[:, 0] if self.n_outputs == 1 else value.sum(axis=1), miss
 

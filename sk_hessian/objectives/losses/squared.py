@@ -70,7 +70,11 @@ class SquaredLoss(Loss):
     def value_and_gradient(self, y, raw):
         """See `Loss.value_and_gradient`."""
         residual = raw - y.reshape(raw.shape)
-        return 0.5 * np.add.reduce(residual * residual, axis=1), residual
+        squares = residual * residual
+        # numpy adds rows of one number far more slowly than it takes a column
+        squares = squares[:, 0] if self.n_outputs == 1 else np.add.reduce(squares, axis=1)
+        squares *= 0.5
+        return squares, residual
 
     def hessian(self, y, raw, kind):
         """See `Loss.hessian`."""
@@ -92,7 +96,7 @@ class SquaredLoss(Loss):
 
     def in_range(self, y):
         """See `Loss.in_range`."""
-        return np.isfinite(y).reshape(len(y), -1).all(axis=1)
+        return np.isfinite(y) if y.ndim == 1 else np.isfinite(y).all(axis=1)
 
     def saturated(self, y):
         """See `Loss.saturated`."""

@@ -85,7 +85,8 @@ class DenseBlock:
                 return grams.reshape(len(grams), self._X.shape[1], self._X.shape[1])
             return weighted_grams(self._X, weights, self._scratch)
         if columns.basis is None and columns.has_no_units:
-            return bordered(weighted_grams(self._X, weights, self._scratch), weights.T @ self._X, weights.sum(axis=0))
+            sums = np.empty((weights.shape[1], self._X.shape[1]))
+            return bordered(weighted_grams(self._X, weights, self._scratch, sums), sums, weights.sum(axis=0))
         if columns.inverse_units is None:
             return weighted_grams(self.standardised(columns), weights, self._scratch)
         grams = weighted_grams(self._centred(columns), weights, self._scratch)

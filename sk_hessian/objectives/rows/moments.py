@@ -14,6 +14,7 @@ _ROUNDINGS = 8
 _SMALLEST_SQUARE = 1e-250
 
 
+@np.errstate(over="ignore", under="ignore", invalid="ignore")
 def exact(rows, fit_intercept, which=None):
     """Weighted mean and standard deviation of some or all columns; a constant column deviates by exactly zero.
 
@@ -48,9 +49,8 @@ def _deviations(rows, which, shift, unit):
     def sums(block, y, weight):
         return *block.deviations(weight, shift, unit, which), np.add.reduce(weight)
 
-    with np.errstate(over="ignore", under="ignore", invalid="ignore"):
-        first, second, total = rows.fold(sums)
-        return first / total, second / total
+    first, second, total = rows.fold(sums)
+    return first / total, second / total
 
 
 def in_few_rows(sample, weight=None, least=_RARE):

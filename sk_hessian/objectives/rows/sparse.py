@@ -99,13 +99,13 @@ class SparseRows(Rows):
         """See `Rows.joined`."""
         return sp.vstack(tables, format="csr")
 
-    def block_size(self, columns, width):
+    def block_size(self, columns, width, workers=1):
         """See `Rows.block_size`; what a pass computes for each row stays in the cache, unless a basis makes them dense.
 
         Products of the columns are of more rows, because each block adds a matrix of them.
         """
         if columns is not None and columns.basis is not None:
-            return super().block_size(columns, width)
+            return super().block_size(columns, width, workers)
         of_thread = -(-self.n_rows // n_threads(self.n_numbers))
         most = max(1, BLOCK_BYTES // (8 * (width + 1)))
         p, per_row = self.n_features, max(1.0, self.numbers_per_row)
