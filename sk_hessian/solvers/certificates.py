@@ -63,9 +63,9 @@ class Certificate:
     is_blind: bool = False
 
     @classmethod
-    def without_step(cls, decrement, n_parameters):
-        """That of a point from which nothing leads on."""
-        return cls(decrement, 0.0, Displacement(None, np.zeros(n_parameters)))
+    def without_step(cls, decrement, n_parameters, change=0.0):
+        """That of a point from which no step is known."""
+        return cls(decrement, change, Displacement(None, np.zeros(n_parameters)))
 
     @property
     def is_coarse(self):
@@ -152,9 +152,9 @@ def _by_penalty(problem, point, threshold, fall):
     bound, change, passes = problem.objective.held_by_penalty(point.here, threshold(0.0))
     problem.counts.others += passes
     if bound <= threshold(bound) and change <= MOST_CHANGE:
-        return Certificate(bound, change, np.zeros_like(point.theta))
+        return Certificate.without_step(bound, point.theta.size, change)
     is_near = bound * fall**plan.STEPS_FOR_PROOF <= threshold(bound)
-    return Certificate(bound, np.nan, np.zeros_like(point.theta)) if is_near else None
+    return Certificate.without_step(bound, point.theta.size, np.nan) if is_near else None
 
 
 def _refining(problem, factor):
