@@ -85,21 +85,10 @@ class Run:
         self.history.add(self, step)
         if self.callback is not None:
             self._ask()
-        every = self.patience
+        every = self.method.refresh_every
         if step.moved and every is not None and self.iteration - self.refreshed >= every:
             self._refresh_if_slow()
         return step.moved
-
-    @property
-    def patience(self):
-        """Iterations that may be slow before a factor is taken; None where none is.
-
-        A first factor that costs more passes than that waits for as many: at the worst the work doubles.
-        """
-        every = self.method.refresh_every
-        if every is None or not self.in_units:
-            return every
-        return max(every, plan.factor_passes(self.objective, self.point.theta.size))
 
     @property
     def fall(self):
@@ -146,10 +135,16 @@ class Run:
         """A factor at the latest point where the old one no longer makes the decrement fall."""
         if self.problem.is_identity or not math.isfinite(self.point.value):
             return
-        if self.estimate < plan.REFRESH_FALL * self.refresh_decrement:
+        share = self.estimate / self.refresh_decrement
+        if share < plan.REFRESH_FALL or (self.in_units and self._goes_on(share)):
             self.refreshed, self.refresh_decrement = self.iteration, self.estimate
         else:
             self.refresh()
+
+    def _goes_on(self, share):
+        """Whether a run that has left a share of the decrement in the latest iterations is likely to need no factor."""
+        n_steps = self.iteration - self.refreshed
+        return share < 1 and plan.is_sooner(self.objective, self.point.theta.size, self.estimate, share ** (1 / n_steps))
 
     def refresh(self):
         """Go on in the coordinates of a factor at the latest point."""

@@ -360,6 +360,19 @@ REFRESH_PRODUCTS = 3
 REFRESH_FALL = 0.1
 
 
+#: share of the scale that is left where a run in units is likely to end
+_NEAR_THE_END = 1e-8
+
+
+def is_sooner(objective, n_parameters, decrement, fall):
+    """Whether a run in units, each of whose iterations leaves a share of the decrement, ends before a factor pays.
+
+    20,000 x 600 of condition 100 takes a factor after 10 iterations, and 30 passes in place of 290.
+    """
+    left = np.log(_NEAR_THE_END * objective.scale / decrement) / np.log(fall)
+    return left <= factor_passes(objective, n_parameters)
+
+
 # -- when and how to certify -------------------------------------------------------------------------------------
 
 #: up to so many parameters an exact factor is cheaper than conjugate gradients, where all rows must be read anyway
