@@ -143,8 +143,8 @@ class Run:
 
     def _goes_on(self, share):
         """Whether a run that has left a share of the decrement in the latest iterations is likely to need no factor."""
-        n_steps = self.iteration - self.refreshed
-        return share < 1 and plan.is_sooner(self.objective, self.point.theta.size, self.estimate, share ** (1 / n_steps))
+        fall = share ** (1 / (self.iteration - self.refreshed))
+        return fall < 1 and plan.is_sooner(self.objective, self.point.theta.size, self.estimate, fall)
 
     def refresh(self):
         """Go on in the coordinates of a factor at the latest point."""
