@@ -75,7 +75,7 @@ class LeastSquaresObjective(FunctionObjective):
 
     def _differenced(self, theta):
         """See `FunctionObjective._differenced`."""
-        return self.residuals(theta) if self.jac is None else self.jacobian(theta).T @ self.residuals(theta)
+        return self.residuals(theta) if self.jac is None else self.at(theta).gradient
 
     def jacobian(self, theta):
         """Their Jacobian, an array or a sparse matrix of shape (m, p)."""

@@ -343,7 +343,7 @@ def test_newton_begins_on_a_sample_of_many_rows(rng):
 def test_a_loss_that_is_not_finite_keeps_the_best_weights(X, y):
     wild = SGD(learning_rate=1e6, batch_size=None, precondition=None)
     model = MLPRegressor("poisson", (5,), "relu", solver=wild, random_state=0)
-    with pytest.warns(ConvergenceWarning, match="MLPRegressor: diverged.*this is the best iterate"):
+    with pytest.warns(ConvergenceWarning, match="MLPRegressor: diverged.*the best point so far is returned"):
         model.fit(X, np.exp(y))
     assert np.isfinite(model.predict(X)).all()
     assert model.loss_ == min(v for v in model.history_["objective"] if np.isfinite(v))

@@ -116,9 +116,10 @@ class DenseBlock:
         """Weighted sums of (X - shift) / unit and of its square; ``unit`` None for one, ``which`` None for all."""
         X = self._X if which is None else self._X[:, which]
         n, p = X.shape
-        sums, squares = np.empty(p), np.empty(p)
+        # not the block's own, which lives as long as the rows of a sample
+        sums, squares, scratch = np.empty(p), np.empty(p), Scratch()
         for part in _slices(p, max(1, _CENTRED_BYTES // (8 * n))):
-            centred = np.subtract(X[:, part], shift[part], out=self._scratch.array((n, part.stop - part.start)))
+            centred = np.subtract(X[:, part], shift[part], out=scratch.array((n, part.stop - part.start)))
             if unit is not None:
                 centred /= unit[part]
             sums[part] = weight @ centred
