@@ -93,9 +93,10 @@ def certify(problem, point, known, threshold, fall=1.0):
         nearest, least = problem.factor, problem.slack(point)
     if plan.certifies_by_factor(problem, least):
         return _by_exact_factor(problem, point)
-    # a factor of the whole Hessian tells what a sketch would
-    by_sketch = None if problem.has_full_factor else _by_sketch(problem, point, threshold, fall)
-    found = by_sketch or _by_penalty(problem, point, threshold, fall)
+    found = _by_penalty(problem, point, threshold, fall)
+    if found is None and not problem.has_full_factor:
+        # a factor of the whole Hessian tells what a sketch would
+        found = _by_sketch(problem, point, threshold, fall)
     return found or _by_products(problem, point, threshold, nearest, least)
 
 
