@@ -6,13 +6,14 @@ from typing import Any, Unpack
 import numpy as np
 from numpy.typing import ArrayLike
 
+from sk_hessian._report import Report, number_text
 from sk_hessian.inspection._checks import check_level
 from sk_hessian.inspection._covariance import profile
 from sk_hessian.inspection._fitted import Fitted
 from sk_hessian.inspection._goodness import FitFigures, figures_of_fit
 from sk_hessian.inspection._hypotheses import LinearHypotheses
 from sk_hessian.inspection._terms import Layout
-from sk_hessian.inspection._text import ParameterTable, Report, interval_headings, number_text
+from sk_hessian.inspection._text import ParameterTable, interval_headings, without_tests
 from sk_hessian.inspection._uncertainty import CovarianceChoice, FurtherOptions, Uncertainty
 
 #: distribution -> the heading of its statistic, and what the header says of it
@@ -160,10 +161,7 @@ class CoefTable(FitFigures, LinearHypotheses, Report, ParameterTable):
     def _rows(self):
         """The table as text, headings first."""
         headings = ["", "estimate", "std. error", _DISTRIBUTIONS[self.distribution][0], "p"]
-        rows = [headings + interval_headings(self.level), *self._cells()]
-        if np.isnan(self.p_value).all():
-            rows = [(*row[:3], *row[5:]) for row in rows]
-        return rows
+        return without_tests([headings + interval_headings(self.level), *self._cells()], self.p_value)
 
 
 def coef_table(

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import expit, logsumexp
 
+from sk_hessian._report import Report, number_text
 from sk_hessian._text import listed
 from sk_hessian.inspection._chain import Chain
 from sk_hessian.inspection._checks import check_choice, check_count
@@ -110,7 +111,7 @@ def laplace(
     return LaplacePosterior(chain, model, structure, dispersion, source, features)
 
 
-class LaplacePosterior:
+class LaplacePosterior(Report):
     """What `laplace` returns: a normal posterior of the parameters.
 
     It keeps the rows of the fit, not a copy of them, for the evidence.
@@ -155,12 +156,25 @@ class LaplacePosterior:
         squares = 2 * (model.penalty_value / self._deviation**2).sum()
         self.fixed_point = float(self.gamma / squares) if squares > 0 else np.inf
 
-    def __repr__(self):
-        dispersion = ", ".join(f"{value:.4g}" for value in np.ravel(self.dispersion))
-        return (
-            f"LaplacePosterior({type(self._estimator).__name__}, structure={self.structure!r}, "
-            f"{self.mean.size} parameters, dispersion={dispersion})"
-        )
+    def _header(self):
+        options = self._estimator.get_params(deep=False)
+        name = "C" if "C" in options else "alpha"
+        try:
+            evidence = number_text(self.log_evidence)
+        except ValueError as error:
+            evidence = f"none: {error}"
+        return [
+            ("posterior of", f"{type(self._estimator).__name__}, Laplace approximation, {self.curvature} curvature"),
+            ("structure", f"{self.structure}, {self.mean.size} parameters"),
+            ("penalty", f"{name} = {number_text(options[name])}, on {self.n_penalised} parameters"),
+            ("log evidence", evidence),
+            (
+                "effective parameters",
+                f"{number_text(self.effective_df)}, of those with a penalty {number_text(self.gamma)}",
+            ),
+            ("dispersion", f"{number_text(self.dispersion)} ({self.dispersion_source})"),
+            ("most evident penalty", f"at {number_text(self.fixed_point)} times this one, by MacKay's update"),
+        ]
 
     @cached_property
     def log_evidence(self) -> float:

@@ -10,10 +10,11 @@ from scipy.linalg import null_space
 from scipy.optimize import brentq
 from scipy.stats import chi2
 
+from sk_hessian._report import Report
 from sk_hessian._text import listed
 from sk_hessian.inspection._checks import check_level
 from sk_hessian.inspection._fitted import Fitted
-from sk_hessian.inspection._text import ParameterTable, aligned, interval_headings
+from sk_hessian.inspection._text import ParameterTable, interval_headings
 from sk_hessian.objectives import RestrictedObjective, Subspace
 from sk_hessian.solvers import Newton, minimize
 
@@ -41,8 +42,8 @@ _JUMP = 1e-3
 _MOST_DOUBLINGS = 20
 
 
-@dataclass(frozen=True)
-class ProfileIntervals(ParameterTable):
+@dataclass(frozen=True, eq=False, repr=False)
+class ProfileIntervals(Report, ParameterTable):
     """What `profile_intervals` returns; arrays of shape (n_parameters,), in the order of ``names``.
 
     Attributes
@@ -76,10 +77,9 @@ class ProfileIntervals(ParameterTable):
 
     _columns = ("estimate", "std_error", "lower", "upper", "statistic", "p_value")
 
-    def __str__(self):
+    def _rows(self):
         """One line for each parameter."""
-        headings = ["", "estimate", "std. error", *interval_headings(self.level), "chi-squared", "p"]
-        return "\n".join(aligned([headings, *self._cells()]))
+        return [["", "estimate", "std. error", *interval_headings(self.level), "chi-squared", "p"], *self._cells()]
 
 
 def profile_intervals(

@@ -2,16 +2,17 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.linalg import solve_triangular
 
+from sk_hessian._report import Report
 from sk_hessian._text import listed
 from sk_hessian.inspection._fitted import Fitted
 from sk_hessian.inspection._terms import Layout
-from sk_hessian.inspection._text import ParameterTable, Report
+from sk_hessian.inspection._text import ParameterTable
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -43,6 +44,7 @@ class VarianceInflation(Report, ParameterTable):
     centred: bool
 
     _columns = ("gvif", "df", "inflation")
+    _decimals: ClassVar = {"gvif": 3, "inflation": 3}
 
     def _header(self):
         kind = "generalized variance inflation factor, by the information at the fit, as vif of R's package car"
