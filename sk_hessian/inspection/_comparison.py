@@ -192,11 +192,11 @@ def compare_models(
     hypothesis  age = 0, sex = 0, s1 = 0, s2 = 0, s3 = 0, s4 = 0, s5 = 0, s6 = 0
     test        F: difference of the deviances over df_num and the dispersion of the large
                 model
-    statistic   F = 13.6018, df_num = 8, df_denom = 431, p = 1.27e-17
-    ----------------------------------------------------------------------------
-           parameters  log-likelihood     deviance      AIC      BIC  dispersion
-    small           3        -2435.74   1.5831e+06  4877.49  4889.76     3606.16
-    large          11        -2385.99  1.26399e+06  4793.99  4838.99     2932.68
+    statistic   F = 13.602, df_num = 8, df_denom = 431, p < 0.0001
+    ------------------------------------------------------------------------------
+           parameters  log-likelihood     deviance       AIC       BIC  dispersion
+    small           3       -2435.744  1583104.773  4877.488  4889.762     3606.16
+    large          11       -2385.993  1263985.786  4793.986  4838.990     2932.68
     """
     check_choice("weights", weights, ("frequency", "analytic"))
     row_data: dict[str, Any] = {"sample_weight": sample_weight, "offset": offset}

@@ -183,9 +183,9 @@ class LinearHypotheses:
         covariance    expected
         distribution  F: chi-squared over df_num, with the df_denom of the table's t
         about         the parameters of the model, which is taken to be true
-        -------------------------------------
-                F  df_num  df_denom         p
-          7.61214       3       431  5.71e-05
+        -----------------------------------
+              F  df_num  df_denom         p
+          7.612       3       431  < 0.0001
         """
         return wald(self, terms, value)
 
@@ -223,9 +223,9 @@ class LinearHypotheses:
         >>> print(table.contrast({"s1": 1, "s2": 1}))
         covariance  expected, t with df = 431
         about       the parameters of the model, which is taken to be true
-        -----------------------------------------------------------------
-                 estimate  std. error       t       p      2.5%     97.5%
-        s1 + s2  -315.437       129.5  -2.435  0.0153  -570.058  -60.8147
+        ----------------------------------------------------------
+                 estimate  std. error       t       p  2.5%  97.5%
+        s1 + s2      -315         130  -2.435  0.0153  -570    -61
         """
         return contrast(self, L, value)
 

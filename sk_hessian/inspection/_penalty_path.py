@@ -98,11 +98,11 @@ def leave_one_out_path(
     >>> from sk_hessian.linear_model import Ridge
     >>> X, y = load_diabetes(return_X_y=True)
     >>> leave_one_out_path(Ridge(), X, y, [1e-3, 1e-2, 1e-1, 1.0])
-           alpha          loss       score
-           0.001       1500.33     0.49398
-            0.01        1500.2     0.49402  best
-             0.1       1502.31     0.49331
-               1       1663.83     0.43883
+    alpha     loss    score
+    0.001  1500.33  0.49398
+    0.01   1500.20  0.49402  best
+    0.1    1502.31  0.49331
+    1      1663.83  0.43883
     """
     chain = Chain.of(estimator)
     parameter = "C" if hasattr(chain.estimator, "C") else "alpha"

@@ -140,9 +140,9 @@ def profile_intervals(
     >>> X, y = np.array([[0.0]] * 8 + [[1.0]] * 6), np.array([0] * 5 + [1] * 3 + [1] * 6)
     >>> model = LogisticRegression(C=np.inf, jeffreys=True).fit(X, y)
     >>> print(profile_intervals(model, X, y))
-                estimate  std. error      2.5%     97.5%  chi-squared       p
-    x0            3.0171       1.743  0.441462   8.00581        5.539  0.0186
-    intercept  -0.452047      0.7252  -1.91305  0.870247        0.448   0.503
+               estimate  std. error    2.5%  97.5%  chi-squared       p
+    x0            3.02        1.74    0.44   8.01         5.539  0.0186
+    intercept    -0.452       0.725  -1.913  0.870        0.448  0.5032
     """
     check_level(level)
     fitted = Fitted(estimator, X, y, sample_weight, offset=offset)

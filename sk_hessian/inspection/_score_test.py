@@ -143,12 +143,12 @@ def score_test(
     test        score (Rao), of the left-out columns, expected information, chi-squared for
                 large samples
     rows        442
-    dispersion  0.17612355, of the model without them
-    ------------------------------------
-                      chi2  df         p
-    age           0.198752   1     0.656
-    s5             63.7467   1  1.41e-15
-    all together   64.3092   2  1.08e-14
+    dispersion  0.176124, of the model without them
+    ----------------------------------
+                    chi2  df         p
+    age            0.199   1    0.6557
+    s5            63.747   1  < 0.0001
+    all together  64.309   2  < 0.0001
     """
     check_choice("weights", weights, ("frequency", "analytic"))
     Z = taken(X, Z, "Z") if _are_names(Z) else Z

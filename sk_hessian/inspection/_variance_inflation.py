@@ -108,10 +108,10 @@ def variance_inflation(
     GVIF   generalized variance inflation factor, by the information at the fit, as vif of
            R's package car
     about  columns about their means
-    ----------------------------------
-             GVIF  df  GVIF^(1/(2 df))
-    bmi   1.50944   1          1.22859
-    sera   57.515   3           1.9647
+    ---------------------------------
+            GVIF  df  GVIF^(1/(2 df))
+    bmi    1.509   1            1.229
+    sera  57.515   3            1.965
     """
     fitted = Fitted(estimator, X, y, sample_weight, offset=offset)
     _check(fitted)
