@@ -178,7 +178,8 @@ def hessian_accuracy(
     random_state : int, Generator or None, default=0
         For the sample, the start of L-BFGS and the random points.
     **fit_data
-        What else the fit was given for each row: ``offset``, of shape (n_samples,) or (n_samples, n_outputs).
+        What else the fit was given for each row: ``offset``, of shape (n_samples,) or (n_samples, n_outputs). And
+        ``names`` (sequence of str): what the columns are called, for an X without names.
 
     Returns
     -------

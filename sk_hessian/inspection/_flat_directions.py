@@ -91,7 +91,8 @@ def flat_directions(
         Eigenvalues up to this share of the largest are listed. 1e-6 inflates a standard error about a thousandfold;
         1e-3 is Belsley, Kuh and Welsch's condition index of 30 [1]_, strong collinearity.
     **fit_data
-        What else the fit was given for each row: ``offset``, of shape (n_samples,) or (n_samples, n_outputs).
+        What else the fit was given for each row: ``offset``, of shape (n_samples,) or (n_samples, n_outputs). And
+        ``names`` (sequence of str): what the columns are called, for an X without names.
 
     Returns
     -------

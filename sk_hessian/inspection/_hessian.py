@@ -111,7 +111,8 @@ def hessian(
         means the same. For the canonical links (squared loss, logistic, softmax, Poisson with the log link) of linear
         models all three are one.
     **fit_data
-        What else the fit was given for each row: ``offset``, of shape (n_samples,) or (n_samples, n_outputs).
+        What else the fit was given for each row: ``offset``, of shape (n_samples,) or (n_samples, n_outputs). And
+        ``names`` (sequence of str): what the columns are called, for an X without names.
 
     Returns
     -------

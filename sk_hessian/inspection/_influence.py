@@ -184,7 +184,8 @@ def influence(
     X_test, y_test, offset_test : optional
         Rows for ``test_loss_change``.
     **fit_data
-        What else the fit was given for each row: ``offset``, of shape (n_samples,) or (n_samples, n_outputs).
+        What else the fit was given for each row: ``offset``, of shape (n_samples,) or (n_samples, n_outputs). And
+        ``names`` (sequence of str): what the columns are called, for an X without names.
 
     Returns
     -------

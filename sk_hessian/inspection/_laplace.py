@@ -1,6 +1,7 @@
 """The Laplace approximation: a normal posterior of the parameters, predictions with it, and the evidence."""
 
 import copy
+from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
 
@@ -27,6 +28,7 @@ def laplace(
     structure: str = "auto",
     dispersion: float | str | None = None,
     hidden_biases: str = "flat",
+    names: Sequence[str] | None = None,
 ) -> "LaplacePosterior":
     """The Laplace approximation of the posterior of a fitted estimator with an L2 penalty.
 
@@ -61,6 +63,8 @@ def laplace(
         flat prior; a unit without effect then has none, and the evidence grows without bound as the penalty switches a
         unit off. "fixed": they are taken as known (in the first layer each unit's sum at the mean row, so that the
         zeros of the inputs do not matter), which is always proper. Without hidden layers both are the same.
+    names : sequence of str, optional
+        What the columns are called, for an X without names.
 
     Returns
     -------
@@ -96,7 +100,7 @@ def laplace(
     (array([200.,  73.]), array([6.6, 7. ]))
     """
     chain = Chain.of(estimator)
-    fitted = Fitted(chain, X, y, sample_weight, **_row_data(chain.estimator, offset))
+    fitted = Fitted(chain, X, y, sample_weight, names=names, **_row_data(chain.estimator, offset))
     _check_model(fitted)
     check_choice("hidden_biases", hidden_biases, ("flat", "fixed"))
     at, names = Linearised(fitted.objective, fitted.theta, hidden_biases == "flat"), fitted.parameter_names

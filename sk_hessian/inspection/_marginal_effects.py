@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 from numbers import Integral
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -13,7 +13,7 @@ from sk_hessian._text import listed, suggestion
 from sk_hessian.inspection._checks import check_choice, check_level
 from sk_hessian.inspection._coef_table import CoefTable, coef_table
 from sk_hessian.inspection._effects import Feature, MeanEffects
-from sk_hessian.inspection._fitted import Fitted
+from sk_hessian.inspection._fitted import Fitted, Naming
 from sk_hessian.inspection._likelihood import RowWeights
 from sk_hessian.inspection._removal import kept_rows
 from sk_hessian.inspection._text import ParameterTable, distribution_text, interval_headings, without_tests
@@ -139,6 +139,7 @@ def marginal_effects(
     kind: str = "average",
     cov: str | CoefTable = "auto",
     level: float = 0.95,
+    **naming: Unpack[Naming],
 ) -> MarginalEffects:
     """What a change of each column does to the mean of a linear model, with standard errors by the delta method.
 
@@ -166,6 +167,9 @@ def marginal_effects(
         ``cov_groups``. "auto" for ``jeffreys=True`` is "expected".
     level : float
         Of the intervals, between 0 and 1.
+    **naming
+        ``names`` (sequence of str, optional): what the columns are called, for an X without names. A table that is
+        passed as ``cov`` must have the same.
 
     Returns
     -------
@@ -203,7 +207,7 @@ def marginal_effects(
     """
     check_choice("kind", kind, KINDS)
     check_level(level)
-    fitted = Fitted(estimator, X, y, sample_weight, offset=offset)
+    fitted = Fitted(estimator, X, y, sample_weight, offset=offset, **naming)
     if not fitted.objective.model.is_linear:
         raise TypeError(
             f"marginal_effects is for linear models, not for {fitted.name}: single weights of a network are not "

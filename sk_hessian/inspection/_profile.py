@@ -91,6 +91,7 @@ def profile_intervals(
     offset: ArrayLike | None = None,
     level: float = 0.95,
     parameters: Sequence[str] | None = None,
+    names: Sequence[str] | None = None,
 ) -> ProfileIntervals:
     """Intervals and tests by the profile of the likelihood, of Jeffreys' prior times it where that was fitted.
 
@@ -110,6 +111,8 @@ def profile_intervals(
         Coverage of the intervals.
     parameters : sequence of str, optional
         Names of those that are wanted, such as ``["x0", "intercept"]``; by default all. Each takes about ten fits.
+    names : sequence of str, optional
+        What the columns are called, for an X without names.
 
     Returns
     -------
@@ -145,7 +148,7 @@ def profile_intervals(
     intercept    -0.452       0.725  -1.913  0.870        0.448  0.5032
     """
     check_level(level)
-    fitted = Fitted(estimator, X, y, sample_weight, offset=offset)
+    fitted = Fitted(estimator, X, y, sample_weight, names=names, offset=offset)
     _check_likelihood(fitted)
     fitted.require_optimum("profile_intervals")
     flat = fitted.objective.flat_directions()

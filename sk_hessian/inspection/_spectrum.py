@@ -207,7 +207,8 @@ def spectrum(
     random_state : int, Generator or None, default=0
         For Lanczos' start, the trace and the density of large matrices.
     **fit_data
-        What else the fit was given for each row: ``offset``, of shape (n_samples,) or (n_samples, n_outputs).
+        What else the fit was given for each row: ``offset``, of shape (n_samples,) or (n_samples, n_outputs). And
+        ``names`` (sequence of str): what the columns are called, for an X without names.
 
     Returns
     -------

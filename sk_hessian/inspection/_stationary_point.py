@@ -133,7 +133,8 @@ def stationary_point(
         derivatives; 1e-7 and 1e-3 where they are differences of gradients and of values. Negative ones of a network
         count beyond 1e-3 only, as in the verdict of a fit: its tolerance leaves smaller ones at any minimum.
     **fit_data
-        What else the fit was given for each row: ``offset``, of shape (n_samples,) or (n_samples, n_outputs).
+        What else the fit was given for each row: ``offset``, of shape (n_samples,) or (n_samples, n_outputs). And
+        ``names`` (sequence of str): what the columns are called, for an X without names.
 
     Returns
     -------

@@ -215,7 +215,8 @@ def taylor_model(
     kind : {"observed", "expected", "gauss-newton"}, default="observed"
         The curvature of the model, see `hessian`; all but "observed" make it Gauss-Newton's or Fisher scoring's.
     **fit_data
-        What else the fit was given for each row: ``offset``, of shape (n_samples,) or (n_samples, n_outputs).
+        What else the fit was given for each row: ``offset``, of shape (n_samples,) or (n_samples, n_outputs). And
+        ``names`` (sequence of str): what the columns are called, for an X without names.
 
     Returns
     -------

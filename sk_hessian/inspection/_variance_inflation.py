@@ -63,6 +63,7 @@ def variance_inflation(
     sample_weight: ArrayLike | None = None,
     offset: ArrayLike | None = None,
     terms: Sequence[str] | Mapping[str, Any] | None = None,
+    names: Sequence[str] | None = None,
 ) -> VarianceInflation:
     """Generalized variance inflation factors of the columns, or of groups of them, in a fitted model.
 
@@ -80,6 +81,8 @@ def variance_inflation(
     terms : sequence of str, or dict, optional
         Columns or patterns, such as ``["age", "site_*"]``: the columns of a pattern, such as the indicators of a
         categorical one, are one term. A dict has names of terms and lists of columns. By default each column is one.
+    names : sequence of str, optional
+        What the columns are called, for an X without names.
 
     Returns
     -------
@@ -113,7 +116,7 @@ def variance_inflation(
     bmi    1.509   1            1.229
     sera  57.515   3            1.965
     """
-    fitted = Fitted(estimator, X, y, sample_weight, offset=offset)
+    fitted = Fitted(estimator, X, y, sample_weight, names=names, offset=offset)
     _check(fitted)
     layout, k = Layout.of(fitted), fitted.loss.n_outputs
     # of several targets the columns are the same
