@@ -14,8 +14,8 @@ _LINE = 88
 #: significant digits of a standard error, and so the decimals of what it is the error of
 _DIGITS = 3
 
-#: decimals, and a size, beyond which a number is written with a power of ten
-_MOST_DECIMALS, _LARGE = 8, 1e9
+#: a number is written with a power of ten where it is small and would need more decimals than these, or where it is large
+_MOST_DECIMALS, _SMALL, _LARGE = 8, 1e-3, 1e9
 
 #: numbers from here on have two decimals in a header, smaller ones six significant digits
 _TWO_DECIMALS = 1e3
@@ -137,10 +137,12 @@ def fixed(value, decimals):
         return "-"
     if decimals is None or math.isinf(value):
         return f"{value:.6g}"
-    if value and (decimals > _MOST_DECIMALS or abs(value) >= _LARGE):
+    if not value:
+        return f"{value:.{min(decimals, _MOST_DECIMALS)}f}"
+    if (decimals > _MOST_DECIMALS and abs(value) < _SMALL) or abs(value) >= _LARGE:
         digits = min(max(decimals + math.floor(math.log10(abs(value))), 0), 15)
         return f"{value:.{digits}e}"
-    return f"{value:.{min(decimals, _MOST_DECIMALS)}f}"
+    return f"{value:.{min(decimals, 15)}f}"
 
 
 def column(values, digits=_DIGITS):
