@@ -14,7 +14,7 @@ _LINE = 88
 #: significant digits of a standard error, and so the decimals of what it is the error of
 _DIGITS = 3
 
-#: a number is written with a power of ten where it is small and would need more decimals than these, or where it is large
+#: a number is written with a power of ten where it is small and needs more decimals than these, or where it is large
 _MOST_DECIMALS, _SMALL, _LARGE = 8, 1e-3, 1e9
 
 #: numbers from here on have two decimals in a header, smaller ones six significant digits
@@ -125,10 +125,13 @@ def _padded_column(heading, cells, position):
 
 
 def decimals_of(error, digits=_DIGITS):
-    """Decimals with which a standard error has so many significant digits; None of one that is zero or no number."""
+    """Decimals with which a standard error has so many significant digits; None of one that is zero or no number.
+
+    Below zero they say that the last digits before the point do not count either.
+    """
     if not (math.isfinite(error) and error > 0):
         return None
-    return max(digits - 1 - math.floor(math.log10(error)), 0)
+    return digits - 1 - math.floor(math.log10(error))
 
 
 def fixed(value, decimals):
@@ -138,21 +141,19 @@ def fixed(value, decimals):
     if decimals is None or math.isinf(value):
         return f"{value:.6g}"
     if not value:
-        return f"{value:.{min(decimals, _MOST_DECIMALS)}f}"
+        return f"{value:.{min(max(decimals, 0), _MOST_DECIMALS)}f}"
     if (decimals > _MOST_DECIMALS and abs(value) < _SMALL) or abs(value) >= _LARGE:
         digits = min(max(decimals + math.floor(math.log10(abs(value))), 0), 15)
         return f"{value:.{digits}e}"
-    return f"{value:.{min(decimals, 15)}f}"
+    return f"{value:.{min(max(decimals, 0), 15)}f}"
 
 
 def column(values, digits=_DIGITS):
     """Numbers with as many decimals as show so many significant digits of the smallest, up to eight."""
     sizes = [abs(value) for value in values if value and math.isfinite(value)]
-    decimals = min((decimals_of(min(sizes), digits) or 0) if sizes else 0, _MOST_DECIMALS)
-    return [
-        fixed(value, decimals) if not 0 < abs(value) < 10.0**-decimals else f"{value:.{digits - 1}e}"
-        for value in values
-    ]
+    decimals = min(max(decimals_of(min(sizes), digits), 0), _MOST_DECIMALS) if sizes else 0
+    tiny = 10.0**-decimals if decimals == _MOST_DECIMALS else 0.0
+    return [f"{value:.{digits - 1}e}" if 0 < abs(value) < tiny else fixed(value, decimals) for value in values]
 
 
 def p_text(p):

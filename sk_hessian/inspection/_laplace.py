@@ -170,14 +170,15 @@ class LaplacePosterior(Report):
         return [
             ("posterior of", f"{type(self._estimator).__name__}, Laplace approximation, {self.curvature} curvature"),
             ("structure", f"{self.structure}, {self.mean.size} parameters"),
-            ("penalty", f"{name} = {number_text(options[name])}, on {self.n_penalised} parameters"),
+            ("penalty", f"{name} = {number_text(options[name])}, a normal prior of {self.n_penalised} parameters"),
             ("log evidence", evidence),
             (
                 "effective parameters",
-                f"{number_text(self.effective_df)}, of those with a penalty {number_text(self.gamma)}",
+                f"{number_text(self.effective_df)} of {self.mean.size}; {number_text(self.gamma)} of the "
+                f"{self.n_penalised} with a penalty",
             ),
             ("dispersion", f"{number_text(self.dispersion)} ({self.dispersion_source})"),
-            ("most evident penalty", f"at {number_text(self.fixed_point)} times this one, by MacKay's update"),
+            ("MacKay's update", f"the penalty times {number_text(self.fixed_point)}; 1 where the evidence is largest"),
         ]
 
     @cached_property

@@ -119,12 +119,12 @@ class Convergence(Report):
         return self.message
 
     def _header(self):
-        most = f"{self.tol**2 * self.scale:.3g} = tol^2 scale, tol = {self.tol:g}"
+        most = f"optimal needs at most {self.tol**2 * self.scale:.3g} = tol^2 scale, tol = {self.tol:g}"
         known = "not known" if np.isnan(self.decrement) else f"{self.decrement:.3g}"
         lines = {
             "status": self.status,
             "objective": f"{self.objective:.10g}",
-            "decrement": f"{known}; optimal up to {most}",
+            "decrement": f"{known} ({most})",
             "gradient norm": f"{self.gradient_norm:.3g}",
             "passes": number_text(self.passes),
             "flat directions": listed(self.flat_directions),

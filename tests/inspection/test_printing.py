@@ -104,7 +104,7 @@ def test_numbers_have_the_digits_of_their_errors_and_points_below_each_other(res
             assert abs(shown[column] - getattr(table, column)[i]) <= 0.0051 * error
         assert shown["std_error"] == pytest.approx(error, rel=0.0051)
         assert len(texts[1].split("e")[0].replace(".", "").lstrip("0")) == 3 or error >= 1000
-        assert points == next(iter(cells.values()))[1]
+        assert set(points) <= set(max((of_row for _, of_row in cells.values()), key=len))
 
 
 def test_small_p_values_and_counts(rows):
@@ -121,7 +121,9 @@ def test_a_verdict_is_a_block_that_begins_with_its_message(results):
     found = results["convergence"]
     text = " ".join(str(found).split())
     assert text.startswith(found.message)
-    assert f"decrement {found.decrement:.3g}; optimal up to {found.tol**2 * found.scale:.3g} = tol^2 scale" in text
+    assert (
+        f"decrement {found.decrement:.3g} (optimal needs at most {found.tol**2 * found.scale:.3g} = tol^2 scale" in text
+    )
     dependent = LinearRegression().fit([[1.0, 1.0], [2.0, 2.0], [4.0, 4.0]], [1.0, 2.0, 3.0]).convergence_
     assert dependent.flat_directions[0] in " ".join(str(dependent).split())
 
