@@ -30,12 +30,15 @@ POINT = objectives("coordinates", "evaluation", "factors")
 #: what a method of minimisation may import: neither the loop nor the verdict
 METHOD = POINT | ours("options", "method", "plan", "steps", "linear", "problem", "first_order", of="solvers.")
 
-#: room -> modules that it may import besides the standard library, numpy and `_text` (the words that messages share);
-#: the longest match counts. A foreign package stands for all that it holds, one of ours for its public names; "*" for
-#: all of its modules
+#: modules of words, of what a type checker sees, and of how results print: all may import them
+OPEN = ours("_text", "_facts", "_report")
+
+#: room -> modules that it may import besides the standard library, numpy and what is `OPEN`; the longest match counts.
+#: A foreign package stands for all that it holds, one of ours for its public names; "*" for all of its modules
 ROOMS = {
     "__init__.py": {"importlib"},
     "_text.py": set(),
+    "_report.py": set(),
     "_facts.py": set(),
     "_keywords.py": set(),
     "_base.py": ESTIMATOR | ours("_callbacks"),
@@ -109,7 +112,7 @@ def room(module):
 
 def allowed(name, member, permitted):
     whole, package = f"{name}.{member}", name.split(".")[0]
-    if package in sys.stdlib_module_names | {"numpy"} or name in ("sk_hessian._text", "sk_hessian._facts"):
+    if package in sys.stdlib_module_names | {"numpy"} or name in OPEN:
         return True
     if package == "sk_hessian":
         return any(p in (name, whole) or (p.endswith("*") and name.startswith(p[:-2])) for p in permitted)

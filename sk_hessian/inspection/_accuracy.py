@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from sk_hessian._report import Report, column, number_text
 from sk_hessian.inspection._checks import check_count, finite
 from sk_hessian.inspection._displays._shared import COLOURS, axes
 from sk_hessian.inspection._fitted import Fitted
@@ -33,8 +34,8 @@ _MOST_ITERATIONS = 200
 _COLUMNS = ("spectral_error", "lowest", "highest", "condition_number", "decrement_share")
 
 
-@dataclass(frozen=True)
-class Approximation:
+@dataclass(frozen=True, repr=False)
+class Approximation(Report):
     """An approximation B of the Hessian H against H itself.
 
     Attributes
@@ -59,9 +60,12 @@ class Approximation:
         """That of B^-1 H: what preconditioned gradient methods converge by."""
         return self.highest / self.lowest if self.lowest > 0 else np.inf
 
+    def _header(self):
+        return [(name.replace("_", " "), number_text(getattr(self, name))) for name in _COLUMNS]
 
-@dataclass(frozen=True)
-class HessianAccuracy:
+
+@dataclass(frozen=True, repr=False)
+class HessianAccuracy(Report):
     """Approximations of a Hessian by kind; ``accuracy["diagonal"]`` is an `Approximation`.
 
     Attributes
@@ -91,14 +95,16 @@ class HessianAccuracy:
         rows = [[getattr(of, name) for name in _COLUMNS] for of in self.approximations.values()]
         return pd.DataFrame(rows, index=pd.Index(self.approximations, name="kind"), columns=list(_COLUMNS))
 
-    def __str__(self):
+    def _title(self):
         left_out = f", {self.n_left_out} without positive curvature left out" if self.n_left_out else ""
-        lines = [f"Approximations of a Hessian of {self.n_parameters} parameters{left_out}"]
-        lines.append(f"{'kind':14}{'|B-H|/|H|':>12}{'B^-1 H from':>13}{'to':>11}{'decrement share':>17}")
-        for kind, of in self.approximations.items():
-            numbers = f"{of.spectral_error:12.3g}{of.lowest:13.3g}{of.highest:11.3g}{of.decrement_share:17.3f}"
-            lines.append(f"{kind:14}{numbers}")
-        return "\n".join(lines)
+        return f"Approximations of a Hessian of {self.n_parameters} parameters{left_out}"
+
+    def _rows(self):
+        """One line for each approximation, headings first."""
+        columns = [column([getattr(of, name) for of in self.approximations.values()]) for name in _COLUMNS[:3]]
+        shares = [f"{of.decrement_share:.3f}" for of in self.approximations.values()]
+        headings = ["kind", "|B-H|/|H|", "B^-1 H from", "to", "decrement share"]
+        return [headings, *zip(self.approximations, *columns, shares, strict=True)]
 
     def plot(self, ax: Any = None) -> Any:
         """Bars of the decrement shares, with the condition number of B^-1 H beside each.
@@ -172,7 +178,8 @@ def hessian_accuracy(
     random_state : int, Generator or None, default=0
         For the sample, the start of L-BFGS and the random points.
     **fit_data
-        What else the fit was given for each row: ``offset``, of shape (n_samples,) or (n_samples, n_outputs).
+        What else the fit was given for each row: ``offset``, of shape (n_samples,) or (n_samples, n_outputs). And
+        ``names`` (sequence of str): what the columns are called, for an X without names.
 
     Returns
     -------

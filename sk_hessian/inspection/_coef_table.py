@@ -6,13 +6,14 @@ from typing import Any, Unpack
 import numpy as np
 from numpy.typing import ArrayLike
 
+from sk_hessian._report import Report, number_text
 from sk_hessian.inspection._checks import check_level
 from sk_hessian.inspection._covariance import profile
-from sk_hessian.inspection._fitted import Fitted
+from sk_hessian.inspection._fitted import Fitted, Naming
 from sk_hessian.inspection._goodness import FitFigures, figures_of_fit
 from sk_hessian.inspection._hypotheses import LinearHypotheses
 from sk_hessian.inspection._terms import Layout
-from sk_hessian.inspection._text import ParameterTable, Report, interval_headings, number_text
+from sk_hessian.inspection._text import ParameterTable, interval_headings, without_tests
 from sk_hessian.inspection._uncertainty import CovarianceChoice, FurtherOptions, Uncertainty
 
 #: distribution -> the heading of its statistic, and what the header says of it
@@ -50,6 +51,10 @@ _HEADER = {
     "AIC": "aic",
     "BIC": "bic",
 }
+
+
+class TableOptions(FurtherOptions, Naming, total=False):
+    """Keywords of `coef_table` that are seldom needed."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -160,10 +165,7 @@ class CoefTable(FitFigures, LinearHypotheses, Report, ParameterTable):
     def _rows(self):
         """The table as text, headings first."""
         headings = ["", "estimate", "std. error", _DISTRIBUTIONS[self.distribution][0], "p"]
-        rows = [headings + interval_headings(self.level), *self._cells()]
-        if np.isnan(self.p_value).all():
-            rows = [(*row[:3], *row[5:]) for row in rows]
-        return rows
+        return without_tests([headings + interval_headings(self.level), *self._cells()], self.p_value)
 
 
 def coef_table(
@@ -177,7 +179,7 @@ def coef_table(
     weights: str = "frequency",
     level: float = 0.95,
     cov_groups: ArrayLike | None = None,
-    **further: Unpack[FurtherOptions],
+    **further: Unpack[TableOptions],
 ) -> CoefTable:
     """Standard errors, tests and intervals of the parameters of a fitted linear model.
 
@@ -222,8 +224,9 @@ def coef_table(
         degrees of freedom. Where that is not positive definite its negative eigenvalues, in coordinates in which the
         inverse Hessian is the identity, are taken as zero, and ``convention`` says so.
     **further
-        Two more keywords. ``lags`` (int, optional) of ``"HAC"``: rows so many times apart may depend on each other,
-        with the weights 1 - lag / (lags + 1) of Bartlett's kernel; by default 4 (n / 100)^(2/9), rounded down.
+        Three more keywords. ``names`` (sequence of str, optional): what the columns are called, for an X without
+        names. ``lags`` (int, optional) of ``"HAC"``: rows so many times apart may depend on each other, with the
+        weights 1 - lag / (lags + 1) of Bartlett's kernel; by default 4 (n / 100)^(2/9), rounded down.
         ``dispersion`` ("pearson", "deviance" or a number, optional) of ``"expected"`` and ``"observed"``: Pearson's
         chi-square or the deviance over n - k, with the t distribution, or a known one, with the normal. Of a family
         that has none this is a quasi-likelihood (quasi-Poisson, quasi-binomial), without likelihood figures. The labels
@@ -274,9 +277,10 @@ def coef_table(
     >>> table.names[2], round(float(table.std_error[2]), 4), table.df
     ('x2', 0.7171, 431.0)
     """
+    names = further.pop("names", None)
     choice = CovarianceChoice.of("coef_table", cov=cov, weights=weights, cov_groups=cov_groups, **further)
     check_level(level)
-    fitted = Fitted(estimator, X, y, sample_weight, offset=offset)
+    fitted = Fitted(estimator, X, y, sample_weight, names=names, offset=offset)
     found = Uncertainty.of(fitted, sample_weight, choice)
     estimate, verdict = found.curvature.estimate, found.verdict
     # a profile begins at the optimum; what is printed are the estimates of the fit all the same

@@ -2,13 +2,14 @@
 
 import warnings
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.stats import chi2
 from scipy.stats import f as fisher
 
+from sk_hessian._report import Report, fixed, number_text, p_clause
 from sk_hessian._text import listed
 from sk_hessian.inspection._added_columns import AddedDirections
 from sk_hessian.inspection._chain import Chain
@@ -18,7 +19,7 @@ from sk_hessian.inspection._covariance import Curvature
 from sk_hessian.inspection._fitted import Fitted
 from sk_hessian.inspection._laplace import laplace
 from sk_hessian.inspection._likelihood import RowWeights, dispersion_of
-from sk_hessian.inspection._text import ParameterTable, Report
+from sk_hessian.inspection._text import ParameterTable
 
 #: parameters are taken to the optimum until they are so many standard errors from it
 _NEAR = 1e-4
@@ -90,6 +91,7 @@ class ModelComparison(Report, ParameterTable):
     hypothesis: str
 
     _columns = ("effective_df", "log_likelihood", "deviance", "aic", "bic", "dispersion", "log_evidence")
+    _decimals: ClassVar = dict.fromkeys(("log_likelihood", "deviance", "aic", "bic", "log_evidence"), 3)
 
     @property
     def df_num(self) -> float | None:
@@ -98,22 +100,23 @@ class ModelComparison(Report, ParameterTable):
 
     def _header(self):
         header = [(name, model) for name, model in zip(self.names, self.models, strict=True)]
-        header += [("rows", f"{self.n_samples:.8g}"), ("hypothesis", self.hypothesis)]
+        header += [("rows", number_text(self.n_samples)), ("hypothesis", self.hypothesis)]
         if self.test == "evidence":
             difference = self.log_evidence[1] - self.log_evidence[0]
             none = "none: the fits are penalised, and a penalised likelihood has no likelihood-ratio test"
             evidence = (
-                f"log evidence of large less small {difference:.6g}, by the Laplace approximation; the prior of each "
-                "is its own penalty, and its strength counts"
+                f"log evidence of large less small {fixed(difference, 3)}, by the Laplace approximation; the prior of "
+                "each is its own penalty, and its strength counts"
             )
             return [*header, ("test", none), ("evidence", evidence)]
         if self.test == "F":
             about = "F: difference of the deviances over df_num and the dispersion of the large model"
-            found = f"F = {self.statistic:.6g}, df_num = {self.df:.8g}, df_denom = {self.df_denom:.8g}"
+            df = f"df_num = {number_text(self.df)}, df_denom = {number_text(self.df_denom)}"
+            found = f"F = {fixed(self.statistic, 3)}, {df}"
         else:
             about = "likelihood ratio: twice the difference of the log-likelihoods, chi-squared for large samples"
-            found = f"chi2 = {self.statistic:.6g}, df = {self.df:.8g}"
-        return [*header, ("test", about), ("statistic", f"{found}, p = {self.p_value:.3g}")]
+            found = f"chi2 = {fixed(self.statistic, 3)}, df = {number_text(self.df)}"
+        return [*header, ("test", about), ("statistic", f"{found}, {p_clause(self.p_value)}")]
 
     def _rows(self):
         headings = ["", "parameters", "log-likelihood", "deviance", "AIC", "BIC", "dispersion", "log evidence"]
@@ -189,11 +192,11 @@ def compare_models(
     hypothesis  age = 0, sex = 0, s1 = 0, s2 = 0, s3 = 0, s4 = 0, s5 = 0, s6 = 0
     test        F: difference of the deviances over df_num and the dispersion of the large
                 model
-    statistic   F = 13.6018, df_num = 8, df_denom = 431, p = 1.27e-17
-    ----------------------------------------------------------------------------
-           parameters  log-likelihood     deviance      AIC      BIC  dispersion
-    small           3        -2435.74   1.5831e+06  4877.49  4889.76     3606.16
-    large          11        -2385.99  1.26399e+06  4793.99  4838.99     2932.68
+    statistic   F = 13.602, df_num = 8, df_denom = 431, p < 0.0001
+    ------------------------------------------------------------------------------
+           parameters  log-likelihood     deviance       AIC       BIC  dispersion
+    small           3       -2435.744  1583104.773  4877.488  4889.762     3606.16
+    large          11       -2385.993  1263985.786  4793.986  4838.990     2932.68
     """
     check_choice("weights", weights, ("frequency", "analytic"))
     row_data: dict[str, Any] = {"sample_weight": sample_weight, "offset": offset}

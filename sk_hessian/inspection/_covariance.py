@@ -287,7 +287,7 @@ _MODEL_TARGET = {
 }
 
 _SANDWICH_TARGET = {
-    None: "the parameters that minimise the expected loss, be the model true or not",
+    None: "the parameters that minimise the expected loss, whether the model is true or not",
     "normal": "the penalised population parameters, which minimise the expected loss plus the same penalty "
     "(not the unpenalised ones: the shrinkage is part of them)",
 }

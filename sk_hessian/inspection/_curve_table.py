@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 import numpy as np
 from scipy.stats import t as student
 
+from sk_hessian._report import Report, number_text
 from sk_hessian.inspection._checks import check_level
-from sk_hessian.inspection._text import ParameterTable, Report, interval_headings, number_text
+from sk_hessian.inspection._text import ParameterTable, distribution_text, interval_headings
 from sk_hessian.solvers import Result
 
 
@@ -57,14 +58,13 @@ class CurveTable(Report, ParameterTable):
 
     def _header(self):
         """Pairs of a caption and what it says."""
-        tested = "normal" if self.distribution == "normal" else f"t with df = {number_text(self.df)}"
         if self.n_residuals is None:
             curvature, value = "inverse Hessian of minus a log-likelihood", ("minus log-likelihood", self.objective)
         else:
             curvature, value = "by the Jacobian of the residuals", ("sum of squares", 2 * self.objective)
         lines = [
             ("residuals", self.n_residuals),
-            ("covariance", f"{curvature}, {tested}"),
+            ("covariance", f"{curvature}, {distribution_text(self.df)}"),
             value,
             ("dispersion", self.dispersion),
             ("residual deviation", None if np.isinf(self.df) else np.sqrt(self.dispersion)),

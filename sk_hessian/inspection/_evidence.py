@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.optimize import minimize_scalar
 
+from sk_hessian._report import Report, number_text
 from sk_hessian.inspection._chain import Chain
 from sk_hessian.inspection._laplace import LaplacePosterior, laplace
 
@@ -28,8 +29,8 @@ _ACCURACY = 1e-4
 _NOTHING_LEFT = 1e-3
 
 
-@dataclass(frozen=True)
-class TunedPenalty:
+@dataclass(frozen=True, eq=False, repr=False)
+class TunedPenalty(Report):
     """What `tune_alpha` found.
 
     Attributes
@@ -59,6 +60,23 @@ class TunedPenalty:
     estimator: object = field(repr=False)
     posterior: LaplacePosterior = field(repr=False)
     path: dict = field(repr=False)
+
+    def _title(self):
+        return self.message
+
+    def _header(self):
+        posterior = self.posterior
+        return [
+            (self.name, number_text(self.value)),
+            ("status", self.status),
+            ("log evidence", number_text(posterior.log_evidence)),
+            ("effective parameters", f"{number_text(posterior.effective_df)} of {posterior.mean.size}"),
+            ("dispersion", f"{number_text(posterior.dispersion)} ({posterior.dispersion_source})"),
+            ("fits", f"{len(self.path['value'])}, {self.name} from {self._tried(min)} to {self._tried(max)}"),
+        ]
+
+    def _tried(self, which):
+        return f"{which(self.path['value']):.3g}"
 
 
 def tune_alpha(

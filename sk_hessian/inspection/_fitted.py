@@ -1,7 +1,9 @@
 """A fitted estimator with the rows it was fitted on, as all of inspection looks at it."""
 
+from collections.abc import Sequence
 from functools import cached_property
 from inspect import signature
+from typing import TypedDict
 
 import numpy as np
 
@@ -42,16 +44,23 @@ def require_interior(objective, theta, what):
         )
 
 
+class Naming(TypedDict, total=False):
+    """What functions take whose results name columns: ``names`` for those of an X that has none."""
+
+    names: Sequence[str] | None
+
+
 class Fitted:
     """An estimator's objective at its fitted parameters.
 
     Attributes are the ``chain`` of the estimator and the steps before it, the ``estimator``, the ``objective``, the
     parameters ``theta`` and ``total_weight``, times which the objective is a sum over the rows. ``fit_data`` is what
-    else the fit was given for each row, an ``offset``; None is left out. Bad rows are a ValueError that names the
+    else the fit was given for each row, an ``offset``; None is left out. ``names`` are what the columns that the
+    estimator gets are called, by default as X or the steps before it say. Bad rows are a ValueError that names the
     argument.
     """
 
-    def __init__(self, estimator, X, y, sample_weight=None, **fit_data):
+    def __init__(self, estimator, X, y, sample_weight=None, *, names=None, **fit_data):
         self.chain = Chain.of(estimator)
         self.estimator = self.chain.estimator
         # rows that come in parts have y with them
@@ -62,6 +71,7 @@ class Fitted:
         fit_data = {name: value for name, value in fit_data.items() if value is not None}
         for name in fit_data.keys() - signature(self.estimator.fitted_objective).parameters:
             raise TypeError(f"{name} is not taken by {self.name}: leave it out")
+        self._names = None if names is None else [names] if isinstance(names, str) else list(map(str, names))
         self._index, self._rows, self._fit_data = (X, y), (self.chain.transformed(X), y), fit_data
         self.objective, self.theta = self.with_weight(sample_weight)
         self.total_weight = self.objective.total_weight
@@ -69,7 +79,12 @@ class Fitted:
     def with_weight(self, sample_weight):
         """The objective of the same rows with other weights, and the fitted parameters."""
         objective, theta = self.estimator.fitted_objective(*self._rows, sample_weight, **self._fit_data)
-        if objective.feature_names is None:
+        if self._names is not None:
+            n = objective.n_features
+            if len(self._names) != n or len(set(self._names)) < n:
+                raise ValueError(f"names must be {n} different ones, one for each column, got {self._names}")
+            objective.feature_names = self._names
+        elif objective.feature_names is None:
             objective.feature_names = self.chain.feature_names
         return objective, theta
 

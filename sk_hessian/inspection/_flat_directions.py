@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.linalg import qr
 
+from sk_hessian._report import Report
 from sk_hessian.inspection._checks import check_share, finite
 from sk_hessian.inspection._fitted import Fitted
 from sk_hessian.inspection._hessian import sentence
@@ -28,8 +29,8 @@ MAX_DENSE = 2000
 _MOST_TERMS = 6
 
 
-@dataclass(frozen=True)
-class FlatDirection:
+@dataclass(frozen=True, repr=False)
+class FlatDirection(Report):
     """A combination of parameters along which the objective is almost flat.
 
     Attributes
@@ -53,7 +54,7 @@ class FlatDirection:
         """The direction in words, such as ``"x2 - 2 x0 - 3 intercept"``."""
         return sentence(self.coefficients, self.coefficients.values(), _MOST_TERMS)
 
-    def __str__(self):
+    def _title(self):
         if self.curvature_share <= _ROUNDING:
             return f"The objective does not change along {self.combination}."
         return (
@@ -90,7 +91,8 @@ def flat_directions(
         Eigenvalues up to this share of the largest are listed. 1e-6 inflates a standard error about a thousandfold;
         1e-3 is Belsley, Kuh and Welsch's condition index of 30 [1]_, strong collinearity.
     **fit_data
-        What else the fit was given for each row: ``offset``, of shape (n_samples,) or (n_samples, n_outputs).
+        What else the fit was given for each row: ``offset``, of shape (n_samples,) or (n_samples, n_outputs). And
+        ``names`` (sequence of str): what the columns are called, for an X without names.
 
     Returns
     -------

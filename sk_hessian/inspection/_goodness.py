@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import f as fisher
 
-from sk_hessian.inspection._text import number_text
+from sk_hessian._report import number_text, p_clause
 from sk_hessian.objectives import constant_predictions
 
 #: covariances of a model that is taken to be true, beside which Fisher's F is what it says
@@ -43,7 +43,7 @@ class FitFigures:
         if self.f_statistic is None or self.f_df is None:
             return None
         above, below = map(number_text, self.f_df)
-        return f"{number_text(self.f_statistic)} with df = {above} and {below}, p = {_short(self.f_p_value)}"
+        return f"{number_text(self.f_statistic)} with df = {above} and {below}, {p_clause(self.f_p_value)}"
 
     @property
     def r2_text(self):

@@ -7,6 +7,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.sparse.linalg import LinearOperator
 
+from sk_hessian._report import Report, number_text
+from sk_hessian._text import listed
 from sk_hessian.inspection._checks import check_choice, check_point
 from sk_hessian.inspection._fitted import Fitted
 from sk_hessian.objectives import Objective
@@ -19,7 +21,7 @@ _MOST_TERMS = 4
 _LEAST_SHARE = 0.1
 
 
-class HessianOperator(LinearOperator):
+class HessianOperator(Report, LinearOperator):
     """The Hessian of an objective at a point: products in passes over the rows, and names.
 
     It is of the objective's own scale: the weighted mean loss plus half the L2 penalty. Times ``total_weight`` it is
@@ -41,6 +43,13 @@ class HessianOperator(LinearOperator):
         self.parameter_names = objective.parameter_names(theta.size)
         self.total_weight = float(objective.total_weight)
         super().__init__(dtype=float, shape=(theta.size,) * 2)
+
+    def _header(self):
+        return [
+            ("Hessian", f"{self.kind}, {self.shape[0]} x {self.shape[1]}, by products; toarray() gives the matrix"),
+            ("parameters", listed(self.parameter_names, ", ")),
+            ("total weight", number_text(self.total_weight)),
+        ]
 
     @cached_property
     def _product(self):
@@ -102,7 +111,8 @@ def hessian(
         means the same. For the canonical links (squared loss, logistic, softmax, Poisson with the log link) of linear
         models all three are one.
     **fit_data
-        What else the fit was given for each row: ``offset``, of shape (n_samples,) or (n_samples, n_outputs).
+        What else the fit was given for each row: ``offset``, of shape (n_samples,) or (n_samples, n_outputs). And
+        ``names`` (sequence of str): what the columns are called, for an X without names.
 
     Returns
     -------

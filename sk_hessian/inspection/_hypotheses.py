@@ -8,10 +8,11 @@ from numpy.typing import ArrayLike
 from scipy.sparse import csr_array
 from scipy.stats import t as student
 
+from sk_hessian._report import Report, decimals_of, fixed, p_text
 from sk_hessian.inspection._hessian import combination
 from sk_hessian.inspection._hypothesis_test import HypothesisTest
 from sk_hessian.inspection._terms import Layout
-from sk_hessian.inspection._text import ParameterTable, Report, interval_headings
+from sk_hessian.inspection._text import ParameterTable, distribution_text, interval_headings, without_tests
 
 #: share of its terms below which a variance, or an eigenvalue of a correlation, has lost its digits
 _LOST = 1e-11
@@ -70,15 +71,12 @@ class ContrastTable(Report, ParameterTable):
         return exponentials(self, self.contrasts)
 
     def _header(self):
-        df = ", ".join(f"{number:.8g}" for number in dict.fromkeys(self.df))
-        with_df = f"t with df = {df}" if self.distribution == "t" else "normal"
-        header = [("covariance", f"{self.cov}, {with_df}"), ("about", self.target)]
+        header = [("covariance", f"{self.cov}, {distribution_text(self.df)}"), ("about", self.target)]
         return header + ([("hypotheses", f"= {_numbers(self.value)}")] if self.value.any() else [])
 
     def _rows(self):
         headings = ["", "estimate", "std. error", "t" if self.distribution == "t" else "z", "p"]
-        rows = [headings + interval_headings(self.level), *self._cells()]
-        return [(*row[:3], *row[5:]) for row in rows] if np.isnan(self.p_value).all() else rows
+        return without_tests([headings + interval_headings(self.level), *self._cells()], self.p_value)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -125,13 +123,17 @@ class RatioTable(Report, ParameterTable):
         return self.notes
 
     def _cells(self):
-        """As of other tables, with three digits of what an interval differs from one by."""
-        for i, (name, _, statistic, p_value, _, _) in enumerate(super()._cells()):
+        """As of other tables, with three digits of the ratio's error, and at least three of what is below one."""
+        columns = [np.asarray(getattr(self, name)).tolist() for name in self._columns]
+        for name, ratio, statistic, p, lower, upper in zip(self.names, *columns, strict=True):
             with np.errstate(all="ignore"):
-                order = np.floor(np.log10(np.log(self.upper[i] / self.lower[i])))
-            digits = int(np.clip(3 - order, 6, 15)) if np.isfinite(order) else 6
-            ratio, lower, upper = (f"{values[i]:.{digits}g}" for values in (self.ratio, self.lower, self.upper))
-            yield name, ratio, statistic, p_value, lower, upper
+                # an interval is about four errors of the logarithm wide
+                decimals = decimals_of(ratio * float(np.log(upper) - np.log(lower)) / 4)
+            texts = (
+                fixed(v, decimals if decimals is None else max(decimals, decimals_of(v) or 0))
+                for v in (ratio, lower, upper)
+            )
+            yield [name, next(texts), fixed(statistic, 3), p_text(p), *texts]
 
     def _rows(self):
         rows = [["", self.kind, "statistic", "p", *interval_headings(self.level)], *self._cells()]
@@ -181,9 +183,9 @@ class LinearHypotheses:
         covariance    expected
         distribution  F: chi-squared over df_num, with the df_denom of the table's t
         about         the parameters of the model, which is taken to be true
-        -------------------------------------
-                F  df_num  df_denom         p
-          7.61214       3       431  5.71e-05
+        -----------------------------------
+              F  df_num  df_denom         p
+          7.612       3       431  < 0.0001
         """
         return wald(self, terms, value)
 
@@ -221,9 +223,9 @@ class LinearHypotheses:
         >>> print(table.contrast({"s1": 1, "s2": 1}))
         covariance  expected, t with df = 431
         about       the parameters of the model, which is taken to be true
-        -----------------------------------------------------------------
-                 estimate  std. error       t       p      2.5%     97.5%
-        s1 + s2  -315.437       129.5  -2.435  0.0153  -570.058  -60.8147
+        ----------------------------------------------------------
+                 estimate  std. error       t       p  2.5%  97.5%
+        s1 + s2      -315         130  -2.435  0.0153  -570    -61
         """
         return contrast(self, L, value)
 

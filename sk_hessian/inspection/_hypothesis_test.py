@@ -6,8 +6,8 @@ import numpy as np
 from scipy.stats import chi2
 from scipy.stats import f as fisher
 
+from sk_hessian._report import Report, fixed, number_text, p_text
 from sk_hessian._text import listed
-from sk_hessian.inspection._text import Report
 
 #: equations that a header lists
 _MOST_LISTED = 8
@@ -67,7 +67,7 @@ class HypothesisTest(Report):
         return [("test", self.name), ("hypothesis", listed(self.hypothesis, ", ", _MOST_LISTED)), *self.notes]
 
     def _rows(self):
-        cells = [f"{self.statistic:.6g}", f"{self.df:.8g}", f"{self.df_denom:.8g}", f"{self.p_value:.3g}"]
+        cells = [fixed(self.statistic, 3), number_text(self.df), number_text(self.df_denom), p_text(self.p_value)]
         if self.distribution == "F":
             return [["", "F", "df_num", "df_denom", "p"], ["", *cells]]
         return [["", "chi2", "df", "p"], ["", *cells[:2], cells[3]]]

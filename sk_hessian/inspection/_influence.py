@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.linalg import eigh
 
+from sk_hessian._report import Report, column, number_text
 from sk_hessian.inspection._checks import check_choice
 from sk_hessian.inspection._fitted import Fitted
 from sk_hessian.inspection._likelihood import RowWeights
@@ -24,8 +25,8 @@ _LEAST_FREEDOM = 1e-10
 _ROUNDING = 1e-8
 
 
-@dataclass(frozen=True, repr=False)
-class Influence:
+@dataclass(frozen=True, eq=False, repr=False)
+class Influence(Report):
     """How much each row did to a fit; one entry for each row that was passed, zero for rows of weight zero.
 
     Attributes
@@ -124,27 +125,21 @@ class Influence:
         """Positions of the rows of largest Cook's distance."""
         return np.argsort(-self.cooks_distance, kind="stable")[:n_rows]
 
-    def __str__(self):
+    def _rows(self):
+        """The rows of largest Cook's distance as text, headings first."""
         rows = self._order()
-        names = row_names(self.labels, rows)
-        width = max(8, *map(len, names))
-        lines = [
-            f"{'row':>{width}}{'leverage':>12}{'residual':>12}{'Cook':>12}   largest change without it, in standard "
-            "errors"
+        columns = [column(values[rows]) for values in (self.leverage, self.residual, self.cooks_distance)]
+        changes = [self._largest(row) for row in rows]
+        return [
+            ["row", "leverage", "residual", "Cook", "largest change without it, in standard errors"],
+            *zip(row_names(self.labels, rows), *columns, changes, strict=True),
         ]
-        for row, name in zip(rows, names, strict=True):
-            values = self.leverage[row], self.residual[row], self.cooks_distance[row]
-            lines.append(
-                f"{name:>{width}}" + "".join(f"{value:>12.4g}" for value in values) + f"   {self._largest(row)}"
-            )
-        n = len(self.leverage)
-        lines.append(f"{n} rows, {self.n_effective_parameters:.4g} effective parameters")
-        undetermined = np.flatnonzero(np.isinf(self.cooks_distance))
-        if undetermined.size:
-            lines.append(f"Rows without which parameters are not determined: {undetermined.size}")
-        return "\n".join(lines)
 
-    __repr__ = __str__
+    def _remark(self):
+        """How many rows there are, and those that the fit does not stand without."""
+        text = f"{len(self.leverage)} rows, {number_text(self.n_effective_parameters)} effective parameters"
+        undetermined = np.isinf(self.cooks_distance).sum()
+        return text + (f"\nRows without which parameters are not determined: {undetermined}" if undetermined else "")
 
     def _largest(self, row):
         values = self._in_standard_errors([row])[0]
@@ -189,7 +184,8 @@ def influence(
     X_test, y_test, offset_test : optional
         Rows for ``test_loss_change``.
     **fit_data
-        What else the fit was given for each row: ``offset``, of shape (n_samples,) or (n_samples, n_outputs).
+        What else the fit was given for each row: ``offset``, of shape (n_samples,) or (n_samples, n_outputs). And
+        ``names`` (sequence of str): what the columns are called, for an X without names.
 
     Returns
     -------

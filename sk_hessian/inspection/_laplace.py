@@ -1,6 +1,7 @@
 """The Laplace approximation: a normal posterior of the parameters, predictions with it, and the evidence."""
 
 import copy
+from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
 
@@ -8,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import expit, logsumexp
 
+from sk_hessian._report import Report, number_text
 from sk_hessian._text import listed
 from sk_hessian.inspection._chain import Chain
 from sk_hessian.inspection._checks import check_choice, check_count
@@ -26,6 +28,7 @@ def laplace(
     structure: str = "auto",
     dispersion: float | str | None = None,
     hidden_biases: str = "flat",
+    names: Sequence[str] | None = None,
 ) -> "LaplacePosterior":
     """The Laplace approximation of the posterior of a fitted estimator with an L2 penalty.
 
@@ -60,6 +63,8 @@ def laplace(
         flat prior; a unit without effect then has none, and the evidence grows without bound as the penalty switches a
         unit off. "fixed": they are taken as known (in the first layer each unit's sum at the mean row, so that the
         zeros of the inputs do not matter), which is always proper. Without hidden layers both are the same.
+    names : sequence of str, optional
+        What the columns are called, for an X without names.
 
     Returns
     -------
@@ -95,7 +100,7 @@ def laplace(
     (array([200.,  73.]), array([6.6, 7. ]))
     """
     chain = Chain.of(estimator)
-    fitted = Fitted(chain, X, y, sample_weight, **_row_data(chain.estimator, offset))
+    fitted = Fitted(chain, X, y, sample_weight, names=names, **_row_data(chain.estimator, offset))
     _check_model(fitted)
     check_choice("hidden_biases", hidden_biases, ("flat", "fixed"))
     at, names = Linearised(fitted.objective, fitted.theta, hidden_biases == "flat"), fitted.parameter_names
@@ -110,7 +115,7 @@ def laplace(
     return LaplacePosterior(chain, model, structure, dispersion, source, features)
 
 
-class LaplacePosterior:
+class LaplacePosterior(Report):
     """What `laplace` returns: a normal posterior of the parameters.
 
     It keeps the rows of the fit, not a copy of them, for the evidence.
@@ -155,12 +160,26 @@ class LaplacePosterior:
         squares = 2 * (model.penalty_value / self._deviation**2).sum()
         self.fixed_point = float(self.gamma / squares) if squares > 0 else np.inf
 
-    def __repr__(self):
-        dispersion = ", ".join(f"{value:.4g}" for value in np.ravel(self.dispersion))
-        return (
-            f"LaplacePosterior({type(self._estimator).__name__}, structure={self.structure!r}, "
-            f"{self.mean.size} parameters, dispersion={dispersion})"
-        )
+    def _header(self):
+        options = self._estimator.get_params(deep=False)
+        name = "C" if "C" in options else "alpha"
+        try:
+            evidence = number_text(self.log_evidence)
+        except ValueError as error:
+            evidence = f"none: {error}"
+        return [
+            ("posterior of", f"{type(self._estimator).__name__}, Laplace approximation, {self.curvature} curvature"),
+            ("structure", f"{self.structure}, {self.mean.size} parameters"),
+            ("penalty", f"{name} = {number_text(options[name])}, a normal prior of {self.n_penalised} parameters"),
+            ("log evidence", evidence),
+            (
+                "effective parameters",
+                f"{number_text(self.effective_df)} of {self.mean.size}; {number_text(self.gamma)} of the "
+                f"{self.n_penalised} with a penalty",
+            ),
+            ("dispersion", f"{number_text(self.dispersion)} ({self.dispersion_source})"),
+            ("MacKay's update", f"the penalty times {number_text(self.fixed_point)}; 1 where the evidence is largest"),
+        ]
 
     @cached_property
     def log_evidence(self) -> float:

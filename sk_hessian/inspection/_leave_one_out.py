@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from sk_hessian._report import Report, column, number_text
 from sk_hessian.inspection._fitted import Fitted, require_interior
 from sk_hessian.inspection._removal import Removal, kept_rows, rows_in_memory, spread
 from sk_hessian.inspection._row_labels import row_names
@@ -30,12 +31,15 @@ _MOST_PULL = 1.0
 #: Newton steps at the end of a fit; the second one takes back the rounding of an ill-conditioned first
 _POLISHING_STEPS = 2
 
+#: rows that a printed table lists
+_MOST_SHOWN = 10
+
 #: why a class of one row is refused
 _ONE_ROW = "one row, without which nothing can be fitted to it: drop the row, or merge the class"
 
 
-@dataclass(frozen=True, repr=False)
-class LeaveOneOut:
+@dataclass(frozen=True, eq=False, repr=False)
+class LeaveOneOut(Report):
     """Predictions of each row by the fit to the other rows; one for each row that was passed.
 
     Attributes
@@ -74,16 +78,35 @@ class LeaveOneOut:
         """
         import pandas as pd
 
-        table = self.predictions.reshape(len(self.refitted), -1)
-        names = ["prediction"] if self.predictions.ndim == 1 else [f"prediction {i}" for i in range(table.shape[1])]
-        columns = dict(zip(names, table.T, strict=True)) | {"refitted": self.refitted}
+        columns = self._predictions() | {"refitted": self.refitted}
         return pd.DataFrame(columns, index=None if isinstance(self.labels, np.ndarray) else self.labels)
 
-    def __str__(self):
-        n = len(self.refitted)
-        return f"Leave-one-out of {n} rows: score {self.score:.6g}, loss {self.loss:.6g}, {self.n_refitted} refitted"
+    def _predictions(self):
+        """Predictions by what they are called, one of each row."""
+        table = self.predictions.reshape(len(self.refitted), -1)
+        names = ["prediction"] if self.predictions.ndim == 1 else [f"prediction {i}" for i in range(table.shape[1])]
+        return dict(zip(names, table.T, strict=True))
 
-    __repr__ = __str__
+    def _header(self):
+        figures = {"rows": len(self.refitted), "score": self.score, "loss": self.loss, "refitted": self.n_refitted}
+        return [("predictions", "of each row by the fit to the others")] + [
+            (caption, number_text(value)) for caption, value in figures.items()
+        ]
+
+    def _rows(self):
+        """The first rows as text, headings first."""
+        shown = range(min(len(self.refitted), _MOST_SHOWN))
+        columns = {name: column(values[: len(shown)]) for name, values in self._predictions().items()}
+        refitted = ["yes" if self.refitted[i] else "no" for i in shown]
+        return [
+            ["row", *columns, "refitted"],
+            *zip(row_names(self.labels, shown), *columns.values(), refitted, strict=True),
+        ]
+
+    def _remark(self):
+        """How many rows are left out."""
+        left_out = len(self.refitted) - _MOST_SHOWN
+        return f"and {left_out} more rows" if left_out > 0 else ""
 
 
 def leave_one_out(

@@ -2,20 +2,21 @@
 
 from dataclasses import dataclass, field
 from numbers import Integral
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.stats import t as student
 
+from sk_hessian._report import Report, number_text
 from sk_hessian._text import listed, suggestion
 from sk_hessian.inspection._checks import check_choice, check_level
 from sk_hessian.inspection._coef_table import CoefTable, coef_table
 from sk_hessian.inspection._effects import Feature, MeanEffects
-from sk_hessian.inspection._fitted import Fitted
+from sk_hessian.inspection._fitted import Fitted, Naming
 from sk_hessian.inspection._likelihood import RowWeights
 from sk_hessian.inspection._removal import kept_rows
-from sk_hessian.inspection._text import ParameterTable, Report, interval_headings, number_text
+from sk_hessian.inspection._text import ParameterTable, distribution_text, interval_headings, without_tests
 
 #: kind -> what the header says of it
 KINDS = {"average": "average over the rows", "at_mean": "at the means of the columns", "each": "of each row"}
@@ -97,7 +98,6 @@ class MarginalEffects(Report, ParameterTable):
         if discrete:
             others = "" if len(discrete) == len(self.names) else "; derivatives of the others"
             changes = f"from 0 to 1 of {listed(discrete, ', ')}{others}"
-        tested = "normal" if self.distribution == "normal" else f"t with df = {number_text(self.df)}"
         lines = [
             ("model", self.model),
             ("verdict", self.verdict),
@@ -105,7 +105,7 @@ class MarginalEffects(Report, ParameterTable):
             ("effects on", f"{self.of}, {KINDS[self.kind]}"),
             ("changes", changes),
             ("columns", self.columns),
-            ("covariance", f"{self.cov}, {tested}; errors by the delta method"),
+            ("covariance", f"{self.cov}, {distribution_text(self.df)}; errors by the delta method"),
             ("about", self.target),
         ]
         return [line for line in lines if line[1]]
@@ -113,13 +113,13 @@ class MarginalEffects(Report, ParameterTable):
     def _rows(self):
         """The table as text, headings first; of each row the first lines."""
         statistic = "z" if self.distribution == "normal" else "t"
-        rows = [
-            ["", "effect", "std. error", statistic, "p", *interval_headings(self.level)],
-            *self._cells_of(self._terms()),
-        ]
-        if self.effect.size > len(rows) - 1:
-            rows.append([f"and {self.effect.size - len(rows) + 1} more", *[""] * len(self._columns)])
-        return [(*row[:3], *row[5:]) for row in rows] if np.isnan(self.p_value).all() else rows
+        headings = ["", "effect", "std. error", statistic, "p", *interval_headings(self.level)]
+        return without_tests([headings, *self._cells_of(self._terms())], self.p_value)
+
+    def _remark(self):
+        """How many lines are left out."""
+        left_out = self.effect.size - len(self._terms())
+        return f"and {left_out} more" if left_out > 0 else ""
 
     def _terms(self):
         """What the lines of a printed table are called."""
@@ -139,6 +139,7 @@ def marginal_effects(
     kind: str = "average",
     cov: str | CoefTable = "auto",
     level: float = 0.95,
+    **naming: Unpack[Naming],
 ) -> MarginalEffects:
     """What a change of each column does to the mean of a linear model, with standard errors by the delta method.
 
@@ -166,6 +167,9 @@ def marginal_effects(
         ``cov_groups``. "auto" for ``jeffreys=True`` is "expected".
     level : float
         Of the intervals, between 0 and 1.
+    **naming
+        ``names`` (sequence of str, optional): what the columns are called, for an X without names. A table that is
+        passed as ``cov`` must have the same.
 
     Returns
     -------
@@ -203,7 +207,7 @@ def marginal_effects(
     """
     check_choice("kind", kind, KINDS)
     check_level(level)
-    fitted = Fitted(estimator, X, y, sample_weight, offset=offset)
+    fitted = Fitted(estimator, X, y, sample_weight, offset=offset, **naming)
     if not fitted.objective.model.is_linear:
         raise TypeError(
             f"marginal_effects is for linear models, not for {fitted.name}: single weights of a network are not "

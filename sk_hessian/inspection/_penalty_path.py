@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.linalg import eigh
 
+from sk_hessian._report import Report, column
 from sk_hessian.inspection._chain import Chain
 from sk_hessian.inspection._fitted import Fitted
 from sk_hessian.inspection._leave_one_out import MOST_EXACT_LEVERAGE, HeldOut
@@ -15,8 +16,8 @@ from sk_hessian.objectives import SingleRows
 from sk_hessian.solvers import minimize
 
 
-@dataclass(frozen=True, repr=False)
-class LeaveOneOutPath:
+@dataclass(frozen=True, eq=False, repr=False)
+class LeaveOneOutPath(Report):
     """The leave-one-out loss and score for several strengths of the penalty.
 
     Attributes
@@ -47,14 +48,12 @@ class LeaveOneOutPath:
         """The value of least loss."""
         return float(self.alphas[self.best_index])
 
-    def __str__(self):
-        lines = [f"{self.parameter:>12}{'loss':>14}{'score':>12}"]
-        for i, values in enumerate(zip(self.alphas, self.loss, self.score, strict=True)):
-            mark = "  best" if i == self.best_index else ""
-            lines.append(f"{values[0]:>12.5g}{values[1]:>14.6g}{values[2]:>12.5g}{mark}")
-        return "\n".join(lines)
-
-    __repr__ = __str__
+    def _rows(self):
+        """One line for each strength, the best one marked."""
+        marks = ["best" if i == self.best_index else "" for i in range(len(self.alphas))]
+        strengths = [f"{value:g}" for value in self.alphas]
+        found = zip(strengths, column(self.loss, 6), column(self.score, 5), marks, strict=True)
+        return [[self.parameter, "loss", "score", ""], *found]
 
 
 def leave_one_out_path(
@@ -99,11 +98,11 @@ def leave_one_out_path(
     >>> from sk_hessian.linear_model import Ridge
     >>> X, y = load_diabetes(return_X_y=True)
     >>> leave_one_out_path(Ridge(), X, y, [1e-3, 1e-2, 1e-1, 1.0])
-           alpha          loss       score
-           0.001       1500.33     0.49398
-            0.01        1500.2     0.49402  best
-             0.1       1502.31     0.49331
-               1       1663.83     0.43883
+    alpha     loss    score
+    0.001  1500.33  0.49398
+    0.01   1500.20  0.49402  best
+    0.1    1502.31  0.49331
+    1      1663.83  0.43883
     """
     chain = Chain.of(estimator)
     parameter = "C" if hasattr(chain.estimator, "C") else "alpha"

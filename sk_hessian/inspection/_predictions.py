@@ -6,6 +6,7 @@ from typing import Any, Unpack
 import numpy as np
 from numpy.typing import ArrayLike
 
+from sk_hessian._report import Report, decimals_of, fixed, number_text
 from sk_hessian.inspection._averages import Averages
 from sk_hessian.inspection._checks import check_choice, check_level
 from sk_hessian.inspection._covariance import KINDS
@@ -14,7 +15,7 @@ from sk_hessian.inspection._laplace import laplace
 from sk_hessian.inspection._new_rows import NewRows
 from sk_hessian.inspection._quantiles import has_quantiles, is_normal
 from sk_hessian.inspection._row_labels import row_labels, row_names
-from sk_hessian.inspection._text import Report, interval_headings
+from sk_hessian.inspection._text import distribution_text, interval_headings
 from sk_hessian.inspection._uncertainty import CovarianceChoice, CovarianceOptions, Uncertainty
 from sk_hessian.inspection._varied import VariedColumn
 from sk_hessian.objectives import parts_of
@@ -88,20 +89,12 @@ class PredictionTable(Report):
         parts = np.stack([getattr(self, name) for name in self._columns], axis=2)
         return pd.DataFrame(parts.reshape(len(self.mean), -1), index=index, columns=columns)
 
-    def __str__(self):
-        """The header, and the first rows."""
-        left_out = len(self.mean) - _MOST_SHOWN
-        return super().__str__() + (f"\nand {left_out} more rows" if left_out > 0 else "")
-
-    __repr__ = __str__
-
     def _header(self):
-        df = ", ".join(f"{value:.8g}" for value in np.unique(self.df))
         pairs = {
             "model": self.model,
             "verdict": self.verdict,
             "interval": self.subject,
-            "covariance": f"{self.cov}, " + ("normal" if np.isinf(self.df).all() else f"t with df = {df}"),
+            "covariance": f"{self.cov}, {distribution_text(self.df)}",
             "convention": self.convention,
             "about": self.target,
         }
@@ -115,8 +108,20 @@ class PredictionTable(Report):
         rows = [["row", *([""] if self.outputs else []), "mean", "std. error", *interval_headings(self.level)]]
         for name, row in zip(names, values, strict=True):
             for output, cells in zip(outputs, row, strict=True):
-                rows.append([name, *([str(output)] if self.outputs else []), *(f"{cell:.6g}" for cell in cells)])
+                rows.append([name, *([str(output)] if self.outputs else []), *self._cells(*cells.tolist())])
         return rows
+
+    def _cells(self, mean, error, *limits):
+        """A prediction as text: with three digits of its error, limits of counts as the integers that they are."""
+        decimals = decimals_of(error)
+        are_counts = self.of == "observation" and all(limit.is_integer() for limit in limits)
+        texts = [number_text(limit) if are_counts else fixed(limit, decimals) for limit in limits]
+        return [fixed(mean, decimals), fixed(error, decimals), *texts]
+
+    def _remark(self):
+        """How many rows are left out."""
+        left_out = len(self.mean) - _MOST_SHOWN
+        return f"and {left_out} more rows" if left_out > 0 else ""
 
 
 def prediction_table(

@@ -10,10 +10,11 @@ from scipy.linalg import null_space
 from scipy.optimize import brentq
 from scipy.stats import chi2
 
+from sk_hessian._report import Report
 from sk_hessian._text import listed
 from sk_hessian.inspection._checks import check_level
 from sk_hessian.inspection._fitted import Fitted
-from sk_hessian.inspection._text import ParameterTable, aligned, interval_headings
+from sk_hessian.inspection._text import ParameterTable, interval_headings
 from sk_hessian.objectives import RestrictedObjective, Subspace
 from sk_hessian.solvers import Newton, minimize
 
@@ -41,8 +42,8 @@ _JUMP = 1e-3
 _MOST_DOUBLINGS = 20
 
 
-@dataclass(frozen=True)
-class ProfileIntervals(ParameterTable):
+@dataclass(frozen=True, eq=False, repr=False)
+class ProfileIntervals(Report, ParameterTable):
     """What `profile_intervals` returns; arrays of shape (n_parameters,), in the order of ``names``.
 
     Attributes
@@ -76,10 +77,9 @@ class ProfileIntervals(ParameterTable):
 
     _columns = ("estimate", "std_error", "lower", "upper", "statistic", "p_value")
 
-    def __str__(self):
+    def _rows(self):
         """One line for each parameter."""
-        headings = ["", "estimate", "std. error", *interval_headings(self.level), "chi-squared", "p"]
-        return "\n".join(aligned([headings, *self._cells()]))
+        return [["", "estimate", "std. error", *interval_headings(self.level), "chi-squared", "p"], *self._cells()]
 
 
 def profile_intervals(
@@ -91,6 +91,7 @@ def profile_intervals(
     offset: ArrayLike | None = None,
     level: float = 0.95,
     parameters: Sequence[str] | None = None,
+    names: Sequence[str] | None = None,
 ) -> ProfileIntervals:
     """Intervals and tests by the profile of the likelihood, of Jeffreys' prior times it where that was fitted.
 
@@ -110,6 +111,8 @@ def profile_intervals(
         Coverage of the intervals.
     parameters : sequence of str, optional
         Names of those that are wanted, such as ``["x0", "intercept"]``; by default all. Each takes about ten fits.
+    names : sequence of str, optional
+        What the columns are called, for an X without names.
 
     Returns
     -------
@@ -140,12 +143,12 @@ def profile_intervals(
     >>> X, y = np.array([[0.0]] * 8 + [[1.0]] * 6), np.array([0] * 5 + [1] * 3 + [1] * 6)
     >>> model = LogisticRegression(C=np.inf, jeffreys=True).fit(X, y)
     >>> print(profile_intervals(model, X, y))
-                estimate  std. error      2.5%     97.5%  chi-squared       p
-    x0            3.0171       1.743  0.441462   8.00581        5.539  0.0186
-    intercept  -0.452047      0.7252  -1.91305  0.870247        0.448   0.503
+               estimate  std. error    2.5%  97.5%  chi-squared       p
+    x0            3.02        1.74    0.44   8.01         5.539  0.0186
+    intercept    -0.452       0.725  -1.913  0.870        0.448  0.5032
     """
     check_level(level)
-    fitted = Fitted(estimator, X, y, sample_weight, offset=offset)
+    fitted = Fitted(estimator, X, y, sample_weight, names=names, offset=offset)
     _check_likelihood(fitted)
     fitted.require_optimum("profile_intervals")
     flat = fitted.objective.flat_directions()

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.stats import chi2
 
+from sk_hessian._report import Report, fixed, number_text, p_text
 from sk_hessian._text import listed
 from sk_hessian.inspection._added_columns import AddedDirections
 from sk_hessian.inspection._checks import check_choice
@@ -16,7 +17,6 @@ from sk_hessian.inspection._fitted import Fitted
 from sk_hessian.inspection._hessian import combination
 from sk_hessian.inspection._likelihood import RowWeights, dispersion_of
 from sk_hessian.inspection._removal import kept_rows
-from sk_hessian.inspection._text import Report
 
 #: share of a column's curvature, or eigenvalue of a correlation, that counts as nothing
 _NOTHING_LEFT = 1e-10
@@ -76,12 +76,12 @@ class ScoreTest(Report):
 
     def _header(self):
         about = "of the left-out columns, expected information, chi-squared for large samples"
-        header = [("model", self.model), ("test", f"score (Rao), {about}"), ("rows", f"{self.n_samples:.8g}")]
-        return [*header, ("dispersion", f"{self.dispersion:.8g}, of the model without them")]
+        header = [("model", self.model), ("test", f"score (Rao), {about}"), ("rows", number_text(self.n_samples))]
+        return [*header, ("dispersion", f"{number_text(self.dispersion)}, of the model without them")]
 
     def _rows(self):
         rows = [["", "chi2", "df", "p"]]
-        return rows + [[name, f"{value:.6g}", f"{df:.8g}", f"{p:.3g}"] for name, value, df, p in self._tests()]
+        return rows + [[name, fixed(value, 3), number_text(df), p_text(p)] for name, value, df, p in self._tests()]
 
 
 def score_test(
@@ -143,12 +143,12 @@ def score_test(
     test        score (Rao), of the left-out columns, expected information, chi-squared for
                 large samples
     rows        442
-    dispersion  0.17612355, of the model without them
-    ------------------------------------
-                      chi2  df         p
-    age           0.198752   1     0.656
-    s5             63.7467   1  1.41e-15
-    all together   64.3092   2  1.08e-14
+    dispersion  0.176124, of the model without them
+    ----------------------------------
+                    chi2  df         p
+    age            0.199   1    0.6557
+    s5            63.747   1  < 0.0001
+    all together  64.309   2  < 0.0001
     """
     check_choice("weights", weights, ("frequency", "analytic"))
     Z = taken(X, Z, "Z") if _are_names(Z) else Z

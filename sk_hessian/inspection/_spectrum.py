@@ -9,6 +9,7 @@ from scipy import sparse
 from scipy.linalg import eigh_tridiagonal
 from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, aslinearoperator, eigsh
 
+from sk_hessian._report import Report, number_text
 from sk_hessian.inspection._checks import check_choice, check_count
 from sk_hessian.inspection._fitted import Fitted
 from sk_hessian.inspection._hessian import KINDS, HessianOperator, combination
@@ -36,8 +37,8 @@ _LANCZOS_TOL, _LANCZOS_BASIS, _LANCZOS_RESTARTS = 1e-8, 100, 20
 _SYMMETRY = 1e-6
 
 
-@dataclass(frozen=True)
-class Spectrum:
+@dataclass(frozen=True, eq=False, repr=False)
+class Spectrum(Report):
     """Eigenvalues of a symmetric matrix.
 
     Attributes
@@ -127,16 +128,25 @@ class Spectrum:
         vector = self.eigenvectors[:, index]
         return combination(names, vector * np.sign(vector[np.argmax(np.abs(vector))]))
 
-    def __str__(self):
-        known = (
-            "all" if self.is_exact else f"the {self.n_lowest} lowest and {len(self.values) - self.n_lowest} highest of"
-        )
-        plus_minus = "" if self.is_exact else f" +- {self.trace_error:.2g}"
-        return (
-            f"Spectrum in {self.units} units, {known} {self.size} eigenvalues: {self.values[0]:.4g} to "
-            f"{self.values[-1]:.4g}, condition number {self.condition_number:.4g}, {self.n_negative} negative, "
-            f"{self.n_flat} zero; trace {self.trace:.4g}{plus_minus}; {self.n_products} products"
-        )
+    def _header(self):
+        n = len(self.values)
+        known = "all" if self.is_exact else f"the {self.n_lowest} lowest and {n - self.n_lowest} highest of"
+        uncertain = "" if self.is_exact else f" +- {self.trace_error:.2g}"
+        return [
+            ("eigenvalues", f"{known} {self.size}, in {self.units} units"),
+            ("range", f"{self.values[0]:.4g} to {self.values[-1]:.4g}"),
+            ("condition number", "not known" if np.isnan(self.condition_number) else f"{self.condition_number:.4g}"),
+            ("negative, zero", f"{self.n_negative}, {self.n_flat}"),
+            ("trace", f"{self.trace:.4g}{uncertain}"),
+            ("products", number_text(self.n_products)),
+        ]
+
+    def _rows(self):
+        """The eigenvalues at both ends, with their directions where these are known."""
+        n, has_directions = len(self.values), self.eigenvectors is not None
+        shown = [i for i in range(n) if min(i, n - 1 - i) < _ENDS]
+        rows = [[str(i), f"{self.values[i]:#.4g}", *([self.direction(i)] if has_directions else [])] for i in shown]
+        return [["", "eigenvalue", "direction"][: 2 + has_directions], *rows]
 
 
 class _Counted(LinearOperator):
@@ -197,7 +207,8 @@ def spectrum(
     random_state : int, Generator or None, default=0
         For Lanczos' start, the trace and the density of large matrices.
     **fit_data
-        What else the fit was given for each row: ``offset``, of shape (n_samples,) or (n_samples, n_outputs).
+        What else the fit was given for each row: ``offset``, of shape (n_samples,) or (n_samples, n_outputs). And
+        ``names`` (sequence of str): what the columns are called, for an X without names.
 
     Returns
     -------

@@ -7,6 +7,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigsh
 
+from sk_hessian._report import Report, number_text
+from sk_hessian._text import listed
 from sk_hessian.inspection._chain import Chain
 from sk_hessian.inspection._checks import check_share, finite, finite_value
 from sk_hessian.inspection._fitted import require_interior
@@ -26,8 +28,8 @@ _MOST_HALVINGS, _MOST_DOUBLINGS = 40, 10
 _RESTARTS = 100
 
 
-@dataclass(frozen=True)
-class StationaryPoint:
+@dataclass(frozen=True, repr=False)
+class StationaryPoint(Report):
     """What the gradient and the Hessian's eigenvalues say of a point.
 
     Attributes
@@ -77,8 +79,21 @@ class StationaryPoint:
     decrease: float = 0.0
     is_exact: bool = True
 
-    def __str__(self):
+    def _title(self):
         return self.message
+
+    def _header(self):
+        few = "" if self.is_exact else "at least "
+        lines = {
+            "kind": self.kind,
+            "decrement": f"{self.decrement:.3g} of the scale",
+            "negative eigenvalues": f"{few}{self.n_negative}",
+            "zero eigenvalues": f"{few}{self.n_flat}, up to {self.tolerance:g} of the largest",
+            "lowest eigenvalue": f"{self.lowest:.3g} of the largest, along {self.direction_name}",
+            "flat directions": listed(self.flat),
+            "a step along it": f"lowers the objective by {number_text(self.decrease)}" if self.decrease > 0 else "",
+        }
+        return [line for line in lines.items() if line[1]]
 
 
 def stationary_point(
@@ -118,7 +133,8 @@ def stationary_point(
         derivatives; 1e-7 and 1e-3 where they are differences of gradients and of values. Negative ones of a network
         count beyond 1e-3 only, as in the verdict of a fit: its tolerance leaves smaller ones at any minimum.
     **fit_data
-        What else the fit was given for each row: ``offset``, of shape (n_samples,) or (n_samples, n_outputs).
+        What else the fit was given for each row: ``offset``, of shape (n_samples,) or (n_samples, n_outputs). And
+        ``names`` (sequence of str): what the columns are called, for an X without names.
 
     Returns
     -------

@@ -8,6 +8,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.sparse.linalg import cg
 
+from sk_hessian._report import Report, number_text, vector_text
+from sk_hessian._text import listed
 from sk_hessian.inspection._checks import check_choice, check_point, finite, finite_value
 from sk_hessian.inspection._hessian import KINDS, HessianOperator, locate
 from sk_hessian.inspection._spectrum import MAX_DENSE
@@ -25,8 +27,8 @@ _ALONG_FLAT = 1e-6
 _CG_TOL, _CG_PRODUCTS = 1e-10, 2
 
 
-@dataclass(frozen=True)
-class TaylorModel:
+@dataclass(frozen=True, eq=False, repr=False)
+class TaylorModel(Report):
     """F(theta0) + g'd + d'Hd / 2 for d = theta - theta0; a call evaluates it.
 
     Attributes
@@ -49,6 +51,18 @@ class TaylorModel:
     hessian: HessianOperator = field(repr=False)
     objective: Objective = field(repr=False)
     parameter_names: list = field(repr=False)
+
+    def _title(self):
+        return "F(theta0) + g'd + d'Hd / 2, d = theta - theta0"
+
+    def _header(self):
+        return [
+            ("parameters", f"{self.theta0.size}: {listed(self.parameter_names, ', ')}"),
+            ("theta0", vector_text(self.theta0)),
+            ("F(theta0)", number_text(self.value)),
+            ("g, largest entry", f"{np.abs(self.gradient).max():.3g}"),
+            ("H", self.hessian.kind),
+        ]
 
     def __call__(self, theta):
         """The model's value.
@@ -201,7 +215,8 @@ def taylor_model(
     kind : {"observed", "expected", "gauss-newton"}, default="observed"
         The curvature of the model, see `hessian`; all but "observed" make it Gauss-Newton's or Fisher scoring's.
     **fit_data
-        What else the fit was given for each row: ``offset``, of shape (n_samples,) or (n_samples, n_outputs).
+        What else the fit was given for each row: ``offset``, of shape (n_samples,) or (n_samples, n_outputs). And
+        ``names`` (sequence of str): what the columns are called, for an X without names.
 
     Returns
     -------

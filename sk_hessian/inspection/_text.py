@@ -1,51 +1,25 @@
-"""Tables as text, and as data frames."""
+"""Tables of parameters, as rows of text and as data frames."""
 
-import math
-from html import escape
-from textwrap import fill
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
-#: characters of a line of a header
-_LINE = 88
+from sk_hessian._report import decimals_of, fixed, number_text, p_text
 
-
-class Report:
-    """A result that prints as a table below a header: pairs of a caption and what it says."""
-
-    def _header(self):
-        """Pairs of a caption and a text."""
-        return []
-
-    def _rows(self):
-        """The table as text, headings first."""
-        raise NotImplementedError
-
-    def __str__(self):
-        """The header and the table, as a statistics package prints them."""
-        header, table = self._header(), aligned(self._rows())
-        widest = max((len(caption) for caption, _ in header), default=0)
-        indent = " " * (widest + 2)
-        lines = [fill(text, _LINE, initial_indent=f"{c:{widest}}  ", subsequent_indent=indent) for c, text in header]
-        return "\n".join([*lines, *["-" * len(table[0])] * bool(header), *table])
-
-    __repr__ = __str__
-
-    def _repr_html_(self):
-        header = [f"<tr><th>{escape(caption)}</th><td>{escape(text)}</td></tr>" for caption, text in self._header()]
-        first, *rows = self._rows()
-        table = ["<tr>" + "".join(f"<th>{text}</th>" for text in first) + "</tr>"]
-        for name, *cells in rows:
-            table.append(f"<tr><th>{escape(name)}</th>" + "".join(f"<td>{text}</td>" for text in cells) + "</tr>")
-        return f"<table>{''.join(header)}</table><table>{''.join(table)}</table>"
+#: columns that are in the units of the standard error
+_OF_THE_ERROR = ("estimate", "effect", "std_error", "lower", "upper")
 
 
 class ParameterTable:
-    """A table with a row for each of ``names`` and a column for each of the attributes ``_columns``."""
+    """A table with a row for each of ``names`` and a column for each of the attributes ``_columns``.
+
+    Estimates and limits have as many decimals as show three digits of their standard error. ``_decimals`` are those of
+    other columns, for which there is none.
+    """
 
     names: list
     _columns: tuple[str, ...]
+    _decimals: ClassVar[dict[str, int]] = {"statistic": 3}
 
     def to_frame(self) -> Any:
         """The table, one row for each parameter; needs pandas.
@@ -64,29 +38,31 @@ class ParameterTable:
 
     def _cells_of(self, names):
         """The first rows as text, as many as there are ``names``."""
-        forms = {"std_error": ".4g", "statistic": ".3f", "p_value": ".3g"}
-        columns = {name: np.ravel(getattr(self, name))[: len(names)] for name in self._columns}
-        texts = [[_cell(value, forms.get(name, ".6g")) for value in column] for name, column in columns.items()]
-        return zip(names, *texts, strict=True)
+        values = {column: np.ravel(getattr(self, column))[: len(names)].tolist() for column in self._columns}
+        errors = values.get("std_error", [0.0] * len(names))
+        for i, (name, error) in enumerate(zip(names, errors, strict=True)):
+            yield [name, *(self._cell(column, values[column][i], error) for column in self._columns)]
+
+    def _cell(self, column, value, error):
+        """A number of a row with this standard error, as text."""
+        if column == "p_value":
+            return p_text(value)
+        if column in _OF_THE_ERROR:
+            return fixed(value, decimals_of(error))
+        if column in self._decimals or np.isnan(value):
+            return fixed(value, self._decimals.get(column))
+        return number_text(value)
 
 
-def number_text(value):
-    """A number, or one for each target, as text."""
-    return value if isinstance(value, str) else ", ".join(f"{number:.8g}" for number in np.atleast_1d(value))
+def without_tests(rows, p_values):
+    """A table without the columns of tests, the fourth and fifth, where there are no p-values."""
+    return [(*row[:3], *row[5:]) for row in rows] if np.isnan(p_values).all() else rows
 
 
-def _cell(value, form):
-    return "-" if math.isnan(value) else format(value, form)
-
-
-def aligned(rows):
-    """Lines of a table, headings first: the first column to the left, the others to the right."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = []
-    for first, *others in rows:
-        right = [text.rjust(width) for text, width in zip(others, widths[1:], strict=True)]
-        lines.append("  ".join([first.ljust(widths[0]), *right]))
-    return lines
+def distribution_text(df):
+    """What intervals with so many degrees of freedom are of, one for each target: ``"normal"``, or t."""
+    df = np.atleast_1d(df)
+    return "normal" if np.isinf(df).all() else f"t with df = {number_text(np.array(list(dict.fromkeys(df))))}"
 
 
 def interval_headings(level):

@@ -2,16 +2,17 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.linalg import solve_triangular
 
+from sk_hessian._report import Report
 from sk_hessian._text import listed
 from sk_hessian.inspection._fitted import Fitted
 from sk_hessian.inspection._terms import Layout
-from sk_hessian.inspection._text import ParameterTable, Report
+from sk_hessian.inspection._text import ParameterTable
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -43,6 +44,7 @@ class VarianceInflation(Report, ParameterTable):
     centred: bool
 
     _columns = ("gvif", "df", "inflation")
+    _decimals: ClassVar = {"gvif": 3, "inflation": 3}
 
     def _header(self):
         kind = "generalized variance inflation factor, by the information at the fit, as vif of R's package car"
@@ -61,6 +63,7 @@ def variance_inflation(
     sample_weight: ArrayLike | None = None,
     offset: ArrayLike | None = None,
     terms: Sequence[str] | Mapping[str, Any] | None = None,
+    names: Sequence[str] | None = None,
 ) -> VarianceInflation:
     """Generalized variance inflation factors of the columns, or of groups of them, in a fitted model.
 
@@ -78,6 +81,8 @@ def variance_inflation(
     terms : sequence of str, or dict, optional
         Columns or patterns, such as ``["age", "site_*"]``: the columns of a pattern, such as the indicators of a
         categorical one, are one term. A dict has names of terms and lists of columns. By default each column is one.
+    names : sequence of str, optional
+        What the columns are called, for an X without names.
 
     Returns
     -------
@@ -106,12 +111,12 @@ def variance_inflation(
     GVIF   generalized variance inflation factor, by the information at the fit, as vif of
            R's package car
     about  columns about their means
-    ----------------------------------
-             GVIF  df  GVIF^(1/(2 df))
-    bmi   1.50944   1          1.22859
-    sera   57.515   3           1.9647
+    ---------------------------------
+            GVIF  df  GVIF^(1/(2 df))
+    bmi    1.509   1            1.229
+    sera  57.515   3            1.965
     """
-    fitted = Fitted(estimator, X, y, sample_weight, offset=offset)
+    fitted = Fitted(estimator, X, y, sample_weight, names=names, offset=offset)
     _check(fitted)
     layout, k = Layout.of(fitted), fitted.loss.n_outputs
     # of several targets the columns are the same

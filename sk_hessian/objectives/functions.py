@@ -9,6 +9,7 @@ from scipy.linalg import eigh
 from scipy.sparse.linalg import LinearOperator
 
 from sk_hessian._facts import lasting_fact
+from sk_hessian._report import Report
 from sk_hessian.objectives import factors
 from sk_hessian.objectives._differences import Differences
 from sk_hessian.objectives.contract import Facts, Objective
@@ -39,8 +40,8 @@ _ROUNDINGS = 10
 _DISAGREES = 1e-3
 
 
-@dataclass(frozen=True)
-class GradientCheck:
+@dataclass(frozen=True, eq=False, repr=False)
+class GradientCheck(Report):
     """A user's derivatives against central differences."""
 
     agrees: bool  #: whether no parameter's derivative differs by more than the differences' own error and a thousandth
@@ -48,7 +49,7 @@ class GradientCheck:
     error: np.ndarray
     message: str  #: one sentence that names the worst parameter
 
-    def __str__(self):
+    def _title(self):
         return self.message
 
 

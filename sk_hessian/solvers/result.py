@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from sk_hessian._report import Report, number_text, vector_text
 from sk_hessian._text import listed
 from sk_hessian.solvers import plan
 
@@ -74,8 +75,8 @@ class History:
         return [(*row[:which], float(size), *row[which + 1 :]) for row, size in zip(rows, sizes, strict=True)]
 
 
-@dataclass(frozen=True)
-class Convergence:
+@dataclass(frozen=True, repr=False)
+class Convergence(Report):
     """The verdict on a run.
 
     Attributes
@@ -114,9 +115,26 @@ class Convergence:
     flat_directions: tuple = ()
     separation: object = None
 
+    def _title(self):
+        return self.message
 
-@dataclass(frozen=True)
-class Result:
+    def _header(self):
+        most = f"optimal needs at most {self.tol**2 * self.scale:.3g} = tol^2 scale, tol = {self.tol:g}"
+        known = "not known" if np.isnan(self.decrement) else f"{self.decrement:.3g}"
+        lines = {
+            "status": self.status,
+            "objective": f"{self.objective:.10g}",
+            "decrement": f"{known} ({most})",
+            "gradient norm": f"{self.gradient_norm:.3g}",
+            "passes": number_text(self.passes),
+            "flat directions": listed(self.flat_directions),
+            "separation": "" if self.separation is None else str(self.separation),
+        }
+        return [line for line in lines.items() if line[1]]
+
+
+@dataclass(frozen=True, repr=False)
+class Result(Report):
     """Outcome of `minimize`, with the field names of `scipy.optimize.OptimizeResult`.
 
     Attributes
@@ -155,6 +173,20 @@ class Result:
     convergence: Convergence
     history: dict = field(repr=False)
     objective: Any = field(default=None, repr=False, compare=False)
+
+    def _title(self):
+        return self.message
+
+    def _header(self):
+        return [
+            ("success", str(self.success)),
+            ("status", self.status),
+            ("fun", f"{self.fun:.10g}"),
+            ("x", vector_text(self.x)),
+            ("jac", vector_text(self.jac)),
+            *[(name, number_text(getattr(self, name))) for name in ("nit", "nfev", "nhev")],
+            ("solver", str(self.solver)),
+        ]
 
     def __getstate__(self):
         return {name: value for name, value in vars(self).items() if name != "objective"}

@@ -167,7 +167,7 @@ def test_table_text_and_plot(iris):
     assert table.loc["kronecker", "decrement_share"] == found["kronecker"].decrement_share
     lines = str(found).splitlines()
     assert lines[0] == "Approximations of a Hessian of 15 parameters, 1 without positive curvature left out"
-    assert [line.split()[0] for line in lines[2:]] == KINDS
+    assert [line.split()[0] for line in lines[3:]] == KINDS
     ax = found.plot()
     try:
         ax.figure.canvas.draw()

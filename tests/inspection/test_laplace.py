@@ -616,7 +616,12 @@ def test_samples_have_the_covariance(X, y):
     np.testing.assert_allclose((draws.mean(axis=0) - posterior.mean) * unit, 0, atol=0.03)
     np.testing.assert_array_equal(draws, posterior.samples(20_000, np.random.default_rng(0)))
     assert posterior.parameter_names == ["x0", "x1", "x2", "intercept"]
-    assert repr(posterior).startswith("LaplacePosterior(Ridge, structure='full', 4 parameters, dispersion=")
+    said = dict(line.split("  ", 1) for line in repr(posterior).splitlines() if line[0] != " ")
+    assert said["structure"].strip() == "full, 4 parameters"
+    assert said["penalty"].strip() == "alpha = 2, a normal prior of 3 parameters"
+    assert float(said["log evidence"]) == pytest.approx(posterior.log_evidence, rel=1e-4)
+    assert float(said["effective parameters"].split()[0]) == pytest.approx(posterior.effective_df, rel=1e-4)
+    assert float(said["dispersion"].split("(")[0]) == pytest.approx(posterior.dispersion, rel=1e-4)
 
 
 # -- refusals ---------------------------------------------------------------------------------------------------------

@@ -196,8 +196,9 @@ def test_the_table_has_a_row_for_each_parameter():
     found = profile_intervals(firth().fit(X, y), X, y, level=0.9)
     headings, *rows = str(found).splitlines()
     assert headings.split() == ["estimate", "std.", "error", "5%", "95%", "chi-squared", "p"]
-    assert rows[0].split()[:2] == ["x0", f"{found.estimate[0]:.6g}"]
-    assert {len(line) for line in rows} == {len(headings)}
+    assert rows[0].split()[0] == "x0"
+    assert float(rows[0].split()[1]) == pytest.approx(found.estimate[0], abs=0.005 * found.std_error[0])
+    assert max(map(len, rows)) == len(headings)
     table = found.to_frame()
     assert list(table.index) == found.names
     np.testing.assert_array_equal(table["upper"], found.upper)

@@ -144,7 +144,7 @@ def test_without_an_index_rows_are_called_by_their_positions(wrap, rng):
     assert rows.most_influential()[0] == FAR
     np.testing.assert_array_equal(rows.labels, np.arange(N))
     pd.testing.assert_index_equal(rows.to_frame().index, pd.RangeIndex(N))
-    assert str(rows).splitlines()[1].startswith("      17")
+    assert str(rows).splitlines()[1].startswith("17  ")
     pd.testing.assert_index_equal(leave_one_out(model, wrap(X), y).to_frame().index, pd.RangeIndex(N))
 
 
