@@ -14,8 +14,8 @@ from sk_hessian.inspection._coef_table import CoefTable, coef_table
 from sk_hessian.inspection._effects import Feature, MeanEffects
 from sk_hessian.inspection._fitted import Fitted
 from sk_hessian.inspection._likelihood import RowWeights
-from sk_hessian.inspection._removal import kept_rows
 from sk_hessian.inspection._text import ParameterTable, Report, interval_headings, number_text
+from sk_hessian.selection import kept_rows
 
 #: kind -> what the header says of it
 KINDS = {"average": "average over the rows", "at_mean": "at the means of the columns", "each": "of each row"}

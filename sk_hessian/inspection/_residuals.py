@@ -12,7 +12,7 @@ from sk_hessian.inspection._covariance import Curvature
 from sk_hessian.inspection._fitted import Fitted
 from sk_hessian.inspection._influence import influence
 from sk_hessian.inspection._likelihood import RowWeights
-from sk_hessian.inspection._removal import kept_rows, rows_in_memory
+from sk_hessian.selection import kept_rows, rows_in_memory
 
 KINDS = ("response", "pearson", "deviance", "quantile")
 

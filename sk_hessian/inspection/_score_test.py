@@ -15,8 +15,8 @@ from sk_hessian.inspection._covariance import Curvature
 from sk_hessian.inspection._fitted import Fitted
 from sk_hessian.inspection._hessian import combination
 from sk_hessian.inspection._likelihood import RowWeights, dispersion_of
-from sk_hessian.inspection._removal import kept_rows
 from sk_hessian.inspection._text import Report
+from sk_hessian.selection import kept_rows
 
 #: share of a column's curvature, or eigenvalue of a correlation, that counts as nothing
 _NOTHING_LEFT = 1e-10

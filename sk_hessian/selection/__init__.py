@@ -1,0 +1,21 @@
+"""How good a fit is beyond its rows: evidence, leave-one-out, and the strength of a penalty that is best by them."""
+
+from sk_hessian.selection.dispersion import pearson_dispersion
+from sk_hessian.selection.held_out import MOST_EXACT_LEVERAGE, NotFittedWithoutError, WithoutEach
+from sk_hessian.selection.posterior import MOST_FULL, PosteriorModel, last_layer, resolved
+from sk_hessian.selection.removal import Removal, kept_rows, rows_in_memory, spread
+
+__all__ = [
+    "MOST_EXACT_LEVERAGE",
+    "MOST_FULL",
+    "NotFittedWithoutError",
+    "PosteriorModel",
+    "Removal",
+    "WithoutEach",
+    "kept_rows",
+    "last_layer",
+    "pearson_dispersion",
+    "resolved",
+    "rows_in_memory",
+    "spread",
+]
