@@ -31,7 +31,7 @@ class Full:
         dependent = ~(pivots > _rounding(len(R)) * sizes)
         if dependent.any():
             raise UndeterminedError(np.argmax(dependent))
-        self.R, self.log_det = R, 2 * np.log(pivots).sum()
+        self.R, self.penalty, self.log_det = R, penalty, 2 * np.log(pivots).sum()
         self.shrinkages = (self.whiten(np.diag(np.sqrt(penalty))) ** 2).sum(axis=1)
         self.shrinkage = float(self.shrinkages.sum())
 
@@ -183,7 +183,8 @@ def full(at, kind):
     penalty = at.penalty
     if observations(at.objective) + np.sum(penalty == 0) < len(penalty):
         return Wide(np.vstack(list(at.roots(kind))), penalty)
-    return Full(at.triangle(kind), penalty)
+    R = at.gram_root(kind) if at.objective.model.is_linear else None
+    return Full(at.triangle(kind) if R is None else R, penalty)
 
 
 def observations(objective):

@@ -150,6 +150,15 @@ class L2:
         """The same penalty, a number of times as strong."""
         return L2(factor * self._strengths, self._matrices and [factor * M for M in self._matrices])
 
+    def strengthened(self, factor):
+        """The strengths alone a number of times as large; a matrix stays as it is."""
+        return L2(factor * self._strengths, self._matrices)
+
+    @property
+    def of_strengths(self):
+        """The part that the strengths are, without a matrix."""
+        return L2(self._strengths)
+
     def least(self):
         """What the penalties of all outputs have at least, as that of one output."""
         return L2(self._strengths.min(axis=1)[:, None], self._matrices and self._matrices[:1])
