@@ -129,6 +129,17 @@ class GLMObjective(MeanLossObjective):
             return Through(self, coordinates, here.theta)
         return StandardThrough(self, coordinates, here)
 
+    def at_constants(self, theta):
+        """The same objective of the coefficients alone, the loss's constants held at those of ``theta``; and these."""
+        if not self.loss.n_constants:
+            return self, theta
+        other = self._copied(self.rows, self.total, self._cached())
+        other._projections, n_weights = {}, self.model.n_weights
+        other.loss = self.loss.at(theta[n_weights:])
+        other.model = Linear(self.n_features, self.fit_intercept, other.loss)
+        other.curvature, other.convex = other.loss.curvature, other.loss.convex
+        return other, theta[:n_weights]
+
     # -- curvature ------------------------------------------------------------------------------------------------
 
     @cached_property

@@ -80,11 +80,16 @@ class PosteriorModel:
             found = minimize_scalar(lambda log: -self.log_evidence(np.exp([log])), bounds=bounds, method="bounded")
             return np.exp([found.x])
         # the evidence is that of sums of squares: -m/2 log(phi) - S / phi but for a constant
-        half = 0.5 * self._chi_square + self.objective.total_weight * self.penalty_value
-        left = self._n_observations - self.grouped(self._penalty == 0)
+        half, left = self.half_squares
         if not ((half > 0).all() and (left > 0).all()):
             raise ValueError("dispersion: the fit is perfect, so that the evidence has no maximum; give a number")
         return 2 * half / left
+
+    @property
+    def half_squares(self):
+        """Of squared errors half the sum of squares with the penalty, and how many independent ones, of each target."""
+        half = 0.5 * self._chi_square + self.objective.total_weight * self.penalty_value
+        return half, self._n_observations - self.grouped(self._penalty == 0)
 
     @property
     def penalty_value(self):
