@@ -15,6 +15,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from sk_hessian import _validation
 from sk_hessian._callbacks import UNTOLD, CallbackSupportMixin, learn_as_task
 from sk_hessian._keywords import advice_on, with_advice
+from sk_hessian._strength import ChosenStrength
 from sk_hessian.objectives import held_for, is_distributed, map_distributed
 from sk_hessian.solvers import check_solver, minimize
 
@@ -121,7 +122,7 @@ def by_rows(predict):
     return predicted
 
 
-class SolvedEstimator(CallbackSupportMixin, BaseEstimator):
+class SolvedEstimator(ChosenStrength, CallbackSupportMixin, BaseEstimator):
     """What all estimators share: parameters, a fit that is restored on failure, the run of a solver, warnings."""
 
     # where the diagram of scikit-learn links to
@@ -216,6 +217,8 @@ class SolvedEstimator(CallbackSupportMixin, BaseEstimator):
             else:
                 self._learn(data, UNTOLD)
         self._tell(self._advice())
+        if self._chooses:
+            self._tell(self.penalty_path_.message)
         return self
 
     def _check_all_parameters(self):

@@ -32,7 +32,7 @@ class _DevianceModel(DevianceExplained, RegressorMixin, LinearModel):
         self.penalty_matrix = penalty_matrix
 
     def _check_parameters(self):
-        _validation.check_number(self, "alpha", 0)
+        self._check_strength()
 
     def _loss(self):
         """The loss of a prediction."""
@@ -50,7 +50,7 @@ class _DevianceModel(DevianceExplained, RegressorMixin, LinearModel):
     _penalises_sum = False
 
     def _strength(self):
-        return self.alpha
+        return self._given_strength()
 
     def _predicted(self, raw):
         return self._loss().inverse_link(raw[:, None])[:, 0]

@@ -70,9 +70,11 @@ class HuberRegressor(VarianceExplained, LinearModel):
     _keeps_float32 = False
     _of_whole_fits = ("outliers_",)
 
+    _criteria = ("loo",)
+
     def _check_parameters(self):
         _validation.check_number(self, "epsilon", 1)
-        _validation.check_number(self, "alpha", 0)
+        self._check_strength()
 
     def _encode(self, y, weight, reset):
         y = y.astype(float, copy=False)
@@ -83,7 +85,7 @@ class HuberRegressor(VarianceExplained, LinearModel):
     _matrix_factor = 2.0
 
     def _strength(self):
-        return 2 * self.alpha
+        return 2 * self._given_strength()
 
     def _unpack(self, objective, coef, intercept, constants):
         super()._unpack(objective, coef, intercept, constants)

@@ -64,6 +64,7 @@ class LinearRegression(_LeastSquares):
         self.fit_intercept = fit_intercept
 
     _of_whole_fits = ("rank_",)
+    _strength_name = ""
 
     def _strength(self):
         return 0.0
@@ -126,7 +127,7 @@ class Ridge(_LeastSquares):
 
     def _check_parameters(self):
         if np.ndim(self.alpha) == 0:
-            _validation.check_number(self, "alpha", 0)
+            self._check_strength()
 
     def _encode(self, y, weight, reset):
         if np.ndim(self.alpha) > 0:
@@ -142,4 +143,4 @@ class Ridge(_LeastSquares):
         return super()._encode(y, weight, reset)
 
     def _strength(self):
-        return np.asarray(self.alpha, dtype=float)
+        return np.asarray(self._given_strength(), dtype=float)

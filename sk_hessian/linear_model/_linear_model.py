@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 import numpy as np
 from scipy import sparse
 from sklearn.base import RegressorMixin
+from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 from sk_hessian import _validation
@@ -13,10 +14,12 @@ from sk_hessian._base import SolvedEstimator, by_rows, restored_on_failure
 from sk_hessian._keywords import with_advice
 from sk_hessian._parts import rows_of_parts
 from sk_hessian._scores import d_squared, r_squared
+from sk_hessian._strength import require_strength
 from sk_hessian._text import listed
 from sk_hessian._validation import LaterCheck, RowData
 from sk_hessian.linear_model._streams import doubted, step, stream_of
 from sk_hessian.objectives import GLMObjective, row_products
+from sk_hessian.solvers import minimize
 
 
 class LinearModel(SolvedEstimator):
@@ -110,8 +113,13 @@ class LinearModel(SolvedEstimator):
     def _learn(self, data, task):
         self._memory, self.has_offset_ = None, data.offset is not None
         self.__dict__.pop("t_", None)
-        objective = self._objective_of(data, reset=True, check=LaterCheck.of(self, data, self._of_targets))
-        result = self._minimize(objective, self._start(objective), _validation.check_seed(self.random_state), task)
+        self._forget_strength()
+        check = None if self._chooses else LaterCheck.of(self, data, self._of_targets)
+        objective = self._objective_of(data, reset=True, check=check)
+        start = self._start(objective)
+        if self._chooses:
+            objective, start = self._choose_linear(objective, partial(minimize, tol=self.tol, max_iter=self.max_iter))
+        result = self._minimize(objective, start, _validation.check_seed(self.random_state), task)
         self._set_weights(objective, result.x)
         self._record(result)
 
@@ -193,6 +201,7 @@ class LinearModel(SolvedEstimator):
 
     # -- streams --------------------------------------------------------------------------------------------------
 
+    @available_if(require_strength)
     @with_advice
     @restored_on_failure
     def partial_fit(self, X, y=None, sample_weight=None, offset=None, *, forgetting=1.0):

@@ -1,7 +1,9 @@
 """How good a fit is beyond its rows: evidence, leave-one-out, and the strength of a penalty that is best by them."""
 
+from sk_hessian.selection.choice import choose
 from sk_hessian.selection.dispersion import pearson_dispersion
 from sk_hessian.selection.held_out import MOST_EXACT_LEVERAGE, NotFittedWithoutError, WithoutEach
+from sk_hessian.selection.path import PenaltyPath, path_of
 from sk_hessian.selection.posterior import MOST_FULL, PosteriorModel, last_layer, resolved
 from sk_hessian.selection.removal import Removal, kept_rows, rows_in_memory, spread
 
@@ -9,11 +11,14 @@ __all__ = [
     "MOST_EXACT_LEVERAGE",
     "MOST_FULL",
     "NotFittedWithoutError",
+    "PenaltyPath",
     "PosteriorModel",
     "Removal",
     "WithoutEach",
+    "choose",
     "kept_rows",
     "last_layer",
+    "path_of",
     "pearson_dispersion",
     "resolved",
     "rows_in_memory",

@@ -17,6 +17,9 @@ _LEAST_CURVATURE = 1e-9
 #: shares of the penalty below this are rounding: no penalty holds the direction
 _NO_SHARE = 1e-13
 
+#: roundings of the loss up to which a constant predicts perfectly
+_ROUNDINGS = 16
+
 #: most fits on the way
 _MOST_FITS = 8
 
@@ -42,6 +45,9 @@ _AWAY = np.log(10)
 _CLOSED_FORM = 1e-8
 
 
+_COLUMNS = ("logs", "score", "effective_df")
+
+
 @dataclass(frozen=True)
 class Scored:
     """Strengths, on the logarithm and rising, with what they are worth; of ``score`` more is better."""
@@ -57,6 +63,11 @@ class Scored:
         return int(np.flatnonzero(self.score >= top - _TIE * abs(top))[-1])
 
     @property
+    def at_best(self):
+        """The best, and its score."""
+        return float(self.logs[self.best]), float(self.score[self.best])
+
+    @property
     def around_best(self):
         """The strengths next to the best."""
         return self.logs[max(self.best - 1, 0)], self.logs[min(self.best + 1, len(self.logs) - 1)]
@@ -67,7 +78,7 @@ class Choice:
     """What `choose` found, strengths as factors of the objective's own, on the logarithm.
 
     ``seen`` are the `Scored` strengths that were looked at, and ``fitted`` those among them that have a fit.
-    ``left_out`` has pairs of a strength whose fit is no optimum, and why.
+    ``left_out`` has pairs of a strength whose fit is no optimum, and why; ``reason`` says why nothing can be judged.
     """
 
     log_strength: float
@@ -76,6 +87,7 @@ class Choice:
     fitted: np.ndarray
     at_end: str
     left_out: list
+    reason: str = ""
 
 
 class Evidence:
@@ -96,10 +108,10 @@ class Evidence:
 
     @staticmethod
     def refined(score, seen):
-        """The best strength by a function of them, from those that were looked at."""
+        """The best strength by a function of them, from those that were looked at, and its score."""
         options = {"xatol": _CLOSED_FORM}
         found = minimize_scalar(lambda log: -score(np.array([log]))[0], bounds=seen.around_best, options=options)
-        return found.x if -found.fun > seen.score[seen.best] else seen.logs[seen.best]
+        return (found.x, -found.fun) if -found.fun > seen.score[seen.best] else seen.at_best
 
 
 class LeaveOneOut:
@@ -122,15 +134,15 @@ class LeaveOneOut:
         """The best strength by a parabola through the best that was looked at and its neighbours."""
         i = seen.best
         if not 0 < i < len(seen.logs) - 1 or not np.isfinite(seen.score[i - 1 : i + 2]).all():
-            return seen.logs[i]
+            return seen.at_best
         (left, right), rise = np.diff(seen.logs[i - 1 : i + 2]), np.diff(seen.score[i - 1 : i + 2])
         slopes = rise / (left, right)
         bend = (slopes[1] - slopes[0]) / (left + right)
         if not bend < 0:
-            return seen.logs[i]
-        # the parabola's slope at the best, over twice its bend
-        move = -(slopes[0] + bend * left) / (2 * bend)
-        return seen.logs[i] + np.clip(move, -left, right)
+            return seen.at_best
+        slope = slopes[0] + bend * left
+        move = np.clip(-slope / (2 * bend), -left, right)
+        return seen.logs[i] + move, seen.score[i] + move * (slope + bend * move)
 
 
 CRITERIA = {"evidence": Evidence, "loo": LeaveOneOut}
@@ -174,15 +186,19 @@ class _Search:
 
     def run(self):
         at, theta = _typical(self._objective), self._objective.start()
+        baseline = self._objective.baseline
+        if baseline.value - baseline.saturated_value <= _ROUNDINGS * self._objective.resolution:
+            log = at + _BEYOND
+            nothing = Scored(np.array([log]), np.array([np.nan]), np.array([np.nan]))
+            return Choice(log, theta, nothing, np.array([True]), "strong", [], "a constant predicts y perfectly")
         start = self._curve_at(at, theta, is_start=True)
         self._low, self._high = _ends(start.shares, at)
         is_exact = self._objective.loss.quadratic and self._objective.convex
         grid = np.linspace(self._low, self._high, _N_FIRST if is_exact else self._criterion.n_first)
-        log, seen = self._best_on(start, at, grid)
+        (log, _), seen = self._best_on(start, at, grid)
         if is_exact:
-            log, finer = self._best_on(start, at, np.append(log + _NEAR, log))
-            _, chosen = self._best_on(start, at, np.array([log]))
-            return self._choice(log, theta, _merged([seen, finer, chosen]), np.array([log]))
+            best, finer = self._best_on(start, at, np.append(log + _NEAR, log))
+            return self._choice(best, theta, [seen, finer])
         log = max(log, at - _WEAKEST_FIRST)
         for _ in range(_MOST_FITS):
             following = self._follow(log, theta)
@@ -200,7 +216,7 @@ class _Search:
         return self._criterion.curve(objective, theta, is_start)
 
     def _best_on(self, curve, at, logs):
-        """The best strength on the curve of a point ``at``, and the `Scored` that were looked at.
+        """The best strength on the curve of a point ``at`` with its score, and the `Scored` that were looked at.
 
         A fit beside it corrects the curve: the two agree there.
         """
@@ -228,7 +244,7 @@ class _Search:
             if result.status != "optimal":
                 raise ValueError(result.message)
             curve = self._curve_at(log, result.x, is_start=False)
-            following, seen = self._best_on(curve, log, np.append(log + self._criterion.near, log))
+            best, seen = self._best_on(curve, log, np.append(log + self._criterion.near, log))
             own = seen.score[np.searchsorted(seen.logs, log)]
             if not np.isfinite(own):
                 raise ValueError(f"its score is {own}")
@@ -238,25 +254,36 @@ class _Search:
                 raise
             self._low = log
             return min(log + _AWAY, self._high)
-        self._points.append(_Point(log, own, result.x, seen, following))
-        return following
+        self._points.append(_Point(log, own, result.x, seen, best))
+        return best[0]
 
     def _result(self):
         if not self._points:
             raise ValueError(self._left_out[-1][1])
         scores = np.array([point.score for point in self._points])
         best = max(self._points, key=lambda point: (point.score >= scores.max() - _TIE * abs(scores.max()), point.log))
-        is_settled = abs(best.following - best.log) <= self._criterion.accuracy
-        log = best.following if is_settled else best.log
         fits = Scored(*(np.array(v) for v in zip(*[(p.log, p.score, p.df) for p in self._points], strict=True)))
-        fitted = np.append(fits.logs, log)
-        at_log = Scored(*(np.array([np.interp(log, best.seen.logs, v)]) for v in vars(best.seen).values()))
-        return self._choice(log, best.theta, _merged([best.seen, fits, at_log]), fitted)
+        is_settled = abs(best.best[0] - best.log) <= self._criterion.accuracy
+        at = best.best if is_settled else (best.log, best.score)
+        return self._choice(at, best.theta, [best.seen, fits], fits.logs)
 
-    def _choice(self, log, theta, seen, fitted):
-        edge = self._criterion.accuracy
-        at_end = "strong" if log >= self._high - edge else "weak" if log <= self._low + edge else ""
-        return Choice(log, theta, seen, np.isin(seen.logs, fitted), at_end, self._left_out)
+    def _choice(self, best, theta, parts, fitted=()):
+        """The `Choice` of a strength with its score, from `Scored` parts, the first of them that of the best point."""
+        log, score = best
+        df = np.interp(log, parts[0].logs, parts[0].effective_df)
+        seen = _merged([*parts, Scored(np.array([log]), np.array([score]), np.array([df]))])
+        return Choice(log, theta, seen, np.isin(seen.logs, [*fitted, log]), self._end(log), self._left_out)
+
+    def _end(self, log):
+        """The end of what was searched that a strength is at, or where the fits came to their end before the score."""
+        edge, last = self._criterion.accuracy, self._points[-1] if self._points else None
+        if log >= self._high - edge:
+            return "strong"
+        if log <= self._low + edge:
+            return "weak"
+        if last and log == last.log and abs(last.best[0] - log) > edge:
+            return "strong" if last.best[0] > log else "weak"
+        return ""
 
 
 @dataclass(frozen=True)
@@ -267,16 +294,17 @@ class _Point:
     score: float
     theta: np.ndarray
     seen: Scored
-    following: float  #: the strength that is best on its curve
+    best: tuple  #: the strength that is best on its curve, and its score
 
     @property
     def df(self):
+        """Parameters that the rows determine."""
         return self.seen.effective_df[np.searchsorted(self.seen.logs, self.log)]
 
 
 def _merged(parts):
     """`Scored` strengths together; of those that occur twice the last."""
-    logs, score, df = (np.concatenate(values)[::-1] for values in zip(*map(lambda s: vars(s).values(), parts)))
+    logs, score, df = (np.concatenate([getattr(part, name) for part in parts])[::-1] for name in _COLUMNS)
     logs, first = np.unique(logs, return_index=True)
     return Scored(logs, score[first], df[first])
 

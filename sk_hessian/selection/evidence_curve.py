@@ -11,6 +11,9 @@ from sk_hessian.selection.posterior import PosteriorModel, resolved
 #: shares of the penalty in a curvature below this are rounding
 _NOTHING = 1e-14
 
+#: how far below that of the point an objective may fall, as a share: a perfect fit has rounding left
+_PERFECT = 1e-15 - 1
+
 #: how far a difference moves the raw predictions, in units over which the curvature changes e-fold
 _STEP = 1e-3
 
@@ -92,7 +95,7 @@ class EvidenceCurve:
             return -(total / self._dispersion * rise).sum(axis=1)
         half, left = model.half_squares
         with np.errstate(invalid="ignore", divide="ignore"):
-            return -(0.5 * left * np.log1p(total * rise / half)).sum(axis=1)
+            return -(0.5 * left * np.log1p(np.maximum(total * rise / half, _PERFECT))).sum(axis=1)
 
     def _log_det_prior(self, log_ratios):
         """The log-determinant of the prior's precision, less that of the point."""

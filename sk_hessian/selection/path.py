@@ -1,6 +1,6 @@
 """The strengths of a penalty that were looked at, with what each was judged by."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -70,3 +70,41 @@ class PenaltyPath:
         return "\n".join(lines)
 
     __repr__ = __str__
+
+
+def path_of(choice, parameter, criterion):
+    """The `PenaltyPath` of a `Choice`, in values of the parameter; "C" is the inverse of a strength."""
+    sign, seen = -1.0 if parameter == "C" else 1.0, choice.seen
+    values = np.exp(sign * seen.logs)[::-1]
+    value = float(np.exp(sign * choice.log_strength))
+    score = (seen.score if criterion == "evidence" else -seen.score)[::-1]
+    left_out = [float(np.exp(sign * log)) for log, _ in choice.left_out]
+    path = PenaltyPath(
+        parameter, criterion, value, values, score, seen.effective_df[::-1], choice.fitted[::-1], choice.at_end, left_out, ""
+    )
+    return replace(path, message=_message(path, choice))
+
+
+def _message(path, choice):
+    """What a user should know of a choice."""
+    said, name = [], f"{path.parameter}={path.value:.4g}"
+    what = "the evidence is most" if path.criterion == "evidence" else "the leave-one-out loss is least"
+    asked = f'{path.parameter}="{path.criterion}"'
+    if choice.reason:
+        said.append(f"{asked}: {choice.reason}; the strongest penalty of the search was taken, {name}.")
+    elif path.at_end:
+        meaning = {
+            "strong": "no sign that the penalised columns help to predict",
+            "weak": "no sign that a penalty helps",
+        }[path.at_end]
+        said.append(
+            f"{asked}: {what} at the {path.at_end} end of the penalties that were searched, {name}: {meaning}. Look at "
+            f"penalty_path_, or give {path.parameter} a number."
+        )
+    if path.left_out:
+        values = ", ".join(f"{value:.4g}" for value in path.left_out)
+        said.append(
+            f"{asked}: {path.parameter}={values} could not be judged and was left out, because of this: "
+            f"{choice.left_out[-1][1]}"
+        )
+    return " ".join(said)
