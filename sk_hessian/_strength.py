@@ -41,7 +41,7 @@ class ChosenStrength:
 
     def _forget_strength(self):
         """Forget what a former fit has chosen."""
-        for name in (f"{self._strength_name}_", "penalty_path_"):
+        for name in (f"{self._strength_name}_", "penalty_path_", "_penalty_units"):
             self.__dict__.pop(name, None)
 
     def _set_chosen(self, choice):
@@ -68,10 +68,10 @@ class ChosenStrength:
         if not objective.rows.in_memory:
             raise ValueError(f"{what} needs X in memory, and here it comes in parts: give {name} a number")
         size = min(objective.n_rows, objective.n_features) * objective.loss.n_outputs
-        if size > MOST_FULL:
+        if size > MOST_FULL and objective.model.is_linear:
             raise ValueError(
-                f"{what} needs a matrix of {size} columns, as many as rows or features (times outputs); {MOST_FULL} are "
-                f"the most. Give {name} a number, or use fewer columns"
+                f"{what} needs a matrix of {size} columns, as many as rows or features (times outputs); {MOST_FULL} "
+                f"are the most. Give {name} a number, or use fewer columns"
             )
         if criterion == "evidence":
             self._check_likelihood(objective, what)

@@ -150,10 +150,7 @@ class LaplacePosterior:
         self.dispersion = float(dispersion[0]) if len(dispersion) == 1 else dispersion
         self.dispersion_source, self.effective_df = source, float(model.effective_df.sum())
         self._deviation = np.sqrt(dispersion / model.objective.total_weight)
-        self.n_penalised = int((model.at.penalty > 0).sum())
-        self.gamma = float(np.clip(self.n_penalised - model.precision.shrinkage, 0, None))
-        squares = 2 * (model.penalty_value / self._deviation**2).sum()
-        self.fixed_point = float(self.gamma / squares) if squares > 0 else np.inf
+        self.n_penalised, self.gamma, self.fixed_point = model.n_penalised, model.gamma, model.fixed_point(dispersion)
 
     def __repr__(self):
         dispersion = ", ".join(f"{value:.4g}" for value in np.ravel(self.dispersion))

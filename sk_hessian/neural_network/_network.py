@@ -2,7 +2,7 @@
 
 from functools import partial
 from numbers import Integral, Real
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -13,7 +13,8 @@ from sk_hessian._validation import RowData
 from sk_hessian.neural_network._stopping import EarlyStopping, split
 from sk_hessian.neural_network._streams import epoch, stream_of
 from sk_hessian.objectives import ACTIVATIONS, MLPObjective, network_predictions
-from sk_hessian.solvers import LBFGS, Newton, check_solver
+from sk_hessian.selection import choose_decay
+from sk_hessian.solvers import LBFGS, Newton, check_solver, minimize
 
 
 class _Network(SolvedEstimator):
@@ -21,6 +22,9 @@ class _Network(SolvedEstimator):
 
     #: options of `validate_data` for y
     _of_targets: ClassVar[dict[str, bool]] = {"multi_output": True}
+
+    #: the units of the weights that a chosen penalty is of, `Moments`
+    _penalty_units: Any = None
 
     # -- what a subclass says -------------------------------------------------------------------------------------
 
@@ -46,7 +50,12 @@ class _Network(SolvedEstimator):
         self._hidden_sizes()
         if not isinstance(self.activation, str) or self.activation not in ACTIVATIONS:
             raise ValueError(f"activation must be one of {tuple(ACTIVATIONS)}, got {self.activation!r}")
-        _validation.check_number(self, "alpha", 0)
+        self._check_strength()
+        if self._chooses and self.early_stopping:
+            raise ValueError(
+                f"alpha={self.alpha!r} needs early_stopping=False: the evidence is that of an optimum, which a run that "
+                "is stopped does not reach"
+            )
         for name in ("n_iter_no_change", "n_init"):
             _validation.check_count(self, name)
         fraction = self.validation_fraction
@@ -99,8 +108,10 @@ class _Network(SolvedEstimator):
         """
         return self._fit(RowData(X, y, sample_weight))
 
+    _criteria = ("evidence",)
+
     def _max_subtasks(self):
-        return self.n_init if self.n_init > 1 else None
+        return self.n_init if self.n_init > 1 and not self._chooses else None
 
     def _learn(self, data, task):
         X, y, weight, loss = self._encoded_rows(data, reset=True)
@@ -110,8 +121,14 @@ class _Network(SolvedEstimator):
             train, rest = split(len(y), self.validation_fraction, self._classes_of_rows(y), generator)
             held = X[rest], y[rest], weight[rest]
             X, y, weight = X[train], y[train], weight[train]
+        self._forget_strength()
         objective = self._objective(X, y, weight, loss)
-        result, watch = self._best_run(objective, held, generator, task)
+        if self._chooses:
+            self._penalty_units = objective.moments
+            objective, start = self._choose_decay(objective.penalised_in(objective.moments), generator)
+            result, watch = self._run(objective, start, None, generator, task)
+        else:
+            result, watch = self._best_run(objective, held, generator, task)
         self._set_weights(objective, result.x)
         self._record(result)
         self._set_curves(result, watch, len(y))
@@ -145,16 +162,25 @@ class _Network(SolvedEstimator):
         return parts[: len(self.coefs_)], parts[len(self.coefs_) :]
 
     def _objective(self, X, y, weight, loss):
-        return MLPObjective(
+        objective = MLPObjective(
             X,
             y,
             loss,
             hidden_layer_sizes=self._hidden_sizes(),
             activation=self.activation,
             sample_weight=weight,
-            penalty=self.alpha / weight.sum(),
+            penalty=self._given_strength() / weight.sum(),
             feature_names=getattr(self, "feature_names_in_", None),
         )
+        return objective if self._penalty_units is None else objective.penalised_in(self._penalty_units)
+
+    def _choose_decay(self, objective, generator):
+        """The objective with the strength of most evidence, and the fit with it; from several starts the best."""
+        self._check_choosable(objective, f"alpha={self.alpha!r}")
+        solve = partial(minimize, tol=self.tol, max_iter=self.max_iter, random_state=generator)
+        choices = [choose_decay(objective, start, solve) for start in self._starts(objective, generator)]
+        choice = max(choices, key=lambda choice: choice.seen.score.max())
+        return objective.with_strength(self._set_chosen(choice)), choice.theta
 
     def _starts(self, objective, generator):
         """``n_init`` starts; the first is the former solution with ``warm_start``."""

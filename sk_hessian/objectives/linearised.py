@@ -9,7 +9,6 @@ from scipy.linalg import eigh, lapack
 from sk_hessian.objectives.coordinates import LayerCoordinates
 from sk_hessian.objectives.rows import Columns, rows_of, triangle
 
-
 #: pivots of the normal equations, their diagonal one, above this leave a factor ten digits
 _SAFE_PIVOT = 1e-6
 

@@ -26,7 +26,8 @@ OF_UNITS = frozenset({"moments_of_columns", "column_sizes", "space"})
 
 #: cached facts of the rows and of the loss alone, which no penalty changes
 _WITHOUT_PENALTY = frozenset(
-    {"baseline", "column_sizes", "expected_is_exact", "moments", "moments_of_columns", "raw_units", "resolution", "scale"}
+    ("baseline", "column_sizes", "expected_is_exact", "moments", "moments_of_columns", "raw_units")
+    + ("resolution", "scale")
 )
 
 

@@ -3,6 +3,7 @@
 from sk_hessian.selection.choice import choose
 from sk_hessian.selection.dispersion import pearson_dispersion
 from sk_hessian.selection.held_out import MOST_EXACT_LEVERAGE, NotFittedWithoutError, WithoutEach
+from sk_hessian.selection.networks import choose_decay
 from sk_hessian.selection.path import PenaltyPath, path_of
 from sk_hessian.selection.posterior import MOST_FULL, PosteriorModel, last_layer, resolved
 from sk_hessian.selection.removal import Removal, kept_rows, rows_in_memory, spread
@@ -16,6 +17,7 @@ __all__ = [
     "Removal",
     "WithoutEach",
     "choose",
+    "choose_decay",
     "kept_rows",
     "last_layer",
     "path_of",

@@ -22,10 +22,10 @@ class EvidenceCurve:
     """The evidence of a linear model for other strengths of its penalty, from its curvature at one point.
 
     With R'R the Hessian at a point and Q diag(s) Q' the eigendecomposition of R^-T S R^-1, S the penalty's Hessian, the
-    Hessian for a penalty r times as strong is I + (r - 1) diag(s) in the coordinates v = Q'R (z - z_0). The optimum, the
-    penalty there and the determinant follow for every r: exactly for squared errors, and for other losses as far as the
-    curvature stays what it is. The slope of its logarithm in log(r) is taken along, so that the derivative of the
-    evidence at the point is exact, and a point whose curve is highest at r = 1 is a maximum.
+    Hessian for a penalty r times as strong is I + (r - 1) diag(s) in the coordinates v = Q'R (z - z_0). The optimum,
+    the penalty there and the determinant follow for every r: exactly for squared errors, and for other losses as far as
+    the curvature stays what it is. How its logarithm begins to change with log(r) is taken along, so that the
+    derivative of the evidence at the point is exact, and a point whose curve is highest at r = 1 is a maximum.
 
     Parameters
     ----------

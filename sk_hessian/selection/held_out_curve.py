@@ -36,9 +36,7 @@ class Bends:
         self._rounding = rounding
 
     def inverse(self, ratios):
-        """1 / (1 + (r - 1) s), shape (n_directions, n_ratios); zero where there is no penalty, and nothing in the data.
-
-        """
+        """1 / (1 + (r - 1) s), (n_directions, n_ratios); zero where there is no penalty, and nothing in the data."""
         bends = 1 - self.shares[:, None] + ratios * self.shares[:, None]
         bends[(bends <= self._rounding) & (ratios == 0)] = np.inf
         return 1 / bends
@@ -54,8 +52,8 @@ class HeldOutCurve:
     """The mean leave-one-out loss of a linear model for other strengths of its penalty, from one factor of its Hessian.
 
     Each strength has its optimum by one Newton step from the point, and each row one Newton step without it: exact for
-    squared errors, and the approximate leave-one-out of `WithoutEach` at a strength whose optimum the point is. The rows
-    are read once for all strengths.
+    squared errors, and the approximate leave-one-out of `WithoutEach` at a strength whose optimum the point is. The
+    rows are read once for all strengths.
 
     Parameters
     ----------

@@ -76,11 +76,18 @@ def path_of(choice, parameter, criterion):
     """The `PenaltyPath` of a `Choice`, in values of the parameter; "C" is the inverse of a strength."""
     sign, seen = -1.0 if parameter == "C" else 1.0, choice.seen
     values = np.exp(sign * seen.logs)[::-1]
-    value = float(np.exp(sign * choice.log_strength))
     score = (seen.score if criterion == "evidence" else -seen.score)[::-1]
-    left_out = [float(np.exp(sign * log)) for log, _ in choice.left_out]
     path = PenaltyPath(
-        parameter, criterion, value, values, score, seen.effective_df[::-1], choice.fitted[::-1], choice.at_end, left_out, ""
+        parameter=parameter,
+        criterion=criterion,
+        value=float(np.exp(sign * choice.log_strength)),
+        values=values,
+        score=score,
+        effective_df=seen.effective_df[::-1],
+        is_fit=choice.fitted[::-1],
+        at_end=choice.at_end,
+        left_out=[float(np.exp(sign * log)) for log, _ in choice.left_out],
+        message="",
     )
     return replace(path, message=_message(path, choice))
 

@@ -67,6 +67,21 @@ class PosteriorModel:
         rows = self.objective.rows
         return self.grouped(rows.weight @ self.objective.loss.family.pearson(rows.y, self._raw))
 
+    @property
+    def n_penalised(self):
+        """Parameters with a prior."""
+        return int((self._penalty > 0).sum())
+
+    @property
+    def gamma(self):
+        """Those of them that the rows determine, MacKay's gamma."""
+        return float(np.clip(self.n_penalised - self.precision.shrinkage, 0, None))
+
+    def fixed_point(self, dispersion):
+        """What MacKay's update multiplies the penalty by, inf where it has no effect; for dispersions (n_groups,)."""
+        squares = 2 * (self.penalty_value * self.objective.total_weight / dispersion).sum()
+        return float(self.gamma / squares) if squares > 0 else np.inf
+
     def pearson(self):
         """Squared Pearson residuals over what the fit has left, for each dispersion."""
         least = 2 * self.objective.resolution * self.objective.total_weight
