@@ -1,101 +1,133 @@
-"""The strength of an estimator's penalty: a number, or the name of what is to choose one."""
+"""The strength of an estimator's penalty: a number, or the name of what is to choose one.
+
+An estimator says which parameter it is, ``_strength_name``: "alpha", "C" for the inverse of a strength, "" for none;
+and which of `CRITERIA` may choose it, ``_criteria``.
+"""
+
+from functools import partial
 
 import numpy as np
 
 from sk_hessian._validation import check_number
-from sk_hessian.selection import MOST_FULL, choose, path_of
+from sk_hessian.selection import MOST_FULL, choose, choose_decay, path_of
+from sk_hessian.solvers import minimize
 
 #: what may choose a strength
-CRITERIA = ("evidence", "loo")
+CRITERIA: tuple[str, ...] = ("evidence", "loo")
 
 
-class ChosenStrength:
-    """What an estimator knows of a strength that its fits may choose; a subclass has the parameter and `_objective`."""
-
-    #: the parameter; "C" is the inverse of a strength, "" is none
-    _strength_name = "alpha"
-
-    #: which of `CRITERIA` it takes
-    _criteria = CRITERIA
-
-    def _check_strength(self, **limits):
-        """Check the parameter: a number within ``limits`` of `check_number`, or what is to choose one."""
-        name = self._strength_name
-        value = getattr(self, name)
-        if not isinstance(value, str):
-            check_number(self, name, 0, **limits)
-        elif value not in self._criteria:
-            names = " or ".join(map(repr, self._criteria))
-            why = " (evidence needs a likelihood, which this loss does not have)" if value in CRITERIA else ""
-            raise ValueError(f"{name} must be a number, or {names}, which choose one, got {value!r}{why}")
-
-    @property
-    def _chooses(self):
-        """Whether the fit is to choose the strength."""
-        return bool(self._strength_name) and isinstance(getattr(self, self._strength_name), str)
-
-    def _given_strength(self):
-        """The value of the parameter, or the one that the fit has chosen; 1.0 while it is choosing."""
-        value = getattr(self, self._strength_name)
-        return vars(self).get(f"{self._strength_name}_", 1.0) if isinstance(value, str) else value
-
-    def _forget_strength(self):
-        """Forget what a former fit has chosen."""
-        for name in (f"{self._strength_name}_", "penalty_path_", "_penalty_units"):
-            self.__dict__.pop(name, None)
-
-    def _set_chosen(self, choice):
-        """Set the chosen value and its path; returns the strength as a factor of the objective's own."""
-        name = self._strength_name
-        path = path_of(choice, name, getattr(self, name))
-        setattr(self, f"{name}_", path.value)
-        self.penalty_path_ = path
-        return float(np.exp(choice.log_strength))
-
-    def _choose_linear(self, objective, solve):
-        """The objective of a linear model with the strength that is best, and a start for its fit."""
-        name = self._strength_name
-        criterion = getattr(self, name)
-        self._check_choosable(objective, f"{name}={criterion!r}")
-        choice = choose(objective, criterion, solve)
-        return objective.with_strength(self._set_chosen(choice)), choice.theta
-
-    def _check_choosable(self, objective, what):
-        """Refuse what cannot be judged, before any fit."""
-        criterion, name = getattr(self, self._strength_name), self._strength_name
-        if not objective.l2.of_strengths.is_present:
-            raise ValueError(f"{what} has nothing to choose: penalty_weights are all zero, so that there is no penalty")
-        if not objective.rows.in_memory:
-            raise ValueError(f"{what} needs X in memory, and here it comes in parts: give {name} a number")
-        size = min(objective.n_rows, objective.n_features) * objective.loss.n_outputs
-        if size > MOST_FULL and objective.model.is_linear:
-            raise ValueError(
-                f"{what} needs a matrix of {size} columns, as many as rows or features (times outputs); {MOST_FULL} "
-                f"are the most. Give {name} a number, or use fewer columns"
-            )
-        if criterion == "evidence":
-            self._check_likelihood(objective, what)
-        elif objective.n_rows < 2:
-            raise ValueError(f"{what} needs at least two rows, to leave one out: n_samples = {objective.n_rows}")
-
-    def _check_likelihood(self, objective, what):
-        name, family = self._strength_name, objective.loss.family
-        instead = f'use {name}="loo", or a number' if "loo" in self._criteria else f"give {name} a number"
-        if not family.has_likelihood:
-            raise ValueError(f"{what} needs a likelihood, which this loss does not have: {instead}")
-        if getattr(self, "class_weight", None) is not None:
-            raise ValueError(
-                f"{what} needs a likelihood, and class_weight leaves only a pseudo-likelihood: {instead}, or "
-                "class_weight=None"
-            )
+def check_strength(estimator, **limits):
+    """Check the parameter: a number within ``limits`` of `check_number`, or what is to choose one."""
+    name, criteria = estimator._strength_name, estimator._criteria
+    value = getattr(estimator, name)
+    if not isinstance(value, str):
+        check_number(estimator, name, 0, **limits)
+    elif value not in criteria:
+        why = ""
+        if value in CRITERIA:
+            lacks = "a likelihood, which this loss does not have" if value == "evidence" else "a linear model"
+            why = f": {value!r} needs {lacks}"
+        names = " or ".join(map(repr, criteria))
+        raise ValueError(f"{name} must be a number, or {names} for one that the fit chooses, got {value!r}{why}")
 
 
-def require_strength(estimator):
-    """Raise where a stream would have to choose a strength: for `available_if`."""
-    if estimator._chooses and not hasattr(estimator, f"{estimator._strength_name}_"):
-        name = estimator._strength_name
-        raise AttributeError(
-            f"partial_fit keeps the strength that fit has chosen by {name}={getattr(estimator, name)!r}, and there was "
-            f"no fit: call fit first, or give {name} a number"
+def chooses(estimator):
+    """Whether fits are to choose the strength."""
+    return bool(estimator._strength_name) and isinstance(getattr(estimator, estimator._strength_name), str)
+
+
+def is_chosen(estimator):
+    """Whether one has."""
+    return f"{estimator._strength_name}_" in vars(estimator)
+
+
+def given_strength(estimator):
+    """The value of the parameter, or the one that a fit has chosen; 1.0 while it is choosing."""
+    name = estimator._strength_name
+    return vars(estimator).get(f"{name}_", 1.0) if chooses(estimator) else getattr(estimator, name)
+
+
+def forget_strength(estimator):
+    """Forget what a former fit has chosen."""
+    for name in (f"{estimator._strength_name}_", "penalty_path_", "_penalty_units"):
+        vars(estimator).pop(name, None)
+
+
+def choose_linear(estimator, objective):
+    """The objective of a linear model with the strength that is best, and a start for its fit; it sets the attributes.
+
+    The fits on the way are those of the solver "auto".
+    """
+    _check_choosable(estimator, objective)
+    solve = partial(minimize, tol=estimator.tol, max_iter=estimator.max_iter)
+    choice = choose(objective, getattr(estimator, estimator._strength_name), solve)
+    return objective.with_strength(_set_chosen(estimator, choice)), choice.theta
+
+
+def choose_network(estimator, objective, starts, generator):
+    """The same for a network and weights in standardised units; the best of several starts has the most evidence."""
+    estimator._penalty_units = objective.moments
+    objective = objective.penalised_in(objective.moments)
+    _check_choosable(estimator, objective)
+    solve = partial(minimize, tol=estimator.tol, max_iter=estimator.max_iter, random_state=generator)
+    choices = [choose_decay(objective, start, solve) for start in starts]
+    choice = max(choices, key=lambda choice: choice.seen.score.max())
+    return objective.with_strength(_set_chosen(estimator, choice)), choice.theta
+
+
+def _set_chosen(estimator, choice):
+    """Set the chosen value and its path; returns the strength as a factor of the objective's own."""
+    name = estimator._strength_name
+    path = path_of(choice, name, getattr(estimator, name))
+    setattr(estimator, f"{name}_", path.value)
+    estimator.penalty_path_ = path
+    return float(np.exp(choice.log_strength))
+
+
+def _check_choosable(estimator, objective):
+    """Refuse what cannot be judged, before any fit."""
+    name = estimator._strength_name
+    criterion = getattr(estimator, name)
+    what = f'{name}="{criterion}"'
+    if not objective.l2.of_strengths.is_present:
+        raise ValueError(f"{what} has nothing to choose: penalty_weights are all zero, so that there is no penalty")
+    if not objective.rows.in_memory:
+        raise ValueError(f"{what} needs X in memory, and here it comes in parts: give {name} a number")
+    if objective.n_rows < 2:
+        raise ValueError(f"{what} needs at least two rows of positive weight: n_samples = {objective.n_rows}")
+    size = min(objective.n_rows, objective.n_features) * objective.loss.n_outputs
+    if size > MOST_FULL and objective.model.is_linear:
+        raise ValueError(
+            f"{what} needs a matrix of {size} columns, as many as rows or features (times outputs); {MOST_FULL} are "
+            f"the most. Give {name} a number, or use fewer columns"
         )
-    return True
+    if criterion == "evidence":
+        _check_likelihood(estimator, objective, what)
+    else:
+        _check_classes(estimator, objective, what)
+
+
+def _check_likelihood(estimator, objective, what):
+    """Refuse what has no evidence."""
+    name = estimator._strength_name
+    instead = f'use {name}="loo", or a number' if "loo" in estimator._criteria else f"give {name} a number"
+    if not objective.loss.family.has_likelihood:
+        raise ValueError(f"{what} needs a likelihood, which this loss does not have: {instead}")
+    if getattr(estimator, "class_weight", None) is not None:
+        raise ValueError(
+            f"{what} needs a likelihood, and class_weight leaves only a pseudo-likelihood: {instead}, or "
+            "class_weight=None"
+        )
+
+
+def _check_classes(estimator, objective, what):
+    """Refuse a class of one row: the fit without it does not know the class."""
+    if not hasattr(estimator, "classes_"):
+        return
+    counts = np.bincount(objective.rows.y.astype(np.intp), minlength=len(estimator.classes_))
+    if (counts < 2).any():
+        label = estimator.classes_.tolist()[np.argmin(counts)]
+        raise ValueError(
+            f"{what}: y has {counts.min()} rows of the class {label!r}, which must be two at least: each row is left "
+            f'out once. Merge the class, or use {estimator._strength_name}="evidence" or a number'
+        )

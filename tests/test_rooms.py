@@ -41,7 +41,7 @@ ROOMS = {
     "_base.py": ESTIMATOR | ours("_callbacks"),
     "_callbacks.py": {"sklearn.callback"},
     "_validation.py": {"sklearn"} | ours("objectives"),
-    "_strength.py": ours("_validation", "selection"),
+    "_strength.py": ours("_validation", "selection", "solvers"),
     "_parts.py": {"sklearn"} | ours("_validation", "objectives"),
     "_scores.py": {"sklearn"} | ours("_parts", "_validation", "objectives"),
     "linear_model/": ESTIMATOR | ours("_base", "_parts", "_scores", "linear_model.*"),

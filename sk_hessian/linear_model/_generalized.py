@@ -5,7 +5,6 @@ from sklearn.base import MultiOutputMixin
 from sklearn.utils.metaestimators import available_if
 
 from sk_hessian import _validation
-from sk_hessian._strength import require_strength
 from sk_hessian.linear_model._glm import _DevianceModel
 from sk_hessian.objectives import SquaredLoss, check_derivatives
 
@@ -17,7 +16,7 @@ def _can_be_remembered(estimator):
             f"partial_fit needs a loss that is convex or has no parameters of its own: {loss!r} estimates "
             f"{', '.join(loss.constant_names)}, which depends on all rows at once"
         )
-    return require_strength(estimator)
+    return True
 
 
 class GeneralizedLinearRegressor(MultiOutputMixin, _DevianceModel):

@@ -4,6 +4,7 @@ import numpy as np
 from sklearn.base import RegressorMixin
 
 from sk_hessian import _validation
+from sk_hessian._strength import check_strength, given_strength
 from sk_hessian.linear_model._linear_model import DevianceExplained, LinearModel
 from sk_hessian.objectives import TweedieLoss
 
@@ -32,7 +33,7 @@ class _DevianceModel(DevianceExplained, RegressorMixin, LinearModel):
         self.penalty_matrix = penalty_matrix
 
     def _check_parameters(self):
-        self._check_strength()
+        check_strength(self)
 
     def _loss(self):
         """The loss of a prediction."""
@@ -50,7 +51,7 @@ class _DevianceModel(DevianceExplained, RegressorMixin, LinearModel):
     _penalises_sum = False
 
     def _strength(self):
-        return self._given_strength()
+        return given_strength(self)
 
     def _predicted(self, raw):
         return self._loss().inverse_link(raw[:, None])[:, 0]

@@ -4,6 +4,7 @@ import numpy as np
 from sklearn.utils import check_array
 
 from sk_hessian import _validation
+from sk_hessian._strength import check_strength, given_strength
 from sk_hessian.linear_model._linear_model import LinearModel, VarianceExplained
 
 
@@ -70,11 +71,11 @@ class HuberRegressor(VarianceExplained, LinearModel):
     _keeps_float32 = False
     _of_whole_fits = ("outliers_",)
 
-    _criteria = ("loo",)
+    _criteria: tuple[str, ...] = ("loo",)
 
     def _check_parameters(self):
         _validation.check_number(self, "epsilon", 1)
-        self._check_strength()
+        check_strength(self)
 
     def _encode(self, y, weight, reset):
         y = y.astype(float, copy=False)
@@ -85,7 +86,7 @@ class HuberRegressor(VarianceExplained, LinearModel):
     _matrix_factor = 2.0
 
     def _strength(self):
-        return 2 * self._given_strength()
+        return 2 * given_strength(self)
 
     def _unpack(self, objective, coef, intercept, constants):
         super()._unpack(objective, coef, intercept, constants)

@@ -6,6 +6,7 @@ import numpy as np
 from sklearn.base import MultiOutputMixin
 
 from sk_hessian import _validation
+from sk_hessian._strength import check_strength, given_strength
 from sk_hessian.linear_model._linear_model import LinearModel, VarianceExplained
 from sk_hessian.objectives import SquaredLoss
 
@@ -127,7 +128,7 @@ class Ridge(_LeastSquares):
 
     def _check_parameters(self):
         if np.ndim(self.alpha) == 0:
-            self._check_strength()
+            check_strength(self)
 
     def _encode(self, y, weight, reset):
         if np.ndim(self.alpha) > 0:
@@ -143,4 +144,4 @@ class Ridge(_LeastSquares):
         return super()._encode(y, weight, reset)
 
     def _strength(self):
-        return np.asarray(self._given_strength(), dtype=float)
+        return np.asarray(given_strength(self), dtype=float)

@@ -6,7 +6,6 @@ from typing import Any, ClassVar
 import numpy as np
 from scipy import sparse
 from sklearn.base import RegressorMixin
-from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 from sk_hessian import _validation
@@ -14,12 +13,11 @@ from sk_hessian._base import SolvedEstimator, by_rows, restored_on_failure
 from sk_hessian._keywords import with_advice
 from sk_hessian._parts import rows_of_parts
 from sk_hessian._scores import d_squared, r_squared
-from sk_hessian._strength import require_strength
+from sk_hessian._strength import choose_linear, chooses, forget_strength, is_chosen
 from sk_hessian._text import listed
 from sk_hessian._validation import LaterCheck, RowData
 from sk_hessian.linear_model._streams import doubted, step, stream_of
 from sk_hessian.objectives import GLMObjective, row_products
-from sk_hessian.solvers import minimize
 
 
 class LinearModel(SolvedEstimator):
@@ -113,12 +111,12 @@ class LinearModel(SolvedEstimator):
     def _learn(self, data, task):
         self._memory, self.has_offset_ = None, data.offset is not None
         self.__dict__.pop("t_", None)
-        self._forget_strength()
-        check = None if self._chooses else LaterCheck.of(self, data, self._of_targets)
+        forget_strength(self)
+        check = None if chooses(self) else LaterCheck.of(self, data, self._of_targets)
         objective = self._objective_of(data, reset=True, check=check)
         start = self._start(objective)
-        if self._chooses:
-            objective, start = self._choose_linear(objective, partial(minimize, tol=self.tol, max_iter=self.max_iter))
+        if chooses(self):
+            objective, start = choose_linear(self, objective)
         result = self._minimize(objective, start, _validation.check_seed(self.random_state), task)
         self._set_weights(objective, result.x)
         self._record(result)
@@ -201,7 +199,6 @@ class LinearModel(SolvedEstimator):
 
     # -- streams --------------------------------------------------------------------------------------------------
 
-    @available_if(require_strength)
     @with_advice
     @restored_on_failure
     def partial_fit(self, X, y=None, sample_weight=None, offset=None, *, forgetting=1.0):
@@ -212,7 +209,7 @@ class LinearModel(SolvedEstimator):
         parameters; without correlations beyond, or where the solver has ``precondition="diagonal"`` or None. A sample
         of up to 1000 of them mends that memory where the coefficients have moved far. For squared loss the matrix is
         exact, and no row is kept. ``convergence_`` and ``history_`` are of the latest step. After ``fit`` a new stream
-        begins.
+        begins. A penalty that is to be chosen is that of the last ``fit``, or chosen by the rows of the first call.
 
         Parameters
         ----------
@@ -249,6 +246,9 @@ class LinearModel(SolvedEstimator):
         forgetting, memory = _validation.check_forgetting(forgetting), self._memory
         before = 0.0 if memory is None else forgetting * memory.total_weight
         rows = self._objective_of(data, reset=memory is None, before=before)
+        is_choice = memory is None and chooses(self) and not is_chosen(self)
+        if is_choice:
+            rows = choose_linear(self, rows)[0]
         if memory is None:
             self._check_first(rows)
             self.t_ = 0
@@ -263,6 +263,8 @@ class LinearModel(SolvedEstimator):
         for name in self._of_whole_fits:
             self.__dict__.pop(name, None)
         self._tell(self._advice())
+        if is_choice:
+            self._tell_of_choice()
 
     # -- predictions and scores -----------------------------------------------------------------------------------
 

@@ -13,7 +13,7 @@ from sk_hessian import _validation
 from sk_hessian._base import by_rows, class_indices, log_probabilities, probabilities, restored_on_failure
 from sk_hessian._keywords import with_advice
 from sk_hessian._scores import accuracy
-from sk_hessian._strength import require_strength
+from sk_hessian._strength import check_strength, chooses, given_strength
 from sk_hessian._validation import RowData
 from sk_hessian.linear_model._linear_model import DevianceExplained, LinearModel
 from sk_hessian.objectives import Jeffreys
@@ -23,7 +23,7 @@ from sk_hessian.solvers import LBFGS, Newton, check_solver
 def _is_sum_over_rows(estimator):
     if estimator.jeffreys:
         raise AttributeError("partial_fit needs jeffreys=False: the prior is that of all rows at once")
-    return require_strength(estimator)
+    return True
 
 
 class LogisticRegression(ClassifierMixin, DevianceExplained, LinearModel):
@@ -99,7 +99,7 @@ class LogisticRegression(ClassifierMixin, DevianceExplained, LinearModel):
     _strength_name = "C"
 
     def _check_parameters(self):
-        self._check_strength(strict=True, infinite=True)
+        check_strength(self, strict=True, infinite=True)
         if not isinstance(self.jeffreys, (bool, np.bool_)):
             raise TypeError(f"jeffreys must be True or False, got {self.jeffreys!r}")
         if self.jeffreys:
@@ -107,7 +107,7 @@ class LogisticRegression(ClassifierMixin, DevianceExplained, LinearModel):
 
     def _check_jeffreys(self):
         """Refuse what goes not together with a prior that is no sum over rows, and is the penalty."""
-        if self._chooses or np.isfinite(self.C):
+        if chooses(self) or np.isfinite(self.C):
             raise ValueError(f"jeffreys=True needs C=np.inf, got C={self.C!r}: the prior takes the penalty's place")
         for name in ("penalty_weights", "penalty_matrix"):
             if getattr(self, name) is not None:
@@ -136,7 +136,7 @@ class LogisticRegression(ClassifierMixin, DevianceExplained, LinearModel):
         return target, weight, loss
 
     def _strength(self):
-        return 1 / self._given_strength()
+        return 1 / given_strength(self)
 
     def _unpack(self, objective, coef, intercept, constants):
         self.coef_ = np.ascontiguousarray(coef.T)

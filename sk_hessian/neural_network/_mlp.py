@@ -8,14 +8,12 @@ from scipy.special import log_expit
 from sklearn.base import ClassifierMixin, RegressorMixin
 from sklearn.metrics import accuracy_score, r2_score
 from sklearn.utils import column_or_1d
-from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 
 from sk_hessian import _validation
 from sk_hessian._base import by_rows, class_indices, log_probabilities, restored_on_failure
 from sk_hessian._keywords import with_advice
 from sk_hessian._scores import accuracy, r_squared
-from sk_hessian._strength import require_strength
 from sk_hessian._validation import RowData
 from sk_hessian.neural_network._network import _Network
 from sk_hessian.objectives import BinaryCrossEntropy, SoftmaxCrossEntropy, SquaredLoss, TweedieLoss
@@ -166,7 +164,6 @@ class MLPRegressor(RegressorMixin, _Network):
         prediction = self._predicted(raw)
         return r2_score(y, prediction, sample_weight=weight) if np.isfinite(prediction).all() else -np.inf
 
-    @available_if(require_strength)
     @with_advice
     @restored_on_failure
     def partial_fit(self, X, y, sample_weight=None):
@@ -377,7 +374,6 @@ class MLPClassifier(ClassifierMixin, _Network):
 
     # -- fit by parts ---------------------------------------------------------------------------------------------
 
-    @available_if(require_strength)
     @with_advice
     @restored_on_failure
     def partial_fit(self, X, y, classes=None, sample_weight=None):

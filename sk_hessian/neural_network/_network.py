@@ -9,12 +9,12 @@ import numpy as np
 from sk_hessian import _validation
 from sk_hessian._base import SolvedEstimator, by_rows, restored_on_failure
 from sk_hessian._keywords import with_advice
+from sk_hessian._strength import check_strength, choose_network, chooses, forget_strength, given_strength, is_chosen
 from sk_hessian._validation import RowData
 from sk_hessian.neural_network._stopping import EarlyStopping, split
 from sk_hessian.neural_network._streams import epoch, stream_of
 from sk_hessian.objectives import ACTIVATIONS, MLPObjective, network_predictions
-from sk_hessian.selection import choose_decay
-from sk_hessian.solvers import LBFGS, Newton, check_solver, minimize
+from sk_hessian.solvers import LBFGS, Newton, check_solver
 
 
 class _Network(SolvedEstimator):
@@ -50,11 +50,11 @@ class _Network(SolvedEstimator):
         self._hidden_sizes()
         if not isinstance(self.activation, str) or self.activation not in ACTIVATIONS:
             raise ValueError(f"activation must be one of {tuple(ACTIVATIONS)}, got {self.activation!r}")
-        self._check_strength()
-        if self._chooses and self.early_stopping:
+        check_strength(self)
+        if chooses(self) and self.early_stopping:
             raise ValueError(
-                f"alpha={self.alpha!r} needs early_stopping=False: the evidence is that of an optimum, which a run that "
-                "is stopped does not reach"
+                f'alpha="{self.alpha}" needs early_stopping=False: the evidence is that of an optimum, which a run '
+                "that is stopped does not reach"
             )
         for name in ("n_iter_no_change", "n_init"):
             _validation.check_count(self, name)
@@ -108,10 +108,10 @@ class _Network(SolvedEstimator):
         """
         return self._fit(RowData(X, y, sample_weight))
 
-    _criteria = ("evidence",)
+    _criteria: tuple[str, ...] = ("evidence",)
 
     def _max_subtasks(self):
-        return self.n_init if self.n_init > 1 and not self._chooses else None
+        return self.n_init if self.n_init > 1 and not chooses(self) else None
 
     def _learn(self, data, task):
         X, y, weight, loss = self._encoded_rows(data, reset=True)
@@ -121,11 +121,10 @@ class _Network(SolvedEstimator):
             train, rest = split(len(y), self.validation_fraction, self._classes_of_rows(y), generator)
             held = X[rest], y[rest], weight[rest]
             X, y, weight = X[train], y[train], weight[train]
-        self._forget_strength()
+        forget_strength(self)
         objective = self._objective(X, y, weight, loss)
-        if self._chooses:
-            self._penalty_units = objective.moments
-            objective, start = self._choose_decay(objective.penalised_in(objective.moments), generator)
+        if chooses(self):
+            objective, start = choose_network(self, objective, self._starts(objective, generator), generator)
             result, watch = self._run(objective, start, None, generator, task)
         else:
             result, watch = self._best_run(objective, held, generator, task)
@@ -169,18 +168,10 @@ class _Network(SolvedEstimator):
             hidden_layer_sizes=self._hidden_sizes(),
             activation=self.activation,
             sample_weight=weight,
-            penalty=self._given_strength() / weight.sum(),
+            penalty=given_strength(self) / weight.sum(),
             feature_names=getattr(self, "feature_names_in_", None),
         )
         return objective if self._penalty_units is None else objective.penalised_in(self._penalty_units)
-
-    def _choose_decay(self, objective, generator):
-        """The objective with the strength of most evidence, and the fit with it; from several starts the best."""
-        self._check_choosable(objective, f"alpha={self.alpha!r}")
-        solve = partial(minimize, tol=self.tol, max_iter=self.max_iter, random_state=generator)
-        choices = [choose_decay(objective, start, solve) for start in self._starts(objective, generator)]
-        choice = max(choices, key=lambda choice: choice.seen.score.max())
-        return objective.with_strength(self._set_chosen(choice)), choice.theta
 
     def _starts(self, objective, generator):
         """``n_init`` starts; the first is the former solution with ``warm_start``."""
@@ -253,6 +244,9 @@ class _Network(SolvedEstimator):
             objective.moments = self._moments.merged(objective.moments)
         self._moments = objective.moments
         theta = objective.start(self._generator) if is_first else self._former(objective)
+        is_choice = is_first and chooses(self) and not is_chosen(self)
+        if is_choice:
+            objective, theta = choose_network(self, objective, [theta], self._generator)
         is_second_order = isinstance(check_solver(self.solver), (Newton, LBFGS))
         if is_second_order:
             stream = stream_of(objective, self._memory, theta)
@@ -265,6 +259,8 @@ class _Network(SolvedEstimator):
         self._append(objective, theta, result, is_first)
         if is_second_order:
             self._tell(self._advice())
+        if is_choice:
+            self._tell_of_choice()
 
     def _append(self, objective, theta, result, is_first):
         before = (0, 0, []) if is_first else (self.n_iter_, self.t_, self.loss_curve_)

@@ -175,6 +175,18 @@ def choose(objective, criterion, solve):
     return _Search(objective, CRITERIA[criterion], solve).run()
 
 
+def is_constant(objective):
+    """Whether a constant predicts every target, but for rounding."""
+    baseline = objective.baseline
+    return baseline.value - baseline.saturated_value <= _ROUNDINGS * objective.resolution
+
+
+def nothing_to_choose(log, theta):
+    """The `Choice` of a strength where a constant predicts every target."""
+    nothing = Scored(np.array([log]), np.array([np.nan]), np.array([np.nan]))
+    return Choice(log, theta, nothing, np.array([True]), "strong", [], "a constant predicts y perfectly")
+
+
 class _Search:
     """The strengths so far, on the logarithm, and their fits."""
 
@@ -186,11 +198,8 @@ class _Search:
 
     def run(self):
         at, theta = _typical(self._objective), self._objective.start()
-        baseline = self._objective.baseline
-        if baseline.value - baseline.saturated_value <= _ROUNDINGS * self._objective.resolution:
-            log = at + _BEYOND
-            nothing = Scored(np.array([log]), np.array([np.nan]), np.array([np.nan]))
-            return Choice(log, theta, nothing, np.array([True]), "strong", [], "a constant predicts y perfectly")
+        if is_constant(self._objective):
+            return nothing_to_choose(at + _BEYOND, theta)
         start = self._curve_at(at, theta, is_start=True)
         self._low, self._high = _ends(start.shares, at)
         is_exact = self._objective.loss.quadratic and self._objective.convex

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from sk_hessian.objectives import Linearised
-from sk_hessian.selection.choice import Choice, Scored
+from sk_hessian.selection.choice import Choice, Scored, is_constant, nothing_to_choose
 from sk_hessian.selection.posterior import PosteriorModel, resolved
 
-#: where a search begins, in standardised units: a tanh network of 10 units for diabetes tests at R2 0.04 from a start at
-#: 1, and at 0.37 from one at 5 or more, which has 50 more of log evidence; from a weak start it goes on following noise
+#: where a search begins, in standardised units: a tanh network of 10 units for diabetes tests at R2 0.04 from a start
+#: at 1, and at 0.37 from one at 5, which has 50 more of log evidence; from a weak start it goes on following noise
 _START = np.log(10)
 
 #: most fits from one start
@@ -70,6 +70,8 @@ def choose_decay(objective, start, solve):
     .. [1] D. MacKay, "A practical Bayesian framework for backpropagation networks", Neural Computation 4, 1992.
     .. [2] F. Foresee, M. Hagan, "Gauss-Newton approximation to Bayesian learning", ICNN 1997.
     """
+    if is_constant(objective):
+        return nothing_to_choose(_START, start)
     fits: list = []
     left_out: list = []
     log, theta = _START, start
