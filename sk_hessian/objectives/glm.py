@@ -129,17 +129,6 @@ class GLMObjective(MeanLossObjective):
             return Through(self, coordinates, here.theta)
         return StandardThrough(self, coordinates, here)
 
-    def at_constants(self, theta):
-        """The same objective of the coefficients alone, the loss's constants held at those of ``theta``; and these."""
-        if not self.loss.n_constants:
-            return self, theta
-        other = self._copied(self.rows, self.total, self._cached())
-        other._projections, n_weights = {}, self.model.n_weights
-        other.loss = self.loss.at(theta[n_weights:])
-        other.model = Linear(self.n_features, self.fit_intercept, other.loss)
-        other.curvature, other.convex = other.loss.curvature, other.loss.convex
-        return other, theta[:n_weights]
-
     # -- curvature ------------------------------------------------------------------------------------------------
 
     @cached_property
@@ -288,3 +277,15 @@ class GLMObjective(MeanLossObjective):
     def flat_directions(self):
         """See `Objective.flat_directions`: columns as combinations of others."""
         return self.space.dependence.dependencies() if self.space.dependence else []
+
+
+def at_constants(objective, theta):
+    """A `GLMObjective` of coefficients alone, the loss's constants held at those of ``theta``; and the rest of that."""
+    if not objective.loss.n_constants:
+        return objective, theta
+    n_weights = objective.model.n_weights
+    other = objective._copied(objective.rows, objective.total, objective._cached())
+    other.loss, other._projections = objective.loss.at(theta[n_weights:]), {}
+    other.model = Linear(objective.n_features, objective.fit_intercept, other.loss)
+    other.curvature, other.convex = other.loss.curvature, other.loss.convex
+    return other, theta[:n_weights]

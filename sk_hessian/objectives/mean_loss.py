@@ -146,7 +146,7 @@ class MeanLossObjective(Objective):
     def with_strength(self, factor):
         """The same model of the same rows, the strengths of its penalty times a factor."""
         other = self._copied(self.rows, self.total, set(self._cached()) - _WITHOUT_PENALTY)
-        other._projections, other.l2 = {}, self.l2.strengthened(factor)
+        other._projections, other.l2 = {}, self.l2.times(factor, of_matrices=1.0)
         return other
 
     def on_rows(self, rows):

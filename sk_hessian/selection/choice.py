@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.optimize import minimize_scalar
 
+from sk_hessian.objectives import at_constants
 from sk_hessian.selection.evidence_curve import EvidenceCurve
 from sk_hessian.selection.held_out_curve import HeldOutCurve
 
@@ -221,7 +222,7 @@ class _Search:
     def _curve_at(self, log, theta, is_start):
         objective = self._objective.with_strength(np.exp(log))
         if self._criterion.holds_constants:
-            objective, theta = objective.at_constants(theta)
+            objective, theta = at_constants(objective, theta)
         return self._criterion.curve(objective, theta, is_start)
 
     def _best_on(self, curve, at, logs):

@@ -10,6 +10,10 @@ from sk_hessian.selection.held_out import MOST_EXACT_LEVERAGE
 _ROUNDING = np.finfo(float).eps
 
 
+#: what a leverage of one is taken as, so that a row without which nothing is determined has a large loss
+_MOST_OF_ONE = 1 - 1e-10
+
+
 class Bends:
     """What a penalty r times as strong makes of the Hessian, and of the optimum, in coordinates where it is diagonal.
 
@@ -121,6 +125,6 @@ def _held_out_loss(loss, terms, change, reach):
         step = reach * slope / (1 - np.minimum(terms.bend[:, 0] * reach, MOST_EXACT_LEVERAGE))
     else:
         # a leverage of one leaves nothing that the other rows tell
-        left = np.eye(raw.shape[1]) - MOST_EXACT_LEVERAGE * (terms.bend @ reach)
+        left = np.eye(raw.shape[1]) - _MOST_OF_ONE * (terms.bend @ reach)
         step = (reach @ np.linalg.solve(left, slope[:, :, None]))[:, :, 0]
     return loss.value(terms.y, raw + step)

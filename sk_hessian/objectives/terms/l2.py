@@ -146,13 +146,10 @@ class L2:
 
     # -- the same elsewhere ---------------------------------------------------------------------------------------
 
-    def times(self, factor):
-        """The same penalty, a number of times as strong."""
-        return L2(factor * self._strengths, self._matrices and [factor * M for M in self._matrices])
-
-    def strengthened(self, factor):
-        """The strengths alone a number of times as large; a matrix stays as it is."""
-        return L2(factor * self._strengths, self._matrices)
+    def times(self, factor, of_matrices=None):
+        """The same penalty, a number of times as strong; matrices another number of times, if one is given."""
+        share = factor if of_matrices is None else of_matrices
+        return L2(factor * self._strengths, self._matrices and [share * M for M in self._matrices])
 
     @property
     def of_strengths(self):
