@@ -35,6 +35,7 @@ from sk_hessian.inspection._displays._coefficients import CoefficientDisplay
 from sk_hessian.inspection._displays._convergence import ConvergenceDisplay
 from sk_hessian.inspection._displays._influence import InfluenceDisplay
 from sk_hessian.inspection._displays._loss_surface import LossSurfaceDisplay
+from sk_hessian.inspection._displays._penalty_path import PenaltyPathDisplay
 from sk_hessian.inspection._displays._predictions import PredictionDisplay
 from sk_hessian.inspection._displays._residuals import ResidualDisplay
 from sk_hessian.inspection._displays._spectrum import HessianSpectrumDisplay
@@ -77,6 +78,7 @@ __all__ = [
     "LossSurfaceDisplay",
     "MarginalEffects",
     "ModelComparison",
+    "PenaltyPathDisplay",
     "PredictionDisplay",
     "PredictionTable",
     "ProfileIntervals",

@@ -72,8 +72,9 @@ class PoissonRegressor(_DevianceModel):
 
     Parameters
     ----------
-    alpha : float, default=1.0
-        Strength of the penalty.
+    alpha : float, "evidence" or "loo", default=1.0
+        Strength of the penalty. "evidence": the one with the largest marginal likelihood, by Laplace's method. "loo":
+        the one with the least leave-one-out loss. Both take few fits, and at most 3000 rows or columns (times outputs).
     fit_intercept : bool, default=True
     solver : str or Solver, default="auto"
         "auto", "sgd", "momentum", "clip", "newton", "lbfgs", or an object such as ``Newton(damping=1.0)``.
@@ -99,6 +100,10 @@ class PoissonRegressor(_DevianceModel):
     ----------
     coef_ : ndarray of shape (n_features,)
     intercept_ : numpy scalar
+    alpha_ : float
+        What was chosen; only with ``alpha`` "evidence" or "loo".
+    penalty_path_ : PenaltyPath
+        The strengths that were looked at, with what each was worth: a table. Only with ``alpha_``.
     n_iter_ : int
     solver_ : Solver
         The solver that ran.

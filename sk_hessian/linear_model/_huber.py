@@ -21,8 +21,8 @@ class HuberRegressor(VarianceExplained, LinearModel):
         Residuals beyond epsilon times the scale count linearly; at least 1.
     max_iter
         As in `PoissonRegressor`.
-    alpha : float, default=0.0001
-        Strength of the penalty.
+    alpha : float or "loo", default=0.0001
+        Strength of the penalty; "loo" chooses one, see `PoissonRegressor`.
     warm_start, fit_intercept, tol, solver, verbose, random_state, penalty_weights, penalty_matrix
         As in `PoissonRegressor`.
 
@@ -34,7 +34,7 @@ class HuberRegressor(VarianceExplained, LinearModel):
         sigma.
     outliers_ : ndarray of shape (n_samples,) of bool
         Which rows have a residual beyond ``epsilon * scale_``; not there where the rows came in parts.
-    n_iter_, solver_, convergence_, history_, has_offset_, n_features_in_, feature_names_in_
+    alpha_, penalty_path_, n_iter_, solver_, convergence_, history_, has_offset_, n_features_in_, feature_names_in_
         As in `PoissonRegressor`.
 
     Examples

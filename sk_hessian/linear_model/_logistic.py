@@ -34,8 +34,8 @@ class LogisticRegression(ClassifierMixin, DevianceExplained, LinearModel):
 
     Parameters
     ----------
-    C : float, default=1.0
-        Inverse strength of the penalty; ``np.inf`` for none.
+    C : float, "evidence" or "loo", default=1.0
+        Inverse strength of the penalty; ``np.inf`` for none. "evidence" and "loo" choose one, see `PoissonRegressor`.
     fit_intercept : bool, default=True
     class_weight : dict, "balanced" or None, default=None
         Multiplies the weights of each class.
@@ -56,7 +56,9 @@ class LogisticRegression(ClassifierMixin, DevianceExplained, LinearModel):
         The softmax coefficients sum to zero over the classes.
     intercept_ : ndarray of shape (1,) or (n_classes,)
     n_iter_ : ndarray of shape (1,)
-    solver_, convergence_, history_, has_offset_, n_features_in_, feature_names_in_
+    C_ : float
+        As ``alpha_`` of `PoissonRegressor`.
+    penalty_path_, solver_, convergence_, history_, has_offset_, n_features_in_, feature_names_in_
         As in `PoissonRegressor`.
 
     Examples

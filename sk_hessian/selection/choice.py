@@ -43,7 +43,7 @@ _TIE = 1e-10
 _AWAY = np.log(10)
 
 #: accuracy in log(strength) of a maximum in closed form
-_CLOSED_FORM = 1e-8
+_CLOSED_FORM = 1e-7
 
 
 _COLUMNS = ("logs", "score", "effective_df")
@@ -94,7 +94,7 @@ class Choice:
 class Evidence:
     """The logarithm of the evidence as what a strength is worth."""
 
-    accuracy = 0.1  #: of log(strength): the curve at a fit so near tells its maximum to some thousandths
+    accuracy = 0.25  #: of log(strength): the curve at a fit so near tells its maximum to some thousandths
     holds_constants = True  #: whether constants of the loss are taken as known
     near, n_first = _NEAR, _N_FIRST
     order = 2  #: the least power of the distance from a fit at which its curve is wrong

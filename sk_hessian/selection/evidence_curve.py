@@ -124,5 +124,6 @@ class EvidenceCurve:
                 continue
             step = _STEP / size
             bend = loss.hessian(y, raw + step * change, kind) - loss.hessian(y, raw - step * change, kind)
-            trace += np.einsum("n,nij,nir,njr->", weight, bend, along, along, optimize=True) / (2 * step * total)
+            hat = along @ along.transpose(0, 2, 1) if along.shape[1] > 1 else np.einsum("nir,nir->n", along, along)
+            trace += weight @ (bend * hat.reshape(bend.shape)).sum(axis=(1, 2)) / (2 * step * total)
         return -0.5 * trace

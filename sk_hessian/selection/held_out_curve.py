@@ -3,7 +3,7 @@
 import numpy as np
 from scipy.linalg import eigh
 
-from sk_hessian.objectives import SingleRows
+from sk_hessian.objectives import PointFactor, SingleRows
 from sk_hessian.selection.held_out import MOST_EXACT_LEVERAGE
 
 #: bends of a direction up to so many roundings are nothing
@@ -12,6 +12,24 @@ _ROUNDING = np.finfo(float).eps
 
 #: what a leverage of one is taken as, so that a row without which nothing is determined has a large loss
 _MOST_OF_ONE = 1 - 1e-10
+
+
+class Turned:
+    """A root of curvature R, and a rotation: R Q."""
+
+    is_floored = False
+
+    def __init__(self, inner, Q):
+        self._matrix = inner.dense() @ Q
+        self.shape = self._matrix.shape
+
+    def dense(self):
+        """R Q."""
+        return self._matrix
+
+    def transpose(self, g):
+        """Q'R'g."""
+        return self._matrix.T @ g
 
 
 class Bends:
@@ -28,13 +46,14 @@ class Bends:
     """
 
     def __init__(self, objective, factor):
-        self._objective, self._factor = objective, factor
+        self._objective = objective
         columns = factor.outer.columns
         l2 = objective.l2
         penalty = l2.of_strengths.within(columns) if l2.has_matrix else objective.space.penalty_in(columns)
         S = np.zeros((factor.inner.shape[0],) * 2)
         penalty.add_to(S)
-        shares, self.Q = eigh(factor.inner.congruence(S), driver="evd")
+        shares, Q = eigh(factor.inner.congruence(S), driver="evd")
+        self.turned = PointFactor(factor.outer, Turned(factor.inner, Q), factor.here)  #: P Q
         rounding = len(shares) * _ROUNDING
         self.shares = np.where(shares > rounding, np.minimum(shares, 1.0), 0.0)
         self._rounding = rounding
@@ -47,8 +66,8 @@ class Bends:
 
     def moves(self, here, ratios, inverse):
         """How far the optimum moves from a point, shape (n_directions, n_ratios)."""
-        gradient = self.Q.T @ self._factor.transpose(here.gradient)
-        pull = self.Q.T @ self._factor.transpose(self._objective.l2.of_strengths.gradient(here.theta))
+        gradient = self.turned.transpose(here.gradient)
+        pull = self.turned.transpose(self._objective.l2.of_strengths.gradient(here.theta))
         return -inverse * (gradient[:, None] + (ratios - 1) * pull[:, None])
 
 
@@ -74,7 +93,7 @@ class HeldOutCurve:
         if factor.inner.is_floored and not objective.space.is_wide:
             raise ValueError("the Hessian is singular to working precision")
         self._objective, self._here, self._bends = objective, here, Bends(objective, factor)
-        self._rows = SingleRows(here, factor, kind)
+        self._rows = SingleRows(here, self._bends.turned, kind)
         self.shares = self._bends.shares
         loss = objective.loss
         # a common shift of all outputs is no parameter
@@ -90,11 +109,10 @@ class HeldOutCurve:
         ratios = np.exp(np.atleast_1d(log_ratios))
         inverse = self._bends.inverse(ratios)
         moves = self._bends.moves(self._here, ratios, inverse)
-        loss, Q = self._objective.loss, self._bends.Q
+        loss = self._objective.loss
 
         def terms(terms):
-            along = terms.along @ Q
-            change, reach = along @ moves, _reaches(along, inverse)
+            change, reach = terms.along @ moves, _reaches(terms.along, inverse)
             found = [_held_out_loss(loss, terms, change[..., i], reach[..., i]) for i in range(len(ratios))]
             return (np.array([terms.share @ value for value in found]),)
 
