@@ -42,6 +42,9 @@ _TIE = 1e-10
 #: how much stronger the next penalty is, on the logarithm, where a fit has failed
 _AWAY = np.log(10)
 
+#: log evidence that says nothing, and share of what the model gains that a further fit must promise
+_NO_EVIDENCE, _NO_GAIN = 0.02, 1e-4
+
 #: accuracy in log(strength) of a maximum in closed form
 _CLOSED_FORM = 1e-7
 
@@ -103,6 +106,11 @@ class Evidence:
     curve = EvidenceCurve
 
     @staticmethod
+    def enough(score, objective):
+        """What a further fit must promise, beside a fit with this score."""
+        return _NO_EVIDENCE
+
+    @staticmethod
     def score(curve, log_ratios):
         """What strengths so many times e as large are worth."""
         return curve.log_evidence + curve(log_ratios)
@@ -124,6 +132,11 @@ class LeaveOneOut:
     order, reach = 1, 1.5
 
     curve = HeldOutCurve
+
+    @staticmethod
+    def enough(score, objective):
+        """See `Evidence.enough`: a share of what the model has gained on the null model."""
+        return _NO_GAIN * max(score + objective.baseline.value, 0.0)
 
     @staticmethod
     def score(curve, log_ratios):
@@ -214,7 +227,7 @@ class _Search:
             following = self._follow(log, theta)
             if self._points:
                 theta = self._points[-1].theta
-            if abs(following - log) <= self._criterion.accuracy and self._points:
+            if self._points and self._is_settled(self._points[-1]) and self._points[-1].log == log:
                 break
             log = following
         return self._result()
@@ -273,9 +286,14 @@ class _Search:
         scores = np.array([point.score for point in self._points])
         best = max(self._points, key=lambda point: (point.score >= scores.max() - _TIE * abs(scores.max()), point.log))
         fits = Scored(*(np.array(v) for v in zip(*[(p.log, p.score, p.df) for p in self._points], strict=True)))
-        is_settled = abs(best.best[0] - best.log) <= self._criterion.accuracy
-        at = best.best if is_settled else (best.log, best.score)
+        at = best.best if self._is_settled(best) else (best.log, best.score)
         return self._choice(at, best.theta, [best.seen, fits], fits.logs)
+
+    def _is_settled(self, point):
+        """Whether the best strength on the curve of a fit is near it, or hardly better."""
+        log, score = point.best
+        is_near = abs(log - point.log) <= self._criterion.accuracy
+        return is_near or score - point.score <= self._criterion.enough(point.score, self._objective)
 
     def _choice(self, best, theta, parts, fitted=()):
         """The `Choice` of a strength with its score, from `Scored` parts, the first of them that of the best point."""
@@ -291,7 +309,7 @@ class _Search:
             return "strong"
         if log <= self._low + edge:
             return "weak"
-        if last and log == last.log and abs(last.best[0] - log) > edge:
+        if last and log == last.log and not self._is_settled(last):
             return "strong" if last.best[0] > log else "weak"
         return ""
 
