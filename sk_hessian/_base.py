@@ -135,6 +135,9 @@ class SolvedEstimator(CallbackSupportMixin, BaseEstimator):
     _strength_name = "alpha"
     _criteria: tuple[str, ...] = CRITERIA
 
+    #: what a user should know of a strength that a fit has chosen
+    _choice_message = ""
+
     #: what a stream of rows has taught, see `partial_fit`
     _memory: Any = None
 
@@ -303,7 +306,7 @@ class SolvedEstimator(CallbackSupportMixin, BaseEstimator):
     def _tell_of_choice(self):
         """Warn of a strength that was chosen at the end of a search, or beside fits that failed."""
         if chooses(self):
-            self._tell(self.penalty_path_.message)
+            self._tell(self._choice_message)
 
     # -- after a fit --------------------------------------------------------------------------------------------------
 

@@ -8,9 +8,12 @@ from functools import partial
 
 import numpy as np
 
-from sk_hessian._validation import check_number
-from sk_hessian.selection import MOST_FULL, choose, choose_decay, path_of
+from sk_hessian._validation import CHOSEN, check_number, check_penalty_weights, chosen_groups, has_chosen_groups
+from sk_hessian.selection import MOST_FULL, choose, choose_decay, choose_groups, path_of
 from sk_hessian.solvers import minimize
+
+#: attributes of a choice, beside the parameter's own
+_CHOSEN = ("penalty_path_", "penalty_weights_", "_penalty_units", "_choice_message")
 
 #: what may choose a strength
 CRITERIA: tuple[str, ...] = ("evidence", "loo")
@@ -31,25 +34,30 @@ def check_strength(estimator, **limits):
         raise ValueError(f"{name} must be a number, or {names} for one that the fit chooses, got {value!r}{why}")
 
 
-def chooses(estimator):
-    """Whether fits are to choose the strength."""
+def is_named(estimator):
+    """Whether the parameter is what is to choose a strength."""
     return bool(estimator._strength_name) and isinstance(getattr(estimator, estimator._strength_name), str)
+
+
+def chooses(estimator):
+    """Whether fits are to choose a strength, of all columns or of groups of them."""
+    return is_named(estimator) or has_chosen_groups(getattr(estimator, "penalty_weights", None))
 
 
 def is_chosen(estimator):
     """Whether one has."""
-    return f"{estimator._strength_name}_" in vars(estimator)
+    return not vars(estimator).keys().isdisjoint((f"{estimator._strength_name}_", "penalty_weights_"))
 
 
 def given_strength(estimator):
     """The value of the parameter, or the one that a fit has chosen; 1.0 while it is choosing."""
     name = estimator._strength_name
-    return vars(estimator).get(f"{name}_", 1.0) if chooses(estimator) else getattr(estimator, name)
+    return vars(estimator).get(f"{name}_", 1.0) if is_named(estimator) else getattr(estimator, name)
 
 
 def forget_strength(estimator):
     """Forget what a former fit has chosen."""
-    for name in (f"{estimator._strength_name}_", "penalty_path_", "_penalty_units"):
+    for name in (f"{estimator._strength_name}_", *_CHOSEN):
         vars(estimator).pop(name, None)
 
 
@@ -58,17 +66,68 @@ def choose_linear(estimator, objective):
 
     The fits on the way are those of the solver "auto".
     """
-    _check_choosable(estimator, objective)
     solve = partial(minimize, tol=estimator.tol, max_iter=estimator.max_iter)
+    if has_chosen_groups(getattr(estimator, "penalty_weights", None)):
+        return _choose_groups(estimator, objective, solve)
+    _check_choosable(estimator, objective, _asked(estimator))
     choice = choose(objective, getattr(estimator, estimator._strength_name), solve)
     return objective.with_strength(_set_chosen(estimator, choice)), choice.theta
+
+
+def _asked(estimator):
+    """What the user asked for."""
+    name = estimator._strength_name
+    return f'{name}="{getattr(estimator, name)}"'
+
+
+def _choose_groups(estimator, objective, solve):
+    """The same where groups of columns have strengths of their own; with a named strength the others are a group."""
+    name, p = estimator._strength_name, objective.n_features
+    value, what = getattr(estimator, name), f'penalty_weights with "{CHOSEN}"'
+    if value == "loo":
+        raise ValueError(f'{what} needs {name}="{CHOSEN}" or a number, got {name}="loo"')
+    if not is_named(estimator) and not objective.l2.of_strengths.is_present:
+        raise ValueError(f'{what} needs a penalty to be weighted, got {name}={value!r}: use {name}="{CHOSEN}"')
+    _check_choosable(estimator, objective, what, CHOSEN)
+    groups = chosen_groups(estimator.penalty_weights, estimator.feature_names_in_)
+    rest = ~np.any(list(groups.values()), axis=0) & ~objective.l2.is_unpenalised
+    has_rest = is_named(estimator) and bool(rest.any())
+    choice = choose_groups(objective, [*groups.values(), *[rest] * has_rest], solve)
+    common = choice.logs[-1] if has_rest else 0.0
+    weights = check_penalty_weights(estimator.penalty_weights, p, estimator.feature_names_in_)
+    factor = np.where(rest, np.exp(common), 1.0)
+    for group, log in zip(groups.values(), choice.logs, strict=False):
+        weights[group], factor[group] = np.exp(log - common), np.exp(log)
+    estimator.penalty_weights_ = weights
+    if is_named(estimator):
+        setattr(estimator, f"{name}_", float(np.exp(-common if name == "C" else common)))
+    estimator._choice_message = _message_of_groups(list(groups), choice)
+    return objective.with_strength(factor[:, None]), choice.theta
+
+
+def _message_of_groups(keys, choice):
+    """What a user should know of the strengths of groups."""
+    meanings = {1: "strong end: no sign that these columns help", -1: "weak end: no sign that a penalty helps"}
+    said = []
+    for end, meaning in meanings.items():
+        at = [repr(key) for key, where in zip(keys, choice.at_end, strict=False) if where == end]
+        if at:
+            said.append(
+                f"penalty_weights: the evidence has no maximum for {', '.join(at)}, which are at the {meaning}."
+            )
+    if choice.left_out:
+        said.append(
+            f"penalty_weights: {len(choice.left_out)} fits on the way could not be judged and were left out, the last "
+            f"because of this: {choice.left_out[-1][1]}"
+        )
+    return " ".join(said)
 
 
 def choose_network(estimator, objective, starts, generator):
     """The same for a network and weights in standardised units; the best of several starts has the most evidence."""
     estimator._penalty_units = objective.moments
     objective = objective.penalised_in(objective.moments)
-    _check_choosable(estimator, objective)
+    _check_choosable(estimator, objective, _asked(estimator))
     solve = partial(minimize, tol=estimator.tol, max_iter=estimator.max_iter, random_state=generator)
     choices = [choose_decay(objective, start, solve) for start in starts]
     choice = max(choices, key=lambda choice: choice.seen.score.max())
@@ -80,15 +139,14 @@ def _set_chosen(estimator, choice):
     name = estimator._strength_name
     path = path_of(choice, name, getattr(estimator, name))
     setattr(estimator, f"{name}_", path.value)
-    estimator.penalty_path_ = path
+    estimator.penalty_path_, estimator._choice_message = path, path.message
     return float(np.exp(choice.log_strength))
 
 
-def _check_choosable(estimator, objective):
-    """Refuse what cannot be judged, before any fit."""
+def _check_choosable(estimator, objective, what, criterion=None):
+    """Refuse what cannot be judged, before any fit; ``what`` was asked for."""
     name = estimator._strength_name
-    criterion = getattr(estimator, name)
-    what = f'{name}="{criterion}"'
+    criterion = criterion or getattr(estimator, name)
     if not objective.l2.of_strengths.is_present:
         raise ValueError(f"{what} has nothing to choose: penalty_weights are all zero, so that there is no penalty")
     if not objective.rows.in_memory:

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping
+from fnmatch import fnmatchcase
 from numbers import Integral, Real
 from typing import Any, NamedTuple
 
@@ -13,6 +14,9 @@ from sklearn.utils.validation import validate_data
 
 from sk_hessian._text import listed, suggestion
 from sk_hessian.objectives import BinaryCrossEntropy, HuberLoss, Loss, SoftmaxCrossEntropy, parts_of
+
+#: a weight in ``penalty_weights`` that the fit chooses
+CHOSEN = "evidence"
 
 #: options of scikit-learn's checks of X
 FLOAT_ROWS: dict[str, Any] = {"accept_sparse": "csr", "dtype": [np.float64, np.float32]}
@@ -247,9 +251,7 @@ def check_penalty_weights(penalty_weights, n_features, names=None):
     """``penalty_weights`` as a float array (p,), ones for None; a dict, or a series of names, leaves others at one."""
     if penalty_weights is None:
         return np.ones(n_features)
-    # a series by names in another order than the columns' would be taken by position
-    if hasattr(penalty_weights, "iloc") and all(isinstance(label, str) for label in penalty_weights.index):
-        penalty_weights = penalty_weights.to_dict()
+    penalty_weights = _by_label(penalty_weights)
     if isinstance(penalty_weights, Mapping):
         penalty_weights = _by_column(penalty_weights, names)
     try:
@@ -316,22 +318,72 @@ def _by_names(frame, names):
 
 
 def _by_column(weights, names):
-    """Weights by the name of the column as a list in the order of the columns, one for those without."""
+    """Weights by the names of columns, or patterns of them, as a list in the order of the columns; one for the others.
+
+    A group whose weight the fit chooses has one too.
+    """
     if names is None:
         raise ValueError(
             "penalty_weights is a dict, so that X must be a data frame with column names (strings), and this X has no "
             "names: pass a data frame, or an array with one weight for each column"
         )
-    names = list(names)
-    for name, weight in weights.items():
-        if name not in names:
+    found = np.ones(len(names))
+    for key, columns in _columns_of_keys(weights, list(names)).items():
+        weight = weights[key]
+        if isinstance(weight, str) and weight == CHOSEN:
+            continue
+        if isinstance(weight, (bool, np.bool_)) or not isinstance(weight, Real):
+            raise TypeError(f'penalty_weights must be numbers or "{CHOSEN}", got {weight!r} for the column {key!r}')
+        found[columns] = weight
+    return found
+
+
+def _columns_of_keys(weights, names):
+    """The columns that each key of a dict means, positions: a name, or else a pattern such as "site_*"."""
+    columns, owner = {}, {}
+    for key in weights:
+        matching = [key] if key in names else [name for name in names if fnmatchcase(name, str(key))]
+        if not matching:
             raise ValueError(
-                f"penalty_weights names the column {name!r}, which X does not have.{suggestion(name, names)} "
+                f"penalty_weights names the column {key!r}, which X does not have.{suggestion(key, names)} "
                 f"The columns are {listed(names, ', ')}"
             )
-        if isinstance(weight, (bool, np.bool_)) or not isinstance(weight, Real):
-            raise TypeError(f"penalty_weights must be numbers, got {weight!r} for the column {name!r}")
-    return [weights.get(name, 1.0) for name in names]
+        # a name counts for more than a pattern
+        columns[key] = [names.index(name) for name in matching if name == key or name not in weights]
+        for column in columns[key]:
+            if column in owner:
+                raise ValueError(
+                    f"penalty_weights: the column {names[column]!r} is in {owner[column]!r} and in {key!r}: give it a "
+                    "weight of its own by its name, or leave it out of one of them"
+                )
+            owner[column] = key
+    return columns
+
+
+def chosen_groups(penalty_weights, names):
+    """Which columns each group has whose weight the fit is to choose: key -> (n_features,) of bool."""
+    if not has_chosen_groups(penalty_weights):
+        return {}
+    penalty_weights = _by_label(penalty_weights)
+    columns = _columns_of_keys(penalty_weights, list(names))
+    return {
+        key: np.isin(np.arange(len(names)), columns[key])
+        for key, weight in penalty_weights.items()
+        if isinstance(weight, str) and columns[key]
+    }
+
+
+def has_chosen_groups(penalty_weights):
+    """Whether the fit is to choose some of ``penalty_weights``."""
+    weights = _by_label(penalty_weights)
+    return isinstance(weights, Mapping) and any(isinstance(weight, str) for weight in weights.values())
+
+
+def _by_label(weights):
+    """A series by names as a dict: in another order than the columns' it would be taken by position."""
+    if hasattr(weights, "iloc") and all(isinstance(label, str) for label in weights.index):
+        return weights.to_dict()
+    return weights
 
 
 def check_range(loss, y, name):

@@ -448,6 +448,78 @@ def test_a_stream_of_a_network_keeps_the_decay_of_its_fit(iris):
     assert np.isfinite(model.predict(X)).all()
 
 
+# -- groups of columns ------------------------------------------------------------------------------------------------
+
+
+def grouped(rng):
+    """Columns of three groups with large, small and no coefficients."""
+    X = pd.DataFrame(rng.normal(size=(200, 12)), columns=[f"{'abc'[i // 4]}_{i % 4}" for i in range(12)])
+    coef = np.concatenate([2 * rng.normal(size=4), 0.2 * rng.normal(size=4), np.zeros(4)])
+    return X, X.to_numpy() @ coef + rng.normal(size=200)
+
+
+@pytest.mark.parametrize("model", [Ridge(2.0), LogisticRegression(0.5), PoissonRegressor(alpha=0.1)])
+def test_groups_have_the_strengths_of_most_evidence(model, rng):
+    X, y = grouped(rng)
+    y = y > 0 if isinstance(model, LogisticRegression) else np.round(np.exp(y / 4)) if model.alpha < 1 else y
+    model = clone(model).set_params(penalty_weights={"a_*": "evidence", "b_*": "evidence", "c_*": 3.0, "c_0": 0})
+    model.fit(X, y)
+    weights = model.penalty_weights_
+    np.testing.assert_array_equal(weights[8:], [0, 3, 3, 3])
+    assert 0 < weights[0] == weights[3] < weights[4] == weights[7]
+
+    def evidence(weights):
+        other = clone(model).set_params(penalty_weights=weights).fit(X, y)
+        return laplace(other, X, y, dispersion="evidence").log_evidence
+
+    best = evidence(weights)
+    for group in (slice(0, 4), slice(4, 8)):
+        for factor in (0.7, 1.4):
+            beside = weights.copy()
+            beside[group] *= factor
+            assert evidence(beside) < best
+    assert laplace(model, X, y, dispersion="evidence").log_evidence == pytest.approx(best, abs=1e-3)
+
+
+def test_with_a_named_strength_the_other_columns_are_a_group_too(rng):
+    X, y = grouped(rng)
+    model = Ridge("evidence", penalty_weights={"a_*": "evidence", "c_0": 0}).fit(X, y)
+    assert model.penalty_weights_[0] < 0.1
+    np.testing.assert_array_equal(model.penalty_weights_[4:], [1, 1, 1, 1, 0, 1, 1, 1])
+    same = Ridge(penalty_weights={"a_*": "evidence", "[bc]_*": "evidence", "c_0": 0}).fit(X, y)
+    np.testing.assert_allclose(model.alpha_ * model.penalty_weights_, same.penalty_weights_, rtol=0.02)
+    series = Ridge("evidence", penalty_weights=pd.Series({"a_*": "evidence", "c_0": 0})).fit(X, y)
+    np.testing.assert_array_equal(series.penalty_weights_, model.penalty_weights_)
+
+
+def test_a_group_without_an_effect_is_named(rng):
+    X, y = grouped(rng)
+    X["c_0"] -= X["c_0"].mean()
+    rest = X.drop(columns=["c_1", "c_2", "c_3"])
+    Z = np.column_stack([np.ones(200), rest])
+    y = y - rest["c_0"] * np.linalg.lstsq(Z, y)[0][-1]
+    model, said = convergence_warnings(lambda: Ridge(penalty_weights={"c_0": "evidence"}).fit(rest, y))
+    assert "the evidence has no maximum for 'c_0', which are at the strong end" in said[0]
+    assert abs(model.coef_[-1]) < 1e-3
+
+
+def test_bad_groups_are_refused(rng):
+    X, y = grouped(rng)
+    for weights, message in (
+        ({"d_*": "evidence"}, "penalty_weights names the column 'd_\\*', which X does not have"),
+        ({"a_*": "evidence", "a_0*": 1}, "the column 'a_0' is in 'a_\\*' and in 'a_0\\*'"),
+    ):
+        assert_refused(message, Ridge(penalty_weights=weights).fit, X, y)
+    weights = {"a_*": "loo"}
+    assert_refused('must be numbers or "evidence"', Ridge(penalty_weights=weights).fit, X, y, error=TypeError)
+    weights = {"a_*": "evidence"}
+    assert_refused("X must be a data frame", Ridge(penalty_weights=weights).fit, X.to_numpy(), y)
+    assert_refused('needs C="evidence" or a number', LogisticRegression("loo", penalty_weights=weights).fit, X, y > 0)
+    assert_refused("needs a penalty to be weighted, got C=inf",
+                   LogisticRegression(np.inf, penalty_weights=weights).fit, X, y > 0)  # fmt: skip
+    assert_refused("needs a likelihood", HuberRegressor(penalty_weights=weights).fit, X, y)
+
+
 def test_names_of_columns_do_not_matter():
     X, y = diabetes()
     frame = pd.DataFrame(X, columns=[f"c{i}" for i in range(10)])

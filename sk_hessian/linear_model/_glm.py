@@ -91,7 +91,8 @@ class PoissonRegressor(_DevianceModel):
         For minibatches.
     penalty_weights : array-like of shape (n_features,) or dict, default=None
         Multiplies the penalty of each feature; 0 leaves a feature without one. A dict has the weights by the names of
-        the columns of a data frame, such as ``{"age": 0}``; the weight of all other columns is 1.
+        the columns of a data frame, or patterns of them, such as ``{"age": 0, "site_*": 10}``; the weight of all other
+        columns is 1. ``{"site_*": "evidence"}`` chooses one weight for these columns by the marginal likelihood.
     penalty_matrix : array-like, sparse matrix or data frame of shape (n_features, n_features), default=None
         M, symmetric and positive semi-definite: alpha I + M takes the place of alpha I, for the coefficients of
         each output and not for the intercept. A data frame has the names of the columns on both sides, in any order.
@@ -103,7 +104,9 @@ class PoissonRegressor(_DevianceModel):
     alpha_ : float
         What was chosen; only with ``alpha`` "evidence" or "loo".
     penalty_path_ : PenaltyPath
-        The strengths that were looked at, with what each was worth: a table. Only with ``alpha_``.
+        The strengths that were looked at, with what each was worth: a table. Only with a named ``alpha`` and no groups.
+    penalty_weights_ : ndarray of shape (n_features,)
+        The weights of the fit, where it has chosen some.
     n_iter_ : int
     solver_ : Solver
         The solver that ran.

@@ -157,7 +157,10 @@ class LinearModel(SolvedEstimator):
     def _penalty(self):
         """L2 strengths (p, k) or (p, 1) in the units of the estimator."""
         names, given = getattr(self, "feature_names_in_", None), getattr(self, "penalty_weights", None)
-        return _validation.check_penalty_weights(given, self.n_features_in_, names)[:, None] * self._strength()
+        weights = _validation.check_penalty_weights(given, self.n_features_in_, names)
+        if _validation.has_chosen_groups(given):
+            weights = getattr(self, "penalty_weights_", weights)
+        return weights[:, None] * self._strength()
 
     def _penalty_matrix(self, per_mean):
         """``penalty_matrix`` beside the mean loss, (p, p), or None."""

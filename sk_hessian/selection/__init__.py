@@ -2,8 +2,8 @@
 
 from sk_hessian.selection.choice import choose
 from sk_hessian.selection.dispersion import pearson_dispersion
+from sk_hessian.selection.fixed_point import choose_decay, choose_groups
 from sk_hessian.selection.held_out import MOST_EXACT_LEVERAGE, NotFittedWithoutError, WithoutEach
-from sk_hessian.selection.networks import choose_decay
 from sk_hessian.selection.path import PenaltyPath, path_of
 from sk_hessian.selection.posterior import MOST_FULL, PosteriorModel, last_layer, resolved
 from sk_hessian.selection.removal import Removal, kept_rows, rows_in_memory, spread
@@ -18,6 +18,7 @@ __all__ = [
     "WithoutEach",
     "choose",
     "choose_decay",
+    "choose_groups",
     "kept_rows",
     "last_layer",
     "path_of",

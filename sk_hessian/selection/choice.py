@@ -101,7 +101,7 @@ class Evidence:
     holds_constants = True  #: whether constants of the loss are taken as known
     near, n_first = _NEAR, _N_FIRST
     order = 2  #: the least power of the distance from a fit at which its curve is wrong
-    reach = np.inf  #: how far another fit may be that corrects a curve
+    reach = 1.5  #: how far another fit may be that corrects a curve
 
     curve = EvidenceCurve
 
@@ -211,7 +211,7 @@ class _Search:
         self._low, self._high = -np.inf, np.inf
 
     def run(self):
-        at, theta = _typical(self._objective), self._objective.start()
+        at, theta = typical(self._objective), self._objective.start()
         if is_constant(self._objective):
             return nothing_to_choose(at + _BEYOND, theta)
         start = self._curve_at(at, theta, is_start=True)
@@ -337,10 +337,13 @@ def _merged(parts):
     return Scored(logs, score[first], df[first])
 
 
-def _typical(objective):
-    """The strength at which the penalty of a typical column is as large as its curvature, on the logarithm."""
+def typical(objective, which=True):
+    """The strength at which the penalty of a typical column is as large as its curvature, on the logarithm.
+
+    ``which`` (p,) of bool says which columns.
+    """
     deviation, sizes = objective.column_units[1], objective.l2.of_strengths.sizes
-    held = (sizes > 0) & (deviation > 0)
+    held = (sizes > 0) & (deviation > 0) & which
     if not held.any():
         return 0.0
     return float(np.mean(2 * np.log(deviation[held]) - np.log(sizes[held])) + np.log(objective.baseline.mean_curvature))

@@ -77,10 +77,21 @@ class PosteriorModel:
         """Those of them that the rows determine, MacKay's gamma."""
         return float(np.clip(self.n_penalised - self.precision.shrinkage, 0, None))
 
-    def fixed_point(self, dispersion):
-        """What MacKay's update multiplies the penalty by, inf where it has no effect; for dispersions (n_groups,)."""
-        squares = 2 * (self.penalty_value * self.objective.total_weight / dispersion).sum()
-        return float(self.gamma / squares) if squares > 0 else np.inf
+    def fixed_point(self, dispersion, features=None):
+        """What MacKay's update multiplies the penalty by, inf where it has no effect; for dispersions (n_groups,).
+
+        Of a linear model it may be that of the penalty of some ``features``, (n_features,) of bool.
+        """
+        if features is None:
+            squares = 2 * (self.penalty_value * self.objective.total_weight / dispersion).sum()
+            return float(self.gamma / squares) if squares > 0 else np.inf
+        held = np.append(features, [False] * self.objective.model.fit_intercept)
+        width = len(self._penalty) // len(held)
+        some = np.repeat(held, width) & (self._penalty > 0)
+        gamma = max(some.sum() - self.precision.shrinkages[some].sum(), 0.0)
+        pull = (self.objective.l2.gradient(self.theta) * self.theta).reshape(len(held), -1)[held].sum(axis=0)
+        squares = (pull * self.objective.total_weight / dispersion).sum()
+        return float(gamma / squares) if squares > 0 else np.inf
 
     def pearson(self):
         """Squared Pearson residuals over what the fit has left, for each dispersion."""
