@@ -8,8 +8,8 @@ from functools import partial
 
 import numpy as np
 
+from sk_hessian._selection import MOST_FULL, choose, choose_decay, choose_groups, path_of
 from sk_hessian._validation import CHOSEN, check_number, check_penalty_weights, chosen_groups, has_chosen_groups
-from sk_hessian.selection import MOST_FULL, choose, choose_decay, choose_groups, path_of
 from sk_hessian.solvers import minimize
 
 #: attributes of a choice, beside the parameter's own
@@ -112,9 +112,7 @@ def _message_of_groups(keys, choice):
     for end, meaning in meanings.items():
         at = [repr(key) for key, where in zip(keys, choice.at_end, strict=False) if where == end]
         if at:
-            said.append(
-                f"penalty_weights: the evidence has no maximum for {', '.join(at)}, which are at the {meaning}."
-            )
+            said.append(f"penalty_weights: the evidence has no maximum for {', '.join(at)}. They are at the {meaning}.")
     if choice.left_out:
         said.append(
             f"penalty_weights: {len(choice.left_out)} fits on the way could not be judged and were left out, the last "

@@ -340,7 +340,8 @@ def _by_column(weights, names):
 
 def _columns_of_keys(weights, names):
     """The columns that each key of a dict means, positions: a name, or else a pattern such as "site_*"."""
-    columns, owner = {}, {}
+    columns: dict = {}
+    owner: dict = {}
     for key in weights:
         matching = [key] if key in names else [name for name in names if fnmatchcase(name, str(key))]
         if not matching:

@@ -2,6 +2,7 @@
 
 import pickle
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
@@ -15,7 +16,14 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from sk_hessian.inspection import laplace, leave_one_out, leave_one_out_path, tune_alpha
+from sk_hessian.inspection import (
+    PenaltyPathDisplay,
+    coef_table,
+    laplace,
+    leave_one_out,
+    leave_one_out_path,
+    tune_alpha,
+)
 from sk_hessian.linear_model import (
     GammaRegressor,
     GeneralizedLinearRegressor,
@@ -291,6 +299,30 @@ def test_the_path_is_a_table():
     assert "log evidence" in str(path).splitlines()[0]
 
 
+@pytest.mark.parametrize("model", [Ridge("loo"), LogisticRegression("evidence"), LogisticRegression("loo")])
+def test_the_path_is_plotted(model):
+    plt.switch_backend("agg")
+    X, y = cancer(8, 4)
+    display = PenaltyPathDisplay.from_estimator(make_pipeline(StandardScaler(), model).fit(X, y), linewidth=3)
+    path = display.path
+    curve, fits, line = display.lines_
+    np.testing.assert_array_equal(curve.get_xdata(), path.values)
+    np.testing.assert_array_equal(fits.get_ydata(), path.score[path.is_fit])
+    assert (curve.get_linewidth(), line.get_xdata()[0]) == (3, path.value)
+    low, high = display.ax_.get_ylim()
+    best = path.score.max() if path.criterion == "evidence" else path.score.min()
+    assert low < best < high
+    assert display.ax_.get_xlabel() == path.parameter
+    assert_refused("has chosen no penalty", PenaltyPathDisplay.from_estimator, Ridge().fit(X, y))
+    plt.close("all")
+
+
+def test_a_table_of_coefficients_says_how_the_penalty_came_about():
+    X, y = diabetes()
+    model = Ridge("evidence").fit(X, y)
+    assert f"L2 with alpha = {model.alpha_:.4g} (evidence)" in str(coef_table(model, X, y, cov="laplace"))
+
+
 MODELS = {
     "Ridge-evidence": Ridge("evidence", tol=1e-8),
     "Ridge-loo": Ridge("loo", tol=1e-8),
@@ -477,7 +509,8 @@ def test_groups_have_the_strengths_of_most_evidence(model, rng):
         for factor in (0.7, 1.4):
             beside = weights.copy()
             beside[group] *= factor
-            assert evidence(beside) < best
+            # a fixed point leaves out how the curvature changes with the fit
+            assert evidence(beside) < best + (0 if isinstance(model, Ridge) else 0.01)
     assert laplace(model, X, y, dispersion="evidence").log_evidence == pytest.approx(best, abs=1e-3)
 
 
@@ -499,7 +532,7 @@ def test_a_group_without_an_effect_is_named(rng):
     Z = np.column_stack([np.ones(200), rest])
     y = y - rest["c_0"] * np.linalg.lstsq(Z, y)[0][-1]
     model, said = convergence_warnings(lambda: Ridge(penalty_weights={"c_0": "evidence"}).fit(rest, y))
-    assert "the evidence has no maximum for 'c_0', which are at the strong end" in said[0]
+    assert "the evidence has no maximum for 'c_0'. They are at the strong end" in said[0]
     assert abs(model.coef_[-1]) < 1e-3
 
 

@@ -27,6 +27,7 @@ display of the convergence takes the estimator alone, and `curve_table` a result
 the steps before it then transform X. No function modifies anything.
 """
 
+from sk_hessian._selection import PenaltyPath
 from sk_hessian.inspection._accuracy import Approximation, HessianAccuracy, hessian_accuracy
 from sk_hessian.inspection._coef_table import CoefTable, coef_table
 from sk_hessian.inspection._comparison import ModelComparison, compare_models
@@ -78,6 +79,7 @@ __all__ = [
     "LossSurfaceDisplay",
     "MarginalEffects",
     "ModelComparison",
+    "PenaltyPath",
     "PenaltyPathDisplay",
     "PredictionDisplay",
     "PredictionTable",

@@ -7,12 +7,12 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.linalg import eigh
 
+from sk_hessian._selection import Removal, kept_rows, rows_in_memory, spread
 from sk_hessian.inspection._checks import check_choice
 from sk_hessian.inspection._fitted import Fitted
 from sk_hessian.inspection._likelihood import RowWeights
 from sk_hessian.inspection._row_labels import row_names
 from sk_hessian.objectives import SingleRows
-from sk_hessian.selection import Removal, kept_rows, rows_in_memory, spread
 
 #: rows that a printed table lists
 _MOST_SHOWN = 5

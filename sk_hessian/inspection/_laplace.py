@@ -8,12 +8,12 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import expit, logsumexp
 
+from sk_hessian._selection import MOST_FULL, PosteriorModel, last_layer, resolved
 from sk_hessian._text import listed
 from sk_hessian.inspection._chain import Chain
 from sk_hessian.inspection._checks import check_choice, check_count
 from sk_hessian.inspection._fitted import Fitted
 from sk_hessian.objectives import Linearised
-from sk_hessian.selection import MOST_FULL, PosteriorModel, last_layer, resolved
 
 
 def laplace(

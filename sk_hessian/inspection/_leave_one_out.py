@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from sk_hessian._selection import NotFittedWithoutError, WithoutEach, kept_rows, rows_in_memory, spread
 from sk_hessian.inspection._fitted import Fitted, require_interior
 from sk_hessian.inspection._row_labels import row_names
 from sk_hessian.objectives import SquaredLoss, explained
-from sk_hessian.selection import NotFittedWithoutError, WithoutEach, kept_rows, rows_in_memory, spread
 
 #: why a class of one row is refused
 _ONE_ROW = "one row, without which nothing can be fitted to it: drop the row, or merge the class"

@@ -5,7 +5,7 @@ from functools import cached_property
 
 import numpy as np
 
-from sk_hessian.selection import pearson_dispersion
+from sk_hessian._selection import pearson_dispersion
 
 
 @dataclass(frozen=True)

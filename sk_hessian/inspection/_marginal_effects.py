@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.stats import t as student
 
+from sk_hessian._selection import kept_rows
 from sk_hessian._text import listed, suggestion
 from sk_hessian.inspection._checks import check_choice, check_level
 from sk_hessian.inspection._coef_table import CoefTable, coef_table
@@ -15,7 +16,6 @@ from sk_hessian.inspection._effects import Feature, MeanEffects
 from sk_hessian.inspection._fitted import Fitted
 from sk_hessian.inspection._likelihood import RowWeights
 from sk_hessian.inspection._text import ParameterTable, Report, interval_headings, number_text
-from sk_hessian.selection import kept_rows
 
 #: kind -> what the header says of it
 KINDS = {"average": "average over the rows", "at_mean": "at the means of the columns", "each": "of each row"}

@@ -7,11 +7,11 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.linalg import eigh
 
+from sk_hessian._selection import MOST_EXACT_LEVERAGE, rows_in_memory
 from sk_hessian.inspection._chain import Chain
 from sk_hessian.inspection._fitted import Fitted
 from sk_hessian.inspection._leave_one_out import HeldOut
 from sk_hessian.objectives import SingleRows
-from sk_hessian.selection import MOST_EXACT_LEVERAGE, rows_in_memory
 from sk_hessian.solvers import minimize
 
 

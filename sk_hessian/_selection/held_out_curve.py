@@ -3,8 +3,8 @@
 import numpy as np
 from scipy.linalg import eigh
 
+from sk_hessian._selection.held_out import MOST_EXACT_LEVERAGE
 from sk_hessian.objectives import PointFactor, SingleRows
-from sk_hessian.selection.held_out import MOST_EXACT_LEVERAGE
 
 #: bends of a direction up to so many roundings are nothing
 _ROUNDING = np.finfo(float).eps

@@ -2,8 +2,8 @@
 
 import numpy as np
 
+from sk_hessian._selection.removal import Removal
 from sk_hessian.objectives import SingleRows
-from sk_hessian.selection.removal import Removal
 from sk_hessian.solvers import minimize
 
 #: leverage above which one Newton step is not trusted and the row's fit is made anew

@@ -5,8 +5,8 @@ from functools import cached_property
 import numpy as np
 from scipy.linalg import eigh, solve_triangular
 
+from sk_hessian._selection.posterior import PosteriorModel, resolved
 from sk_hessian.objectives import Linearised
-from sk_hessian.selection.posterior import PosteriorModel, resolved
 
 #: shares of the penalty in a curvature below this are rounding
 _NOTHING = 1e-14

@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from sk_hessian._selection.choice import Choice, Scored, is_constant, nothing_to_choose, typical
+from sk_hessian._selection.posterior import PosteriorModel, resolved
 from sk_hessian.objectives import Linearised, at_constants
-from sk_hessian.selection.choice import Choice, Scored, is_constant, nothing_to_choose, typical
-from sk_hessian.selection.posterior import PosteriorModel, resolved
 
 #: where the search for a network begins, in standardised units: a tanh network of 10 units for diabetes tests at R2
 #: 0.04 from a start at 1, and at 0.37 from one at 5, which has 50 more of log evidence; a weak start leads to noise

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.optimize import minimize_scalar
 
+from sk_hessian._selection.evidence_curve import EvidenceCurve
+from sk_hessian._selection.held_out_curve import HeldOutCurve
 from sk_hessian.objectives import at_constants
-from sk_hessian.selection.evidence_curve import EvidenceCurve
-from sk_hessian.selection.held_out_curve import HeldOutCurve
 
 #: how far beyond the curvatures of the rows strengths are searched, on the logarithm
 _BEYOND = np.log(1e3)

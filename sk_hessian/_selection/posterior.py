@@ -5,9 +5,9 @@ from numbers import Real
 import numpy as np
 from scipy.optimize import minimize_scalar
 
+from sk_hessian._selection.dispersion import pearson_dispersion
+from sk_hessian._selection.precision import STRUCTURES, UndeterminedError, observations
 from sk_hessian.objectives import GLMObjective, Linearised
-from sk_hessian.selection.dispersion import pearson_dispersion
-from sk_hessian.selection.precision import STRUCTURES, UndeterminedError, observations
 
 #: parameters whose full posterior "auto" takes whatever else is cheaper; what it costs is taken of others too
 _MOST_AUTO = 1000
