@@ -63,7 +63,6 @@ FUNCTIONS = {
     "taylor_model": taylor,
     "tune_alpha": inspection.tune_alpha,
     "CoefficientDisplay": inspection.CoefficientDisplay.from_estimator,
-    "PenaltyPathDisplay": lambda estimator, X, y: inspection.PenaltyPathDisplay.from_estimator(estimator),
     "ConvergenceDisplay": lambda estimator, X, y: inspection.ConvergenceDisplay.from_estimator(estimator),
     "HessianSpectrumDisplay": inspection.HessianSpectrumDisplay.from_estimator,
     "InfluenceDisplay": inspection.InfluenceDisplay.from_estimator,
