@@ -8,7 +8,7 @@ from functools import partial
 
 import numpy as np
 
-from sk_hessian._selection import MOST_FULL, choose, choose_decay, choose_groups, path_of
+from sk_hessian._selection import MOST_FULL, choose, choose_decay, choose_groups, is_narrowed, path_of
 from sk_hessian._validation import CHOSEN, check_number, check_penalty_weights, chosen_groups, has_chosen_groups
 from sk_hessian.solvers import minimize
 
@@ -151,7 +151,8 @@ def _check_choosable(estimator, objective, what, criterion=None):
         raise ValueError(f"{what} needs X in memory, and here it comes in parts: give {name} a number")
     if objective.n_rows < 2:
         raise ValueError(f"{what} needs at least two rows of positive weight: n_samples = {objective.n_rows}")
-    size = min(objective.n_rows, objective.n_features) * objective.loss.n_outputs
+    narrow = criterion == "evidence" or is_narrowed(objective) or objective.rows.is_array
+    size = min(objective.n_features, objective.n_rows if narrow else np.inf) * objective.loss.n_outputs
     if size > MOST_FULL and objective.model.is_linear:
         raise ValueError(
             f"{what} needs a matrix of {size} columns, as many as rows or features (times outputs); {MOST_FULL} are "

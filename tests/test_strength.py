@@ -237,6 +237,29 @@ def test_a_strength_does_not_depend_on_units_of_the_target_nor_on_how_x_is_store
         assert Ridge(criterion).fit(X, 1e3 * y).alpha_ == pytest.approx(Ridge(criterion).fit(X, y).alpha_, rel=1e-6)
 
 
+@pytest.mark.parametrize("criterion", ["evidence", "loo"])
+@pytest.mark.parametrize("model", [LogisticRegression(), PoissonRegressor(), Ridge(), HuberRegressor()])
+def test_more_columns_than_rows(model, criterion, rng):
+    """Within the span of the rows: the scores are those of fits to all columns, also of a sparse matrix."""
+    X = sp.random_array((60, 200), density=0.2, rng=rng, format="csr")
+    eta = X @ (0.7 * rng.normal(size=200))
+    y = eta + rng.logistic(size=60)
+    y = y > 0 if hasattr(model, "C") else rng.poisson(np.exp(0.3 * eta)) if hasattr(model, "_loss") else y
+    if criterion not in model._criteria:
+        return
+    parameter = "C" if hasattr(model, "C") else "alpha"
+    model = clone(model).set_params(**{parameter: criterion, "tol": 1e-6})
+    fits = [convergence_warnings(lambda X=X: clone(model).fit(X, y))[0] for X in (X, X.toarray() + 5, X.toarray())]
+    assert chosen(fits[0]) == pytest.approx(chosen(fits[1]), rel=1e-3)
+    np.testing.assert_allclose(fits[0].coef_, fits[1].coef_, rtol=1e-2, atol=1e-3)
+    fit = clone(model).set_params(**{parameter: chosen(fits[0])}).fit(X.toarray(), y)
+    own = fits[0].penalty_path_.score[fits[0].penalty_path_.values == chosen(fits[0])][0]
+    if criterion == "evidence":
+        assert own == pytest.approx(laplace(fit, X, y, dispersion="evidence").log_evidence, abs=0.02)
+    else:
+        assert own == pytest.approx(leave_one_out(fits[2], X.toarray(), y).loss, rel=0.05)
+
+
 def test_an_offset_and_weights_count(rng):
     X, y = counts(rng)
     copies = rng.integers(1, 4, size=len(y))

@@ -7,6 +7,7 @@ from sk_hessian._selection.held_out import MOST_EXACT_LEVERAGE, NotFittedWithout
 from sk_hessian._selection.path import PenaltyPath, path_of
 from sk_hessian._selection.posterior import MOST_FULL, PosteriorModel, last_layer, resolved
 from sk_hessian._selection.removal import Removal, kept_rows, rows_in_memory, spread
+from sk_hessian._selection.row_space import is_narrowed
 
 __all__ = [
     "MOST_EXACT_LEVERAGE",
@@ -19,6 +20,7 @@ __all__ = [
     "choose",
     "choose_decay",
     "choose_groups",
+    "is_narrowed",
     "kept_rows",
     "last_layer",
     "path_of",

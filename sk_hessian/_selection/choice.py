@@ -1,12 +1,13 @@
 """The strength of a linear model's penalty that evidence or leave-one-out prefer, from a few fits."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.optimize import minimize_scalar
 
 from sk_hessian._selection.evidence_curve import EvidenceCurve
 from sk_hessian._selection.held_out_curve import HeldOutCurve
+from sk_hessian._selection.row_space import RowSpace, is_narrowed
 from sk_hessian.objectives import at_constants
 
 #: how far beyond the curvatures of the rows strengths are searched, on the logarithm
@@ -186,7 +187,11 @@ def choose(objective, criterion, solve):
     ValueError
         Where no strength can be judged.
     """
-    return _Search(objective, CRITERIA[criterion], solve).run()
+    if not is_narrowed(objective):
+        return _Search(objective, CRITERIA[criterion], solve).run()
+    space = RowSpace(objective)
+    choice = _Search(space.objective, CRITERIA[criterion], solve).run()
+    return replace(choice, theta=space.theta(choice.theta))
 
 
 def is_constant(objective):
