@@ -8,8 +8,9 @@ from functools import partial
 
 import numpy as np
 
+from sk_hessian._penalties import CHOSEN, check_penalty_weights, chosen_groups, has_chosen_groups
 from sk_hessian._selection import MOST_FULL, choose, choose_decay, choose_groups, is_narrowed, path_of
-from sk_hessian._validation import CHOSEN, check_number, check_penalty_weights, chosen_groups, has_chosen_groups
+from sk_hessian._validation import check_number
 from sk_hessian.solvers import minimize
 
 #: attributes of a choice, beside the parameter's own
@@ -86,7 +87,7 @@ def _choose_groups(estimator, objective, solve):
     value, what = getattr(estimator, name), f'penalty_weights with "{CHOSEN}"'
     if value == "loo":
         raise ValueError(f'{what} needs {name}="{CHOSEN}" or a number, got {name}="loo"')
-    if not is_named(estimator) and not objective.l2.of_strengths.is_present:
+    if not is_named(estimator) and not objective.l2.times(1.0, of_matrices=0.0).is_present:
         raise ValueError(f'{what} needs a penalty to be weighted, got {name}={value!r}: use {name}="{CHOSEN}"')
     _check_choosable(estimator, objective, what, CHOSEN)
     groups = chosen_groups(estimator.penalty_weights, estimator.feature_names_in_)
@@ -145,7 +146,7 @@ def _check_choosable(estimator, objective, what, criterion=None):
     """Refuse what cannot be judged, before any fit; ``what`` was asked for."""
     name = estimator._strength_name
     criterion = criterion or getattr(estimator, name)
-    if not objective.l2.of_strengths.is_present:
+    if not objective.l2.times(1.0, of_matrices=0.0).is_present:
         raise ValueError(f"{what} has nothing to choose: penalty_weights are all zero, so that there is no penalty")
     if not objective.rows.in_memory:
         raise ValueError(f"{what} needs X in memory, and here it comes in parts: give {name} a number")

@@ -22,7 +22,7 @@ def objectives(*names):
 
 #: what estimators may import
 ESTIMATOR = {"sklearn", "scipy.sparse", "scipy.special"}
-ESTIMATOR |= ours("_keywords", "_strength", "_validation", "objectives", "_selection", "solvers")
+ESTIMATOR |= ours("_keywords", "_penalties", "_strength", "_validation", "objectives", "_selection", "solvers")
 
 #: what describes a point of an objective
 POINT = objectives("coordinates", "evaluation", "factors")
@@ -41,7 +41,8 @@ ROOMS = {
     "_base.py": ESTIMATOR | ours("_callbacks"),
     "_callbacks.py": {"sklearn.callback"},
     "_validation.py": {"sklearn"} | ours("objectives"),
-    "_strength.py": ours("_validation", "_selection", "solvers"),
+    "_penalties.py": {"sklearn"},
+    "_strength.py": ours("_penalties", "_validation", "_selection", "solvers"),
     "_parts.py": {"sklearn"} | ours("_validation", "objectives"),
     "_scores.py": {"sklearn"} | ours("_parts", "_validation", "objectives"),
     "linear_model/": ESTIMATOR | ours("_base", "_parts", "_scores", "linear_model.*"),

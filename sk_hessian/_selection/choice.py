@@ -347,7 +347,7 @@ def typical(objective, which=True):
 
     ``which`` (p,) of bool says which columns.
     """
-    deviation, sizes = objective.column_units[1], objective.l2.of_strengths.sizes
+    deviation, sizes = objective.column_units[1], objective.l2.times(1.0, of_matrices=0.0).sizes
     held = (sizes > 0) & (deviation > 0) & which
     if not held.any():
         return 0.0

@@ -12,6 +12,7 @@ from sk_hessian import _validation
 from sk_hessian._base import SolvedEstimator, by_rows, restored_on_failure
 from sk_hessian._keywords import with_advice
 from sk_hessian._parts import rows_of_parts
+from sk_hessian._penalties import check_penalty_matrix, check_penalty_weights, has_chosen_groups
 from sk_hessian._scores import d_squared, r_squared
 from sk_hessian._strength import choose_linear, chooses, forget_strength, is_chosen
 from sk_hessian._text import listed
@@ -157,15 +158,15 @@ class LinearModel(SolvedEstimator):
     def _penalty(self):
         """L2 strengths (p, k) or (p, 1) in the units of the estimator."""
         names, given = getattr(self, "feature_names_in_", None), getattr(self, "penalty_weights", None)
-        weights = _validation.check_penalty_weights(given, self.n_features_in_, names)
-        if _validation.has_chosen_groups(given):
+        weights = check_penalty_weights(given, self.n_features_in_, names)
+        if has_chosen_groups(given):
             weights = getattr(self, "penalty_weights_", weights)
         return weights[:, None] * self._strength()
 
     def _penalty_matrix(self, per_mean):
         """``penalty_matrix`` beside the mean loss, (p, p), or None."""
         names, given = getattr(self, "feature_names_in_", None), getattr(self, "penalty_matrix", None)
-        matrix = _validation.check_penalty_matrix(given, self.n_features_in_, names)
+        matrix = check_penalty_matrix(given, self.n_features_in_, names)
         return None if matrix is None else matrix * (per_mean * self._matrix_factor)
 
     def _start(self, objective):

@@ -147,14 +147,10 @@ class L2:
     # -- the same elsewhere ---------------------------------------------------------------------------------------
 
     def times(self, factor, of_matrices=None):
-        """The same penalty, a number of times as strong; matrices another number of times, if one is given."""
+        """The same penalty, a number of times as strong; matrices another number of times, none if that is zero."""
         share = factor if of_matrices is None else of_matrices
-        return L2(factor * self._strengths, self._matrices and [share * M for M in self._matrices])
-
-    @property
-    def of_strengths(self):
-        """The part that the strengths are, without a matrix."""
-        return L2(self._strengths)
+        matrices = None if self._matrices is None or of_matrices == 0 else [share * M for M in self._matrices]
+        return L2(factor * self._strengths, matrices)
 
     def least(self):
         """What the penalties of all outputs have at least, as that of one output."""
