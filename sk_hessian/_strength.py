@@ -27,12 +27,12 @@ def check_strength(estimator, **limits):
     if not isinstance(value, str):
         check_number(estimator, name, 0, **limits)
     elif value not in criteria:
-        why = ""
-        if value in CRITERIA:
-            lacks = "a likelihood, which this loss does not have" if value == "evidence" else "a linear model"
-            why = f": {value!r} needs {lacks}"
         names = " or ".join(map(repr, criteria))
-        raise ValueError(f"{name} must be a number, or {names} for one that the fit chooses, got {value!r}{why}")
+        text = f"{name} must be a number, or {names} for one that the fit chooses, got {value!r}"
+        if value not in CRITERIA:
+            raise TypeError(text)
+        lacks = "a likelihood, which this loss does not have" if value == "evidence" else "a linear model"
+        raise ValueError(f"{text}: {value!r} needs {lacks}")
 
 
 def is_named(estimator):

@@ -439,8 +439,10 @@ def test_what_cannot_be_chosen_is_refused(rng):
     labels = y > 150
     for name in ("gcv", "Evidence", ""):
         message = f"alpha must be a number, or 'evidence' or 'loo' for one that the fit chooses, got '{name}'"
-        assert_refused(message, Ridge(name).fit, X, y)
-    assert_refused("C must be a number, or 'evidence' or 'loo'", LogisticRegression("auto").fit, X, labels)
+        assert_refused(message, Ridge(name).fit, X, y, error=TypeError)
+    assert_refused(
+        "C must be a number, or 'evidence' or 'loo'", LogisticRegression("auto").fit, X, labels, error=TypeError
+    )
     assert_refused("'loo' for one that the fit chooses, got 'evidence': 'evidence' needs a likelihood",
                    HuberRegressor(alpha="evidence").fit, X, y)  # fmt: skip
     assert_refused("'loo' needs a linear model", MLPRegressor(alpha="loo").fit, X, y)
