@@ -103,7 +103,10 @@ def _by_column(weights, names):
         if isinstance(weight, str) and weight == CHOSEN:
             continue
         if isinstance(weight, (bool, np.bool_)) or not isinstance(weight, Real):
-            raise TypeError(f'penalty_weights must be numbers or "{CHOSEN}", got {weight!r} for the column {key!r}')
+            raise TypeError(
+                f'penalty_weights must be numbers, got {weight!r} for the column {key!r}; "{CHOSEN}" lets the fit '
+                "choose one"
+            )
         found[columns] = weight
     return found
 

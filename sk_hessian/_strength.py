@@ -24,15 +24,16 @@ def check_strength(estimator, **limits):
     """Check the parameter: a number within ``limits`` of `check_number`, or what is to choose one."""
     name, criteria = estimator._strength_name, estimator._criteria
     value = getattr(estimator, name)
-    if not isinstance(value, str):
-        check_number(estimator, name, 0, **limits)
-    elif value not in criteria:
-        names = " or ".join(map(repr, criteria))
-        text = f"{name} must be a number, or {names} for one that the fit chooses, got {value!r}"
-        if value not in CRITERIA:
-            raise TypeError(text)
+    if isinstance(value, str) and value in criteria:
+        return
+    names = " or ".join(map(repr, criteria))
+    if isinstance(value, str) and value in CRITERIA:
         lacks = "a likelihood, which this loss does not have" if value == "evidence" else "a linear model"
-        raise ValueError(f"{text}: {value!r} needs {lacks}")
+        raise ValueError(f"{name}={value!r} needs {lacks}: use {names}, for one that the fit chooses, or a number")
+    try:
+        check_number(estimator, name, 0, **limits)
+    except TypeError as error:
+        raise TypeError(f"{error}; {names} lets the fit choose one") from None
 
 
 def is_named(estimator):

@@ -438,14 +438,18 @@ def test_what_cannot_be_chosen_is_refused(rng):
     X, y = diabetes()
     labels = y > 150
     for name in ("gcv", "Evidence", ""):
-        message = f"alpha must be a number, or 'evidence' or 'loo' for one that the fit chooses, got '{name}'"
+        message = f"alpha must be a number >= 0, got '{name}'; 'evidence' or 'loo' lets the fit choose one"
         assert_refused(message, Ridge(name).fit, X, y, error=TypeError)
     assert_refused(
-        "C must be a number, or 'evidence' or 'loo'", LogisticRegression("auto").fit, X, labels, error=TypeError
+        "C must be a number > 0, got 'auto'; 'evidence' or 'loo' lets",
+        LogisticRegression("auto").fit,
+        X,
+        labels,
+        error=TypeError,
     )
-    assert_refused("'loo' for one that the fit chooses, got 'evidence': 'evidence' needs a likelihood",
+    assert_refused("alpha='evidence' needs a likelihood, which this loss does not have: use 'loo'",
                    HuberRegressor(alpha="evidence").fit, X, y)  # fmt: skip
-    assert_refused("'loo' needs a linear model", MLPRegressor(alpha="loo").fit, X, y)
+    assert_refused("alpha='loo' needs a linear model: use 'evidence'", MLPRegressor(alpha="loo").fit, X, y)
     assert_refused('alpha="evidence" needs early_stopping=False',
                    MLPRegressor(alpha="evidence", early_stopping=True).fit, X, y)  # fmt: skip
     assert_refused('alpha="evidence" needs a likelihood, which this loss does not have: use alpha="loo"',
@@ -569,7 +573,13 @@ def test_bad_groups_are_refused(rng):
     ):
         assert_refused(message, Ridge(penalty_weights=weights).fit, X, y)
     weights = {"a_*": "loo"}
-    assert_refused('must be numbers or "evidence"', Ridge(penalty_weights=weights).fit, X, y, error=TypeError)
+    assert_refused(
+        'must be numbers, got .loo. for the column .a_..; "evidence" lets',
+        Ridge(penalty_weights=weights).fit,
+        X,
+        y,
+        error=TypeError,
+    )
     weights = {"a_*": "evidence"}
     assert_refused("X must be a data frame", Ridge(penalty_weights=weights).fit, X.to_numpy(), y)
     assert_refused('needs C="evidence" or a number', LogisticRegression("loo", penalty_weights=weights).fit, X, y > 0)
