@@ -47,7 +47,7 @@ _AWAY = np.log(10)
 _NO_EVIDENCE, _NO_GAIN = 0.02, 1e-4
 
 #: accuracy in log(strength) of a maximum in closed form
-_CLOSED_FORM = 1e-7
+_CLOSED_FORM = 1e-10
 
 
 _COLUMNS = ("logs", "score", "effective_df")
@@ -246,20 +246,21 @@ class _Search:
     def _best_on(self, curve, at, logs):
         """The best strength on the curve of a point ``at`` with its score, and the `Scored` that were looked at.
 
-        A fit beside it corrects the curve: the two agree there.
+        A fit beside it corrects the curve: the two agree there, and no further away is the correction trusted to grow.
         """
         logs = np.unique(np.clip(logs, self._low, self._high))
         others = [point for point in self._points if 0 < abs(point.log - at) <= self._criterion.reach]
-        order, gap = self._criterion.order, 0.0
+        order, gap, reach = self._criterion.order, 0.0, 0.0
         scores = self._criterion.score
         if others:
             nearest = min(others, key=lambda point: abs(point.log - at))
             away = nearest.log - at
+            reach = abs(away)
             gap = (nearest.score - scores(curve, np.array([away]))[0]) / away**order
             gap = gap if np.isfinite(gap) else 0.0
 
         def score(logs):
-            return scores(curve, logs - at) + gap * (logs - at) ** order
+            return scores(curve, logs - at) + gap * np.clip(logs - at, -reach, reach) ** order
 
         seen = Scored(logs, score(logs), curve.effective_df(logs - at))
         return self._criterion.refined(score, seen), seen
