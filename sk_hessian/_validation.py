@@ -1,7 +1,6 @@
 """Checks of parameters, targets and weights, by scikit-learn's public API; every error names the argument."""
 
 import math
-from collections.abc import Mapping
 from numbers import Integral, Real
 from typing import Any, NamedTuple
 
@@ -11,7 +10,6 @@ from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import validate_data
 
-from sk_hessian._text import listed, suggestion
 from sk_hessian.objectives import BinaryCrossEntropy, HuberLoss, Loss, SoftmaxCrossEntropy, parts_of
 
 #: options of scikit-learn's checks of X
@@ -27,10 +25,6 @@ _LARGEST_LABEL = np.iinfo(np.intp).max
 
 #: labels of whole numbers as floats up to which they are taken as integers
 _LARGEST_WHOLE = 2**31
-
-#: entries of a penalty's matrix that differ by so little beside their sizes, and eigenvalues, are rounding
-_NOT_SYMMETRIC = 1e-10
-_NOT_DEFINITE = 1e-12
 
 #: offsets beyond are no linear predictor's: their squares, times those of y, overflow
 _LARGEST_OFFSET = 1e100
@@ -241,97 +235,6 @@ def check_weight(sample_weight, X):
     if not np.isfinite(total):
         raise ValueError("sample_weight is too large: its sum is not finite; divide it by a constant")
     return weight
-
-
-def check_penalty_weights(penalty_weights, n_features, names=None):
-    """``penalty_weights`` as a float array (p,), ones for None; a dict, or a series of names, leaves others at one."""
-    if penalty_weights is None:
-        return np.ones(n_features)
-    # a series by names in another order than the columns' would be taken by position
-    if hasattr(penalty_weights, "iloc") and all(isinstance(label, str) for label in penalty_weights.index):
-        penalty_weights = penalty_weights.to_dict()
-    if isinstance(penalty_weights, Mapping):
-        penalty_weights = _by_column(penalty_weights, names)
-    try:
-        penalty_weights = np.atleast_1d(np.asarray(penalty_weights, dtype=float))
-    except (TypeError, ValueError) as error:
-        raise TypeError(
-            "penalty_weights must be numbers, one for each column, or a dict from column names to numbers, got "
-            f"{penalty_weights!r}"
-        ) from error
-    weights = check_array(penalty_weights, ensure_2d=False, dtype=np.float64, input_name="penalty_weights")
-    if weights.shape != (n_features,):
-        raise ValueError(
-            f"penalty_weights must have one entry for each of the {n_features} features, got shape {weights.shape}"
-        )
-    if (weights < 0).any():
-        raise ValueError("penalty_weights must not be negative; zero leaves a feature without penalty")
-    return weights
-
-
-def check_penalty_matrix(penalty_matrix, n_features, names=None):
-    """``penalty_matrix`` as a symmetric, positive semi-definite array (p, p), or None; a data frame by its names."""
-    if penalty_matrix is None:
-        return None
-    if hasattr(penalty_matrix, "iloc"):
-        penalty_matrix = _by_names(penalty_matrix, names)
-    M = check_array(penalty_matrix, accept_sparse=True, dtype=np.float64, input_name="penalty_matrix")
-    M = M.toarray() if hasattr(M, "toarray") else M
-    if M.shape != (n_features, n_features):
-        raise ValueError(
-            f"penalty_matrix must have a row and a column for each of the {n_features} features, got shape {M.shape}"
-        )
-    away = np.abs(M - M.T)
-    unit = np.sqrt(np.abs(M.diagonal()))
-    if (away > _NOT_SYMMETRIC * (np.abs(M) + np.abs(M.T) + np.outer(unit, unit))).any():
-        i, j = np.unravel_index(np.argmax(away), M.shape)
-        raise ValueError(
-            f"penalty_matrix must be symmetric: entry [{i}, {j}] is {M[i, j]:.6g}, and [{j}, {i}] is {M[j, i]:.6g}"
-        )
-    M = 0.5 * (M + M.T)
-    lowest = np.linalg.eigvalsh(M / np.outer(*[np.where(unit > 0, unit, 1.0)] * 2))[0] if len(M) else 0.0
-    if lowest < -_NOT_DEFINITE * len(M):
-        raise ValueError(
-            "penalty_matrix must be positive semi-definite, so that no coefficients have a negative penalty: with its "
-            f"diagonal scaled to one it has an eigenvalue of {lowest:.3g}"
-        )
-    return M
-
-
-def _by_names(frame, names):
-    """A data frame with rows and columns in the order of the names."""
-    if names is None:
-        raise ValueError(
-            "penalty_matrix is a data frame, so that X must be one with column names (strings), and this X has no "
-            "names: pass X as a data frame, or penalty_matrix as an array in the order of X's columns"
-        )
-    for labels, what in ((frame.index, "row"), (frame.columns, "column")):
-        if labels.has_duplicates:
-            raise ValueError(f"penalty_matrix: {what} name {labels[labels.duplicated()][0]!r} is there twice")
-        missing, more = [name for name in names if name not in labels], [str(one) for one in labels.difference(names)]
-        if missing or more:
-            wrong = f"lacks {listed(missing)}" if missing else f"has {listed(more)}, which X lacks"
-            raise ValueError(f"penalty_matrix must have a {what} for each column of X, by its name: it {wrong}")
-    return frame.loc[list(names), list(names)].to_numpy()
-
-
-def _by_column(weights, names):
-    """Weights by the name of the column as a list in the order of the columns, one for those without."""
-    if names is None:
-        raise ValueError(
-            "penalty_weights is a dict, so that X must be a data frame with column names (strings), and this X has no "
-            "names: pass a data frame, or an array with one weight for each column"
-        )
-    names = list(names)
-    for name, weight in weights.items():
-        if name not in names:
-            raise ValueError(
-                f"penalty_weights names the column {name!r}, which X does not have.{suggestion(name, names)} "
-                f"The columns are {listed(names, ', ')}"
-            )
-        if isinstance(weight, (bool, np.bool_)) or not isinstance(weight, Real):
-            raise TypeError(f"penalty_weights must be numbers, got {weight!r} for the column {name!r}")
-    return [weights.get(name, 1.0) for name in names]
 
 
 def check_range(loss, y, name):

@@ -22,7 +22,7 @@ def objectives(*names):
 
 #: what estimators may import
 ESTIMATOR = {"sklearn", "scipy.sparse", "scipy.special"}
-ESTIMATOR |= ours("_keywords", "_validation", "objectives", "solvers")
+ESTIMATOR |= ours("_keywords", "_penalties", "_strength", "_validation", "objectives", "_selection", "solvers")
 
 #: what describes a point of an objective
 POINT = objectives("coordinates", "evaluation", "factors")
@@ -44,6 +44,8 @@ ROOMS = {
     "_base.py": ESTIMATOR | ours("_callbacks"),
     "_callbacks.py": {"sklearn.callback"},
     "_validation.py": {"sklearn"} | ours("objectives"),
+    "_penalties.py": {"sklearn"},
+    "_strength.py": ours("_penalties", "_validation", "_selection", "solvers"),
     "_parts.py": {"sklearn"} | ours("_validation", "objectives"),
     "_scores.py": {"sklearn"} | ours("_parts", "_validation", "objectives"),
     "linear_model/": ESTIMATOR | ours("_base", "_parts", "_scores", "linear_model.*"),
@@ -80,7 +82,8 @@ ROOMS = {
     "objectives/_differences.py": set(),
     "objectives/_refinement.py": set(),
     "objectives/": {"scipy.linalg", "scipy.sparse"} | objectives("*"),
-    "inspection/": {"scipy", "matplotlib", "pandas"} | ours("objectives", "solvers", "inspection.*"),
+    "_selection/": {"pandas", "scipy.linalg", "scipy.optimize"} | ours("objectives", "_selection.*", "solvers"),
+    "inspection/": {"scipy", "matplotlib", "pandas"} | ours("objectives", "_selection", "solvers", "inspection.*"),
     "solvers/options.py": {"sklearn.base"} | ours("_keywords"),
     "solvers/method.py": set(),
     "solvers/plan.py": objectives("coordinates"),

@@ -10,7 +10,7 @@ What does a change of a column do to the mean?                 `marginal_effects
 Does the model fit its rows?                                   `residuals`, `ResidualDisplay`
 How sure are the parameters of a curve or a likelihood?        `curve_table`
 How sure are the predictions?                                  `prediction_table`, `PredictionDisplay`, `laplace`
-Which penalty is best?                                         `tune_alpha`
+Which penalty is best?                                         `tune_alpha`, `PenaltyPathDisplay`
 What did single rows do to the fit?                            `influence`, `InfluenceDisplay`
 How good is it on rows that it has not seen?                   `leave_one_out`, `leave_one_out_path`
 Which parameters do the data not determine?                    `flat_directions`
@@ -27,6 +27,7 @@ display of the convergence takes the estimator alone, and `curve_table` a result
 the steps before it then transform X. No function modifies anything.
 """
 
+from sk_hessian._selection import PenaltyPath
 from sk_hessian.inspection._accuracy import Approximation, HessianAccuracy, hessian_accuracy
 from sk_hessian.inspection._coef_table import CoefTable, coef_table
 from sk_hessian.inspection._comparison import ModelComparison, compare_models
@@ -35,6 +36,7 @@ from sk_hessian.inspection._displays._coefficients import CoefficientDisplay
 from sk_hessian.inspection._displays._convergence import ConvergenceDisplay
 from sk_hessian.inspection._displays._influence import InfluenceDisplay
 from sk_hessian.inspection._displays._loss_surface import LossSurfaceDisplay
+from sk_hessian.inspection._displays._penalty_path import PenaltyPathDisplay
 from sk_hessian.inspection._displays._predictions import PredictionDisplay
 from sk_hessian.inspection._displays._residuals import ResidualDisplay
 from sk_hessian.inspection._displays._spectrum import HessianSpectrumDisplay
@@ -77,6 +79,8 @@ __all__ = [
     "LossSurfaceDisplay",
     "MarginalEffects",
     "ModelComparison",
+    "PenaltyPath",
+    "PenaltyPathDisplay",
     "PredictionDisplay",
     "PredictionTable",
     "ProfileIntervals",

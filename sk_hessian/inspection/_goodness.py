@@ -76,7 +76,10 @@ def _penalty(fitted):
     options = fitted.estimator.get_params(deep=False)
     name = "C" if "C" in options else "alpha"
     more = [extra for extra in ("penalty_weights", "penalty_matrix") if options.get(extra) is not None]
-    return ", ".join([f"L2 with {name} = {number_text(options[name])}", *more])
+    value, by = options[name], ""
+    if isinstance(value, str):
+        value, by = getattr(fitted.estimator, f"{name}_"), f" ({value})"
+    return ", ".join([f"L2 with {name} = {number_text(value)}{by}", *more])
 
 
 class _Explained:

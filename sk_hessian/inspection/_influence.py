@@ -8,10 +8,10 @@ from numpy.typing import ArrayLike
 from scipy.linalg import eigh
 
 from sk_hessian._report import Report, column, number_text
+from sk_hessian._selection import Removal, kept_rows, rows_in_memory, spread
 from sk_hessian.inspection._checks import check_choice
 from sk_hessian.inspection._fitted import Fitted
 from sk_hessian.inspection._likelihood import RowWeights
-from sk_hessian.inspection._removal import Removal, kept_rows, rows_in_memory, spread
 from sk_hessian.inspection._row_labels import row_names
 from sk_hessian.objectives import SingleRows
 

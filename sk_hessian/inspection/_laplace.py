@@ -10,11 +10,11 @@ from numpy.typing import ArrayLike
 from scipy.special import expit, logsumexp
 
 from sk_hessian._report import Report, number_text
+from sk_hessian._selection import MOST_FULL, PosteriorModel, last_layer, resolved
 from sk_hessian._text import listed
 from sk_hessian.inspection._chain import Chain
 from sk_hessian.inspection._checks import check_choice, check_count
 from sk_hessian.inspection._fitted import Fitted
-from sk_hessian.inspection._laplace_model import MOST_FULL, PosteriorModel, last_layer, resolved
 from sk_hessian.objectives import Linearised
 
 
@@ -155,10 +155,7 @@ class LaplacePosterior(Report):
         self.dispersion = float(dispersion[0]) if len(dispersion) == 1 else dispersion
         self.dispersion_source, self.effective_df = source, float(model.effective_df.sum())
         self._deviation = np.sqrt(dispersion / model.objective.total_weight)
-        self.n_penalised = int((model.at.penalty > 0).sum())
-        self.gamma = float(np.clip(self.n_penalised - model.precision.shrinkage, 0, None))
-        squares = 2 * (model.penalty_value / self._deviation**2).sum()
-        self.fixed_point = float(self.gamma / squares) if squares > 0 else np.inf
+        self.n_penalised, self.gamma, self.fixed_point = model.n_penalised, model.gamma, model.fixed_point(dispersion)
 
     def _header(self):
         options = self._estimator.get_params(deep=False)

@@ -9,27 +9,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from sk_hessian._report import Report, column, number_text
+from sk_hessian._selection import NotFittedWithoutError, WithoutEach, kept_rows, rows_in_memory, spread
 from sk_hessian.inspection._fitted import Fitted, require_interior
-from sk_hessian.inspection._removal import Removal, kept_rows, rows_in_memory, spread
 from sk_hessian.inspection._row_labels import row_names
-from sk_hessian.objectives import SingleRows, SquaredLoss, explained
-from sk_hessian.solvers import minimize
-
-#: leverage above which one Newton step is not trusted and the row's fit is made anew
-_MOST_LEVERAGE = 0.9
-
-#: the same for networks, whose predictions bend in the parameters besides
-_MOST_NETWORK_LEVERAGE = 0.3
-
-#: the same for a squared loss of a linear model, whose Newton step is exact but for the digits that 1 - leverage loses
-MOST_EXACT_LEVERAGE = 1 - 1e-6
-
-#: the same for how far a row pulls its own prediction, in units over which the curvature changes e-fold: where few rows
-#: are nearly separable one step may be off by several. Steps themselves are longer, and good, beside many columns
-_MOST_PULL = 1.0
-
-#: Newton steps at the end of a fit; the second one takes back the rounding of an ill-conditioned first
-_POLISHING_STEPS = 2
+from sk_hessian.objectives import SquaredLoss, explained
 
 #: rows that a printed table lists
 _MOST_SHOWN = 10
@@ -214,7 +197,6 @@ class HeldOut:
         if np.ndim(sample_weight) > 0:
             self.weight = np.asarray(sample_weight, dtype=float)[self.kept]
         self.is_classifier = hasattr(self.fitted.estimator, "classes_")
-        self.is_exact = self.objective.convex and self.loss.quadratic
         self.refitted = np.zeros(self.objective.n_rows, dtype=bool)
         self._check_rows()
 
@@ -236,41 +218,31 @@ class HeldOut:
 
     def raw_without_each(self, refit_above=None):
         """Raw predictions of each row without it, shape (n, m)."""
-        fitted, k = self.fitted, self.loss.n_outputs
-        require_interior(self.objective, fitted.theta, "leave_one_out")
-        factor = fitted.factor("observed")
-        theta = _polished(self.objective, fitted.theta, factor)
-
-        def terms(terms):
-            removal = Removal(terms, k)
-            pulls = np.abs(self.loss.without_shift(removal.pull)) / self.loss.predictor_unit(terms.raw)
-            return removal.raw, removal.largest, pulls.max(axis=1)
-
-        raw, largest, pulls = SingleRows(self.objective.at(theta), factor, "observed").gather(terms)
-        with np.errstate(over="ignore", invalid="ignore"):
-            outside = ~np.isfinite(self.loss.value(self.y, raw))
-        if refit_above is None:
-            usual = _MOST_LEVERAGE if self.objective.model.is_linear else _MOST_NETWORK_LEVERAGE
-            refit_above = MOST_EXACT_LEVERAGE if self.is_exact else usual
-        self.refitted = outside | (largest > min(refit_above, MOST_EXACT_LEVERAGE)) | (pulls > _MOST_PULL)
-        for row in np.flatnonzero(self.refitted):
-            raw[row] = self.refit(theta, row)
+        require_interior(self.objective, self.fitted.theta, "leave_one_out")
+        without = self._without
+        try:
+            raw, self.refitted = without.raw(refit_above)
+        except NotFittedWithoutError as error:
+            raise self._refusal(error) from error
         return raw
+
+    @property
+    def _without(self):
+        return WithoutEach(self.objective, self.fitted.theta, self.fitted.factor("observed"), self.fitted.estimator.tol)
 
     def refit(self, theta, row):
         """The raw prediction of a row by the optimum of the others, shape (m,)."""
-        rows = self.objective.rows
-        rest = self.objective.on_rows(rows.take(np.delete(np.arange(rows.n_rows), row)))
-        result = minimize(rest, theta, tol=self.fitted.estimator.tol)
-        if result.status != "optimal":
-            labels, position = self.fitted.row_labels(len(self.kept)), np.flatnonzero(self.kept)[row]
-            raise ValueError(
-                f"row {row_names(labels, [position])[0]} cannot be left out, for no optimum of the others was found: "
-                f"{result.message}"
-            )
-        factor = rest.at(result.x).whole_factor("observed")
-        theta = result.x if factor.inner.is_floored else _polished(rest, result.x, factor)
-        return self.objective.sample(np.array([row])).raw_predictions(theta)[0]
+        try:
+            return self._without.refit(theta, row)
+        except NotFittedWithoutError as error:
+            raise self._refusal(error) from error
+
+    def _refusal(self, error):
+        labels, position = self.fitted.row_labels(len(self.kept)), np.flatnonzero(self.kept)[error.row]
+        return ValueError(
+            f"row {row_names(labels, [position])[0]} cannot be left out, for no optimum of the others was found: "
+            f"{error}"
+        )
 
     def outputs(self, raw):
         """Raw predictions without the loss's constants, as the user has the targets."""
@@ -302,16 +274,3 @@ class HeldOut:
         if self.loss.n_outputs > 1 and self.y.ndim == 1:
             return raw.argmax(axis=1) == self.y
         return ((raw > 0) == self.y.reshape(raw.shape)).all(axis=1)
-
-
-def _polished(objective, theta, factor):
-    """An optimum without what the tolerance of the fit has left, by Newton steps with one factor.
-
-    A row that is left out may be predicted along directions that hardly count for the others, so that their objective
-    alone leaves its prediction few digits.
-    """
-    theta = factor.restrict(theta)
-    for _ in range(_POLISHING_STEPS):
-        gradient = objective.value_and_gradient(theta)[1]
-        theta = theta + factor.newton(gradient)[1]
-    return objective.canonical(theta)

@@ -9,13 +9,13 @@ from numpy.typing import ArrayLike
 from scipy.stats import t as student
 
 from sk_hessian._report import Report, number_text
+from sk_hessian._selection import kept_rows
 from sk_hessian._text import listed, suggestion
 from sk_hessian.inspection._checks import check_choice, check_level
 from sk_hessian.inspection._coef_table import CoefTable, coef_table
 from sk_hessian.inspection._effects import Feature, MeanEffects
 from sk_hessian.inspection._fitted import Fitted, Naming
 from sk_hessian.inspection._likelihood import RowWeights
-from sk_hessian.inspection._removal import kept_rows
 from sk_hessian.inspection._text import ParameterTable, distribution_text, interval_headings, without_tests
 
 #: kind -> what the header says of it

@@ -8,10 +8,10 @@ from numpy.typing import ArrayLike
 from scipy.linalg import eigh
 
 from sk_hessian._report import Report, column
+from sk_hessian._selection import MOST_EXACT_LEVERAGE, rows_in_memory
 from sk_hessian.inspection._chain import Chain
 from sk_hessian.inspection._fitted import Fitted
-from sk_hessian.inspection._leave_one_out import MOST_EXACT_LEVERAGE, HeldOut
-from sk_hessian.inspection._removal import rows_in_memory
+from sk_hessian.inspection._leave_one_out import HeldOut
 from sk_hessian.objectives import SingleRows
 from sk_hessian.solvers import minimize
 

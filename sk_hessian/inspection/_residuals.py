@@ -7,12 +7,12 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import ndtri
 
+from sk_hessian._selection import kept_rows, rows_in_memory
 from sk_hessian.inspection._checks import check_choice
 from sk_hessian.inspection._covariance import Curvature
 from sk_hessian.inspection._fitted import Fitted
 from sk_hessian.inspection._influence import influence
 from sk_hessian.inspection._likelihood import RowWeights
-from sk_hessian.inspection._removal import kept_rows, rows_in_memory
 
 KINDS = ("response", "pearson", "deviance", "quantile")
 

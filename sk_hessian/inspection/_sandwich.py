@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from scipy.linalg import eigh
 
+from sk_hessian._selection import Removal
 from sk_hessian._text import listed
-from sk_hessian.inspection._removal import Removal
 from sk_hessian.inspection._row_labels import row_names
 from sk_hessian.objectives import SingleRows
 

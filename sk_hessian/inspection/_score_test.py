@@ -8,6 +8,7 @@ from numpy.typing import ArrayLike
 from scipy.stats import chi2
 
 from sk_hessian._report import Report, fixed, number_text, p_text
+from sk_hessian._selection import kept_rows
 from sk_hessian._text import listed
 from sk_hessian.inspection._added_columns import AddedDirections
 from sk_hessian.inspection._checks import check_choice
@@ -16,7 +17,6 @@ from sk_hessian.inspection._covariance import Curvature
 from sk_hessian.inspection._fitted import Fitted
 from sk_hessian.inspection._hessian import combination
 from sk_hessian.inspection._likelihood import RowWeights, dispersion_of
-from sk_hessian.inspection._removal import kept_rows
 
 #: share of a column's curvature, or eigenvalue of a correlation, that counts as nothing
 _NOTHING_LEFT = 1e-10

@@ -4,6 +4,7 @@ import numpy as np
 from sklearn.base import RegressorMixin
 
 from sk_hessian import _validation
+from sk_hessian._strength import check_strength, given_strength
 from sk_hessian.linear_model._linear_model import DevianceExplained, LinearModel
 from sk_hessian.objectives import TweedieLoss
 
@@ -32,7 +33,7 @@ class _DevianceModel(DevianceExplained, RegressorMixin, LinearModel):
         self.penalty_matrix = penalty_matrix
 
     def _check_parameters(self):
-        _validation.check_number(self, "alpha", 0)
+        check_strength(self)
 
     def _loss(self):
         """The loss of a prediction."""
@@ -50,7 +51,7 @@ class _DevianceModel(DevianceExplained, RegressorMixin, LinearModel):
     _penalises_sum = False
 
     def _strength(self):
-        return self.alpha
+        return given_strength(self)
 
     def _predicted(self, raw):
         return self._loss().inverse_link(raw[:, None])[:, 0]
@@ -71,8 +72,9 @@ class PoissonRegressor(_DevianceModel):
 
     Parameters
     ----------
-    alpha : float, default=1.0
-        Strength of the penalty.
+    alpha : float, "evidence" or "loo", default=1.0
+        Strength of the penalty. "evidence": the one with the largest marginal likelihood, by Laplace's method. "loo":
+        the one with the least leave-one-out loss. Both take few fits, and at most 3000 rows or columns (times outputs).
     fit_intercept : bool, default=True
     solver : str or Solver, default="auto"
         "auto", "sgd", "momentum", "clip", "newton", "lbfgs", or an object such as ``Newton(damping=1.0)``.
@@ -89,7 +91,8 @@ class PoissonRegressor(_DevianceModel):
         For minibatches.
     penalty_weights : array-like of shape (n_features,) or dict, default=None
         Multiplies the penalty of each feature; 0 leaves a feature without one. A dict has the weights by the names of
-        the columns of a data frame, such as ``{"age": 0}``; the weight of all other columns is 1.
+        the columns of a data frame, or patterns of them, such as ``{"age": 0, "site_*": 10}``; the weight of all other
+        columns is 1. ``{"site_*": "evidence"}`` chooses one weight for these columns by the marginal likelihood.
     penalty_matrix : array-like, sparse matrix or data frame of shape (n_features, n_features), default=None
         M, symmetric and positive semi-definite: alpha I + M takes the place of alpha I, for the coefficients of
         each output and not for the intercept. A data frame has the names of the columns on both sides, in any order.
@@ -98,6 +101,12 @@ class PoissonRegressor(_DevianceModel):
     ----------
     coef_ : ndarray of shape (n_features,)
     intercept_ : numpy scalar
+    alpha_ : float
+        What was chosen; only with ``alpha`` "evidence" or "loo".
+    penalty_path_ : PenaltyPath
+        The strengths that were looked at, with what each was worth: a table. Only with a named ``alpha`` and no groups.
+    penalty_weights_ : ndarray of shape (n_features,)
+        The weights of the fit, where it has chosen some.
     n_iter_ : int
     solver_ : Solver
         The solver that ran.

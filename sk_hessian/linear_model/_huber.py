@@ -4,6 +4,7 @@ import numpy as np
 from sklearn.utils import check_array
 
 from sk_hessian import _validation
+from sk_hessian._strength import check_strength, given_strength
 from sk_hessian.linear_model._linear_model import LinearModel, VarianceExplained
 
 
@@ -20,8 +21,8 @@ class HuberRegressor(VarianceExplained, LinearModel):
         Residuals beyond epsilon times the scale count linearly; at least 1.
     max_iter
         As in `PoissonRegressor`.
-    alpha : float, default=0.0001
-        Strength of the penalty.
+    alpha : float or "loo", default=0.0001
+        Strength of the penalty; "loo" chooses one, see `PoissonRegressor`.
     warm_start, fit_intercept, tol, solver, verbose, random_state, penalty_weights, penalty_matrix
         As in `PoissonRegressor`.
 
@@ -33,7 +34,7 @@ class HuberRegressor(VarianceExplained, LinearModel):
         sigma.
     outliers_ : ndarray of shape (n_samples,) of bool
         Which rows have a residual beyond ``epsilon * scale_``; not there where the rows came in parts.
-    n_iter_, solver_, convergence_, history_, has_offset_, n_features_in_, feature_names_in_
+    alpha_, penalty_path_, n_iter_, solver_, convergence_, history_, has_offset_, n_features_in_, feature_names_in_
         As in `PoissonRegressor`.
 
     Examples
@@ -70,9 +71,11 @@ class HuberRegressor(VarianceExplained, LinearModel):
     _keeps_float32 = False
     _of_whole_fits = ("outliers_",)
 
+    _criteria: tuple[str, ...] = ("loo",)
+
     def _check_parameters(self):
         _validation.check_number(self, "epsilon", 1)
-        _validation.check_number(self, "alpha", 0)
+        check_strength(self)
 
     def _encode(self, y, weight, reset):
         y = y.astype(float, copy=False)
@@ -83,7 +86,7 @@ class HuberRegressor(VarianceExplained, LinearModel):
     _matrix_factor = 2.0
 
     def _strength(self):
-        return 2 * self.alpha
+        return 2 * given_strength(self)
 
     def _unpack(self, objective, coef, intercept, constants):
         super()._unpack(objective, coef, intercept, constants)

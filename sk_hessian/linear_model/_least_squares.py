@@ -6,6 +6,7 @@ import numpy as np
 from sklearn.base import MultiOutputMixin
 
 from sk_hessian import _validation
+from sk_hessian._strength import check_strength, given_strength
 from sk_hessian.linear_model._linear_model import LinearModel, VarianceExplained
 from sk_hessian.objectives import SquaredLoss
 
@@ -64,6 +65,7 @@ class LinearRegression(_LeastSquares):
         self.fit_intercept = fit_intercept
 
     _of_whole_fits = ("rank_",)
+    _strength_name = ""
 
     def _strength(self):
         return 0.0
@@ -85,8 +87,8 @@ class Ridge(_LeastSquares):
 
     Parameters
     ----------
-    alpha : float or array-like of shape (n_targets,), default=1.0
-        Strength of the penalty, one for all targets or one each.
+    alpha : float, array-like of shape (n_targets,), "evidence" or "loo", default=1.0
+        Strength of the penalty, one for all targets or one each; or what chooses one for all, see `PoissonRegressor`.
     fit_intercept, solver, tol, max_iter, warm_start, verbose, random_state, penalty_weights, penalty_matrix
         As in `PoissonRegressor`.
 
@@ -94,7 +96,7 @@ class Ridge(_LeastSquares):
     ----------
     coef_ : ndarray of shape (n_features,) or (n_targets, n_features)
     intercept_ : numpy scalar or ndarray of shape (n_targets,)
-    n_iter_, solver_, convergence_, history_, has_offset_, n_features_in_, feature_names_in_
+    alpha_, penalty_path_, n_iter_, solver_, convergence_, history_, has_offset_, n_features_in_, feature_names_in_
         As in `PoissonRegressor`.
 
     Examples
@@ -102,6 +104,10 @@ class Ridge(_LeastSquares):
     >>> from sk_hessian.linear_model import Ridge
     >>> Ridge(alpha=2.0).fit([[0.0], [1.0], [2.0]], [1.0, 3.0, 5.0]).coef_.round(6)
     array([1.])
+    >>> from sklearn.datasets import load_diabetes
+    >>> X, y = load_diabetes(return_X_y=True)
+    >>> round(Ridge("evidence").fit(X, y).alpha_, 3), round(Ridge("loo").fit(X, y).alpha_, 3)
+    (0.034, 0.004)
     """
 
     def __init__(
@@ -126,7 +132,7 @@ class Ridge(_LeastSquares):
 
     def _check_parameters(self):
         if np.ndim(self.alpha) == 0:
-            _validation.check_number(self, "alpha", 0)
+            check_strength(self)
 
     def _encode(self, y, weight, reset):
         if np.ndim(self.alpha) > 0:
@@ -142,4 +148,4 @@ class Ridge(_LeastSquares):
         return super()._encode(y, weight, reset)
 
     def _strength(self):
-        return np.asarray(self.alpha, dtype=float)
+        return np.asarray(given_strength(self), dtype=float)

@@ -12,7 +12,9 @@ from sk_hessian import _validation
 from sk_hessian._base import SolvedEstimator, by_rows, restored_on_failure
 from sk_hessian._keywords import with_advice
 from sk_hessian._parts import rows_of_parts
+from sk_hessian._penalties import check_penalty_matrix, check_penalty_weights, has_chosen_groups
 from sk_hessian._scores import d_squared, r_squared
+from sk_hessian._strength import choose_linear, chooses, forget_strength, is_chosen
 from sk_hessian._text import listed
 from sk_hessian._validation import LaterCheck, RowData
 from sk_hessian.linear_model._streams import doubted, step, stream_of
@@ -110,8 +112,13 @@ class LinearModel(SolvedEstimator):
     def _learn(self, data, task):
         self._memory, self.has_offset_ = None, data.offset is not None
         self.__dict__.pop("t_", None)
-        objective = self._objective_of(data, reset=True, check=LaterCheck.of(self, data, self._of_targets))
-        result = self._minimize(objective, self._start(objective), _validation.check_seed(self.random_state), task)
+        forget_strength(self)
+        check = None if chooses(self) else LaterCheck.of(self, data, self._of_targets)
+        objective = self._objective_of(data, reset=True, check=check)
+        start = self._start(objective)
+        if chooses(self):
+            objective, start = choose_linear(self, objective)
+        result = self._minimize(objective, start, _validation.check_seed(self.random_state), task)
         self._set_weights(objective, result.x)
         self._record(result)
 
@@ -151,12 +158,15 @@ class LinearModel(SolvedEstimator):
     def _penalty(self):
         """L2 strengths (p, k) or (p, 1) in the units of the estimator."""
         names, given = getattr(self, "feature_names_in_", None), getattr(self, "penalty_weights", None)
-        return _validation.check_penalty_weights(given, self.n_features_in_, names)[:, None] * self._strength()
+        weights = check_penalty_weights(given, self.n_features_in_, names)
+        if has_chosen_groups(given):
+            weights = getattr(self, "penalty_weights_", weights)
+        return weights[:, None] * self._strength()
 
     def _penalty_matrix(self, per_mean):
         """``penalty_matrix`` beside the mean loss, (p, p), or None."""
         names, given = getattr(self, "feature_names_in_", None), getattr(self, "penalty_matrix", None)
-        matrix = _validation.check_penalty_matrix(given, self.n_features_in_, names)
+        matrix = check_penalty_matrix(given, self.n_features_in_, names)
         return None if matrix is None else matrix * (per_mean * self._matrix_factor)
 
     def _start(self, objective):
@@ -203,7 +213,7 @@ class LinearModel(SolvedEstimator):
         parameters; without correlations beyond, or where the solver has ``precondition="diagonal"`` or None. A sample
         of up to 1000 of them mends that memory where the coefficients have moved far. For squared loss the matrix is
         exact, and no row is kept. ``convergence_`` and ``history_`` are of the latest step. After ``fit`` a new stream
-        begins.
+        begins. A penalty that is to be chosen is that of the last ``fit``, or chosen by the rows of the first call.
 
         Parameters
         ----------
@@ -240,6 +250,9 @@ class LinearModel(SolvedEstimator):
         forgetting, memory = _validation.check_forgetting(forgetting), self._memory
         before = 0.0 if memory is None else forgetting * memory.total_weight
         rows = self._objective_of(data, reset=memory is None, before=before)
+        is_choice = memory is None and chooses(self) and not is_chosen(self)
+        if is_choice:
+            rows = choose_linear(self, rows)[0]
         if memory is None:
             self._check_first(rows)
             self.t_ = 0
@@ -254,6 +267,8 @@ class LinearModel(SolvedEstimator):
         for name in self._of_whole_fits:
             self.__dict__.pop(name, None)
         self._tell(self._advice())
+        if is_choice:
+            self._tell_of_choice()
 
     # -- predictions and scores -----------------------------------------------------------------------------------
 

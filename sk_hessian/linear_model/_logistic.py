@@ -13,6 +13,7 @@ from sk_hessian import _validation
 from sk_hessian._base import by_rows, class_indices, log_probabilities, probabilities, restored_on_failure
 from sk_hessian._keywords import with_advice
 from sk_hessian._scores import accuracy
+from sk_hessian._strength import check_strength, chooses, given_strength
 from sk_hessian._validation import RowData
 from sk_hessian.linear_model._linear_model import DevianceExplained, LinearModel
 from sk_hessian.objectives import Jeffreys
@@ -33,8 +34,8 @@ class LogisticRegression(ClassifierMixin, DevianceExplained, LinearModel):
 
     Parameters
     ----------
-    C : float, default=1.0
-        Inverse strength of the penalty; ``np.inf`` for none.
+    C : float, "evidence" or "loo", default=1.0
+        Inverse strength of the penalty; ``np.inf`` for none. "evidence" and "loo" choose one, see `PoissonRegressor`.
     fit_intercept : bool, default=True
     class_weight : dict, "balanced" or None, default=None
         Multiplies the weights of each class.
@@ -55,7 +56,9 @@ class LogisticRegression(ClassifierMixin, DevianceExplained, LinearModel):
         The softmax coefficients sum to zero over the classes.
     intercept_ : ndarray of shape (1,) or (n_classes,)
     n_iter_ : ndarray of shape (1,)
-    solver_, convergence_, history_, has_offset_, n_features_in_, feature_names_in_
+    C_ : float
+        As ``alpha_`` of `PoissonRegressor`.
+    penalty_path_, solver_, convergence_, history_, has_offset_, n_features_in_, feature_names_in_
         As in `PoissonRegressor`.
 
     Examples
@@ -95,9 +98,10 @@ class LogisticRegression(ClassifierMixin, DevianceExplained, LinearModel):
     classes_: Any
 
     _of_targets: ClassVar = {}
+    _strength_name = "C"
 
     def _check_parameters(self):
-        _validation.check_number(self, "C", 0, strict=True, infinite=True)
+        check_strength(self, strict=True, infinite=True)
         if not isinstance(self.jeffreys, (bool, np.bool_)):
             raise TypeError(f"jeffreys must be True or False, got {self.jeffreys!r}")
         if self.jeffreys:
@@ -105,7 +109,7 @@ class LogisticRegression(ClassifierMixin, DevianceExplained, LinearModel):
 
     def _check_jeffreys(self):
         """Refuse what goes not together with a prior that is no sum over rows, and is the penalty."""
-        if np.isfinite(self.C):
+        if chooses(self) or np.isfinite(self.C):
             raise ValueError(f"jeffreys=True needs C=np.inf, got C={self.C!r}: the prior takes the penalty's place")
         for name in ("penalty_weights", "penalty_matrix"):
             if getattr(self, name) is not None:
@@ -134,7 +138,7 @@ class LogisticRegression(ClassifierMixin, DevianceExplained, LinearModel):
         return target, weight, loss
 
     def _strength(self):
-        return 1 / self.C
+        return 1 / given_strength(self)
 
     def _unpack(self, objective, coef, intercept, constants):
         self.coef_ = np.ascontiguousarray(coef.T)

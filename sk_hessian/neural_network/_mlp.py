@@ -41,8 +41,9 @@ class MLPRegressor(RegressorMixin, _Network):
         Units of each hidden layer; () is a linear model.
     activation : {"identity", "logistic", "tanh", "relu", "softplus", "gelu", "silu"}, default="relu"
         Of the hidden layers. "relu" has kinks, where no optimum can be proved: such a fit ends as ``settled``.
-    alpha : float, default=1e-4
-        Strength of the penalty; unlike scikit-learn's it does not depend on the size of minibatches.
+    alpha : float or "evidence", default=1e-4
+        Strength of the penalty, or "evidence", which chooses the one with the largest marginal likelihood, for weights
+        in standardised units of X and y; unlike scikit-learn's it does not depend on the size of minibatches.
     solver : str or Solver, default="auto"
         "auto", "sgd", "momentum", "clip", "newton", "lbfgs", or an object such as ``Newton(hessian="exact")``, which
         has the learning rate, the batch size and the momentum.
@@ -61,7 +62,8 @@ class MLPRegressor(RegressorMixin, _Network):
     warm_start : bool, default=False
         Start from the former solution.
     n_init : int, default=1
-        Starts; the best fit is kept, by the validation score with ``early_stopping``, else by the loss.
+        Starts; the best fit is kept, by the validation score with ``early_stopping``, by the evidence where that
+        chooses ``alpha``, else by the loss.
     random_state : int, RandomState or None, default=None
         For initial weights, the held-out rows and minibatches.
     verbose : int, default=0
@@ -86,7 +88,7 @@ class MLPRegressor(RegressorMixin, _Network):
         Layers with input and output, outputs, iterations, and rows seen.
     out_activation_ : str
         "identity" or "exp".
-    solver_, convergence_, history_
+    alpha_, penalty_path_, solver_, convergence_, history_
         As in `sk_hessian.linear_model.PoissonRegressor`.
     n_features_in_, feature_names_in_
         As in scikit-learn.
@@ -238,7 +240,7 @@ class MLPClassifier(ClassifierMixin, _Network):
         "logistic" or "softmax".
     coefs_, intercepts_, loss_, best_loss_, loss_curve_, best_validation_score_, n_layers_, n_outputs_, n_iter_, t_
         As in `MLPRegressor`.
-    solver_, convergence_, history_
+    alpha_, penalty_path_, solver_, convergence_, history_
         As in `sk_hessian.linear_model.PoissonRegressor`.
     n_features_in_, feature_names_in_
         As in scikit-learn.

@@ -2,13 +2,14 @@
 
 from functools import partial
 from numbers import Integral, Real
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
 from sk_hessian import _validation
 from sk_hessian._base import SolvedEstimator, by_rows, restored_on_failure
 from sk_hessian._keywords import with_advice
+from sk_hessian._strength import check_strength, choose_network, chooses, forget_strength, given_strength, is_chosen
 from sk_hessian._validation import RowData
 from sk_hessian.neural_network._stopping import EarlyStopping, split
 from sk_hessian.neural_network._streams import epoch, stream_of
@@ -21,6 +22,9 @@ class _Network(SolvedEstimator):
 
     #: options of `validate_data` for y
     _of_targets: ClassVar[dict[str, bool]] = {"multi_output": True}
+
+    #: the units of the weights that a chosen penalty is of, `Moments`
+    _penalty_units: Any = None
 
     # -- what a subclass says -------------------------------------------------------------------------------------
 
@@ -46,7 +50,12 @@ class _Network(SolvedEstimator):
         self._hidden_sizes()
         if not isinstance(self.activation, str) or self.activation not in ACTIVATIONS:
             raise ValueError(f"activation must be one of {tuple(ACTIVATIONS)}, got {self.activation!r}")
-        _validation.check_number(self, "alpha", 0)
+        check_strength(self)
+        if chooses(self) and self.early_stopping:
+            raise ValueError(
+                f'alpha="{self.alpha}" needs early_stopping=False: the evidence is that of an optimum, which a run '
+                "that is stopped does not reach"
+            )
         for name in ("n_iter_no_change", "n_init"):
             _validation.check_count(self, name)
         fraction = self.validation_fraction
@@ -99,8 +108,10 @@ class _Network(SolvedEstimator):
         """
         return self._fit(RowData(X, y, sample_weight))
 
+    _criteria: tuple[str, ...] = ("evidence",)
+
     def _max_subtasks(self):
-        return self.n_init if self.n_init > 1 else None
+        return self.n_init if self.n_init > 1 and not chooses(self) else None
 
     def _learn(self, data, task):
         X, y, weight, loss = self._encoded_rows(data, reset=True)
@@ -110,8 +121,13 @@ class _Network(SolvedEstimator):
             train, rest = split(len(y), self.validation_fraction, self._classes_of_rows(y), generator)
             held = X[rest], y[rest], weight[rest]
             X, y, weight = X[train], y[train], weight[train]
+        forget_strength(self)
         objective = self._objective(X, y, weight, loss)
-        result, watch = self._best_run(objective, held, generator, task)
+        if chooses(self):
+            objective, start = choose_network(self, objective, self._starts(objective, generator), generator)
+            result, watch = self._run(objective, start, None, generator, task)
+        else:
+            result, watch = self._best_run(objective, held, generator, task)
         self._set_weights(objective, result.x)
         self._record(result)
         self._set_curves(result, watch, len(y))
@@ -145,16 +161,17 @@ class _Network(SolvedEstimator):
         return parts[: len(self.coefs_)], parts[len(self.coefs_) :]
 
     def _objective(self, X, y, weight, loss):
-        return MLPObjective(
+        objective = MLPObjective(
             X,
             y,
             loss,
             hidden_layer_sizes=self._hidden_sizes(),
             activation=self.activation,
             sample_weight=weight,
-            penalty=self.alpha / weight.sum(),
+            penalty=given_strength(self) / weight.sum(),
             feature_names=getattr(self, "feature_names_in_", None),
         )
+        return objective if self._penalty_units is None else objective.penalised_in(self._penalty_units)
 
     def _starts(self, objective, generator):
         """``n_init`` starts; the first is the former solution with ``warm_start``."""
@@ -227,6 +244,9 @@ class _Network(SolvedEstimator):
             objective.moments = self._moments.merged(objective.moments)
         self._moments = objective.moments
         theta = objective.start(self._generator) if is_first else self._former(objective)
+        is_choice = is_first and chooses(self) and not is_chosen(self)
+        if is_choice:
+            objective, theta = choose_network(self, objective, [theta], self._generator)
         is_second_order = isinstance(check_solver(self.solver), (Newton, LBFGS))
         if is_second_order:
             stream = stream_of(objective, self._memory, theta)
@@ -239,6 +259,8 @@ class _Network(SolvedEstimator):
         self._append(objective, theta, result, is_first)
         if is_second_order:
             self._tell(self._advice())
+        if is_choice:
+            self._tell_of_choice()
 
     def _append(self, objective, theta, result, is_first):
         before = (0, 0, []) if is_first else (self.n_iter_, self.t_, self.loss_curve_)

@@ -7,7 +7,7 @@ from sk_hessian.objectives.contract import Objective
 from sk_hessian.objectives.coordinates import PointFactor, Subspace
 from sk_hessian.objectives.evaluation import Evaluation
 from sk_hessian.objectives.functions import FunctionObjective
-from sk_hessian.objectives.glm import GLMObjective
+from sk_hessian.objectives.glm import GLMObjective, at_constants
 from sk_hessian.objectives.linearised import Linearised
 from sk_hessian.objectives.losses import (
     LOSSES,
@@ -79,6 +79,7 @@ __all__ = [
     "Term",
     "TermPoint",
     "TweedieLoss",
+    "at_constants",
     "check_derivatives",
     "deviance_sums",
     "explained",

@@ -277,3 +277,15 @@ class GLMObjective(MeanLossObjective):
     def flat_directions(self):
         """See `Objective.flat_directions`: columns as combinations of others."""
         return self.space.dependence.dependencies() if self.space.dependence else []
+
+
+def at_constants(objective, theta):
+    """A `GLMObjective` of coefficients alone, the loss's constants held at those of ``theta``; and the rest of that."""
+    if not objective.loss.n_constants:
+        return objective, theta
+    n_weights = objective.model.n_weights
+    other = objective._copied(objective.rows, objective.total, objective._cached())
+    other.loss, other._projections = objective.loss.at(theta[n_weights:]), {}
+    other.model = Linear(objective.n_features, objective.fit_intercept, other.loss)
+    other.curvature, other.convex = other.loss.curvature, other.loss.convex
+    return other, theta[:n_weights]

@@ -4,10 +4,13 @@ from functools import cached_property
 from itertools import pairwise
 
 import numpy as np
-from scipy.linalg import eigh
+from scipy.linalg import eigh, lapack
 
 from sk_hessian.objectives.coordinates import LayerCoordinates
 from sk_hessian.objectives.rows import Columns, rows_of, triangle
+
+#: pivots of the normal equations, their diagonal one, above this leave a factor ten digits
+_SAFE_PIVOT = 1e-6
 
 
 class Identified(LayerCoordinates):
@@ -114,6 +117,17 @@ class Linearised:
         values, Q = eigh(root.T @ root)
         return np.where(values > len(values) * np.finfo(float).eps * values[-1], values, 0.0), Q
 
+    def gradient(self, g):
+        """A gradient in the coordinates, shape (size,), from one in theta."""
+        turn = self._penalty_and_turn[1]
+        g = self.coordinates.reduced(self.coordinates.transpose(g))
+        return g if turn is None else turn.T @ g
+
+    def root_of(self, l2):
+        """B with B'B the Hessian of an `L2` of the same weights in the coordinates, shape (r, size)."""
+        root = l2.root()
+        return np.stack([self.gradient(row) for row in np.pad(root, ((0, 0), (0, self.theta.size - root.shape[1])))])
+
     @cached_property
     def _penalty_root(self):
         """R with R'R the penalty's Hessian in theta, shape (r, n_parameters)."""
@@ -186,6 +200,22 @@ class Linearised:
         if kind == "expected" or self.objective.is_exact("expected"):
             return loss.hessian_root(y, raw)
         return np.sqrt(np.maximum(loss.hessian(y, raw, kind), 0))
+
+    def gram_root(self, kind):
+        """The same as `triangle` of a linear model by the normal equations, or None where these lose digits."""
+        at = self.coordinates
+        H = self.objective.at(self.theta).curvature(kind, at.summed_in)
+        k, r = at.contrasts.shape
+        if k != r:
+            q = len(H) // k
+            H = np.einsum("akbl,kr,ls->arbs", H.reshape(q, k, q, k), at.contrasts, at.contrasts).reshape(q * r, q * r)
+        turn = self._penalty_and_turn[1]
+        H = H if turn is None else turn.T @ H @ turn
+        unit = np.sqrt(H.diagonal())
+        if not (unit > 0).all():
+            return None
+        R, info = lapack.dpotrf(H / unit / unit[:, None], lower=0, clean=1)
+        return R * unit if info == 0 and R.diagonal().min() ** 2 > _SAFE_PIVOT else None
 
     def triangle(self, kind):
         """The upper triangular R (size, size) with R'R the Hessian, the penalty included.

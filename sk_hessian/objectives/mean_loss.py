@@ -24,6 +24,12 @@ _EXTREME = 1e100
 OF_ROWS = frozenset({"design", "sums", "facts"})
 OF_UNITS = frozenset({"moments_of_columns", "column_sizes", "space"})
 
+#: cached facts of the rows and of the loss alone, which no penalty changes
+_WITHOUT_PENALTY = frozenset(
+    ("baseline", "column_sizes", "expected_is_exact", "moments", "moments_of_columns", "raw_units")
+    + ("resolution", "scale")
+)
+
 
 class MeanLossObjective(Objective):
     """The sum of a model's weighted losses and of penalties, over the total weight.
@@ -133,10 +139,19 @@ class MeanLossObjective(Objective):
             term.check_sample()
         return self._copied(self.rows.take(rows), self.total * len(rows) / self.n_rows, OF_ROWS)
 
+    def _cached(self):
+        """Names of the facts that are cached."""
+        return [name for name in vars(self) if isinstance(getattr(type(self), name, None), cached_property)]
+
+    def with_strength(self, factor):
+        """The same model of the same rows, the strengths of its penalty times a factor."""
+        other = self._copied(self.rows, self.total, set(self._cached()) - _WITHOUT_PENALTY)
+        other._projections, other.l2 = {}, self.l2.times(factor, of_matrices=1.0)
+        return other
+
     def on_rows(self, rows):
         """The same model of other `Rows` with the same columns, its penalty as strong beside the sum over them."""
-        facts = [name for name in vars(self) if isinstance(getattr(type(self), name, None), cached_property)]
-        other = self._copied(rows, rows.total_weight, facts)
+        other = self._copied(rows, rows.total_weight, self._cached())
         other.draws_rows, other._projections = rows.in_memory, {}
         other.l2, other.total_of_terms = self.l2.times(self.total / other.total), other.total
         return other

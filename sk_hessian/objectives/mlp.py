@@ -102,6 +102,22 @@ class MLPObjective(MeanLossObjective):
         """See `Objective.at`."""
         return NetworkEvaluation(self, theta)
 
+    def penalised_in(self, units):
+        """The same with the penalty of weights for standardised inputs and outputs; ``units`` are their `Moments`.
+
+        The penalty and the squared errors are then in the same units, so that those of X and y do not matter.
+        """
+        other = self._copied(self.rows, self.total, {"coordinates"})
+        strengths, unit = self.l2.diagonal.copy(), units.output_unit.mean()
+        for part, shape in self.model.layers:
+            strengths[part].reshape(shape)[:-1] *= unit**2
+        (first, first_shape), (last, _) = self.model.layers[0], self.model.layers[-1]
+        inputs = strengths[first].reshape(first_shape)
+        inputs[:-1] *= np.where(units.deviation > 0, units.deviation, 1.0)[:, None] ** 2
+        strengths[last] /= unit**2
+        other.l2, other._projections = L2(strengths), {}
+        return other
+
     def raw(self, theta, X):
         """Raw predictions for the rows of ``X``, shape (n, k)."""
         coefs, intercepts, _ = self.unpack(theta)

@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from sk_hessian._selection import rows_in_memory
 from sk_hessian.inspection._checks import check_choice
 from sk_hessian.inspection._displays._shared import COLOURS, axes, line_style, pyplot
 from sk_hessian.inspection._fitted import Fitted
 from sk_hessian.inspection._predictions import average_table, prediction_table
-from sk_hessian.inspection._removal import rows_in_memory
 from sk_hessian.inspection._uncertainty import CovarianceOptions
 from sk_hessian.inspection._varied import VariedColumn
 

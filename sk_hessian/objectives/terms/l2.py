@@ -146,9 +146,11 @@ class L2:
 
     # -- the same elsewhere ---------------------------------------------------------------------------------------
 
-    def times(self, factor):
-        """The same penalty, a number of times as strong."""
-        return L2(factor * self._strengths, self._matrices and [factor * M for M in self._matrices])
+    def times(self, factor, of_matrices=None):
+        """The same penalty, a number of times as strong; matrices another number of times, none if that is zero."""
+        share = factor if of_matrices is None else of_matrices
+        matrices = None if self._matrices is None or of_matrices == 0 else [share * M for M in self._matrices]
+        return L2(factor * self._strengths, matrices)
 
     def least(self):
         """What the penalties of all outputs have at least, as that of one output."""

@@ -31,9 +31,14 @@ class Full:
         dependent = ~(pivots > _rounding(len(R)) * sizes)
         if dependent.any():
             raise UndeterminedError(np.argmax(dependent))
-        self.R, self.log_det = R, 2 * np.log(pivots).sum()
+        self.R, self.penalty, self.log_det = R, penalty, 2 * np.log(pivots).sum()
         self.shrinkages = (self.whiten(np.diag(np.sqrt(penalty))) ** 2).sum(axis=1)
         self.shrinkage = float(self.shrinkages.sum())
+
+    @property
+    def core(self):
+        """R (d, d), the penalty (d,) in its coordinates, what brings a gradient to these (d, n_copies), and copies."""
+        return self.R, self.penalty, lambda gradient: gradient[:, None], 1
 
     def whiten(self, J):
         """J R^-1, for J of shape (..., d)."""
@@ -71,6 +76,16 @@ class Wide:
         self.shrinkages[self._held] = left_out + np.einsum("cr,cr->c", within, within)
         self.shrinkage = float(self.shrinkages.sum())
 
+    @property
+    def core(self):
+        """As of `Full`, within the span of the rows: outside of it the penalty is all of the curvature."""
+
+        def project(gradient):
+            within = self._V.T @ (self._unit * gradient[self._held])
+            return np.concatenate([within, gradient[self._flat]])[:, None]
+
+        return self._inner.R, self._inner.penalty, project, 1
+
     def whiten(self, J):
         """J R^-1, for J of shape (..., d); (..., d + r)."""
         held = J[..., self._held] * self._unit
@@ -87,6 +102,33 @@ class Wide:
         z[self._held] = self._unit[:, None] * (held + self._V @ (inner[: len(within)] - within))
         z[self._flat] = inner[len(within) :]
         return z
+
+
+class Shared:
+    """The same precision for each of k targets, whose coordinates are stored by rows."""
+
+    def __init__(self, one, n_targets):
+        self._one, self._k = one, n_targets
+        self.log_det = n_targets * one.log_det
+        self.shrinkages = np.repeat(one.shrinkages, n_targets)
+        self.shrinkage = n_targets * one.shrinkage
+
+    @property
+    def core(self):
+        """As of `Full`."""
+        R, penalty, project, _ = self._one.core
+        return R, penalty, lambda gradient: np.hstack([project(g) for g in gradient.reshape(-1, self._k).T]), self._k
+
+    def whiten(self, J):
+        """J R^-1, for J of shape (..., d)."""
+        parts = np.moveaxis(J.reshape(*J.shape[:-1], -1, self._k), -1, 0)
+        white = np.stack([self._one.whiten(part) for part in parts], axis=-1)
+        return white.reshape(*J.shape[:-1], -1)
+
+    def colour(self, u):
+        """R^-1 u, for u of shape (d, m)."""
+        parts = u.reshape(-1, self._k, u.shape[1])
+        return np.stack([self._one.colour(part) for part in parts.swapaxes(0, 1)], axis=1).reshape(u.shape)
 
 
 class OutputBlocks:
@@ -180,10 +222,22 @@ class Layers:
 
 def full(at, kind):
     """The precision of all parameters of a `Linearised` model together, of observed or expected curvature."""
-    penalty = at.penalty
-    if observations(at.objective) + np.sum(penalty == 0) < len(penalty):
-        return Wide(np.vstack(list(at.roots(kind))), penalty)
-    return Full(at.triangle(kind), penalty)
+    k = n_alike(at)
+    penalty = at.penalty[::k]
+    if observations(at.objective) // k + np.sum(penalty == 0) < len(penalty):
+        one: Wide | Full = Wide(np.vstack([root[::k, ::k] for root in at.roots(kind)]), penalty)
+    else:
+        R = at.gram_root(kind) if at.objective.model.is_linear else None
+        one = Full((at.triangle(kind) if R is None else R)[::k, ::k], penalty)
+    return one if k == 1 else Shared(one, k)
+
+
+def n_alike(at):
+    """How many targets share one matrix: all of a linear model of squared errors, if their penalties are alike."""
+    objective, k = at.objective, at.objective.loss.n_outputs
+    if not (objective.model.is_linear and objective.loss.quadratic) or objective.l2.has_matrix:
+        return 1
+    return k if np.ptp(at.penalty.reshape(-1, k), axis=1).max(initial=0.0) == 0 else 1
 
 
 def observations(objective):

@@ -5,8 +5,8 @@ from numbers import Real
 import numpy as np
 from scipy.optimize import minimize_scalar
 
-from sk_hessian.inspection._likelihood import pearson_dispersion
-from sk_hessian.inspection._precision import STRUCTURES, UndeterminedError, observations
+from sk_hessian._selection.dispersion import pearson_dispersion
+from sk_hessian._selection.precision import STRUCTURES, UndeterminedError, observations
 from sk_hessian.objectives import GLMObjective, Linearised
 
 #: parameters whose full posterior "auto" takes whatever else is cheaper; what it costs is taken of others too
@@ -67,6 +67,32 @@ class PosteriorModel:
         rows = self.objective.rows
         return self.grouped(rows.weight @ self.objective.loss.family.pearson(rows.y, self._raw))
 
+    @property
+    def n_penalised(self):
+        """Parameters with a prior."""
+        return int((self._penalty > 0).sum())
+
+    @property
+    def gamma(self):
+        """Those of them that the rows determine, MacKay's gamma."""
+        return float(np.clip(self.n_penalised - self.precision.shrinkage, 0, None))
+
+    def fixed_point(self, dispersion, features=None):
+        """What MacKay's update multiplies the penalty by, inf where it has no effect; for dispersions (n_groups,).
+
+        Of a linear model it may be that of the penalty of some ``features``, (n_features,) of bool.
+        """
+        if features is None:
+            squares = 2 * (self.penalty_value * self.objective.total_weight / dispersion).sum()
+            return float(self.gamma / squares) if squares > 0 else np.inf
+        held = np.append(features, [False] * self.objective.model.fit_intercept)
+        width = len(self._penalty) // len(held)
+        some = np.repeat(held, width) & (self._penalty > 0)
+        gamma = max(some.sum() - self.precision.shrinkages[some].sum(), 0.0)
+        pull = (self.objective.l2.gradient(self.theta) * self.theta).reshape(len(held), -1)[held].sum(axis=0)
+        squares = (pull * self.objective.total_weight / dispersion).sum()
+        return float(gamma / squares) if squares > 0 else np.inf
+
     def pearson(self):
         """Squared Pearson residuals over what the fit has left, for each dispersion."""
         least = 2 * self.objective.resolution * self.objective.total_weight
@@ -80,11 +106,16 @@ class PosteriorModel:
             found = minimize_scalar(lambda log: -self.log_evidence(np.exp([log])), bounds=bounds, method="bounded")
             return np.exp([found.x])
         # the evidence is that of sums of squares: -m/2 log(phi) - S / phi but for a constant
-        half = 0.5 * self._chi_square + self.objective.total_weight * self.penalty_value
-        left = self._n_observations - self.grouped(self._penalty == 0)
+        half, left = self.half_squares
         if not ((half > 0).all() and (left > 0).all()):
             raise ValueError("dispersion: the fit is perfect, so that the evidence has no maximum; give a number")
         return 2 * half / left
+
+    @property
+    def half_squares(self):
+        """Of squared errors half the sum of squares with the penalty, and how many independent ones, of each target."""
+        half = 0.5 * self._chi_square + self.objective.total_weight * self.penalty_value
+        return half, self._n_observations - self.grouped(self._penalty == 0)
 
     @property
     def penalty_value(self):

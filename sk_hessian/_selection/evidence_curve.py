@@ -1,0 +1,129 @@
+"""The evidence near a point as a function of the strength of the penalty, in closed form."""
+
+from functools import cached_property
+
+import numpy as np
+from scipy.linalg import eigh, solve_triangular
+
+from sk_hessian._selection.posterior import PosteriorModel, resolved
+from sk_hessian.objectives import Linearised
+
+#: shares of the penalty in a curvature below this are rounding
+_NOTHING = 1e-14
+
+#: how far below that of the point an objective may fall, as a share: a perfect fit has rounding left
+_PERFECT = 1e-15 - 1
+
+#: how far a difference moves the raw predictions, in units over which the curvature changes e-fold
+_STEP = 1e-3
+
+
+class EvidenceCurve:
+    """The evidence of a linear model for other strengths of its penalty, from its curvature at one point.
+
+    With R'R the Hessian at a point and Q diag(s) Q' the eigendecomposition of R^-T S R^-1, S the penalty's Hessian, the
+    Hessian for a penalty r times as strong is I + (r - 1) diag(s) in the coordinates v = Q'R (z - z_0). The optimum,
+    the penalty there and the determinant follow for every r: exactly for squared errors, and for other losses as far as
+    the curvature stays what it is. How its logarithm begins to change with log(r) is taken along, so that the
+    derivative of the evidence at the point is exact, and a point whose curve is highest at r = 1 is a maximum.
+
+    Parameters
+    ----------
+    objective : GLMObjective
+        Without constants of the loss. At ``theta`` its optimum, or the null model.
+    theta : ndarray of shape (n_parameters,)
+    is_start : bool
+        Whether that is the null model, which is no fit.
+
+    References
+    ----------
+    .. [1] D. MacKay, "Bayesian interpolation", Neural Computation 4, 1992.
+    .. [2] S. Wood, "Fast stable restricted maximum likelihood and marginal likelihood estimation of semiparametric
+       generalized linear models", JRSS B 73(1), 2011.
+    """
+
+    def __init__(self, objective, theta, is_start=False):
+        at = Linearised(objective, theta)
+        self._model = model = PosteriorModel(at, objective.parameter_names(theta.size), resolved(at, "full"))
+        self._at, self._objective, self._profiles = at, objective, objective.loss.quadratic
+        R, strengths, project, n_copies = model.precision.core
+        penalty = objective.l2.times(1.0, of_matrices=0.0)
+        B = at.root_of(penalty) if objective.l2.has_matrix else np.diag(np.sqrt(strengths))
+        half = solve_triangular(R, B.T, trans="T")
+        shares, self._Q = eigh(half @ half.T)
+        self.shares = np.clip(shares, 0.0, 1.0)  #: of the strengths in the curvature along each direction
+        whole = self._Q.T @ solve_triangular(R, np.diag(np.sqrt(strengths)), trans="T")
+        self._fixed = (whole**2).sum(axis=1) - self.shares  # shares of a matrix
+        self._n_copies, self._n_held = n_copies, n_copies * np.count_nonzero(strengths)
+        self._pull = self._along(R, project(at.gradient(penalty.gradient(theta))))
+        here = objective.at(theta)
+        self._slope = self._along(R, project(at.gradient(here.gradient)))
+        self._dispersion = model.dispersion("evidence")[0]
+        self._bend = 0.0 if is_start or objective.loss.quadratic else self._slope_of_log_det(penalty, theta)
+
+    def _along(self, R, gradient):
+        return self._Q.T @ solve_triangular(R, gradient, trans="T")
+
+    @cached_property
+    def log_evidence(self):
+        """The evidence of the point."""
+        return self._model.log_evidence(self._dispersion)
+
+    def effective_df(self, log_ratios):
+        """Parameters that the rows determine, for strengths so many times e as large, shape (m,)."""
+        ratio = np.exp(np.atleast_1d(log_ratios))[:, None]
+        held = (ratio * self.shares + self._fixed) / (1 + (ratio - 1) * self.shares)
+        return self._n_copies * (1 - held).sum(axis=1)
+
+    def __call__(self, log_ratios):
+        """The evidence less that of the point, for strengths so many times e as large, shape (m,)."""
+        log_ratios = np.atleast_1d(log_ratios)
+        more, s = np.expm1(log_ratios)[:, None, None], self.shares[:, None]
+        bends = 1 + more * s
+        v = -(self._slope + more * self._pull) / bends
+        held = np.divide((self._pull + s * v) ** 2, s, out=np.zeros_like(v), where=s > _NOTHING)
+        # the rise of the objective of this strength above that of the point
+        rise = (self._slope * v + 0.5 * v * v + 0.5 * more * held).sum(axis=1)
+        fit = self._of_fit(rise)
+        determinant = self._log_det_prior(log_ratios) - self._n_copies * np.log(bends[:, :, 0]).sum(axis=1)
+        return fit + 0.5 * determinant + self._bend * log_ratios
+
+    def _of_fit(self, rise):
+        """What a rise of the objective, for each dispersion, makes of the evidence."""
+        model, total = self._model, self._objective.total_weight
+        if not self._profiles:
+            return -(total / self._dispersion * rise).sum(axis=1)
+        half, left = model.half_squares
+        with np.errstate(invalid="ignore", divide="ignore"):
+            return -(0.5 * left * np.log1p(np.maximum(total * rise / half, _PERFECT))).sum(axis=1)
+
+    def _log_det_prior(self, log_ratios):
+        """The log-determinant of the prior's precision, less that of the point."""
+        penalty = self._at.penalty
+        if not self._objective.l2.has_matrix:
+            return self._n_held * log_ratios
+        held = penalty > 0
+        B = self._at.root_of(self._objective.l2.times(1.0, of_matrices=0.0))[:, held] / np.sqrt(penalty[held])
+        shares = np.clip(eigh(B.T @ B, eigvals_only=True), 0.0, 1.0)
+        return np.log1p(np.expm1(log_ratios)[:, None] * shares).sum(axis=1)
+
+    def _slope_of_log_det(self, penalty, theta):
+        """What the change of the curvature with the fit adds to the slope of the evidence in log(r), by differences.
+
+        Minus half the trace of the inverse Hessian times the derivative of the Hessian along the optimum's path.
+        """
+        objective, precision, kind = self._objective, self._model.precision, self._model.curvature
+        loss, total = objective.loss, objective.total
+        path = precision.whiten(self._at.gradient(penalty.gradient(theta))[None])[0]
+        trace = 0.0
+        for raw, J, y, weight in self._at.jacobians():
+            along = precision.whiten(J)
+            change = -along @ path
+            size = np.abs(change / loss.predictor_unit(raw)).max(initial=0.0)
+            if size == 0:
+                continue
+            step = _STEP / size
+            bend = loss.hessian(y, raw + step * change, kind) - loss.hessian(y, raw - step * change, kind)
+            hat = along @ along.transpose(0, 2, 1) if along.shape[1] > 1 else np.einsum("nir,nir->n", along, along)
+            trace += weight @ (bend * hat.reshape(bend.shape)).sum(axis=(1, 2)) / (2 * step * total)
+        return -0.5 * trace

@@ -1,0 +1,150 @@
+"""The leave-one-out loss near a point as a function of the strength of the penalty."""
+
+import numpy as np
+from scipy.linalg import eigh
+
+from sk_hessian._selection.held_out import MOST_EXACT_LEVERAGE
+from sk_hessian.objectives import PointFactor, SingleRows
+
+#: bends of a direction up to so many roundings are nothing
+_ROUNDING = np.finfo(float).eps
+
+
+#: what a leverage of one is taken as, so that a row without which nothing is determined has a large loss
+_MOST_OF_ONE = 1 - 1e-10
+
+
+class Turned:
+    """A root of curvature R, and a rotation: R Q."""
+
+    is_floored = False
+
+    def __init__(self, inner, Q):
+        self._matrix = inner.dense() @ Q
+        self.shape = self._matrix.shape
+
+    def dense(self):
+        """R Q."""
+        return self._matrix
+
+    def transpose(self, g):
+        """Q'R'g."""
+        return self._matrix.T @ g
+
+
+class Bends:
+    """What a penalty r times as strong makes of the Hessian, and of the optimum, in coordinates where it is diagonal.
+
+    With P'HP = I for the Hessian at a point, Q diag(s) Q' the eigendecomposition of P'S P and S the Hessian of the
+    penalty's strengths, the Hessian for r S in place of S is 1 + (r - 1) s in the coordinates P Q.
+
+    Parameters
+    ----------
+    objective : GLMObjective
+    factor : PointFactor
+        P, whole.
+    """
+
+    def __init__(self, objective, factor):
+        self._objective = objective
+        columns = factor.outer.columns
+        l2 = objective.l2
+        penalty = (
+            l2.times(1.0, of_matrices=0.0).within(columns) if l2.has_matrix else objective.space.penalty_in(columns)
+        )
+        S = np.zeros((factor.inner.shape[0],) * 2)
+        penalty.add_to(S)
+        shares, Q = eigh(factor.inner.congruence(S), driver="evd")
+        self.turned = PointFactor(factor.outer, Turned(factor.inner, Q), factor.here)  #: P Q
+        rounding = len(shares) * _ROUNDING
+        self.shares = np.where(shares > rounding, np.minimum(shares, 1.0), 0.0)
+        self._rounding = rounding
+
+    def inverse(self, ratios):
+        """1 / (1 + (r - 1) s), (n_directions, n_ratios); zero where there is no penalty, and nothing in the data."""
+        bends = 1 - self.shares[:, None] + ratios * self.shares[:, None]
+        bends[(bends <= self._rounding) & (ratios == 0)] = np.inf
+        return 1 / bends
+
+    def moves(self, here, ratios, inverse):
+        """How far the optimum moves from a point, shape (n_directions, n_ratios)."""
+        gradient = self.turned.transpose(here.gradient)
+        pull = self.turned.transpose(self._objective.l2.times(1.0, of_matrices=0.0).gradient(here.theta))
+        return -inverse * (gradient[:, None] + (ratios - 1) * pull[:, None])
+
+
+class HeldOutCurve:
+    """The mean leave-one-out loss of a linear model for other strengths of its penalty, from one factor of its Hessian.
+
+    Each strength has its optimum by one Newton step from the point, and each row one Newton step without it: exact for
+    squared errors, and the approximate leave-one-out of `WithoutEach` at a strength whose optimum the point is. The
+    rows are read once for all strengths.
+
+    Parameters
+    ----------
+    objective : GLMObjective
+    theta : ndarray of shape (n_parameters,)
+    is_start : bool
+        Whether that is the null model, which is no fit.
+    """
+
+    def __init__(self, objective, theta, is_start=False):
+        kind = objective.curvature if is_start else "observed"
+        here = objective.at(theta)
+        factor = here.whole_factor(kind)
+        if factor.inner.is_floored and not objective.space.is_wide:
+            raise ValueError("the Hessian is singular to working precision")
+        self._objective, self._here, self._bends = objective, here, Bends(objective, factor)
+        self._rows = SingleRows(here, self._bends.turned, kind)
+        self.shares = self._bends.shares
+        loss = objective.loss
+        # a common shift of all outputs is no parameter
+        self._none = loss.n_constants + (loss.shift_invariant and objective.fit_intercept)
+
+    def effective_df(self, log_ratios):
+        """Coefficients that the rows rather than the penalty determine, shape (m,)."""
+        ratio = np.exp(np.atleast_1d(log_ratios))[:, None]
+        return (1 - ratio * self.shares / (1 + (ratio - 1) * self.shares)).sum(axis=1) - self._none
+
+    def losses(self, log_ratios):
+        """Mean losses of the rows by fits without them, for strengths so many times e as large, shape (m,)."""
+        ratios = np.exp(np.atleast_1d(log_ratios))
+        inverse = self._bends.inverse(ratios)
+        moves = self._bends.moves(self._here, ratios, inverse)
+        loss = self._objective.loss
+
+        def terms(terms):
+            change, reach = terms.along @ moves, _reaches(terms.along, inverse)
+            found = [_held_out_loss(loss, terms, change[..., i], reach[..., i]) for i in range(len(ratios))]
+            return (np.array([terms.share @ value for value in found]),)
+
+        with np.errstate(over="ignore", invalid="ignore"):
+            losses = self._rows.reduce(terms)[0]
+        return np.where(np.isfinite(losses), losses, np.inf)
+
+
+def _reaches(along, inverse):
+    """A H^-1 A' of each row and strength, shape (n, m, m, n_ratios), for A (n, m, r) in coordinates of the bends."""
+    n, m, _ = along.shape
+    reach = np.empty((n, m, m, inverse.shape[1]))
+    for a in range(m):
+        for b in range(a, m):
+            reach[:, a, b] = reach[:, b, a] = (along[:, a] * along[:, b]) @ inverse
+    return reach
+
+
+def _held_out_loss(loss, terms, change, reach):
+    """The loss of each row by one Newton step without it, shape (n,), from the change of its predictor.
+
+    ``reach`` (n, m, m) is the row's own part of the inverse Hessian.
+    """
+    raw, reach = terms.raw + change, terms.share[:, None, None] * reach
+    slope = loss.value_and_gradient(terms.y, raw)[1]
+    if raw.shape[1] == 1:
+        reach = reach[:, 0]
+        step = reach * slope / (1 - np.minimum(terms.bend[:, 0] * reach, MOST_EXACT_LEVERAGE))
+    else:
+        # a leverage of one leaves nothing that the other rows tell
+        left = np.eye(raw.shape[1]) - _MOST_OF_ONE * (terms.bend @ reach)
+        step = (reach @ np.linalg.solve(left, slope[:, :, None]))[:, :, 0]
+    return loss.value(terms.y, raw + step)
