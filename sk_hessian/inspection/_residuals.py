@@ -196,7 +196,7 @@ class FittedRows:
             )
         fitted.require_sum_over_rows('kind="quantile"')
         fitted.require_optimum('kind="quantile"')
-        weights = RowWeights.of(fitted.objective, self._of_user[0]["sample_weight"], "frequency")
+        weights = RowWeights.of(fitted, self._of_user[0]["sample_weight"], "frequency")
         return Curvature(fitted, weights, None).likelihood.dispersion
 
     def scale_of_residuals(self, kind):
