@@ -116,10 +116,10 @@ class OrdinalClassifier(ClassifierMixin, DevianceExplained, LinearModel):
         check_link(self.link, ORDINAL_LINKS)
         check_order(self.order)
 
-    def _objective_of(self, data, reset, before=0.0):
+    def _objective_of(self, data, reset, before=0.0, check=None):
         self._levels = ordered_levels(self.order, data.y)
         try:
-            return super()._objective_of(data, reset, before)
+            return super()._objective_of(data, reset, before, check)
         finally:
             del self._levels
 
