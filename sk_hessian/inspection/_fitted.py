@@ -10,7 +10,7 @@ import numpy as np
 from sk_hessian._text import listed
 from sk_hessian.inspection._chain import Chain
 from sk_hessian.inspection._row_labels import row_labels
-from sk_hessian.objectives import Parts
+from sk_hessian.objectives import OrdinalLoss, Parts
 from sk_hessian.solvers import plan, still_missing
 
 #: decrement on the given rows, in squared tolerances, above which they are not those of the fit
@@ -88,6 +88,11 @@ class Fitted:
         elif objective.feature_names is None:
             objective.feature_names = self.chain.feature_names
         return objective, theta
+
+    @property
+    def table_names(self):
+        """What tables call the parameters, or what they show in their place; see `reported`."""
+        return self.parameter_names if self.reported is None else self.reported[0]
 
     @property
     def fit_data(self):
@@ -215,6 +220,13 @@ class Fitted:
         """Refuse a loss without likelihood, and class weights, which leave only a pseudo-likelihood."""
         if self.likelihood_refusal is not None:
             raise ValueError(f"{what} {self.likelihood_refusal}")
+
+    def require_mean(self, what):
+        """Refuse ordered classes, which have a linear predictor and no mean."""
+        if isinstance(self.loss, OrdinalLoss):
+            raise ValueError(
+                f"{what} needs a mean of each row, and this {self.name} has ordered classes: use its predict_proba"
+            )
 
     def require_sum_over_rows(self, what):
         """Refuse an objective that single rows cannot be taken out of."""

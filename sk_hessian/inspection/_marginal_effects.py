@@ -214,6 +214,7 @@ def marginal_effects(
             "identified, and so they have no errors that could be carried over. Use inspection.laplace for the "
             "uncertainty of its predictions"
         )
+    fitted.require_mean("marginal_effects")
     fitted.require_optimum("marginal_effects")
     row_data: dict = {"sample_weight": sample_weight, "offset": offset}
     table = _table_of(cov, fitted) or coef_table(estimator, X, y, cov=_name_of(cov, fitted), level=level, **row_data)

@@ -10,7 +10,17 @@ import statsmodels.api as sm
 from scipy.special import gammaln
 from scipy.stats import norm
 
-from sk_hessian.inspection import coef_table, influence, laplace, leave_one_out, profile_intervals
+from sk_hessian.inspection import (
+    coef_table,
+    compare_models,
+    influence,
+    laplace,
+    leave_one_out,
+    marginal_effects,
+    prediction_table,
+    profile_intervals,
+    residuals,
+)
 from sk_hessian.linear_model import BinomialRegressor, GeneralizedLinearRegressor, LogisticRegression, TweedieRegressor
 from sk_hessian.objectives import BINARY_LINKS, BinomialLoss, Blocks
 from tests.estimators import ALL_SOLVERS, assert_refused, convergence_warnings
@@ -205,6 +215,42 @@ def test_inspection_counts_trials(rng):
     intervals = profile_intervals(model, X, y, **rows)
     np.testing.assert_allclose(intervals.lower, wald.lower, atol=0.1 * np.abs(wald.std_error).max())
     assert (np.sign(intervals.estimate - intervals.lower) == 1).all()
+
+
+@pytest.mark.parametrize("pairs", [False, True])
+def test_later_inspection_is_statsmodels(pairs, rng):
+    """Residuals of groups, likelihood ratios, ratios, predictions."""
+    X, number, successes, _ = trials(rng)
+    X = (X - [0.0, 2e4, 1.0]) / [1.0, 1e3, 1e-2]
+    both = np.c_[successes, number - successes]
+    y, weight = (both, None) if pairs else (successes / number, number)
+    peer = sm.GLM(both, sm.add_constant(X), sm.families.Binomial()).fit(tol=1e-13)
+    model = fit("logit", X, y, sample_weight=weight)
+    for kind, theirs in (("pearson", peer.resid_pearson), ("deviance", peer.resid_deviance)):
+        np.testing.assert_allclose(residuals(model, X, y, sample_weight=weight, kind=kind), theirs, atol=1e-6)
+    ours = residuals(model, X, y, sample_weight=weight, kind="pearson", standardised=True)
+    np.testing.assert_allclose(ours, peer.get_influence().resid_studentized, atol=1e-6)
+    small = fit("logit", X[:, :2], y, sample_weight=weight)
+    less = sm.GLM(both, sm.add_constant(X[:, :2]), sm.families.Binomial()).fit(tol=1e-13)
+    compared = compare_models(small, model, X, y, columns=[0, 1], sample_weight=weight)
+    assert compared.statistic == pytest.approx(less.deviance - peer.deviance, rel=1e-5)
+    table = prediction_table(model, X[:3], X, y, weight)
+    frame = peer.get_prediction(sm.add_constant(X)[:3]).summary_frame()
+    np.testing.assert_allclose(table.mean, frame["mean"], rtol=1e-6)
+    np.testing.assert_allclose(table.lower, frame["mean_ci_lower"], rtol=1e-5)
+    rare = np.round(successes / 3) if pairs else np.round(successes / 3) / number
+    rare = np.c_[rare, number - rare] if pairs else rare
+    for link, kind in {"logit": "odds ratio", "cloglog": "hazard ratio", "log": "risk ratio"}.items():
+        ratios = coef_table(fit(link, X, rare, sample_weight=weight), X, rare, sample_weight=weight).exp()
+        assert ratios.kind == kind
+    probit = fit("probit", X, y, sample_weight=weight)
+    effects = marginal_effects(probit, X, y, sample_weight=weight).effect
+    density = norm.pdf(X @ probit.coef_ + probit.intercept_)
+    share = np.ones(len(X)) if pairs else number
+    assert effects[0] in (
+        pytest.approx(np.average(density) * probit.coef_[0], rel=1e-6),
+        pytest.approx(np.average(density, weights=share) * probit.coef_[0], rel=1e-6),
+    )
 
 
 def test_a_posterior_of_proportions(rng):

@@ -101,6 +101,30 @@ def test_tables_are_those_of_ordered_model(link, rng):
     np.testing.assert_allclose(table.std_error[3:], np.sqrt(np.diag(covariance))[3:], rtol=1e-5)
 
 
+def test_later_inspection_knows_ordered_classes(rng):
+    X, y = ratings(rng)
+    model, small = fit(X, y), fit(X[:, :2], y)
+    table = coef_table(model, X, y)
+    ratios = table.exp()
+    assert ratios.kind == "odds ratio"
+    np.testing.assert_allclose(ratios.ratio[:3], np.exp(model.coef_))
+    threshold = table.names.index("1|2")
+    assert table.wald(["1|2"]).statistic == pytest.approx(table.statistic[threshold] ** 2)
+    compared = inspection.compare_models(small, model, X, y, columns=[0, 1])
+    lost = 2 * 400 * (small.convergence_.objective - model.convergence_.objective)
+    assert compared.statistic == pytest.approx(lost, rel=1e-6)
+    score = inspection.score_test(small, X[:, :2], y, X[:, 2:]).statistic
+    assert score == pytest.approx(lost, rel=0.2)
+    chance = model.predict_proba(X)[np.arange(400), y]
+    pearson = inspection.residuals(model, X, y, kind="pearson")
+    np.testing.assert_allclose(pearson, np.sqrt(1 / chance - 1), rtol=1e-6)
+    np.testing.assert_allclose(inspection.residuals(model, X, y) ** 2, -2 * np.log(chance), rtol=1e-6)
+    message = "needs a mean of each row, and this OrdinalClassifier has ordered classes"
+    assert_refused(message, inspection.marginal_effects, model, X, y)
+    assert_refused(message, inspection.prediction_table, model, X, X, y)
+    assert_refused(message, inspection.residuals, model, X, y, kind="response")
+
+
 def test_two_classes_are_logistic_regression(rng):
     X, y = ratings(rng)
     y = y > 1
