@@ -36,7 +36,8 @@ class Curvature:
     def estimate(self):
         """What a table shows: the parameters, conventional where the data do not determine them; see `Fitted`."""
         theta = self.objective.canonical(self.fitted.theta)
-        return theta if self.fitted.reported is None else self.fitted.reported[1] @ theta
+        matrix = self.fitted.reported[1]
+        return theta if matrix is None else matrix @ theta
 
     @cached_property
     def effective_df(self):
@@ -279,7 +280,7 @@ def _refuse_profile(fitted):
     reason = _refuse_penalty(fitted)
     if reason is None and (fitted.loss.family.has_dispersion or fitted.loss.n_outputs > 1):
         return "is for one linear predictor and a likelihood without a dispersion: use cov='expected'"
-    if reason is None and fitted.reported is not None:
+    if reason is None and fitted.reported[1] is not None:
         return (
             "is not for tables of thresholds, which are combinations of the parameters that a profile holds: use "
             "cov='observed', or profile_intervals for the coefficients"

@@ -90,11 +90,6 @@ class Fitted:
         return objective, theta
 
     @property
-    def table_names(self):
-        """What tables call the parameters, or what they show in their place; see `reported`."""
-        return self.parameter_names if self.reported is None else self.reported[0]
-
-    @property
     def fit_data(self):
         """What else the fit was given for each row, such as an offset, as a dict."""
         return self._fit_data
@@ -137,13 +132,13 @@ class Fitted:
 
     @cached_property
     def reported(self):
-        """Names of what tables show, and the matrix that makes it of the parameters; None where it is these.
+        """Names of what tables show, and the matrix that makes it of the parameters, None where it is these.
 
         Thresholds of ordered classes are an intercept and distances among the parameters.
         """
         found = self.loss.family.reported(self.objective.class_names)
         if found is None:
-            return None
+            return self.parameter_names, None
         names, matrix = found
         whole = np.eye(self.theta.size)
         whole[-len(names) :, -len(names) :] = matrix

@@ -15,6 +15,9 @@ from sk_hessian.inspection._fitted import Fitted
 from sk_hessian.inspection._text import ParameterTable, aligned
 from sk_hessian.objectives import OrdinalLoss
 
+#: tolerance of the fits at each threshold
+_TOL = 1e-6
+
 #: an eigenvalue of the differences' correlations below this share is no variance
 _NO_VARIANCE = 1e-12
 
@@ -130,7 +133,8 @@ def parallel_slopes(
 
 def _split(fitted, above, sample_weight, name):
     """The objective of two classes, ``above`` (n_samples,) a threshold or not, and its optimum."""
-    model = copy.copy(fitted.estimator).set_params(alpha=0.0, penalty_matrix=None, order=None, warm_start=False)
+    model, tol = copy.copy(fitted.estimator), min(fitted.estimator.tol, _TOL)
+    model.set_params(alpha=0.0, penalty_matrix=None, order=None, warm_start=False, tol=tol)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         model.fit(*fitted.rows_with(above.astype(int)), sample_weight, **fitted.fit_data)

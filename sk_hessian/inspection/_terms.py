@@ -90,7 +90,7 @@ class Layout:
         k = loss.n_outputs
         labels = range(k) if objective.class_names is None else objective.class_names
         return cls(
-            names=fitted.table_names,
+            names=fitted.reported[0],
             features=[objective.name(j) for j in range(objective.n_features)],
             outputs=[] if k == 1 else [str(label) for label in labels],
             has_intercept=bool(objective.fit_intercept),

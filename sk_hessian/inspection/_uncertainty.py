@@ -138,8 +138,8 @@ class Uncertainty:
         covariance = KINDS[name].covariance(curvature)
         matrix = curvature.of_parameters(covariance)
         distance = fitted.distance(curvature.factor, np.sqrt(np.diag(matrix)))
-        if fitted.reported is not None:
-            matrix = fitted.reported[1] @ matrix @ fitted.reported[1].T
+        shown = fitted.reported[1]
+        matrix = matrix if shown is None else shown @ matrix @ shown.T
         return cls(name, curvature, covariance, matrix, _verdict(fitted, distance))
 
     @property

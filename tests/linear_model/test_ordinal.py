@@ -307,6 +307,10 @@ def test_brants_test_is_its_formulas(rng):
     Z, weight = (X - [0.0, 2e5, 1.0]) / [1.0, 1e3, 1e-2], np.where(np.arange(400) < 10, 0.0, 1.0)
     raw = parallel_slopes(fit(X, y, sample_weight=weight), X, y, sample_weight=weight)
     np.testing.assert_allclose(raw.statistic, brant(Z[10:], y[10:], np.ones(390))[1], rtol=1e-4)
+    frame = pd.DataFrame(X, columns=["age", "income", "size"])
+    piped = parallel_slopes(make_pipeline(StandardScaler(), OrdinalClassifier()).fit(frame, y), frame, y)
+    assert piped.names == ["age", "income", "size", "all"]
+    np.testing.assert_allclose(piped.statistic, brant(Z, y, np.ones(400))[1], rtol=1e-4)
 
 
 @pytest.mark.parametrize("link", ["logit", "probit", "cloglog"])
