@@ -2,6 +2,7 @@
 
 import copy
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -9,10 +10,11 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.stats import chi2
 
+from sk_hessian._report import Report, decimals_of, fixed
 from sk_hessian._selection import kept_rows, rows_in_memory, spread
 from sk_hessian._text import listed
 from sk_hessian.inspection._fitted import Fitted
-from sk_hessian.inspection._text import ParameterTable, aligned
+from sk_hessian.inspection._text import ParameterTable
 from sk_hessian.objectives import OrdinalLoss
 
 #: tolerance of the fits at each threshold
@@ -22,8 +24,8 @@ _TOL = 1e-6
 _NO_VARIANCE = 1e-12
 
 
-@dataclass(frozen=True, eq=False)
-class ParallelSlopes(ParameterTable):
+@dataclass(frozen=True, eq=False, repr=False)
+class ParallelSlopes(Report, ParameterTable):
     """What `parallel_slopes` returns.
 
     Attributes
@@ -48,13 +50,13 @@ class ParallelSlopes(ParameterTable):
 
     _columns = ("statistic", "df", "p_value")
 
-    def __str__(self):
+    def _rows(self):
         """One line for each feature: the test, then the slopes at each threshold."""
-        slopes = [[format(value, ".4g") for value in column] for column in self.coef.T]
-        rows = [["", "chi-squared", "df", "p", *self.thresholds]]
-        for (name, *test), others in zip(self._cells(), [*slopes, ["-"] * len(self.thresholds)], strict=True):
-            rows.append([name, *test, *others])
-        return "\n".join(aligned(rows))
+        errors = zip(self.coef.T, self.std_error.T, strict=True)
+        slopes = [[fixed(b, decimals_of(e)) for b, e in zip(*column, strict=True)] for column in errors]
+        others = [*slopes, ["-"] * len(self.thresholds)]
+        heading = ["", "chi-squared", "df", "p", *self.thresholds]
+        return [heading, *([*cells, *more] for cells, more in zip(self._cells(), others, strict=True))]
 
 
 def parallel_slopes(
@@ -64,6 +66,7 @@ def parallel_slopes(
     *,
     sample_weight: ArrayLike | None = None,
     offset: ArrayLike | None = None,
+    names: Sequence[str] | None = None,
 ) -> ParallelSlopes:
     """Test whether the slopes of ordered classes are the same at all thresholds (Brant 1990).
 
@@ -82,6 +85,8 @@ def parallel_slopes(
         Those of the fit, as frequencies: a row of weight 2 is two rows.
     offset : array-like of shape (n_samples,), optional
         That of the fit.
+    names : sequence of str, optional
+        What the columns are called, for an X without names.
 
     Returns
     -------
@@ -113,7 +118,7 @@ def parallel_slopes(
     >>> found.df, bool(found.p_value[-1] > 0.05)
     (array([2., 2., 4.]), True)
     """
-    fitted = Fitted(estimator, X, y, sample_weight, offset=offset)
+    fitted = Fitted(estimator, X, y, sample_weight, names=names, offset=offset)
     rows, loss = rows_in_memory(fitted.objective), fitted.loss
     if not isinstance(loss, OrdinalLoss):
         raise TypeError(f"parallel_slopes is for OrdinalClassifier, not for {fitted.name}")
@@ -126,9 +131,9 @@ def parallel_slopes(
     if flat:
         raise ValueError(f"parallel_slopes needs independent columns, but {listed(flat)}: drop such columns")
     kept = kept_rows(sample_weight, rows.n_rows)
-    names = fitted.reported[0][-(loss.n_classes - 1) :]
-    splits = [_split(fitted, spread(rows.y > j, kept, False), sample_weight, name) for j, name in enumerate(names)]
-    return _tests(fitted, splits, names)
+    thresholds = fitted.reported[0][-(loss.n_classes - 1) :]
+    splits = [_split(fitted, spread(rows.y > j, kept, False), sample_weight, name) for j, name in enumerate(thresholds)]
+    return _tests(fitted, splits, thresholds)
 
 
 def _split(fitted, above, sample_weight, name):
