@@ -17,7 +17,8 @@ PARAMETERS = (
     ("alpha", "LogisticRegression", "`C`, its inverse"),
     (
         "C",
-        "Ridge PoissonRegressor GammaRegressor TweedieRegressor GeneralizedLinearRegressor",
+        "Ridge PoissonRegressor GammaRegressor TweedieRegressor GeneralizedLinearRegressor BinomialRegressor "
+        "OrdinalClassifier",
         "`alpha`, the strength itself",
     ),
     ("family", "GeneralizedLinearRegressor", "`loss`, an object of `sk_hessian.objectives`"),

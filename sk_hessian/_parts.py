@@ -29,7 +29,8 @@ def rows_of_parts(estimator, parts, reset, encode, options):
     encoder = PartEncoder(parts.noun, loss, type(estimator).__name__)
     varies = False
     if is_classifier(estimator):
-        encoder = replace(encoder, classes=estimator.classes_, class_weight=weight / scan.targets[1])
+        rank = getattr(estimator, "_ranks", None)
+        encoder = replace(encoder, classes=estimator.classes_, class_weight=weight / scan.targets[1], rank=rank)
         varies = np.ptp(encoder.class_weight) > 0
     scan = replace(
         scan,
@@ -112,6 +113,7 @@ class PartEncoder:
     name: str
     classes: Any = None
     class_weight: Any = None
+    rank: Any = None  #: of each class, where they are ordered
 
     def __call__(self, index, part):
         X, y, weight = read_part(index, part, self.noun, _converted)
@@ -127,7 +129,8 @@ class PartEncoder:
             check_range(self.loss, y, self.name)
             return y, weight
         index = index_of(y, self.classes)
-        return class_target(index, len(self.classes))[0], weight * self.class_weight[index]
+        weight = weight * self.class_weight[index]
+        return (class_target(index, len(self.classes))[0] if self.rank is None else self.rank[index]), weight
 
 
 def _name_part(parts, encode):

@@ -62,20 +62,26 @@ def d_squared(estimator, data):
         return _of_parts(parts, partial(_deviances, there), partial(_share_of_sums, there))
     check_is_fitted(estimator)
     X, y, weight, offset = check_training_data(estimator, data, reset=False, **estimator._of_targets)
-    y, _, loss = estimator._encode(y, weight, reset=False)
+    y, weight, loss = _encoded(estimator, y, weight)
     raw = estimator._linear_predictor(X, offset).reshape(len(y), -1)
     return explained(loss.at(estimator._fitted_constants()), y, raw, weight, offset)
 
 
+def _encoded(estimator, y, weight):
+    """Targets as the loss has them, weights without those of classes but with numbers of trials, and the loss."""
+    y, encoded, loss = estimator._encode(y, weight, reset=False)
+    return y, encoded if loss.family.weights_are_trials else weight, loss
+
+
 def _deviances(estimator, X, y, weight):
     """`deviance_sums` of some rows."""
-    y, _, loss = estimator._encode(y, weight, reset=False)
+    y, weight, loss = _encoded(estimator, y, weight)
     raw = estimator._raw_prediction(X).reshape(len(y), -1)
     return deviance_sums(loss.at(estimator._fitted_constants()), y, raw, weight)
 
 
 def _share_of_sums(estimator, sums, y, weight):
-    y, _, loss = estimator._encode(y, weight, reset=False)
+    y, weight, loss = _encoded(estimator, y, weight)
     return explained_of_sums(loss.at(estimator._fitted_constants()), sums, y, weight)
 
 

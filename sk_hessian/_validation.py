@@ -294,7 +294,14 @@ def _classes(y):
         found = _hashed_classes(y)
         if found is not None:
             return found
-    check_classification_targets(y)
+    try:
+        check_classification_targets(y)
+    except ValueError as error:
+        if y.dtype.kind == "f" and ((y >= 0) & (y <= 1)).all():
+            raise ValueError(
+                f"{error} The values of y are between 0 and 1: for proportions use BinomialRegressor."
+            ) from error
+        raise
     return np.unique(y, return_inverse=True)
 
 

@@ -8,11 +8,13 @@ from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 
 from sk_hessian.linear_model import (
+    BinomialRegressor,
     GammaRegressor,
     HuberRegressor,
     LinearRegression,
     LogisticRegression,
     NegativeBinomialRegressor,
+    OrdinalClassifier,
     PoissonRegressor,
     Ridge,
     TweedieRegressor,
@@ -47,6 +49,9 @@ ESTIMATORS = Estimators(
         "TweedieRegressor-identity": TweedieRegressor(power=1, link="identity", alpha=1e-3),
         "NegativeBinomialRegressor": NegativeBinomialRegressor(alpha=1e-3),
         "NegativeBinomialRegressor-given": NegativeBinomialRegressor(theta=2.0, alpha=1e-3),
+        "BinomialRegressor-probit": BinomialRegressor("probit", alpha=1e-3),
+        "BinomialRegressor-cloglog": BinomialRegressor("cloglog", alpha=1e-3),
+        "OrdinalClassifier": OrdinalClassifier(),
         "HuberRegressor": HuberRegressor(),
     }
 )
@@ -62,6 +67,9 @@ UNPENALISED = Estimators(
         "GammaRegressor": GammaRegressor(alpha=0),
         "TweedieRegressor": TweedieRegressor(power=1.5, alpha=0),
         "NegativeBinomialRegressor": NegativeBinomialRegressor(alpha=0),
+        "BinomialRegressor-probit": BinomialRegressor("probit", alpha=0),
+        "BinomialRegressor-cloglog": BinomialRegressor("cloglog", alpha=0),
+        "OrdinalClassifier": OrdinalClassifier(alpha=0),
         "HuberRegressor": HuberRegressor(alpha=0),
     }
 )
@@ -89,6 +97,10 @@ def target(name, X, rng):
         return np.where(eta + rng.logistic(size=n) > 0, "yes", "no")
     if name == "softmax":
         return np.array(["a", "b", "c"])[np.argmax(np.outer(eta, [1, 0, -1]) + rng.gumbel(size=(n, 3)), axis=1)]
+    if name == "OrdinalClassifier":
+        return np.digitize(eta + rng.logistic(size=n), [-1.0, 0.3, 1.5])
+    if name.startswith("Binomial"):
+        return rng.binomial(10, -np.expm1(-np.exp(eta - 0.5))) / 10
     if name.endswith("identity"):
         return rng.poisson(np.exp(0.5 * eta + 1)) + 1.0  # a zero would put the optimum on the boundary of the domain
     if name.startswith("Poisson"):
@@ -107,6 +119,8 @@ def raw_table(rng, n=120, p=4):
 
 def prediction(model, X):
     """Linear predictor, the most sensitive prediction; of classes without the common shift that nothing depends on."""
+    if hasattr(model, "thresholds_"):
+        return model._raw_prediction(X)
     if not hasattr(model, "decision_function"):
         return model.predict(X)
     raw = model.decision_function(X)

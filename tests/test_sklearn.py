@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import sklearn
+from scipy.special import expit
 from sklearn.base import clone
 from sklearn.datasets import load_breast_cancer
 from sklearn.model_selection import GridSearchCV, cross_val_score
@@ -13,12 +14,14 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from sk_hessian import linear_model
-from sk_hessian.linear_model import LogisticRegression, PoissonRegressor, Ridge
+from sk_hessian.linear_model import BinomialRegressor, LogisticRegression, PoissonRegressor, Ridge
 from sk_hessian.solvers import LBFGS, SGD, SOLVERS, Clip, Momentum, Newton
 from tests.checks import OF_SOLVERS, WEIGHTS, checks
 from tests.estimators import ESTIMATORS, assert_refused, distance, prediction, raw_table, target
 
-quiet = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+quiet = pytest.mark.filterwarnings(
+    "ignore::sklearn.exceptions.ConvergenceWarning", "ignore:OrdinalClassifier. the classes are taken in alphabetical"
+)
 KINDS = [getattr(linear_model, name) for name in linear_model.__all__]
 SOLVER_SPECS = ["newton", "lbfgs", Momentum(batch_size=None)]
 
@@ -27,9 +30,21 @@ SOLVER_SPECS = ["newton", "lbfgs", Momentum(batch_size=None)]
 OPTIONS = {"HuberRegressor": {"alpha": 1e-2}}
 
 
+class Proportions(BinomialRegressor):
+    """Of any y, which the checks have: through a cumulative distribution function, with few trials."""
+
+    def _encode(self, y, weight, reset):
+        return super()._encode(y if y.shape[1:] == (2,) else expit(y), weight, reset)
+
+
+def checked(kind):
+    """The class that the checks are run on."""
+    return Proportions if kind is BinomialRegressor else kind
+
+
 def tight(kind, solver):
     """The checks compare fits of different rows at rtol 1e-7: the tolerance is tight, and the batches are full."""
-    return kind(solver=solver, tol=1e-8, **OPTIONS.get(kind.__name__, {}))
+    return checked(kind)(solver=solver, tol=1e-8, **OPTIONS.get(kind.__name__, {}))
 
 
 FIRTH = LogisticRegression(C=np.inf, jeffreys=True, tol=1e-8)
@@ -39,7 +54,7 @@ AN_OBJECT = {"Ridge-SGD": Ridge(solver=SGD(batch_size=8), max_iter=20)}
 BY_SOLVER = {f"{kind.__name__}-{solver}": tight(kind, solver) for kind in KINDS for solver in SOLVER_SPECS}
 BY_SOLVER |= {f"{spec}": tight(LogisticRegression, spec) for spec in (SGD(batch_size=None), Clip(batch_size=None))}
 BY_SOLVER |= {"jeffreys-lbfgs": clone(FIRTH).set_params(solver="lbfgs")}
-MINIBATCH = {kind.__name__: kind(solver=SGD(batch_size=8), random_state=0, max_iter=20) for kind in KINDS}
+MINIBATCH = {kind.__name__: checked(kind)(solver=SGD(batch_size=8), random_state=0, max_iter=20) for kind in KINDS}
 
 #: before 1.7 the weight checks make two classes of three by the label of the first row, which their shuffle changes
 IS_OLD = tuple(int(part) for part in sklearn.__version__.split(".")[:2]) < (1, 7)
@@ -108,8 +123,12 @@ NOT_DECLARED = {
 }
 
 #: classes that scikit-learn does not have -> the one whose parameters and attributes theirs resemble
-PEERS = {"NegativeBinomialRegressor": "PoissonRegressor", "GeneralizedLinearRegressor": "PoissonRegressor"}
+PEERS = dict.fromkeys(
+    ("BinomialRegressor", "NegativeBinomialRegressor", "GeneralizedLinearRegressor", "OrdinalClassifier"),
+    "PoissonRegressor",
+)
 NOT_DECLARED |= {name: set() for name in PEERS}
+NOT_DECLARED["OrdinalClassifier"] = {"fit_intercept"}  # thresholds are intercepts
 OTHER_DEFAULTS = {"solver", "max_iter", "tol"}
 
 
@@ -123,13 +142,14 @@ def test_parameters_and_defaults_are_those_of_scikit_learn(name):
     assert (ours["solver"], ours["max_iter"], ours["tol"]) == ("auto", 1000, 1e-4)
 
 
-@pytest.mark.parametrize("name", ESTIMATORS)
+@pytest.mark.parametrize("name", [name for name in ESTIMATORS if name != "OrdinalClassifier"])
 def test_attributes_have_the_shapes_of_scikit_learn(name, rng):
     X = pd.DataFrame(rng.normal(size=(60, 3)), columns=list("abc"))
     y = target(name, X.to_numpy(), rng)
     ours = ESTIMATORS[name].fit(X, y)
     kind = getattr(sklearn.linear_model, PEERS.get(type(ours).__name__, type(ours).__name__))
-    other = kind(**{k: v for k, v in ours.get_params().items() if k in ("power", "link", "alpha", "C")}).fit(X, y)
+    shared = {"power", "link", "alpha", "C"} & set(kind().get_params())
+    other = kind(**{name: getattr(ours, name) for name in shared}).fit(X, y)
     for attribute in ("coef_", "intercept_", "n_iter_", "classes_", "n_features_in_", "feature_names_in_", "outliers_"):
         if getattr(other, attribute, None) is None:
             continue
@@ -194,7 +214,7 @@ def test_tags(kind):
     tags = kind().__sklearn_tags__()
     assert tags.input_tags.sparse
     assert tags.target_tags.required
-    positive = ("PoissonRegressor", "GammaRegressor", "NegativeBinomialRegressor")
+    positive = ("BinomialRegressor", "PoissonRegressor", "GammaRegressor", "NegativeBinomialRegressor")
     assert tags.target_tags.positive_only == (kind.__name__ in positive)
     assert tags.target_tags.multi_output == (
         kind.__name__ in ("LinearRegression", "Ridge", "GeneralizedLinearRegressor")

@@ -122,15 +122,18 @@ class PosteriorModel:
         """The penalty at the fit, of the parameters of each dispersion."""
         return 0.5 * self.grouped(self.objective.l2.gradient(self.theta) * self.theta)
 
+    def _log_likelihood(self, dispersion):
+        """Of all rows; weights are repetitions, of proportions numbers of trials."""
+        rows, family = self.objective.rows, self.objective.loss.family
+        if family.weights_are_trials:
+            return family.log_likelihood(rows.y, self._raw, dispersion / rows.weight).sum()
+        return rows.weight @ family.log_likelihood(rows.y, self._raw, dispersion)
+
     def log_evidence(self, dispersion):
         """See `LaplacePosterior.log_evidence`; for dispersions of shape (n_groups,)."""
-        objective, rows = self.objective, self.objective.rows
-        share, has_prior = objective.total_weight / dispersion, self._penalty > 0
+        share, has_prior = self.objective.total_weight / dispersion, self._penalty > 0
         shares = self.by_coordinate(share)
-        joint = (
-            rows.weight @ objective.loss.family.log_likelihood(rows.y, self._raw, dispersion)
-            - share @ self.penalty_value
-        )
+        joint = self._log_likelihood(dispersion) - share @ self.penalty_value
         prior = 0.5 * np.log((shares * self._penalty)[has_prior]).sum()
         flat = np.log(np.sqrt(2 * np.pi)) * (~has_prior).sum() + self.at.flat_volume
         log_det = self.precision.log_det + np.log(shares).sum()

@@ -13,6 +13,7 @@ How sure are the predictions?                                  `prediction_table
 Which penalty is best?                                         `tune_alpha`, `PenaltyPathDisplay`
 What did single rows do to the fit?                            `influence`, `InfluenceDisplay`
 How good is it on rows that it has not seen?                   `leave_one_out`, `leave_one_out_path`
+Do ordered classes have the same slopes throughout?            `parallel_slopes`
 Which parameters do the data not determine?                    `flat_directions`
 Is this a minimum?                                             `stationary_point`
 How is the objective curved?                                   `hessian`, `spectrum`, `HessianSpectrumDisplay`
@@ -49,6 +50,7 @@ from sk_hessian.inspection._influence import Influence, influence
 from sk_hessian.inspection._laplace import LaplacePosterior, laplace
 from sk_hessian.inspection._leave_one_out import LeaveOneOut, leave_one_out
 from sk_hessian.inspection._marginal_effects import MarginalEffects, marginal_effects
+from sk_hessian.inspection._parallel_slopes import ParallelSlopes, parallel_slopes
 from sk_hessian.inspection._penalty_path import LeaveOneOutPath, leave_one_out_path
 from sk_hessian.inspection._predictions import PredictionTable, prediction_table
 from sk_hessian.inspection._profile import ProfileIntervals, profile_intervals
@@ -79,6 +81,7 @@ __all__ = [
     "LossSurfaceDisplay",
     "MarginalEffects",
     "ModelComparison",
+    "ParallelSlopes",
     "PenaltyPath",
     "PenaltyPathDisplay",
     "PredictionDisplay",
@@ -103,6 +106,7 @@ __all__ = [
     "leave_one_out",
     "leave_one_out_path",
     "marginal_effects",
+    "parallel_slopes",
     "prediction_table",
     "profile_intervals",
     "residuals",

@@ -7,6 +7,7 @@ from typing import Any
 
 #: class -> where it is; a table, because inspection does not load the models
 MODELS = {
+    "BinomialRegressor": "linear_model",
     "GammaRegressor": "linear_model",
     "GeneralizedLinearRegressor": "linear_model",
     "HuberRegressor": "linear_model",
@@ -15,6 +16,7 @@ MODELS = {
     "MLPClassifier": "neural_network",
     "MLPRegressor": "neural_network",
     "NegativeBinomialRegressor": "linear_model",
+    "OrdinalClassifier": "linear_model",
     "PoissonRegressor": "linear_model",
     "Ridge": "linear_model",
     "TweedieRegressor": "linear_model",

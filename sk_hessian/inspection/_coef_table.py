@@ -293,7 +293,7 @@ def coef_table(
 def _table(found, level, estimate, verdict):
     curvature, df, is_profile = found.curvature, found.df, found.kind.intervals is profile
     return CoefTable(
-        names=curvature.fitted.parameter_names,
+        names=curvature.fitted.reported[0],
         estimate=estimate,
         std_error=found.std_error,
         **found.kind.intervals(curvature, found.matrix, df, level),

@@ -210,7 +210,7 @@ def compare_models(
     small_fit = _fitted("small", small, X_small, y, row_data)
     pair = small_fit, large_fit
     _check_pair(pair)
-    row_weights = RowWeights.of(large_fit.objective, sample_weight, weights)
+    row_weights = RowWeights.of(large_fit, sample_weight, weights)
     if large_fit.prior is None:
         curvatures = [_at_optimum(name, fit, row_weights) for name, fit in zip(("small", "large"), pair, strict=True)]
         found, evidence = _tested(curvatures), np.full(2, np.nan)

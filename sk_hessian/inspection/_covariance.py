@@ -34,8 +34,10 @@ class Curvature:
 
     @property
     def estimate(self):
-        """The parameters, conventional where the data do not determine them."""
-        return self.objective.canonical(self.fitted.theta)
+        """What a table shows: the parameters, conventional where the data do not determine them; see `Fitted`."""
+        theta = self.objective.canonical(self.fitted.theta)
+        matrix = self.fitted.reported[1]
+        return theta if matrix is None else matrix @ theta
 
     @cached_property
     def effective_df(self):
@@ -278,6 +280,11 @@ def _refuse_profile(fitted):
     reason = _refuse_penalty(fitted)
     if reason is None and (fitted.loss.family.has_dispersion or fitted.loss.n_outputs > 1):
         return "is for one linear predictor and a likelihood without a dispersion: use cov='expected'"
+    if reason is None and fitted.reported[1] is not None:
+        return (
+            "is not for tables of thresholds, which are combinations of the parameters that a profile holds: use "
+            "cov='observed', or profile_intervals for the coefficients"
+        )
     return reason
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from sk_hessian._text import listed
 from sk_hessian.inspection._chain import Chain
 from sk_hessian.inspection._row_labels import row_labels
-from sk_hessian.objectives import Parts
+from sk_hessian.objectives import OrdinalLoss, Parts
 from sk_hessian.solvers import plan, still_missing
 
 #: decrement on the given rows, in squared tolerances, above which they are not those of the fit
@@ -37,10 +37,11 @@ def require_interior(objective, theta, what):
     """Refuse a point on the edge of the loss's domain, where the gradient is not zero at an optimum either."""
     n_rows = len(objective.edge_rows(theta))
     if n_rows:
+        edge = objective.loss.domain
         raise ValueError(
             f"{what} needs a point inside the domain of the loss, where the gradient of an optimum is zero. Here "
-            f'{n_rows} {"rows" if n_rows > 1 else "row"} with y = 0 have the mean 0, the edge of what link="identity" '
-            'allows: use link="log", or leave these rows out'
+            f"{n_rows} {'rows' if n_rows > 1 else 'row'} with y = {edge.mean} have the mean {edge.mean}, the edge of "
+            f'what link="{edge.link}" allows: use link="{edge.other}", or leave these rows out'
         )
 
 
@@ -88,6 +89,15 @@ class Fitted:
             objective.feature_names = self.chain.feature_names
         return objective, theta
 
+    @property
+    def fit_data(self):
+        """What else the fit was given for each row, such as an offset, as a dict."""
+        return self._fit_data
+
+    def rows_with(self, y):
+        """X as the estimator gets it, and another target."""
+        return self._rows[0], y
+
     def row_labels(self, n_rows):
         """What the rows that were passed are called, see `row_labels`; those of weight zero are among them."""
         return row_labels(*self._index, n_rows)
@@ -121,6 +131,20 @@ class Fitted:
         return self.objective.parameter_names(self.theta.size)
 
     @cached_property
+    def reported(self):
+        """Names of what tables show, and the matrix that makes it of the parameters, None where it is these.
+
+        Thresholds of ordered classes are an intercept and distances among the parameters.
+        """
+        found = self.loss.family.reported(self.objective.class_names)
+        if found is None:
+            return self.parameter_names, None
+        names, matrix = found
+        whole = np.eye(self.theta.size)
+        whole[-len(names) :, -len(names) :] = matrix
+        return self.parameter_names[: -len(names)] + names, whole
+
+    @cached_property
     def gradient(self):
         """The gradient of the objective, zero but for the tolerance of the fit."""
         with np.errstate(over="ignore", invalid="ignore"):
@@ -148,7 +172,12 @@ class Fitted:
             return "needs a likelihood, which this loss does not have"
         if self.is_reweighted:
             return "needs a likelihood, and class_weight leaves only a pseudo-likelihood"
-        return None
+        return self.loss.family.refusal(*self.objective.rows.targets)
+
+    @property
+    def has_pairs(self):
+        """Whether y has two columns, successes and failures, of one output."""
+        return np.ndim(self._rows[1]) == 2 and self.loss.family.weights_are_trials
 
     def factor(self, curvature=None):
         """A `PointFactor` P of the whole Hessian, penalty included: P P' is its inverse where the data determine theta.
@@ -186,6 +215,13 @@ class Fitted:
         """Refuse a loss without likelihood, and class weights, which leave only a pseudo-likelihood."""
         if self.likelihood_refusal is not None:
             raise ValueError(f"{what} {self.likelihood_refusal}")
+
+    def require_mean(self, what):
+        """Refuse ordered classes, which have a linear predictor and no mean."""
+        if isinstance(self.loss, OrdinalLoss):
+            raise ValueError(
+                f"{what} needs a mean of each row, and this {self.name} has ordered classes: use its predict_proba"
+            )
 
     def require_sum_over_rows(self, what):
         """Refuse an objective that single rows cannot be taken out of."""

@@ -85,8 +85,9 @@ class RatioTable(Report, ParameterTable):
 
     Attributes
     ----------
-    kind : {"odds ratio", "rate ratio", "ratio"}
-        What they are: ratios of odds (logit link), of rates (counts with a log link), or of means (other log links).
+    kind : {"odds ratio", "hazard ratio", "risk ratio", "rate ratio", "ratio"}
+        What they are: ratios of odds (logit link), of hazards (cloglog), of risks (proportions with a log link), of
+        rates (counts with a log link), or of means (other log links).
     names : list of str
     ratio : ndarray of shape (n_rows,)
     lower, upper : ndarray of shape (n_rows,)

@@ -233,7 +233,7 @@ def influence(
         except ValueError as error:
             raise ValueError(f"X_test, y_test: {error}") from error
     kind = curvature or ("observed" if loss.convex else "expected")
-    meaning = RowWeights.of(fitted.objective, sample_weight, weights)
+    meaning = RowWeights.of(fitted, sample_weight, weights)
     return _Rows(fitted, kind, meaning, test).influence(kept_rows(sample_weight, fitted.objective.n_rows))
 
 

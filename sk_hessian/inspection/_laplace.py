@@ -15,7 +15,7 @@ from sk_hessian._text import listed
 from sk_hessian.inspection._chain import Chain
 from sk_hessian.inspection._checks import check_choice, check_count
 from sk_hessian.inspection._fitted import Fitted
-from sk_hessian.objectives import Linearised
+from sk_hessian.objectives import Linearised, OrdinalLoss
 
 
 def laplace(
@@ -352,6 +352,10 @@ def _check_model(fitted):
         raise ValueError("X must be in memory, an array, a data frame or a sparse matrix: a posterior needs its rows")
     fitted.require_sum_over_rows("laplace")
     fitted.require_likelihood("laplace")
+    if isinstance(fitted.loss, OrdinalLoss):
+        raise ValueError(
+            f"laplace is not for {fitted.name}, whose thresholds have no prior; for two classes use LogisticRegression"
+        )
     if fitted.loss.n_constants:
         raise ValueError(
             f"this {fitted.name} estimates {', '.join(fitted.loss.constant_names)} along, which has no prior: give it "

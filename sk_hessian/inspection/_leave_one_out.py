@@ -12,7 +12,7 @@ from sk_hessian._report import Report, column, number_text
 from sk_hessian._selection import NotFittedWithoutError, WithoutEach, kept_rows, rows_in_memory, spread
 from sk_hessian.inspection._fitted import Fitted, require_interior
 from sk_hessian.inspection._row_labels import row_names
-from sk_hessian.objectives import SquaredLoss, explained
+from sk_hessian.objectives import OrdinalLoss, SquaredLoss, explained
 
 #: rows that a printed table lists
 _MOST_SHOWN = 10
@@ -194,7 +194,9 @@ class HeldOut:
         self.y = rows_in_memory(self.objective).y
         self.kept = kept_rows(sample_weight, self.objective.n_rows)
         self.weight = np.ones(self.objective.n_rows)
-        if np.ndim(sample_weight) > 0:
+        if self.loss.family.weights_are_trials:
+            self.weight = self.objective.rows.weight
+        elif np.ndim(sample_weight) > 0:
             self.weight = np.asarray(sample_weight, dtype=float)[self.kept]
         self.is_classifier = hasattr(self.fitted.estimator, "classes_")
         self.refitted = np.zeros(self.objective.n_rows, dtype=bool)
@@ -205,7 +207,8 @@ class HeldOut:
             raise ValueError("X must have at least two rows of positive weight to leave one out")
         if not self.is_classifier:
             return
-        classes = self.fitted.estimator.classes_.tolist()
+        named = self.objective.class_names
+        classes = (self.fitted.estimator.classes_ if named is None else named).tolist()
         if self.y.ndim == 1:
             counts = np.bincount(self.y.astype(np.intp), minlength=len(classes))
             names = [f"the class {name!r}" for name in classes]
@@ -251,6 +254,8 @@ class HeldOut:
 
     def predictions(self, raw):
         """Predictions on the estimator's scale."""
+        if isinstance(self.loss, OrdinalLoss):
+            return self.fitted.estimator._by_class(np.exp(self.loss.log_probabilities(raw)))
         if self.is_classifier and self.loss.n_outputs == 1:
             return np.hstack([self.loss.inverse_link(-raw), self.loss.inverse_link(raw)])
         return self.loss.inverse_link(raw) if self.is_classifier else self.outputs(self.loss.inverse_link(raw))
@@ -271,6 +276,8 @@ class HeldOut:
         return float(np.mean([explained(SquaredLoss(), y, mean[:, None], self.weight) for y, mean in pairs]))
 
     def _is_right(self, raw):
+        if isinstance(self.loss, OrdinalLoss):
+            return self.loss.log_probabilities(raw).argmax(axis=1) == self.y
         if self.loss.n_outputs > 1 and self.y.ndim == 1:
             return raw.argmax(axis=1) == self.y
         return ((raw > 0) == self.y.reshape(raw.shape)).all(axis=1)

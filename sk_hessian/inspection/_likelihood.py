@@ -12,9 +12,9 @@ from sk_hessian._selection import pearson_dispersion
 class RowWeights:
     """What the weights of the rows mean, arrays of shape (n,).
 
-    ``counts`` is how many rows each one stands for, ``precision`` what its dispersion is divided by, ``multiplier``
-    what else its loss is multiplied with, by ``class_weight``; ``position`` is where it is among all rows that were
-    passed, ``n_passed`` of them, those of weight zero included.
+    ``counts`` is how many rows each one stands for, ``precision`` what its dispersion is divided by, such as a number
+    of trials, ``multiplier`` what else its loss is multiplied with, by ``class_weight``; ``position`` is where it is
+    among all rows that were passed, ``n_passed`` of them, those of weight zero included.
     """
 
     counts: np.ndarray
@@ -24,13 +24,20 @@ class RowWeights:
     n_passed: int
 
     @classmethod
-    def of(cls, objective, sample_weight, meaning):
-        """Those of an objective, which has left out rows of weight zero; ``meaning`` is "frequency" or "analytic"."""
+    def of(cls, fitted, sample_weight, meaning):
+        """Those of a `Fitted`, which has left out rows of weight zero; ``meaning`` is "frequency" or "analytic".
+
+        Weights of proportions are numbers of trials, if these are not in y: a row is one observation then.
+        """
+        objective = fitted.objective
         ones = np.ones(objective.n_rows)
         given = ones if sample_weight is None else np.asarray(sample_weight, dtype=float)
         position = np.flatnonzero(given > 0) if given.ndim else np.arange(len(ones))
         n_passed = given.size if given.ndim else len(ones)
         given = given[position] if given.ndim else given * ones
+        if fitted.loss.family.weights_are_trials:
+            counts = given if fitted.has_pairs and meaning == "frequency" else ones
+            return cls(counts, objective.rows.weight / counts, ones, position, n_passed)
         counts, precision = (given, ones) if meaning == "frequency" else (ones, given)
         return cls(counts, precision, objective.rows.weight / given, position, n_passed)
 

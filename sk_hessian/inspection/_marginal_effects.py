@@ -214,10 +214,11 @@ def marginal_effects(
             "identified, and so they have no errors that could be carried over. Use inspection.laplace for the "
             "uncertainty of its predictions"
         )
+    fitted.require_mean("marginal_effects")
     fitted.require_optimum("marginal_effects")
     row_data: dict = {"sample_weight": sample_weight, "offset": offset}
     table = _table_of(cov, fitted) or coef_table(estimator, X, y, cov=_name_of(cov, fitted), level=level, **row_data)
-    chosen = _Chosen(fitted, RowWeights.of(fitted.objective, sample_weight, "frequency").counts)
+    chosen = _Chosen(fitted, RowWeights.of(fitted, sample_weight, "frequency").likelihood)
     rows = MeanEffects(fitted.objective, table.estimate, table.covariance, chosen.features(features))
     if kind == "each":
         parts = fitted.objective.rows.gather(lambda block, *_: rows.each(block.dense(), block.offset), width=rows.width)

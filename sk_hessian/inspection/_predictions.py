@@ -202,6 +202,7 @@ def prediction_table(
     if parts_of(X_new) is not None:
         raise ValueError("X_new must be in memory: an array, a memory map, a data frame or a sparse matrix")
     fitted = Fitted(estimator, X, y, sample_weight, offset=offset)
+    fitted.require_mean("prediction_table")
     found = Uncertainty.of(fitted, sample_weight, choice, _KINDS)
     if of == "observation":
         _require_distribution(found)

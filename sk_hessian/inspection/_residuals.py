@@ -13,6 +13,7 @@ from sk_hessian.inspection._covariance import Curvature
 from sk_hessian.inspection._fitted import Fitted
 from sk_hessian.inspection._influence import influence
 from sk_hessian.inspection._likelihood import RowWeights
+from sk_hessian.objectives import OrdinalLoss
 
 KINDS = ("response", "pearson", "deviance", "quantile")
 
@@ -59,7 +60,8 @@ def residuals(
         Pearson and deviance residuals over the root of the dispersion times one less the leverage, which is that of
         `influence`; for one output, and the rows of an ``optimal`` fit.
     sample_weight, offset : array-like, optional
-        Those of the fit. Weights are frequencies: a residual is that of one of the rows that a weight stands for.
+        Those of the fit. Weights are frequencies: a residual is that of one of the rows that a weight stands for. Of
+        proportions they are numbers of trials, on which Pearson and deviance residuals depend.
     random_state : int, Generator or None
         For the quantile residuals of counts and labels, and of zeros of a compound Poisson distribution.
 
@@ -125,6 +127,11 @@ class FittedRows:
         objective, theta = self.fitted.with_weight(None)
         self.y, self.raw = objective.rows.y, objective.raw_predictions(theta)
         self.loss, self.family = objective.loss, objective.loss.family
+        #: what the variance of each row's proportion is divided by, 1 of other targets
+        self.trials = np.ones(len(self.y))
+        if self.family.weights_are_trials:
+            given = 1.0 if sample_weight is None or self.fitted.has_pairs else sample_weight
+            self.trials = objective.rows.weight * given
 
     def of_kind(self, kind, random_state):
         """See `residuals`, shape (n, n_outputs), or (n, 1)."""
@@ -146,8 +153,14 @@ class FittedRows:
         """Shape (n, n_outputs)."""
         return self.loss.inverse_link(self.raw)
 
+    @property
+    def _is_ordered(self):
+        """Whether the rows have ordered classes, so that residuals have no sign."""
+        return isinstance(self.loss, OrdinalLoss)
+
     def response(self):
         """See `residuals`, shape (n, n_outputs)."""
+        self.fitted.require_mean('kind="response"')
         mean = self.mean
         is_label = self.y.ndim == 1 and mean.shape[1] > 1
         y = self.y[:, None] == np.arange(mean.shape[1]) if is_label else self.y.reshape(mean.shape)
@@ -155,7 +168,8 @@ class FittedRows:
 
     def pearson(self):
         """See `residuals`, shape (n, n_outputs)."""
-        return np.sign(self.response()) * np.sqrt(self.family.pearson(self.y, self.raw))
+        size = np.sqrt(self.family.pearson(self.y, self.raw) * self.trials[:, None])
+        return size * (1.0 if self._is_ordered else np.sign(self.response()))
 
     def deviance(self):
         """See `residuals`, shape (n, n_outputs), or (n, 1)."""
@@ -163,7 +177,8 @@ class FittedRows:
             raise ValueError(f"{self._has_no('deviance')}: use kind='response' or 'pearson'")
         # a parameter of the loss is that of the fit in the saturated model too
         family = self.fitted.loss_of_predictions.family
-        size, sign = np.sqrt(family.deviance(self.y, self.outputs)), np.sign(self.response())
+        size = np.sqrt(family.deviance(self.y, self.outputs) * self.trials[:, None])
+        sign = np.ones_like(size) if self._is_ordered else np.sign(self.response())
         return size * sign if size.shape == sign.shape else size
 
     def quantile(self, random_state):
@@ -196,7 +211,7 @@ class FittedRows:
             )
         fitted.require_sum_over_rows('kind="quantile"')
         fitted.require_optimum('kind="quantile"')
-        weights = RowWeights.of(fitted.objective, self._of_user[0]["sample_weight"], "frequency")
+        weights = RowWeights.of(fitted, self._of_user[0]["sample_weight"], "frequency")
         return Curvature(fitted, weights, None).likelihood.dispersion
 
     def scale_of_residuals(self, kind):
@@ -209,5 +224,7 @@ class FittedRows:
         found = influence(self.fitted.chain, *rows, **options)
         kept = kept_rows(options["sample_weight"], self.fitted.objective.n_rows)
         weight = np.ones(len(kept)) * (1.0 if options["sample_weight"] is None else options["sample_weight"])
+        if self.family.weights_are_trials and not self.fitted.has_pairs:
+            weight = np.ones(len(kept))
         leverage = np.divide(found.leverage, weight, out=np.zeros(len(kept)), where=kept)
         return found.dispersion * (1 - leverage)

@@ -155,7 +155,7 @@ def score_test(
     fitted = Fitted(estimator, own_columns(estimator, X, "score_test"), y, sample_weight, offset=offset)
     _check(fitted)
     Z, names = _columns(Z, kept_rows(sample_weight, fitted.objective.n_rows), fitted)
-    row_weights = RowWeights.of(fitted.objective, sample_weight, weights)
+    row_weights = RowWeights.of(fitted, sample_weight, weights)
     curvature = Curvature(fitted, row_weights, "expected")
     dispersion = dispersion_of("score_test", curvature)
     contrasts = fitted.loss.contrasts()

@@ -13,6 +13,7 @@ from scipy.special import expit
 
 from sk_hessian._text import listed, suggestion
 from sk_hessian.inspection._hessian import sentence
+from sk_hessian.objectives import OrdinalLoss
 
 #: rows that are combinations of others but for this share of their length, in standard errors, are dependent
 _DEPENDENT = 1e-10
@@ -47,13 +48,19 @@ class Scale:
             mean = loss.inverse_link(np.repeat(raw[:, None], loss.n_outputs, axis=1)).reshape(len(raw), -1)[:, 0]
         if np.allclose(mean, expit(raw), rtol=1e-9, atol=0):
             return cls("odds ratio", "odds")
+        if isinstance(fitted.loss, OrdinalLoss) and fitted.loss.link == "logit":
+            return cls("odds ratio", "odds")
+        if np.allclose(mean, -np.expm1(-np.exp(raw)), rtol=1e-9, atol=0):
+            return cls("hazard ratio", "hazard")
         if np.allclose(mean, np.exp(raw), rtol=1e-9, atol=0):
+            if family.weights_are_trials:
+                return cls("risk ratio", "risk")
             is_count = family.has_likelihood and not family.has_dispersion
             return cls("rate ratio", "rate") if is_count else cls("ratio", "mean")
         link = "the identity link" if np.allclose(mean, raw, rtol=1e-9, atol=0) else f"that of {fitted.loss!r}"
         return cls(
-            refusal=f"is for the log and the logit link, this {fitted.name} has {link}: a coefficient is no logarithm "
-            "of a ratio"
+            refusal=f"is for the log, the logit and the cloglog link, this {fitted.name} has {link}: a coefficient is "
+            "no logarithm of a ratio"
         )
 
 
@@ -83,7 +90,7 @@ class Layout:
         k = loss.n_outputs
         labels = range(k) if objective.class_names is None else objective.class_names
         return cls(
-            names=fitted.parameter_names,
+            names=fitted.reported[0],
             features=[objective.name(j) for j in range(objective.n_features)],
             outputs=[] if k == 1 else [str(label) for label in labels],
             has_intercept=bool(objective.fit_intercept),

@@ -131,13 +131,15 @@ class Uncertainty:
     def of(cls, fitted, sample_weight, choice, kinds=tuple(KINDS)):
         """That of a `CovarianceChoice`, one of ``kinds``; a ValueError where there is none."""
         _require_table(fitted, choice.what)
-        weights = RowWeights.of(fitted.objective, sample_weight, choice.weights)
+        weights = RowWeights.of(fitted, sample_weight, choice.weights)
         groups = () if choice.cov_groups is None else _groups(choice.cov_groups, weights)
         name = choice.resolved(fitted, kinds)
         curvature = Curvature(fitted, weights, KINDS[name].curvature, choice, groups)
         covariance = KINDS[name].covariance(curvature)
         matrix = curvature.of_parameters(covariance)
         distance = fitted.distance(curvature.factor, np.sqrt(np.diag(matrix)))
+        shown = fitted.reported[1]
+        matrix = matrix if shown is None else shown @ matrix @ shown.T
         return cls(name, curvature, covariance, matrix, _verdict(fitted, distance))
 
     @property

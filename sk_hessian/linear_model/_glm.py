@@ -6,7 +6,8 @@ from sklearn.base import RegressorMixin
 from sk_hessian import _validation
 from sk_hessian._strength import check_strength, given_strength
 from sk_hessian.linear_model._linear_model import DevianceExplained, LinearModel
-from sk_hessian.objectives import TweedieLoss
+from sk_hessian.linear_model._targets import check_link
+from sk_hessian.objectives import POWER_LINKS, TweedieLoss
 
 
 class _DevianceModel(DevianceExplained, RegressorMixin, LinearModel):
@@ -161,8 +162,10 @@ class TweedieRegressor(_DevianceModel):
         3 inverse Gaussian. Between 0 and 1 no such distribution exists; negative powers are not supported.
     alpha, fit_intercept
         As in `PoissonRegressor`.
-    link : {"auto", "identity", "log"}, default="auto"
-        "auto": identity for power 0, else log. With the identity link and power > 0 all means stay positive.
+    link : {"auto", "identity", "log", "sqrt", "inverse"}, default="auto"
+        "auto": identity for power 0, else log. "sqrt", for powers from 1 to below 2, has means that are squares of the
+        linear predictor, "inverse", for powers of at least 2, one over it. With these, and with the identity link and
+        power > 0, all linear predictors stay positive.
     solver, max_iter, tol, warm_start, verbose, random_state, penalty_weights, penalty_matrix
         As in `PoissonRegressor`.
 
@@ -215,8 +218,10 @@ class TweedieRegressor(_DevianceModel):
             raise ValueError(
                 f"power={self.power!r}: no distribution exists between 0 and 1; use 0, or a power of at least 1"
             )
-        if self.link not in ("auto", "identity", "log"):
-            raise ValueError(f"link must be 'auto', 'identity' or 'log', got {self.link!r}")
+        check_link(self.link, ("auto", "log", *POWER_LINKS))
+        if (self.link == "sqrt" and not 1 <= power < 2) or (self.link == "inverse" and power < 2):
+            fitting = "from 1 to below 2" if self.link == "sqrt" else "of at least 2"
+            raise ValueError(f"link={self.link!r} is for powers {fitting}, got power={self.power!r}: use 'log'")
 
     def _loss(self):
         link = self.link if self.link != "auto" else ("identity" if self.power == 0 else "log")

@@ -27,11 +27,17 @@ class LinearModel(SolvedEstimator):
     coef_: Any
     intercept_: Any
 
+    #: the attributes that a fit estimates
+    _estimates: tuple[str, ...] = ("coef_", "intercept_")
+
     #: whether the attributes keep float32 of X, as in scikit-learn's class of the same name
     _keeps_float32 = True
 
     #: options of `validate_data` for y
     _of_targets: ClassVar[dict[str, bool]] = {"y_numeric": True}
+
+    #: where others hold for rows that come in parts
+    _of_parts: ClassVar[dict[str, bool]] = {}
 
     #: attributes that say something of all rows of a fit, which a later `partial_fit` makes untrue
     _of_whole_fits: tuple[str, ...] = ()
@@ -136,7 +142,8 @@ class LinearModel(SolvedEstimator):
             y, weight, loss = self._encode(y, weight, reset)
             _validation.check_offset_outputs(offset, loss.n_outputs, hasattr(self, "classes_"))
         else:
-            X, loss = rows_of_parts(self, parts, reset, partial(self._encode, reset=reset), self._of_targets)
+            options = self._of_targets | self._of_parts
+            X, loss = rows_of_parts(self, parts, reset, partial(self._encode, reset=reset), options)
             y, weight, offset = None, X.targets[1], None
         # what the penalty is multiplied with beside the mean loss of these rows
         per_mean = (1 if self._penalises_sum else weight.sum() + before) / weight.sum()
@@ -151,7 +158,7 @@ class LinearModel(SolvedEstimator):
             offset=offset,
             terms=self._terms(),
             feature_names=getattr(self, "feature_names_in_", None),
-            class_names=getattr(self, "classes_", None),
+            class_names=getattr(self, "levels_", getattr(self, "classes_", None)),
             check_rows=check,
         )
 
@@ -187,9 +194,9 @@ class LinearModel(SolvedEstimator):
     def _set_weights(self, objective, theta):
         self._unpack(objective, *objective.unpack(theta))
         if self._keeps_float32:
-            rounded = self._rounded((self.coef_, self.intercept_), objective.rows.dtype)
-            if rounded is not None:
-                self.coef_, self.intercept_ = rounded
+            rounded = self._rounded([getattr(self, name) for name in self._estimates], objective.rows.dtype)
+            for name, values in zip(self._estimates, rounded or (), strict=False):
+                setattr(self, name, values)
 
     def _advice(self):
         """See `SolvedEstimator._advice`; of flat directions too."""

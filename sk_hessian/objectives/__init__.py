@@ -10,12 +10,17 @@ from sk_hessian.objectives.functions import FunctionObjective
 from sk_hessian.objectives.glm import GLMObjective, at_constants
 from sk_hessian.objectives.linearised import Linearised
 from sk_hessian.objectives.losses import (
+    BINARY_LINKS,
     LOSSES,
+    ORDINAL_LINKS,
+    POWER_LINKS,
     BinaryCrossEntropy,
+    BinomialLoss,
     Family,
     HuberLoss,
     Loss,
     NegativeBinomialLoss,
+    OrdinalLoss,
     SoftmaxCrossEntropy,
     SquaredLoss,
     TweedieLoss,
@@ -48,9 +53,13 @@ from sk_hessian.objectives.terms import L2, Jeffreys, Memory, Term, TermPoint, f
 
 __all__ = [
     "ACTIVATIONS",
+    "BINARY_LINKS",
     "L2",
     "LOSSES",
+    "ORDINAL_LINKS",
+    "POWER_LINKS",
     "BinaryCrossEntropy",
+    "BinomialLoss",
     "Blocks",
     "Evaluation",
     "Family",
@@ -65,6 +74,7 @@ __all__ = [
     "Memory",
     "NegativeBinomialLoss",
     "Objective",
+    "OrdinalLoss",
     "PartedRows",
     "Parts",
     "PointFactor",

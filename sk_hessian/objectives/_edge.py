@@ -1,8 +1,9 @@
-"""Optima on the edge of a loss's domain: rows with y = 0 whose best mean is 0.
+"""Optima on the edge of a loss's domain: rows whose best mean is that of a raw prediction of 0.
 
 With the identity link a mean is the raw prediction itself. That of a row with y = 0 may be 0 but not negative. Where
 the best mean is 0 the gradient does not vanish, so that Newton's method on the open domain stops short. Here it is a
-problem with the linear constraints raw_i >= 0 of the rows with y_i = 0, solved by sequential quadratic programming:
+problem with the linear constraints raw_i >= 0 of the rows with y_i = 0, solved by sequential quadratic programming
+(for probabilities with a log link, raw_i <= 0 of the rows with y_i = 1; `Loss.domain` says on which side):
 each step minimises the second-order model over the feasible set (Nocedal & Wright, "Numerical Optimization", 2nd
 edition, chapter 18). The decrease of that model is the certificate. Without active rows it is the Newton decrement.
 
@@ -19,11 +20,11 @@ import numpy as np
 from scipy.linalg import cholesky, null_space, solve_triangular
 from scipy.optimize import nnls
 
-#: a run whose least mean of a row with y = 0 is below this share of the mean prediction approaches the edge
+#: a run approaches the edge where a raw prediction that may be 0 is below this share of the mean prediction
 _NEAR = 1e-2
 
-#: numbers of rows times columns beyond which it is not tried (32 MB, and as much again for the rows with y = 0), and
-#: rows whose products are taken at once
+#: numbers of rows times columns beyond which it is not tried (32 MB, and as much again for rows that may be on the
+#: edge), and rows whose products are taken at once
 _LARGEST = 4e6
 _ROWS = 2**12
 
@@ -63,7 +64,8 @@ class Edge:
     value: float
     gradient: np.ndarray  #: on the edge itself, (n_parameters,), where an infinite slope counts as zero
     decrement: float  #: the decrease of the second-order model over the feasible set
-    rows: np.ndarray  #: numbers of those with y = 0 whose mean is 0
+    rows: np.ndarray  #: numbers of those on the edge
+    mean: str  #: their y, and their mean
     convex: bool  #: whether it is the only optimum
     passes: float  #: what it has cost
 
@@ -72,8 +74,8 @@ class Edge:
         more = f" and {len(self.rows) - _NAMED} more" if len(self.rows) > _NAMED else ""
         which = f"rows {names}{more}" if len(self.rows) > 1 else f"row {names}"
         text = (
-            f"The optimum is on the edge of the domain: the best mean of {which}, where y = 0, is 0 (rows are counted "
-            "from 0, without those of weight 0)."
+            f"The optimum is on the edge of the domain: the best mean of {which}, where y = {self.mean}, is "
+            f"{self.mean} (rows are counted from 0, without those of weight 0)."
         )
         if not self.convex:
             text += " Every edge is a local minimum of this loss: others, perhaps lower, may exist."
@@ -86,9 +88,9 @@ def _at_hand(objective):
 
 
 def edge_rows(objective, theta):
-    """Numbers of the rows with y = 0 whose mean at ``theta`` is on the edge of the domain; a pass over the rows.
+    """Numbers of the rows whose mean at ``theta`` is on the edge of the domain; a pass over the rows.
 
-    Without rows of zeros where there is no intercept: their mean is always zero.
+    Without rows of zeros where there is no intercept: their raw prediction is always zero.
     """
     objective = _at_hand(objective)
     raw = objective.raw_predictions(theta)
@@ -110,8 +112,8 @@ def may_have_edge(objective):
 
 
 def approaches_edge(objective, raw):
-    """Whether the least mean of a row with y = 0 is small beside the others, of raw predictions (n_rows, m)."""
-    raw, zero = raw[:, 0], objective.loss.may_be_on_edge(objective.rows.y)
+    """Whether the least raw prediction that may be 0 is small beside the others, of all (n_rows, m)."""
+    raw, zero = objective.loss.domain.side * raw[:, 0], objective.loss.may_be_on_edge(objective.rows.y)
     unit = max(np.abs(raw).mean(), np.abs(objective.baseline.raw).max())
     return bool(raw[zero].min(initial=np.inf) <= _NEAR * unit)
 
@@ -120,8 +122,8 @@ def find_edge(objective, theta):
     """The lowest `Edge` found from a point inside the domain of a `GLMObjective`, or None where no row is on it."""
     objective = _at_hand(objective)
     interior = objective.start()
-    if not objective.rows.y.any():
-        theta = interior  # where all is zero a run has come too near to the edge for any digits
+    if objective.loss.may_be_on_edge(objective.rows.y).all():
+        theta = interior  # where all go there a run has come too near to the edge for any digits
     program = _Program(objective, theta, interior)
     ends = [program.solve(np.zeros(program.A.shape[1]))]
     if not program.convex:
@@ -138,7 +140,8 @@ def find_edge(objective, theta):
     else:
         inside = _moved_inside(objective, theta + program.factor.apply(u), interior, on)
     value = program.value(u) + objective.l2.value(theta)
-    return Edge(inside, value, gradient, decrement, np.flatnonzero(on), program.convex, program.counts["passes"] + 3.0)
+    rows, mean = np.flatnonzero(on), objective.loss.domain.mean
+    return Edge(inside, value, gradient, decrement, rows, mean, program.convex, program.counts["passes"] + 3.0)
 
 
 class _Program:
@@ -146,6 +149,7 @@ class _Program:
 
     def __init__(self, objective, origin, interior):
         self.loss, self.convex, self.origin = objective.loss, objective.convex, origin
+        self.side = self.loss.domain.side
         self.factor = objective.preconditioner(interior, "full", "expected")
         rows, moved = objective.rows, objective.at(origin).moved_along(self.factor)
         columns = self.factor.outer.columns
@@ -207,8 +211,8 @@ class _Program:
         return sum(self.A[part].T @ (weight[part, None] * self.A[part]) for part in parts)
 
     def solve(self, u):
-        """The end of the steps from ``u``, and the decrement of the last one."""
-        decrement, value = np.inf, self.value(u)
+        """The end of the steps from ``u``, and the decrement there."""
+        value = self.value(u)
         for _ in range(_MOST_STEPS):
             step, slope, decrement = self._step(u)
             length, new = self._searched(u, value, step, slope)
@@ -216,7 +220,8 @@ class _Program:
             if not length or decrement <= self._rounding(value):
                 break
             value = new
-        return self._pressed(u), decrement
+        u = self._pressed(u)
+        return u, self._step(u)[2]
 
     def _step(self, u):
         """A step, the slope along it, and the decrement.
@@ -228,7 +233,9 @@ class _Program:
         on = self.on_edge(u) & (not self.convex)
         face, free = _null_space(self.A[on]), self.zero & ~on
         slope = face.T @ gradient
-        z, decrement = quadratic_program(face.T @ H @ face, slope, self.A[free] @ face, -self.raw(u)[free])
+        # of rows on the edge but for rounding, none: its multiplier would make of that a decrease
+        room, toward = self.side * self.settled(u)[free, 0], self.side * self.A[free]
+        z, decrement = quadratic_program(face.T @ H @ face, slope, toward @ face, -room)
         if not (self.convex or (self.on_edge(u + face @ z) & ~on).any()):
             values, vectors = np.linalg.eigh(face.T @ exact @ face)
             if values.min(initial=np.inf) > 0:
@@ -317,13 +324,14 @@ def _with_equality(H, gradient, G, least):
 
 
 def _moved_inside(objective, theta, interior, active):
-    """The nearest point towards the interior where the means of the ``active`` rows are zero or above rounding."""
+    """The nearest point towards the interior where the ``active`` rows are inside by no more than rounding."""
+    side = objective.loss.domain.side
     for _ in range(3):
         raw, size = _raw_and_size(objective, theta, active)
-        lack = _ROUNDINGS * np.finfo(float).eps * size - raw
+        lack = _ROUNDINGS * np.finfo(float).eps * size - side * raw
         if not (lack > 0).any():
             break
-        room = _raw_and_size(objective, interior, active)[0] - raw
+        room = side * (_raw_and_size(objective, interior, active)[0] - raw)
         theta = theta + min(1.0, 2 * (lack / np.where(lack > 0, room, np.inf)).max()) * (interior - theta)
     return theta
 

@@ -105,9 +105,10 @@ def _by_program(objective, free):
         return None
     cost = np.ones(Z.shape[1])
     cost[len(cost) - objective.fit_intercept :] = 0
-    cost = np.tile(np.repeat(cost, loss.n_outputs), 2)
+    cost = np.tile(np.append(np.repeat(cost, loss.n_outputs), np.zeros(loss.n_constants)), 2)
     # what a penalty's matrix holds does not move either
     held = sp.kron(sp.csr_array(objective.l2.within(columns).matrix_root()[:, free]), sp.eye_array(loss.n_outputs))
+    held = sp.hstack([held, sp.csr_array((held.shape[0], loss.n_constants))])
     fixed = sp.vstack([fixed, held], format="csr")
     split = [sp.hstack([A, -A], format="csr") for A in (margin, fixed)]
     total = sp.csr_array(split[0].mean(axis=0).reshape(1, -1))
@@ -125,8 +126,9 @@ def _by_program(objective, free):
     if (margin @ d).min(initial=0) < -_ROUNDING or np.abs(fixed @ d).max(initial=0) > _ROUNDING:
         return None
     z = np.zeros((len(columns.scale) + objective.fit_intercept, loss.n_outputs))
-    z[free] = d.reshape(-1, loss.n_outputs)
-    return np.append(columns.to_weights(z).ravel(), np.zeros(loss.n_constants))
+    weights, constants = np.split(d, [free.sum() * loss.n_outputs])
+    z[free] = weights.reshape(-1, loss.n_outputs)
+    return np.append(columns.to_weights(z).ravel(), constants)
 
 
 def _collected(objective):
@@ -136,19 +138,20 @@ def _collected(objective):
 
 
 def _linear_maps(loss, y, Z):
-    """Matrices that take d (columns x outputs, by rows) to the margins and to what must stay fixed."""
+    """Matrices that take d (columns x outputs, by rows, then constants) to the margins and to what must stay fixed."""
     n, q = Z.shape
-    k = loss.n_outputs
+    k, width = loss.n_outputs, loss.n_outputs + loss.n_constants
     parts: tuple[list, list] = ([], [])
-    for output in range(k):
-        unit = np.zeros((n, k))
+    for output in range(width):
+        unit = np.zeros((n, width))
         unit[:, output] = 1
         for part, slope in zip(parts, loss.recession(y, unit), strict=True):
             part.append(slope)
     maps = []
     for part in parts:
-        slopes = np.stack(part, axis=2) if part[0].shape[1] else np.zeros((n, 0, k))
-        rows = (slopes[:, :, None, :] * Z[:, None, :, None]).reshape(-1, q * k)
+        slopes = np.stack(part, axis=2) if part[0].shape[1] else np.zeros((n, 0, width))
+        rows = (slopes[:, :, None, :k] * Z[:, None, :, None]).reshape(-1, q * k)
+        rows = np.hstack([rows, slopes[:, :, k:].reshape(len(rows), width - k)])
         maps.append(sp.csr_array(rows[np.abs(rows).max(axis=1, initial=0) > 0]))
     return maps
 
@@ -158,22 +161,37 @@ def _named(objective, direction):
     W = objective.space.plain.from_weights(W)
     size = np.abs(W[: objective.n_features]).max(axis=1)
     features = [objective.name(j) for j in np.argsort(-size, kind="stable") if size[j] > 1e-6 * size.max()]
-    return Recession(features, _receding_classes(objective, W), direction)
+    return Recession(features, _receding_classes(objective, W, direction), direction)
 
 
-def _receding_classes(objective, W):
-    """The classes whose rows gain, or the rows with y = 0 of a count model; by the standardised weights W."""
+def _receding_targets(objective, direction, targets):
+    """Those among the ``targets`` whose rows gain along a direction: 0 of counts, 0 and 1 of proportions."""
+    parameters = objective.unpack(direction)
+
+    def gains(block, y, weight):
+        margin = objective.loss.recession(y, objective.model.change(block, parameters))[0].max(axis=1, initial=0.0)
+        return (np.array([margin[y == value].max(initial=0.0) for value in targets]),)
+
+    gain = objective.rows.fold(gains, combine=np.maximum)[0]
+    return [value for value, gained in zip(targets, gain, strict=True) if gained > _ROUNDING * gain.max()]
+
+
+def _receding_classes(objective, W, direction):
+    """The classes whose rows gain, or the targets; by the standardised weights W of the direction."""
     names = objective.class_names
     if names is None:
-        return ["y = 0"]
-    if objective.loss.n_outputs == 1:
+        return [f"y = {value}" for value in _receding_targets(objective, direction, (0, 1))]
+    if objective.loss.n_outputs == 1 and len(names) == 2:
         return [f"class {names[-1]}"]
+    if objective.loss.n_outputs == 1:
+        found = _receding_targets(objective, direction, range(len(names)))
+        return [f"class {names[c]}" for c in found][: len(names) - 1]
     spread = np.abs(W - np.median(W, axis=1, keepdims=True)).sum(axis=0)
     return [f"class {names[c]}" for c in np.flatnonzero(spread > 0.5 * spread.max())]
 
 
 def feasible_start(objective):
-    """The null model, or where that has no intercept and no positive mean, a point that has.
+    """The null model, or where that is outside the domain (no intercept, or an offset), a point inside.
 
     It raises a ValueError where there is none, or none that does not overflow.
     """
@@ -181,12 +199,12 @@ def feasible_start(objective):
     is_null = objective.fit_intercept or objective.rows.offset is None
     if np.isfinite(baseline.value) if is_null else _is_bent_by_offset(objective):
         return objective.pack(np.zeros((objective.n_features, k)), baseline.raw[:k], baseline.raw[k:])
-    if objective.loss.is_smooth:
+    if objective.loss.domain is None:
         raise ValueError(
             "offset is so large that predictions overflow: it is added to the linear predictor, on the scale of "
             "the link (for exposures their logarithm)"
         )
-    return positive_start(objective)
+    return inner_start(objective)
 
 
 def _is_bent_by_offset(objective):
@@ -197,8 +215,8 @@ def _is_bent_by_offset(objective):
     return np.isfinite(value) and np.trace(hessian[:k, :k]) > 0
 
 
-def positive_start(objective):
-    """Coefficients without intercept whose predictions are all positive, about the mean of y on average.
+def inner_start(objective):
+    """Coefficients without intercept whose predictions are all inside the domain, the best constant on average.
 
     With an offset beside them they are at least that far from zero, or as far as possible. It raises a ValueError where
     there are none.
@@ -206,17 +224,18 @@ def positive_start(objective):
     if objective.check_rows is not None:
         objective.check_rows()
     rows, Z = _collected(objective)
-    mean = rows.weight @ rows.y / rows.weight.sum() or 1.0
-    # the mean of a row of zeros is 0, whatever the coefficients: where y = 0 it may be
-    moves = Z.any(axis=1) | ~objective.loss.may_be_on_edge(rows.y)
+    loss, side = objective.loss, objective.loss.domain.side
+    mean = abs(float(loss.family.best_constant(rows.y, rows.weight)[0]))
+    # a row of zeros predicts 0, whatever the coefficients: where that may be best it may be
+    moves = Z.any(axis=1) | ~loss.may_be_on_edge(rows.y)
     if rows.offset is not None:
         moves = moves | rows.offset.any(axis=1)
-        z = _largest_margin(Z[moves], rows.offset[moves, 0], None, mean)
+        z = _largest_margin(side * Z[moves], side * rows.offset[moves, 0], loss.domain, None, mean)
     else:
-        Z, rows = Z[moves], rows.take(np.flatnonzero(moves))
+        Z, rows = side * Z[moves], rows.take(np.flatnonzero(moves))
         z = np.linalg.lstsq(Z, np.ones(len(Z)), rcond=None)[0]
         if (Z @ z).min() < 1e-3:
-            z = _largest_margin(Z, np.zeros(len(Z)), 1, 1)
+            z = _largest_margin(Z, np.zeros(len(Z)), loss.domain, 1, 1)
         z = z * (mean / (rows.weight @ (Z @ z) / rows.weight.sum()))
     coef = objective.space.plain.to_weights(z[:, None])
     _check_representable(objective, z, coef)
@@ -241,14 +260,15 @@ def _check_representable(objective, z, coef):
         raise ValueError("y is so small or so large that its deviance overflows; multiply or divide it by a constant")
 
 
-def _largest_margin(Z, offset, bound, most):
+def _largest_margin(Z, offset, domain, bound, most):
     """z, of entries up to a ``bound``, with Z z + offset >= t for the largest t up to ``most``."""
     cost = np.append(np.zeros(Z.shape[1]), -1.0)
     bounds = [(None if bound is None else -bound, bound)] * Z.shape[1] + [(None, most)]
     solution = linprog(cost, A_ub=np.column_stack([-Z, np.ones(len(Z))]), b_ub=offset, bounds=bounds)
     if solution.x is None or (Z @ solution.x[:-1] + offset).min() <= 0:
+        need = "a positive mean" if domain.side > 0 else "a mean below 1"
         raise ValueError(
-            "link='identity' needs a positive mean for every row, and without an intercept no coefficients give "
-            "one: use fit_intercept=True or link='log'"
+            f"link='{domain.link}' needs {need} for every row, and without an intercept no coefficients give one: use "
+            f"fit_intercept=True or link='{domain.other}'"
         )
     return solution.x[:-1]

@@ -195,7 +195,8 @@ class MeanLossObjective(Objective):
         if np.logical_or.reduce(small):
             name = self.name(np.argmax(small))
             raise ValueError(f"X: column {name} is so small that its coefficient overflows; multiply it by a constant")
-        large = (np.abs(centre) > _LARGEST) & (deviation < np.abs(centre) / _EXTREME)
+        # also where the sums overflow, and moments are not even numbers
+        large = ~((np.abs(centre) <= _LARGEST) | (deviation >= np.abs(centre) / _EXTREME))
         if np.logical_or.reduce(large) or (self.rows.sums_about_zero and (deviation > _LARGEST).any()):
             name = self.name(np.argmax(large if large.any() else deviation))
             raise ValueError(f"X: column {name} is so large that its square overflows; divide it by a constant")

@@ -224,6 +224,8 @@ def pieces(name, rng, penalised=True):
     """A fit with real weights, its mean Hessian, and the scores of its rows with the penalty's share, in raw units."""
     X = table_of(rng)
     y, weight = target(name, X, rng), rng.uniform(0.5, 2, size=len(X))
+    if name.startswith("Binomial"):
+        weight = 10.0 * rng.integers(1, 4, size=len(X))  # trials, of which y are whole successes
     model = fit((ESTIMATORS if penalised else UNPENALISED)[name], X, y, weight)
     objective, theta = model.fitted_objective(X, y, weight)
     loss = objective.loss
@@ -236,7 +238,11 @@ def pieces(name, rng, penalised=True):
 
 
 def identified(covariance, name):
-    """Without the common shift of all classes."""
+    """Without the common shift of all classes; of thresholds in the place of an intercept and distances."""
+    if name == "OrdinalClassifier":
+        P = np.eye(len(covariance))
+        P[-3:, -3] = -1
+        return P @ covariance @ P.T
     if name != "softmax":
         return covariance
     P = np.kron(np.eye(4), np.eye(3) - 1 / 3)
@@ -248,7 +254,8 @@ def test_the_sandwich_is_its_formula(name, penalised, rng):
     model, X, y, weight, inverse, scores = pieces(name, rng, penalised)
     groups = rng.integers(0, 11, size=len(y))
     sums = np.stack([weight[groups == g] @ scores[groups == g] for g in range(11)])
-    for meaning, factor in (("frequency", weight), ("analytic", weight**2)):
+    of_rows = weight**2 if name.startswith("Binomial") else weight  # trials belong to one observation
+    for meaning, factor in (("frequency", of_rows), ("analytic", weight**2)):
         table = coef_table(model, X, y, sample_weight=weight, cov="sandwich", weights=meaning)
         right = inverse @ (scores.T * factor) @ scores @ inverse / weight.sum() ** 2
         right = identified(right, name)
@@ -270,8 +277,10 @@ def test_laplace_is_the_inverse_penalised_hessian(name, meaning, rng):
     np.testing.assert_allclose(table.covariance, right, rtol=1e-6, atol=1e-6 * right.max())
     assert table.distribution == "normal"
     # trace((H + P)^-1 H), with the penalty taken out of the Hessian again
-    n_weights = len(inverse) - (3 if name == "softmax" else 1) - (name == "NegativeBinomialRegressor")
+    n_weights = len(inverse) - (3 if hasattr(model, "classes_") and len(model.classes_) > 2 else 1)
+    n_weights -= name == "NegativeBinomialRegressor"
     strength = {"Ridge": 1 / weight.sum(), "LogisticRegression": 1 / weight.sum(), "softmax": 1 / weight.sum()}
+    strength["OrdinalClassifier"] = 1 / weight.sum()
     penalty = np.where(np.arange(len(inverse)) < n_weights, strength.get(name, getattr(model, "alpha", 0.0)), 0.0)
     shift = 4 if name == "softmax" else 0
     if name == "softmax":
@@ -414,12 +423,15 @@ def covs(name, penalised):
         return ("sandwich", "groups") if name == "HuberRegressor" else ("sandwich", "groups", "laplace")
     if name == "HuberRegressor":
         return "sandwich", "groups"
-    own_parameter = name == "NegativeBinomialRegressor"
-    profile = own_parameter or name in ("LogisticRegression", "PoissonRegressor")
+    own_parameter = name in ("NegativeBinomialRegressor", "OrdinalClassifier")
+    profile = name in ("NegativeBinomialRegressor", "LogisticRegression", "PoissonRegressor")
     return "sandwich", "groups", "observed", *["expected"] * (not own_parameter), *["profile"] * profile
 
 
-@every_fit
+#: but for those whose weights are numbers of trials
+@pytest.mark.parametrize(
+    ("name", "penalised"), [case for case in every_fit.args[1] if not case[0].startswith("Binomial")]
+)
 def test_frequencies_are_repeated_rows_and_forms_do_not_matter(name, penalised, rng):
     X = table_of(rng)
     y, weight, groups = target(name, X, rng), rng.integers(0, 4, size=150), np.arange(150) % 9
@@ -451,7 +463,10 @@ def test_units_of_the_columns_do_not_matter(name, rng):
     unit, mean = np.array([2.0**-20, 2.0**20, 1.0, 1.0]), np.array([0.0, 0.0, 1e6, -1e3])
     X = (Z + mean) * unit
     model = UNPENALISED.get(name, TweedieRegressor(power=1, link="identity", alpha=0))
+    if name.startswith("Binomial"):
+        y = np.round(y)  # shares of one trial
     k = 3 if name == "softmax" else 1
+    thresholds = 3 if name == "OrdinalClassifier" else 0
     for cov in ("auto", "observed", "sandwich") if name != "HuberRegressor" else ("sandwich",):
         ours, plain = (coef_table(fit(model, data, y), data, y, cov=cov) for data in (X, Z))
         slopes = slice(0, 4 * k)
@@ -461,6 +476,7 @@ def test_units_of_the_columns_do_not_matter(name, rng):
         jump = np.eye(len(plain.estimate))
         for output in range(k):
             jump[4 * k + output, output : 4 * k : k] = -mean
+        jump[len(jump) - thresholds :, :4] = mean  # thresholds move the other way
         right = jump @ plain.covariance @ jump.T
         np.testing.assert_allclose(ours.std_error[4 * k :], np.sqrt(np.diag(right))[4 * k :], rtol=1e-6)
         assert ours.log_likelihood == (plain.log_likelihood and pytest.approx(plain.log_likelihood, rel=1e-7))

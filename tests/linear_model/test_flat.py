@@ -132,7 +132,8 @@ def test_no_variation_at_all(solver):
 @pytest.mark.parametrize("name", [name for name in UNPENALISED if name != "LinearRegression"])
 def test_a_row_of_each_class_or_one(name, solver):
     model = UNPENALISED[name].set_params(solver=solver)
-    y = ["a", "b", "c"] if name == "softmax" else ["a", "b"] if name == "LogisticRegression" else [2.0]
+    labels = {"softmax": ["a", "b", "c"], "LogisticRegression": ["a", "b"], "OrdinalClassifier": [1, 2, 3]}
+    y = labels.get(name, [0.2 if name.startswith("Binomial") else 2.0])
     X = np.arange(len(y))[:, None] * [[1.0, 2.0]]
     with pytest.warns(ConvergenceWarning, match=f"{type(model).__name__}: (separated|the data do not determine)"):
         model.fit(X, y)

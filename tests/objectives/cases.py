@@ -8,12 +8,14 @@ import scipy.sparse as sp
 from sk_hessian.objectives import (
     LOSSES,
     BinaryCrossEntropy,
+    BinomialLoss,
     GLMObjective,
     HuberLoss,
     Loss,
     MLPObjective,
     NegativeBinomialLoss,
     Objective,
+    OrdinalLoss,
     SoftmaxCrossEntropy,
     SquaredLoss,
     TweedieLoss,
@@ -48,8 +50,8 @@ NETWORK_LOSSES = [
 
 def targets(loss, n, rng):
     """Targets in the range of the loss; zeros where it allows them."""
-    if isinstance(loss, SoftmaxCrossEntropy):
-        return rng.permutation(np.arange(n) % loss.n_outputs)
+    if isinstance(loss, (SoftmaxCrossEntropy, OrdinalLoss)):
+        return rng.permutation(np.arange(n) % (loss.n_outputs if loss.shift_invariant else loss.n_classes))
     if isinstance(loss, NegativeBinomialLoss):
         return rng.negative_binomial(1.0, 0.2, size=n).astype(float)
     if isinstance(loss, TweedieLoss) and loss.power > 0:
@@ -57,6 +59,8 @@ def targets(loss, n, rng):
         return np.where(np.arange(n) % 4 == 0, 0.0, y) if loss.power < 2 else y
     if isinstance(loss, (SquaredLoss, HuberLoss, TweedieLoss)):
         return rng.normal(size=(n, loss.n_outputs)).squeeze() * 2 + 1
+    if isinstance(loss, BinomialLoss):
+        return rng.permutation(np.arange(n) % 5) / 4
     labels = [rng.permutation(np.arange(n) % 2).astype(float) for _ in range(loss.n_outputs)]
     return np.stack(labels, axis=1) if loss.n_outputs > 1 else labels[0]
 
@@ -64,9 +68,11 @@ def targets(loss, n, rng):
 def raw_predictions(loss, n, rng):
     """Raw predictions inside the domain, shape (n, outputs + constants)."""
     raw = rng.normal(size=(n, loss.n_outputs))
-    if getattr(loss, "link", None) == "identity" and loss.power > 0:
-        raw = np.exp(raw)
-    return np.hstack([raw, np.full((n, loss.n_constants), 0.8)])
+    if getattr(loss, "link", None) == "cloglog":
+        raw = np.minimum(raw, 2.0)  # the chance of no event falls like exp(-exp(raw)): differences have no digits
+    if loss.domain is not None:
+        raw = loss.domain.side * np.exp(raw)
+    return np.hstack([raw, np.tile(0.8 * np.arange(1, loss.n_constants + 1), (n, 1))])
 
 
 def container(X, kind):
@@ -107,7 +113,8 @@ def linear(loss, kind, fit_intercept, rng, n=40, p=4):
     }
     model = GLMObjective(container(X, kind), y, loss, **options)
     coef = rng.uniform(0.2, 1, size=(p, loss.n_outputs))
-    theta = model.pack(coef, np.full(loss.n_outputs, 0.3), [0.9] * loss.n_constants)
+    side = -1 if loss.domain is not None and loss.domain.side < 0 else 1
+    theta = model.pack(side * coef, np.full(loss.n_outputs, side * 0.3), 0.9 * np.arange(1, loss.n_constants + 1))
     strength = model.pack(options["penalty"], np.zeros(loss.n_outputs), np.zeros(loss.n_constants))
     return Case(model, theta, X, y, options, strength)
 

@@ -11,12 +11,14 @@ from sk_hessian.objectives import (
     HuberLoss,
     Loss,
     NegativeBinomialLoss,
+    OrdinalLoss,
     SoftmaxCrossEntropy,
     SquaredLoss,
     TweedieLoss,
     explained,
 )
 from sk_hessian.objectives.losses import constant_predictions
+from sk_hessian.objectives.losses.links import POWERS
 from sk_hessian.solvers import minimize
 from tests.estimators import assert_refused
 from tests.objectives.cases import IDS, assert_close, differences, loss_id, raw_predictions, targets
@@ -85,8 +87,9 @@ def test_null_raw_is_the_best_constant(loss, rng):
 def test_null_beside_is_the_best_constant_beside_an_offset(loss, size, rng):
     y, weight = targets(loss, N, rng), rng.uniform(0.1, 2, size=N)
     offset = size * rng.uniform(size=(N, loss.n_outputs))
-    if getattr(loss, "link", None) == "identity":
-        y = np.abs(y) + 4  # inside the domain: at its edge the gradient does not vanish
+    if loss.domain is not None:
+        # inside the domain: at its edge the gradient does not vanish
+        y = loss.inverse_link(loss.domain.side * (np.abs(y) + 4))
     constant = loss.family.best_constant_beside(offset, y, weight)
     value, gradient = loss.value_and_gradient(y, constant_predictions(constant, N, offset))
     np.testing.assert_allclose(weight @ gradient, 0, atol=1e-7 * weight.sum())
@@ -129,7 +132,7 @@ def test_no_prediction_beats_the_saturated_value(loss, rng):
 @every_tweedie_loss
 def test_the_saturated_value_is_reached_at_the_mean(loss, rng):
     y = np.abs(targets(loss, N, rng)) + 0.5
-    raw = (np.log(y) if loss.link == "log" else y)[:, None]
+    raw = (np.log(y) if loss.link == "log" else y ** (1 / POWERS[loss.link]))[:, None]
     np.testing.assert_allclose(loss.value(y, raw), loss.saturated(y), rtol=1e-12, atol=1e-12)
 
 
@@ -266,6 +269,8 @@ def test_recession_of_counts_lets_only_zeros_sink():
 def test_the_loss_falls_along_its_recession(loss, rng):
     y, raw = targets(loss, N, rng), raw_predictions(loss, N, rng)
     change = rng.normal(size=(N, loss.n_outputs + loss.n_constants))
+    if isinstance(loss, OrdinalLoss):
+        change[:, 1:] = np.cumsum(np.abs(change[:, 1:]), axis=1)  # thresholds stay in order
     margin, fixed = loss.recession(y, change)
     rows = (margin > 0).all(axis=1) & (fixed == 0).all(axis=1) & (margin.shape[1] > 0)
     far = [loss.value(y, raw + t * change) for t in (0, 1, 10)]

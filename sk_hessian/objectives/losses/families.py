@@ -4,6 +4,8 @@ Where there is one, a loss is a negative log-likelihood times a dispersion, but 
 inspection ask of the targets as a whole stands here and, for each family, beside its loss.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from sk_hessian.objectives.losses.descent import ROWS, descend, simple_points
@@ -41,6 +43,8 @@ class Family:
         True when all targets are integers.
     name, link : str
         What the distribution and the link are called in a table; empty where they have no name.
+    weights_are_trials : bool
+        True when a row's weight is a number of trials, of which y is the share of successes.
     """
 
     has_dispersion: bool = False
@@ -49,6 +53,7 @@ class Family:
     is_discrete: bool = False
     name: str = ""
     link: str = ""
+    weights_are_trials: bool = False
 
     def __init__(self, loss):
         self.loss = loss
@@ -67,6 +72,17 @@ class Family:
             divided by (a quasi-likelihood).
         """
         return -self.loss.value(y, raw) / np.ravel(dispersion)
+
+    def refusal(self, y: np.ndarray, weight: np.ndarray) -> str | None:
+        """Why targets of these weights have no such likelihood, the end of a sentence; None where they have."""
+        return None
+
+    def reported(self, class_names: Sequence | None) -> tuple[list[str], np.ndarray] | None:
+        """What tables show in place of the intercept and the constants, or None where they show these.
+
+        Names, and the matrix (1 + n_constants, 1 + n_constants) that makes it of them.
+        """
+        return None
 
     def dispersion(self, excess: float, constants: np.ndarray) -> float:
         """A rough estimate of the dispersion, the unit of twice the loss, from no more than a point's value.

@@ -16,6 +16,12 @@ from scipy.linalg import helmert
 
 from sk_hessian.objectives.losses.descent import least_values
 from sk_hessian.objectives.losses.families import Family
+from sk_hessian.objectives.losses.links import Domain
+
+#: a raw prediction below this share of the average size is on the edge where it may be; one beyond the edge too, of
+#: coefficients in float32
+_ON_EDGE = 1e-10
+_BEYOND_EDGE = 1e-6
 
 
 def _missing(loss, method):
@@ -51,6 +57,8 @@ class Loss:
         True when the curvature changes at most e-fold over every `predictor_unit`, without jumps or poles.
     constant_names : sequence of str
         What the free parameters are called.
+    domain : Domain or None
+        What raw predictions may be, where they must be on one side of zero.
     even_constants : bool
         True when the loss depends on the squares of its constants alone: zero is the edge of what they may be.
     range_text : str
@@ -71,6 +79,7 @@ class Loss:
     attains_bound: bool = False
     shift_invariant: bool = False
     is_smooth: bool = True
+    domain: Domain | None = None
     even_constants: bool = False
     range_text: str = "finite"
     family_class: type[Family] = Family
@@ -147,7 +156,12 @@ class Loss:
 
     def settled(self, y: np.ndarray, raw: np.ndarray) -> np.ndarray:
         """Raw predictions, those that are on the edge but for rounding exactly there."""
-        return raw
+        on_edge = self.may_be_on_edge(y)
+        if self.domain is None or not on_edge.any():
+            return raw
+        inside, unit = self.domain.side * raw, np.abs(raw).mean()
+        near = (inside < _ON_EDGE * unit) & (inside > -_BEYOND_EDGE * unit)
+        return np.where(near & on_edge[:, None], 0.0, raw)
 
     def saturated(self, y: np.ndarray) -> np.ndarray:
         """The least loss that any prediction can have, shape (n,); by default by Newton's method on each row."""
@@ -208,7 +222,7 @@ class HeldLoss(Loss):
         self.loss, self.constants = loss, np.asarray(constants, dtype=float)
         self.n_outputs, self.canonical, self.convex = loss.n_outputs, loss.canonical, loss.convex
         self.curvature, self.is_smooth, self.shift_invariant = loss.curvature, loss.is_smooth, loss.shift_invariant
-        self.cancels, self.range_text = loss.cancels, loss.range_text
+        self.cancels, self.range_text, self.domain = loss.cancels, loss.range_text, loss.domain
 
     def _whole(self, raw):
         """Raw predictions with the columns of the constants."""

@@ -6,12 +6,9 @@ import numpy as np
 from scipy.special import gammaln, logsumexp, xlogy
 
 from sk_hessian.objectives.losses.families import Family
+from sk_hessian.objectives.losses.links import POWERS, Domain
 from sk_hessian.objectives.losses.loss import Loss
 from sk_hessian.objectives.losses.tails import compound_poisson, gamma, inverse_gaussian, normal, poisson
-
-#: a mean below this share of the average one is 0 where y = 0; a negative one too, of coefficients in float32
-_ON_EDGE = 1e-10
-_BEYOND_EDGE = 1e-6
 
 #: of the series of a Tweedie density: standard deviations on either side of its largest term, terms per deviation where
 #: there are more, further terms on either side, and rows at a time
@@ -77,13 +74,22 @@ class TweedieFamily(Family):
         return np.divide(residual**2, variance, out=np.zeros_like(mean), where=(residual != 0) | (mean != 0))
 
     def response_moments(self, raw, variance, dispersion):
-        """See `Family.response_moments`: log-normal; for the identity link to second order, exact for powers 0 to 3."""
+        """See `Family.response_moments`: log-normal; for powers of the prediction to second order.
+
+        That is exact for the identity link and powers 0 to 3, and for square roots of Poisson means.
+        """
         p = self.loss.power
         if self.loss.link == "log":
             mean = np.exp(raw + variance / 2)
             return mean, mean**2 * np.expm1(variance), dispersion * np.exp(p * raw + p**2 * variance / 2)
-        curved = 1 + (p * (p - 1) / 2 * variance / raw**2 if p else 0.0)
-        return raw, variance, dispersion * self.loss.moment(raw, p) * curved
+        q = POWERS[self.loss.link]
+
+        def expected(exponent):
+            e = q * exponent
+            return self.loss.moment(raw, exponent) * (1 + (e * (e - 1) / 2 * variance / raw**2 if exponent else 0.0))
+
+        spread = variance if q == 1 else (q * raw ** (q - 1)) ** 2 * variance
+        return (raw if q == 1 else expected(1)), spread, dispersion * expected(p)
 
     def tails(self, y, raw, dispersion):
         """See `Family.tails`; a ValueError for other powers above 2."""
@@ -94,22 +100,30 @@ class TweedieFamily(Family):
 
     def mean_slope(self, raw):
         """See `Family.mean_slope`."""
-        return (np.exp(raw) if self.loss.link == "log" else np.ones_like(raw))[:, :, None]
+        if self.loss.link == "log":
+            return np.exp(raw)[:, :, None]
+        q = POWERS[self.loss.link]
+        return (q * raw ** (q - 1))[:, :, None]
 
     def mean_bend(self, raw, change):
         """See `Family.mean_bend`."""
-        return (np.exp(raw) * change if self.loss.link == "log" else np.zeros_like(raw))[:, :, None]
+        if self.loss.link == "log":
+            return (np.exp(raw) * change)[:, :, None]
+        q = POWERS[self.loss.link]
+        return (q * (q - 1) * raw ** (q - 2) * change if q != 1 else np.zeros_like(raw))[:, :, None]
 
     def best_constant(self, y, weight):
         """See `Family.best_constant`: the mean of y is the best constant for every power."""
         mean = weight @ y / weight.sum()
-        if self.loss.link == "identity":
-            return np.array([mean if mean > 0 or self.loss.power == 0 else 1.0])
+        if self.loss.power == 0 and self.loss.link == "identity":
+            return np.array([mean])
+        if self.loss.link != "log":
+            return np.array([mean ** (1 / POWERS[self.loss.link]) if mean > 0 else 1.0])
         return np.array([np.log(mean) if mean > 0 else 0.0])
 
     def best_constant_beside(self, offset, y, weight):
         """See `Family.best_constant_beside`; for the log link exp(constant) = sum w y m^(1-p) / sum w m^(2-p)."""
-        if self.loss.link == "identity":
+        if self.loss.link != "log":
             return super().best_constant_beside(offset, y, weight)
         offset, p = offset[:, 0], self.loss.power
         above, sign = logsumexp((1 - p) * offset, b=weight * y, return_sign=True)
@@ -131,7 +145,7 @@ class TweedieFamily(Family):
 
 
 class TweedieLoss(Loss):
-    """Half the Tweedie deviance without its constant, log or identity link.
+    """Half the Tweedie deviance without its constant, with a log link or one that is a power.
 
     With mean mu: mu^(2-p)/(2-p) - y mu^(1-p)/(1-p), and the limits mu - y log mu at p = 1, log mu + y/mu at p = 2.
     At p = 0 with its constant, (mu - y)^2 / 2: a difference of large squares would lose the digits of y.
@@ -140,8 +154,9 @@ class TweedieLoss(Loss):
     ----------
     power : float
         Variance power p: 0 normal, 1 Poisson, between 1 and 2 compound Poisson, 2 Gamma, 3 inverse Gaussian.
-    link : {"log", "identity"}
-        The raw prediction is log mu, or mu itself; the mean must stay positive (except at power 0).
+    link : {"log", "identity", "sqrt", "inverse"}
+        The raw prediction is log mu, mu itself, its square root, or 1 / mu. All but the first must stay positive, but
+        for the identity at power 0. "sqrt" is for powers from 1 to below 2, "inverse" for powers of at least 2.
 
     References
     ----------
@@ -153,64 +168,79 @@ class TweedieLoss(Loss):
     def __init__(self, power=1.5, link="log"):
         self.power = power
         self.link = link
-        self.canonical = (link == "log" and power == 1) or (link == "identity" and power == 0)
         self.quadratic = link == "identity" and power == 0
-        self.is_smooth = link == "log" or power == 0
+        self.domain = None if link == "log" or self.quadratic else Domain(1, "0", link, "log")
+        self.is_smooth = self.domain is None
         self.cancels = power != 0
-        self.convex = power in (0, 1) if link == "identity" else 1 <= power <= 2
+        if link == "log":
+            self.canonical, self.convex = power == 1, 1 <= power <= 2
+        else:
+            # the two terms of the second derivative, both of which must not be negative; (q is the power of the link)
+            q = POWERS[link]
+            self.canonical = q * (1 - power) == 1
+            self.convex = q * (q * (2 - power) - 1) >= 0 >= q * (q * (1 - power) - 1)
         self.curvature = "observed" if link == "log" and self.convex else "expected"
         self.range_text = "finite" if power == 0 else "non-negative" if power < 2 else "positive"
 
     def moment(self, raw, exponent):
         """mu^exponent."""
+        if self.link != "log":
+            return self._power(raw, POWERS[self.link] * exponent)
         if exponent == 0:
             return np.ones_like(raw)
-        if self.link == "identity":
-            return raw**exponent
         return np.exp(raw if exponent == 1 else exponent * raw)
+
+    @staticmethod
+    def _power(raw, exponent):
+        return np.ones_like(raw) if exponent == 0 else raw**exponent
 
     def _is_at_edge(self, y, raw):
         return (raw == 0) & self.may_be_on_edge(y)
 
     def may_be_on_edge(self, y):
         """See `Loss.may_be_on_edge`: rows with y = 0 below power 2, where their loss at mean 0 is 0."""
-        may = self.link == "identity" and 1 <= self.power < 2
+        may = self.domain is not None and 1 <= self.power < 2
         return (y == 0) if may else super().may_be_on_edge(y)
-
-    def settled(self, y, raw):
-        """See `Loss.settled`."""
-        zero = self.may_be_on_edge(y)
-        if not zero.any():
-            return raw
-        unit = np.abs(raw).mean()
-        near = (raw < _ON_EDGE * unit) & (raw > -_BEYOND_EDGE * unit)
-        return np.where(near & zero[:, None], 0.0, raw)
 
     def _value(self, y, raw):
         p = self.power
         if p == 0:
             return 0.5 * (raw - y) ** 2
-        first = np.log(raw) if p == 2 else self.moment(raw, 2 - p) / (2 - p)
-        second = np.log(raw) if p == 1 else self.moment(raw, 1 - p) / (1 - p)
+        log_mean = POWERS[self.link] * np.log(raw) if p in (1, 2) else None
+        first = log_mean if p == 2 else self.moment(raw, 2 - p) / (2 - p)
+        second = log_mean if p == 1 else self.moment(raw, 1 - p) / (1 - p)
         return first - y * second
+
+    def _derivative(self, y, raw, order):
+        """The gradient or the second derivative in a raw prediction of which the mean is a power."""
+        p, q = self.power, POWERS[self.link]
+        first, second = q * (2 - p) - 1, q * (1 - p) - 1
+        if order == 1:
+            return q * (self._power(raw, first) - y * self._power(raw, second))
+        first_term = first * self._power(raw, first - 1) if first else 0.0
+        return q * (first_term - (second * y * self._power(raw, second - 1) if second else 0.0))
 
     def value_and_gradient(self, y, raw):
         """See `Loss.value_and_gradient`."""
         raw = raw[:, 0]
         if self.link == "log":
             return self._of_log_mean(y, raw)
-        if self.power > 0 and (raw <= 0).any():
+        if self.domain is not None and (raw <= 0).any():
             return self._beyond_inside(y, raw)
-        gradient = self.moment(raw, 1 - self.power) - y * self.moment(raw, -self.power)
-        return self._value(y, raw), gradient[:, None]
+        return self._value(y, raw), self._derivative(y, raw, 1)[:, None]
 
     def _beyond_inside(self, y, raw):
         """The same where a mean is not positive: the limit at the edge, where an infinite slope is taken as zero."""
         at_edge = self._is_at_edge(y, raw)
         outside = (raw <= 0) & ~at_edge
         value, gradient = self.value_and_gradient(y, np.where(outside | at_edge, 1.0, raw)[:, None])
-        gradient[at_edge] = float(self.power == 1)
+        gradient[at_edge] = self._on_edge(1.0, 1)
         return np.where(outside, np.inf, np.where(at_edge, 0.0, value)), gradient
+
+    def _on_edge(self, factor, order):
+        """A derivative where y and the mean are zero, ``factor`` times a power of that; zero if that is infinite."""
+        exponent = POWERS[self.link] * (2 - self.power) - order
+        return factor * POWERS[self.link] if exponent == 0 else 0.0
 
     def _of_log_mean(self, y, raw):
         """Value and gradient share their two powers of the mean."""
@@ -225,22 +255,23 @@ class TweedieLoss(Loss):
     def hessian(self, y, raw, kind):
         """See `Loss.hessian`."""
         raw, p = raw[:, 0], self.power
-        if self.link == "identity" and p > 0 and (raw <= 0).any():
+        if self.domain is not None and (raw <= 0).any():
             inside = self.hessian(y, np.where(raw <= 0, 1.0, raw)[:, None], kind)
-            inside[self._is_at_edge(y, raw)] = 0.0
+            q = POWERS[self.link]
+            inside[self._is_at_edge(y, raw)] = self._on_edge(q if kind == "expected" else q * (2 - p) - 1, 2)
             return inside
-        if self.link == "log":
-            if kind == "expected":
-                return self.moment(raw, 2 - p)[:, None, None]
-            first = np.zeros(1) if p == 2 else (2 - p) * self.moment(raw, 2 - p)
-            return (first if p == 1 else first - (1 - p) * y * self.moment(raw, 1 - p))[:, None, None]
+        if self.link != "log":
+            q = POWERS[self.link]
+            bend = self._derivative(y, raw, 2) if kind == "observed" else q * q * self._power(raw, q * (2 - p) - 2)
+            return bend[:, None, None]
         if kind == "expected":
-            return self.moment(raw, -p)[:, None, None]
-        return ((1 - p) * self.moment(raw, -p) + p * y * self.moment(raw, -p - 1))[:, None, None]
+            return self.moment(raw, 2 - p)[:, None, None]
+        first = np.zeros(1) if p == 2 else (2 - p) * self.moment(raw, 2 - p)
+        return (first if p == 1 else first - (1 - p) * y * self.moment(raw, 1 - p))[:, None, None]
 
     def inverse_link(self, raw):
         """See `Loss.inverse_link`."""
-        return np.exp(raw) if self.link == "log" else raw
+        return raw if self.link == "identity" else self.moment(raw, 1)
 
     def in_range(self, y):
         """See `Loss.in_range`."""
@@ -263,11 +294,11 @@ class TweedieLoss(Loss):
         """See `Loss.predictor_unit`."""
         if self.link == "log":
             return np.ones_like(raw)
-        return np.full_like(raw, np.inf) if self.power == 0 else np.maximum(raw, np.finfo(float).tiny)
+        return np.full_like(raw, np.inf) if self.quadratic else np.maximum(raw, np.finfo(float).tiny)
 
     def recession(self, y, change):
         """See `Loss.recession`: only rows with y <= 0 may sink for ever, below power 2."""
-        if self.link == "identity" or self.power >= 2:
+        if self.link != "log" or self.power >= 2:
             return np.zeros((len(change), 0)), change
         zero = (y <= 0)[:, None]
         return np.where(zero, -change, 0.0), np.where(zero, 0.0, change)
