@@ -349,7 +349,7 @@ def _at_optimum(which, fitted, row_weights):
     kind, what = "observed" if fitted.loss.n_constants else "expected", f"compare_models ({which})"
     curvature = Curvature(fitted, row_weights, kind)
     error = np.linalg.norm(curvature.root, axis=1) * np.sqrt(
-        dispersion_of(what, curvature) / row_weights.likelihood.sum()
+        dispersion_of(what, curvature) / row_weights.total
     )
     return Curvature(fitted, row_weights, kind) if fitted.polish(what, curvature.factor, error, _NEAR) else curvature
 

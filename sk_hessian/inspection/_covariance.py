@@ -72,7 +72,7 @@ class Curvature:
     @cached_property
     def _scale(self):
         """The dispersion over the total weight, of each target."""
-        return self.likelihood.dispersion / self.weights.likelihood.sum()
+        return self.likelihood.dispersion / self.weights.total
 
     @property
     def _dispersion_text(self):

@@ -11,7 +11,7 @@ from sk_hessian._text import listed, suggestion
 from sk_hessian.inspection._checks import check_choice, check_count
 from sk_hessian.inspection._covariance import KINDS, Curvature, Kind
 from sk_hessian.inspection._fitted import NEAR, Fitted
-from sk_hessian.inspection._likelihood import RowWeights
+from sk_hessian.inspection._likelihood import weights_of
 from sk_hessian.inspection._sandwich import Covariance
 
 #: prior -> covariances that "auto" tries, in this order
@@ -131,7 +131,7 @@ class Uncertainty:
     def of(cls, fitted, sample_weight, choice, kinds=tuple(KINDS)):
         """That of a `CovarianceChoice`, one of ``kinds``; a ValueError where there is none."""
         _require_table(fitted, choice.what)
-        weights = RowWeights.of(fitted.objective, sample_weight, choice.weights)
+        weights = weights_of(fitted.objective, sample_weight, choice.weights)
         groups = () if choice.cov_groups is None else _groups(choice.cov_groups, weights)
         name = choice.resolved(fitted, kinds)
         curvature = Curvature(fitted, weights, KINDS[name].curvature, choice, groups)
@@ -173,8 +173,6 @@ def _require_table(fitted: Fitted, what):
             f"{what} is for linear models, not for {fitted.name}: single weights of a network are not identified. "
             "Use inspection.laplace for the uncertainty of its predictions"
         )
-    if not fitted.objective.rows.in_memory:
-        raise ValueError(f"X must be in memory for {what}: an array, a memory map, a data frame or a sparse matrix")
     if fitted.theta.size > _MOST_PARAMETERS:
         raise ValueError(
             f"{what} is for up to {_MOST_PARAMETERS} parameters, of which it keeps the covariance; this "
