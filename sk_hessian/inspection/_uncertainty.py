@@ -18,11 +18,14 @@ from sk_hessian.inspection._sandwich import Covariance
 _AUTO = {
     None: ("expected", "observed", "sandwich"),
     "normal": ("sandwich",),
-    "jeffreys": ("profile",),
+    "jeffreys": ("profile", "expected"),
 }
 
 #: a covariance of so many parameters is 200 MB
 _MOST_PARAMETERS = 5000
+
+#: covariances that need rows one by one, and what to use instead
+_OF_SINGLE_ROWS = {"HC2": "HC1", "HC3": "HC1", "HAC": "sandwich", "profile": "expected"}
 
 #: covariances in which a dispersion that the user chooses has a place
 _OF_A_DISPERSION = ("expected", "observed")
@@ -99,6 +102,8 @@ class CovarianceChoice:
         if self.lags is not None and name != "HAC":
             return "has no lags: they are for cov='HAC'"
         reason = KINDS[name].refuse(fitted)
+        if reason is None and name in _OF_SINGLE_ROWS and not fitted.objective.rows.in_memory:
+            return f"needs all rows in memory, and these come in parts: use cov={_OF_SINGLE_ROWS[name]!r}"
         if reason is None and self.dispersion is not None:
             return self._refusal_of_dispersion(name, fitted)
         return reason
@@ -132,7 +137,7 @@ class Uncertainty:
         """That of a `CovarianceChoice`, one of ``kinds``; a ValueError where there is none."""
         _require_table(fitted, choice.what)
         weights = weights_of(fitted.objective, sample_weight, choice.weights)
-        groups = () if choice.cov_groups is None else _groups(choice.cov_groups, weights)
+        groups = () if choice.cov_groups is None else _groups(choice.cov_groups, weights, fitted.objective.rows)
         name = choice.resolved(fitted, kinds)
         curvature = Curvature(fitted, weights, KINDS[name].curvature, choice, groups)
         covariance = KINDS[name].covariance(curvature)
@@ -199,8 +204,9 @@ def _verdict(fitted, distance):
     )
 
 
-def _groups(labels, weights):
+def _groups(labels, weights, rows):
     """The group of each row of positive weight, from 0 on, for each of one or two kinds of groups."""
+    labels = labels if rows.in_memory else _labels_of_parts(labels)
     if hasattr(labels, "columns"):
         # columns of a data frame may have labels of different kinds
         columns = [np.asarray(labels[name]) for name in labels.columns]
@@ -209,11 +215,23 @@ def _groups(labels, weights):
         labels = np.asarray(labels)
         shape, columns = labels.shape, list(labels.T) if labels.ndim == 2 else [labels]
     if shape not in ((weights.n_passed,), (weights.n_passed, 1), (weights.n_passed, 2)):
+        of_positive = "" if rows.in_memory else " of positive weight, one part after the other"
         raise ValueError(
-            f"cov_groups must have one label for each of the {weights.n_passed} rows, got shape {shape}; labels in two "
-            "columns are two ways of grouping"
+            f"cov_groups must have one label for each of the {weights.n_passed} rows{of_positive}, got shape {shape}; "
+            "labels in two columns are two ways of grouping"
         )
     return tuple(_group_indices(column, weights.position) for column in columns)
+
+
+def _labels_of_parts(labels):
+    """Labels of rows in parts, as those of rows in memory: an array, a dask collection, or an array for each part."""
+    if hasattr(labels, "to_delayed"):
+        return labels.compute()
+    if hasattr(labels, "columns") or hasattr(labels, "shape"):
+        return labels
+    parts = list(labels() if callable(labels) else labels)
+    is_for_each = len(parts) > 0 and all(hasattr(part, "shape") for part in parts)
+    return np.concatenate([np.asarray(part) for part in parts]) if is_for_each else parts
 
 
 def _group_indices(labels, position):
