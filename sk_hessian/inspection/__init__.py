@@ -46,6 +46,7 @@ from sk_hessian.inspection._hessian import HessianOperator, hessian
 from sk_hessian.inspection._hypotheses import ContrastTable, RatioTable
 from sk_hessian.inspection._hypothesis_test import HypothesisTest
 from sk_hessian.inspection._influence import Influence, influence
+from sk_hessian.inspection._influential_rows import influential_rows
 from sk_hessian.inspection._laplace import LaplacePosterior, laplace
 from sk_hessian.inspection._leave_one_out import LeaveOneOut, leave_one_out
 from sk_hessian.inspection._marginal_effects import MarginalEffects, marginal_effects
@@ -99,6 +100,7 @@ __all__ = [
     "hessian",
     "hessian_accuracy",
     "influence",
+    "influential_rows",
     "laplace",
     "leave_one_out",
     "leave_one_out_path",

@@ -101,6 +101,9 @@ class Fitted:
     def y_name(self):
         """What y is called: the name of a series, or those of a frame's columns; None of an array."""
         y = self._index[1]
+        if hasattr(y, "chunks"):
+            # that of a dask array is a key of its graph
+            return None
         columns = getattr(y, "columns", None)
         name = getattr(y, "name", None) if columns is None else listed(list(columns), ", ")
         return None if name is None or name == "" else str(name)

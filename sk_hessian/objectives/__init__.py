@@ -31,6 +31,7 @@ from sk_hessian.objectives.residuals import LeastSquaresObjective
 from sk_hessian.objectives.restricted import RestrictedObjective
 from sk_hessian.objectives.rows import (
     Blocks,
+    Changed,
     PartedRows,
     Parts,
     Scan,
@@ -52,6 +53,7 @@ __all__ = [
     "LOSSES",
     "BinaryCrossEntropy",
     "Blocks",
+    "Changed",
     "Evaluation",
     "Family",
     "FunctionObjective",

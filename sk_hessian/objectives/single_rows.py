@@ -1,5 +1,6 @@
 """Single rows of an objective near a point: what each adds, and how it moves with the parameters."""
 
+import operator
 from dataclasses import dataclass
 
 import numpy as np
@@ -41,24 +42,32 @@ class SingleRows:
         The function takes `RowTerms` to a tuple of arrays whose first axis is that of the rows.
         """
         terms = self._terms()
-        return self._objective.rows.gather(lambda *block: function(terms(*block)), width=self._width)
+        return self._objective.rows.gather(lambda *block: function(terms(*block, 0)), width=self._width)
 
     def reduce(self, function, width=0):
         """The sum over all rows of ``function(terms)``, a tuple of arrays; otherwise as `gather`.
 
-        ``width`` counts further numbers that the function needs for each row.
+        ``width`` counts further numbers that the function needs for each row. One round; the function goes to the
+        workers of a cluster, so that it must not hold the rows.
         """
-        terms = self._terms()
-        return self._objective.rows.fold(lambda *block: function(terms(*block)), width=self._width + width)
+        terms, width = self._terms(), self._width + width
+
+        def of_part(rows, start):
+            return rows.fold(lambda *block: function(terms(*block, start)), width=width)
+
+        return self._objective.rows.over_parts(of_part, lambda a, b: list(map(operator.add, a, b)))
 
     def _terms(self):
-        """A function from a block, its targets and weights to `RowTerms`."""
+        """A function from a block, its targets, its weights, and the number of rows before its part to `RowTerms`."""
         moved, loss, total = self._here.moved_along(self._factor), self._objective.loss, self._objective.total
 
-        def terms(block, y, weight):
+        kind = self._kind
+
+        def terms(block, y, weight, start):
             raw, along = moved(block)
             slope = loss.value_and_gradient(y, raw)[1]
-            return RowTerms(y, weight / total, raw, slope, loss.hessian(y, raw, self._kind), along, block.part)
+            part = block.part if not start else slice(block.part.start + start, block.part.stop + start)
+            return RowTerms(y, weight / total, raw, slope, loss.hessian(y, raw, kind), along, part)
 
         return terms
 

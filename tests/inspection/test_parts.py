@@ -1,0 +1,246 @@
+"""Tables, predictions, comparisons and influence of rows in parts: those of the same rows in memory, in few rounds."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import scipy.sparse as sp
+from scipy.special import expit
+
+from sk_hessian.inspection import coef_table, compare_models, influence, influential_rows, prediction_table
+from sk_hessian.linear_model import (
+    GammaRegressor,
+    HuberRegressor,
+    LinearRegression,
+    LogisticRegression,
+    NegativeBinomialRegressor,
+    PoissonRegressor,
+    Ridge,
+)
+from sk_hessian.objectives import Blocks
+from tests.estimators import assert_refused
+
+#: rows of the tables, and of each part
+N, PART = 900, 170
+
+#: figures of a table
+FIGURES = ["estimate", "std_error", "statistic", "p_value", "lower", "upper", "covariance", "df", "n_samples"]
+FIGURES += ["effective_df", "df_resid", "dispersion", "log_likelihood", "deviance", "null_deviance", "aic", "bic"]
+FIGURES += ["r2", "adjusted_r2", "f_statistic", "pseudo_r2"]
+
+#: model -> the target
+MODELS = {
+    "least squares": (LinearRegression(), "number"),
+    "two targets": (LinearRegression(), "numbers"),
+    "ridge": (Ridge(alpha=2.0), "number"),
+    "Poisson": (PoissonRegressor(alpha=0), "count"),
+    "Poisson, penalised": (PoissonRegressor(alpha=0.1), "count"),
+    "Gamma": (GammaRegressor(alpha=0), "positive"),
+    "negative binomial": (NegativeBinomialRegressor(alpha=0), "count"),
+    "Huber": (HuberRegressor(alpha=0), "number"),
+    "two classes": (LogisticRegression(C=np.inf), "two"),
+    "three classes": (LogisticRegression(C=np.inf), "three"),
+    "class weights": (LogisticRegression(C=np.inf, class_weight="balanced"), "two"),
+}
+
+#: covariance -> its options
+COVARIANCES = {
+    "auto": {},
+    "observed": {"cov": "observed"},
+    "analytic": {"weights": "analytic"},
+    "quasi": {"dispersion": "pearson"},
+    "laplace": {"cov": "laplace"},
+    "sandwich": {"cov": "sandwich"},
+    "HC0": {"cov": "HC0"},
+    "HC1": {"cov": "HC1"},
+    "clusters": {"cov": "sandwich", "cov_groups": 1},
+    "clusters of two kinds": {"cov": "sandwich", "cov_groups": 2},
+}
+
+
+def table():
+    """X, targets by name, weights, and labels of two kinds."""
+    rng = np.random.default_rng(7)
+    X = rng.normal(size=(N, 3)) * [1.0, 20.0, 0.01] + [0.0, 2000.0, 5.0]
+    raw = (X - X.mean(axis=0)) / X.std(axis=0) @ [0.3, -0.2, 0.1]
+    noise = rng.normal(size=N)
+    y = {
+        "number": raw + noise,
+        "numbers": np.column_stack([raw + noise, rng.normal(size=N)]),
+        "count": rng.negative_binomial(3, 3 / (3 + np.exp(raw))).astype(float),
+        "positive": rng.gamma(3, np.exp(raw) / 3) + 1e-3,
+        "two": np.where(rng.random(N) < expit(raw), "yes", "no"),
+        "three": np.array(["a", "b", "c"])[np.argmax(rng.normal(size=(N, 3)) + raw[:, None] * [0, 0.5, 1], axis=1)],
+    }
+    return X, y, rng.integers(1, 4, N).astype(float), rng.integers(0, 40, (N, 2))
+
+
+X, TARGETS, WEIGHT, LABELS = table()
+
+
+class Counted(Blocks):
+    """Rows of an array in parts; ``rounds`` is how often they were read."""
+
+    def __init__(self, *columns):
+        self.columns, self.rounds = columns, 0
+        super().__init__(self.parts)
+
+    def parts(self):
+        self.rounds += 1
+        for start in range(0, N, PART):
+            yield tuple(values[start : start + PART] for values in self.columns)
+
+
+def fitted(name, weight=None):
+    """A fit, its target, and its rows in parts."""
+    model, target = MODELS[name]
+    y = TARGETS[target]
+    blocks = Counted(*((X, y) if weight is None else (X, y, weight)))
+    return type(model)(**model.get_params()).set_params(tol=1e-11).fit(X, y, weight), y, blocks
+
+
+def assert_same(found, expected, names, rtol=1e-9):
+    for name in names:
+        a, b = getattr(found, name), getattr(expected, name)
+        assert (a is None) == (b is None), name
+        if a is not None:
+            scale = np.max(np.abs(np.nan_to_num(b)), initial=0.0) * 1e-12
+            np.testing.assert_allclose(a, b, rtol=rtol, atol=scale, err_msg=name)
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("name", MODELS)
+def test_tables_are_those_of_rows_in_memory(name, weighted):
+    weight = WEIGHT if weighted else None
+    model, y, blocks = fitted(name, weight)
+    for kind, options in COVARIANCES.items():
+        options = dict(options)
+        if "cov_groups" in options:
+            options["cov_groups"] = LABELS[:, : options["cov_groups"]]
+        try:
+            expected = coef_table(model, X, y, sample_weight=weight, **options)
+        except ValueError as error:
+            with pytest.raises(ValueError) as refused:
+                coef_table(model, blocks, None, **options)
+            assert str(refused.value) == str(error), kind
+            continue
+        found = coef_table(model, blocks, None, **options)
+        assert_same(found, expected, FIGURES)
+        assert (found.cov, found.convention, found.target) == (expected.cov, expected.convention, expected.target)
+        assert found.names == expected.names
+
+
+#: model -> rounds for the table of "auto" and of the sandwich: the check of the parts, two for the columns' units, one
+#: each for value with gradient, for the curvature of both kinds where they differ, for the figures and the scores
+ROUNDS = {"Poisson": (8, 9), "least squares": (8, 9), "Gamma": (9, 10), "two classes": (7, 9)}
+
+
+@pytest.mark.parametrize("name", ROUNDS)
+def test_a_table_takes_few_rounds(name):
+    model, _, blocks = fitted(name)
+    counts = []
+    for cov in ("auto", "sandwich"):
+        blocks.rounds = 0
+        coef_table(model, blocks, None, cov=cov)
+        counts.append(blocks.rounds)
+    assert all(count <= most for count, most in zip(counts, ROUNDS[name], strict=True)), counts
+
+
+def test_the_fit_may_be_of_the_parts():
+    model, y, blocks = fitted("Poisson")
+    own = PoissonRegressor(alpha=0, tol=1e-11).fit(blocks)
+    assert_same(coef_table(own, blocks, None), coef_table(model, X, y), FIGURES, rtol=1e-7)
+
+
+def test_sparse_rows_and_rows_of_weight_zero():
+    y, weight = TARGETS["count"], np.where(np.arange(N) % 5 == 0, 0.0, WEIGHT)
+    S = sp.csr_array(np.where(np.abs(X) > np.median(np.abs(X), axis=0), X, 0.0))
+    model = PoissonRegressor(alpha=0, tol=1e-11).fit(S, y, weight)
+    blocks = Counted(S, y, weight)
+    expected = coef_table(model, S, y, sample_weight=weight, cov="sandwich")
+    assert_same(coef_table(model, blocks, None, cov="sandwich"), expected, FIGURES)
+    message = "cov_groups must have one label for each of the 720 rows of positive weight"
+    assert_refused(message, coef_table, model, blocks, None, cov="sandwich", cov_groups=LABELS[:, 0])
+
+
+def test_labels_for_each_part():
+    model, y, blocks = fitted("Poisson")
+    expected = coef_table(model, X, y, cov="sandwich", cov_groups=LABELS)
+    pieces = [LABELS[start : start + PART] for start in range(0, N, PART)]
+    for labels in (LABELS, pieces, lambda: iter(pieces), pd.DataFrame(LABELS)):
+        assert_same(coef_table(model, blocks, None, cov="sandwich", cov_groups=labels), expected, ["covariance"])
+
+
+def test_tests_and_ratios_of_a_table_in_parts():
+    model, y, blocks = fitted("Poisson")
+    found, expected = (coef_table(model, *rows) for rows in ((blocks, None), (X, y)))
+    names = ["statistic", "df", "p_value"]
+    assert_same(found.wald(["x0", "x2"]), expected.wald(["x0", "x2"]), names)
+    assert_same(found.contrast({"x0": 1, "x1": -1}), expected.contrast({"x0": 1, "x1": -1}), names)
+    assert_same(found.exp(), expected.exp(), ["lower", "upper"])
+
+
+@pytest.mark.parametrize("name", ["least squares", "Poisson", "Gamma", "three classes", "ridge"])
+def test_predictions_by_rows_in_parts(name):
+    model, y, blocks = fitted(name)
+    kinds = ("mean",) if name == "three classes" else ("mean", "observation")
+    for of in kinds:
+        found, expected = (prediction_table(model, X[:7], *rows, of=of) for rows in ((blocks, None), (X, y)))
+        assert_same(found, expected, ["mean", "std_error", "lower", "upper"], rtol=1e-8)
+
+
+@pytest.mark.parametrize("name", ["least squares", "Poisson", "Gamma", "two classes"])
+@pytest.mark.parametrize("small", [None, [0, 2]])
+def test_comparisons_of_rows_in_parts(name, small):
+    model, y, blocks = fitted(name)
+    other = None if small is None else type(model)(**model.get_params()).fit(X[:, small], y)
+    found = compare_models(other, model, blocks, None, columns=small)
+    expected = compare_models(other, model, X, y, columns=small)
+    names = ["statistic", "df", "df_denom", "p_value", "log_likelihood", "deviance", "aic", "bic", "dispersion"]
+    assert_same(found, expected, names, rtol=1e-6)
+    assert found.hypothesis == expected.hypothesis
+
+
+def test_comparisons_find_columns_by_name():
+    F, y = pd.DataFrame(X, columns=list("abc")), TARGETS["count"]
+    small, large, other = (PoissonRegressor(alpha=0).fit(F[list(names)], y) for names in ("ca", "abc", "ab"))
+    blocks = Counted(F, y)
+    expected = compare_models(small, large, F, y)
+    assert_same(compare_models(small, large, blocks, None), expected, ["statistic", "p_value"], rtol=1e-6)
+    message = "models are not nested: c is not in the large one"
+    assert_refused(message, compare_models, small, other, blocks, None)
+    unnamed = PoissonRegressor(alpha=0).fit(X[:, :2], y)
+    message = "have names in one model and none in the other"
+    assert_refused(message, compare_models, unnamed, large, blocks, None, columns=[0, 1])
+    message = "columns must say which columns of X the small model was fitted on: it has 2, X has 3"
+    assert_refused(message, compare_models, unnamed, PoissonRegressor(alpha=0).fit(X, y), Counted(X, y), None)
+    penalised = [PoissonRegressor(alpha=1.0).fit(F[list(names)], y) for names in ("a", "abc")]
+    assert_refused("X must be in memory", compare_models, *penalised, blocks, None)
+
+
+@pytest.mark.parametrize("name", ["least squares", "ridge", "Poisson", "Gamma", "Huber", "three classes"])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_the_most_influential_rows(name, weighted):
+    weight = WEIGHT if weighted else None
+    model, y, blocks = fitted(name, weight)
+    every = influence(model, X, y, sample_weight=weight)
+    labels = every.most_influential(6)
+    for rows, given in (((blocks, None), None), ((X, y), weight)):
+        found = influential_rows(model, *rows, sample_weight=given, n_rows=6)
+        np.testing.assert_array_equal(found.labels, labels)
+        for field in ("leverage", "residual", "cooks_distance", "parameter_change", "dfbetas"):
+            expected = getattr(every, field)[labels]
+            atol = 1e-9 * np.abs(expected).max()
+            np.testing.assert_allclose(getattr(found, field), expected, rtol=1e-6, atol=atol, err_msg=field)
+        assert found.n_effective_parameters == pytest.approx(every.n_effective_parameters, rel=1e-9)
+    assert "influential_rows" in str(pytest.raises(ValueError, influence, model, blocks, None).value)
+
+
+def test_what_needs_single_rows_is_refused_by_name():
+    model, _, blocks = fitted("Poisson")
+    for cov, instead in {"HC2": "HC1", "HC3": "HC1", "HAC": "sandwich", "profile": "expected"}.items():
+        message = f"cov='{cov}' needs all rows in memory, and these come in parts: use cov='{instead}'"
+        assert_refused(message, coef_table, model, blocks, None, cov=cov)
+    firth = LogisticRegression(C=np.inf, jeffreys=True).fit(X, TARGETS["two"])
+    assert coef_table(firth, Counted(X, TARGETS["two"]), None).cov == "expected"
+    other = Counted(X[::-1], TARGETS["count"])
+    assert_refused("not at the optimum for these rows", coef_table, model, other, None)
