@@ -12,6 +12,7 @@ from sk_hessian.inspection._covariance import profile
 from sk_hessian.inspection._fitted import Fitted, Naming
 from sk_hessian.inspection._goodness import FitFigures, figures_of_fit
 from sk_hessian.inspection._hypotheses import LinearHypotheses
+from sk_hessian.inspection._stream_memory import stream_uncertainty
 from sk_hessian.inspection._terms import Layout
 from sk_hessian.inspection._text import ParameterTable, interval_headings, without_tests
 from sk_hessian.inspection._uncertainty import CovarianceChoice, FurtherOptions, Uncertainty
@@ -208,7 +209,9 @@ def coef_table(
     estimator : fitted linear model of sk_hessian
         With the verdict ``optimal``.
     X, y
-        The rows that it was fitted on, in memory (or X a memory map).
+        The rows that it was fitted on; also `Blocks`, whose y is None, and dask collections, which take a few rounds
+        over their parts. Both None: of an estimator that was fitted by ``partial_fit``, whose memory stands for all
+        rows of the stream; see Notes.
     sample_weight, offset : array-like of shape (n_samples,), optional
         Those of the fit.
     cov : {"auto", "expected", "observed", "sandwich", "HC0", "HC1", "HC2", "HC3", "HAC", "laplace", "profile"}
@@ -218,7 +221,7 @@ def coef_table(
     level : float
         Of the intervals, between 0 and 1.
     cov_groups : array-like of shape (n_samples,) or (n_samples, 2), optional
-        Labels of groups, within which rows may depend on each other: a clustered sandwich, times
+        Labels of groups (of rows in parts also a dask collection, or a list of arrays, one for each part), within which rows may depend on each other: a clustered sandwich, times
         G / (G - 1) (n - 1) / (n - effective parameters), with the t distribution of G - 1 degrees of freedom. Two
         columns are two ways of grouping [5]_: V1 + V2 - V12, each with its own G, and the smaller of both for the
         degrees of freedom. Where that is not positive definite its negative eigenvalues, in coordinates in which the
@@ -253,6 +256,11 @@ def coef_table(
     independent of each other given X, each with its own dispersion, except in the sandwich; log-likelihood and deviance
     are sums over them. Classes of a softmax model have parameters that sum to zero. Class weights are taken as given.
 
+    What needs all rows at once is not for rows in parts: ``"HC2"``, ``"HC3"``, ``"HAC"``, ``"profile"``. Of a stream's
+    memory there are ``"expected"``, and ``"laplace"`` under a penalty: the information was summed as the rows came, at
+    the coefficients of then, which for squared loss makes no difference. Rows that were to be forgotten count with what
+    is left of their weights, and a dispersion is by the deviance that is remembered.
+
     References
     ----------
     .. [1] P. Huber, "The behavior of maximum likelihood estimates under nonstandard conditions", 1967.
@@ -280,6 +288,9 @@ def coef_table(
     names = further.pop("names", None)
     choice = CovarianceChoice.of("coef_table", cov=cov, weights=weights, cov_groups=cov_groups, **further)
     check_level(level)
+    if X is None and y is None:
+        found = stream_uncertainty(estimator, choice, names, sample_weight=sample_weight, offset=offset)
+        return _table(found, level, found.curvature.estimate, found.verdict)
     fitted = Fitted(estimator, X, y, sample_weight, names=names, offset=offset)
     found = Uncertainty.of(fitted, sample_weight, choice)
     estimate, verdict = found.curvature.estimate, found.verdict

@@ -60,6 +60,8 @@ class Fitted:
     argument.
     """
 
+    is_stream = False  #: whether what a stream remembers stands for the rows
+
     def __init__(self, estimator, X, y, sample_weight=None, *, names=None, **fit_data):
         self.chain = Chain.of(estimator)
         self.estimator = self.chain.estimator

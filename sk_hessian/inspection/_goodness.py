@@ -65,7 +65,7 @@ def figures_of_fit(curvature, cov):
     figures = dict.fromkeys(FitFigures.__dataclass_fields__)
     figures |= {"y_name": fitted.y_name, "family": family.name or None, "link": family.link or None}
     figures["penalty"] = _penalty(fitted)
-    if fitted.likelihood_refusal is None and fitted.prior is None:
+    if fitted.likelihood_refusal is None and fitted.prior is None and not fitted.is_stream:
         figures |= _Explained(curvature).figures(cov in _MODEL_BASED)
     return figures
 

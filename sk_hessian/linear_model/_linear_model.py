@@ -361,6 +361,49 @@ class LinearModel(SolvedEstimator):
             raise ValueError(f"this {type(self).__name__} was fitted with an offset: pass it as offset")
         return self._objective_and_theta(RowData(X, y, sample_weight, offset))
 
+    def fitted_memory(self):
+        """What a stream of `partial_fit` remembers, for inspection; nothing is kept.
+
+        Returns
+        -------
+        memory : Memory
+        objective : GLMObjective
+            Of the rows that are kept as they are, with the penalty of all; where none are, of a row of zeros in their
+            place, for the names and the penalty alone.
+        theta : ndarray of shape (n_parameters,)
+
+        Raises
+        ------
+        ValueError
+            Where it was not fitted by `partial_fit`.
+        NotFittedError
+        """
+        check_is_fitted(self)
+        memory = self._memory
+        if memory is None:
+            raise ValueError(
+                f"X and y are needed: the rows that the estimator was fitted on. Only a stream, a {type(self).__name__} "
+                "fitted by partial_fit, remembers what stands for them"
+            )
+        rows, k = memory.kept, memory.loss.n_outputs
+        if rows is None:
+            rows = np.zeros((1, self.n_features_in_))
+        y = np.zeros((1, k) if memory.targets is not None and memory.targets[0].ndim > 1 else 1)
+        total = 1.0 if memory.kept is None else memory.kept.total_weight
+        per_mean = (1 if self._penalises_sum else memory.total_weight) / total
+        objective = GLMObjective(
+            rows,
+            y,
+            memory.loss,
+            fit_intercept=bool(self.fit_intercept),
+            penalty=self._penalty() * per_mean,
+            penalty_matrix=self._penalty_matrix(per_mean),
+            terms=self._terms(),
+            feature_names=getattr(self, "feature_names_in_", None),
+            class_names=getattr(self, "classes_", None),
+        )
+        return memory, objective, self._fitted_theta(objective)
+
     def _fitted_theta(self, objective):
         k = objective.loss.n_outputs
         coef, intercept = self._fitted_weights(k)

@@ -209,8 +209,9 @@ def test_comparisons_find_columns_by_name():
     message = "models are not nested: c is not in the large one"
     assert_refused(message, compare_models, small, other, blocks, None)
     unnamed = PoissonRegressor(alpha=0).fit(X[:, :2], y)
-    message = "have names in one model and none in the other"
-    assert_refused(message, compare_models, unnamed, large, blocks, None, columns=[0, 1])
+    with pytest.warns(UserWarning, match="was fitted without feature names"):
+        message = "have names in one model and none in the other"
+        assert_refused(message, compare_models, unnamed, large, blocks, None, columns=[0, 1])
     message = "columns must say which columns of X the small model was fitted on: it has 2, X has 3"
     assert_refused(message, compare_models, unnamed, PoissonRegressor(alpha=0).fit(X, y), Counted(X, y), None)
     penalised = [PoissonRegressor(alpha=1.0).fit(F[list(names)], y) for names in ("a", "abc")]
