@@ -69,9 +69,7 @@ class Removal:
 def rows_in_memory(objective, instead="pass some of the parts"):
     """The rows of an objective, refused where they come in parts; ``instead`` is what to do then."""
     if not objective.rows.in_memory:
-        raise ValueError(
-            f"X must be in memory or memory-mapped, because there is a result for each row; {instead}"
-        )
+        raise ValueError(f"X must be in memory or memory-mapped, because there is a result for each row; {instead}")
     return objective.rows
 
 

@@ -11,7 +11,7 @@ Does the model fit its rows?                                   `residuals`, `Res
 How sure are the parameters of a curve or a likelihood?        `curve_table`
 How sure are the predictions?                                  `prediction_table`, `PredictionDisplay`, `laplace`
 Which penalty is best?                                         `tune_alpha`, `PenaltyPathDisplay`
-What did single rows do to the fit?                            `influence`, `InfluenceDisplay`
+What did single rows do to the fit?                            `influence`, `influential_rows`, `InfluenceDisplay`
 How good is it on rows that it has not seen?                   `leave_one_out`, `leave_one_out_path`
 Which parameters do the data not determine?                    `flat_directions`
 Is this a minimum?                                             `stationary_point`

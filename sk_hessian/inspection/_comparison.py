@@ -153,6 +153,7 @@ def compare_models(
         Either may be a pipeline that ends in one.
     X : {array-like, sparse matrix} of shape (n_samples, n_features)
         The rows of both fits, with the large model's columns. In a data frame each model finds its own columns by name.
+        Also `Blocks` and dask collections: there models are nested where the large one has all columns of the small.
     y, sample_weight, offset
         Those of both fits.
     columns : array-like, optional
@@ -387,9 +388,7 @@ def _at_optimum(which, fitted, row_weights):
     """The `Curvature` of a fit, taken to its optimum so far that no test would see the difference."""
     kind, what = "observed" if fitted.loss.n_constants else "expected", f"compare_models ({which})"
     curvature = Curvature(fitted, row_weights, kind)
-    error = np.linalg.norm(curvature.root, axis=1) * np.sqrt(
-        dispersion_of(what, curvature) / row_weights.total
-    )
+    error = np.linalg.norm(curvature.root, axis=1) * np.sqrt(dispersion_of(what, curvature) / row_weights.total)
     return Curvature(fitted, row_weights, kind) if fitted.polish(what, curvature.factor, error, _NEAR) else curvature
 
 

@@ -29,9 +29,6 @@ NEAR = 0.01
 #: Newton steps with one factor after which the optimum must be reached
 _MOST_STEPS = 8
 
-#: columns of a dense matrix of curvature: 72 MB and some copies of it, its cube in time
-_MOST_FACTORED = 3000
-
 
 def require_interior(objective, theta, what):
     """Refuse a point on the edge of the loss's domain, where the gradient is not zero at an optimum either."""
@@ -155,6 +152,16 @@ class Fitted:
             return "needs a likelihood, and class_weight leaves only a pseudo-likelihood"
         return None
 
+    def require_factor(self):
+        """Refuse a Hessian of more columns than a factor may have, before any work."""
+        size = self.objective.facts.factor_size
+        if size > plan.MOST_FACTOR_SIZE:
+            raise ValueError(
+                f"this {self.name} needs a dense matrix of curvature of {size} columns; {plan.MOST_FACTOR_SIZE} are "
+                "the most (its time grows with their cube). A dense X with fewer rows than columns needs only as many as "
+                "it has rows, times outputs, if every coefficient is penalised; else take fewer columns"
+            )
+
     def factor(self, curvature=None):
         """A `PointFactor` P of the whole Hessian, penalty included: P P' is its inverse where the data determine theta.
 
@@ -163,13 +170,7 @@ class Fitted:
         columns.
         """
         objective = self.objective
-        size = objective.facts.factor_size
-        if size > _MOST_FACTORED:
-            raise ValueError(
-                f"this {self.name} needs a dense matrix of curvature of {size} columns; {_MOST_FACTORED} are the most "
-                "(its time grows with their cube). A dense X with fewer rows than columns needs only as many as it has "
-                "rows, times outputs, if every coefficient is penalised; else take fewer columns"
-            )
+        self.require_factor()
         here = objective.at(self.theta)
         factor = here.whole_factor(curvature or objective.curvature)
         if factor.inner.is_floored:

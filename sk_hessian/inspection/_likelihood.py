@@ -57,8 +57,7 @@ class RowWeights(Weights):
 
     def within(self, part, y, weight):
         """See `Weights.within`."""
-        arrays = (self.counts, self.precision, self.multiplier)
-        return RowWeights(*(array[part] for array in arrays), part, self.n_passed)
+        return RowWeights(self.counts[part], self.precision[part], self.multiplier[part], part, self.n_passed)
 
     def all_counts(self, rows):
         """``counts`` of all rows."""

@@ -91,11 +91,11 @@ class StreamLikelihood:
 
 
 class StreamCurvature:
-    """What `Curvature` is for rows: the information that is remembered, penalty included, by the root of its inverse."""
+    """What `Curvature` is for rows: the information that is remembered, with the penalty, by its inverse root."""
 
     def __init__(self, fitted, choice):
         self.fitted, self.objective, self.loss, self.weights = fitted, fitted.objective, fitted.loss, self
-        self.n_samples = fitted.total_weight
+        self.n_samples, self.chosen = fitted.total_weight, slice(None)
         #: of the sum over rows
         self.root = _inverse_root(fitted, choice.what)
         self.likelihood = StreamLikelihood(fitted, self.effective_df, choice.dispersion, choice.what)
@@ -185,13 +185,19 @@ def _refusal(fitted, choice):
         return f"its weights are frequencies: {pass_rows} for weights={choice.weights!r}"
     if choice.cov == "auto" and name == "laplace":
         return (
-            "under a penalty the default is cov='sandwich', which needs the scores of single rows. Use cov='laplace', a "
-            f"posterior whose prior is the penalty, fit with none, or {pass_rows}"
+            "under a penalty the default is cov='sandwich', which needs the scores of single rows. Use cov='laplace', "
+            f"a posterior whose prior is the penalty, fit with none, or {pass_rows}"
         )
     if choice.cov not in ("auto", name):
         return f"it has cov={name!r} only, and cov={choice.cov!r} needs the rows: {pass_rows}"
-    if choice.dispersion == "pearson" and not loss.quadratic:
-        return f"it has no Pearson residuals: take dispersion='deviance' or a number, or {pass_rows}"
+    by_pearson = choice.dispersion == "pearson" or (choice.dispersion is None and loss.family.has_dispersion)
+    if by_pearson and not loss.quadratic:
+        return (
+            "a dispersion is by Pearson's residuals, and it has none: take dispersion='deviance', which may differ by "
+            f"some per cent, or a number, or {pass_rows}"
+        )
+    if choice.features is not None:
+        return "features is for models of many columns, and it has all coefficients: leave it out"
     return None
 
 
@@ -237,7 +243,7 @@ def _inverse_root(fitted, what):
         along = np.abs(inverse @ directions[0]) * size
         which = names[along > 0.1 * along.max()].tolist()
         raise ValueError(
-            f"{what}: the rows of the stream do not determine every coefficient: {listed(which, ', ')}. Drop columns, or "
-            "add a penalty"
+            f"{what}: the rows of the stream do not determine every coefficient: {listed(which, ', ')}. Drop columns, "
+            "or add a penalty"
         )
     return np.stack([_conventional(objective, column) for column in inverse.T], axis=1)

@@ -1,6 +1,7 @@
 """The covariance that a user chose for a fitted linear model: what it may be, and the checks before it."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from numbers import Real
 from typing import Any, TypedDict
 
@@ -21,9 +22,6 @@ _AUTO = {
     "jeffreys": ("profile", "expected"),
 }
 
-#: a covariance of so many parameters is 200 MB
-_MOST_PARAMETERS = 5000
-
 #: covariances that need rows one by one, and what to use instead
 _OF_SINGLE_ROWS = {"HC2": "HC1", "HC3": "HC1", "HAC": "sandwich", "profile": "expected"}
 
@@ -36,6 +34,7 @@ class FurtherOptions(TypedDict, total=False):
 
     lags: int | None
     dispersion: str | float | None
+    features: ArrayLike | None
 
 
 class CovarianceOptions(FurtherOptions, total=False):
@@ -56,6 +55,7 @@ class CovarianceChoice:
     cov_groups: Any = None
     lags: int | None = None
     dispersion: str | float | None = None
+    features: Any = None
 
     @classmethod
     def of(cls, what, **options):
@@ -129,7 +129,6 @@ class Uncertainty:
     name: str
     curvature: Curvature
     covariance: Covariance
-    matrix: np.ndarray
     verdict: str
 
     @classmethod
@@ -139,11 +138,17 @@ class Uncertainty:
         weights = weights_of(fitted.objective, sample_weight, choice.weights)
         groups = () if choice.cov_groups is None else _groups(choice.cov_groups, weights, fitted.objective.rows)
         name = choice.resolved(fitted, kinds)
+        if choice.features is not None:
+            _check_features(name, choice)
         curvature = Curvature(fitted, weights, KINDS[name].curvature, choice, groups)
         covariance = KINDS[name].covariance(curvature)
-        matrix = curvature.of_parameters(covariance)
-        distance = fitted.distance(curvature.factor, np.sqrt(np.diag(matrix)))
-        return cls(name, curvature, covariance, matrix, _verdict(fitted, distance))
+        distance = fitted.distance(curvature.factor, np.sqrt(curvature.variances(covariance)))
+        return cls(name, curvature, covariance, _verdict(fitted, distance))
+
+    @cached_property
+    def matrix(self):
+        """The covariance of the chosen parameters."""
+        return self.curvature.of_parameters(self.covariance)
 
     @property
     def kind(self) -> Kind:
@@ -171,6 +176,14 @@ class Uncertainty:
         return np.array([np.inf])
 
 
+def _check_features(name, choice):
+    """Refuse a choice of features where all parameters are needed."""
+    if choice.what != "coef_table":
+        raise ValueError(f"features is for coef_table: {choice.what} needs all columns, and no matrix of their size")
+    if name in ("laplace", "profile"):
+        raise ValueError(f"features is not for cov={name!r}, which is of all parameters together: use another cov")
+
+
 def _require_table(fitted: Fitted, what):
     """Refuse what has no covariance of parameters."""
     if not fitted.objective.model.is_linear:
@@ -178,11 +191,7 @@ def _require_table(fitted: Fitted, what):
             f"{what} is for linear models, not for {fitted.name}: single weights of a network are not identified. "
             "Use inspection.laplace for the uncertainty of its predictions"
         )
-    if fitted.theta.size > _MOST_PARAMETERS:
-        raise ValueError(
-            f"{what} is for up to {_MOST_PARAMETERS} parameters, of which it keeps the covariance; this "
-            f"{fitted.name} has {fitted.theta.size}"
-        )
+    fitted.require_factor()
     fitted.require_optimum(what)
     edge, flat = fitted.objective.at(fitted.theta).remarks(), fitted.objective.flat_directions()
     if edge:

@@ -382,8 +382,8 @@ class LinearModel(SolvedEstimator):
         memory = self._memory
         if memory is None:
             raise ValueError(
-                f"X and y are needed: the rows that the estimator was fitted on. Only a stream, a {type(self).__name__} "
-                "fitted by partial_fit, remembers what stands for them"
+                f"X and y are needed: the rows that the estimator was fitted on. Only a stream, a "
+                f"{type(self).__name__} fitted by partial_fit, remembers what stands for them"
             )
         rows, k = memory.kept, memory.loss.n_outputs
         if rows is None:

@@ -350,8 +350,7 @@ def test_a_fold_that_lacks_a_class_is_scored(rng):
 
 @pytest.mark.parametrize(
     "function",
-    ["influence", "laplace", "leave_one_out", "leave_one_out_path", "marginal_effects", "residuals"]
-    + ["tune_alpha"],
+    ["influence", "laplace", "leave_one_out", "leave_one_out_path", "marginal_effects", "residuals"] + ["tune_alpha"],
 )
 def test_rows_in_parts_are_refused(function, rng):
     X, y = rng.normal(size=(40, 2)), rng.normal(size=40)
