@@ -158,8 +158,8 @@ class Fitted:
         if size > plan.MOST_FACTOR_SIZE:
             raise ValueError(
                 f"this {self.name} needs a dense matrix of curvature of {size} columns; {plan.MOST_FACTOR_SIZE} are "
-                "the most (its time grows with their cube). A dense X with fewer rows than columns needs only as many as "
-                "it has rows, times outputs, if every coefficient is penalised; else take fewer columns"
+                "the most (its time grows with their cube). A dense X with fewer rows than columns needs only as many "
+                "as it has rows, times outputs, if every coefficient is penalised; else take fewer columns"
             )
 
     def factor(self, curvature=None):

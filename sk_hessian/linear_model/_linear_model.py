@@ -17,11 +17,11 @@ from sk_hessian._scores import d_squared, r_squared
 from sk_hessian._strength import choose_linear, chooses, forget_strength, is_chosen
 from sk_hessian._text import listed
 from sk_hessian._validation import LaterCheck, RowData
-from sk_hessian.linear_model._streams import doubted, step, stream_of
+from sk_hessian.linear_model._streams import Remembering, doubted, step, stream_of
 from sk_hessian.objectives import GLMObjective, row_products
 
 
-class LinearModel(SolvedEstimator):
+class LinearModel(Remembering, SolvedEstimator):
     """Fit and predictions of all linear models; a subclass says which loss and which penalty."""
 
     coef_: Any
@@ -360,49 +360,6 @@ class LinearModel(SolvedEstimator):
         if offset is None and getattr(self, "has_offset_", False):
             raise ValueError(f"this {type(self).__name__} was fitted with an offset: pass it as offset")
         return self._objective_and_theta(RowData(X, y, sample_weight, offset))
-
-    def fitted_memory(self):
-        """What a stream of `partial_fit` remembers, for inspection; nothing is kept.
-
-        Returns
-        -------
-        memory : Memory
-        objective : GLMObjective
-            Of the rows that are kept as they are, with the penalty of all; where none are, of a row of zeros in their
-            place, for the names and the penalty alone.
-        theta : ndarray of shape (n_parameters,)
-
-        Raises
-        ------
-        ValueError
-            Where it was not fitted by `partial_fit`.
-        NotFittedError
-        """
-        check_is_fitted(self)
-        memory = self._memory
-        if memory is None:
-            raise ValueError(
-                f"X and y are needed: the rows that the estimator was fitted on. Only a stream, a "
-                f"{type(self).__name__} fitted by partial_fit, remembers what stands for them"
-            )
-        rows, k = memory.kept, memory.loss.n_outputs
-        if rows is None:
-            rows = np.zeros((1, self.n_features_in_))
-        y = np.zeros((1, k) if memory.targets is not None and memory.targets[0].ndim > 1 else 1)
-        total = 1.0 if memory.kept is None else memory.kept.total_weight
-        per_mean = (1 if self._penalises_sum else memory.total_weight) / total
-        objective = GLMObjective(
-            rows,
-            y,
-            memory.loss,
-            fit_intercept=bool(self.fit_intercept),
-            penalty=self._penalty() * per_mean,
-            penalty_matrix=self._penalty_matrix(per_mean),
-            terms=self._terms(),
-            feature_names=getattr(self, "feature_names_in_", None),
-            class_names=getattr(self, "classes_", None),
-        )
-        return memory, objective, self._fitted_theta(objective)
 
     def _fitted_theta(self, objective):
         k = objective.loss.n_outputs

@@ -258,7 +258,7 @@ def test_what_needs_single_rows_is_refused_by_name():
 
 def streamed(name, n_rows=N, **options):
     model, target = MODELS[name]
-    model = type(model)(**model.get_params()).set_params(tol=1e-8)
+    model = type(model)(**model.get_params()).set_params(tol=1e-6)
     y = TARGETS[target]
     if hasattr(model, "decision_function"):
         options["classes"] = np.unique(y)
