@@ -260,10 +260,11 @@ def coef_table(
     independent of each other given X, each with its own dispersion, except in the sandwich; log-likelihood and deviance
     are sums over them. Classes of a softmax model have parameters that sum to zero. Class weights are taken as given.
 
-    What needs all rows at once is not for rows in parts: ``"HC2"``, ``"HC3"``, ``"HAC"``, ``"profile"``. Of a stream's
-    memory there are ``"expected"``, and ``"laplace"`` under a penalty: the information was summed as the rows came, at
-    the coefficients of then, which for squared loss makes no difference. Rows that were to be forgotten count with what
-    is left of their weights, and a dispersion is by the deviance that is remembered.
+    What needs all rows at once is not for rows in parts: ``"HC2"``, ``"HC3"``, ``"HAC"``; nor is ``"profile"``, which
+    takes many rounds, and which `profile_intervals` has. Of a stream's memory there are ``"expected"``, and
+    ``"laplace"`` under a penalty: the information was summed as the rows came, at the coefficients of then, which for
+    squared loss makes no difference. Rows that were to be forgotten count with what is left of their weights, and a
+    dispersion is by the deviance that is remembered: of other losses than the squared one where it is asked for.
 
     References
     ----------

@@ -33,6 +33,8 @@ class StreamFit(Fitted):
         self._index = self._rows = None, None
         self._fit_data = {}
         self.memory, self.objective, self.theta = self.estimator.fitted_memory()
+        if self.objective.feature_names is None:
+            self.objective.feature_names = self.chain.feature_names
         self.total_weight = self.memory.total_weight
 
     @property

@@ -19,10 +19,10 @@ from sk_hessian.inspection._sandwich import Covariance
 _AUTO = {
     None: ("expected", "observed", "sandwich"),
     "normal": ("sandwich",),
-    "jeffreys": ("profile", "expected"),
+    "jeffreys": ("profile",),
 }
 
-#: covariances that need rows one by one, and what to use instead
+#: covariances that need rows one by one, or many rounds over them, and what to use instead
 _OF_SINGLE_ROWS = {"HC2": "HC1", "HC3": "HC1", "HAC": "sandwich", "profile": "expected"}
 
 #: covariances in which a dispersion that the user chooses has a place
@@ -78,17 +78,19 @@ class CovarianceChoice:
 
     def resolved(self, fitted, kinds):
         """The name of the covariance, one of ``kinds``: what "auto" takes, or what was asked for if there is one."""
-        names = self._automatic(fitted.prior, kinds) if self.cov == "auto" else [self.cov]
+        names = self._automatic(fitted, kinds) if self.cov == "auto" else [self.cov]
         reasons = {name: self._refusal(name, fitted, kinds) for name in names}
         found = next((name for name, reason in reasons.items() if reason is None), None)
         if found is None:
             raise ValueError(f"{self.what}: cov={names[-1]!r} {reasons[names[-1]]}")
         return found
 
-    def _automatic(self, prior, kinds):
+    def _automatic(self, fitted, kinds):
         """What "auto" tries, in this order."""
         # where a profile has no place, its standard errors have
-        names = [name for name in _AUTO[prior] if name in kinds] or ["expected"]
+        names = [name for name in _AUTO[fitted.prior] if name in kinds] or ["expected"]
+        if not fitted.objective.rows.in_memory:
+            names = [_OF_SINGLE_ROWS.get(name, name) for name in names]
         of_a_dispersion = [name for name in names if name in _OF_A_DISPERSION]
         return of_a_dispersion or names if self.dispersion is not None else names
 
@@ -103,7 +105,9 @@ class CovarianceChoice:
             return "has no lags: they are for cov='HAC'"
         reason = KINDS[name].refuse(fitted)
         if reason is None and name in _OF_SINGLE_ROWS and not fitted.objective.rows.in_memory:
-            return f"needs all rows in memory, and these come in parts: use cov={_OF_SINGLE_ROWS[name]!r}"
+            what = "takes many rounds" if name == "profile" else "needs all rows in memory"
+            also = ", or profile_intervals, which takes them" if name == "profile" else ""
+            return f"{what}, and these come in parts: use cov={_OF_SINGLE_ROWS[name]!r}{also}"
         if reason is None and self.dispersion is not None:
             return self._refusal_of_dispersion(name, fitted)
         return reason

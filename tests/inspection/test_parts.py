@@ -245,7 +245,8 @@ def test_the_most_influential_rows(name, weighted):
 def test_what_needs_single_rows_is_refused_by_name():
     model, _, blocks = fitted("Poisson")
     for cov, instead in {"HC2": "HC1", "HC3": "HC1", "HAC": "sandwich", "profile": "expected"}.items():
-        message = f"cov='{cov}' needs all rows in memory, and these come in parts: use cov='{instead}'"
+        reason = "takes many rounds" if cov == "profile" else "needs all rows in memory"
+        message = f"cov='{cov}' {reason}, and these come in parts: use cov='{instead}'"
         assert_refused(message, coef_table, model, blocks, None, cov=cov)
     firth = LogisticRegression(C=np.inf, jeffreys=True).fit(X, TARGETS["two"])
     assert coef_table(firth, Counted(X, TARGETS["two"]), None).cov == "expected"
