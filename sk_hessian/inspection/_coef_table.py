@@ -309,9 +309,13 @@ def coef_table(
 
 def _require_size(fitted, features):
     """Refuse a covariance of more parameters than a matrix of curvature may have, before any work."""
+    if not fitted.objective.model.is_linear:
+        return
+    # a choice of features needs a factor all the same
+    fitted.require_factor()
     most, size = plan.MOST_FACTOR_SIZE, fitted.theta.size
     size = size if features is None else len(chosen_parameters(fitted.objective, features))
-    if size > most and fitted.objective.model.is_linear:
+    if size > most:
         raise ValueError(
             f"coef_table is for up to {most} parameters, of which it keeps the covariance; this {fitted.name} has "
             f"{size}: choose some of its columns by features="
