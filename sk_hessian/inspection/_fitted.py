@@ -70,7 +70,7 @@ class Fitted:
         fit_data = {name: value for name, value in fit_data.items() if value is not None}
         for name in fit_data.keys() - signature(self.estimator.fitted_objective).parameters:
             raise TypeError(f"{name} is not taken by {self.name}: leave it out")
-        self._names = None if names is None else [names] if isinstance(names, str) else list(map(str, names))
+        self._names = names
         self._index, self._rows, self._fit_data = (X, y), (self.chain.transformed(X), y), fit_data
         self.objective, self.theta = self.with_weight(sample_weight)
         self.total_weight = self.objective.total_weight
@@ -78,14 +78,21 @@ class Fitted:
     def with_weight(self, sample_weight):
         """The objective of the same rows with other weights, and the fitted parameters."""
         objective, theta = self.estimator.fitted_objective(*self._rows, sample_weight, **self._fit_data)
+        self._name_columns(objective)
+        return objective, theta
+
+    def _name_columns(self, objective):
+        """Give the columns of an objective the user's names, or else those that the steps before have for them."""
         if self._names is not None:
-            n = objective.n_features
-            if len(self._names) != n or len(set(self._names)) < n:
-                raise ValueError(f"names must be {n} different ones, one for each column, got {self._names}")
-            objective.feature_names = self._names
+            names, n = (
+                [self._names] if isinstance(self._names, str) else list(map(str, self._names)),
+                objective.n_features,
+            )
+            if len(names) != n or len(set(names)) < n:
+                raise ValueError(f"names must be {n} different ones, one for each column, got {names}")
+            objective.feature_names = names
         elif objective.feature_names is None:
             objective.feature_names = self.chain.feature_names
-        return objective, theta
 
     def row_labels(self, n_rows):
         """What the rows that were passed are called, see `row_labels`; those of weight zero are among them."""

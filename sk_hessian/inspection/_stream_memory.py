@@ -25,7 +25,7 @@ class StreamFit(Fitted):
 
     is_stream = True
 
-    def __init__(self, estimator):
+    def __init__(self, estimator, names=None):
         self.chain = Chain.of(estimator)
         self.estimator = self.chain.estimator
         if not hasattr(self.estimator, "fitted_memory"):
@@ -33,8 +33,8 @@ class StreamFit(Fitted):
         self._index = self._rows = None, None
         self._fit_data = {}
         self.memory, self.objective, self.theta = self.estimator.fitted_memory()
-        if self.objective.feature_names is None:
-            self.objective.feature_names = self.chain.feature_names
+        self._names = names
+        self._name_columns(self.objective)
         self.total_weight = self.memory.total_weight
 
     @property
@@ -152,12 +152,12 @@ class StreamUncertainty:
         return likelihood.df_resid if self.kind.by_t and likelihood.estimates_dispersion else np.array([np.inf])
 
 
-def stream_uncertainty(estimator, choice, **row_data):
+def stream_uncertainty(estimator, choice, names, **row_data):
     """The `StreamUncertainty` of an estimator fitted by ``partial_fit``; a ValueError that says what it cannot have."""
     given = [name for name, value in row_data.items() if value is not None]
     if given:
         raise ValueError(f"{given[0]} belongs to rows, and X is None: a stream's memory has the weights of its rows")
-    fitted = StreamFit(estimator)
+    fitted = StreamFit(estimator, names)
     reason = _refusal(fitted, choice)
     if reason is not None:
         raise ValueError(f"{choice.what} of a stream's memory (X is None): {reason}")
