@@ -75,7 +75,7 @@ def influential_rows(
     >>> blocks = Blocks([(X[:3], y[:3]), (X[3:], y[3:])])
     >>> rows = influential_rows(LinearRegression().fit(blocks), blocks, None, n_rows=2)
     >>> rows.labels, rows.leverage.round(3)
-    (array([4, 3]), array([0.936, 0.201]))
+    (array([4, 0]), array([0.936, 0.363]))
     """
     check_count("n_rows", n_rows, 1)
     check_choice("weights", weights, ("frequency", "analytic"))
