@@ -6,11 +6,11 @@ from functools import cached_property
 import numpy as np
 from scipy.linalg import solve_triangular
 
+from sk_hessian._selection import pearson_dispersion
 from sk_hessian._text import listed
 from sk_hessian.inspection._chain import Chain
 from sk_hessian.inspection._covariance import KINDS
 from sk_hessian.inspection._fitted import Fitted
-from sk_hessian.inspection._likelihood import pearson_dispersion
 from sk_hessian.inspection._sandwich import Covariance
 
 #: share of the information along some direction that may be what a memory begins with, about 1e-12 rows
