@@ -119,6 +119,10 @@ class PartEncoder:
         X, y, weight = read_part(index, part, self.noun, _converted)
         return X, *self.encode(y, weight)
 
+    def multiplier(self, y):
+        """What ``class_weight`` multiplies the weights of rows with these encoded targets with, (n,)."""
+        return np.ones(len(y)) if self.class_weight is None else self.class_weight[y.astype(np.intp)]
+
     def encode(self, y, weight):
         """Targets and weights of some rows."""
         if not len(y):

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 import scipy.sparse as sp
 
+from sk_hessian import inspection
 from sk_hessian.linear_model import (
     HuberRegressor,
     LinearRegression,
@@ -614,3 +615,44 @@ for call in (lambda m: m.fit(Collection(), [1.0]), lambda m: m.fit([[1.0]], [1.0
 def test_without_dask_nothing_of_it_is_needed():
     done = subprocess.run([sys.executable, "-c", NO_DASK], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("kind", ["array", "frame"])
+def test_tables_predictions_and_influence_of_partitions(kind, rng, traffic):
+    """Those of rows in memory, and nothing of their length is sent to a partition or comes back."""
+    n, X = 30_000, rng.normal(size=(30_000, 3)) + [0.0, 5.0, 100.0]
+    y, weight, group = rng.poisson(np.exp(0.3 * X[:, 0])).astype(float), rng.integers(1, 4, n) * 1.0, np.arange(n) // 50
+    F = pd.DataFrame(X, columns=list("abc"))
+    if kind == "array":
+        plain, parts = (X, y), (da.from_array(X, chunks=(9000, 3)), da.from_array(y, chunks=7000))
+        weights, groups = da.from_array(weight, chunks=9000), da.from_array(group, chunks=9000)
+    else:
+        plain, frame = (
+            (F, pd.Series(y, name="claims")),
+            dd.from_pandas(F.assign(claims=y, w=weight, g=group), npartitions=5),
+        )
+        parts, weights, groups = (frame[list("abc")], frame["claims"]), frame["w"], frame["g"]
+    model = PoissonRegressor(alpha=0, tol=1e-11).fit(*plain, weight)
+    traffic.clear()
+    options = [{}, {"cov": "sandwich"}, {"cov": "HC1"}]
+    for option in options:
+        found = inspection.coef_table(model, *parts, sample_weight=weights, **option)
+        expected = inspection.coef_table(model, *plain, sample_weight=weight, **option)
+        np.testing.assert_allclose(found.covariance, expected.covariance, rtol=1e-9, atol=1e-12)
+        np.testing.assert_allclose(found.log_likelihood, expected.log_likelihood, rtol=1e-9)
+        assert (found.names, found.y_name) == (expected.names, expected.y_name)
+    found = inspection.prediction_table(model, plain[0][:5], *parts, weights)
+    expected = inspection.prediction_table(model, plain[0][:5], *plain, weight)
+    np.testing.assert_allclose(found.std_error, expected.std_error, rtol=1e-8)
+    found = inspection.influential_rows(model, *parts, sample_weight=weights, n_rows=4)
+    expected = inspection.influential_rows(model, *plain, sample_weight=weight, n_rows=4)
+    np.testing.assert_array_equal(found.labels, expected.labels)
+    found = inspection.compare_models(None, model, *parts, sample_weight=weights)
+    expected = inspection.compare_models(None, model, *plain, sample_weight=weight)
+    np.testing.assert_allclose(found.statistic, expected.statistic, rtol=1e-6)
+    # what is largest are the numbers of the rows whose sample tells the columns' units
+    assert max(sent for sent, _ in traffic) < 4 * n
+    clusters = {"cov": "sandwich", "cov_groups": groups}
+    found = inspection.coef_table(model, *parts, sample_weight=weights, **clusters)
+    expected = inspection.coef_table(model, *plain, sample_weight=weight, cov="sandwich", cov_groups=group)
+    np.testing.assert_allclose(found.covariance, expected.covariance, rtol=1e-9, atol=1e-12)

@@ -66,12 +66,10 @@ class Removal:
         return self.terms.raw + np.einsum("nab,nb->na", self.reach, self.slope)
 
 
-def rows_in_memory(objective):
-    """The rows of an objective, refused where they come in parts."""
+def rows_in_memory(objective, instead="pass some of the parts"):
+    """The rows of an objective, refused where they come in parts; ``instead`` is what to do then."""
     if not objective.rows.in_memory:
-        raise ValueError(
-            "X must be in memory or memory-mapped, for there is a result for each row; pass some of the parts"
-        )
+        raise ValueError(f"X must be in memory or memory-mapped, because there is a result for each row; {instead}")
     return objective.rows
 
 

@@ -11,7 +11,7 @@ Does the model fit its rows?                                   `residuals`, `Res
 How sure are the parameters of a curve or a likelihood?        `curve_table`
 How sure are the predictions?                                  `prediction_table`, `PredictionDisplay`, `laplace`
 Which penalty is best?                                         `tune_alpha`, `PenaltyPathDisplay`
-What did single rows do to the fit?                            `influence`, `InfluenceDisplay`
+What did single rows do to the fit?                            `influence`, `influential_rows`, `InfluenceDisplay`
 How good is it on rows that it has not seen?                   `leave_one_out`, `leave_one_out_path`
 Do ordered classes have the same slopes throughout?            `parallel_slopes`
 Which parameters do the data not determine?                    `flat_directions`
@@ -47,6 +47,7 @@ from sk_hessian.inspection._hessian import HessianOperator, hessian
 from sk_hessian.inspection._hypotheses import ContrastTable, RatioTable
 from sk_hessian.inspection._hypothesis_test import HypothesisTest
 from sk_hessian.inspection._influence import Influence, influence
+from sk_hessian.inspection._influential_rows import influential_rows
 from sk_hessian.inspection._laplace import LaplacePosterior, laplace
 from sk_hessian.inspection._leave_one_out import LeaveOneOut, leave_one_out
 from sk_hessian.inspection._marginal_effects import MarginalEffects, marginal_effects
@@ -102,6 +103,7 @@ __all__ = [
     "hessian",
     "hessian_accuracy",
     "influence",
+    "influential_rows",
     "laplace",
     "leave_one_out",
     "leave_one_out_path",

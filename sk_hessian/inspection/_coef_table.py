@@ -8,13 +8,15 @@ from numpy.typing import ArrayLike
 
 from sk_hessian._report import Report, number_text
 from sk_hessian.inspection._checks import check_level
-from sk_hessian.inspection._covariance import profile
+from sk_hessian.inspection._covariance import chosen_parameters, profile
 from sk_hessian.inspection._fitted import Fitted, Naming
 from sk_hessian.inspection._goodness import FitFigures, figures_of_fit
 from sk_hessian.inspection._hypotheses import LinearHypotheses
+from sk_hessian.inspection._stream_memory import stream_uncertainty
 from sk_hessian.inspection._terms import Layout
 from sk_hessian.inspection._text import ParameterTable, interval_headings, without_tests
 from sk_hessian.inspection._uncertainty import CovarianceChoice, FurtherOptions, Uncertainty
+from sk_hessian.solvers import plan
 
 #: distribution -> the heading of its statistic, and what the header says of it
 _DISTRIBUTIONS = {
@@ -208,7 +210,9 @@ def coef_table(
     estimator : fitted linear model of sk_hessian
         With the verdict ``optimal``.
     X, y
-        The rows that it was fitted on, in memory (or X a memory map).
+        The rows that it was fitted on; also `Blocks`, whose y is None, and dask collections, which take a few rounds
+        over their parts. Both None: of an estimator that was fitted by ``partial_fit``, whose memory stands for all
+        rows of the stream; see Notes.
     sample_weight, offset : array-like of shape (n_samples,), optional
         Those of the fit.
     cov : {"auto", "expected", "observed", "sandwich", "HC0", "HC1", "HC2", "HC3", "HAC", "laplace", "profile"}
@@ -219,18 +223,21 @@ def coef_table(
         Of the intervals, between 0 and 1.
     cov_groups : array-like of shape (n_samples,) or (n_samples, 2), optional
         Labels of groups, within which rows may depend on each other: a clustered sandwich, times
-        G / (G - 1) (n - 1) / (n - effective parameters), with the t distribution of G - 1 degrees of freedom. Two
+        G / (G - 1) (n - 1) / (n - effective parameters), with the t distribution of G - 1 degrees of freedom. Of rows
+        in parts an array of all labels, a dask collection, or a list of arrays, one for each part. Two
         columns are two ways of grouping [5]_: V1 + V2 - V12, each with its own G, and the smaller of both for the
         degrees of freedom. Where that is not positive definite its negative eigenvalues, in coordinates in which the
         inverse Hessian is the identity, are taken as zero, and ``convention`` says so.
     **further
-        Three more keywords. ``names`` (sequence of str, optional): what the columns are called, for an X without
+        Four more keywords. ``names`` (sequence of str, optional): what the columns are called, for an X without
         names. ``lags`` (int, optional) of ``"HAC"``: rows so many times apart may depend on each other, with the
         weights 1 - lag / (lags + 1) of Bartlett's kernel; by default 4 (n / 100)^(2/9), rounded down.
         ``dispersion`` ("pearson", "deviance" or a number, optional) of ``"expected"`` and ``"observed"``: Pearson's
         chi-square or the deviance over n - k, with the t distribution, or a known one, with the normal. Of a family
         that has none this is a quasi-likelihood (quasi-Poisson, quasi-binomial), without likelihood figures. The labels
-        of single rows cannot tell it for classes: there take a number from grouped data.
+        of single rows cannot tell it for classes: there take a number from grouped data. ``features`` (array-like of
+        names or positions, optional): the table is of these columns, in this order, with the intercept and the loss's
+        own parameters; for models of more than 3000 parameters, whose covariance is no longer kept as a whole.
 
     Returns
     -------
@@ -239,9 +246,9 @@ def coef_table(
     Raises
     ------
     ValueError
-        For more than 5000 parameters, a fit without the verdict ``optimal``, rows that are not those of the fit,
-        parameters that the data do not determine, a covariance that this fit does not have, and bad arguments, naming
-        them.
+        For more than 3000 parameters (choose ``features``), a matrix of curvature of more than 3000 columns, a fit
+        without the verdict ``optimal``, rows that are not those of the fit, parameters that the data do not determine,
+        a covariance that this fit does not have, and bad arguments, naming them.
     TypeError
         For an estimator that is no linear model of sk_hessian.
 
@@ -252,6 +259,12 @@ def coef_table(
     rows instead; AIC and BIC do not count the dispersion as a parameter. Several targets of least squares are
     independent of each other given X, each with its own dispersion, except in the sandwich; log-likelihood and deviance
     are sums over them. Classes of a softmax model have parameters that sum to zero. Class weights are taken as given.
+
+    What needs all rows at once is not for rows in parts: ``"HC2"``, ``"HC3"``, ``"HAC"``; nor is ``"profile"``, which
+    takes many rounds, and which `profile_intervals` has. Of a stream's memory there are ``"expected"``, and
+    ``"laplace"`` under a penalty: the information was summed as the rows came, at the coefficients of then, which for
+    squared loss makes no difference. Rows that were to be forgotten count with what is left of their weights, and a
+    dispersion is by the deviance that is remembered: of other losses than the squared one where it is asked for.
 
     References
     ----------
@@ -280,7 +293,11 @@ def coef_table(
     names = further.pop("names", None)
     choice = CovarianceChoice.of("coef_table", cov=cov, weights=weights, cov_groups=cov_groups, **further)
     check_level(level)
+    if X is None and y is None:
+        found = stream_uncertainty(estimator, choice, names, sample_weight=sample_weight, offset=offset)
+        return _table(found, level, found.curvature.estimate, found.verdict)
     fitted = Fitted(estimator, X, y, sample_weight, names=names, offset=offset)
+    _require_size(fitted, choice.features)
     found = Uncertainty.of(fitted, sample_weight, choice)
     estimate, verdict = found.curvature.estimate, found.verdict
     # a profile begins at the optimum; what is printed are the estimates of the fit all the same
@@ -290,10 +307,26 @@ def coef_table(
     return _table(found, level, estimate, verdict)
 
 
+def _require_size(fitted, features):
+    """Refuse a covariance of more parameters than a matrix of curvature may have, before any work."""
+    if not fitted.objective.model.is_linear:
+        return
+    # a choice of features needs a factor all the same
+    fitted.require_factor()
+    most, size = plan.MOST_FACTOR_SIZE, fitted.theta.size
+    size = size if features is None else len(chosen_parameters(fitted.objective, features))
+    if size > most:
+        raise ValueError(
+            f"coef_table is for up to {most} parameters, of which it keeps the covariance; this {fitted.name} has "
+            f"{size}: choose some of its columns by features="
+        )
+
+
 def _table(found, level, estimate, verdict):
     curvature, df, is_profile = found.curvature, found.df, found.kind.intervals is profile
+    chosen = np.arange(len(curvature.root))[curvature.chosen]
     return CoefTable(
-        names=curvature.fitted.reported[0],
+        names=[curvature.fitted.reported[0][j] for j in chosen],
         estimate=estimate,
         std_error=found.std_error,
         **found.kind.intervals(curvature, found.matrix, df, level),
@@ -309,7 +342,7 @@ def _table(found, level, estimate, verdict):
         n_samples=curvature.weights.n_samples,
         effective_df=float(curvature.effective_df.sum()),
         df_resid=_scalar(curvature.likelihood.df_resid),
-        layout=Layout.of(curvature.fitted),
+        layout=Layout.of(curvature.fitted).of_parameters(chosen),
         **figures_of_fit(curvature, found.name),
         **_figures(curvature),
     )

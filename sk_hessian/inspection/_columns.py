@@ -1,16 +1,28 @@
 """The columns of X that a model was fitted on."""
 
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from sk_hessian._text import listed, suggestion
+from sk_hessian.objectives import Changed, Parts
 
 
 def own_columns(model: Any, X: Any, what: str) -> Any:
     """X with the columns of a fitted estimator or pipeline, by their names; X itself where it has no names."""
     names = getattr(model, "feature_names_in_", None)
+    if names is not None and isinstance(X, Parts):
+        # the names alone go to the workers of a cluster
+        return Changed(X, partial(_named, names, what))
     if names is None or not hasattr(X, "columns"):
+        return X
+    return _named(names, what, X)
+
+
+def _named(names, what, X):
+    """The columns of a data frame with these names; X itself where it has no names."""
+    if not hasattr(X, "columns"):
         return X
     have = list(X.columns)
     missing = [name for name in names if name not in have]
@@ -21,6 +33,8 @@ def own_columns(model: Any, X: Any, what: str) -> Any:
 
 def taken(X: Any, columns: Any, name: str) -> Any:
     """Some columns of X, by position or by name; a ValueError that begins with the argument's ``name``."""
+    if isinstance(X, Parts):
+        return Changed(X, partial(taken, columns=columns, name=name))
     if hasattr(X, "tocsr"):
         X = X.tocsr()
     X = X if hasattr(X, "shape") else np.asarray(X)

@@ -18,8 +18,9 @@ from sk_hessian.inspection._columns import own_columns, taken
 from sk_hessian.inspection._covariance import Curvature
 from sk_hessian.inspection._fitted import Fitted
 from sk_hessian.inspection._laplace import laplace
-from sk_hessian.inspection._likelihood import RowWeights, dispersion_of
+from sk_hessian.inspection._likelihood import dispersion_of, weights_of
 from sk_hessian.inspection._text import ParameterTable
+from sk_hessian.objectives import Changed, Parts, parts_of
 
 #: parameters are taken to the optimum until they are so many standard errors from it
 _NEAR = 1e-4
@@ -152,6 +153,7 @@ def compare_models(
         Either may be a pipeline that ends in one.
     X : {array-like, sparse matrix} of shape (n_samples, n_features)
         The rows of both fits, with the large model's columns. In a data frame each model finds its own columns by name.
+        Also `Blocks` and dask collections: there models are nested where the large one has all columns of the small.
     y, sample_weight, offset
         Those of both fits.
     columns : array-like, optional
@@ -199,18 +201,22 @@ def compare_models(
     large          11       -2385.993  1263985.786  4793.986  4838.990     2932.68
     """
     check_choice("weights", weights, ("frequency", "analytic"))
+    parts = parts_of(X, y, sample_weight, offset)
+    if parts is not None:
+        # they have all that is of their rows
+        X, y, sample_weight = parts, None, None
     row_data: dict[str, Any] = {"sample_weight": sample_weight, "offset": offset}
     X_large = own_columns(large, X, "compare_models (large)")
     large_fit = _fitted("large", large, X_large, y, row_data)
     if small is None:
-        small, X_small = _intercept_alone(large_fit, y, row_data)
+        small, X_small = _intercept_alone(large_fit, X, y, row_data)
         columns = []
     else:
-        X_small = _columns_of_small(small, X, columns)
+        X_small = _columns_of_small(small, X, columns, large_fit.objective.n_features)
     small_fit = _fitted("small", small, X_small, y, row_data)
     pair = small_fit, large_fit
-    _check_pair(pair)
-    row_weights = RowWeights.of(large_fit, sample_weight, weights)
+    _check_pair(pair, columns)
+    row_weights = weights_of(large_fit, sample_weight, weights)
     if large_fit.prior is None:
         curvatures = [_at_optimum(name, fit, row_weights) for name, fit in zip(("small", "large"), pair, strict=True)]
         found, evidence = _tested(curvatures), np.full(2, np.nan)
@@ -240,8 +246,6 @@ def _fitted(which, model, X, y, row_data):
     fitted = Fitted(model, X, y, row_data["sample_weight"], offset=row_data["offset"])
     if not fitted.objective.model.is_linear:
         raise TypeError(f"{what} is for linear models, not for {fitted.name}: a network has no likelihood-ratio test")
-    if not fitted.objective.rows.in_memory:
-        raise ValueError(f"X must be in memory for {what}: an array, a memory map, a data frame or a sparse matrix")
     _check_likelihood(what, fitted)
     fitted.require_optimum(what)
     remarks = fitted.objective.at(fitted.theta).remarks()
@@ -263,22 +267,38 @@ def _check_likelihood(what, fitted):
         raise ValueError(f"{what} is for one target: compare the models of each target by itself")
 
 
-def _columns_of_small(small, X, columns):
+def _columns_of_small(small, X, columns, n_large):
     if columns is not None:
         X = taken(X, columns, "columns")
     else:
         X = own_columns(small, X, "compare_models (small): the models are not nested")
     n_features = getattr(small, "n_features_in_", None)
-    if n_features is not None and X.shape[1] != n_features:
+    n_columns = _n_columns(small, X, columns, n_large)
+    if n_features is not None and n_columns != n_features:
         said = "columns has" if columns is not None else "X has"
         raise ValueError(
             f"columns must say which columns of X the small model was fitted on: it has {n_features}, "
-            f"{said} {X.shape[1]}"
+            f"{said} {n_columns}"
         )
     return X
 
 
-def _intercept_alone(large, y, row_data):
+def _n_columns(small, X, columns, n_large):
+    """How many columns X has; of rows in parts as far as they are known before these are read."""
+    if not isinstance(X, Parts):
+        return X.shape[1]
+    if columns is not None:
+        columns = np.atleast_1d(np.asarray(columns))
+        return int(columns.sum()) if columns.dtype.kind == "b" else columns.size
+    return n_large if not hasattr(small, "feature_names_in_") else small.n_features_in_
+
+
+def _nothing(rows):
+    """A column that says nothing, of so many rows."""
+    return np.zeros((rows.shape[0] if hasattr(rows, "shape") else len(rows), 1))
+
+
+def _intercept_alone(large, X, y, row_data):
     """The model of the large one's class with an intercept alone, fitted, and a column that says nothing."""
     if not large.objective.fit_intercept:
         raise ValueError("small=None is the intercept alone, and the large model has no intercept: they are not nested")
@@ -290,7 +310,7 @@ def _intercept_alone(large, y, row_data):
     parameters = large.estimator.get_params(deep=False)
     known = {name: value for name, value in _ALONE.items() if name in parameters}
     model = Chain(large.estimator).with_params(**known).estimator
-    X = np.zeros((len(np.asarray(y)), 1))
+    X = Changed(X, _nothing) if isinstance(X, Parts) else _nothing(y)
     with warnings.catch_warnings():
         # of a column that says nothing
         warnings.simplefilter("ignore")
@@ -298,7 +318,7 @@ def _intercept_alone(large, y, row_data):
     return model, X
 
 
-def _check_pair(pair):
+def _check_pair(pair, columns):
     """Refuse two models that there is nothing to say of."""
     small, large = pair
     if small.loss != large.loss:
@@ -318,7 +338,27 @@ def _check_pair(pair):
             "for a comparison of the evidence"
         )
     if large.prior is None:
-        _require_nested(small, large)
+        if large.objective.rows.in_memory:
+            _require_nested(small, large)
+        # an intercept alone has no columns
+        elif not (isinstance(columns, list) and not columns):
+            _require_nested_columns(small, large)
+
+
+def _require_nested_columns(small, large):
+    """The same for rows in parts, of which no direction is at hand: by the columns that the models have taken."""
+    objectives = small.objective, large.objective
+    if len({objective.feature_names is None for objective in objectives}) > 1:
+        raise ValueError(
+            "compare_models: columns have names in one model and none in the other, so that it is not known whether "
+            "the models are nested: fit both on data frames, or both on arrays"
+        )
+    other = _more(*objectives)
+    if other:
+        raise ValueError(
+            f"compare_models: the models are not nested: {listed(other, ', ')} is not in the large one. Fit the large "
+            "one on all columns of the small one, intercept included"
+        )
 
 
 def _require_nested(small, large):
@@ -348,9 +388,7 @@ def _at_optimum(which, fitted, row_weights):
     """The `Curvature` of a fit, taken to its optimum so far that no test would see the difference."""
     kind, what = "observed" if fitted.loss.n_constants else "expected", f"compare_models ({which})"
     curvature = Curvature(fitted, row_weights, kind)
-    error = np.linalg.norm(curvature.root, axis=1) * np.sqrt(
-        dispersion_of(what, curvature) / row_weights.likelihood.sum()
-    )
+    error = np.linalg.norm(curvature.root, axis=1) * np.sqrt(dispersion_of(what, curvature) / row_weights.total)
     return Curvature(fitted, row_weights, kind) if fitted.polish(what, curvature.factor, error, _NEAR) else curvature
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from scipy.stats import t as student
 
+from sk_hessian._text import listed, suggestion
 from sk_hessian.inspection._likelihood import Likelihood
 from sk_hessian.inspection._profile import intervals_of
 from sk_hessian.inspection._sandwich import Covariance, hc0, hc1, hc2, hc3, of_groups, of_rows, of_times
@@ -31,13 +32,19 @@ class Curvature:
         self.objective, self.loss = fitted.objective, fitted.loss
         self.factor = fitted.factor(kind)
         self.root = fitted.conventional(self.factor)
+        features = None if choice is None else choice.features
+        #: which parameters a table is of: all, or those of some features, the intercepts and the loss's constants
+        self.chosen = slice(None) if features is None else chosen_parameters(self.objective, features)
 
     @property
     def estimate(self):
-        """What a table shows: the parameters, conventional where the data do not determine them; see `Fitted`."""
-        theta = self.objective.canonical(self.fitted.theta)
+        """The chosen parameters as a table shows them, conventional where the data do not determine them."""
+        return self._shown(self.objective.canonical(self.fitted.theta))
+
+    def _shown(self, values):
+        """What a table shows of all parameters, (n_parameters, ...), see `Fitted.reported`."""
         matrix = self.fitted.reported[1]
-        return theta if matrix is None else matrix @ theta
+        return (values if matrix is None else matrix @ values)[self.chosen]
 
     @cached_property
     def effective_df(self):
@@ -55,7 +62,10 @@ class Curvature:
         return Likelihood(self.fitted, self.weights, self.effective_df, self._dispersion, self._what)
 
     def per_parameter(self, values):
-        """One value, or one for each target, as one for each parameter."""
+        """One value, or one for each target, as one for each chosen parameter."""
+        return self._of_all(values)[self.chosen]
+
+    def _of_all(self, values):
         return np.resize(values, len(self.root))
 
     def model_based(self):
@@ -64,7 +74,7 @@ class Curvature:
 
     def posterior(self):
         """The same, and the prior itself in directions of which the rows tell nothing."""
-        unit = np.sqrt(self.per_parameter(self._scale))
+        unit = np.sqrt(self._of_all(self._scale))
         return Covariance(None, self._scale, unit[:, None] * self._unseen() * unit)
 
     def sandwich(self):
@@ -74,7 +84,7 @@ class Curvature:
     @cached_property
     def _scale(self):
         """The dispersion over the total weight, of each target."""
-        return self.likelihood.dispersion / self.weights.likelihood.sum()
+        return self.likelihood.dispersion / self.weights.total
 
     @property
     def _dispersion_text(self):
@@ -88,10 +98,15 @@ class Curvature:
         return f"{text}; a quasi-likelihood" if self.likelihood.is_quasi else text
 
     def of_parameters(self, covariance):
-        """A `Covariance` as a matrix (n_parameters, n_parameters)."""
-        root = np.sqrt(self.per_parameter(covariance.scale))[:, None] * self.root
+        """A `Covariance` as a matrix (n_parameters, n_parameters) of the chosen parameters."""
+        root = self._shown(np.sqrt(self._of_all(covariance.scale))[:, None] * self.root)
         found = root @ root.T if covariance.moment is None else root @ covariance.moment @ root.T
-        return found if covariance.beside is None else found + covariance.beside
+        return found if covariance.beside is None else found + self._shown(self._shown(covariance.beside).T)
+
+    def variances(self, covariance):
+        """Those of all parameters (n_parameters,), without the matrix."""
+        found = self._of_all(covariance.scale) * _squared(self.root, covariance.moment)
+        return found if covariance.beside is None else found + np.diag(covariance.beside)
 
     def of_predictions(self, covariance, X, combined):
         """The variances (n, m) of combinations of the linear predictors of other rows X (n, p).
@@ -142,6 +157,24 @@ class Curvature:
         for _ in range(2 * self.loss.shift_invariant):
             covariance = np.stack([objective.canonical(row) for row in covariance], axis=1)
         return covariance
+
+
+def chosen_parameters(objective, features):
+    """The parameters of some features, by name or position, then the intercepts and constants; positions."""
+    given, names = np.atleast_1d(np.asarray(features)), [objective.name(j) for j in range(objective.n_features)]
+    if given.dtype.kind in "OUT":
+        unknown = [str(name) for name in given if str(name) not in names]
+        if unknown:
+            raise ValueError(f"features: there is no {listed(unknown, ', ')}.{suggestion(unknown[0], names)}")
+        given = np.array([names.index(str(name)) for name in given], dtype=int)
+    p, k = objective.n_features, objective.loss.n_outputs
+    is_integer = given.dtype.kind in "iu" and given.ndim == 1 and given.size > 0
+    if not is_integer or given.min() < 0 or given.max() >= p or len(set(given.tolist())) < given.size:
+        raise ValueError(
+            f"features must be names of columns, or different positions from 0 to {p - 1}, got {features!r}"
+        )
+    of_features = (given[:, None] * k + np.arange(k)).ravel()
+    return np.concatenate([of_features, np.arange(p * k, objective.n_parameters)])
 
 
 def _squared(directions, moment):

@@ -29,9 +29,6 @@ NEAR = 0.01
 #: Newton steps with one factor after which the optimum must be reached
 _MOST_STEPS = 8
 
-#: columns of a dense matrix of curvature: 72 MB and some copies of it, its cube in time
-_MOST_FACTORED = 3000
-
 
 def require_interior(objective, theta, what):
     """Refuse a point on the edge of the loss's domain, where the gradient is not zero at an optimum either."""
@@ -61,6 +58,8 @@ class Fitted:
     argument.
     """
 
+    is_stream = False  #: whether what a stream remembers stands for the rows
+
     def __init__(self, estimator, X, y, sample_weight=None, *, names=None, **fit_data):
         self.chain = Chain.of(estimator)
         self.estimator = self.chain.estimator
@@ -72,7 +71,7 @@ class Fitted:
         fit_data = {name: value for name, value in fit_data.items() if value is not None}
         for name in fit_data.keys() - signature(self.estimator.fitted_objective).parameters:
             raise TypeError(f"{name} is not taken by {self.name}: leave it out")
-        self._names = None if names is None else [names] if isinstance(names, str) else list(map(str, names))
+        self._names = names
         self._index, self._rows, self._fit_data = (X, y), (self.chain.transformed(X), y), fit_data
         self.objective, self.theta = self.with_weight(sample_weight)
         self.total_weight = self.objective.total_weight
@@ -80,14 +79,21 @@ class Fitted:
     def with_weight(self, sample_weight):
         """The objective of the same rows with other weights, and the fitted parameters."""
         objective, theta = self.estimator.fitted_objective(*self._rows, sample_weight, **self._fit_data)
+        self._name_columns(objective)
+        return objective, theta
+
+    def _name_columns(self, objective):
+        """Give the columns of an objective the user's names, or else those that the steps before have for them."""
         if self._names is not None:
-            n = objective.n_features
-            if len(self._names) != n or len(set(self._names)) < n:
-                raise ValueError(f"names must be {n} different ones, one for each column, got {self._names}")
-            objective.feature_names = self._names
+            names, n = (
+                [self._names] if isinstance(self._names, str) else list(map(str, self._names)),
+                objective.n_features,
+            )
+            if len(names) != n or len(set(names)) < n:
+                raise ValueError(f"names must be {n} different ones, one for each column, got {names}")
+            objective.feature_names = names
         elif objective.feature_names is None:
             objective.feature_names = self.chain.feature_names
-        return objective, theta
 
     @property
     def fit_data(self):
@@ -111,6 +117,9 @@ class Fitted:
     def y_name(self):
         """What y is called: the name of a series, or those of a frame's columns; None of an array."""
         y = self._index[1]
+        if hasattr(y, "chunks"):
+            # that of a dask array is a key of its graph
+            return None
         columns = getattr(y, "columns", None)
         name = getattr(y, "name", None) if columns is None else listed(list(columns), ", ")
         return None if name is None or name == "" else str(name)
@@ -179,6 +188,16 @@ class Fitted:
         """Whether y has two columns, successes and failures, of one output."""
         return np.ndim(self._rows[1]) == 2 and self.loss.family.weights_are_trials
 
+    def require_factor(self):
+        """Refuse a Hessian of more columns than a factor may have, before any work."""
+        size = self.objective.facts.factor_size
+        if size > plan.MOST_FACTOR_SIZE:
+            raise ValueError(
+                f"this {self.name} needs a dense matrix of curvature of {size} columns; {plan.MOST_FACTOR_SIZE} are "
+                "the most (its time grows with their cube). A dense X with fewer rows than columns needs only as many "
+                "as it has rows, times outputs, if every coefficient is penalised; else take fewer columns"
+            )
+
     def factor(self, curvature=None):
         """A `PointFactor` P of the whole Hessian, penalty included: P P' is its inverse where the data determine theta.
 
@@ -187,13 +206,7 @@ class Fitted:
         columns.
         """
         objective = self.objective
-        size = objective.facts.factor_size
-        if size > _MOST_FACTORED:
-            raise ValueError(
-                f"this {self.name} needs a dense matrix of curvature of {size} columns; {_MOST_FACTORED} are the most "
-                "(its time grows with their cube). A dense X with fewer rows than columns needs only as many as it has "
-                "rows, times outputs, if every coefficient is penalised; else take fewer columns"
-            )
+        self.require_factor()
         here = objective.at(self.theta)
         factor = here.whole_factor(curvature or objective.curvature)
         if factor.inner.is_floored:

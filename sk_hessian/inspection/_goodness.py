@@ -1,6 +1,7 @@
 """What the header of a table says of a fit as a whole: what was fitted, and how much of the targets it explains."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from scipy.stats import f as fisher
@@ -64,7 +65,7 @@ def figures_of_fit(curvature, cov):
     figures = dict.fromkeys(FitFigures.__dataclass_fields__)
     figures |= {"y_name": fitted.y_name, "family": family.name or None, "link": family.link or None}
     figures["penalty"] = _penalty(fitted)
-    if fitted.likelihood_refusal is None and fitted.prior is None:
+    if fitted.likelihood_refusal is None and fitted.prior is None and not fitted.is_stream:
         figures |= _Explained(curvature).figures(cov in _MODEL_BASED)
     return figures
 
@@ -87,9 +88,8 @@ class _Explained:
 
     def __init__(self, curvature):
         self.curvature, self.fitted = curvature, curvature.fitted
-        rows = self.fitted.objective.rows
-        self.y, self.offset, self.loss = rows.y, rows.offset, self.fitted.loss
-        self.weight, self.fit_intercept = curvature.weights.likelihood, self.fitted.objective.fit_intercept
+        self.rows, self.loss = self.fitted.objective.rows, self.fitted.loss
+        self.fit_intercept = self.fitted.objective.fit_intercept
 
     def figures(self, is_model_based):
         """Those of the null model, and R2 of least squares or the pseudo one of a likelihood without dispersion."""
@@ -101,38 +101,58 @@ class _Explained:
         return found
 
     def _null(self, loss):
-        """Raw predictions of the null model of a loss, (n, m)."""
+        """A function of a block and its number of rows: raw predictions of the null model of a loss, (n, m)."""
         if not self.fit_intercept:
             constant = np.zeros(loss.n_outputs + loss.n_constants)
-        elif self.offset is None:
-            constant = loss.family.best_constant(self.y, self.weight)
+        elif self.rows.offset is None:
+            constant = loss.family.best_constant(*self.rows.targets)
         else:
-            constant = loss.family.best_constant_beside(self.offset, self.y, self.weight)
-        return constant_predictions(constant, len(self.y), self.offset)
+            constant = loss.family.best_constant_beside(self.rows.offset, *self.rows.targets)
+        return lambda block, n: constant_predictions(constant, n, block.offset)
+
+    @cached_property
+    def _targets(self):
+        """Rows with the same targets, or with some that stand for all: rows of parts as well, where no others do.
+
+        Without class weights, which leave no likelihood, the weights of the fit are those of the table.
+        """
+        return self.rows.standing_in(self.loss.quadratic)
+
+    def _of_targets(self, function):
+        """The weighted sums of ``function(block, y)``, (n,) or (n, k), over the rows."""
+        fold = self._targets.fold
+        return fold(lambda block, y, weight: (weight @ function(block, y),), width=4 * self.loss.n_outputs)[0]
 
     def _null_deviance(self):
         # a parameter of the loss is that of the fit in the null model too
-        loss = self.fitted.loss_of_predictions
+        loss, rows = self.fitted.loss_of_predictions, self._targets
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-            if self.fit_intercept:
-                found = loss.family.null_deviance(self.y, self.weight, self.offset)
+            if self.fit_intercept and rows.in_memory:
+                found = loss.family.null_deviance(rows.y, rows.weight, rows.offset)
             else:
-                found = self.weight @ (loss.value(self.y, self._null(loss)) - loss.saturated(self.y))
+                null = self._null(loss)
+                found = self._of_targets(lambda block, y: loss.value(y, null(block, len(y))) - loss.saturated(y))
         return 2 * float(found) if np.isfinite(found) else None
 
     def _pseudo_r2(self):
         """McFadden's: one less the ratio of the log-likelihoods of the fit and of the null model."""
-        weights, own = self.curvature.weights, self.curvature.likelihood.log_likelihood
+        within, own = self.curvature.weights.within, self.curvature.likelihood.log_likelihood
         if own is None:
             return None
-        rows = self.loss.family.log_likelihood(self.y, self._null(self.loss), 1 / weights.precision[:, None])
-        null = float(weights.counts @ rows)
-        return 1 - own / null if null < 0 else None
+        null, family = self._null(self.loss), self.loss.family
+
+        def log_likelihood(block, y, weight):
+            weights = within(block.part, y, weight)
+            rows = family.log_likelihood(y, null(block, len(y)), 1 / weights.precision[:, None])
+            return (np.sum(weights.counts @ rows),)
+
+        value = float(self.rows.fold(log_likelihood, width=4 * self.loss.n_outputs)[0])
+        return 1 - own / value if value < 0 else None
 
     def _least_squares(self, is_model_based):
-        raw = self.fitted.objective.raw_predictions(self.fitted.theta)
-        family, n, df = self.loss.family, self.curvature.weights.n_samples, self.curvature.likelihood.df_resid
-        left, total = (self.weight @ family.pearson(self.y, one) for one in (raw, self._null(self.loss)))
+        likelihood, null, pearson = self.curvature.likelihood, self._null(self.loss), self.loss.family.pearson
+        n, df, left = self.curvature.weights.n_samples, likelihood.df_resid, likelihood.chi_square
+        total = self._of_targets(lambda block, y: pearson(y, null(block, len(y))))
         if (total <= 0).any() or (df <= 0).any():
             return {}
         r2 = 1 - left / total

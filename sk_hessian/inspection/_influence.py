@@ -1,6 +1,6 @@
 """What single rows did to a fit: leverage, Cook's distance, and the change of everything when a row is left out."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,7 @@ from sk_hessian._report import Report, column, number_text
 from sk_hessian._selection import Removal, kept_rows, rows_in_memory, spread
 from sk_hessian.inspection._checks import check_choice
 from sk_hessian.inspection._fitted import Fitted
-from sk_hessian.inspection._likelihood import RowWeights
+from sk_hessian.inspection._likelihood import Weights, weights_of
 from sk_hessian.inspection._row_labels import row_names
 from sk_hessian.objectives import SingleRows
 
@@ -220,70 +220,76 @@ def influence(
     if X_test is None and offset_test is not None:
         raise ValueError("offset_test needs X_test and y_test")
     fitted = Fitted(estimator, X, y, sample_weight, **fit_data)
-    rows_in_memory(fitted.objective)
-    fitted.require_sum_over_rows("influence")
-    loss = fitted.loss
-    if loss.family.has_dispersion and loss.n_outputs > 1:
-        raise ValueError(f"y has {loss.n_outputs} targets, each with a variance of its own: fit and pass one at a time")
-    fitted.require_optimum("influence")
+    rows_in_memory(fitted.objective, "influential_rows has the most influential ones")
+    require_influence("influence", fitted)
     test = None
     if X_test is not None:
         try:
             test = Fitted(fitted.chain, X_test, y_test, offset=offset_test).objective
         except ValueError as error:
             raise ValueError(f"X_test, y_test: {error}") from error
-    kind = curvature or ("observed" if loss.convex else "expected")
-    meaning = RowWeights.of(fitted, sample_weight, weights)
-    return _Rows(fitted, kind, meaning, test).influence(kept_rows(sample_weight, fitted.objective.n_rows))
+    meaning = weights_of(fitted, sample_weight, weights)
+    effects = RowEffects.of(fitted, kind_of(fitted, curvature), meaning, test)
+    found = effects.rows_of(fitted.objective).gather(effects.of_block)
+    sums = found[0].sum(), found[1].sum()
+    return InfluenceOf(fitted, effects, sums).rows(found, kept_rows(sample_weight, fitted.objective.n_rows))
 
 
-class _Rows:
-    """The pass over the rows, and what follows from it; ``test`` is the objective of the test rows, or None."""
+def require_influence(what, fitted):
+    """Refuse a fit whose rows have no influence that is known here."""
+    fitted.require_sum_over_rows(what)
+    loss = fitted.loss
+    if loss.family.has_dispersion and loss.n_outputs > 1:
+        raise ValueError(f"y has {loss.n_outputs} targets, each with a variance of its own: fit and pass one at a time")
+    fitted.require_optimum(what)
 
-    def __init__(self, fitted, kind, weights, test):
-        self.fitted, self.kind, self.weights = fitted, kind, weights
-        self.objective, self.loss, self.theta = fitted.objective, fitted.loss, fitted.theta
-        self.factor = fitted.factor(kind)
-        self.root = fitted.conventional(self.factor)
-        self.test: Any = None if test is None else self._test_derivatives(test)
-        is_likelihood = self.loss.family.has_likelihood and not fitted.is_reweighted
-        self.spread: Any = None if is_likelihood else self._gradient_spread()
 
-    def _rows_of(self, objective):
-        """The rows of the fit, or those of a test, one by one."""
-        return SingleRows(objective.at(self.theta), self.factor, self.kind)
+def kind_of(fitted, curvature):
+    """The kind of second derivatives, where ``curvature`` may be None."""
+    return curvature or ("observed" if fitted.loss.convex else "expected")
 
-    def influence(self, kept):
-        """The `Influence` of all rows, of which the objective has the ``kept`` ones."""
-        terms = self._rows_of(self.objective).gather(self._terms)
-        leverage, chi, squares, sign, cook, change, test = terms
-        n_effective = leverage.sum()
-        dispersion, of_others = self._dispersions(chi, squares, n_effective)
-        residual = sign * np.sqrt(squares / self.weights.multiplier / dispersion)
-        ratio = np.sqrt(of_others / dispersion)
-        with np.errstate(invalid="ignore", divide="ignore"):
-            dffits = residual * np.sqrt(leverage / (1 - leverage)) / ratio
-        # an estimated covariance has the dispersion in it
-        unit = dispersion if self.spread is None else 1.0
-        return Influence(
-            leverage=spread(leverage, kept),
-            residual=spread(residual, kept),
-            cooks_distance=spread(np.where(np.isnan(cook), np.inf, cook / (unit * n_effective)), kept),
-            dffits=spread(dffits, kept) if self.spread is None and self.loss.n_outputs == 1 else None,
-            parameter_change=spread(change, kept),
-            test_loss_change=None if self.test is None else spread(test, kept),
-            standard_error=self._standard_error(dispersion),
-            dispersion=float(dispersion),
-            n_effective_parameters=float(n_effective),
-            names=self.fitted.parameter_names,
-            labels=self.fitted.row_labels(len(kept)),
-            _deviation_ratio=spread(ratio, kept, 1.0),
+
+@dataclass(frozen=True)
+class RowEffects:
+    """What leaving out each row of a block does, in the coordinates of a factor; it holds no rows.
+
+    ``spread`` are eigenpairs of the sum of the rows' squared effects, where these are the unit, or None; ``test`` the
+    gradient and the (Gauss-Newton) Hessian of the mean loss of the test rows, or None.
+    """
+
+    here: Any
+    factor: Any
+    kind: str
+    weights: Weights
+    root: np.ndarray
+    spread: Any = None
+    test: Any = None
+
+    @classmethod
+    def of(cls, fitted, kind, weights, test=None):
+        """Those at a fit; ``test`` is the objective of the test rows, or None."""
+        factor = fitted.factor(kind)
+        plain = cls(fitted.objective.at(fitted.theta), factor, kind, weights, fitted.conventional(factor))
+        is_likelihood = fitted.loss.family.has_likelihood and not fitted.is_reweighted
+        return replace(
+            plain,
+            spread=None if is_likelihood else plain._gradient_spread(),
+            test=None if test is None else plain._test_derivatives(test),
         )
 
-    def _terms(self, terms):
-        """Of a block: leverage, chi-square, the same studentised, its sign, Cook's distance, and the changes."""
-        removal, k = Removal(terms, self.loss.n_outputs), self.loss.n_outputs
-        weight = terms.share * self.objective.total_weight
+    @property
+    def loss(self):
+        """The pointwise loss."""
+        return self.here.objective.loss
+
+    def rows_of(self, objective):
+        """The rows of the fit, or those of a test, one by one."""
+        return SingleRows(objective.at(self.here.theta), self.factor, self.kind)
+
+    def of_block(self, terms):
+        """Leverage, chi-square, the same studentised, its sign, Cook's distance, the changes, counts and multiplier."""
+        removal, k, total = Removal(terms, self.loss.n_outputs), self.loss.n_outputs, self.here.objective.total_weight
+        weight = terms.share * total
         squares = self.loss.family.pearson(terms.y, terms.raw) * weight[:, None]
         pearson, hat = -np.sign(terms.slope[:, :k]) * np.sqrt(squares), self._hat(terms, removal)
         apart, steps = removal.solved(hat, pearson), removal.steps
@@ -291,7 +297,9 @@ class _Rows:
         studentised = np.einsum("nk,nk->n", pearson, apart)
         cook = np.einsum("nk,nkl,nl->n", apart, hat, apart) if self.spread is None else self._distance(steps)
         test = np.zeros(len(steps)) if self.test is None else self._test_change(steps)
-        return removal.leverage, squares.sum(axis=1), studentised, sign, cook, steps @ self.root.T, test
+        rows = self.weights.within(terms.part, terms.y, weight)
+        first = removal.leverage, squares.sum(axis=1), studentised, sign, cook
+        return *first, steps @ self.root.T, test, rows.counts, rows.multiplier
 
     def _hat(self, terms, removal):
         """The hat block of the outputs, (n, k, k): symmetric, S'M S with S S' the loss's second derivative."""
@@ -302,31 +310,6 @@ class _Rows:
             raise ValueError('curvature="observed" is negative for some rows of this loss: use curvature="expected"')
         return removal.leverage[:, None, None]
 
-    def _dispersions(self, chi, studentised, n_effective):
-        """The dispersion, and that of the other rows for each row: one and ones for a family that has none.
-
-        Only for least squares without a penalty that of the others has a closed form; else it is the same for all.
-        """
-        if not self.loss.family.has_dispersion:
-            return 1.0, np.ones(len(chi))
-        counts, total, n = self.weights.counts, chi.sum(), self.weights.n_samples
-        dispersion = self.weights.dispersion("influence", self.objective, total, n_effective)
-        if not self.loss.quadratic or self.objective.l2.is_present:
-            return dispersion, np.full(len(chi), dispersion)
-        left = n - n_effective - counts
-        enough = left > _LEAST_FREEDOM * n
-        others = np.maximum(total - studentised, 0) / np.where(enough, left, 1.0)
-        return dispersion, np.where(enough, others, np.nan)
-
-    def _standard_error(self, dispersion):
-        """Of each parameter: by the Hessian, or of a loss without a likelihood by the rows' gradients as well."""
-        by_hessian = np.sqrt(dispersion / self.objective.total_weight) * np.linalg.norm(self.root, axis=1)
-        if self.spread is None:
-            return by_hessian
-        values, vectors = self.spread
-        error = np.sqrt((self.root @ vectors) ** 2 @ values)
-        return np.where(error > _ROUNDING * by_hessian, error, 0.0)
-
     def _gradient_spread(self):
         """Eigenpairs of the sum of the rows' squared first-order effects on the factor's coordinates (Huber 1967)."""
 
@@ -334,7 +317,7 @@ class _Rows:
             effects = terms.share[:, None] * np.einsum("nmr,nm->nr", terms.along, terms.slope)
             return (effects.T @ effects,)
 
-        total = self._rows_of(self.objective).reduce(squares)[0]
+        total = self.rows_of(self.here.objective).reduce(squares)[0]
         values, vectors = eigh(total, driver="evd")
         varies = values > len(values) * np.finfo(float).eps * values[-1]
         return values[varies], vectors[:, varies]
@@ -352,8 +335,73 @@ class _Rows:
             slope = np.einsum("nmr,nm->r", terms.along, terms.slope)
             return slope / test.n_rows, terms.along.reshape(bent.shape).T @ bent / test.n_rows
 
-        return self._rows_of(test).reduce(derivatives)
+        return self.rows_of(test).reduce(derivatives)
 
     def _test_change(self, steps):
         slope, bend = self.test
         return steps @ slope + 0.5 * np.einsum("nr,nr->n", steps @ bend, steps)
+
+
+class InfluenceOf:
+    """The `Influence` of rows of a fit from their effects, and sums of leverages and chi-squares of all rows."""
+
+    def __init__(self, fitted, effects, sums):
+        self.fitted, self.effects = fitted, effects
+        self.weights, self.objective, self.loss = effects.weights, fitted.objective, fitted.loss
+        self.n_effective, self.chi_square = map(float, sums)
+
+    def rows(self, found, kept=None, labels=None):
+        """That of the rows with these effects, which are all or the ``kept`` ones; ``labels`` is what they are called.
+
+        By default labels are those that the user has for all rows.
+        """
+        leverage, _, squares, sign, cook, change, test, counts, multiplier = found
+        n_effective, kept = self.n_effective, np.ones(len(cook), dtype=bool) if kept is None else kept
+        dispersion, of_others = self._dispersions(squares, counts)
+        residual = sign * np.sqrt(squares / multiplier / dispersion)
+        ratio = np.sqrt(of_others / dispersion)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            dffits = residual * np.sqrt(leverage / (1 - leverage)) / ratio
+        # an estimated covariance has the dispersion in it
+        is_plain = self.effects.spread is None
+        unit = dispersion if is_plain else 1.0
+        return Influence(
+            leverage=spread(leverage, kept),
+            residual=spread(residual, kept),
+            cooks_distance=spread(np.where(np.isnan(cook), np.inf, cook / (unit * n_effective)), kept),
+            dffits=spread(dffits, kept) if is_plain and self.loss.n_outputs == 1 else None,
+            parameter_change=spread(change, kept),
+            test_loss_change=None if self.effects.test is None else spread(test, kept),
+            standard_error=self._standard_error(dispersion),
+            dispersion=float(dispersion),
+            n_effective_parameters=float(n_effective),
+            names=self.fitted.parameter_names,
+            labels=self.fitted.row_labels(len(kept)) if labels is None else labels,
+            _deviation_ratio=spread(ratio, kept, 1.0),
+        )
+
+    def _dispersions(self, studentised, counts):
+        """The dispersion, and that of the other rows for each row: one and ones for a family that has none.
+
+        Only for least squares without a penalty that of the others has a closed form; else it is the same for all.
+        """
+        if not self.loss.family.has_dispersion:
+            return 1.0, np.ones(len(counts))
+        total, n, n_effective = self.chi_square, self.weights.n_samples, self.n_effective
+        dispersion = self.weights.dispersion("influence", self.objective, total, n_effective)
+        if not self.loss.quadratic or self.objective.l2.is_present:
+            return dispersion, np.full(len(counts), dispersion)
+        left = n - n_effective - counts
+        enough = left > _LEAST_FREEDOM * n
+        others = np.maximum(total - studentised, 0) / np.where(enough, left, 1.0)
+        return dispersion, np.where(enough, others, np.nan)
+
+    def _standard_error(self, dispersion):
+        """Of each parameter: by the Hessian, or of a loss without a likelihood by the rows' gradients as well."""
+        root = self.effects.root
+        by_hessian = np.sqrt(dispersion / self.objective.total_weight) * np.linalg.norm(root, axis=1)
+        if self.effects.spread is None:
+            return by_hessian
+        values, vectors = self.effects.spread
+        error = np.sqrt((root @ vectors) ** 2 @ values)
+        return np.where(error > _ROUNDING * by_hessian, error, 0.0)

@@ -1,15 +1,36 @@
 """How far a fitted linear model is from its rows: dispersion, likelihood, deviance, effective parameters."""
 
+import operator
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
 from sk_hessian._selection import pearson_dispersion
 
 
+class Weights:
+    """What weights of rows sum to: ``n_samples`` rows, ``total`` of the precisions, ``score_total`` of all factors."""
+
+    n_samples: Any
+    total: Any
+    score_total: Any
+
+    def within(self, part, y, weight):
+        """The `RowWeights` of a block of the objective's rows: which they are, their targets and weights there."""
+        raise NotImplementedError
+
+    def dispersion(self, what, objective, chi_square, effective_df):
+        """See `pearson_dispersion`."""
+        n, least = self.n_samples, 2 * objective.resolution * self.total
+        hint = " (frequencies count as rows; weights='analytic' would not)" if n < objective.n_rows else ""
+        return pearson_dispersion(what, chi_square, n, effective_df, least, hint)
+
+
 @dataclass(frozen=True)
-class RowWeights:
+class RowWeights(Weights):
     """What the weights of the rows mean, arrays of shape (n,).
 
     ``counts`` is how many rows each one stands for, ``precision`` what its dispersion is divided by, such as a number
@@ -20,7 +41,7 @@ class RowWeights:
     counts: np.ndarray
     precision: np.ndarray
     multiplier: np.ndarray
-    position: np.ndarray
+    position: Any
     n_passed: int
 
     @classmethod
@@ -41,10 +62,28 @@ class RowWeights:
         counts, precision = (given, ones) if meaning == "frequency" else (ones, given)
         return cls(counts, precision, objective.rows.weight / given, position, n_passed)
 
+    def within(self, part, y, weight):
+        """See `Weights.within`."""
+        return RowWeights(self.counts[part], self.precision[part], self.multiplier[part], part, self.n_passed)
+
+    def all_counts(self, rows):
+        """``counts`` of all rows."""
+        return self.counts
+
     @property
     def n_samples(self):
         """How many rows there are."""
         return float(self.counts.sum())
+
+    @property
+    def total(self):
+        """The sum of `likelihood`."""
+        return float(self.likelihood.sum())
+
+    @property
+    def score_total(self):
+        """The sum of `score`."""
+        return float(self.score.sum())
 
     @property
     def likelihood(self):
@@ -61,11 +100,75 @@ class RowWeights:
         """What the squares of the gradients are multiplied with in their sum."""
         return self.counts * (self.precision * self.multiplier) ** 2
 
-    def dispersion(self, what, objective, chi_square, effective_df):
-        """See `pearson_dispersion`."""
-        n, least = self.n_samples, 2 * objective.resolution * self.likelihood.sum()
-        hint = " (frequencies count as rows; weights='analytic' would not)" if n < len(self.counts) else ""
-        return pearson_dispersion(what, chi_square, n, effective_df, least, hint)
+
+@dataclass(frozen=True)
+class PartWeights(Weights):
+    """The same for rows in parts, whose weights come with them; nothing of the length of the data.
+
+    ``multiplier`` is a function of some targets: what ``class_weight`` multiplies their losses with.
+    """
+
+    n_samples: float
+    total: float
+    score_total: float
+    multiplier: Callable
+    meaning: str
+    n_passed: int
+
+    @property
+    def position(self):
+        """See `RowWeights`: rows of weight zero are not known here."""
+        return slice(None)
+
+    @classmethod
+    def of(cls, fitted, meaning):
+        """As of `RowWeights`."""
+        rows = fitted.objective.rows
+        meaning = "analytic" if fitted.loss.family.weights_are_trials else meaning
+        y, weight = rows.targets
+        total = float((weight / rows.multiplier(y)).sum()) if rows.scan.keeps_targets else float(weight.sum())
+        n = total if meaning == "frequency" else float(rows.n_rows)
+        return cls(n, total, float(rows.total_weight), rows.multiplier, meaning, rows.n_rows)
+
+    def within(self, part, y, weight):
+        """See `Weights.within`."""
+        multiplier, ones = self.multiplier(y), np.ones(len(weight))
+        given = weight / multiplier
+        counts, precision = (given, ones) if self.meaning == "frequency" else (ones, given)
+        return RowWeights(counts, precision, multiplier, part, self.n_passed)
+
+    def all_counts(self, rows):
+        """See `RowWeights.all_counts`; one round, where they are not all one."""
+        if self.n_samples == self.n_passed:
+            return np.ones(self.n_passed)
+
+        def of_part(part, start):
+            return {start: self.within(slice(None), part.y, part.weight).counts}
+
+        found = rows.over_parts(of_part, operator.or_)
+        return np.concatenate([found[start] for start in sorted(found)])
+
+
+def weights_of(fitted, sample_weight, meaning):
+    """The `Weights` of the rows of a `Fitted`, wherever these are; parts have theirs with them."""
+    if fitted.objective.rows.in_memory:
+        return RowWeights.of(fitted, sample_weight, meaning)
+    return PartWeights.of(fitted, meaning)
+
+
+def summed(fitted, weights, function, width=0):
+    """The sums over the rows of ``function(y, raw, weights)``, a tuple of arrays; one round.
+
+    ``raw`` are the raw predictions of a block, ``weights`` its `RowWeights`; ``width`` counts further numbers that the
+    function needs for each row. The function goes to the workers of a cluster: it must not hold the rows.
+    """
+    objective, within = fitted.objective, weights.within
+    predict = objective.at(fitted.theta).predictor()
+
+    def of_block(block, y, weight):
+        return function(y, predict(block), within(block.part, y, weight))
+
+    return objective.rows.fold(of_block, width=objective.model.pass_width + width)
 
 
 def dispersion_of(what, curvature):
@@ -73,9 +176,7 @@ def dispersion_of(what, curvature):
     fitted, weights, family = curvature.fitted, curvature.weights, curvature.loss.family
     if not family.has_dispersion:
         return 1.0
-    chi_square = weights.likelihood @ family.pearson(
-        fitted.objective.rows.y, fitted.objective.raw_predictions(fitted.theta)
-    )
+    chi_square = summed(fitted, weights, lambda y, raw, of: (of.likelihood @ family.pearson(y, raw),))[0]
     return float(weights.dispersion(what, fitted.objective, chi_square, curvature.effective_df)[0])
 
 
@@ -89,16 +190,42 @@ class Likelihood:
     def __init__(self, fitted, weights, effective_df, given=None, what="coef_table"):
         self._fitted, self._weights, self.effective_df = fitted, weights, effective_df
         self._given, self._what = given, what
-        self._y = fitted.objective.rows.y
 
     @cached_property
-    def _raw(self):
-        return self._fitted.objective.raw_predictions(self._fitted.theta)
+    def _sums(self):
+        """Pearson's chi-square of each target, half the deviance, and the log-likelihood where it needs no more."""
+        loss, at_fit = self._fitted.loss, self._fitted.loss_of_predictions
+        likelihood = self._log_likelihood_of(self.dispersion) if self._knows_dispersion else lambda *rows: np.nan
 
-    @cached_property
-    def _pearson(self):
+        def of_rows(y, raw, weights):
+            above = loss.value(y, raw) - at_fit.saturated(y)
+            chi_square = weights.likelihood @ loss.family.pearson(y, raw)
+            return chi_square, weights.likelihood @ above, likelihood(y, raw, weights)
+
+        return summed(self._fitted, self._weights, of_rows, 4 * loss.n_outputs)
+
+    @property
+    def _has_log_likelihood(self):
+        return self._fitted.loss.family.has_likelihood and not self.is_quasi
+
+    @property
+    def _knows_dispersion(self):
+        """Whether the log-likelihood can be had in the round that would tell a dispersion."""
+        return self._has_log_likelihood and not self.estimates_dispersion
+
+    def _log_likelihood_of(self, dispersion):
+        """A function of rows: their log-likelihood with this dispersion, (n_targets,)."""
+        family = self._fitted.loss.family
+
+        def of_rows(y, raw, weights):
+            return weights.counts @ family.log_likelihood(y, raw, dispersion / weights.precision[:, None])
+
+        return of_rows
+
+    @property
+    def chi_square(self):
         """Pearson's chi-square, of each target."""
-        return self._weights.likelihood @ self._fitted.loss.family.pearson(self._y, self._raw)
+        return self._sums[0]
 
     @property
     def df_resid(self):
@@ -124,25 +251,25 @@ class Likelihood:
             return np.full(len(self.effective_df), 1.0 if self._given is None else float(self._given))
         # squared residuals are deviances too, and those of each target
         by_deviance = self._given == "deviance" and not self._fitted.loss.quadratic
-        squares = np.array([self.deviance]) if by_deviance else self._pearson
+        squares = np.array([self.deviance]) if by_deviance else self.chi_square
         return self._weights.dispersion(self._what, self._fitted.objective, squares, self.effective_df)
 
     @cached_property
     def log_likelihood(self):
         """Logarithm of the likelihood with its constants, or None where the family has no closed form."""
-        loss = self._fitted.loss
-        if self.is_quasi or not loss.family.has_likelihood:
+        if not self._has_log_likelihood:
             return None
-        is_maximal = loss.quadratic and self.estimates_dispersion
-        dispersion = self._pearson / self._weights.n_samples if is_maximal else self.dispersion
-        rows = loss.family.log_likelihood(self._y, self._raw, dispersion / self._weights.precision[:, None])
-        return float(self._weights.counts @ rows)
+        if self._knows_dispersion:
+            return float(np.sum(self._sums[2]))
+        is_maximal = self._fitted.loss.quadratic
+        of_rows = self._log_likelihood_of(self.chi_square / self._weights.n_samples if is_maximal else self.dispersion)
+        found = summed(self._fitted, self._weights, lambda *rows: (of_rows(*rows),), 4 * self._fitted.loss.n_outputs)
+        return float(np.sum(found[0]))
 
-    @cached_property
+    @property
     def deviance(self):
         """Twice the loss above that of the saturated model with the same theta or scale, summed over the rows."""
-        above = self._fitted.loss.value(self._y, self._raw) - self._fitted.loss_of_predictions.saturated(self._y)
-        return float(2 * self._weights.likelihood @ above)
+        return float(2 * self._sums[1])
 
     def criterion(self, price):
         """``-2 log_likelihood`` and the ``price`` of each effective parameter, or None."""

@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike
 from scipy.stats import t as student
 
 from sk_hessian._report import Report, number_text
-from sk_hessian._selection import kept_rows
+from sk_hessian._selection import kept_rows, rows_in_memory
 from sk_hessian._text import listed, suggestion
 from sk_hessian.inspection._checks import check_choice, check_level
 from sk_hessian.inspection._coef_table import CoefTable, coef_table
@@ -215,6 +215,7 @@ def marginal_effects(
             "uncertainty of its predictions"
         )
     fitted.require_mean("marginal_effects")
+    rows_in_memory(fitted.objective)
     fitted.require_optimum("marginal_effects")
     row_data: dict = {"sample_weight": sample_weight, "offset": offset}
     table = _table_of(cov, fitted) or coef_table(estimator, X, y, cov=_name_of(cov, fitted), level=level, **row_data)

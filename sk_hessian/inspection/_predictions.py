@@ -151,7 +151,7 @@ def prediction_table(
     X_new : {array-like, sparse matrix} of shape (n, n_features)
         The rows to predict, in memory.
     X, y, sample_weight, offset
-        The rows that it was fitted on, as of `coef_table`.
+        The rows that it was fitted on, as of `coef_table`; also `Blocks` and dask collections.
     level : float
         Of the intervals, between 0 and 1.
     offset_new : array-like of shape (n,) or (n, n_outputs), optional

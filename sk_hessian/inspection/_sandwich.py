@@ -41,7 +41,7 @@ class Covariance:
 def of_rows(curvature, convention=None):
     """HC0: the scores are independent, and their squares estimate their variances."""
     rows, weights = _single_rows(curvature), curvature.weights
-    moment = rows.score_moment(weights.moment) / weights.score.sum() ** 2
+    moment = rows.score_moment(lambda *block: weights.within(*block).moment) / weights.score_total**2
     return Covariance(moment, np.ones(1), convention=convention)
 
 
@@ -81,7 +81,8 @@ def _leveraged(curvature, name, power, convention):
             f". The fit goes through such a row whatever its y, so that its residual says nothing of its variance. Use "
             "cov='HC1', or leave these rows out, with the columns that they alone determine"
         )
-    moment = rows.score_moment(weights.moment / (1 - leverage) ** power) / weights.score.sum() ** 2
+    squares = weights.moment / (1 - leverage) ** power
+    moment = rows.score_moment(lambda part, *_: squares[part]) / weights.score_total**2
     return Covariance(moment, np.ones(1), convention=convention)
 
 
@@ -89,19 +90,20 @@ def of_groups(curvature):
     """Scores are independent between groups; of two ways of grouping V1 + V2 - V12."""
     weights, groups = curvature.weights, curvature.groups
     scale = (weights.n_samples - 1) / _require_freedom("cov_groups", weights.n_samples, curvature.effective_df)
-    rows, total, counts = _single_rows(curvature), weights.score.sum(), [int(index.max()) + 1 for index in groups]
-    if max(counts) == len(weights.counts) and (weights.counts == 1).all():
+    rows, total, counts = _single_rows(curvature), weights.score_total, [int(index.max()) + 1 for index in groups]
+    of_rows = weights.all_counts(curvature.objective.rows)
+    if max(counts) == len(of_rows) and (of_rows == 1).all():
         raise ValueError(
             "cov_groups: every row is a group of its own, so that no row depends on another. Use cov='HC1', which is "
             "that matrix, or labels that rows share"
         )
     moments = []
     for index in [*groups, *([_together(*groups)] if len(groups) == 2 else [])]:
-        sums = rows.score_sums(weights.score, index) / total
+        sums = rows.score_sums(lambda *block: weights.within(*block).score, index) / total
         moments.append(len(sums) / (len(sums) - 1) * (sums.T @ sums))
     small = "G / (G - 1) (n - 1) / (n - k)"
     if len(groups) == 1:
-        alone = int((np.bincount(groups[0], weights.counts) == 1).sum())
+        alone = int((np.bincount(groups[0], of_rows) == 1).sum())
         single = f", {alone} of them of one row" if alone else ""
         return Covariance(moments[0], scale, convention=f"{counts[0]} groups{single}, times {small}")
     moment, mended = _without_negative(moments[0] + moments[1] - moments[2])
@@ -131,7 +133,7 @@ def of_times(curvature):
         f"Newey-West, Bartlett's kernel with {lags} lags ({source}), rows in the order of time, times n / (n - k), "
         "statsmodels' use_correction=True"
     )
-    return Covariance(moment / weights.score.sum() ** 2, scale, convention=text)
+    return Covariance(moment / weights.score_total**2, scale, convention=text)
 
 
 def _single_rows(curvature):

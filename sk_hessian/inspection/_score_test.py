@@ -243,7 +243,7 @@ def _result(curvature, added, names, dispersion):
             "score_test: the columns of Z, beside those of the model, are dependent along "
             f"{combination(labels, vectors[:, 0])}: leave one of them out"
         )
-    share = curvature.weights.likelihood.sum() / dispersion
+    share = curvature.weights.total / dispersion
     score, own = (added.score / unit).reshape(-1, d), []
     correlation = (added.information / np.outer(unit, unit)).reshape(len(names), d, len(names), d)
     for j in range(len(names)):

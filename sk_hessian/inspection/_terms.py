@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from numbers import Real
 from typing import Any
@@ -100,6 +100,12 @@ class Layout:
             model=fitted.name,
             sums_to_zero=loss.shift_invariant,
         )
+
+    def of_parameters(self, chosen: np.ndarray) -> "Layout":
+        """That of some features with all their parameters, the intercepts and constants, by position."""
+        k, p = self.n_outputs, len(self.features)
+        features = [self.features[j // k] for j in chosen if j < p * k][::k]
+        return replace(self, names=[self.names[j] for j in chosen], features=features)
 
     @property
     def n_outputs(self) -> int:

@@ -1,6 +1,7 @@
 """The covariance that a user chose for a fitted linear model: what it may be, and the checks before it."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from numbers import Real
 from typing import Any, TypedDict
 
@@ -11,7 +12,7 @@ from sk_hessian._text import listed, suggestion
 from sk_hessian.inspection._checks import check_choice, check_count
 from sk_hessian.inspection._covariance import KINDS, Curvature, Kind
 from sk_hessian.inspection._fitted import NEAR, Fitted
-from sk_hessian.inspection._likelihood import RowWeights
+from sk_hessian.inspection._likelihood import weights_of
 from sk_hessian.inspection._sandwich import Covariance
 
 #: prior -> covariances that "auto" tries, in this order
@@ -21,8 +22,8 @@ _AUTO = {
     "jeffreys": ("profile",),
 }
 
-#: a covariance of so many parameters is 200 MB
-_MOST_PARAMETERS = 5000
+#: covariances that need rows one by one, or many rounds over them, and what to use instead
+_OF_SINGLE_ROWS = {"HC2": "HC1", "HC3": "HC1", "HAC": "sandwich", "profile": "expected"}
 
 #: covariances in which a dispersion that the user chooses has a place
 _OF_A_DISPERSION = ("expected", "observed")
@@ -33,6 +34,7 @@ class FurtherOptions(TypedDict, total=False):
 
     lags: int | None
     dispersion: str | float | None
+    features: ArrayLike | None
 
 
 class CovarianceOptions(FurtherOptions, total=False):
@@ -53,6 +55,7 @@ class CovarianceChoice:
     cov_groups: Any = None
     lags: int | None = None
     dispersion: str | float | None = None
+    features: Any = None
 
     @classmethod
     def of(cls, what, **options):
@@ -75,17 +78,19 @@ class CovarianceChoice:
 
     def resolved(self, fitted, kinds):
         """The name of the covariance, one of ``kinds``: what "auto" takes, or what was asked for if there is one."""
-        names = self._automatic(fitted.prior, kinds) if self.cov == "auto" else [self.cov]
+        names = self._automatic(fitted, kinds) if self.cov == "auto" else [self.cov]
         reasons = {name: self._refusal(name, fitted, kinds) for name in names}
         found = next((name for name, reason in reasons.items() if reason is None), None)
         if found is None:
             raise ValueError(f"{self.what}: cov={names[-1]!r} {reasons[names[-1]]}")
         return found
 
-    def _automatic(self, prior, kinds):
+    def _automatic(self, fitted, kinds):
         """What "auto" tries, in this order."""
         # where a profile has no place, its standard errors have
-        names = [name for name in _AUTO[prior] if name in kinds] or ["expected"]
+        names = [name for name in _AUTO[fitted.prior] if name in kinds] or ["expected"]
+        if not fitted.objective.rows.in_memory:
+            names = [_OF_SINGLE_ROWS.get(name, name) for name in names]
         of_a_dispersion = [name for name in names if name in _OF_A_DISPERSION]
         return of_a_dispersion or names if self.dispersion is not None else names
 
@@ -99,6 +104,10 @@ class CovarianceChoice:
         if self.lags is not None and name != "HAC":
             return "has no lags: they are for cov='HAC'"
         reason = KINDS[name].refuse(fitted)
+        if reason is None and name in _OF_SINGLE_ROWS and not fitted.objective.rows.in_memory:
+            what = "takes many rounds" if name == "profile" else "needs all rows in memory"
+            also = ", or profile_intervals, which takes them" if name == "profile" else ""
+            return f"{what}, and these come in parts: use cov={_OF_SINGLE_ROWS[name]!r}{also}"
         if reason is None and self.dispersion is not None:
             return self._refusal_of_dispersion(name, fitted)
         return reason
@@ -124,23 +133,26 @@ class Uncertainty:
     name: str
     curvature: Curvature
     covariance: Covariance
-    matrix: np.ndarray
     verdict: str
 
     @classmethod
     def of(cls, fitted, sample_weight, choice, kinds=tuple(KINDS)):
         """That of a `CovarianceChoice`, one of ``kinds``; a ValueError where there is none."""
         _require_table(fitted, choice.what)
-        weights = RowWeights.of(fitted, sample_weight, choice.weights)
-        groups = () if choice.cov_groups is None else _groups(choice.cov_groups, weights)
+        weights = weights_of(fitted, sample_weight, choice.weights)
+        groups = () if choice.cov_groups is None else _groups(choice.cov_groups, weights, fitted.objective.rows)
         name = choice.resolved(fitted, kinds)
+        if choice.features is not None:
+            _check_features(name, choice)
         curvature = Curvature(fitted, weights, KINDS[name].curvature, choice, groups)
         covariance = KINDS[name].covariance(curvature)
-        matrix = curvature.of_parameters(covariance)
-        distance = fitted.distance(curvature.factor, np.sqrt(np.diag(matrix)))
-        shown = fitted.reported[1]
-        matrix = matrix if shown is None else shown @ matrix @ shown.T
-        return cls(name, curvature, covariance, matrix, _verdict(fitted, distance))
+        distance = fitted.distance(curvature.factor, np.sqrt(curvature.variances(covariance)))
+        return cls(name, curvature, covariance, _verdict(fitted, distance))
+
+    @cached_property
+    def matrix(self):
+        """The covariance of the chosen parameters."""
+        return self.curvature.of_parameters(self.covariance)
 
     @property
     def kind(self) -> Kind:
@@ -168,6 +180,14 @@ class Uncertainty:
         return np.array([np.inf])
 
 
+def _check_features(name, choice):
+    """Refuse a choice of features where all parameters are needed."""
+    if choice.what != "coef_table":
+        raise ValueError(f"features is for coef_table: {choice.what} needs all columns, and no matrix of their size")
+    if name in ("laplace", "profile"):
+        raise ValueError(f"features is not for cov={name!r}, which is of all parameters together: use another cov")
+
+
 def _require_table(fitted: Fitted, what):
     """Refuse what has no covariance of parameters."""
     if not fitted.objective.model.is_linear:
@@ -175,13 +195,7 @@ def _require_table(fitted: Fitted, what):
             f"{what} is for linear models, not for {fitted.name}: single weights of a network are not identified. "
             "Use inspection.laplace for the uncertainty of its predictions"
         )
-    if not fitted.objective.rows.in_memory:
-        raise ValueError(f"X must be in memory for {what}: an array, a memory map, a data frame or a sparse matrix")
-    if fitted.theta.size > _MOST_PARAMETERS:
-        raise ValueError(
-            f"{what} is for up to {_MOST_PARAMETERS} parameters, of which it keeps the covariance; this "
-            f"{fitted.name} has {fitted.theta.size}"
-        )
+    fitted.require_factor()
     fitted.require_optimum(what)
     edge, flat = fitted.objective.at(fitted.theta).remarks(), fitted.objective.flat_directions()
     if edge:
@@ -203,8 +217,9 @@ def _verdict(fitted, distance):
     )
 
 
-def _groups(labels, weights):
+def _groups(labels, weights, rows):
     """The group of each row of positive weight, from 0 on, for each of one or two kinds of groups."""
+    labels = labels if rows.in_memory else _labels_of_parts(labels)
     if hasattr(labels, "columns"):
         # columns of a data frame may have labels of different kinds
         columns = [np.asarray(labels[name]) for name in labels.columns]
@@ -213,11 +228,23 @@ def _groups(labels, weights):
         labels = np.asarray(labels)
         shape, columns = labels.shape, list(labels.T) if labels.ndim == 2 else [labels]
     if shape not in ((weights.n_passed,), (weights.n_passed, 1), (weights.n_passed, 2)):
+        of_positive = "" if rows.in_memory else " of positive weight, one part after the other"
         raise ValueError(
-            f"cov_groups must have one label for each of the {weights.n_passed} rows, got shape {shape}; labels in two "
-            "columns are two ways of grouping"
+            f"cov_groups must have one label for each of the {weights.n_passed} rows{of_positive}, got shape {shape}; "
+            "labels in two columns are two ways of grouping"
         )
     return tuple(_group_indices(column, weights.position) for column in columns)
+
+
+def _labels_of_parts(labels):
+    """Labels of rows in parts, as those of rows in memory: an array, a dask collection, or an array for each part."""
+    if hasattr(labels, "to_delayed"):
+        return labels.compute()
+    if hasattr(labels, "columns") or hasattr(labels, "shape"):
+        return labels
+    parts = list(labels() if callable(labels) else labels)
+    is_for_each = len(parts) > 0 and all(hasattr(part, "shape") for part in parts)
+    return np.concatenate([np.asarray(part) for part in parts]) if is_for_each else parts
 
 
 def _group_indices(labels, position):

@@ -17,11 +17,11 @@ from sk_hessian._scores import d_squared, r_squared
 from sk_hessian._strength import choose_linear, chooses, forget_strength, is_chosen
 from sk_hessian._text import listed
 from sk_hessian._validation import LaterCheck, RowData
-from sk_hessian.linear_model._streams import doubted, step, stream_of
+from sk_hessian.linear_model._streams import Remembering, doubted, step, stream_of
 from sk_hessian.objectives import GLMObjective, row_products
 
 
-class LinearModel(SolvedEstimator):
+class LinearModel(Remembering, SolvedEstimator):
     """Fit and predictions of all linear models; a subclass says which loss and which penalty."""
 
     coef_: Any

@@ -1,10 +1,12 @@
 """Streams of rows: a step for new rows and what is remembered of those before, and how far that can be trusted."""
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
+from sklearn.utils.validation import check_is_fitted
 
-from sk_hessian.objectives import StreamObjective, first_memory
+from sk_hessian.objectives import GLMObjective, StreamObjective, first_memory
 from sk_hessian.solvers import check_solver
 
 #: parameters up to which a stream of rows is remembered by a matrix
@@ -16,6 +18,62 @@ _MOST_ERROR = 0.005
 #: share above which the memory is mended and the step is made again, and how often
 _MENDED = 1e-4
 _MOST_MENDINGS = 10
+
+
+class Remembering:
+    """What linear models share that have a memory of a stream: its use without any row."""
+
+    fit_intercept: Any
+    n_features_in_: int
+    _memory: Any
+    _penalises_sum: bool
+    _penalty: Any
+    _penalty_matrix: Any
+    _terms: Any
+    _fitted_theta: Any
+
+    def fitted_memory(self):
+        """What a stream of `partial_fit` remembers, for inspection; nothing is kept.
+
+        Returns
+        -------
+        memory : Memory
+        objective : GLMObjective
+            Of the rows that are kept as they are, with the penalty of all; where none are, of a row of zeros in their
+            place, for the names and the penalty alone.
+        theta : ndarray of shape (n_parameters,)
+
+        Raises
+        ------
+        ValueError
+            Where it was not fitted by `partial_fit`.
+        NotFittedError
+        """
+        check_is_fitted(self)
+        memory = self._memory
+        if memory is None:
+            raise ValueError(
+                f"X and y are needed: the rows that the estimator was fitted on. Only a stream, a "
+                f"{type(self).__name__} fitted by partial_fit, remembers what stands for them"
+            )
+        rows, k = memory.kept, memory.loss.n_outputs
+        if rows is None:
+            rows = np.zeros((1, self.n_features_in_))
+        y = np.zeros((1, k) if memory.targets is not None and memory.targets[0].ndim > 1 else 1)
+        total = 1.0 if memory.kept is None else memory.kept.total_weight
+        per_mean = (1 if self._penalises_sum else memory.total_weight) / total
+        objective = GLMObjective(
+            rows,
+            y,
+            memory.loss,
+            fit_intercept=bool(self.fit_intercept),
+            penalty=self._penalty() * per_mean,
+            penalty_matrix=self._penalty_matrix(per_mean),
+            terms=self._terms(),
+            feature_names=getattr(self, "feature_names_in_", None),
+            class_names=getattr(self, "classes_", None),
+        )
+        return memory, objective, self._fitted_theta(objective)
 
 
 def stream_of(rows, memory, forgetting, solver):

@@ -36,6 +36,7 @@ from sk_hessian.objectives.residuals import LeastSquaresObjective
 from sk_hessian.objectives.restricted import RestrictedObjective
 from sk_hessian.objectives.rows import (
     Blocks,
+    Changed,
     PartedRows,
     Parts,
     Scan,
@@ -61,6 +62,7 @@ __all__ = [
     "BinaryCrossEntropy",
     "BinomialLoss",
     "Blocks",
+    "Changed",
     "Evaluation",
     "Family",
     "FunctionObjective",

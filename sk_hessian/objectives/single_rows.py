@@ -1,5 +1,6 @@
 """Single rows of an objective near a point: what each adds, and how it moves with the parameters."""
 
+import operator
 from dataclasses import dataclass
 
 import numpy as np
@@ -41,24 +42,32 @@ class SingleRows:
         The function takes `RowTerms` to a tuple of arrays whose first axis is that of the rows.
         """
         terms = self._terms()
-        return self._objective.rows.gather(lambda *block: function(terms(*block)), width=self._width)
+        return self._objective.rows.gather(lambda *block: function(terms(*block, 0)), width=self._width)
 
     def reduce(self, function, width=0):
         """The sum over all rows of ``function(terms)``, a tuple of arrays; otherwise as `gather`.
 
-        ``width`` counts further numbers that the function needs for each row.
+        ``width`` counts further numbers that the function needs for each row. One round; the function goes to the
+        workers of a cluster, so that it must not hold the rows.
         """
-        terms = self._terms()
-        return self._objective.rows.fold(lambda *block: function(terms(*block)), width=self._width + width)
+        terms, width = self._terms(), self._width + width
+
+        def of_part(rows, start):
+            return rows.fold(lambda *block: function(terms(*block, start)), width=width)
+
+        return self._objective.rows.over_parts(of_part, lambda a, b: list(map(operator.add, a, b)))
 
     def _terms(self):
-        """A function from a block, its targets and weights to `RowTerms`."""
+        """A function from a block, its targets, its weights, and the number of rows before its part to `RowTerms`."""
         moved, loss, total = self._here.moved_along(self._factor), self._objective.loss, self._objective.total
 
-        def terms(block, y, weight):
+        kind = self._kind
+
+        def terms(block, y, weight, start):
             raw, along = moved(block)
             slope = loss.value_and_gradient(y, raw)[1]
-            return RowTerms(y, weight / total, raw, slope, loss.hessian(y, raw, self._kind), along, block.part)
+            part = block.part if not start else slice(block.part.start + start, block.part.stop + start)
+            return RowTerms(y, weight / total, raw, slope, loss.hessian(y, raw, kind), along, part)
 
         return terms
 
@@ -78,31 +87,48 @@ class SingleRows:
         along = self._factor.outer.moving(self._factor.inner.dense())
         return rows_of(X).gather(lambda block, *_: function(along(block), block.part), width=self._width)
 
-    def _scores(self, weight):
-        """Yield, block by block, its part of the rows and their gradients in the outer coordinates of the factor.
+    def _scorer(self, weigh):
+        """A function from a block, its targets and weights to the gradients of its rows.
 
-        They are those of the rows' terms, loss and penalty, times their ``weight`` (n_rows,).
+        They are those of the rows' terms, loss and penalty, in the outer coordinates of the factor, times the numbers
+        ``weigh(part, y, weight)`` (n,) of the rows.
         """
         objective, columns, predict = self._objective, self._factor.outer.columns, self._here.predictor()
-        k, pull = objective.loss.n_outputs, self._pull
-        for block, y, _ in objective.rows.blocks(columns, columns.n_columns + 2 * pull.size):
-            share = weight[block.part, None]
-            slope = objective.loss.value_and_gradient(y, predict(block))[1] * share
-            Z = block.standardised(columns)
-            scores = np.hstack([(Z[:, :, None] * slope[:, None, :k]).reshape(len(Z), -1), slope[:, k:]])
-            yield block.part, scores + share * pull if objective.l2.is_present else scores
+        loss, pull, is_penalised = objective.loss, self._pull, objective.l2.is_present
 
-    def score_sums(self, weight, groups):
+        def scores(block, y, weight):
+            share = weigh(block.part, y, weight)[:, None]
+            slope = loss.value_and_gradient(y, predict(block))[1] * share
+            Z, k = block.standardised(columns), loss.n_outputs
+            found = np.hstack([(Z[:, :, None] * slope[:, None, :k]).reshape(len(Z), -1), slope[:, k:]])
+            return found + share * pull if is_penalised else found
+
+        return scores
+
+    @property
+    def _room(self):
+        """Coordinates of the blocks of `_scorer`, and further numbers that a row needs."""
+        columns = self._factor.outer.columns
+        return columns, columns.n_columns + 2 * self._pull.size
+
+    def score_sums(self, weigh, groups):
         """Sums within groups of the gradients of the rows' terms, loss and penalty, in the coordinates of the factor.
 
-        Each row's gradient is multiplied with its ``weight`` (n_rows,); its group is a number from 0 on. Shape
-        (n_groups, r).
+        Each row's gradient is multiplied with a number, ``weigh(part, y, weight)`` those of a block; its group is a
+        number from 0 on. Shape (n_groups, r). One round.
         """
-        sums = np.zeros((groups.max() + 1, self._pull.size))
-        for part, scores in self._scores(weight):
-            order = np.argsort(groups[part], kind="stable")
-            present, first = np.unique(groups[part][order], return_index=True)
-            sums[present] += np.add.reduceat(scores[order], first, axis=0)
+        scores, room, size = self._scorer(weigh), self._room, self._pull.size
+
+        def of_part(rows, start):
+            present, index = np.unique(groups[start : start + rows.n_rows], return_inverse=True)
+            sums = np.zeros((len(present), size))
+            for block, y, weight in rows.blocks(*room):
+                order = np.argsort(index[block.part], kind="stable")
+                here, first = np.unique(index[block.part][order], return_index=True)
+                sums[here] += np.add.reduceat(scores(block, y, weight)[order], first, axis=0)
+            return present, sums
+
+        sums = self._objective.rows.over_parts(of_part, _of_both)[1]
         return np.stack([self._factor.inner.transpose(row) for row in sums])
 
     def serial_moment(self, weight, time, lags):
@@ -113,7 +139,9 @@ class SingleRows:
         has no negative eigenvalue.
         """
         moment, begin, before = 0.0, 0, np.zeros((lags, self._pull.size))
-        for part, scores in self._scores(weight):
+        scores_of = self._scorer(lambda part, *_: weight[part])
+        for block, *rest in self._objective.rows.blocks(*self._room):
+            part, scores = block.part, scores_of(block, *rest)
             end = time[part][-1] + 1
             rows = np.vstack([before, np.zeros((end - begin, scores.shape[1]))])
             rows[time[part] - begin + lags] = scores
@@ -129,24 +157,40 @@ class SingleRows:
         """The gradient of the penalty, in the outer coordinates of the factor."""
         return self._factor.outer.transpose(self._objective.l2.gradient(self._here.theta))
 
-    def score_moment(self, weight):
+    def score_moment(self, weigh):
         """Second moment (r, r) of the gradients of the rows' terms, loss and penalty, in the coordinates of the factor.
 
-        The outer product of each row's gradient is multiplied with its ``weight`` (n_rows,).
+        The outer product of each row's gradient is multiplied with a number, ``weigh(part, y, weight)`` those of a
+        block. One round, two under a penalty.
         """
         objective, factor = self._objective, self._factor
+        loss = objective.loss
 
-        def outer(raw, y, _, part):
-            slope = objective.loss.value_and_gradient(y, raw)[1]
-            return slope[:, :, None] * (slope * weight[part, None])[:, None, :]
+        def outer(raw, y, weight, part):
+            slope = loss.value_and_gradient(y, raw)[1]
+            return slope[:, :, None] * (slope * weigh(part, y, weight)[:, None])[:, None, :]
 
         moment = factor.inner.congruence(objective.sums.products(self._here, outer, factor.outer.columns))
         if not objective.l2.is_present:
             return moment
-        mean = self.score_sums(weight, np.zeros(objective.n_rows, dtype=np.intp))[0]
-        pull = factor.inner.transpose(self._pull)
-        cross = np.outer(mean, pull)
-        return moment + cross + cross.T - weight.sum() * np.outer(pull, pull)
+        scores, pull = self._scorer(weigh), factor.inner.transpose(self._pull)
+
+        def sums(block, y, weight):
+            return scores(block, y, weight).sum(axis=0), weigh(block.part, y, weight).sum()
+
+        total, count = objective.rows.fold(sums, self._room[0], width=self._room[1])
+        cross = np.outer(factor.inner.transpose(total), pull)
+        return moment + cross + cross.T - count * np.outer(pull, pull)
+
+
+def _of_both(a, b):
+    """The sums within groups of two parts: each a pair of the groups, in order, and their sums."""
+    present, index = np.unique(np.concatenate([a[0], b[0]]), return_inverse=True)
+    sums = np.zeros((len(present), a[1].shape[1]))
+    # no group is twice in one part
+    sums[index[: len(a[0])]] += a[1]
+    sums[index[len(a[0]) :]] += b[1]
+    return present, sums
 
 
 def _moment_of_windows(rows, lags):

@@ -814,7 +814,38 @@ def test_a_posterior_has_no_p_values(rng):
     assert any(line.split() == ["estimate", "std.", "error", "2.5%", "97.5%"] for line in header)
 
 
-def test_more_parameters_than_a_table_has_are_refused(rng):
-    X, y = rng.normal(size=(20, 5001)), rng.normal(size=20)
+def test_a_table_of_some_features_and_the_one_limit(rng):
+    """Of wide rows the coefficients asked for, without a matrix of all; one limit for both, said before the work."""
+    X, y = rng.normal(size=(40, 3001)), rng.normal(size=40)
     model = Ridge(alpha=1.0).fit(X, y)
-    assert_refused("coef_table is for up to 5000 parameters", coef_table, model, X, y)
+    message = "coef_table is for up to 3000 parameters.*has 3002: choose some of its columns by features="
+    assert_refused(message, coef_table, model, X, y)
+    few = coef_table(model, X, y, features=[7, 3])
+    assert few.names == ["x7", "x3", "intercept"]
+    assert few.covariance.shape == (3, 3)
+    narrow = Ridge(alpha=1.0).fit(X[:, :200], y)
+    every = coef_table(narrow, X[:, :200], y)
+    for features in ([150, 2], ["x150", "x2"]):
+        some, rows = coef_table(narrow, X[:, :200], y, features=features), [150, 2, 200]
+        np.testing.assert_allclose(some.covariance, every.covariance[np.ix_(rows, rows)], rtol=1e-12)
+        np.testing.assert_allclose(some.lower, every.lower[rows], rtol=1e-12)
+        np.testing.assert_allclose(some.wald(["x150"]).statistic, every.wald(["x150"]).statistic, rtol=1e-9)
+    for features in ([200], [1, 1], [0.5], []):
+        assert_refused(
+            "features must be names of columns, or different", coef_table, narrow, X[:, :200], y, features=features
+        )
+    assert_refused("features: there is no x999", coef_table, narrow, X[:, :200], y, features=["x999"])
+    assert_refused("features is not for cov='laplace'", coef_table, narrow, X[:, :200], y, features=[1], cov="laplace")
+
+
+@pytest.mark.parametrize("name", ["three classes", "two targets"])
+def test_some_features_of_several_outputs(name, rng):
+    X = rng.normal(size=(90, 3))
+    y = rng.integers(0, 3, 90) if name == "three classes" else rng.normal(size=(90, 2))
+    model = (LogisticRegression(C=np.inf) if name == "three classes" else LinearRegression()).fit(X, y)
+    every, some = coef_table(model, X, y), coef_table(model, X, y, features=[2])
+    rows = [every.names.index(name) for name in some.names]
+    np.testing.assert_allclose(some.std_error, every.std_error[rows], rtol=1e-12)
+    np.testing.assert_allclose(some.p_value, every.p_value[rows], rtol=1e-12)
+    terms = ["x2" if name == "three classes" else "x2 [1]"]
+    np.testing.assert_allclose(some.wald(terms).statistic, every.wald(terms).statistic, rtol=1e-9)

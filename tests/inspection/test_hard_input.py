@@ -53,6 +53,7 @@ FUNCTIONS = {
     "hessian": lambda *rows: inspection.hessian(*rows).toarray(),
     "hessian_accuracy": inspection.hessian_accuracy,
     "influence": inspection.influence,
+    "influential_rows": inspection.influential_rows,
     "laplace": posterior,
     "leave_one_out": inspection.leave_one_out,
     "marginal_effects": inspection.marginal_effects,
@@ -178,7 +179,7 @@ def numbers(found, path=""):
 TABLES = ("coef_table", "coef_table-sandwich", "coef_table-laplace", "wald", "CoefficientDisplay", "marginal_effects")
 LINEAR = ("compare_models", "score_test", "variance_inflation")
 TABLES += ("prediction_table", "PredictionDisplay")
-ROWS = ("influence", "InfluenceDisplay", "leave_one_out")
+ROWS = ("influence", "influential_rows", "InfluenceDisplay", "leave_one_out")
 NO_PENALTY = {"has no penalty, so that there is no prior: fit one with a penalty": ("laplace",)}
 NO_PROFILE = {"profile_intervals needs a likelihood without a dispersion": ("profile_intervals",)}
 PENALTY = {"profile_intervals needs a fit without a penalty": ("profile_intervals",)}
@@ -228,7 +229,7 @@ REFUSED = {
         "This one: separated.*every row has y = 0, and the intercept has no penalty": ("tune_alpha",),
     },
     "wide": undetermined("x")
-    | {"leave none to estimate the dispersion": ("influence", "InfluenceDisplay")}
+    | {"leave none to estimate the dispersion": ("influence", "influential_rows", "InfluenceDisplay")}
     | NO_PROFILE
     | NO_PENALTY
     | NO_STRENGTH,
@@ -240,7 +241,12 @@ REFUSED = {
     }
     | NO_PROFILE,
     "no-overdispersion": {
-        "There is no overdispersion: this is the Poisson limit": (*TABLES, "influence", "InfluenceDisplay"),
+        "There is no overdispersion: this is the Poisson limit": (
+            *TABLES,
+            "influence",
+            "influential_rows",
+            "InfluenceDisplay",
+        ),
         r"estimates theta\^\(-1/2\) along, which has no prior: give it": ("laplace", "tune_alpha"),
         "does not change in this plane beyond rounding": ("LossSurfaceDisplay",),
     },
@@ -350,8 +356,7 @@ def test_a_fold_that_lacks_a_class_is_scored(rng):
 
 @pytest.mark.parametrize(
     "function",
-    ["coef_table", "influence", "laplace", "leave_one_out", "leave_one_out_path", "marginal_effects", "residuals"]
-    + ["tune_alpha"],
+    ["influence", "laplace", "leave_one_out", "leave_one_out_path", "marginal_effects", "residuals"] + ["tune_alpha"],
 )
 def test_rows_in_parts_are_refused(function, rng):
     X, y = rng.normal(size=(40, 2)), rng.normal(size=40)

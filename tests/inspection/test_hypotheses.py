@@ -27,7 +27,7 @@ from sk_hessian.linear_model import (
     Ridge,
 )
 from sk_hessian.neural_network import MLPRegressor
-from sk_hessian.objectives import Blocks, SquaredLoss
+from sk_hessian.objectives import SquaredLoss
 from tests.estimators import assert_refused, convergence_warnings, target
 from tests.inspection.test_coef_table import EXACT, GLMS, data, design, every_glm, fit, glm, table_of
 
@@ -559,8 +559,6 @@ def test_models_that_cannot_be_compared_say_why(rng):
     network = MLPRegressor(hidden_layer_sizes=(2,), activation="relu", max_iter=3, random_state=0)
     convergence_warnings(lambda: network.fit(F, noise))
     refused("is for linear models, not for MLPRegressor", None, network, y=noise, error=TypeError)
-    blocks = Blocks([(X[:80], noise[:80]), (X[80:], noise[80:])])
-    assert_refused("X must be in memory", compare_models, None, LinearRegression().fit(blocks), blocks, None)
 
 
 def test_a_saturated_model_leaves_no_dispersion(rng):

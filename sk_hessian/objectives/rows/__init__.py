@@ -8,7 +8,7 @@ from sk_hessian.objectives.rows.kinds import row_products, rows_of, stacked
 from sk_hessian.objectives.rows.moments import in_few_rows
 from sk_hessian.objectives.rows.parts import PartedRows
 from sk_hessian.objectives.rows.sampling import Rare
-from sk_hessian.objectives.rows.sources import Blocks, Parts, is_distributed, map_distributed, named, parts_of
+from sk_hessian.objectives.rows.sources import Blocks, Changed, Parts, is_distributed, map_distributed, named, parts_of
 from sk_hessian.objectives.rows.span import Span
 from sk_hessian.objectives.rows.summaries import Scan, Tally, summary
 from sk_hessian.objectives.rows.threads import held_for
@@ -16,6 +16,7 @@ from sk_hessian.objectives.rows.threads import held_for
 __all__ = [
     "BaseRows",
     "Blocks",
+    "Changed",
     "Columns",
     "DenseBlock",
     "PartedRows",

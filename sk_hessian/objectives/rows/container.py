@@ -39,6 +39,13 @@ class BaseRows:
         """
         raise NotImplementedError
 
+    def over_parts(self, function, combine):
+        """``combine`` of ``function(rows, start)`` over the parts that are in memory at a time, as `Rows`.
+
+        ``start`` is the number of rows before them. Rows in memory are one part.
+        """
+        return function(self, 0)
+
     def triangle(self, function, columns=None, width=0):
         """The triangular factor of the rows ``function(block, y, weight)``, or these where they are few.
 

@@ -20,7 +20,8 @@ class PartedRows(BaseRows):
     ----------
     parts : Parts
     prepare : callable
-        From the index and a part of the source to ``(X, y, weight)`` as `Rows` wants them.
+        From the index and a part of the source to ``(X, y, weight)`` as `Rows` wants them. Its ``multiplier(y)`` is
+        what it has multiplied weights with.
     scan : Scan
     """
 
@@ -40,8 +41,8 @@ class PartedRows(BaseRows):
         """A function that goes to the parts goes without them."""
         return {name: value for name, value in vars(self).items() if name not in _AT_HAND}
 
-    def _fold_parts(self, function, combine):
-        """``combine`` of ``function(rows, start)`` over all parts; ``start`` is the number of rows before them."""
+    def over_parts(self, function, combine):
+        """See `BaseRows.over_parts`; one round."""
         prepare, starts, sizes, noun = self.prepare, self._starts, self.scan.sizes, self.parts.noun
 
         def of_part(index, part):
@@ -59,7 +60,11 @@ class PartedRows(BaseRows):
         def both(a, b):
             return [combine(x, y) for x, y in zip(a, b, strict=True)]
 
-        return self._fold_parts(lambda rows, start: rows.fold(function, columns, combine, width), both)
+        return self.over_parts(lambda rows, start: rows.fold(function, columns, combine, width), both)
+
+    def multiplier(self, y):
+        """What the weights that were given with rows of these targets have been multiplied with, (n,)."""
+        return self.prepare.multiplier(y)
 
     def standing_in(self, of_squares):
         """See `BaseRows.standing_in`: a few targets, where they tell it, so that no round is needed."""
@@ -79,11 +84,11 @@ class PartedRows(BaseRows):
             first, last = np.searchsorted(rows, [start, start + part.n_rows])
             return {start: part.take(rows[first:last] - start)} if first < last else None
 
-        return _joined(self._fold_parts(taken, operator.or_))
+        return _joined(self.over_parts(taken, operator.or_))
 
     def collected(self):
         """All rows in memory."""
-        return _joined(self._fold_parts(lambda part, start: {start: part}, operator.or_))
+        return _joined(self.over_parts(lambda part, start: {start: part}, operator.or_))
 
     def some_mean(self):
         """See `Rows.some_mean`: of the sample."""
@@ -119,7 +124,7 @@ class PartedRows(BaseRows):
         def norms(part):
             return part.weight if rare is None else rare.weighted_norms(part)
 
-        total_norm = self._fold_parts(lambda part, start: norms(part).sum(), operator.add)
+        total_norm = self.over_parts(lambda part, start: norms(part).sum(), operator.add)
         total_weight = self.total_weight
 
         def drawn(part, start):
@@ -128,7 +133,7 @@ class PartedRows(BaseRows):
             rows = np.flatnonzero(generator.random(part.n_rows) < chance)
             return {start: (part.take(rows), np.minimum(chance[rows], 1.0))}
 
-        pairs = self._fold_parts(drawn, operator.or_)
+        pairs = self.over_parts(drawn, operator.or_)
         rows = _joined({start: pair[0] for start, pair in pairs.items()})
         return rows, np.concatenate([pairs[start][1] for start in sorted(pairs)])
 

@@ -111,6 +111,18 @@ class Blocks(Parts):
             raise RuntimeError(f"{self.noun} {index} could not be read: {error!r}") from error
 
 
+class Changed(Parts):
+    """The ``parts`` of another source, with ``change(X)`` in place of the X of each."""
+
+    def __init__(self, parts, change):
+        self.parts, self.change, self.noun = parts, change, parts.noun
+
+    def fold(self, function, combine):
+        """See `Parts.fold`."""
+        change = self.change
+        return self.parts.fold(lambda index, part: function(index, (change(part[0]), *part[1:])), combine)
+
+
 class Sliced(Blocks):
     """Rows of an array on disk that hands out slices, such as an HDF5 dataset or a zarr array; y and weights (n,)."""
 

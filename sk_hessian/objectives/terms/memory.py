@@ -112,6 +112,7 @@ class Memory:
     n_rows: int = 0  #: their number
     kept: Any = None  #: the latest rows, or None; the quadratic is of the others
     witnesses: Any = None  #: the `Witnesses` of the rows that the quadratic stands for, or None
+    loss: Any = None  #: the pointwise loss
 
     @property
     def total_weight(self):
@@ -263,7 +264,7 @@ def first_memory(rows, is_matrix, theta=None):
     Memory
     """
     theta, prior = rows.start() if theta is None else theta, _prior(rows)
-    return Memory(prior, np.zeros_like(theta), theta, prior).shaped(is_matrix)
+    return Memory(prior, np.zeros_like(theta), theta, prior, loss=rows.loss).shaped(is_matrix)
 
 
 def _prior(rows):
