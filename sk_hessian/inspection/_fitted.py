@@ -48,6 +48,22 @@ class Naming(TypedDict, total=False):
     names: Sequence[str] | None
 
 
+def require_mean(fitted, what):
+    """Refuse ordered classes, which have a linear predictor and no mean."""
+    if isinstance(fitted.loss, OrdinalLoss):
+        raise ValueError(
+            f"{what} needs a mean of each row, and this {fitted.name} has ordered classes: use its predict_proba"
+        )
+
+
+def _has_the_value(fitted, decrement):
+    """Whether the objective is that of the fit, as far as the decrement leaves that open: of a loose tolerance."""
+    if decrement <= _SURE_SHARE * fitted.objective.scale:
+        return True
+    value = fitted.objective.value_and_gradient(fitted.theta)[0]
+    return abs(value - fitted.estimator.convergence_.objective) <= _SAME_VALUE * fitted.objective.scale
+
+
 class Fitted:
     """An estimator's objective at its fitted parameters.
 
@@ -229,13 +245,6 @@ class Fitted:
         if self.likelihood_refusal is not None:
             raise ValueError(f"{what} {self.likelihood_refusal}")
 
-    def require_mean(self, what):
-        """Refuse ordered classes, which have a linear predictor and no mean."""
-        if isinstance(self.loss, OrdinalLoss):
-            raise ValueError(
-                f"{what} needs a mean of each row, and this {self.name} has ordered classes: use its predict_proba"
-            )
-
     def require_sum_over_rows(self, what):
         """Refuse an objective that single rows cannot be taken out of."""
         if not self.objective.facts.is_sum_over_rows:
@@ -262,18 +271,11 @@ class Fitted:
         factor = self.objective.preconditioner(self.theta, kind, self.objective.curvature)
         decrement = factor.newton(self.gradient)[0]
         share = max(_SLACK * verdict.tol**2, _LEAST_SHARE)
-        if not (decrement <= share * self.objective.scale and self._has_the_value(decrement)):
+        if not (decrement <= share * self.objective.scale and _has_the_value(self, decrement)):
             raise ValueError(
                 f"{what}: this {self.name} is not at the optimum for these rows: "
                 f"{still_missing(decrement, self.objective.scale, True)}. Pass the X, y and weights of the fit"
             )
-
-    def _has_the_value(self, decrement):
-        """Whether the objective is that of the fit, as far as the decrement leaves that open: of a loose tolerance."""
-        if decrement <= _SURE_SHARE * self.objective.scale:
-            return True
-        value = self.objective.value_and_gradient(self.theta)[0]
-        return abs(value - self.estimator.convergence_.objective) <= _SAME_VALUE * self.objective.scale
 
     def distance(self, factor, error):
         """How far the fit has left the farthest parameter from the optimum, in standard errors, by a Newton step."""

@@ -14,7 +14,7 @@ from sk_hessian._text import listed, suggestion
 from sk_hessian.inspection._checks import check_choice, check_level
 from sk_hessian.inspection._coef_table import CoefTable, coef_table
 from sk_hessian.inspection._effects import Feature, MeanEffects
-from sk_hessian.inspection._fitted import Fitted, Naming
+from sk_hessian.inspection._fitted import Fitted, Naming, require_mean
 from sk_hessian.inspection._likelihood import RowWeights
 from sk_hessian.inspection._text import ParameterTable, distribution_text, interval_headings, without_tests
 
@@ -214,7 +214,7 @@ def marginal_effects(
             "identified, and so they have no errors that could be carried over. Use inspection.laplace for the "
             "uncertainty of its predictions"
         )
-    fitted.require_mean("marginal_effects")
+    require_mean(fitted, "marginal_effects")
     rows_in_memory(fitted.objective)
     fitted.require_optimum("marginal_effects")
     row_data: dict = {"sample_weight": sample_weight, "offset": offset}

@@ -10,7 +10,7 @@ from sk_hessian._report import Report, decimals_of, fixed, number_text
 from sk_hessian.inspection._averages import Averages
 from sk_hessian.inspection._checks import check_choice, check_level
 from sk_hessian.inspection._covariance import KINDS
-from sk_hessian.inspection._fitted import Fitted
+from sk_hessian.inspection._fitted import Fitted, require_mean
 from sk_hessian.inspection._laplace import laplace
 from sk_hessian.inspection._new_rows import NewRows
 from sk_hessian.inspection._quantiles import has_quantiles, is_normal
@@ -202,7 +202,7 @@ def prediction_table(
     if parts_of(X_new) is not None:
         raise ValueError("X_new must be in memory: an array, a memory map, a data frame or a sparse matrix")
     fitted = Fitted(estimator, X, y, sample_weight, offset=offset)
-    fitted.require_mean("prediction_table")
+    require_mean(fitted, "prediction_table")
     found = Uncertainty.of(fitted, sample_weight, choice, _KINDS)
     if of == "observation":
         _require_distribution(found)

@@ -10,7 +10,7 @@ from scipy.special import ndtri
 from sk_hessian._selection import kept_rows, rows_in_memory
 from sk_hessian.inspection._checks import check_choice
 from sk_hessian.inspection._covariance import Curvature
-from sk_hessian.inspection._fitted import Fitted
+from sk_hessian.inspection._fitted import Fitted, require_mean
 from sk_hessian.inspection._influence import influence
 from sk_hessian.inspection._likelihood import RowWeights
 from sk_hessian.objectives import OrdinalLoss
@@ -160,7 +160,7 @@ class FittedRows:
 
     def response(self):
         """See `residuals`, shape (n, n_outputs)."""
-        self.fitted.require_mean('kind="response"')
+        require_mean(self.fitted, 'kind="response"')
         mean = self.mean
         is_label = self.y.ndim == 1 and mean.shape[1] > 1
         y = self.y[:, None] == np.arange(mean.shape[1]) if is_label else self.y.reshape(mean.shape)
