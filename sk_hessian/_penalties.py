@@ -149,6 +149,8 @@ def chosen_groups(penalty_weights, names):
 
 def has_chosen_groups(penalty_weights):
     """Whether the fit is to choose some of ``penalty_weights``."""
+    if penalty_weights is None:
+        return False
     weights = _by_label(penalty_weights)
     return isinstance(weights, Mapping) and any(isinstance(weight, str) for weight in weights.values())
 

@@ -2,7 +2,6 @@
 
 import math
 import re
-from dataclasses import fields
 from html import escape
 from textwrap import fill
 
@@ -36,11 +35,10 @@ class Report:
     """
 
     def __post_init__(self):
-        for name in [field.name for field in fields(self)]:  # type: ignore[arg-type]
-            value = getattr(self, name)
+        for name, value in list(vars(self).items()):
             if isinstance(value, np.generic):
                 object.__setattr__(self, name, value.item())
-            elif isinstance(value, tuple) and not hasattr(value, "_fields"):
+            elif isinstance(value, tuple) and value and not hasattr(value, "_fields"):
                 plain = tuple(part.item() if isinstance(part, np.generic) else part for part in value)
                 object.__setattr__(self, name, plain)
 

@@ -47,7 +47,7 @@ class WeightCoordinates(Coordinates):
         Constant columns, whose unit is infinite, have what their value makes of the intercept's. The columns have no
         basis, or one that is orthonormal in its metric.
         """
-        return self.all_lifted([slope])[0]
+        return self._lifted(slope) if self.columns.basis is None else self.all_lifted([slope])[0]
 
     def all_lifted(self, slopes):
         """The gradients of several slopes, a list: by one product with a basis."""

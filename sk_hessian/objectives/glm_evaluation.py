@@ -256,7 +256,7 @@ class LinearEvaluation(MeanLossEvaluation):
 
     def sum_curvature(self, kind, columns):
         """See `MeanLossEvaluation.sum_curvature`; shape (n_columns k + constants,) squared."""
-        known = _plain_curvature(self, kind, columns)
+        known = None if columns.basis is None else _plain_curvature(self, kind, columns)
         if known is not None:
             return columns.basis.T @ known @ columns.basis
         loss = self.objective.loss
