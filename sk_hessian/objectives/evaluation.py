@@ -18,6 +18,14 @@ ROUNDINGS = 16
 #: the distance between one and the next larger number
 EPS = float(np.finfo(float).eps)
 
+#: rows of kept raw predictions that are looked at together
+_SLICE = 2**15
+
+
+def slices(n_rows):
+    """Rows of kept raw predictions, a few at a time: what is computed of them is then small."""
+    return [slice(start, start + _SLICE) for start in range(0, n_rows, _SLICE)]
+
 
 class Evaluation:
     """An objective at a point; a subclass says what can be computed there.

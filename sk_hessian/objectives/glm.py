@@ -16,7 +16,7 @@ import numpy as np
 
 from sk_hessian._facts import fact
 from sk_hessian.objectives._edge import edge_rows, find_edge, may_have_edge
-from sk_hessian.objectives._penalty_bound import bound_by_penalty
+from sk_hessian.objectives._penalty_bound import HeldThrough, bound_by_penalty
 from sk_hessian.objectives._programs import feasible_start, find_recession
 from sk_hessian.objectives._rare import rare_of
 from sk_hessian.objectives._refinement import MOST_WORK, refined
@@ -25,7 +25,7 @@ from sk_hessian.objectives.contract import Facts
 from sk_hessian.objectives.coordinates import CommonShift, Through, WeightCoordinates
 from sk_hessian.objectives.design import Design
 from sk_hessian.objectives.evaluation import EPS, ROUNDINGS
-from sk_hessian.objectives.glm_evaluation import HeldThrough, LinearEvaluation, StandardThrough
+from sk_hessian.objectives.glm_evaluation import LinearEvaluation, StandardThrough
 from sk_hessian.objectives.linear_sums import LinearSums
 from sk_hessian.objectives.mean_loss import OF_ROWS, OF_UNITS, MeanLossObjective
 from sk_hessian.objectives.models import Linear

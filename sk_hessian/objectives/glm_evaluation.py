@@ -11,20 +11,13 @@ from sk_hessian._facts import lasting_fact
 from sk_hessian.objectives import factors
 from sk_hessian.objectives._edge import approaches_edge, may_have_edge
 from sk_hessian.objectives.coordinates import PointFactor, Through, WeightCoordinates
-from sk_hessian.objectives.evaluation import EPS, ROUNDINGS, MeanLossEvaluation
-
-#: rows of kept raw predictions that are looked at together
-_SLICE = 2**15
+from sk_hessian.objectives.evaluation import EPS, ROUNDINGS, MeanLossEvaluation, slices
 
 #: share of the rows that are cheaper to take than to read all
 _FEW = 0.1
 
 #: standard errors that a parameter may be from the optimum, in units of tol: a hundredth of one by default
 _ERRORS = 100
-
-
-def _slices(n_rows):
-    return [slice(start, start + _SLICE) for start in range(0, n_rows, _SLICE)]
 
 
 def _plain_curvature(here, kind, columns):
@@ -158,7 +151,7 @@ class LinearEvaluation(MeanLossEvaluation):
             return 0.0, 0.0, 0.0
         if here is None or there is None:
             return super().changes(other, step)
-        return max([loss.largest_move(here[part], here[part] - there[part]) for part in _slices(len(here))]), None, 0.0
+        return max([loss.largest_move(here[part], here[part] - there[part]) for part in slices(len(here))]), None, 0.0
 
     def newton_change(self, step, decrement, enough):
         """See `Evaluation.newton_change`; by a bound, where raw predictions are kept, and products of few rows.
@@ -182,7 +175,7 @@ class LinearEvaluation(MeanLossEvaluation):
             curvature = loss.hessian(rows.y[part], raw[part], "observed")[:, 0] * loss.predictor_unit(raw[part]) ** 2
             return part.start + np.flatnonzero(curvature[:, 0] * rows.weight[part] < most)
 
-        others = np.concatenate([weak(part) for part in _slices(len(raw))])
+        others = np.concatenate([weak(part) for part in slices(len(raw))])
         if others.size > _FEW * len(raw):
             return super().newton_change(step, decrement, enough)
         change, model = enough, objective.model
@@ -362,33 +355,6 @@ def _bent(here, kind, design):
         return bent
 
     return product
-
-
-class HeldThrough(Through):
-    """A `GLMObjective` of wide rows in coordinates in which the penalty is the same for all weights."""
-
-    def slack(self, here):
-        """See `Through.slack`.
-
-        Let the penalty have the curvature m in the coordinates, the intercept c, and h with the columns. The loss's
-        Hessian is at least that of (h, c) alone, (h'v + c t)^2 / c. Either |h||v| is at least c |t| / 2, and then
-        |v|^2 is at least a share r of |v|^2 + t^2, r = c^2 / (c^2 + 4 |h|^2); or the curvature is at least that of m
-        and c / 4.
-        """
-        objective, columns, loss = self._objective, self._coordinates.columns, self._objective.loss
-        is_known = objective.convex and not (objective.terms or loss.n_constants) and here.raw is not None
-        if not is_known or (loss.n_outputs > 1 and objective.fit_intercept):
-            return np.inf, 0.0
-        held = objective.l2.within(columns).diagonal[: objective.n_features][np.isfinite(columns.scale)]
-        least = held.min(initial=np.inf)
-        if not objective.fit_intercept:
-            return 1 / least, 0.0
-        rows, total = objective.rows, objective.total
-        bend = loss.hessian(rows.y, here.raw, "observed")[:, 0] * rows.weight[:, None] / total
-        sums = rows.fold(lambda block, y, weight: (block.adjoint(bend[block.part]),))[0]
-        both = columns.transpose(np.concatenate((sums, np.add.reduce(bend, axis=0)[None])))[:, 0]
-        share = both[-1] ** 2 / (both[-1] ** 2 + 4 * float(both[:-1] @ both[:-1]))
-        return max(1 / (least * share), 4 / both[-1]), 0.5
 
 
 class StandardThrough(Through):

@@ -238,7 +238,10 @@ def _by_sketch(problem, point, threshold, fall):
     if not inflation < np.inf:
         return None
     part, there = problem.sketched(sketch, point)
-    enough = lambda found: threshold(inflation * found) / inflation  # noqa: E731
+
+    def enough(found):
+        return threshold(inflation * found) / inflation
+
     decrement, move = _decrement_by_products(part, there, enough, problem.factor, np.inf)
     bound, step = inflation * decrement, Displacement(problem.factor, move)
     if bound > threshold(bound):

@@ -9,7 +9,7 @@ import numpy as np
 from scipy.linalg import blas
 
 from sk_hessian.objectives.rows.grams import Scratch, bordered, triangle, weighted_grams
-from sk_hessian.objectives.rows.table import BLOCK_BYTES, Rows
+from sk_hessian.objectives.rows.table import BLOCK_BYTES, Rows, slices
 
 #: numbers up to which standardised rows are kept beside the rows themselves: 4 MB
 _MOST_KEPT = 500_000
@@ -22,10 +22,6 @@ _MOST_PRODUCTS = 100_000
 
 #: bytes of centred columns that are made at a time, so that they stay in the cache
 _CENTRED_BYTES = 2**21
-
-
-def _slices(size, width):
-    return [slice(start, min(start + width, size)) for start in range(0, size, width)]
 
 
 def _is_by_columns(V):
@@ -118,7 +114,7 @@ class DenseBlock:
         n, p = X.shape
         # not the block's own, which lives as long as the rows of a sample
         sums, squares, scratch = np.empty(p), np.empty(p), Scratch()
-        for part in _slices(p, max(1, _CENTRED_BYTES // (8 * n))):
+        for part in slices(p, max(1, _CENTRED_BYTES // (8 * n))):
             centred = np.subtract(X[:, part], shift[part], out=scratch.array((n, part.stop - part.start)))
             if unit is not None:
                 centred /= unit[part]
@@ -198,7 +194,7 @@ class DenseRows(Rows):
     def _by_columns(self, shift, unit, width):
         """Yield (X - shift) * unit for so many columns at a time, until the next in the same memory."""
         scratch = Scratch()
-        for part in _slices(self.n_features, width):
+        for part in slices(self.n_features, width):
             S = scratch.array((self.n_rows, part.stop - part.start))
             np.subtract(self.X[:, part], shift[part], out=S)
             S *= unit[part]

@@ -45,6 +45,11 @@ _HEAD = 1000
 _UNHEARD: dict[str, Any] = dict.fromkeys(("over", "under", "invalid", "divide"), "ignore")
 
 
+def slices(size, width):
+    """The slices of so many numbers each that cover ``size`` of them."""
+    return [slice(start, min(start + width, size)) for start in range(0, size, width)]
+
+
 class Rows(BaseRows):
     """X, y and weights; a kind of X is a subclass that says how to cut it into blocks.
 
@@ -104,7 +109,7 @@ class Rows(BaseRows):
         if size >= self.n_rows:
             with np.errstate(**_UNHEARD):
                 return list(function(self._whole, self.y, self.weight))
-        parts = self._parts(size)
+        parts = slices(self.n_rows, size)
         workers = min(workers, len(parts))
         if workers == 1:
             return self._fold_parts(function, combine, parts)
@@ -116,10 +121,6 @@ class Rows(BaseRows):
     def _whole(self):
         """All rows as one block."""
         return self.block(slice(0, self.n_rows))
-
-    def _parts(self, size):
-        """The blocks as slices of rows."""
-        return [slice(start, min(start + size, self.n_rows)) for start in range(0, self.n_rows, size)]
 
     def _fold_parts(self, function, combine, parts):
         scratch = Scratch()
@@ -133,7 +134,7 @@ class Rows(BaseRows):
 
     def blocks(self, columns=None, width=0):
         """Yield what a function in `fold` gets."""
-        for part in self._parts(self.block_size(columns, width)):
+        for part in slices(self.n_rows, self.block_size(columns, width)):
             yield self.block(part), self.y[part], self.weight[part]
 
     def gather(self, function, columns=None, width=0):
