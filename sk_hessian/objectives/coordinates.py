@@ -45,27 +45,17 @@ class WeightCoordinates(Coordinates):
         """A gradient in theta from one in z, where all that was left out is flat: the inverse of `transpose`.
 
         Constant columns, whose unit is infinite, have what their value makes of the intercept's. The columns have no
-        basis, or one that is orthonormal in its metric.
+        basis, or one that is orthonormal in its metric. Several gradients are columns, (n_z, m).
         """
-        return self._lifted(slope) if self.columns.basis is None else self.all_lifted([slope])[0]
-
-    def all_lifted(self, slopes):
-        """The gradients of several slopes, a list: by one product with a basis."""
-        columns, k = self.columns, self.n_outputs
-        if columns.basis is None:
-            return [self._lifted(slope) for slope in slopes]
-        W = np.concatenate([slope[: self.n_weights].reshape(-1, k) for slope in slopes], axis=1)
-        parts = np.split(columns.metric[:, None] * (columns.basis @ W), len(slopes), axis=1)
-        pairs = zip(parts, slopes, strict=True)
-        return [self._lifted(self._beside(of_one, slope[self.n_weights :])) for of_one, slope in pairs]
-
-    def _lifted(self, slope):
-        """The same of columns without a basis."""
-        columns, k = self.columns, self.n_outputs
-        gradient = slope * self._lift
+        columns, k, several = self.columns, self.n_outputs, slope.shape[1:]
+        if columns.basis is not None:
+            W = columns.basis @ slope[: self.n_weights].reshape(columns.n_columns, -1)
+            W = (columns.metric[:, None] * W).reshape(-1, *several)
+            slope = np.concatenate((W, slope[self.n_weights :]))
+        gradient = (slope.T * self._lift).T
         if columns.fit_intercept:
             n_coef = len(columns.shift) * k
-            gradient[:n_coef] += np.multiply.outer(columns.shift, slope[n_coef : n_coef + k]).reshape(-1)
+            gradient[:n_coef] += np.multiply.outer(columns.shift, slope[n_coef : n_coef + k]).reshape(n_coef, *several)
         return gradient
 
     def moving(self, directions):

@@ -84,7 +84,7 @@ class Evaluation:
     def gradient_size(self):
         """The largest absolute entry of the gradient; or, where it is a pass, what `History` finds that of later.
 
-        That is a pair of coordinates and of the gradient in them, see `WeightCoordinates.all_lifted`.
+        That is a pair of coordinates and of the gradient in them, see `WeightCoordinates.lifted`.
         """
         coordinates = self.place[1]
         if "gradient" in vars(self) or coordinates is None or coordinates.reaches_all:

@@ -70,9 +70,10 @@ class History:
         late = [row[which] for row in rows if isinstance(row[which], tuple)]
         if not late:
             return rows
-        gradients = iter(late[0][0].all_lifted([slope for _, slope in late]))
-        sizes = [np.abs(next(gradients)).max() if isinstance(row[which], tuple) else row[which] for row in rows]
-        return [(*row[:which], float(size), *row[which + 1 :]) for row, size in zip(rows, sizes, strict=True)]
+        gradients = late[0][0].lifted(np.stack([slope for _, slope in late], axis=1))
+        found = iter(np.abs(gradients).max(axis=0).tolist())
+        sizes = [next(found) if isinstance(row[which], tuple) else row[which] for row in rows]
+        return [(*row[:which], size, *row[which + 1 :]) for row, size in zip(rows, sizes, strict=True)]
 
 
 @dataclass(frozen=True, repr=False)
