@@ -15,7 +15,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from sk_hessian import _validation
 from sk_hessian._callbacks import UNTOLD, CallbackSupportMixin, learn_as_task
 from sk_hessian._keywords import advice_on, with_advice
-from sk_hessian._strength import CRITERIA, chooses
+from sk_hessian._strength import CRITERIA
 from sk_hessian.objectives import held_for, is_distributed, map_distributed
 from sk_hessian.solvers import check_solver, minimize
 
@@ -135,7 +135,8 @@ class SolvedEstimator(CallbackSupportMixin, BaseEstimator):
     _strength_name = "alpha"
     _criteria: tuple[str, ...] = CRITERIA
 
-    #: what a user should know of a strength that a fit has chosen
+    #: what a user should know of a strength that the latest fit has chosen, at the end of a search, or beside fits that
+    #: failed
     _choice_message = ""
 
     #: what a stream of rows has taught, see `partial_fit`
@@ -224,7 +225,7 @@ class SolvedEstimator(CallbackSupportMixin, BaseEstimator):
             else:
                 self._learn(data, UNTOLD)
         self._tell(self._advice())
-        self._tell_of_choice()
+        self._tell(self._choice_message)
         return self
 
     def _check_all_parameters(self):
@@ -302,11 +303,6 @@ class SolvedEstimator(CallbackSupportMixin, BaseEstimator):
     def _tell(self, advice, category=ConvergenceWarning):
         if advice:
             warn(f"{type(self).__name__}: {advice}", category)
-
-    def _tell_of_choice(self):
-        """Warn of a strength that was chosen at the end of a search, or beside fits that failed."""
-        if chooses(self):
-            self._tell(self._choice_message)
 
     # -- after a fit --------------------------------------------------------------------------------------------------
 

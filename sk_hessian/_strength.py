@@ -54,7 +54,8 @@ def is_chosen(estimator):
 def given_strength(estimator):
     """The value of the parameter, or the one that a fit has chosen; 1.0 while it is choosing."""
     name = estimator._strength_name
-    return vars(estimator).get(f"{name}_", 1.0) if is_named(estimator) else getattr(estimator, name)
+    value = getattr(estimator, name)
+    return vars(estimator).get(f"{name}_", 1.0) if isinstance(value, str) else value
 
 
 def forget_strength(estimator):

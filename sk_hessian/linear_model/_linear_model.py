@@ -119,10 +119,11 @@ class LinearModel(Remembering, SolvedEstimator):
         self._memory, self.has_offset_ = None, data.offset is not None
         self.__dict__.pop("t_", None)
         forget_strength(self)
-        check = None if chooses(self) else LaterCheck.of(self, data, self._of_targets)
+        is_choice = chooses(self)
+        check = None if is_choice else LaterCheck.of(self, data, self._of_targets)
         objective = self._objective_of(data, reset=True, check=check)
         start = self._start(objective)
-        if chooses(self):
+        if is_choice:
             objective, start = choose_linear(self, objective)
         result = self._minimize(objective, start, _validation.check_seed(self.random_state), task)
         self._set_weights(objective, result.x)
@@ -166,8 +167,8 @@ class LinearModel(Remembering, SolvedEstimator):
         """L2 strengths (p, k) or (p, 1) in the units of the estimator."""
         names, given = getattr(self, "feature_names_in_", None), getattr(self, "penalty_weights", None)
         weights = check_penalty_weights(given, self.n_features_in_, names)
-        if has_chosen_groups(given):
-            weights = getattr(self, "penalty_weights_", weights)
+        if "penalty_weights_" in vars(self) and has_chosen_groups(given):
+            weights = self.penalty_weights_
         return weights[:, None] * self._strength()
 
     def _penalty_matrix(self, per_mean):
@@ -275,7 +276,7 @@ class LinearModel(Remembering, SolvedEstimator):
             self.__dict__.pop(name, None)
         self._tell(self._advice())
         if is_choice:
-            self._tell_of_choice()
+            self._tell(self._choice_message)
 
     # -- predictions and scores -----------------------------------------------------------------------------------
 

@@ -260,7 +260,7 @@ class _Network(SolvedEstimator):
         if is_second_order:
             self._tell(self._advice())
         if is_choice:
-            self._tell_of_choice()
+            self._tell(self._choice_message)
 
     def _append(self, objective, theta, result, is_first):
         before = (0, 0, []) if is_first else (self.n_iter_, self.t_, self.loss_curve_)
