@@ -9,7 +9,6 @@ from sk_hessian.objectives import PointFactor, SingleRows
 #: bends of a direction up to so many roundings are nothing
 _ROUNDING = np.finfo(float).eps
 
-
 #: what a leverage of one is taken as, so that a row without which nothing is determined has a large loss
 _MOST_OF_ONE = 1 - 1e-10
 
@@ -26,6 +25,10 @@ class Turned:
     def dense(self):
         """R Q."""
         return self._matrix
+
+    def apply(self, u):
+        """R Q u."""
+        return self._matrix @ u
 
     def transpose(self, g):
         """Q'R'g."""

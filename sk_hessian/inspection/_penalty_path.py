@@ -5,10 +5,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.linalg import eigh
 
 from sk_hessian._report import Report, column
-from sk_hessian._selection import MOST_EXACT_LEVERAGE, rows_in_memory
+from sk_hessian._selection import MOST_EXACT_LEVERAGE, Bends, rows_in_memory
 from sk_hessian.inspection._chain import Chain
 from sk_hessian.inspection._fitted import Fitted
 from sk_hessian.inspection._leave_one_out import HeldOut
@@ -179,11 +178,7 @@ def _one_by_one(held_out, alphas, parameter):
 
 
 def _in_one_go(held_out, alphas):
-    """The same for a squared loss, from the eigenvalues of the penalty beside the Hessian.
-
-    With P'(A + r S) P = I for the data's Hessian A, the penalty S and a strength r, and Q diag(s) Q' the
-    eigendecomposition of r P'S P, the Hessian for alpha is diag(1 - s + alpha / r s) in the coordinates P Q.
-    """
+    """The same for a squared loss, from the eigenvalues of the penalty beside the Hessian, see `Bends`."""
     positive = alphas[alphas > 0]
     typical = np.sqrt(positive.min()) * np.sqrt(positive.max())
     rows = held_out(typical)
@@ -191,29 +186,20 @@ def _in_one_go(held_out, alphas):
     # the null model, whose penalty is zero for every strength
     fitted.theta = objective.start()
     factor = fitted.factor("observed")
-    shares, Q = eigh(factor.inner.congruence(objective.space.penalty_in(factor.outer.columns).matrix(0)), driver="evd")
-    inverse = _inverse_bends(shares[:, None], alphas / typical)
-    moves = -inverse * (Q.T @ factor.transpose(fitted.gradient))[:, None]
+    here, bends = objective.at(fitted.theta), Bends(objective, factor)
+    inverse = bends.inverse(alphas / typical)
+    moves = bends.moves(here, alphas / typical, inverse)
 
     def terms(terms):
-        along = terms.along[:, 0] @ Q
+        along = terms.along[:, 0]
         leverage = terms.share[:, None] * (along**2 @ inverse)
         left = np.maximum(1 - leverage, 1 - MOST_EXACT_LEVERAGE)
         change = along @ moves
         return terms.raw + change + leverage / left * (terms.slope + change), leverage
 
-    raw, leverage = SingleRows(objective.at(fitted.theta), factor, "observed").gather(terms)
+    raw, leverage = SingleRows(here, bends.turned, "observed").gather(terms)
     for row, i in np.argwhere(leverage > MOST_EXACT_LEVERAGE):
-        theta = fitted.theta + factor.apply(Q @ moves[:, i])
+        theta = fitted.theta + bends.turned.apply(moves[:, i])
         raw[row, i] = held_out(alphas[i]).refit(theta, row)[0]
     columns = raw.T[:, :, None]
     return np.array([rows.loss_of(z) for z in columns]), np.array([rows.score(z) for z in columns])
-
-
-def _inverse_bends(shares, ratios):
-    """1 / (1 - share + ratio share), and zero where that is rounding: there is no penalty, and nothing in the data."""
-    rounding = len(shares) * np.finfo(float).eps
-    shares = np.where(shares > rounding, np.minimum(shares, 1.0), 0.0)
-    bends = 1 - shares + ratios * shares
-    bends[(bends <= rounding) & (ratios == 0)] = np.inf
-    return 1 / bends
