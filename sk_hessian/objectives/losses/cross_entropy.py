@@ -3,11 +3,8 @@
 import numpy as np
 from scipy.special import entr, expit
 
-from sk_hessian.objectives.losses.families import Family, on_diagonals
+from sk_hessian.objectives.losses.families import ClassFamily, Family, on_diagonals
 from sk_hessian.objectives.losses.loss import Loss
-
-#: share of a class that has no row, in a sample or so far
-_ABSENT = 1e-3
 
 
 class BernoulliFamily(Family):
@@ -121,10 +118,9 @@ class BinaryCrossEntropy(Loss):
         return change * (2 * y.reshape(change.shape) - 1), np.zeros((len(change), 0))
 
 
-class CategoricalFamily(Family):
-    """One class of several."""
+class CategoricalFamily(ClassFamily):
+    """Classes without an order."""
 
-    has_likelihood = True
     name, link = "categorical", "softmax"
 
     def pearson(self, y, raw):
@@ -145,16 +141,8 @@ class CategoricalFamily(Family):
 
     def best_constant(self, y, weight):
         """See `Family.best_constant`: the logarithms of the classes' shares, of mean zero."""
-        counts = np.bincount(y.astype(np.intp), weights=weight, minlength=self.loss.n_outputs)
-        raw = np.log(np.where(counts > 0, counts / counts.sum(), _ABSENT))
+        raw = np.log(self.shares(y, weight, self.loss.n_outputs))
         return raw - raw.mean()
-
-    def null_deviance(self, y, weight, offset=None):
-        """See `Family.null_deviance`; without offset the entropy of the classes."""
-        if offset is not None:
-            return super().null_deviance(y, weight, offset)
-        counts = np.bincount(y.astype(np.intp), weights=weight)
-        return counts.sum() * entr(counts / counts.sum()).sum()
 
     def unit(self, y, weight):
         """See `Family.unit`."""

@@ -7,6 +7,7 @@ inspection ask of the targets as a whole stands here and, for each family, besid
 from collections.abc import Sequence
 
 import numpy as np
+from scipy.special import entr
 
 from sk_hessian.objectives.losses.descent import ROWS, descend, simple_points
 
@@ -14,6 +15,9 @@ from sk_hessian.objectives.losses.descent import ROWS, descend, simple_points
 _FIRST, _SECOND = np.finfo(float).eps ** (1 / 3), np.finfo(float).eps ** (1 / 4)
 
 _TINY = np.finfo(float).tiny
+
+#: share of a class that has no row, in a sample or so far
+_ABSENT = 1e-3
 
 
 def on_diagonals(values: np.ndarray) -> np.ndarray:
@@ -258,6 +262,24 @@ class Family:
     def output_unit(self, y, weight):
         """A typical size of each output's variation, shape (n_outputs,); 1 where the link has its own unit."""
         return np.ones(self.loss.n_outputs)
+
+
+class ClassFamily(Family):
+    """One class of several, y its index."""
+
+    has_likelihood = True
+
+    def shares(self, y, weight, n_classes):
+        """The classes' shares of the weight, of those without a row a small one, (n_classes,)."""
+        counts = np.bincount(y.astype(np.intp), weights=weight, minlength=n_classes)
+        return np.where(counts > 0, counts / counts.sum(), _ABSENT)
+
+    def null_deviance(self, y, weight, offset=None):
+        """See `Family.null_deviance`; without offset the entropy of the classes."""
+        if offset is not None:
+            return super().null_deviance(y, weight, offset)
+        counts = np.bincount(y.astype(np.intp), weights=weight)
+        return counts.sum() * entr(counts / counts.sum()).sum()
 
 
 def constant_predictions(constant, n_rows, offset=None):

@@ -33,6 +33,14 @@ class Domain(NamedTuple):
     other: str
 
 
+def log_rest(log_mean):
+    """log(1 - p) by log p, negative; -inf for p = 1. Near p = 1 by one, far from it by the other of two forms."""
+    is_near = log_mean > -np.log(2)
+    with np.errstate(divide="ignore"):
+        near = np.log(-np.expm1(np.where(is_near, log_mean, -1.0)))
+    return np.where(is_near, near, np.log1p(-np.exp(np.minimum(log_mean, -0.5))))
+
+
 class Link:
     """A distribution function F as the inverse link of a probability; raw predictions are arrays of any shape.
 
@@ -246,11 +254,8 @@ class Log(Link):
         return raw
 
     def log_rest(self, raw):
-        """See `Link.log_rest`: near raw = 0 by one, far from it by the other of two forms."""
-        is_near = raw > -np.log(2)
-        return np.where(
-            is_near, np.log(-np.expm1(np.where(is_near, raw, -1.0))), np.log1p(-np.exp(np.minimum(raw, -0.5)))
-        )
+        """See `Link.log_rest`."""
+        return log_rest(raw)
 
     def mean_slopes(self, raw):
         """See `Link.mean_slopes`."""

@@ -1,23 +1,18 @@
 """Ordered classes: a cumulative model whose thresholds are constants of the loss."""
 
 import numpy as np
-from scipy.special import entr
 
-from sk_hessian.objectives.losses.families import Family
-from sk_hessian.objectives.losses.links import CUMULATIVE
+from sk_hessian.objectives.losses.families import ClassFamily, Family
+from sk_hessian.objectives.losses.links import CUMULATIVE, log_rest
 from sk_hessian.objectives.losses.loss import HeldLoss, Loss
-
-#: share of a class that has no row, in a sample
-_ABSENT = 1e-3
 
 #: a threshold's unit is this share of the distance to its neighbours: with it the curvature has a pole at zero
 _OF_GAP = 0.5
 
 
-class OrdinalFamily(Family):
-    """One class of several that are ordered."""
+class OrdinalFamily(ClassFamily):
+    """Classes that are ordered."""
 
-    has_likelihood = True
     name = "ordered classes"
 
     def __init__(self, loss):
@@ -37,8 +32,7 @@ class OrdinalFamily(Family):
 
     def best_constant(self, y, weight):
         """See `Family.best_constant`: thresholds at the cumulated shares of the classes."""
-        counts = np.bincount(y.astype(np.intp), weights=weight, minlength=self.loss.n_classes)
-        share = np.where(counts > 0, counts / counts.sum(), _ABSENT)
+        share = self.shares(y, weight, self.loss.n_classes)
         below = np.cumsum(share)[:-1] / share.sum()
         above = np.cumsum(share[::-1])[::-1][1:] / share.sum()
         return self.loss.from_thresholds(self.loss.quantile(below, above))
@@ -50,13 +44,6 @@ class OrdinalFamily(Family):
     def own_constants(self, residual, weight):
         """See `Family.own_constants`: distances of thresholds at the cumulated shares of the classes."""
         return self.best_constant(residual, weight)[1:]
-
-    def null_deviance(self, y, weight, offset=None):
-        """See `Family.null_deviance`; without offset the entropy of the classes."""
-        if offset is not None:
-            return super().null_deviance(y, weight, offset)
-        counts = np.bincount(y.astype(np.intp), weights=weight)
-        return counts.sum() * entr(counts / counts.sum()).sum()
 
     def unit(self, y, weight):
         """See `Family.unit`."""
@@ -111,17 +98,27 @@ class OrdinalLoss(Loss):
         """An intercept and the loss's constants, (n_classes - 1,), from as many thresholds."""
         return np.append(-thresholds[0], thresholds[1:] - thresholds[0])
 
+    @staticmethod
+    def _arguments(raw):
+        """Those of F at every threshold, (n, n_classes - 1)."""
+        return np.concatenate((np.zeros((len(raw), 1)), raw[:, 1:]), axis=1) - raw[:, :1]
+
+    @staticmethod
+    def _gaps(raw):
+        """Distances of neighbouring thresholds, (n, n_classes - 2)."""
+        return np.diff(raw[:, 1:], axis=1, prepend=0.0)
+
     def _bounds(self, y, raw):
         """Arguments of F (n,) above and below each row's class, whether these are finite, and the index of the class.
 
         Where a class has no bound the argument is that of its other bound, so that nothing overflows.
         """
         index = y.astype(np.intp)
-        steps = np.concatenate((np.zeros((len(raw), 1)), raw[:, 1:]), axis=1) - raw[:, :1]
+        arguments = self._arguments(raw)
         rows, last = np.arange(len(raw)), self.n_classes - 2
         has_upper, has_lower = index <= last, index > 0
-        upper = steps[rows, np.minimum(index, last)]
-        lower = steps[rows, np.maximum(index - 1, 0)]
+        upper = arguments[rows, np.minimum(index, last)]
+        lower = arguments[rows, np.maximum(index - 1, 0)]
         return upper, lower, has_upper, has_lower, index
 
     def _log_probability(self, bounds):
@@ -134,11 +131,7 @@ class OrdinalLoss(Loss):
         ordered = upper > lower
         apart = np.where(ordered, small - large, -1.0)
         apart = np.where(np.isfinite(large), np.minimum(apart, 0.0), -np.inf)
-        is_near = apart > -np.log(2)
-        with np.errstate(divide="ignore"):
-            near = np.log(-np.expm1(np.where(is_near, apart, -1.0)))
-        both = large + np.where(is_near, near, np.log1p(-np.exp(np.minimum(apart, -0.5))))
-        both = np.where(ordered, both, -np.inf)
+        both = np.where(ordered, large + log_rest(apart), -np.inf)
         return np.where(has_lower, np.where(has_upper, both, link.log_rest(lower)), link.log_mean(upper))
 
     def _slopes(self, bounds, log_p):
@@ -180,7 +173,7 @@ class OrdinalLoss(Loss):
 
     def _is_ordered(self, raw):
         """Whether thresholds increase, (n,) of bool."""
-        return (np.diff(raw[:, 1:], axis=1, prepend=0.0) > 0).all(axis=1)
+        return (self._gaps(raw) > 0).all(axis=1)
 
     def hessian(self, y, raw, kind):
         """See `Loss.hessian`; the expected one is the second moment of the slopes over the classes."""
@@ -225,13 +218,10 @@ class OrdinalLoss(Loss):
 
     def predictor_unit(self, raw):
         """See `Loss.predictor_unit`: of a threshold no more than half the way to the next."""
-        steps = np.concatenate((np.zeros((len(raw), 1)), raw[:, 1:]), axis=1) - raw[:, :1]
-        units = CUMULATIVE[self.link].unit(steps)
+        units = CUMULATIVE[self.link].unit(self._arguments(raw))
         of_eta = units.min(axis=1, keepdims=True)
-        gaps = np.abs(np.diff(raw[:, 1:], axis=1, prepend=0.0))
-        nearest = np.minimum(
-            gaps, np.concatenate((gaps[:, 1:], np.full((len(raw), 1), np.inf)), axis=1)[:, : gaps.shape[1]]
-        )
+        nearest = np.abs(self._gaps(raw))
+        nearest[:, :-1] = np.minimum(nearest[:, :-1], nearest[:, 1:])
         return np.concatenate((of_eta, np.minimum(_OF_GAP * nearest, units[:, 1:])), axis=1)
 
     def at(self, constants):
