@@ -6,12 +6,12 @@ Targets ``y``, their means and dispersions are arrays of shape (n, 1). The small
 import numpy as np
 from scipy.special import betainc, betaincc, betaln, gammainc, gammaincc, gammaln, log_ndtr, ndtr, xlogy
 
-#: of the number of jumps of a compound Poisson distribution: standard deviations on either side of its mean, terms per
-#: deviation where there are more, further terms on either side, and rows at a time
+#: of sums over the number of jumps of a compound Poisson distribution: standard deviations on either side of the
+#: centre, terms per deviation where there are more, further terms on either side, and rows at a time
 _REACH = 12
 _DENSITY = 12
 _MARGIN = 20
-_ROWS = 2**12
+JUMP_ROWS = 2**12
 
 #: what the variance of a negative binomial distribution has beside the mean, below which it is a Poisson distribution
 _LEAST_SPREAD = 1e-12
@@ -71,24 +71,31 @@ def compound_poisson(power, y, mean, dispersion):
     rate = mean ** (2 - power) / ((2 - power) * dispersion)
     none, positive = np.exp(-rate), np.flatnonzero(y > 0)
     below, above = np.zeros_like(none), -np.expm1(-rate)
-    for start in range(0, len(positive), _ROWS):
-        rows = positive[start : start + _ROWS]
+    for start in range(0, len(positive), JUMP_ROWS):
+        rows = positive[start : start + JUMP_ROWS]
         jump = dispersion[rows] * (power - 1) * mean[rows] ** (power - 1)
         below[rows], above[rows] = _sums_of_jumps((2 - power) / (power - 1), rate[rows], y[rows] / jump)
         below[rows] += none[rows]
     return below, np.where(y > 0, 0.0, none), above
 
 
+def numbers_of_jumps(centre, deviation):
+    """Numbers of jumps, at least one, over which a sum is taken (n, k), and how far apart they are (n, 1).
+
+    About a ``centre`` (n, 1), where terms are bell-shaped with this ``deviation`` (n, 1). Where they are wide, a
+    trapezoidal rule of a twelfth of their deviation is as good as their sum, for a bell-shaped function to all digits.
+    """
+    stride = np.maximum(deviation / _DENSITY, 1.0)
+    first = np.maximum(np.floor(centre - _REACH * deviation - _MARGIN), 1.0)
+    count = 2 * (_REACH * np.max(deviation / stride) + _MARGIN)
+    return first + stride * np.arange(int(count) + 2), stride
+
+
 def _sums_of_jumps(shape, rate, size):
     """Chances that one jump or more have a sum up to ``size`` jumps, and beyond it; each of shape (n, 1).
 
-    A sum over the number j of jumps, of Poisson chances and Gamma tails, about its mean; where it is wide, by the
-    trapezoidal rule, see `TweedieFamily`.
+    A sum over the number j of jumps, of Poisson chances and Gamma tails, about its mean.
     """
-    deviation = np.sqrt(rate)
-    stride = np.maximum(deviation / _DENSITY, 1.0)
-    first = np.maximum(np.floor(rate - _REACH * deviation - _MARGIN), 1.0)
-    count = 2 * (_REACH * np.max(deviation / stride) + _MARGIN)
-    j = first + stride * np.arange(int(count) + 2)
+    j, stride = numbers_of_jumps(rate, np.sqrt(rate))
     chance = stride * np.exp(xlogy(j, rate) - rate - gammaln(j + 1))
     return tuple((chance * tail(shape * j, size)).sum(axis=1, keepdims=True) for tail in (gammainc, gammaincc))

@@ -8,14 +8,15 @@ from scipy.special import gammaln, logsumexp, xlogy
 from sk_hessian.objectives.losses.families import Family
 from sk_hessian.objectives.losses.links import POWERS, Domain
 from sk_hessian.objectives.losses.loss import Loss
-from sk_hessian.objectives.losses.tails import compound_poisson, gamma, inverse_gaussian, normal, poisson
-
-#: of the series of a Tweedie density: standard deviations on either side of its largest term, terms per deviation where
-#: there are more, further terms on either side, and rows at a time
-_SERIES_REACH = 12
-_SERIES_DENSITY = 12
-_SERIES_MARGIN = 20
-_SERIES_ROWS = 2**12
+from sk_hessian.objectives.losses.tails import (
+    JUMP_ROWS,
+    compound_poisson,
+    gamma,
+    inverse_gaussian,
+    normal,
+    numbers_of_jumps,
+    poisson,
+)
 
 #: dispersion, in squares of the mean over the variance function, below which the saddlepoint is the better density
 _SADDLEPOINT = 1e-8
@@ -62,8 +63,8 @@ class TweedieFamily(Family):
             return -0.5 * np.log(2 * np.pi * phi * y**3)
         density = np.zeros(len(y))
         positive = np.flatnonzero(y > 0)
-        for start in range(0, len(positive), _SERIES_ROWS):
-            rows = positive[start : start + _SERIES_ROWS]
+        for start in range(0, len(positive), JUMP_ROWS):
+            rows = positive[start : start + JUMP_ROWS]
             density[rows] = _log_compound_density(y[rows], p, phi[rows]) - self.loss.saturated(y[rows]) / phi[rows]
         return density
 
@@ -308,18 +309,14 @@ def _log_compound_density(y, p, phi):
     """Logarithm of the density of a compound Poisson distribution at y > 0, but for its exponential factor.
 
     The sum over j >= 1, gamma distributions added, of z^j / (j! Gamma(j shape)) / y, about its largest term. Its terms
-    are log-concave in j. Where they are wide a trapezoidal rule of a twelfth of their deviation is as good as their
-    sum, for a bell-shaped function to all digits; and where they are so many that gamma functions lose the
-    digits, there is nothing between the density and its saddlepoint approximation.
+    are log-concave in j. Where they are so many that gamma functions lose the digits, there is nothing between the
+    density and its saddlepoint approximation.
     """
     shape = (2 - p) / (p - 1)
     log_z = shape * np.log(y / (p - 1)) - np.log(2 - p) - np.log(phi) / (p - 1)
     peak = y ** (2 - p) / ((2 - p) * phi)
-    deviation = np.sqrt(peak / (1 + shape))
-    stride = np.maximum(deviation / _SERIES_DENSITY, 1.0)
-    first = np.maximum(np.floor(peak - _SERIES_REACH * deviation - _SERIES_MARGIN), 1.0)
-    count = 2 * (_SERIES_REACH * np.max(deviation / stride) + _SERIES_MARGIN)
-    j = first[:, None] + stride[:, None] * np.arange(int(count) + 2)
+    j, stride = numbers_of_jumps(peak[:, None], np.sqrt(peak / (1 + shape))[:, None])
+    stride = stride[:, 0]
     terms = j * log_z[:, None] - gammaln(j + 1) - gammaln(shape * j)
     series = logsumexp(terms, axis=1) + np.log(stride) - np.log(y)
     is_narrow = (phi * y ** (p - 2) < _SADDLEPOINT) & (stride > 1)
