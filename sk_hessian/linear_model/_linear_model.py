@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 from scipy import sparse
-from sklearn.base import RegressorMixin
+from sklearn.base import ClassifierMixin, RegressorMixin
 from sklearn.utils.validation import check_is_fitted
 
 from sk_hessian import _validation
@@ -13,7 +13,7 @@ from sk_hessian._base import SolvedEstimator, by_rows, restored_on_failure
 from sk_hessian._keywords import with_advice
 from sk_hessian._parts import rows_of_parts
 from sk_hessian._penalties import check_penalty_matrix, check_penalty_weights, has_chosen_groups
-from sk_hessian._scores import d_squared, r_squared
+from sk_hessian._scores import accuracy, d_squared, r_squared
 from sk_hessian._strength import choose_linear, chooses, forget_strength, is_chosen
 from sk_hessian._text import listed
 from sk_hessian._validation import LaterCheck, RowData
@@ -429,3 +429,22 @@ class DevianceExplained:
             For bad input, naming the argument.
         """
         return d_squared(self, RowData(X, y, sample_weight, offset))
+
+
+class ClassesPredicted(ClassifierMixin, DevianceExplained):
+    """What linear classifiers share: their score is the accuracy, and they have a D^2."""
+
+    def score(self, X, y=None, sample_weight=None, offset=None):
+        """Share of the rows whose class is predicted.
+
+        Parameters
+        ----------
+        X, y, sample_weight, offset
+            As of `fit`.
+
+        Returns
+        -------
+        float
+            A lazy dask array of shape () for dask collections.
+        """
+        return accuracy(self, RowData(X, y, sample_weight, offset))

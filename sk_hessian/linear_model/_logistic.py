@@ -5,17 +5,15 @@ from typing import Any, ClassVar
 
 import numpy as np
 from scipy import sparse
-from sklearn.base import ClassifierMixin
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 from sk_hessian import _validation
 from sk_hessian._base import by_rows, class_indices, log_probabilities, probabilities, restored_on_failure
 from sk_hessian._keywords import with_advice
-from sk_hessian._scores import accuracy
 from sk_hessian._strength import check_strength, chooses, given_strength
 from sk_hessian._validation import RowData
-from sk_hessian.linear_model._linear_model import DevianceExplained, LinearModel
+from sk_hessian.linear_model._linear_model import ClassesPredicted, LinearModel
 from sk_hessian.objectives import Jeffreys
 from sk_hessian.solvers import LBFGS, Newton, check_solver
 
@@ -26,7 +24,7 @@ def _is_sum_over_rows(estimator):
     return True
 
 
-class LogisticRegression(ClassifierMixin, DevianceExplained, LinearModel):
+class LogisticRegression(ClassesPredicted, LinearModel):
     """Logistic regression: minimises ``C sum_i w_i loss(y_i, x_i) + |coef|^2 / 2``.
 
     The loss is the binary cross-entropy for two classes and the softmax cross-entropy for more; the intercept is
@@ -239,21 +237,6 @@ class LogisticRegression(ClassifierMixin, DevianceExplained, LinearModel):
         ndarray of shape (n_samples, n_classes)
         """
         return log_probabilities(self._raw_prediction(X, offset))
-
-    def score(self, X, y=None, sample_weight=None, offset=None):
-        """Share of the rows whose class is predicted.
-
-        Parameters
-        ----------
-        X, y, sample_weight, offset
-            As of `fit`.
-
-        Returns
-        -------
-        float
-            A lazy dask array of shape () for dask collections.
-        """
-        return accuracy(self, RowData(X, y, sample_weight, offset))
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

@@ -3,14 +3,11 @@
 from typing import Any, ClassVar
 
 import numpy as np
-from sklearn.base import ClassifierMixin
 from sklearn.utils.metaestimators import available_if
 
 from sk_hessian import _validation
 from sk_hessian._base import by_rows
-from sk_hessian._scores import accuracy
-from sk_hessian._validation import RowData
-from sk_hessian.linear_model._linear_model import DevianceExplained, LinearModel
+from sk_hessian.linear_model._linear_model import ClassesPredicted, LinearModel
 from sk_hessian.linear_model._targets import check_levels, check_link, check_order, ordered_levels
 from sk_hessian.objectives import ORDINAL_LINKS, OrdinalLoss
 
@@ -22,7 +19,7 @@ def _never(estimator):
     raise AttributeError("partial_fit is not there: the thresholds depend on all rows at once")
 
 
-class OrdinalClassifier(ClassifierMixin, DevianceExplained, LinearModel):
+class OrdinalClassifier(ClassesPredicted, LinearModel):
     """A cumulative model of ordered classes: minimises ``sum_i w_i loss(y_i, x_i) + alpha |coef|^2 / 2``.
 
     P(class <= j) = F(threshold_j - x'coef), with the same coefficients for all thresholds: a positive one makes higher
@@ -218,7 +215,7 @@ class OrdinalClassifier(ClassifierMixin, DevianceExplained, LinearModel):
         -------
         ndarray of shape (n_samples, n_classes)
         """
-        return np.exp(self._by_class(self._log_probabilities(self._raw_prediction(X, offset))))
+        return np.exp(self.predict_log_proba(X, offset))
 
     @by_rows
     def predict_log_proba(self, X, offset=None):
@@ -235,21 +232,6 @@ class OrdinalClassifier(ClassifierMixin, DevianceExplained, LinearModel):
         ndarray of shape (n_samples, n_classes)
         """
         return self._by_class(self._log_probabilities(self._raw_prediction(X, offset)))
-
-    def score(self, X, y=None, sample_weight=None, offset=None):
-        """Share of the rows whose class is predicted.
-
-        Parameters
-        ----------
-        X, y, sample_weight, offset
-            As of `fit`.
-
-        Returns
-        -------
-        float
-            A lazy dask array of shape () for dask collections.
-        """
-        return accuracy(self, RowData(X, y, sample_weight, offset))
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
