@@ -48,12 +48,11 @@ class EvidenceCurve:
         self._at, self._objective, self._profiles = at, objective, objective.loss.quadratic
         R, strengths, project, n_copies = model.precision.core
         penalty = objective.l2.times(1.0, of_matrices=0.0)
-        B = at.root_of(penalty) if objective.l2.has_matrix else np.diag(np.sqrt(strengths))
-        half = solve_triangular(R, B.T, trans="T")
+        diagonal = solve_triangular(R, np.diag(np.sqrt(strengths)), trans="T")
+        half = solve_triangular(R, at.root_of(penalty).T, trans="T") if objective.l2.has_matrix else diagonal
         shares, self._Q = eigh(half @ half.T)
         self.shares = np.clip(shares, 0.0, 1.0)  #: of the strengths in the curvature along each direction
-        whole = self._Q.T @ solve_triangular(R, np.diag(np.sqrt(strengths)), trans="T")
-        self._fixed = (whole**2).sum(axis=1) - self.shares  # shares of a matrix
+        self._fixed = ((self._Q.T @ diagonal) ** 2).sum(axis=1) - self.shares  # shares of a matrix
         self._n_copies, self._n_held = n_copies, n_copies * np.count_nonzero(strengths)
         self._pull = self._along(R, project(at.gradient(penalty.gradient(theta))))
         here = objective.at(theta)
