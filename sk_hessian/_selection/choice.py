@@ -250,20 +250,21 @@ class _Search:
         """
         logs = np.unique(np.clip(logs, self._low, self._high))
         others = [point for point in self._points if 0 < abs(point.log - at) <= self._criterion.reach]
-        order, gap, reach = self._criterion.order, 0.0, 0.0
-        scores = self._criterion.score
-        if others:
-            nearest = min(others, key=lambda point: abs(point.log - at))
+        nearest = min(others, key=lambda point: abs(point.log - at), default=None)
+        order, scores = self._criterion.order, self._criterion.score
+        # the strength of that fit is the last of them, because one pass over the rows serves them all
+        found, gap, reach = scores(curve, np.append(logs, [nearest.log] if nearest else []) - at), 0.0, 0.0
+        if nearest:
             away = nearest.log - at
             reach = abs(away)
-            gap = (nearest.score - scores(curve, np.array([away]))[0]) / away**order
+            gap = (nearest.score - found[-1]) / away**order
             gap = gap if np.isfinite(gap) else 0.0
 
-        def score(logs):
-            return scores(curve, logs - at) + gap * np.clip(logs - at, -reach, reach) ** order
+        def corrected(values, logs):
+            return values + gap * np.clip(logs - at, -reach, reach) ** order
 
-        seen = Scored(logs, score(logs), curve.effective_df(logs - at))
-        return self._criterion.refined(score, seen), seen
+        seen = Scored(logs, corrected(found[: len(logs)], logs), curve.effective_df(logs - at))
+        return self._criterion.refined(lambda logs: corrected(scores(curve, logs - at), logs), seen), seen
 
     def _follow(self, log, theta):
         """Fit with a strength; returns the one that is best on its curve, or a stronger one where the fit fails."""
