@@ -34,7 +34,7 @@ class AddedDirections:
                 np.einsum("nmr,nm->r", weighted, terms.slope),
             )
 
-        rows = SingleRows(fitted.objective.at(fitted.theta), factor, "expected")
+        rows = SingleRows(fitted.here, factor, "expected")
         width = 3 * n_moves * (fitted.loss.n_outputs + fitted.loss.n_constants)
         whole, cross, slope, own_slope = rows.reduce(sums, width)
         self.size = whole.diagonal()

@@ -248,7 +248,7 @@ def _fitted(which, model, X, y, row_data):
         raise TypeError(f"{what} is for linear models, not for {fitted.name}: a network has no likelihood-ratio test")
     _check_likelihood(what, fitted)
     fitted.require_optimum(what)
-    remarks = fitted.objective.at(fitted.theta).remarks()
+    remarks = fitted.here.remarks()
     if remarks:
         raise ValueError(f"{what}: the likelihood has no regular optimum for this {fitted.name}. {' '.join(remarks)}")
     return fitted
@@ -401,7 +401,7 @@ def _tested(curvatures):
             "compare_models: the large model has no more free parameters than the small one "
             f"({large.effective_df.sum():.8g} and {small.effective_df.sum():.8g}): there is nothing to test"
         )
-    values = [curvature.objective.at(curvature.fitted.theta).value for curvature in curvatures]
+    values = [curvature.fitted.here.value for curvature in curvatures]
     lost = float(max(2 * large.fitted.total_weight * (values[0] - values[1]), 0.0))
     if not large.loss.family.has_dispersion:
         p_value = float(chi2.sf(lost, df))

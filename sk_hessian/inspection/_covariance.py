@@ -133,8 +133,12 @@ class Curvature:
         """The arrays ``function(along, part)`` of other rows, whose predictors move ``along`` unit errors."""
         k = self.loss.n_outputs
         unit = np.sqrt(np.resize(covariance.scale, k))[:, None]
-        rows = SingleRows(self.objective.at(self.fitted.theta), self.factor, self.kind)
-        return rows.of_others(X, lambda along, part: function(along[:, :k] * unit, part))
+        return self.single_rows.of_others(X, lambda along, part: function(along[:, :k] * unit, part))
+
+    @property
+    def single_rows(self):
+        """The rows at the fit, with the second derivatives of this curvature."""
+        return SingleRows(self.fitted.here, self.factor, self.kind)
 
     def _unseen(self):
         """The inverse of the penalty along penalised directions of the coefficients in which the rows do not differ.

@@ -60,15 +60,15 @@ def _has_the_value(fitted, decrement):
     """Whether the objective is that of the fit, as far as the decrement leaves that open: of a loose tolerance."""
     if decrement <= _SURE_SHARE * fitted.objective.scale:
         return True
-    value = fitted.objective.value_and_gradient(fitted.theta)[0]
-    return abs(value - fitted.estimator.convergence_.objective) <= _SAME_VALUE * fitted.objective.scale
+    return abs(fitted.here.value - fitted.estimator.convergence_.objective) <= _SAME_VALUE * fitted.objective.scale
 
 
 class Fitted:
     """An estimator's objective at its fitted parameters.
 
     Attributes are the ``chain`` of the estimator and the steps before it, the ``estimator``, the ``objective``, the
-    parameters ``theta`` and ``total_weight``, times which the objective is a sum over the rows. ``fit_data`` is what
+    parameters ``theta``, the `Evaluation` ``here`` at these, which remembers gradient and curvature, and
+    ``total_weight``, times which the objective is a sum over the rows. ``fit_data`` is what
     else the fit was given for each row, an ``offset``; None is left out. ``names`` are what the columns that the
     estimator gets are called, by default as X or the steps before it say. Bad rows are a ValueError that names the
     argument.
@@ -88,13 +88,13 @@ class Fitted:
         for name in fit_data.keys() - signature(self.estimator.fitted_objective).parameters:
             raise TypeError(f"{name} is not taken by {self.name}: leave it out")
         self._names = names
-        self._index, self._rows, self._fit_data = (X, y), (self.chain.transformed(X), y), fit_data
+        self._index, self._rows, self.fit_data = (X, y), (self.chain.transformed(X), y), fit_data
         self.objective, self.theta = self.with_weight(sample_weight)
         self.total_weight = self.objective.total_weight
 
     def with_weight(self, sample_weight):
         """The objective of the same rows with other weights, and the fitted parameters."""
-        objective, theta = self.estimator.fitted_objective(*self._rows, sample_weight, **self._fit_data)
+        objective, theta = self.estimator.fitted_objective(*self._rows, sample_weight, **self.fit_data)
         self._name_columns(objective)
         return objective, theta
 
@@ -112,9 +112,13 @@ class Fitted:
             objective.feature_names = self.chain.feature_names
 
     @property
-    def fit_data(self):
-        """What else the fit was given for each row, such as an offset, as a dict."""
-        return self._fit_data
+    def theta(self):
+        """The parameters, shape (n_parameters,)."""
+        return self.here.theta
+
+    @theta.setter
+    def theta(self, theta):
+        self.here = self.objective.at(theta)
 
     def rows_with(self, y):
         """X as the estimator gets it, and another target."""
@@ -169,11 +173,11 @@ class Fitted:
         whole[-len(names) :, -len(names) :] = matrix
         return self.parameter_names[: -len(names)] + names, whole
 
-    @cached_property
+    @property
     def gradient(self):
         """The gradient of the objective, zero but for the tolerance of the fit."""
-        with np.errstate(over="ignore", invalid="ignore"):
-            return self.objective.value_and_gradient(self.theta)[1]
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+            return self.here.gradient
 
     @property
     def prior(self):
@@ -221,12 +225,10 @@ class Fitted:
         Hessian is singular to working precision along a direction that the columns do determine, or has more than 3000
         columns.
         """
-        objective = self.objective
         self.require_factor()
-        here = objective.at(self.theta)
-        factor = here.whole_factor(curvature or objective.curvature)
+        factor = self.here.whole_factor(curvature or self.objective.curvature)
         if factor.inner.is_floored:
-            cause = " ".join(here.remarks()) or (
+            cause = " ".join(self.here.remarks()) or (
                 "Some combination of parameters is not determined by these rows; look at inspection.flat_directions, "
                 "or add a penalty"
             )
@@ -268,7 +270,7 @@ class Fitted:
         size = self.theta.size
         # of a network the damped factor: along what is flat a gradient of rounding counts for nothing
         kind = "full" if plan.can_factor(self.objective, size) else plan.best_kind(self.objective, size)
-        factor = self.objective.preconditioner(self.theta, kind, self.objective.curvature)
+        factor = self.here.factor(kind, self.objective.curvature)
         decrement = factor.newton(self.gradient)[0]
         share = max(_SLACK * verdict.tol**2, _LEAST_SHARE)
         if not (decrement <= share * self.objective.scale and _has_the_value(self, decrement)):
@@ -307,5 +309,4 @@ class Fitted:
             )
         moved = np.max(np.abs(best - self.theta)[counts] / error[counts], initial=0.0)
         self.theta = best
-        self.__dict__.pop("gradient", None)
         return float(moved)

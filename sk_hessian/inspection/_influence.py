@@ -269,7 +269,7 @@ class RowEffects:
     def of(cls, fitted, kind, weights, test=None):
         """Those at a fit; ``test`` is the objective of the test rows, or None."""
         factor = fitted.factor(kind)
-        plain = cls(fitted.objective.at(fitted.theta), factor, kind, weights, fitted.conventional(factor))
+        plain = cls(fitted.here, factor, kind, weights, fitted.conventional(factor))
         is_likelihood = fitted.loss.family.has_likelihood and not fitted.is_reweighted
         return replace(
             plain,

@@ -163,7 +163,7 @@ def summed(fitted, weights, function, width=0):
     function needs for each row. The function goes to the workers of a cluster: it must not hold the rows.
     """
     objective, within = fitted.objective, weights.within
-    predict = objective.at(fitted.theta).predictor()
+    predict = fitted.here.predictor()
 
     def of_block(block, y, weight):
         return function(y, predict(block), within(block.part, y, weight))

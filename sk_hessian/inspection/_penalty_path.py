@@ -186,7 +186,7 @@ def _in_one_go(held_out, alphas):
     # the null model, whose penalty is zero for every strength
     fitted.theta = objective.start()
     factor = fitted.factor("observed")
-    here, bends = objective.at(fitted.theta), Bends(objective, factor)
+    here, bends = fitted.here, Bends(objective, factor)
     inverse = bends.inverse(alphas / typical)
     moves = bends.moves(here, alphas / typical, inverse)
 

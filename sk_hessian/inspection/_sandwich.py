@@ -12,7 +12,6 @@ from scipy.linalg import eigh
 from sk_hessian._selection import Removal
 from sk_hessian._text import listed
 from sk_hessian.inspection._row_labels import row_names
-from sk_hessian.objectives import SingleRows
 
 #: what a leverage leaves that rounding could have made
 _NOTHING_LEFT = 1e-10
@@ -40,7 +39,7 @@ class Covariance:
 
 def of_rows(curvature, convention=None):
     """HC0: the scores are independent, and their squares estimate their variances."""
-    rows, weights = _single_rows(curvature), curvature.weights
+    rows, weights = curvature.single_rows, curvature.weights
     moment = rows.score_moment(lambda *block: weights.within(*block).moment) / weights.score_total**2
     return Covariance(moment, np.ones(1), convention=convention)
 
@@ -70,7 +69,7 @@ def hc3(curvature):
 def _leveraged(curvature, name, power, convention):
     weights, k = curvature.weights, curvature.loss.n_outputs
     _require_freedom(f"cov={name!r}", weights.n_samples, curvature.effective_df)
-    rows = _single_rows(curvature)
+    rows = curvature.single_rows
     # targets share their columns, and with them the leverage; a row of frequency w is w rows that share theirs
     leverage = rows.gather(lambda terms: Removal(terms, k).leverage) / (k * weights.counts)
     full = np.flatnonzero(1 - leverage <= _NOTHING_LEFT)
@@ -90,7 +89,7 @@ def of_groups(curvature):
     """Scores are independent between groups; of two ways of grouping V1 + V2 - V12."""
     weights, groups = curvature.weights, curvature.groups
     scale = (weights.n_samples - 1) / _require_freedom("cov_groups", weights.n_samples, curvature.effective_df)
-    rows, total, counts = _single_rows(curvature), weights.score_total, [int(index.max()) + 1 for index in groups]
+    rows, total, counts = curvature.single_rows, weights.score_total, [int(index.max()) + 1 for index in groups]
     of_rows = weights.all_counts(curvature.objective.rows)
     if max(counts) == len(of_rows) and (of_rows == 1).all():
         raise ValueError(
@@ -128,17 +127,12 @@ def of_times(curvature):
     if lags >= n:
         raise ValueError(f"lags must be below the number of rows, {n}, got {lags}")
     scale = weights.n_samples / _require_freedom("cov='HAC'", weights.n_samples, curvature.effective_df)
-    moment = _single_rows(curvature).serial_moment(weights.score, weights.position, lags)
+    moment = curvature.single_rows.serial_moment(weights.score, weights.position, lags)
     text = (
         f"Newey-West, Bartlett's kernel with {lags} lags ({source}), rows in the order of time, times n / (n - k), "
         "statsmodels' use_correction=True"
     )
     return Covariance(moment / weights.score_total**2, scale, convention=text)
-
-
-def _single_rows(curvature):
-    """The rows at the fit, with the second derivatives of the curvature."""
-    return SingleRows(curvature.objective.at(curvature.fitted.theta), curvature.factor, curvature.kind)
 
 
 def _require_freedom(what, n, df):

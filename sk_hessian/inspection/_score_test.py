@@ -200,7 +200,7 @@ def _check(fitted):
     if fitted.loss.n_outputs > 1 and not fitted.loss.shift_invariant:
         raise ValueError("score_test is for one target: test the model of each target by itself")
     fitted.require_optimum("score_test")
-    remarks = fitted.objective.at(fitted.theta).remarks()
+    remarks = fitted.here.remarks()
     if remarks:
         raise ValueError(
             f"score_test: the likelihood has no regular optimum for this {fitted.name}. {' '.join(remarks)}"

@@ -31,7 +31,7 @@ class StreamFit(Fitted):
         if not hasattr(self.estimator, "fitted_memory"):
             raise ValueError("X and y are needed: the rows that the estimator was fitted on")
         self._index = self._rows = None, None
-        self._fit_data = {}
+        self.fit_data = {}
         self.memory, self.objective, self.theta = self.estimator.fitted_memory()
         self._names = names
         self._name_columns(self.objective)
@@ -64,7 +64,7 @@ class StreamLikelihood:
     @cached_property
     def _deviance(self):
         fitted = self._fitted
-        kept = 0.0 if not fitted.n_kept else fitted.objective.total * fitted.objective.at(fitted.theta).excess
+        kept = 0.0 if not fitted.n_kept else fitted.objective.total * fitted.here.excess
         return 2 * float(fitted.memory.excess + kept)
 
     @property

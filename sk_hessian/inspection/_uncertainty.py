@@ -197,7 +197,7 @@ def _require_table(fitted: Fitted, what):
         )
     fitted.require_factor()
     fitted.require_optimum(what)
-    edge, flat = fitted.objective.at(fitted.theta).remarks(), fitted.objective.flat_directions()
+    edge, flat = fitted.here.remarks(), fitted.objective.flat_directions()
     if edge:
         raise ValueError(f"{what}: there are no standard errors for this {fitted.name}. {' '.join(edge)}")
     if flat:
