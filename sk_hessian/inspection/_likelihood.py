@@ -180,16 +180,40 @@ def dispersion_of(what, curvature):
     return float(weights.dispersion(what, fitted.objective, chi_square, curvature.effective_df)[0])
 
 
-class Likelihood:
-    """The likelihood's figures of a `Fitted` linear model, with effective parameters (1,) or (n_targets,).
+class Dispersed:
+    """The dispersion of a `Fitted` linear model, with effective parameters (1,) or (n_targets,).
 
-    ``given`` is how the dispersion is found: "pearson", "deviance", a number, or None for the family's own way;
-    ``what`` is the function that asks, for its errors.
+    ``given`` is how it is found: "pearson", "deviance", a number, or None for the family's own way; ``what`` is the
+    function that asks, for its errors.
     """
 
+    def __init__(self, fitted, effective_df, given, what):
+        self._fitted, self.effective_df, self._given, self._what = fitted, effective_df, given, what
+
+    @property
+    def estimates_dispersion(self):
+        """Whether the dispersion is estimated from the rows."""
+        if self._given is None:
+            return self._fitted.loss.family.has_dispersion
+        return isinstance(self._given, str)
+
+    @cached_property
+    def dispersion(self):
+        """The dispersion of each target: the estimate, 1 where the family has none, or what was given."""
+        if self.estimates_dispersion:
+            return self._estimate()
+        return np.full(len(self.effective_df), 1.0 if self._given is None else float(self._given))
+
+    def _estimate(self):
+        raise NotImplementedError
+
+
+class Likelihood(Dispersed):
+    """The likelihood's figures of a `Fitted` linear model, see `Dispersed`."""
+
     def __init__(self, fitted, weights, effective_df, given=None, what="coef_table"):
-        self._fitted, self._weights, self.effective_df = fitted, weights, effective_df
-        self._given, self._what = given, what
+        super().__init__(fitted, effective_df, given, what)
+        self._weights = weights
 
     @cached_property
     def _sums(self):
@@ -237,18 +261,8 @@ class Likelihood:
         """Whether a dispersion takes the place of one, so that no distribution has this likelihood."""
         return self._given is not None and not self._fitted.loss.family.has_dispersion
 
-    @property
-    def estimates_dispersion(self):
-        """Whether the dispersion is estimated from the rows."""
-        if self._given is None:
-            return self._fitted.loss.family.has_dispersion
-        return isinstance(self._given, str)
-
-    @cached_property
-    def dispersion(self):
-        """The dispersion of each target: by default Pearson's, and 1 where the family has none."""
-        if not self.estimates_dispersion:
-            return np.full(len(self.effective_df), 1.0 if self._given is None else float(self._given))
+    def _estimate(self):
+        """See `Dispersed`: by default Pearson's."""
         # squared residuals are deviances too, and those of each target
         by_deviance = self._given == "deviance" and not self._fitted.loss.quadratic
         squares = np.array([self.deviance]) if by_deviance else self.chi_square

@@ -1,6 +1,5 @@
 """The covariance of the parameters of a stream, by what its memory holds: no row is needed."""
 
-from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
@@ -9,9 +8,10 @@ from scipy.linalg import solve_triangular
 from sk_hessian._selection import pearson_dispersion
 from sk_hessian._text import listed
 from sk_hessian.inspection._chain import Chain
-from sk_hessian.inspection._covariance import KINDS
 from sk_hessian.inspection._fitted import Fitted
+from sk_hessian.inspection._likelihood import Dispersed
 from sk_hessian.inspection._sandwich import Covariance
+from sk_hessian.inspection._uncertainty import Uncertainty
 
 #: share of the information along some direction that may be what a memory begins with, about 1e-12 rows
 _MOST_ASSUMED = 1e-6
@@ -48,13 +48,10 @@ class StreamFit(Fitted):
         return 0 if self.memory.kept is None else self.memory.kept.n_rows
 
 
-class StreamLikelihood:
+class StreamLikelihood(Dispersed):
     """The figures of a likelihood that a memory tells: a dispersion, and of squared loss the deviance."""
 
     log_likelihood = None
-
-    def __init__(self, fitted, effective_df, given, what):
-        self._fitted, self.effective_df, self._given, self._what = fitted, effective_df, given, what
 
     @property
     def df_resid(self):
@@ -72,18 +69,8 @@ class StreamLikelihood:
         """That of squared loss, which a memory knows exactly."""
         return self._deviance if self._fitted.loss.quadratic else None
 
-    @property
-    def estimates_dispersion(self):
-        """Whether the dispersion is estimated."""
-        if self._given is None:
-            return self._fitted.loss.family.has_dispersion
-        return isinstance(self._given, str)
-
-    @cached_property
-    def dispersion(self):
-        """That of the deviance, 1 where the family has none, or what was given."""
-        if not self.estimates_dispersion:
-            return np.array([1.0 if self._given is None else float(self._given)])
+    def _estimate(self):
+        """See `Dispersed`: by the deviance."""
         n, least = self._fitted.total_weight, 2 * self._fitted.objective.resolution * self._fitted.total_weight
         return pearson_dispersion(self._what, np.array([self._deviance]), n, self.effective_df, least)
 
@@ -94,6 +81,8 @@ class StreamLikelihood:
 
 class StreamCurvature:
     """What `Curvature` is for rows: the information that is remembered, with the penalty, by its inverse root."""
+
+    groups = ()
 
     def __init__(self, fitted, choice):
         self.fitted, self.objective, self.loss, self.weights = fitted, fitted.objective, fitted.loss, self
@@ -119,41 +108,13 @@ class StreamCurvature:
         """One value as one for each parameter."""
         return np.resize(values, len(self.root))
 
-
-@dataclass(frozen=True)
-class StreamUncertainty:
-    """What `Uncertainty` is for rows."""
-
-    name: str
-    curvature: StreamCurvature
-    covariance: Covariance
-    matrix: np.ndarray
-    verdict: str
-
-    @property
-    def kind(self):
-        """What the covariance is."""
-        return KINDS[self.name]
-
-    @property
-    def std_error(self):
-        """The standard errors of the parameters."""
-        return np.sqrt(np.diag(self.matrix))
-
-    @property
-    def target(self):
-        """What intervals are about."""
-        return self.kind.target[self.curvature.fitted.prior]
-
-    @property
-    def df(self):
-        """Degrees of freedom, (1,)."""
-        likelihood = self.curvature.likelihood
-        return likelihood.df_resid if self.kind.by_t and likelihood.estimates_dispersion else np.array([np.inf])
+    def of_parameters(self, covariance):
+        """A `Covariance` as a matrix (n_parameters, n_parameters)."""
+        return covariance.scale[0] * (self.root @ self.root.T)
 
 
 def stream_uncertainty(estimator, choice, names, **row_data):
-    """The `StreamUncertainty` of an estimator fitted by ``partial_fit``; a ValueError that says what it cannot have."""
+    """The `Uncertainty` of an estimator fitted by ``partial_fit``; a ValueError that says what it cannot have."""
     given = [name for name, value in row_data.items() if value is not None]
     if given:
         raise ValueError(f"{given[0]} belongs to rows, and X is None: a stream's memory has the weights of its rows")
@@ -162,11 +123,9 @@ def stream_uncertainty(estimator, choice, names, **row_data):
     if reason is not None:
         raise ValueError(f"{choice.what} of a stream's memory (X is None): {reason}")
     curvature = StreamCurvature(fitted, choice)
-    dispersion = curvature.likelihood.dispersion
-    covariance = Covariance(None, dispersion, convention=_convention(fitted, curvature.likelihood))
-    matrix = dispersion[0] * (curvature.root @ curvature.root.T)
-    name = _KINDS[fitted.prior]
-    return StreamUncertainty(name, curvature, covariance, matrix, fitted.estimator.convergence_.status)
+    convention = _convention(fitted, curvature.likelihood)
+    covariance = Covariance(None, curvature.likelihood.dispersion, convention=convention)
+    return Uncertainty(_KINDS[fitted.prior], curvature, covariance, fitted.estimator.convergence_.status)
 
 
 def _refusal(fitted, choice):

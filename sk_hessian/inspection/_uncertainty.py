@@ -128,10 +128,13 @@ class CovarianceChoice:
 
 @dataclass(frozen=True)
 class Uncertainty:
-    """A covariance of a fit: its ``name`` in `KINDS`, the `Curvature` behind it, and the verdict on the fit."""
+    """A covariance of a fit: its ``name`` in `KINDS`, the curvature behind it, and the verdict on the fit.
+
+    That is a `Curvature`, or a `StreamCurvature`.
+    """
 
     name: str
-    curvature: Curvature
+    curvature: Any
     covariance: Covariance
     verdict: str
 
