@@ -6,9 +6,9 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-from scipy.stats import t as student
 
 from sk_hessian._text import listed, suggestion
+from sk_hessian.inspection._intervals import intervals_and_tests
 from sk_hessian.inspection._likelihood import Likelihood
 from sk_hessian.inspection._profile import intervals_of
 from sk_hessian.inspection._sandwich import Covariance, hc0, hc1, hc2, hc3, of_groups, of_rows, of_times
@@ -199,16 +199,13 @@ def _unseen_projection(columns, penalty):
 def wald(curvature, covariance, df, level):
     """Tests and symmetric intervals, columns of `CoefTable`, by Student's t with ``df`` (1,) or (n_targets,)."""
     df, estimate, error = curvature.per_parameter(df), curvature.estimate, np.sqrt(np.diag(covariance))
-    with np.errstate(divide="ignore", invalid="ignore"):
-        statistic = estimate / error
-    reach = student.isf((1 - level) / 2, df) * error
-    p_value, lower = 2 * student.sf(np.abs(statistic), df), estimate - reach
+    columns = intervals_and_tests(estimate, error, df, level)
     if curvature.loss.even_constants:
         # zero is the edge of what these may be: a normal approximation tells nothing of it
-        edge = slice(len(estimate) - curvature.loss.n_constants, None)
-        statistic[edge] = p_value[edge] = np.nan
+        edge, lower = slice(len(estimate) - curvature.loss.n_constants, None), columns["lower"]
+        columns["statistic"][edge] = columns["p_value"][edge] = np.nan
         lower[edge] = np.maximum(lower[edge], 0.0)
-    return {"statistic": statistic, "p_value": p_value, "lower": lower, "upper": estimate + reach}
+    return columns
 
 
 def credible(curvature, covariance, df, level):

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-from scipy.stats import t as student
 
 from sk_hessian._report import Report, number_text
 from sk_hessian.inspection._checks import check_level
+from sk_hessian.inspection._intervals import intervals_and_tests
 from sk_hessian.inspection._text import ParameterTable, distribution_text, interval_headings
 from sk_hessian.solvers import Result
 
@@ -141,16 +141,12 @@ def curve_table(
         raise ValueError(f"names must be {result.x.size} different ones, got {names}")
     dispersion, df = here.dispersion() if dispersion is None else (float(dispersion), np.inf)
     error = np.sqrt(np.diag(covariance))
-    reach, statistic = student.isf((1 - level) / 2, df) * error, result.x / error
     residuals = getattr(here, "residuals", None)
     return CurveTable(
         names=names,
         estimate=result.x.copy(),
         std_error=error,
-        statistic=statistic,
-        p_value=2 * student.sf(np.abs(statistic), df),
-        lower=result.x - reach,
-        upper=result.x + reach,
+        **intervals_and_tests(result.x, error, df, level),
         covariance=covariance,
         distribution="normal" if np.isinf(df) else "t",
         df=df,

@@ -6,11 +6,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.sparse import csr_array
-from scipy.stats import t as student
 
 from sk_hessian._report import Report, decimals_of, fixed, p_text
 from sk_hessian.inspection._hessian import combination
 from sk_hessian.inspection._hypothesis_test import HypothesisTest
+from sk_hessian.inspection._intervals import intervals_and_tests
 from sk_hessian.inspection._terms import Layout
 from sk_hessian.inspection._text import ParameterTable, distribution_text, interval_headings, without_tests
 
@@ -461,19 +461,8 @@ def _denominators(table, L, what):
 def _with_intervals(table, estimate, covariance, df, value):
     """Columns of a table of combinations; a posterior tests nothing."""
     error = np.sqrt(covariance.diagonal())
-    reach = student.isf((1 - table.level) / 2, df) * error
-    with np.errstate(divide="ignore", invalid="ignore"):
-        statistic = (estimate - value) / error
-    if table.cov == "laplace":
-        statistic = np.full(len(error), np.nan)
-    return {
-        "estimate": estimate,
-        "std_error": error,
-        "statistic": statistic,
-        "p_value": 2 * student.sf(np.abs(statistic), df),
-        "lower": estimate - reach,
-        "upper": estimate + reach,
-    }
+    columns = intervals_and_tests(estimate, error, df, table.level, value, has_tests=table.cov != "laplace")
+    return {"estimate": estimate, "std_error": error} | columns
 
 
 def _numbers(values):

@@ -6,7 +6,6 @@ from typing import Any, Unpack
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.stats import t as student
 
 from sk_hessian._report import Report, number_text
 from sk_hessian._selection import kept_rows, rows_in_memory
@@ -15,6 +14,7 @@ from sk_hessian.inspection._checks import check_choice, check_level
 from sk_hessian.inspection._coef_table import CoefTable, coef_table
 from sk_hessian.inspection._effects import Feature, MeanEffects
 from sk_hessian.inspection._fitted import Fitted, Naming, require_mean
+from sk_hessian.inspection._intervals import intervals_and_tests
 from sk_hessian.inspection._likelihood import RowWeights
 from sk_hessian.inspection._text import ParameterTable, distribution_text, interval_headings, without_tests
 
@@ -328,18 +328,12 @@ def _result(of_fit, found, kind, level, labels):
     (fitted, table, rows), (effect, error, covariance) = of_fit, found
     k, df = fitted.loss.n_outputs, table.df
     per_effect = np.resize(df, effect.shape[-1])
-    reach = student.isf((1 - level) / 2, per_effect) * error
-    with np.errstate(divide="ignore", invalid="ignore"):
-        statistic = np.full(effect.shape, np.nan) if table.cov == "laplace" else effect / error
     names = [fitted.parameter_names[feature.column * k + c] for feature in rows.features for c in range(k)]
     return MarginalEffects(
         names=names,
         effect=effect,
         std_error=error,
-        statistic=statistic,
-        p_value=2 * student.sf(np.abs(statistic), per_effect),
-        lower=effect - reach,
-        upper=effect + reach,
+        **intervals_and_tests(effect, error, per_effect, level, has_tests=table.cov != "laplace"),
         covariance=covariance,
         is_discrete=np.repeat([bool(feature.group) for feature in rows.features], k),
         kind=kind,
