@@ -112,7 +112,9 @@ def test_the_same_as_in_memory(name, kind, rng):
     assert distance(model.coef_, memory.coef_) <= 1e-8
     assert distance(model.intercept_, memory.intercept_) <= 1e-8
     assert model.convergence_.status == memory.convergence_.status
-    assert model.convergence_.passes == memory.convergence_.passes
+    # a second point along a step is half a pass where raw predictions are kept, which those of partitions are not
+    assert model.n_iter_ == memory.n_iter_
+    assert 0 <= model.convergence_.passes - memory.convergence_.passes <= 0.5 * np.max(model.n_iter_)
     assert model.score(dX, dy, dweight).shape == ()
     assert float(model.score(dX, dy, dweight)) == pytest.approx(
         model.score(memory_table(kind, X), y, weight), rel=0, abs=1e-12

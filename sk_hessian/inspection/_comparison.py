@@ -15,15 +15,12 @@ from sk_hessian.inspection._added_columns import AddedDirections
 from sk_hessian.inspection._chain import Chain
 from sk_hessian.inspection._checks import check_choice
 from sk_hessian.inspection._columns import own_columns, taken
-from sk_hessian.inspection._covariance import Curvature
+from sk_hessian.inspection._covariance import Curvature, curvature_at_optimum
 from sk_hessian.inspection._fitted import Fitted
 from sk_hessian.inspection._laplace import laplace
-from sk_hessian.inspection._likelihood import dispersion_of, weights_of
+from sk_hessian.inspection._likelihood import weights_of
 from sk_hessian.inspection._text import ParameterTable
 from sk_hessian.objectives import Changed, Parts, parts_of
-
-#: parameters are taken to the optimum until they are so many standard errors from it
-_NEAR = 1e-4
 
 #: share of a direction's curvature that may be left where a model can make it: rounding left up to 1e-13 of nearly
 #: collinear columns far from zero
@@ -218,7 +215,12 @@ def compare_models(
     _check_pair(pair, columns)
     row_weights = weights_of(large_fit, sample_weight, weights)
     if large_fit.prior is None:
-        curvatures = [_at_optimum(name, fit, row_weights) for name, fit in zip(("small", "large"), pair, strict=True)]
+        curvatures = [
+            curvature_at_optimum(
+                f"compare_models ({name})", fit, row_weights, "observed" if fit.loss.n_constants else "expected"
+            )
+            for name, fit in zip(("small", "large"), pair, strict=True)
+        ]
         found, evidence = _tested(curvatures), np.full(2, np.nan)
     else:
         curvatures = [Curvature(fit, row_weights, None) for fit in pair]
@@ -382,14 +384,6 @@ def _require_nested(small, large):
 
 
 # -- the test ---------------------------------------------------------------------------------------------------------
-
-
-def _at_optimum(which, fitted, row_weights):
-    """The `Curvature` of a fit, taken to its optimum so far that no test would see the difference."""
-    kind, what = "observed" if fitted.loss.n_constants else "expected", f"compare_models ({which})"
-    curvature = Curvature(fitted, row_weights, kind)
-    error = np.linalg.norm(curvature.root, axis=1) * np.sqrt(dispersion_of(what, curvature) / row_weights.total)
-    return Curvature(fitted, row_weights, kind) if fitted.polish(what, curvature.factor, error, _NEAR) else curvature
 
 
 def _tested(curvatures):

@@ -9,10 +9,13 @@ import numpy as np
 
 from sk_hessian._text import listed, suggestion
 from sk_hessian.inspection._intervals import intervals_and_tests
-from sk_hessian.inspection._likelihood import Likelihood
+from sk_hessian.inspection._likelihood import Likelihood, dispersion_of
 from sk_hessian.inspection._profile import intervals_of
 from sk_hessian.inspection._sandwich import Covariance, hc0, hc1, hc2, hc3, of_groups, of_rows, of_times
 from sk_hessian.objectives import SingleRows
+
+#: parameters are taken to the optimum until they are so many standard errors from it
+_NEAR = 1e-4
 
 
 class Curvature:
@@ -161,6 +164,13 @@ class Curvature:
         for _ in range(2 * self.loss.shift_invariant):
             covariance = np.stack([objective.canonical(row) for row in covariance], axis=1)
         return covariance
+
+
+def curvature_at_optimum(what, fitted, weights, kind):
+    """The `Curvature` of a fit, taken to its optimum so far that no test would see the difference."""
+    curvature = Curvature(fitted, weights, kind)
+    error = np.linalg.norm(curvature.root, axis=1) * np.sqrt(dispersion_of(what, curvature) / weights.total)
+    return Curvature(fitted, weights, kind) if fitted.polish(what, curvature.factor, error, _NEAR) else curvature
 
 
 def chosen_parameters(objective, features):

@@ -13,7 +13,7 @@ from sk_hessian._text import listed
 from sk_hessian.inspection._added_columns import AddedDirections
 from sk_hessian.inspection._checks import check_choice
 from sk_hessian.inspection._columns import own_columns, taken
-from sk_hessian.inspection._covariance import Curvature
+from sk_hessian.inspection._covariance import curvature_at_optimum
 from sk_hessian.inspection._fitted import Fitted
 from sk_hessian.inspection._hessian import combination
 from sk_hessian.inspection._likelihood import RowWeights, dispersion_of
@@ -156,7 +156,7 @@ def score_test(
     _check(fitted)
     Z, names = _columns(Z, kept_rows(sample_weight, fitted.objective.n_rows), fitted)
     row_weights = RowWeights.of(fitted, sample_weight, weights)
-    curvature = Curvature(fitted, row_weights, "expected")
+    curvature = curvature_at_optimum("score_test", fitted, row_weights, "expected")
     dispersion = dispersion_of("score_test", curvature)
     contrasts = fitted.loss.contrasts()
     k, d, constants = len(contrasts), contrasts.shape[1], fitted.loss.n_constants

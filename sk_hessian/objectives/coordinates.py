@@ -25,6 +25,8 @@ class WeightCoordinates(Coordinates):
         self._n_theta = (len(columns.shift) + columns.fit_intercept) * n_outputs
         self.n_weights = columns.n_columns * n_outputs  #: how many coordinates belong to weights
         self.shape = (self._n_theta + n_constants, self.n_weights + n_constants)
+        #: see `Coordinates.reaches_all`: not in the span of few rows, nor of dependent columns
+        self.reaches_all = columns.basis is None or columns.basis.shape[0] == columns.basis.shape[1]
 
     def apply(self, z):
         """See `Coordinates.apply`."""
@@ -84,12 +86,6 @@ class WeightCoordinates(Coordinates):
     def _beside(weights, constants):
         """Weights (q, k) and constants as one array."""
         return np.concatenate((weights.ravel(), constants)) if constants.size else weights.ravel()
-
-    @fact
-    def reaches_all(self):
-        """See `Coordinates.reaches_all`: not in the span of few rows, nor of dependent columns."""
-        basis = self.columns.basis
-        return basis is None or basis.shape[0] == basis.shape[1]
 
     def restrict(self, theta):
         """See `Coordinates.restrict`."""

@@ -44,7 +44,7 @@ class Design:
 
     @cached_property
     def sizes(self):
-        """How large each column of the rows is, shape (n_columns, 1); one for standardised columns."""
+        """How large each column of the rows is, shape (n_columns,); one for standardised columns."""
         if self.coordinates.reaches_all:
-            return 1.0
-        return np.sqrt(np.add.reduce(self.matrix * self.matrix, axis=0) / len(self.matrix))[:, None]
+            return np.ones(self.matrix.shape[1])
+        return np.sqrt(np.add.reduce(self.matrix * self.matrix, axis=0) / len(self.matrix))

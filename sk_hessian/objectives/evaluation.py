@@ -87,7 +87,7 @@ class Evaluation:
         That is a pair of coordinates and of the gradient in them, see `WeightCoordinates.lifted`.
         """
         coordinates = self.place[1]
-        if "gradient" in vars(self) or coordinates is None or coordinates.reaches_all:
+        if coordinates is None or "gradient" in vars(self):
             return float(np.maximum.reduce(np.abs(self.gradient)))
         return coordinates, self.slope
 
@@ -249,12 +249,8 @@ class MeanLossEvaluation(Evaluation):
         if coordinates is None:
             known_here["gradient"] = slope
         else:
-            sizes = self.design.sizes * np.abs(weights).reshape(-1, objective.loss.n_outputs)
-            sizes = np.add.reduce(sizes, axis=0)
+            sizes = self.design.sizes @ np.abs(weights).reshape(-1, objective.loss.n_outputs)
             known_here["largest_summands"] = float(np.maximum.reduce(sizes)) + objective.baseline.largest_offset
-            if coordinates.columns.basis is None:
-                # the history asks for it at each point
-                known_here["gradient"] = coordinates.lifted(slope)
         if objective.terms and math.isfinite(value):
             # other terms are of the user's parameters
             known_here["value"] += sum(term.value for term in self.terms) / objective.total_of_terms

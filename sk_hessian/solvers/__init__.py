@@ -164,9 +164,9 @@ def minimize(
 
 
 def _check_numbers(x0, tol, max_iter):
-    if x0.ndim != 1 or x0.size == 0 or not np.isfinite(x0).all():
+    if x0.ndim != 1 or x0.size == 0 or not np.logical_and.reduce(np.isfinite(x0)):
         raise ValueError(f"x0 must be a non-empty 1-D array of finite numbers, got shape {x0.shape}")
-    if isinstance(tol, bool) or not isinstance(tol, Real) or not 0 < float(tol) < np.inf:
+    if isinstance(tol, bool) or not isinstance(tol, (float, Real)) or not 0 < float(tol) < np.inf:
         raise ValueError(f"tol must be a positive number, got {tol!r}")
-    if isinstance(max_iter, bool) or not isinstance(max_iter, Integral) or max_iter < 1:
+    if isinstance(max_iter, bool) or not isinstance(max_iter, (int, Integral)) or max_iter < 1:
         raise ValueError(f"max_iter must be an integer of at least 1, got {max_iter!r}")

@@ -238,6 +238,11 @@ SLOW_STEPS = 4
 SLOW_GAIN = 0.02
 
 
+def searches_along(objective):
+    """Whether another point along a step is worth its pass: on the way raw predictions are linear, and often kept."""
+    return objective.facts.made_of == "columns"
+
+
 def inner_iterations(n_parameters):
     """The most iterations of conjugate gradients within one step."""
     return max(FEWEST_INNER, min(n_parameters, MOST_INNER))

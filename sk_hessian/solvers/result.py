@@ -65,15 +65,20 @@ class History:
 
     @staticmethod
     def _found(rows):
-        """The rows with the sizes of gradients that were put off, see `Evaluation.gradient_size`: all by one pass."""
+        """The rows with the sizes of gradients, see `Evaluation.gradient_size`: by one pass for each kind of them."""
         which = list(HISTORY_COLUMNS).index("gradient_norm")
-        late = [row[which] for row in rows if isinstance(row[which], tuple)]
-        if not late:
-            return rows
-        gradients = late[0][0].lifted(np.stack([slope for _, slope in late], axis=1))
-        found = iter(np.abs(gradients).max(axis=0).tolist())
-        sizes = [next(found) if isinstance(row[which], tuple) else row[which] for row in rows]
-        return [(*row[:which], size, *row[which + 1 :]) for row, size in zip(rows, sizes, strict=True)]
+        kinds: dict = {}
+        for number, row in enumerate(rows):
+            if isinstance(row[which], tuple):
+                coordinates, slope = row[which]
+                kinds.setdefault(id(coordinates), (coordinates, []))[1].append((number, slope))
+        for coordinates, late in kinds.values():
+            gradients = coordinates.lifted(np.array([slope for _, slope in late]).T)
+            sizes = np.maximum.reduce(np.abs(gradients)).tolist()
+            rows = list(rows)
+            for (number, _), size in zip(late, sizes, strict=True):
+                rows[number] = (*rows[number][:which], size, *rows[number][which + 1 :])
+        return rows
 
 
 @dataclass(frozen=True, repr=False)

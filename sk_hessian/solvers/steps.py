@@ -1,5 +1,6 @@
 """How far to go: learning-rate schedules, line searches, Levenberg-Marquardt damping."""
 
+import math
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -68,6 +69,21 @@ def line_search(problem, point, direction, step=1.0, wolfe=0.9, max_evaluations=
         if step > _LONGEST or high - low <= np.finfo(float).eps * high < np.inf:
             break
     return best
+
+
+def cubic_minimum(value, slope, end_value, end_slope, longest):
+    """Where the cubic with these values and slopes at 0 and 1 is least, between a tenth and ``longest``.
+
+    Nocedal & Wright, "Numerical Optimization", 2nd ed., 2006, equation (3.59).
+    """
+    bend = slope + end_slope - 3 * (end_value - value)
+    square = bend * bend - slope * end_slope
+    if square < 0:
+        return longest
+    root = math.sqrt(square)
+    width = end_slope - slope + 2 * root
+    step = 1 - (end_slope + root - bend) / width if width > 0 else longest
+    return min(max(step, 0.1), longest)
 
 
 def _decreases(point, new, predicted, slope, first):

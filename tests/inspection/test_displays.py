@@ -446,7 +446,7 @@ def small_network(random_state=0, **options):
 
 
 def test_the_surface_is_the_objective_in_the_plane_of_two_parameters(binary):
-    model = LogisticRegression(C=10, tol=1e-6).fit(*binary)
+    model = LogisticRegression(C=10, tol=1e-8).fit(*binary)
     pair = np.eye(5)[[3, 4]]
     display = draw(LossSurfaceDisplay.from_estimator(model, *binary, directions=pair, span=(0.5, 2.0), n_grid=5))
     objective, theta = model.fitted_objective(*binary)

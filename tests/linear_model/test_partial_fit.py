@@ -165,7 +165,8 @@ def test_columns_that_are_constant_at_first(first, rng):
     X[300:, 1] = first + 1e-3 * rng.normal(size=300)
     y = target("Ridge", X[:, [0, 2]], rng) + 500 * (X[:, 1] - first)
     model, reference = stream(LinearRegression(), X, y, 30), LinearRegression().fit(X, y)
-    assert distance(model, reference, X) < 1e-6
+    # 1e6 + 1e-3 N(0, 1) has 1e-7 of its deviations as rounding errors; the sums of a stream leave up to ten of these
+    assert distance(model, reference, X) < 2e-6
     np.testing.assert_allclose(model.coef_[1], reference.coef_[1], rtol=1e-4)
 
 
@@ -327,7 +328,7 @@ def test_the_smallest_stream_of_counts():
     with pytest.warns(ConvergenceWarning, match="separated"):
         model = PoissonRegressor(alpha=0).partial_fit(X[:2], y[:2])
     model.partial_fit(X[2:], y[2:])
-    np.testing.assert_allclose(model.coef_, PoissonRegressor(alpha=0).fit(X, y).coef_, atol=1e-5)
+    np.testing.assert_allclose(model.coef_, PoissonRegressor(alpha=0, tol=1e-6).fit(X, y).coef_, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", [name for name in UNPENALISED if name not in EXACT])

@@ -168,7 +168,7 @@ def test_a_run_that_stalls_returns_its_best_iterate(name):
 
 @every_solver
 def test_the_message_says_how_far_and_what_to_do(name):
-    objective = correlated(0.9, "logistic")
+    objective = correlated(0.9, "poisson")
     result = minimize(objective, objective.start(), name, max_iter=1)
     assert (result.status, result.success, result.nit) == ("max_iter", False, 1)
     for words in (name, "1 iteration", "of what this model can gain", "Use a larger max_iter"):

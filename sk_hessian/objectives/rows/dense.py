@@ -55,9 +55,9 @@ class DenseBlock:
         """|X| @ V: how large the terms are of which `forward` is the sum."""
         return abs(self._X) @ V
 
-    def standardised(self, columns):
-        """The rows in the coordinates of ``columns``, shape (n, n_columns)."""
-        Z = self._centred(columns)
+    def standardised(self, columns, out=None):
+        """The rows in the coordinates of ``columns``, shape (n, n_columns); ``out`` is for columns without a basis."""
+        Z = self._centred(columns, out)
         Z[:, : len(columns.scale)] /= columns.scale
         return Z if columns.basis is None else Z @ columns.basis
 
@@ -65,10 +65,10 @@ class DenseBlock:
         """The same rows in these coordinates, as a block."""
         return DenseBlock(self.standardised(columns), self.part, self.offset)
 
-    def _centred(self, columns):
+    def _centred(self, columns, out=None):
         X = self.dense()
         n, p = X.shape
-        Z = np.empty((n, p + columns.fit_intercept))
+        Z = np.empty((n, p + columns.fit_intercept)) if out is None else out
         np.subtract(X, columns.shift, out=Z[:, :p])
         Z[:, p:] = 1
         return Z
@@ -163,9 +163,10 @@ class DenseRows(Rows):
         """See `BaseRows.kept_in`."""
         if self.n_rows * columns.n_columns > _MOST_KEPT or columns.inverse_units is None:
             return None
-        Z = self.gather(lambda block, y, weight: block.standardised(columns), columns, columns.n_columns)
-        # by columns: a weight of each row is then multiplied along the longer side
-        Z = np.asfortranarray(Z)
+        # by columns: what belongs to a column, or to a row, then acts along the longer side
+        Z = np.empty((self.n_rows, columns.n_columns), order="F")
+        for block, _, _ in self.blocks():
+            block.standardised(columns, Z[block.part])
         return self.replaced(Z)
 
     def replaced(self, Z):

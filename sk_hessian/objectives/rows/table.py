@@ -134,7 +134,11 @@ class Rows(BaseRows):
 
     def blocks(self, columns=None, width=0):
         """Yield what a function in `fold` gets."""
-        for part in slices(self.n_rows, self.block_size(columns, width)):
+        size = self.block_size(columns, width)
+        if size >= self.n_rows:
+            yield self._whole, self.y, self.weight
+            return
+        for part in slices(self.n_rows, size):
             yield self.block(part), self.y[part], self.weight[part]
 
     def gather(self, function, columns=None, width=0):
