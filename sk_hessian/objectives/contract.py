@@ -24,6 +24,7 @@ class Facts:
     n_columns: int = 0  #: size of the largest matrix that a factor of one output, or of one layer, decomposes
     factor_size: int = 0  #: size of the matrix that a factor of the whole Hessian of a model decomposes
     n_outputs: int = 1  #: outputs of a linear model, whose pairs each add a block to the Hessian
+    n_constants: int = 0  #: the loss's constants, which stand beside the outputs
     #: multiplications of a row in a product with the rows: as many as parameters, those of constants aside
     pass_work: int = 1
     #: multiplications of a row in the Hessian of one output of a linear model, or in that of a network
@@ -31,8 +32,6 @@ class Facts:
     is_wide: bool = False  #: whether the matrix is that of the rows, which are fewer than the columns
     is_quadratic: bool = False  #: whether the curvature is the same everywhere
     is_held: bool = False  #: whether a penalty holds every coefficient, so that nothing can be flat
-    #: whether standardised rows are kept as one array, so that a Hessian is one product and nothing else
-    keeps_rows: bool = False
     #: whether exact curvature costs hardly more than expected curvature that leaves something out
     exact_is_cheap: bool = False
     #: whether the rows are a sample that stands for all, see `Objective.sketch`

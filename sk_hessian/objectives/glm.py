@@ -171,6 +171,7 @@ class GLMObjective(MeanLossObjective):
             n_columns=space.n_columns,
             factor_size=space.n_columns * k,
             n_outputs=k,
+            n_constants=self.loss.n_constants,
             pass_work=p * k,
             hessian_work=n * p if space.is_wide else p * p,
             is_wide=space.is_wide,
@@ -178,7 +179,6 @@ class GLMObjective(MeanLossObjective):
             is_held=self.l2.is_definite,
             is_sketch=not self.has_likelihood,
             is_sum_over_rows=all(map(attrgetter("is_sum_over_rows"), self.terms)),
-            keeps_rows=space.has_matrix if space.is_wide else self.standard_design is not None,
         )
 
     @fact

@@ -13,9 +13,13 @@ from sk_hessian.objectives.coordinates import PointFactor
 #: rows times parameters beyond which a few more gradients are cheaper than a Hessian at every step
 NEWTON_WORK = 4e4
 
-#: multiplications of a Hessian up to which it costs less than the gradients that it saves, where it is one product: of
-#: credit, churn, doctor and insurance tables of 4,000 to 20,000 rows Newton's fits take 0.45 to 0.9 of L-BFGS's time
-NEWTON_PRODUCT = 5e7
+#: rows, and multiplications of a Hessian, up to which three or four of these cost less than the optimum of a sample and
+#: the gradients that follow: tables of 4,000 to 20,000 rows and 9 to 150 columns take 0.45 to 0.95 of L-BFGS's time, at
+#: condition 1,000 up to 1.2; of 40,000 rows 0.9 to 1.5. Pairs of outputs, summed one by one, take so many times longer:
+#: Newton's fits of 5,000 to 20,000 rows with 3 to 10 classes take 1.2 to 1.8 of L-BFGS's time
+NEWTON_ROWS = 25_000
+NEWTON_PRODUCT = 2.5e8
+PAIRS_WORK = 25
 
 #: parameters up to which a network with a cheap exact Hessian takes it: in fewer seconds to better minima
 NEWTON_NETWORK = 250
@@ -25,12 +29,20 @@ def choose(objective, n_parameters):
     """The name of the solver that "auto" stands for.
 
     Newton where forming its Hessian costs less than the calls around it (small tables, plain functions), where it is
-    one product of rows that are kept, and for small networks of one hidden layer; else L-BFGS, from one factor of it.
+    a small product of few rows, and for small networks of one hidden layer; else L-BFGS, from one factor of it.
     """
     small = objective.n_rows is None or objective.n_rows * n_parameters <= NEWTON_WORK
     small = small or (exact_follows(objective) and n_parameters <= NEWTON_NETWORK)
-    small = small or (objective.facts.keeps_rows and objective.n_rows * n_parameters**2 <= NEWTON_PRODUCT)
+    small = small or (objective.n_rows <= NEWTON_ROWS and _hessian_products(objective) <= NEWTON_PRODUCT)
     return "newton" if small and forms_hessian(objective, n_parameters) else "lbfgs"
+
+
+def _hessian_products(objective):
+    """Multiplications of the Hessian of a linear model that has one at each point; else inf."""
+    facts, width = objective.facts, objective.facts.n_outputs + objective.facts.n_constants
+    if facts.made_of != "columns" or facts.is_quadratic:
+        return np.inf
+    return objective.n_rows * (facts.n_columns * width) ** 2 * (1 if width == 1 else PAIRS_WORK)
 
 
 # -- whole Hessians ----------------------------------------------------------------------------------------------
