@@ -79,7 +79,7 @@ class CoefTable(FitFigures, LinearHypotheses, Report, ParameterTable):
     distribution : {"t", "normal", "chi2"}
         What the statistics are compared with.
     df : float or ndarray of shape (n_targets,)
-        Its degrees of freedom; inf for the normal one.
+        Its degrees of freedom; inf for the normal one. Of ``cov="CR2"`` those of each parameter, (n_parameters,).
     model, verdict, cov : str
         The class of the estimator, the verdict on its fit, and which covariance this is. Where a ``tol`` above the
         default one has left an estimate more than 0.01 standard errors from the optimum, the verdict says so.
@@ -115,6 +115,8 @@ class CoefTable(FitFigures, LinearHypotheses, Report, ParameterTable):
         McFadden's, of a likelihood without a dispersion and a fit with an intercept.
     layout : object
         Which parameters belong to which feature and class; for the methods below.
+    freedom : object or None
+        What has the degrees of freedom of other combinations, of ``cov="CR2"``.
     """
 
     names: list
@@ -142,8 +144,13 @@ class CoefTable(FitFigures, LinearHypotheses, Report, ParameterTable):
     aic: float | None
     bic: float | None
     layout: Layout = field(repr=False)
+    freedom: Any = field(default=None, repr=False)
 
     _columns = ("estimate", "std_error", "statistic", "p_value", "lower", "upper")
+
+    @property
+    def _shown_columns(self):
+        return self._columns if self.freedom is None else (*self._columns[:3], "df", *self._columns[3:])
 
     @property
     def coef(self) -> Any:
@@ -160,13 +167,15 @@ class CoefTable(FitFigures, LinearHypotheses, Report, ParameterTable):
     def _header(self):
         """Pairs of a caption and what it says, of all that there is."""
         values = {caption: getattr(self, name) for caption, name in _HEADER.items()}
-        values["covariance"] += f", {_DISTRIBUTIONS[self.distribution][1].format(df=number_text(self.df))}"
+        df = number_text(self.df) if self.freedom is None else "that of each row"
+        values["covariance"] += f", {_DISTRIBUTIONS[self.distribution][1].format(df=df)}"
         header = [(caption, number_text(value)) for caption, value in values.items() if value is not None]
         return header + ([("classes", f"against {self.layout.base}")] if self.layout.base is not None else [])
 
     def _rows(self):
         """The table as text, headings first."""
-        headings = ["", "estimate", "std. error", _DISTRIBUTIONS[self.distribution][0], "p"]
+        own_df = [] if self.freedom is None else ["df"]
+        headings = ["", "estimate", "std. error", _DISTRIBUTIONS[self.distribution][0], *own_df, "p"]
         return without_tests([headings + interval_headings(self.level), *self._cells()], self.p_value)
 
 
@@ -196,6 +205,11 @@ def coef_table(
       has it (for canonical links the two are equal): without a correction, times n / (n - k), and with v_i over
       1 - h_i or its square, h_i the leverage of the row, the diagonal of the weighted hat matrix. For unpenalised fits,
       HC0 apart; the t distribution of n - k degrees of freedom where the family has a dispersion, for HC0 the normal.
+      For several classes they are matrices, a block of that matrix for each row.
+    - ``"CR2"``: for few groups, or few rows. Scores of the groups of ``cov_groups`` (without them each row is one,
+      which is HC2) times (I - H_g)^(-1/2), H_g the block of the weighted hat matrix, so that the covariance has no bias
+      if the model's variances are true; t with Satterthwaite's degrees of freedom, of each coefficient and contrast its
+      own, and Hotelling's of several together [8]_. For unpenalised fits.
     - ``"HAC"``: the sandwich of Newey and West, of rows in the order of time, times n / (n - k); see ``lags``.
     - ``"laplace"``: phi (H + P)^-1 / W, the posterior's covariance where the penalty is the prior
       N(0, phi / (W penalty)).
@@ -215,7 +229,7 @@ def coef_table(
         rows of the stream; see Notes.
     sample_weight, offset : array-like of shape (n_samples,), optional
         Those of the fit.
-    cov : {"auto", "expected", "observed", "sandwich", "HC0", "HC1", "HC2", "HC3", "HAC", "laplace", "profile"}
+    cov : {"auto", "expected", "observed", "sandwich", "HC0", "HC1", "HC2", "HC3", "CR2", "HAC", "laplace", "profile"}
     weights : {"frequency", "analytic"}
         What the weights mean. "frequency": a row of weight 2 is two rows, so that there are as many rows as the weights
         sum to. "analytic": precision weights; row i has the dispersion phi / w_i, and the rows are as many as they are.
@@ -279,6 +293,8 @@ def coef_table(
     .. [6] W. Newey, K. West, "A simple, positive semi-definite, heteroskedasticity and autocorrelation consistent
        covariance matrix", Econometrica 55, 1987.
     .. [7] A. Zeileis, "Object-oriented computation of sandwich estimators", Journal of Statistical Software 16, 2006.
+    .. [8] J. Pustejovsky, E. Tipton, "Small-sample methods for cluster-robust variance estimation and hypothesis
+       testing in fixed effects models", Journal of Business & Economic Statistics 36, 2018.
 
     Examples
     --------
@@ -343,6 +359,7 @@ def _table(found, level, estimate, verdict):
         effective_df=float(curvature.effective_df.sum()),
         df_resid=_scalar(curvature.likelihood.df_resid),
         layout=Layout.of(curvature.fitted).of_parameters(chosen),
+        freedom=found.covariance.freedom,
         **figures_of_fit(curvature, found.name),
         **_figures(curvature),
     )

@@ -20,8 +20,8 @@ from sk_hessian.inspection._uncertainty import CovarianceChoice, CovarianceOptio
 from sk_hessian.inspection._varied import VariedColumn
 from sk_hessian.objectives import parts_of
 
-#: a profile has intervals of parameters alone
-_KINDS = tuple(name for name in KINDS if name != "profile")
+#: a profile, and degrees of freedom of single combinations, are for parameters alone
+_KINDS = tuple(name for name in KINDS if name not in ("profile", "CR2"))
 
 #: what is said of a posterior whose curvature is not that of `coef_table`
 _EXPECTED_POSTERIOR = "the posterior of inspection.laplace, with the expected second derivatives of this loss"

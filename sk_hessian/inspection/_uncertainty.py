@@ -23,7 +23,7 @@ _AUTO = {
 }
 
 #: covariances that need rows one by one, or many rounds over them, and what to use instead
-_OF_SINGLE_ROWS = {"HC2": "HC1", "HC3": "HC1", "HAC": "sandwich", "profile": "expected"}
+_OF_SINGLE_ROWS = {"HC2": "HC1", "HC3": "HC1", "CR2": "HC1", "HAC": "sandwich", "profile": "expected"}
 
 #: covariances in which a dispersion that the user chooses has a place
 _OF_A_DISPERSION = ("expected", "observed")
@@ -99,12 +99,13 @@ class CovarianceChoice:
         if name not in kinds:
             instead = "sandwich" if fitted.prior == "normal" else "expected"
             return f"has no intervals of such predictions here: use cov={instead!r}"
-        if self.cov_groups is not None and name != "sandwich":
-            return "has no clustered version: use cov='sandwich' with cov_groups"
+        if self.cov_groups is not None and name not in ("sandwich", "CR2"):
+            return "has no clustered version: use cov='sandwich' with cov_groups, or 'CR2' for few groups"
         if self.lags is not None and name != "HAC":
             return "has no lags: they are for cov='HAC'"
         reason = KINDS[name].refuse(fitted)
-        if reason is None and name in _OF_SINGLE_ROWS and not fitted.objective.rows.in_memory:
+        is_of_rows = name in _OF_SINGLE_ROWS and (name != "CR2" or self.cov_groups is None)
+        if reason is None and is_of_rows and not fitted.objective.rows.in_memory:
             what = "takes many rounds" if name == "profile" else "needs all rows in memory"
             also = ", or profile_intervals, which takes them" if name == "profile" else ""
             return f"{what}, and these come in parts: use cov={_OF_SINGLE_ROWS[name]!r}{also}"
@@ -147,6 +148,8 @@ class Uncertainty:
         name = choice.resolved(fitted, kinds)
         if choice.features is not None:
             _check_features(name, choice)
+        if name == "CR2" and len(groups) > 1:
+            raise ValueError(f"{choice.what}: cov='CR2' is for groups of one kind: use cov='sandwich' for two")
         curvature = Curvature(fitted, weights, KINDS[name].curvature, choice, groups)
         covariance = KINDS[name].covariance(curvature)
         distance = fitted.distance(curvature.factor, np.sqrt(curvature.variances(covariance)))
@@ -174,8 +177,13 @@ class Uncertainty:
 
     @property
     def df(self):
-        """Degrees of freedom of Student's t, (1,) or (n_targets,); inf for the normal distribution."""
+        """Degrees of freedom of Student's t, (1,) or (n_targets,); inf for the normal distribution.
+
+        Of each chosen parameter (m,), where each has its own.
+        """
         curvature = self.curvature
+        if self.covariance.freedom is not None:
+            return self.covariance.freedom.df_of_each()
         if curvature.groups:
             return np.array([min(index.max() for index in curvature.groups)])
         if self.kind.by_t and curvature.likelihood.estimates_dispersion:
