@@ -51,10 +51,8 @@ class Leverages:
         """(I - hat)^-power times the slopes (n, m) of the rows' losses."""
         values = np.maximum(self.values, _NOTHING_TOLD)
         gain = np.expm1(-power * np.log1p(-values)) / values
-        inner = self.root @ (self.reach @ slope[:, :, None])
-        return (
-            slope + (self.root @ self.vectors @ (gain[:, :, None] * (self.vectors.transpose(0, 2, 1) @ inner)))[..., 0]
-        )
+        along = self.vectors.transpose(0, 2, 1) @ (self.root @ (self.reach @ slope[:, :, None]))
+        return slope + (self.root @ self.vectors @ (gain[:, :, None] * along))[:, :, 0]
 
     def directions(self, terms, counts):
         """Vectors (n, m, r) whose outer products sum to what each row tells, orthogonal within a row."""

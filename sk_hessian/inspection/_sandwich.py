@@ -103,8 +103,8 @@ def cr2(curvature):
     Survey Methodology 28, 2002; G. Imbens, M. Kolesar, "Robust standard errors in small samples: some practical
     advice", Review of Economics and Statistics 98, 2016; J. Pustejovsky, E. Tipton, "Small-sample methods for
     cluster-robust variance estimation and hypothesis testing in fixed effects models", Journal of Business & Economic
-    Statistics 36, 2018. Within the columns in place of a group's rows: A. Niccodemi, R. Alessie, V. Angelini, J. Mierau, T. Wansbeek,
-    "Refining clustered standard errors with few clusters", University of Groningen, 2020.
+    Statistics 36, 2018. Within the columns in place of a group's rows: A. Niccodemi, R. Alessie, V. Angelini, J.
+    Mierau, T. Wansbeek, "Refining clustered standard errors with few clusters", University of Groningen, 2020.
     """
     if not curvature.groups:
         return _of_single_rows(curvature)
