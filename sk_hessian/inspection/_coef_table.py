@@ -8,6 +8,7 @@ from numpy.typing import ArrayLike
 
 from sk_hessian._report import Report, number_text
 from sk_hessian.inspection._checks import check_level
+from sk_hessian.inspection._chosen import needs_products, require_few
 from sk_hessian.inspection._covariance import chosen_parameters, profile
 from sk_hessian.inspection._fitted import Fitted, Naming
 from sk_hessian.inspection._goodness import FitFigures, figures_of_fit
@@ -92,9 +93,10 @@ class CoefTable(FitFigures, LinearHypotheses, Report, ParameterTable):
         Nominal level of the intervals.
     n_samples : float
         Rows; the sum of the weights where they are frequencies.
-    effective_df : float
-        Effective parameters, trace((H + P)^-1 H); the number of free ones where there is no penalty.
-    df_resid : float or ndarray of shape (n_targets,)
+    effective_df : float or None
+        Effective parameters, trace((H + P)^-1 H); the number of free ones where there is no penalty. None, with what
+        counts them, of a penalised fit without a matrix of curvature.
+    df_resid : float or ndarray of shape (n_targets,), or None
         Rows less effective parameters.
     dispersion : float or ndarray of shape (n_targets,), or None
         Pearson's chi-square over ``df_resid``; 1 where the family has none, None where there is no likelihood; that of
@@ -136,8 +138,8 @@ class CoefTable(FitFigures, LinearHypotheses, Report, ParameterTable):
     target: str
     level: float
     n_samples: float
-    effective_df: float
-    df_resid: float | np.ndarray
+    effective_df: float | None
+    df_resid: float | np.ndarray | None
     dispersion: float | np.ndarray | None
     log_likelihood: float | None
     deviance: float | None
@@ -251,7 +253,8 @@ def coef_table(
         that has none this is a quasi-likelihood (quasi-Poisson, quasi-binomial), without likelihood figures. The labels
         of single rows cannot tell it for classes: there take a number from grouped data. ``features`` (array-like of
         names or positions, optional): the table is of these columns, in this order, with the intercept and the loss's
-        own parameters; for models of more than 3000 parameters, whose covariance is no longer kept as a whole.
+        own parameters; for models of more than 3000 parameters, whose covariance is no longer kept as a whole. Where
+        there is no matrix of curvature either, it is by products with the Hessian, see Notes.
 
     Returns
     -------
@@ -260,7 +263,7 @@ def coef_table(
     Raises
     ------
     ValueError
-        For more than 3000 parameters (choose ``features``), a matrix of curvature of more than 3000 columns, a fit
+        For more than 3000 parameters (choose ``features``), a fit
         without the verdict ``optimal``, rows that are not those of the fit, parameters that the data do not determine,
         a covariance that this fit does not have, and bad arguments, naming them.
     TypeError
@@ -273,6 +276,13 @@ def coef_table(
     rows instead; AIC and BIC do not count the dispersion as a parameter. Several targets of least squares are
     independent of each other given X, each with its own dispersion, except in the sandwich; log-likelihood and deviance
     are sums over them. Classes of a softmax model have parameters that sum to zero. Class weights are taken as given.
+
+    A matrix of curvature has at most 3000 columns (or rows, of a dense table with fewer rows than columns, all of them
+    penalised). Beyond, ``features`` are solved for by conjugate gradients. The convention has a bound of the relative
+    error of the standard errors, at most 1e-6: by the residuals, and by the least eigenvalue, whose lower bound comes
+    from random directions of a fixed seed, and is wrong by a chance of 2e-9 [9]_. There are ``"expected"``,
+    ``"observed"``, ``"sandwich"`` (with groups of one kind), ``"HC0"`` and ``"HC1"``. Effective parameters of a
+    penalised fit, and what counts them, are None: of groups the factor (n - 1) / (n - k) is left out.
 
     What needs all rows at once is not for rows in parts: ``"HC2"``, ``"HC3"``, ``"HAC"``; nor is ``"profile"``, which
     takes many rounds, and which `profile_intervals` has. Of a stream's memory there are ``"expected"``, and
@@ -295,6 +305,8 @@ def coef_table(
     .. [7] A. Zeileis, "Object-oriented computation of sandwich estimators", Journal of Statistical Software 16, 2006.
     .. [8] J. Pustejovsky, E. Tipton, "Small-sample methods for cluster-robust variance estimation and hypothesis
        testing in fixed effects models", Journal of Business & Economic Statistics 36, 2018.
+    .. [9] J. Dixon, "Estimating extremal eigenvalues and condition numbers of matrices", SIAM Journal on Numerical
+       Analysis 20, 1983.
 
     Examples
     --------
@@ -327,8 +339,9 @@ def _require_size(fitted, features):
     """Refuse a covariance of more parameters than a matrix of curvature may have, before any work."""
     if not fitted.objective.model.is_linear:
         return
-    # a choice of features needs a factor all the same
-    fitted.require_factor()
+    if needs_products(fitted, features):
+        require_few(fitted, features)
+        return
     most, size = plan.MOST_FACTOR_SIZE, fitted.theta.size
     size = size if features is None else len(chosen_parameters(fitted.objective, features))
     if size > most:
@@ -336,11 +349,12 @@ def _require_size(fitted, features):
             f"coef_table is for up to {most} parameters, of which it keeps the covariance; this {fitted.name} has "
             f"{size}: choose some of its columns by features="
         )
+    fitted.require_factor()
 
 
 def _table(found, level, estimate, verdict):
     curvature, df, is_profile = found.curvature, found.df, found.kind.intervals is profile
-    chosen = np.arange(len(curvature.root))[curvature.chosen]
+    chosen = curvature.positions
     return CoefTable(
         names=[curvature.fitted.reported[0][j] for j in chosen],
         estimate=estimate,
@@ -356,8 +370,8 @@ def _table(found, level, estimate, verdict):
         target=found.target,
         level=level,
         n_samples=curvature.weights.n_samples,
-        effective_df=float(curvature.effective_df.sum()),
-        df_resid=_scalar(curvature.likelihood.df_resid),
+        effective_df=float(curvature.effective_df.sum()) if curvature.knows_df else None,
+        df_resid=_scalar(curvature.likelihood.df_resid) if curvature.knows_df else None,
         layout=Layout.of(curvature.fitted).of_parameters(chosen),
         freedom=found.covariance.freedom,
         **figures_of_fit(curvature, found.name),
@@ -370,6 +384,12 @@ def _figures(curvature):
     likelihood, fitted = curvature.likelihood, curvature.fitted
     if fitted.likelihood_refusal is not None:
         return dict.fromkeys(("dispersion", "log_likelihood", "deviance", "aic", "bic"))
+    if not curvature.knows_df:
+        # what counts them is not known either
+        known = {"aic": None, "bic": None, "deviance": likelihood.deviance}
+        has_dispersion = likelihood.estimates_dispersion
+        known["dispersion"] = None if has_dispersion else _scalar(likelihood.dispersion)
+        return known | {"log_likelihood": None if has_dispersion else likelihood.log_likelihood}
     return {
         "dispersion": _scalar(likelihood.dispersion),
         "log_likelihood": likelihood.log_likelihood,

@@ -38,6 +38,21 @@ class Curvature:
         features = None if choice is None else choice.features
         #: which parameters a table is of: all, or those of some features, the intercepts and the loss's constants
         self.chosen = slice(None) if features is None else chosen_parameters(self.objective, features)
+        #: the same as positions among all parameters
+        self.positions = np.arange(len(self.root))[self.chosen]
+
+    @property
+    def knows_df(self):
+        """Whether effective parameters are known."""
+        return True
+
+    def found(self, covariance):
+        """The `Covariance` that is this function of a curvature."""
+        return covariance(self)
+
+    def distance(self, error):
+        """See `Fitted.distance`, of standard errors of all parameters."""
+        return self.fitted.distance(self.factor, error)
 
     @property
     def estimate(self):
@@ -66,8 +81,7 @@ class Curvature:
 
     def per_parameter(self, values):
         """One value, one for each target, or one for each chosen parameter, as the last of these."""
-        n_chosen = len(np.arange(len(self.root))[self.chosen])
-        return values if len(values) == n_chosen else self._of_all(values)[self.chosen]
+        return values if len(values) == len(self.positions) else self._of_all(values)[self.chosen]
 
     def _of_all(self, values):
         return np.resize(values, len(self.root))

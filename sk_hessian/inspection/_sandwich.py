@@ -179,7 +179,10 @@ def _require_room(numbers):
 def of_groups(curvature):
     """Scores are independent between groups; of two ways of grouping V1 + V2 - V12."""
     weights, groups = curvature.weights, curvature.groups
-    scale = (weights.n_samples - 1) / _require_freedom("cov_groups", weights.n_samples, curvature.effective_df)
+    scale, small = np.ones(1), "G / (G - 1)"
+    if curvature.knows_df:
+        left = _require_freedom("cov_groups", weights.n_samples, curvature.effective_df)
+        scale, small = (weights.n_samples - 1) / left, f"{small} (n - 1) / (n - k)"
     rows, total, counts = curvature.single_rows, weights.score_total, [int(index.max()) + 1 for index in groups]
     of_rows = weights.all_counts(curvature.objective.rows)
     if max(counts) == len(of_rows) and (of_rows == 1).all():
@@ -191,7 +194,6 @@ def of_groups(curvature):
     for index in [*groups, *([_together(*groups)] if len(groups) == 2 else [])]:
         sums = rows.score_sums(lambda *block: weights.within(*block).score, index) / total
         moments.append(len(sums) / (len(sums) - 1) * (sums.T @ sums))
-    small = "G / (G - 1) (n - 1) / (n - k)"
     if len(groups) == 1:
         alone = int((np.bincount(groups[0], of_rows) == 1).sum())
         single = f", {alone} of them of one row" if alone else ""

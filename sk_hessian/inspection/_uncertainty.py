@@ -10,6 +10,8 @@ from numpy.typing import ArrayLike
 
 from sk_hessian._text import listed, suggestion
 from sk_hessian.inspection._checks import check_choice, check_count
+from sk_hessian.inspection._chosen import KINDS as WITHOUT_FACTOR
+from sk_hessian.inspection._chosen import ChosenCurvature, needs_products
 from sk_hessian.inspection._covariance import KINDS, Curvature, Kind
 from sk_hessian.inspection._fitted import NEAR, Fitted
 from sk_hessian.inspection._likelihood import weights_of
@@ -142,17 +144,19 @@ class Uncertainty:
     @classmethod
     def of(cls, fitted, sample_weight, choice, kinds=tuple(KINDS)):
         """That of a `CovarianceChoice`, one of ``kinds``; a ValueError where there is none."""
-        _require_table(fitted, choice.what)
+        by_products = needs_products(fitted, choice.features)
+        _require_table(fitted, choice.what, by_products)
         weights = weights_of(fitted, sample_weight, choice.weights)
         groups = () if choice.cov_groups is None else _groups(choice.cov_groups, weights, fitted.objective.rows)
         name = choice.resolved(fitted, kinds)
         if choice.features is not None:
-            _check_features(name, choice)
+            _check_features(name, choice, by_products)
         if name == "CR2" and len(groups) > 1:
             raise ValueError(f"{choice.what}: cov='CR2' is for groups of one kind: use cov='sandwich' for two")
-        curvature = Curvature(fitted, weights, KINDS[name].curvature, choice, groups)
-        covariance = KINDS[name].covariance(curvature)
-        distance = fitted.distance(curvature.factor, np.sqrt(curvature.variances(covariance)))
+        kind = ChosenCurvature if by_products else Curvature
+        curvature = kind(fitted, weights, KINDS[name].curvature, choice, groups)
+        covariance = curvature.found(KINDS[name].covariance)
+        distance = curvature.distance(np.sqrt(curvature.variances(covariance)))
         return cls(name, curvature, covariance, _verdict(fitted, distance))
 
     @cached_property
@@ -191,22 +195,29 @@ class Uncertainty:
         return np.array([np.inf])
 
 
-def _check_features(name, choice):
+def _check_features(name, choice, by_products):
     """Refuse a choice of features where all parameters are needed."""
     if choice.what != "coef_table":
         raise ValueError(f"features is for coef_table: {choice.what} needs all columns, and no matrix of their size")
     if name in ("laplace", "profile"):
         raise ValueError(f"features is not for cov={name!r}, which is of all parameters together: use another cov")
+    if by_products and (name not in WITHOUT_FACTOR or np.ndim(choice.cov_groups) > 1):
+        what = "two kinds of groups" if name in WITHOUT_FACTOR else f"cov={name!r}"
+        raise ValueError(
+            f"{choice.what}: {what} would need a factor of the curvature, which has too many columns here. There are "
+            f"{listed(list(WITHOUT_FACTOR), ', ')}, and cov_groups of one kind"
+        )
 
 
-def _require_table(fitted: Fitted, what):
+def _require_table(fitted: Fitted, what, by_products=False):
     """Refuse what has no covariance of parameters."""
     if not fitted.objective.model.is_linear:
         raise TypeError(
             f"{what} is for linear models, not for {fitted.name}: single weights of a network are not identified. "
             "Use inspection.laplace for the uncertainty of its predictions"
         )
-    fitted.require_factor()
+    if not by_products:
+        fitted.require_factor()
     fitted.require_optimum(what)
     edge, flat = fitted.here.remarks(), fitted.objective.flat_directions()
     if edge:
