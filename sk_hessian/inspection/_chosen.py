@@ -183,6 +183,11 @@ class ChosenCurvature(Curvature):
         X = self._solved[0] * self._unit
         return ScoresAlong(self._directions, X @ self._roots[1].T)
 
+    @property
+    def may_follow_rows(self):
+        """See `Curvature`."""
+        return False
+
     def distance(self, error):
         """See `Curvature.distance`."""
         step, counts = self._unit * (self._solved[0].T @ self._directions.slope), error > 0

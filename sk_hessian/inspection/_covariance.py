@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from sk_hessian._text import listed, suggestion
+from sk_hessian.inspection._alone import involved
 from sk_hessian.inspection._intervals import intervals_and_tests
 from sk_hessian.inspection._likelihood import Likelihood, dispersion_of
 from sk_hessian.inspection._profile import intervals_of
@@ -49,6 +50,11 @@ class Curvature:
     def found(self, covariance):
         """The `Covariance` that is this function of a curvature."""
         return covariance(self)
+
+    @property
+    def may_follow_rows(self):
+        """Whether one row alone may determine something; a penalty holds all, and without a factor it is not known."""
+        return self.fitted.prior is None
 
     def distance(self, error):
         """See `Fitted.distance`, of standard errors of all parameters."""
@@ -119,6 +125,9 @@ class Curvature:
         """A `Covariance` as a matrix (n_parameters, n_parameters) of the chosen parameters."""
         root = self.shown(np.sqrt(self._of_all(covariance.scale))[:, None] * self.root)
         found = root @ root.T if covariance.moment is None else root @ covariance.moment @ root.T
+        if covariance.untold is not None:
+            nothing = involved(root, covariance.untold)
+            found[nothing] = found[:, nothing] = np.nan
         return found if covariance.beside is None else found + self.shown(self.shown(covariance.beside).T)
 
     def variances(self, covariance):

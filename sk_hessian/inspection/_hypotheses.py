@@ -432,10 +432,16 @@ def _transformed(table, L, names, what):
             f"{what}: zero is the edge of what {table.names[np.argmax(at_edge)]} may be, where Wald's normal "
             "approximation tells nothing. Use profile_intervals, or coef_table(..., cov='profile')"
         )
+    nothing = np.isnan(table.covariance.diagonal()) & L.any(axis=0)
+    if nothing.any():
+        raise ValueError(
+            f"{what}: {table.names[np.argmax(nothing)]} has no error in this table: {table.convention}. Leave it out, "
+            "or use cov='expected'"
+        )
     # most combinations are of few parameters
-    inner = csr_array(layout.without_mean(L))
-    V = inner @ (inner @ table.covariance).T
-    variance, terms = V.diagonal(), (abs(inner) @ np.abs(table.covariance) * abs(inner).toarray()).sum(axis=1)
+    inner, known = csr_array(layout.without_mean(L)), np.nan_to_num(table.covariance)
+    V = inner @ (inner @ known).T
+    variance, terms = V.diagonal(), (abs(inner) @ np.abs(known) * abs(inner).toarray()).sum(axis=1)
     lost = variance <= _LOST * terms
     if lost.any():
         i = np.argmax(lost)

@@ -87,16 +87,17 @@ class GroupLeverages:
         return cls(directions, np.maximum(values[told], 0.0), first, np.ones(len(information)), root)
 
     @property
-    def largest(self):
-        """The largest eigenvalue of each group, (G,)."""
-        return np.maximum.reduceat(self.values, self.first)
+    def _inverse(self):
+        """The eigenvalues of the pseudo-inverse of I - S_g, (n,)."""
+        left = 1 - self.values
+        return np.divide(1.0, left, out=np.zeros_like(left), where=left > NOTHING_LEFT)
 
     def corrected(self, sums):
-        """(I - S_g)^-1/2 times the sums of scores (G, r) of the groups."""
+        """The root of the pseudo-inverse of I - S_g times the sums of scores (G, r) of the groups."""
         size = np.diff(np.append(self.first, len(self.values)))
         along = np.einsum("nr,nr->n", self.directions, np.repeat(sums, size, axis=0))
         values = np.maximum(self.values, _NOTHING_TOLD)
-        gain = np.expm1(-0.5 * np.log1p(-values)) / values
+        gain = (np.sqrt(self._inverse) - 1) / values
         return sums + np.add.reduceat(self.directions * (gain * along)[:, None], self.first)
 
     def through(self, T):
@@ -125,11 +126,11 @@ class GroupLeverages:
         C = np.linalg.qr(C.T)[0]
         together, own = np.zeros((q * r, q * r)), 0.0
         for part, groups in self._chunks(q):
-            moved, left, counts = self.directions[part] @ C, 1 - self.values[part], self.counts[groups]
+            moved, inverse, counts = self.directions[part] @ C, self._inverse[part], self.counts[groups]
             starts = self.first[groups] - self.first[groups][0]
-            U = self.directions[part][:, :, None] * (moved / np.sqrt(left)[:, None])[:, None, :]
+            U = self.directions[part][:, :, None] * (moved * np.sqrt(inverse)[:, None])[:, None, :]
             U = np.add.reduceat(U, starts)
-            A = np.add.reduceat(moved[:, :, None] * (moved / left[:, None])[:, None, :], starts)
+            A = np.add.reduceat(moved[:, :, None] * (moved * inverse[:, None])[:, None, :], starts)
             cross = U.transpose(0, 2, 1) @ U
             own += counts @ (_spread(A - cross) - _spread(cross))
             U = U.reshape(len(U), -1)

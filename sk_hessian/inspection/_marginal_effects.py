@@ -219,6 +219,11 @@ def marginal_effects(
     fitted.require_optimum("marginal_effects")
     row_data: dict = {"sample_weight": sample_weight, "offset": offset}
     table = _table_of(cov, fitted) or coef_table(estimator, X, y, cov=_name_of(cov, fitted), level=level, **row_data)
+    if np.isnan(table.covariance).any():
+        raise ValueError(
+            f"cov: this covariance does not have all coefficients, and effects depend on them: {table.convention}. Use "
+            "cov='expected', or leave out such columns"
+        )
     chosen = _Chosen(fitted, RowWeights.of(fitted, sample_weight, "frequency").likelihood)
     rows = MeanEffects(fitted.objective, table.estimate, table.covariance, chosen.features(features))
     if kind == "each":

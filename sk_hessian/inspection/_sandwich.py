@@ -29,7 +29,8 @@ class Covariance:
 
     ``moment`` is M (r, r), None for the identity, ``scale`` the squares of D (1,) or (n_targets,), ``beside`` what is
     added to it (n_parameters, n_parameters), or None. ``convention`` says which of several ways was taken, or is None.
-    ``freedom`` is a `GroupLeverages` where each combination of the parameters has degrees of freedom of its own.
+    ``freedom`` is a `GroupLeverages` where each combination of the parameters has degrees of freedom of its own;
+    ``untold`` (m, r) are directions along which it says nothing, see `directions_of_one`.
     """
 
     moment: Any
@@ -37,6 +38,7 @@ class Covariance:
     beside: Any = None
     convention: str | None = None
     freedom: Any = None
+    untold: Any = None
 
 
 def of_rows(curvature, convention=None):
@@ -156,15 +158,7 @@ def _group_leverages(curvature, groups, n_groups):
             tells[group] = np.tensordot(terms.along[rows], bent[rows], axes=((0, 1), (0, 1)))
         return (tells,)
 
-    found = GroupLeverages.of_information(curvature.single_rows.reduce(of_block)[0], root)
-    full = 1 - found.largest <= NOTHING_LEFT
-    if full.any():
-        raise ValueError(
-            f"cov='CR2': {int(full.sum())} of the {n_groups} groups alone determine a combination of the parameters, "
-            "as of a column that is zero outside of one group: its residuals say nothing of the variance of that. "
-            "Leave such columns out, or take the means of each group from its rows and from y in place of dummies"
-        )
-    return found
+    return GroupLeverages.of_information(curvature.single_rows.reduce(of_block)[0], root)
 
 
 def _require_room(numbers):

@@ -1,6 +1,6 @@
 """The covariance that a user chose for a fitted linear model: what it may be, and the checks before it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from numbers import Real
 from typing import Any, TypedDict
@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from sk_hessian._text import listed, suggestion
+from sk_hessian.inspection._alone import directions_of_one, involved, text_of
 from sk_hessian.inspection._checks import check_choice, check_count
 from sk_hessian.inspection._chosen import KINDS as WITHOUT_FACTOR
 from sk_hessian.inspection._chosen import ChosenCurvature, needs_products
@@ -155,7 +156,7 @@ class Uncertainty:
             raise ValueError(f"{choice.what}: cov='CR2' is for groups of one kind: use cov='sandwich' for two")
         kind = ChosenCurvature if by_products else Curvature
         curvature = kind(fitted, weights, KINDS[name].curvature, choice, groups)
-        covariance = curvature.found(KINDS[name].covariance)
+        covariance = _with_untold(curvature, curvature.found(KINDS[name].covariance), choice.what)
         distance = curvature.distance(np.sqrt(curvature.variances(covariance)))
         return cls(name, curvature, covariance, _verdict(fitted, distance))
 
@@ -187,12 +188,35 @@ class Uncertainty:
         """
         curvature = self.curvature
         if self.covariance.freedom is not None:
-            return self.covariance.freedom.df_of_each()
+            return np.where(np.isnan(self.std_error), np.nan, self.covariance.freedom.df_of_each())
         if curvature.groups:
             return np.array([min(index.max() for index in curvature.groups)])
         if self.kind.by_t and curvature.likelihood.estimates_dispersion:
             return curvature.likelihood.df_resid
         return np.array([np.inf])
+
+
+def _with_untold(curvature, covariance, what):
+    """A sandwich that says which parameters one row, or one group, alone determines."""
+    if covariance.moment is None or not curvature.may_follow_rows:
+        return covariance
+    directions, convention = directions_of_one(curvature), covariance.convention
+    if directions is None:
+        text = "that one group alone determines a coefficient was not looked for: they are too many"
+        return replace(covariance, convention=f"{convention}; {text}" if convention else text)
+    if not len(directions):
+        return covariance
+    is_grouped, root = bool(curvature.groups), curvature.shown(curvature.root)
+    nothing = involved(root, directions)
+    names = [curvature.fitted.reported[0][j] for j in curvature.positions[nothing]]
+    text = text_of(names, is_grouped)
+    if nothing.all() or what != "coef_table":
+        raise ValueError(
+            f"{what}: the fit follows the targets of one {'group' if is_grouped else 'row'} or of several, whatever "
+            f"they are, so that residuals tell nothing of their errors ({listed(names, ', ')}). Use cov='expected', or "
+            "leave out the columns that they alone determine"
+        )
+    return replace(covariance, untold=directions, convention=f"{convention}; {text}" if convention else text)
 
 
 def _check_features(name, choice, by_products):
@@ -277,5 +301,5 @@ def _group_indices(labels, position):
     except TypeError as error:
         raise TypeError("cov_groups must hold labels of one kind, such as all integers or all strings") from error
     if len(present) < 2:
-        raise ValueError(f"cov_groups must have at least two groups, got only {present[0]!r}")
+        raise ValueError(f"cov_groups must have at least two groups, got only {present.tolist()[0]!r}")
     return indices
