@@ -466,6 +466,8 @@ def _cause(table, n_terms):
     """Why a covariance may be singular."""
     if table.cov == "sandwich" and table.distribution == "t":
         return f"a clustered covariance has at most {np.max(table.df):.8g} dimensions, the groups less one"
+    if table.freedom is not None:
+        return f"the covariance has at most {len(table.freedom.first)} dimensions, one for each group or row"
     if n_terms >= table.n_samples:
         return f"there are only {table.n_samples:.8g} rows"
     return "columns are nearly dependent, or not centred"

@@ -211,9 +211,12 @@ def test_what_has_no_such_errors(rng):
     assert_refused("groups of one kind", coef_table, model, X, y, cov="CR2", cov_groups=both)
     ridge = Ridge().fit(X, y)
     assert_refused("for fits without a penalty", coef_table, ridge, X, y, cov="CR2", cov_groups=groups)
-    # a test of more terms than groups can tell
+    # tests of more terms than groups can tell
     table = coef_table(model, X, y, cov="CR2", cov_groups=groups // 3)
-    assert_refused("Test fewer terms", table.wald, "*")
+    message = "give these 3 terms together .* degrees of freedom, and they need more than 2. Test fewer terms"
+    assert_refused(message, table.wald, "*")
+    table = coef_table(model, X, y, cov="CR2", cov_groups=groups > 3)
+    assert_refused("has at most 2 dimensions, one for each group or row. Test fewer terms", table.wald, "*")
     for function in (marginal_effects, prediction_table):
         args = (model, X, X, y) if function is prediction_table else (model, X, y)
         assert_refused("CR2", function, *args, cov="CR2")
