@@ -284,7 +284,7 @@ def coef_table(
     ``"observed"``, ``"sandwich"`` (with groups of one kind), ``"HC0"`` and ``"HC1"``. Effective parameters of a
     penalised fit, and what counts them, are None: of groups the factor (n - 1) / (n - k) is left out.
 
-    In a sandwich of an unpenalised fit, parameters that one row or one group alone determines have no error: nan, and the
+    In a sandwich of an unpenalised fit, parameters that one row or one group alone determines have no error: nan. The
     convention names them. The fit follows such targets whatever they are, so that residuals say nothing of them.
 
     What needs all rows at once is not for rows in parts: ``"HC2"``, ``"HC3"``, ``"HAC"``; nor is ``"profile"``, which
