@@ -48,6 +48,20 @@ def test_doctests(name):
     assert result.attempted > 0
 
 
+def test_workflows_are_as_short_as_their_page_says():
+    page = (DOCS / "workflows.md").read_text(encoding="utf-8")
+    stated = re.findall(r"^\| ([A-Z][^|]*) \| (\d+)(?:, and (\d+))? \|", page, re.MULTILINE)
+    sections = dict(section.split("\n", 1) for section in page.split("\n## ")[1:])
+    assert len(stated) == len(sections) == 7
+    for name, *counts in stated:
+        (title,) = [title for title in sections if title.startswith(name)]
+        work = re.findall(r"```python\n(.*?)```", sections[title], re.DOTALL)
+        if title != "With the rest of scikit-learn":
+            work = work[1:]  # the first session makes the data
+        lines = [line[4:] for line in "".join(work).splitlines() if line.startswith((">>> ", "... "))]
+        assert sum(not line.startswith(("import ", "from ")) for line in lines) == sum(int(n) for n in counts if n), name
+
+
 @pytest.mark.parametrize("package", ["linear_model", "neural_network"])
 def test_every_estimator_has_an_example(package):
     module = importlib.import_module(f"sk_hessian.{package}")

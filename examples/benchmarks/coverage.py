@@ -7,6 +7,7 @@ further rows in the intervals of `prediction_table`, and of new observations of 
 of about one. The part "robust": the share of the slope in the intervals of `coef_table`, of least squares with
 
 - 30 rows, one of them far out, and noise whose deviation grows with the column ("HC3" and what it is compared with);
+- 60 rows in 10 groups of 1 to 12 rows, which share errors, and a column that is 1 in three of them ("few groups");
 - 300 rows that share errors in 20 groups of one kind and in 15 of another, and whose column does too ("two ways").
 
 The part "penalised", of data sets of five correlated columns: the share of all slopes of all data sets whose intervals
@@ -131,7 +132,22 @@ def far_row(rng):
     """A column, a target whose noise grows with it, and the options of each interval."""
     x = np.append(rng.normal(size=29), 4.0)
     y = x + rng.normal(size=30) * (0.5 + np.abs(x))
-    return x, y, {cov: {"cov": cov} for cov in ("expected", "sandwich", "HC1", "HC2", "HC3")}
+    return x, y, {cov: {"cov": cov} for cov in ("expected", "sandwich", "HC1", "HC2", "HC3", "CR2")}
+
+
+def few_groups(rng):
+    """The same of a column that is constant within groups, of which there are few, and only three where it is 1."""
+    size = np.array([1, 2, 3, 4, 5, 6, 8, 9, 10, 12])
+    groups = np.repeat(np.arange(10), rng.permutation(size))
+    x = (groups < 3).astype(float)
+    y = x + rng.normal(size=10)[groups] + rng.normal(size=60)
+    options = {
+        "expected": {},
+        "HC1": {"cov": "HC1"},
+        "sandwich": {"cov_groups": groups},
+        "CR2": {"cov": "CR2", "cov_groups": groups},
+    }
+    return x, y, options
 
 
 def two_ways(rng):
@@ -184,7 +200,7 @@ def show_predictions(n_datasets):
 
 def show_robust(n_datasets):
     print(f"{n_datasets} data sets, nominal {LEVEL}")
-    for caption, draw in (("a far row", far_row), ("groups of two kinds", two_ways)):
+    for caption, draw in (("a far row", far_row), ("few groups", few_groups), ("groups of two kinds", two_ways)):
         shares = of_slopes(draw, n_datasets)
         print(f"{caption:20}" + "".join(f"{name:>12} {share:.3f}" for name, share in shares.items()), flush=True)
 

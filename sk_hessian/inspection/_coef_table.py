@@ -8,6 +8,7 @@ from numpy.typing import ArrayLike
 
 from sk_hessian._report import Report, number_text
 from sk_hessian.inspection._checks import check_level
+from sk_hessian.inspection._chosen import needs_products, require_few
 from sk_hessian.inspection._covariance import chosen_parameters, profile
 from sk_hessian.inspection._fitted import Fitted, Naming
 from sk_hessian.inspection._goodness import FitFigures, figures_of_fit
@@ -79,7 +80,7 @@ class CoefTable(FitFigures, LinearHypotheses, Report, ParameterTable):
     distribution : {"t", "normal", "chi2"}
         What the statistics are compared with.
     df : float or ndarray of shape (n_targets,)
-        Its degrees of freedom; inf for the normal one.
+        Its degrees of freedom; inf for the normal one. Of ``cov="CR2"`` those of each parameter, (n_parameters,).
     model, verdict, cov : str
         The class of the estimator, the verdict on its fit, and which covariance this is. Where a ``tol`` above the
         default one has left an estimate more than 0.01 standard errors from the optimum, the verdict says so.
@@ -92,9 +93,10 @@ class CoefTable(FitFigures, LinearHypotheses, Report, ParameterTable):
         Nominal level of the intervals.
     n_samples : float
         Rows; the sum of the weights where they are frequencies.
-    effective_df : float
-        Effective parameters, trace((H + P)^-1 H); the number of free ones where there is no penalty.
-    df_resid : float or ndarray of shape (n_targets,)
+    effective_df : float or None
+        Effective parameters, trace((H + P)^-1 H); the number of free ones where there is no penalty. None, with what
+        counts them, of a penalised fit without a matrix of curvature.
+    df_resid : float or ndarray of shape (n_targets,), or None
         Rows less effective parameters.
     dispersion : float or ndarray of shape (n_targets,), or None
         Pearson's chi-square over ``df_resid``; 1 where the family has none, None where there is no likelihood; that of
@@ -115,6 +117,8 @@ class CoefTable(FitFigures, LinearHypotheses, Report, ParameterTable):
         McFadden's, of a likelihood without a dispersion and a fit with an intercept.
     layout : object
         Which parameters belong to which feature and class; for the methods below.
+    freedom : object or None
+        What has the degrees of freedom of other combinations, of ``cov="CR2"``.
     """
 
     names: list
@@ -134,16 +138,21 @@ class CoefTable(FitFigures, LinearHypotheses, Report, ParameterTable):
     target: str
     level: float
     n_samples: float
-    effective_df: float
-    df_resid: float | np.ndarray
+    effective_df: float | None
+    df_resid: float | np.ndarray | None
     dispersion: float | np.ndarray | None
     log_likelihood: float | None
     deviance: float | None
     aic: float | None
     bic: float | None
     layout: Layout = field(repr=False)
+    freedom: Any = field(default=None, repr=False)
 
     _columns = ("estimate", "std_error", "statistic", "p_value", "lower", "upper")
+
+    @property
+    def _shown_columns(self):
+        return self._columns if self.freedom is None else (*self._columns[:3], "df", *self._columns[3:])
 
     @property
     def coef(self) -> Any:
@@ -160,13 +169,15 @@ class CoefTable(FitFigures, LinearHypotheses, Report, ParameterTable):
     def _header(self):
         """Pairs of a caption and what it says, of all that there is."""
         values = {caption: getattr(self, name) for caption, name in _HEADER.items()}
-        values["covariance"] += f", {_DISTRIBUTIONS[self.distribution][1].format(df=number_text(self.df))}"
+        df = number_text(self.df) if self.freedom is None else "that of each row"
+        values["covariance"] += f", {_DISTRIBUTIONS[self.distribution][1].format(df=df)}"
         header = [(caption, number_text(value)) for caption, value in values.items() if value is not None]
         return header + ([("classes", f"against {self.layout.base}")] if self.layout.base is not None else [])
 
     def _rows(self):
         """The table as text, headings first."""
-        headings = ["", "estimate", "std. error", _DISTRIBUTIONS[self.distribution][0], "p"]
+        own_df = [] if self.freedom is None else ["df"]
+        headings = ["", "estimate", "std. error", _DISTRIBUTIONS[self.distribution][0], *own_df, "p"]
         return without_tests([headings + interval_headings(self.level), *self._cells()], self.p_value)
 
 
@@ -196,6 +207,11 @@ def coef_table(
       has it (for canonical links the two are equal): without a correction, times n / (n - k), and with v_i over
       1 - h_i or its square, h_i the leverage of the row, the diagonal of the weighted hat matrix. For unpenalised fits,
       HC0 apart; the t distribution of n - k degrees of freedom where the family has a dispersion, for HC0 the normal.
+      For several classes they are matrices, a block of that matrix for each row.
+    - ``"CR2"``: for few groups, or few rows. Scores of the groups of ``cov_groups`` (without them each row is one,
+      which is HC2) times (I - H_g)^(-1/2), H_g the block of the weighted hat matrix, so that the covariance has no bias
+      if the model's variances are true; t with Satterthwaite's degrees of freedom, of each coefficient and contrast its
+      own, and Hotelling's of several together [8]_. For unpenalised fits.
     - ``"HAC"``: the sandwich of Newey and West, of rows in the order of time, times n / (n - k); see ``lags``.
     - ``"laplace"``: phi (H + P)^-1 / W, the posterior's covariance where the penalty is the prior
       N(0, phi / (W penalty)).
@@ -215,7 +231,7 @@ def coef_table(
         rows of the stream; see Notes.
     sample_weight, offset : array-like of shape (n_samples,), optional
         Those of the fit.
-    cov : {"auto", "expected", "observed", "sandwich", "HC0", "HC1", "HC2", "HC3", "HAC", "laplace", "profile"}
+    cov : {"auto", "expected", "observed", "sandwich", "HC0", "HC1", "HC2", "HC3", "CR2", "HAC", "laplace", "profile"}
     weights : {"frequency", "analytic"}
         What the weights mean. "frequency": a row of weight 2 is two rows, so that there are as many rows as the weights
         sum to. "analytic": precision weights; row i has the dispersion phi / w_i, and the rows are as many as they are.
@@ -237,7 +253,8 @@ def coef_table(
         that has none this is a quasi-likelihood (quasi-Poisson, quasi-binomial), without likelihood figures. The labels
         of single rows cannot tell it for classes: there take a number from grouped data. ``features`` (array-like of
         names or positions, optional): the table is of these columns, in this order, with the intercept and the loss's
-        own parameters; for models of more than 3000 parameters, whose covariance is no longer kept as a whole.
+        own parameters; for models of more than 3000 parameters, whose covariance is no longer kept as a whole. Where
+        there is no matrix of curvature either, it is by products with the Hessian, see Notes.
 
     Returns
     -------
@@ -246,7 +263,7 @@ def coef_table(
     Raises
     ------
     ValueError
-        For more than 3000 parameters (choose ``features``), a matrix of curvature of more than 3000 columns, a fit
+        For more than 3000 parameters (choose ``features``), a fit
         without the verdict ``optimal``, rows that are not those of the fit, parameters that the data do not determine,
         a covariance that this fit does not have, and bad arguments, naming them.
     TypeError
@@ -259,6 +276,16 @@ def coef_table(
     rows instead; AIC and BIC do not count the dispersion as a parameter. Several targets of least squares are
     independent of each other given X, each with its own dispersion, except in the sandwich; log-likelihood and deviance
     are sums over them. Classes of a softmax model have parameters that sum to zero. Class weights are taken as given.
+
+    A matrix of curvature has at most 3000 columns (or rows, of a dense table with fewer rows than columns, all of them
+    penalised). Beyond, ``features`` are solved for by conjugate gradients. The convention has a bound of the relative
+    error of the standard errors, at most 1e-6: by the residuals, and by the least eigenvalue, whose lower bound comes
+    from random directions of a fixed seed, and is wrong by a chance of 2e-9 [9]_. There are ``"expected"``,
+    ``"observed"``, ``"sandwich"`` (with groups of one kind), ``"HC0"`` and ``"HC1"``. Effective parameters of a
+    penalised fit, and what counts them, are None: of groups the factor (n - 1) / (n - k) is left out.
+
+    In a sandwich of an unpenalised fit, parameters that one row or one group alone determines have no error: nan. The
+    convention names them. The fit follows such targets whatever they are, so that residuals say nothing of them.
 
     What needs all rows at once is not for rows in parts: ``"HC2"``, ``"HC3"``, ``"HAC"``; nor is ``"profile"``, which
     takes many rounds, and which `profile_intervals` has. Of a stream's memory there are ``"expected"``, and
@@ -279,6 +306,10 @@ def coef_table(
     .. [6] W. Newey, K. West, "A simple, positive semi-definite, heteroskedasticity and autocorrelation consistent
        covariance matrix", Econometrica 55, 1987.
     .. [7] A. Zeileis, "Object-oriented computation of sandwich estimators", Journal of Statistical Software 16, 2006.
+    .. [8] J. Pustejovsky, E. Tipton, "Small-sample methods for cluster-robust variance estimation and hypothesis
+       testing in fixed effects models", Journal of Business & Economic Statistics 36, 2018.
+    .. [9] J. Dixon, "Estimating extremal eigenvalues and condition numbers of matrices", SIAM Journal on Numerical
+       Analysis 20, 1983.
 
     Examples
     --------
@@ -311,8 +342,9 @@ def _require_size(fitted, features):
     """Refuse a covariance of more parameters than a matrix of curvature may have, before any work."""
     if not fitted.objective.model.is_linear:
         return
-    # a choice of features needs a factor all the same
-    fitted.require_factor()
+    if needs_products(fitted, features):
+        require_few(fitted, features)
+        return
     most, size = plan.MOST_FACTOR_SIZE, fitted.theta.size
     size = size if features is None else len(chosen_parameters(fitted.objective, features))
     if size > most:
@@ -320,11 +352,12 @@ def _require_size(fitted, features):
             f"coef_table is for up to {most} parameters, of which it keeps the covariance; this {fitted.name} has "
             f"{size}: choose some of its columns by features="
         )
+    fitted.require_factor()
 
 
 def _table(found, level, estimate, verdict):
     curvature, df, is_profile = found.curvature, found.df, found.kind.intervals is profile
-    chosen = np.arange(len(curvature.root))[curvature.chosen]
+    chosen = curvature.positions
     return CoefTable(
         names=[curvature.fitted.reported[0][j] for j in chosen],
         estimate=estimate,
@@ -340,9 +373,10 @@ def _table(found, level, estimate, verdict):
         target=found.target,
         level=level,
         n_samples=curvature.weights.n_samples,
-        effective_df=float(curvature.effective_df.sum()),
-        df_resid=_scalar(curvature.likelihood.df_resid),
+        effective_df=float(curvature.effective_df.sum()) if curvature.knows_df else None,
+        df_resid=_scalar(curvature.likelihood.df_resid) if curvature.knows_df else None,
         layout=Layout.of(curvature.fitted).of_parameters(chosen),
+        freedom=found.covariance.freedom,
         **figures_of_fit(curvature, found.name),
         **_figures(curvature),
     )
@@ -353,6 +387,12 @@ def _figures(curvature):
     likelihood, fitted = curvature.likelihood, curvature.fitted
     if fitted.likelihood_refusal is not None:
         return dict.fromkeys(("dispersion", "log_likelihood", "deviance", "aic", "bic"))
+    if not curvature.knows_df:
+        # what counts them is not known either
+        known = {"aic": None, "bic": None, "deviance": likelihood.deviance}
+        has_dispersion = likelihood.estimates_dispersion
+        known["dispersion"] = None if has_dispersion else _scalar(likelihood.dispersion)
+        return known | {"log_likelihood": None if has_dispersion else likelihood.log_likelihood}
     return {
         "dispersion": _scalar(likelihood.dispersion),
         "log_likelihood": likelihood.log_likelihood,

@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 
 from sk_hessian._text import listed, suggestion
+from sk_hessian.inspection._alone import involved
 from sk_hessian.inspection._intervals import intervals_and_tests
 from sk_hessian.inspection._likelihood import Likelihood, dispersion_of
 from sk_hessian.inspection._profile import intervals_of
-from sk_hessian.inspection._sandwich import Covariance, hc0, hc1, hc2, hc3, of_groups, of_rows, of_times
+from sk_hessian.inspection._sandwich import Covariance, cr2, hc0, hc1, hc2, hc3, of_groups, of_rows, of_times
 from sk_hessian.objectives import SingleRows
 
 #: parameters are taken to the optimum until they are so many standard errors from it
@@ -38,13 +39,33 @@ class Curvature:
         features = None if choice is None else choice.features
         #: which parameters a table is of: all, or those of some features, the intercepts and the loss's constants
         self.chosen = slice(None) if features is None else chosen_parameters(self.objective, features)
+        #: the same as positions among all parameters
+        self.positions = np.arange(len(self.root))[self.chosen]
+
+    @property
+    def knows_df(self):
+        """Whether effective parameters are known."""
+        return True
+
+    def found(self, covariance):
+        """The `Covariance` that is this function of a curvature."""
+        return covariance(self)
+
+    @property
+    def may_follow_rows(self):
+        """Whether one row alone may determine something; a penalty holds all, and without a factor it is not known."""
+        return self.fitted.prior is None
+
+    def distance(self, error):
+        """See `Fitted.distance`, of standard errors of all parameters."""
+        return self.fitted.distance(self.factor, error)
 
     @property
     def estimate(self):
         """The chosen parameters as a table shows them, conventional where the data do not determine them."""
-        return self._shown(self.objective.canonical(self.fitted.theta))
+        return self.shown(self.objective.canonical(self.fitted.theta))
 
-    def _shown(self, values):
+    def shown(self, values):
         """What a table shows of all parameters, (n_parameters, ...), see `Fitted.reported`."""
         matrix = self.fitted.reported[1]
         return (values if matrix is None else matrix @ values)[self.chosen]
@@ -65,8 +86,8 @@ class Curvature:
         return Likelihood(self.fitted, self.weights, self.effective_df, self._dispersion, self._what)
 
     def per_parameter(self, values):
-        """One value, or one for each target, as one for each chosen parameter."""
-        return self._of_all(values)[self.chosen]
+        """One value, one for each target, or one for each chosen parameter, as the last of these."""
+        return values if len(values) == len(self.positions) else self._of_all(values)[self.chosen]
 
     def _of_all(self, values):
         return np.resize(values, len(self.root))
@@ -102,9 +123,12 @@ class Curvature:
 
     def of_parameters(self, covariance):
         """A `Covariance` as a matrix (n_parameters, n_parameters) of the chosen parameters."""
-        root = self._shown(np.sqrt(self._of_all(covariance.scale))[:, None] * self.root)
+        root = self.shown(np.sqrt(self._of_all(covariance.scale))[:, None] * self.root)
         found = root @ root.T if covariance.moment is None else root @ covariance.moment @ root.T
-        return found if covariance.beside is None else found + self._shown(self._shown(covariance.beside).T)
+        if covariance.untold is not None:
+            nothing = involved(root, covariance.untold)
+            found[nothing] = found[:, nothing] = np.nan
+        return found if covariance.beside is None else found + self.shown(self.shown(covariance.beside).T)
 
     def variances(self, covariance):
         """Those of all parameters (n_parameters,), without the matrix."""
@@ -305,13 +329,6 @@ def _refuse_correction(fitted):
     return _refuse_fisher(fitted)
 
 
-def _refuse_leverage(fitted):
-    """Of the corrections by leverages."""
-    if fitted.loss.n_outputs > 1 and not fitted.loss.quadratic:
-        return "needs one leverage for each row, and a row of several classes has a matrix of them: use cov='HC1'"
-    return _refuse_correction(fitted)
-
-
 def _refuse_laplace(fitted):
     if fitted.prior == "jeffreys":
         return "needs a normal prior, and Jeffreys' is none: use cov='profile'"
@@ -355,8 +372,9 @@ KINDS = {
     "sandwich": Kind("observed", Curvature.sandwich, _refuse_sandwich, False, _SANDWICH_TARGET),
     "HC0": Kind("expected", hc0, _refuse_fisher, False, _SANDWICH_TARGET),
     "HC1": Kind("expected", hc1, _refuse_correction, True, _SANDWICH_TARGET),
-    "HC2": Kind("expected", hc2, _refuse_leverage, True, _SANDWICH_TARGET),
-    "HC3": Kind("expected", hc3, _refuse_leverage, True, _SANDWICH_TARGET),
+    "HC2": Kind("expected", hc2, _refuse_correction, True, _SANDWICH_TARGET),
+    "HC3": Kind("expected", hc3, _refuse_correction, True, _SANDWICH_TARGET),
+    "CR2": Kind("expected", cr2, _refuse_correction, True, _SANDWICH_TARGET),
     "HAC": Kind("observed", of_times, _refuse_sandwich, True, _SANDWICH_TARGET),
     "laplace": Kind("observed", Curvature.posterior, _refuse_laplace, False, _LAPLACE_TARGET, credible),
     "profile": Kind(None, Curvature.model_based, _refuse_profile, False, _MODEL_TARGET, profile),

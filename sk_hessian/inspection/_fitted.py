@@ -276,8 +276,17 @@ class Fitted:
         if not (decrement <= share * self.objective.scale and _has_the_value(self, decrement)):
             raise ValueError(
                 f"{what}: this {self.name} is not at the optimum for these rows: "
-                f"{still_missing(decrement, self.objective.scale, True)}. Pass the X, y and weights of the fit"
+                f"{still_missing(decrement, self.objective.scale, True)}. {self._what_to_pass}"
             )
+
+    @property
+    def _what_to_pass(self):
+        """What to do where the rows are not those of the fit, a sentence."""
+        if "offset" not in self.fit_data:
+            return "Pass the X, y and weights of the fit"
+        if getattr(self.estimator, "has_offset_", True):
+            return "Pass the X, y, weights and offset of the fit"
+        return "It was fitted without an offset, and these rows have one: fit it with the offset too, or leave that out"
 
     def distance(self, factor, error):
         """How far the fit has left the farthest parameter from the optimum, in standard errors, by a Newton step."""

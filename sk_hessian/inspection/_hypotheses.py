@@ -295,16 +295,30 @@ def wald(table: Any, terms: Any, value: Any = 0.0) -> HypothesisTest:
     value = _values(value, len(L), layout, "wald")
     labels = names if len(names) == len(L) else [layout._named(row) for row in L]
     moved, V = _transformed(table, L, labels, "wald")
-    denom = _denominators(table, L, "wald")
-    statistic = _quadratic_form(moved - value, V, L, table)
-    small = (
-        "F: chi-squared over df_num, with the df_denom of the table's t"
-        if np.isfinite(denom[0])
-        else "chi-squared: for large samples"
-    )
+    statistic, denom, small = _referred(_quadratic_form(moved - value, V, L, table), table, L)
     notes = [("covariance", table.cov), ("distribution", small), ("about", table.target)]
     hypothesis = [f"{name} = {equal:.6g}" for name, equal in zip(names, np.resize(value, len(names)), strict=True)]
-    return HypothesisTest.of("Wald", hypothesis, statistic, (float(len(L)), float(denom[0])), notes)
+    return HypothesisTest.of("Wald", hypothesis, statistic, (float(len(L)), denom), notes)
+
+
+def _referred(statistic, table, L):
+    """A quadratic form as what `HypothesisTest.of` takes, the degrees of freedom of F's denominator, and what is said.
+
+    With df of its own it is Hotelling's T^2, of which (df - q + 1) / (df q) is F with q and df - q + 1.
+    """
+    if table.freedom is None:
+        denom = float(_denominators(table, L, "wald")[0])
+        if np.isinf(denom):
+            return statistic, denom, "chi-squared: for large samples"
+        return statistic, denom, "F: chi-squared over df_num, with the df_denom of the table's t"
+    df, q = float(table.freedom.df(L)), len(L)
+    if df <= q - 1:
+        raise ValueError(
+            f"wald: the groups or rows give these {q} terms together {df:.3g} degrees of freedom, and they need more "
+            f"than {q - 1}. Test fewer terms"
+        )
+    denom = df - q + 1
+    return statistic * denom / df, denom, f"F, approximately, by Hotelling's T^2 with {df:.4g} degrees of freedom"
 
 
 def contrast(table: Any, L: Any, value: Any = 0.0) -> ContrastTable:
@@ -317,7 +331,10 @@ def contrast(table: Any, L: Any, value: Any = 0.0) -> ContrastTable:
     names, L = table.layout.contrasts(L, "contrast")
     value = _values(value, len(L), table.layout, "contrast")
     estimate, V = _transformed(table, L, names, "contrast")
-    df = np.concatenate([_denominators(table, row[None], "contrast") for row in L])
+    if table.freedom is None:
+        df = np.concatenate([_denominators(table, row[None], "contrast") for row in L])
+    else:
+        df = table.freedom.df_of_each(L)
     return ContrastTable(
         names=names,
         **_with_intervals(table, estimate, V, df, value),
@@ -376,6 +393,8 @@ def against(table: Any, label: Any) -> Any:
     to_base = np.eye(k)[others] - np.eye(k)[base]
     T = np.kron(np.eye(layout.n_weights // k), to_base)
     covariance, df = T @ table.covariance @ T.T, np.atleast_1d(table.df)
+    freedom = None if table.freedom is None else table.freedom.through(T)
+    df = df if freedom is None else freedom.df_of_each()
     names = [table.names[row * k + c] for row in range(layout.n_weights // k) for c in others]
     outputs = [layout.outputs[c] for c in others]
     return replace(
@@ -383,6 +402,8 @@ def against(table: Any, label: Any) -> Any:
         names=names,
         **_with_intervals(table, T @ table.estimate, covariance, df, 0.0),
         covariance=covariance,
+        df=table.df if freedom is None else df,
+        freedom=freedom,
         layout=replace(layout, names=names, outputs=outputs, sums_to_zero=False, base=str(label)),
     )
 
@@ -411,10 +432,16 @@ def _transformed(table, L, names, what):
             f"{what}: zero is the edge of what {table.names[np.argmax(at_edge)]} may be, where Wald's normal "
             "approximation tells nothing. Use profile_intervals, or coef_table(..., cov='profile')"
         )
+    nothing = np.isnan(table.covariance.diagonal()) & L.any(axis=0)
+    if nothing.any():
+        raise ValueError(
+            f"{what}: {table.names[np.argmax(nothing)]} has no error in this table: {table.convention}. Leave it out, "
+            "or use cov='expected'"
+        )
     # most combinations are of few parameters
-    inner = csr_array(layout.without_mean(L))
-    V = inner @ (inner @ table.covariance).T
-    variance, terms = V.diagonal(), (abs(inner) @ np.abs(table.covariance) * abs(inner).toarray()).sum(axis=1)
+    inner, known = csr_array(layout.without_mean(L)), np.nan_to_num(table.covariance)
+    V = inner @ (inner @ known).T
+    variance, terms = V.diagonal(), (abs(inner) @ np.abs(known) * abs(inner).toarray()).sum(axis=1)
     lost = variance <= _LOST * terms
     if lost.any():
         i = np.argmax(lost)
@@ -439,6 +466,8 @@ def _cause(table, n_terms):
     """Why a covariance may be singular."""
     if table.cov == "sandwich" and table.distribution == "t":
         return f"a clustered covariance has at most {np.max(table.df):.8g} dimensions, the groups less one"
+    if table.freedom is not None:
+        return f"the covariance has at most {len(table.freedom.first)} dimensions, one for each group or row"
     if n_terms >= table.n_samples:
         return f"there are only {table.n_samples:.8g} rows"
     return "columns are nearly dependent, or not centred"

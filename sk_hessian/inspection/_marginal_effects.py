@@ -219,6 +219,11 @@ def marginal_effects(
     fitted.require_optimum("marginal_effects")
     row_data: dict = {"sample_weight": sample_weight, "offset": offset}
     table = _table_of(cov, fitted) or coef_table(estimator, X, y, cov=_name_of(cov, fitted), level=level, **row_data)
+    if np.isnan(table.covariance).any():
+        raise ValueError(
+            f"cov: this covariance does not have all coefficients, and effects depend on them: {table.convention}. Use "
+            "cov='expected', or leave out such columns"
+        )
     chosen = _Chosen(fitted, RowWeights.of(fitted, sample_weight, "frequency").likelihood)
     rows = MeanEffects(fitted.objective, table.estimate, table.covariance, chosen.features(features))
     if kind == "each":
@@ -232,6 +237,13 @@ def marginal_effects(
     return _result((fitted, table, rows), (effect, error, covariance), kind, level, labels)
 
 
+#: what is said of a covariance whose combinations have degrees of freedom of their own
+_OWN_DF = (
+    'cov="CR2" has degrees of freedom of single combinations of coefficients, and effects are functions of all: take a '
+    'table with cov="sandwich" and the cov_groups, or cov="HC3"'
+)
+
+
 def _table_of(cov, fitted):
     """The table that was passed, checked to be of this fit, or None."""
     if not isinstance(cov, CoefTable):
@@ -243,6 +255,8 @@ def _table_of(cov, fitted):
         raise ValueError("cov must be a table of this fit: its names or estimates are others")
     if cov.distribution == "chi2":
         raise ValueError('cov: the intervals of a table by "profile" are no covariance: take one of cov="expected"')
+    if cov.freedom is not None:
+        raise ValueError(_OWN_DF)
     return cov
 
 
@@ -250,6 +264,8 @@ def _name_of(cov, fitted):
     """The covariance that `coef_table` is asked for."""
     if isinstance(cov, str) and cov == "profile":
         raise ValueError('cov="profile" has intervals of parameters and no covariance: use "expected"')
+    if isinstance(cov, str) and cov == "CR2":
+        raise ValueError(_OWN_DF)
     return "expected" if fitted.prior == "jeffreys" and isinstance(cov, str) and cov == "auto" else cov
 
 

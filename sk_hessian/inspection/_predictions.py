@@ -20,8 +20,8 @@ from sk_hessian.inspection._uncertainty import CovarianceChoice, CovarianceOptio
 from sk_hessian.inspection._varied import VariedColumn
 from sk_hessian.objectives import parts_of
 
-#: a profile has intervals of parameters alone
-_KINDS = tuple(name for name in KINDS if name != "profile")
+#: a profile, and degrees of freedom of single combinations, are for parameters alone
+_KINDS = tuple(name for name in KINDS if name not in ("profile", "CR2"))
 
 #: what is said of a posterior whose curvature is not that of `coef_table`
 _EXPECTED_POSTERIOR = "the posterior of inspection.laplace, with the expected second derivatives of this loss"
@@ -159,8 +159,9 @@ def prediction_table(
     of : {"mean", "observation"}
         "observation": the interval is that of a new y of weight one. For normal targets mean plus or minus t times the
         root of both variances. Else the quantiles of the family's distribution (Poisson, negative binomial, Gamma,
-        inverse Gaussian), averaged over the normal distribution of the linear predictor; integers for counts. A
-        dispersion that was estimated is taken as known there. It takes the family to be true, whatever the covariance.
+        inverse Gaussian, the compound Poisson of Tweedie powers between 1 and 2), averaged over the normal distribution
+        of the linear predictor; integers for counts, and zero where zeros alone are probable enough. A dispersion that
+        was estimated is taken as known there. It takes the family to be true, whatever the covariance.
     **options
         Keywords of `coef_table`: ``cov``, ``weights``, ``cov_groups``, ``lags``, ``dispersion``. By default
         ``cov="auto"``: without a penalty Fisher's information, under one the sandwich, which is about the penalised
@@ -174,7 +175,7 @@ def prediction_table(
     ------
     ValueError, TypeError
         As `coef_table`; for X_new with other columns than the fit's, and an observation of a family without quantiles
-        (classes, Huber's loss, Tweedie powers that are not 0, 1, 2 or 3, a quasi-likelihood).
+        (classes, Huber's loss, Tweedie powers above 2 that are not 3, a quasi-likelihood).
 
     Notes
     -----

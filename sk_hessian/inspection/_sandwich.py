@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 from scipy.linalg import eigh
 
-from sk_hessian._selection import Removal
 from sk_hessian._text import listed
+from sk_hessian.inspection._leverages import NOTHING_LEFT, GroupLeverages, Leverages
 from sk_hessian.inspection._row_labels import row_names
 
-#: what a leverage leaves that rounding could have made
-_NOTHING_LEFT = 1e-10
+#: numbers that the leverages of groups may be, 64 MB
+_MOST_NUMBERS = 2**23
 
 #: negative eigenvalues below this share of the largest are rounding
 _ROUNDING = 1e-12
@@ -29,12 +29,16 @@ class Covariance:
 
     ``moment`` is M (r, r), None for the identity, ``scale`` the squares of D (1,) or (n_targets,), ``beside`` what is
     added to it (n_parameters, n_parameters), or None. ``convention`` says which of several ways was taken, or is None.
+    ``freedom`` is a `GroupLeverages` where each combination of the parameters has degrees of freedom of its own;
+    ``untold`` (m, r) are directions along which it says nothing, see `directions_of_one`.
     """
 
     moment: Any
     scale: np.ndarray
     beside: Any = None
     convention: str | None = None
+    freedom: Any = None
+    untold: Any = None
 
 
 def of_rows(curvature, convention=None):
@@ -67,12 +71,24 @@ def hc3(curvature):
 
 
 def _leveraged(curvature, name, power, convention):
-    weights, k = curvature.weights, curvature.loss.n_outputs
+    weights, rows = curvature.weights, curvature.single_rows
+    _require_leverages(curvature, name)
+    counts, squares = weights.counts, weights.moment
+
+    def moment(terms):
+        slope = Leverages.of(terms, counts[terms.part]).corrected(terms.slope, power / 2)
+        score = np.einsum("nmr,nm->nr", terms.along, slope)
+        return (score.T @ (score * squares[terms.part][:, None]),)
+
+    return Covariance(rows.reduce(moment)[0] / weights.score_total**2, np.ones(1), convention=convention)
+
+
+def _require_leverages(curvature, name):
+    """Refuse rows that the fit goes through whatever their targets."""
+    weights = curvature.weights
     _require_freedom(f"cov={name!r}", weights.n_samples, curvature.effective_df)
-    rows = curvature.single_rows
-    # targets share their columns, and with them the leverage; a row of frequency w is w rows that share theirs
-    leverage = rows.gather(lambda terms: Removal(terms, k).leverage) / (k * weights.counts)
-    full = np.flatnonzero(1 - leverage <= _NOTHING_LEFT)
+    largest = curvature.single_rows.gather(lambda terms: Leverages.of(terms, weights.counts[terms.part]).largest)
+    full = np.flatnonzero(1 - largest <= NOTHING_LEFT)
     if full.size:
         labels = curvature.fitted.row_labels(weights.n_passed)
         raise ValueError(
@@ -80,15 +96,87 @@ def _leveraged(curvature, name, power, convention):
             f". The fit goes through such a row whatever its y, so that its residual says nothing of its variance. Use "
             "cov='HC1', or leave these rows out, with the columns that they alone determine"
         )
-    squares = weights.moment / (1 - leverage) ** power
-    moment = rows.score_moment(lambda part, *_: squares[part]) / weights.score_total**2
-    return Covariance(moment, np.ones(1), convention=convention)
+
+
+def cr2(curvature):
+    """The sandwich of groups, or of single rows, that has no bias if the model's variances are true.
+
+    Sources: R. Bell, D. McCaffrey, "Bias reduction in standard errors for linear regression with multi-stage samples",
+    Survey Methodology 28, 2002; G. Imbens, M. Kolesar, "Robust standard errors in small samples: some practical
+    advice", Review of Economics and Statistics 98, 2016; J. Pustejovsky, E. Tipton, "Small-sample methods for
+    cluster-robust variance estimation and hypothesis testing in fixed effects models", Journal of Business & Economic
+    Statistics 36, 2018. Within the columns in place of a group's rows: A. Niccodemi, R. Alessie, V. Angelini, J.
+    Mierau, T. Wansbeek, "Refining clustered standard errors with few clusters", University of Groningen, 2020.
+    """
+    if not curvature.groups:
+        return _of_single_rows(curvature)
+    _require_freedom("cov='CR2'", curvature.weights.n_samples, curvature.effective_df)
+    groups = curvature.groups[0]
+    found = _group_leverages(curvature, groups, int(groups.max()) + 1)
+    weights = curvature.weights
+    sums = curvature.single_rows.score_sums(lambda *block: weights.within(*block).score, groups)
+    corrected = found.corrected(sums / weights.score_total)
+    text = f"CR2: {len(sums)} groups, scores over the roots of what their leverages leave; {_OWN_DF}"
+    return Covariance(corrected.T @ corrected, np.ones(1), convention=text, freedom=found)
+
+
+_OWN_DF = "Satterthwaite's degrees of freedom, of each coefficient its own"
+
+
+def _of_single_rows(curvature):
+    """HC2, with the degrees of freedom of `cr2`."""
+    weights, root = curvature.weights, curvature.shown(curvature.root)
+    _require_room(root.shape[1] * weights.n_passed * curvature.loss.n_outputs)
+    found, counts = hc2(curvature), weights.counts
+
+    def of_rows(terms):
+        mine = counts[terms.part]
+        return (Leverages.of(terms, mine).directions(terms, mine),)
+
+    directions = curvature.single_rows.gather(of_rows)[0]
+    first = np.arange(len(directions)) * directions.shape[1]
+    directions = directions.reshape(-1, directions.shape[2])
+    values = np.einsum("nr,nr->n", directions, directions)
+    freedom = GroupLeverages(directions, values, first, counts, root)
+    text = f"CR2 of rows, each a group of its own: the squared scores of HC2; {_OWN_DF}"
+    return Covariance(found.moment, found.scale, convention=text, freedom=freedom)
+
+
+def _group_leverages(curvature, groups, n_groups):
+    """The `GroupLeverages` of groups of rows, each a number from 0 on; one round."""
+    root = curvature.shown(curvature.root)
+    r = root.shape[1]
+    _require_room(n_groups * r * r)
+
+    def of_block(terms):
+        tells = np.zeros((n_groups, r, r))
+        index = groups[terms.part]
+        order = np.argsort(index, kind="stable")
+        present, first = np.unique(index[order], return_index=True)
+        bent = terms.share[:, None, None] * (terms.bend @ terms.along)
+        for group, rows in zip(present, np.split(order, first[1:]), strict=True):
+            tells[group] = np.tensordot(terms.along[rows], bent[rows], axes=((0, 1), (0, 1)))
+        return (tells,)
+
+    return GroupLeverages.of_information(curvature.single_rows.reduce(of_block)[0], root)
+
+
+def _require_room(numbers):
+    if numbers > _MOST_NUMBERS:
+        raise ValueError(
+            "cov='CR2' is for small samples: here its leverages would take more than "
+            f"{8 * _MOST_NUMBERS // 10**6} MB, and groups or rows are many. Use cov='sandwich' with cov_groups, or "
+            "cov='HC2' for rows without groups"
+        )
 
 
 def of_groups(curvature):
     """Scores are independent between groups; of two ways of grouping V1 + V2 - V12."""
     weights, groups = curvature.weights, curvature.groups
-    scale = (weights.n_samples - 1) / _require_freedom("cov_groups", weights.n_samples, curvature.effective_df)
+    scale, small = np.ones(1), "G / (G - 1)"
+    if curvature.knows_df:
+        left = _require_freedom("cov_groups", weights.n_samples, curvature.effective_df)
+        scale, small = (weights.n_samples - 1) / left, f"{small} (n - 1) / (n - k)"
     rows, total, counts = curvature.single_rows, weights.score_total, [int(index.max()) + 1 for index in groups]
     of_rows = weights.all_counts(curvature.objective.rows)
     if max(counts) == len(of_rows) and (of_rows == 1).all():
@@ -100,7 +188,6 @@ def of_groups(curvature):
     for index in [*groups, *([_together(*groups)] if len(groups) == 2 else [])]:
         sums = rows.score_sums(lambda *block: weights.within(*block).score, index) / total
         moments.append(len(sums) / (len(sums) - 1) * (sums.T @ sums))
-    small = "G / (G - 1) (n - 1) / (n - k)"
     if len(groups) == 1:
         alone = int((np.bincount(groups[0], of_rows) == 1).sum())
         single = f", {alone} of them of one row" if alone else ""

@@ -86,9 +86,10 @@ class StreamCurvature:
 
     def __init__(self, fitted, choice):
         self.fitted, self.objective, self.loss, self.weights = fitted, fitted.objective, fitted.loss, self
-        self.n_samples, self.chosen = fitted.total_weight, slice(None)
+        self.n_samples = fitted.total_weight
         #: of the sum over rows
         self.root = _inverse_root(fitted, choice.what)
+        self.positions, self.knows_df = np.arange(len(self.root)), True
         self.likelihood = StreamLikelihood(fitted, self.effective_df, choice.dispersion, choice.what)
 
     @property

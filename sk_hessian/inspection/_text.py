@@ -19,7 +19,11 @@ class ParameterTable:
 
     names: list
     _columns: tuple[str, ...]
-    _decimals: ClassVar[dict[str, int]] = {"statistic": 3}
+    _decimals: ClassVar[dict[str, int]] = {"statistic": 3, "df": 1}
+
+    @property
+    def _shown_columns(self):
+        return self._columns
 
     def to_frame(self) -> Any:
         """The table, one row for each parameter; needs pandas.
@@ -30,7 +34,7 @@ class ParameterTable:
         """
         import pandas as pd
 
-        return pd.DataFrame({name: getattr(self, name) for name in self._columns}, index=self.names)
+        return pd.DataFrame({name: getattr(self, name) for name in self._shown_columns}, index=self.names)
 
     def _cells(self):
         """The rows as text, a dash for what is no number."""
@@ -38,10 +42,10 @@ class ParameterTable:
 
     def _cells_of(self, names):
         """The first rows as text, as many as there are ``names``."""
-        values = {column: np.ravel(getattr(self, column))[: len(names)].tolist() for column in self._columns}
+        values = {column: np.ravel(getattr(self, column))[: len(names)].tolist() for column in self._shown_columns}
         errors = values.get("std_error", [0.0] * len(names))
         for i, (name, error) in enumerate(zip(names, errors, strict=True)):
-            yield [name, *(self._cell(column, values[column][i], error) for column in self._columns)]
+            yield [name, *(self._cell(column, values[column][i], error) for column in self._shown_columns)]
 
     def _cell(self, column, value, error):
         """A number of a row with this standard error, as text."""

@@ -1,6 +1,6 @@
 """The covariance that a user chose for a fitted linear model: what it may be, and the checks before it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from numbers import Real
 from typing import Any, TypedDict
@@ -9,7 +9,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from sk_hessian._text import listed, suggestion
+from sk_hessian.inspection._alone import directions_of_one, involved, text_of
 from sk_hessian.inspection._checks import check_choice, check_count
+from sk_hessian.inspection._chosen import KINDS as WITHOUT_FACTOR
+from sk_hessian.inspection._chosen import ChosenCurvature, needs_products
 from sk_hessian.inspection._covariance import KINDS, Curvature, Kind
 from sk_hessian.inspection._fitted import NEAR, Fitted
 from sk_hessian.inspection._likelihood import weights_of
@@ -23,7 +26,7 @@ _AUTO = {
 }
 
 #: covariances that need rows one by one, or many rounds over them, and what to use instead
-_OF_SINGLE_ROWS = {"HC2": "HC1", "HC3": "HC1", "HAC": "sandwich", "profile": "expected"}
+_OF_SINGLE_ROWS = {"HC2": "HC1", "HC3": "HC1", "CR2": "HC1", "HAC": "sandwich", "profile": "expected"}
 
 #: covariances in which a dispersion that the user chooses has a place
 _OF_A_DISPERSION = ("expected", "observed")
@@ -99,12 +102,13 @@ class CovarianceChoice:
         if name not in kinds:
             instead = "sandwich" if fitted.prior == "normal" else "expected"
             return f"has no intervals of such predictions here: use cov={instead!r}"
-        if self.cov_groups is not None and name != "sandwich":
-            return "has no clustered version: use cov='sandwich' with cov_groups"
+        if self.cov_groups is not None and name not in ("sandwich", "CR2"):
+            return "has no clustered version: use cov='sandwich' with cov_groups, or 'CR2' for few groups"
         if self.lags is not None and name != "HAC":
             return "has no lags: they are for cov='HAC'"
         reason = KINDS[name].refuse(fitted)
-        if reason is None and name in _OF_SINGLE_ROWS and not fitted.objective.rows.in_memory:
+        is_of_rows = name in _OF_SINGLE_ROWS and (name != "CR2" or self.cov_groups is None)
+        if reason is None and is_of_rows and not fitted.objective.rows.in_memory:
             what = "takes many rounds" if name == "profile" else "needs all rows in memory"
             also = ", or profile_intervals, which takes them" if name == "profile" else ""
             return f"{what}, and these come in parts: use cov={_OF_SINGLE_ROWS[name]!r}{also}"
@@ -141,15 +145,19 @@ class Uncertainty:
     @classmethod
     def of(cls, fitted, sample_weight, choice, kinds=tuple(KINDS)):
         """That of a `CovarianceChoice`, one of ``kinds``; a ValueError where there is none."""
-        _require_table(fitted, choice.what)
+        by_products = needs_products(fitted, choice.features)
+        _require_table(fitted, choice.what, by_products)
         weights = weights_of(fitted, sample_weight, choice.weights)
         groups = () if choice.cov_groups is None else _groups(choice.cov_groups, weights, fitted.objective.rows)
         name = choice.resolved(fitted, kinds)
         if choice.features is not None:
-            _check_features(name, choice)
-        curvature = Curvature(fitted, weights, KINDS[name].curvature, choice, groups)
-        covariance = KINDS[name].covariance(curvature)
-        distance = fitted.distance(curvature.factor, np.sqrt(curvature.variances(covariance)))
+            _check_features(name, choice, by_products)
+        if name == "CR2" and len(groups) > 1:
+            raise ValueError(f"{choice.what}: cov='CR2' is for groups of one kind: use cov='sandwich' for two")
+        kind = ChosenCurvature if by_products else Curvature
+        curvature = kind(fitted, weights, KINDS[name].curvature, choice, groups)
+        covariance = _with_untold(curvature, curvature.found(KINDS[name].covariance), choice.what)
+        distance = curvature.distance(np.sqrt(curvature.variances(covariance)))
         return cls(name, curvature, covariance, _verdict(fitted, distance))
 
     @cached_property
@@ -174,8 +182,13 @@ class Uncertainty:
 
     @property
     def df(self):
-        """Degrees of freedom of Student's t, (1,) or (n_targets,); inf for the normal distribution."""
+        """Degrees of freedom of Student's t, (1,) or (n_targets,); inf for the normal distribution.
+
+        Of each chosen parameter (m,), where each has its own.
+        """
         curvature = self.curvature
+        if self.covariance.freedom is not None:
+            return np.where(np.isnan(self.std_error), np.nan, self.covariance.freedom.df_of_each())
         if curvature.groups:
             return np.array([min(index.max() for index in curvature.groups)])
         if self.kind.by_t and curvature.likelihood.estimates_dispersion:
@@ -183,22 +196,52 @@ class Uncertainty:
         return np.array([np.inf])
 
 
-def _check_features(name, choice):
+def _with_untold(curvature, covariance, what):
+    """A sandwich that says which parameters one row, or one group, alone determines."""
+    if covariance.moment is None or not curvature.may_follow_rows:
+        return covariance
+    directions, convention = directions_of_one(curvature), covariance.convention
+    if directions is None:
+        text = "that one group alone determines a coefficient was not looked for: they are too many"
+        return replace(covariance, convention=f"{convention}; {text}" if convention else text)
+    if not len(directions):
+        return covariance
+    is_grouped, root = bool(curvature.groups), curvature.shown(curvature.root)
+    nothing = involved(root, directions)
+    names = [curvature.fitted.reported[0][j] for j in curvature.positions[nothing]]
+    text = text_of(names, is_grouped)
+    if nothing.all() or what != "coef_table":
+        raise ValueError(
+            f"{what}: the fit follows the targets of one {'group' if is_grouped else 'row'} or of several, whatever "
+            f"they are, so that residuals tell nothing of their errors ({listed(names, ', ')}). Use cov='expected', or "
+            "leave out the columns that they alone determine"
+        )
+    return replace(covariance, untold=directions, convention=f"{convention}; {text}" if convention else text)
+
+
+def _check_features(name, choice, by_products):
     """Refuse a choice of features where all parameters are needed."""
     if choice.what != "coef_table":
         raise ValueError(f"features is for coef_table: {choice.what} needs all columns, and no matrix of their size")
     if name in ("laplace", "profile"):
         raise ValueError(f"features is not for cov={name!r}, which is of all parameters together: use another cov")
+    if by_products and (name not in WITHOUT_FACTOR or np.ndim(choice.cov_groups) > 1):
+        what = "two kinds of groups" if name in WITHOUT_FACTOR else f"cov={name!r}"
+        raise ValueError(
+            f"{choice.what}: {what} would need a factor of the curvature, which has too many columns here. There are "
+            f"{listed(list(WITHOUT_FACTOR), ', ')}, and cov_groups of one kind"
+        )
 
 
-def _require_table(fitted: Fitted, what):
+def _require_table(fitted: Fitted, what, by_products=False):
     """Refuse what has no covariance of parameters."""
     if not fitted.objective.model.is_linear:
         raise TypeError(
             f"{what} is for linear models, not for {fitted.name}: single weights of a network are not identified. "
             "Use inspection.laplace for the uncertainty of its predictions"
         )
-    fitted.require_factor()
+    if not by_products:
+        fitted.require_factor()
     fitted.require_optimum(what)
     edge, flat = fitted.here.remarks(), fitted.objective.flat_directions()
     if edge:
@@ -258,5 +301,5 @@ def _group_indices(labels, position):
     except TypeError as error:
         raise TypeError("cov_groups must hold labels of one kind, such as all integers or all strings") from error
     if len(present) < 2:
-        raise ValueError(f"cov_groups must have at least two groups, got only {present[0]!r}")
+        raise ValueError(f"cov_groups must have at least two groups, got only {present.tolist()[0]!r}")
     return indices

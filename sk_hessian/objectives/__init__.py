@@ -5,6 +5,7 @@
 
 from sk_hessian.objectives.contract import Objective
 from sk_hessian.objectives.coordinates import PointFactor, Subspace
+from sk_hessian.objectives.directions import Directions, ScoresAlong
 from sk_hessian.objectives.evaluation import Evaluation
 from sk_hessian.objectives.functions import FunctionObjective
 from sk_hessian.objectives.glm import GLMObjective, at_constants
@@ -63,6 +64,7 @@ __all__ = [
     "BinomialLoss",
     "Blocks",
     "Changed",
+    "Directions",
     "Evaluation",
     "Family",
     "FunctionObjective",
@@ -82,6 +84,7 @@ __all__ = [
     "PointFactor",
     "RestrictedObjective",
     "Scan",
+    "ScoresAlong",
     "SingleRows",
     "SoftmaxCrossEntropy",
     "SquaredLoss",

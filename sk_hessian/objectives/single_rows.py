@@ -128,7 +128,10 @@ class SingleRows:
                 sums[here] += np.add.reduceat(scores(block, y, weight)[order], first, axis=0)
             return present, sums
 
-        sums = self._objective.rows.over_parts(of_part, _of_both)[1]
+        return self._within(self._objective.rows.over_parts(of_part, _of_both)[1])
+
+    def _within(self, sums):
+        """Rows of gradients in the outer coordinates of the factor, (n, q), in its own."""
         return np.stack([self._factor.inner.transpose(row) for row in sums])
 
     def serial_moment(self, weight, time, lags):

@@ -13,6 +13,7 @@ from sklearn.base import clone
 
 from sk_hessian.solvers.clip import Clip
 from sk_hessian.solvers.lbfgs import LBFGS
+from sk_hessian.solvers.linear import conjugate_gradients as conjugate_gradients
 from sk_hessian.solvers.loop import State, begin, follow
 from sk_hessian.solvers.method import MethodRun, Step
 from sk_hessian.solvers.momentum import Momentum

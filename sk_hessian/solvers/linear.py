@@ -127,6 +127,35 @@ def conjugate_gradient(product, gradient, damping, done, max_iter):
     return state
 
 
+def conjugate_gradients(product, right, start, enough, max_iter):
+    """H^-1 of several vectors (n, m) at once, from ``start`` (n, m), until the residuals' norms are ``enough`` (m,).
+
+    One product ``product(V)`` (n, m) of the positive definite H serves all vectors that are not done; each goes its own
+    way. Returns the solutions, the norms of their true residuals (m,), the residuals, and the number of products.
+    """
+    X = start.copy()
+    R = right - product(X) if start.any() else right.copy()
+    P, square = R.copy(), np.einsum("nm,nm->m", R, R)
+    count = int(start.any())
+    while count < max_iter:
+        going = np.flatnonzero(square > enough**2)
+        if not going.size:
+            break
+        bent = product(P[:, going])
+        count += 1
+        curvature = np.einsum("nm,nm->m", P[:, going], bent)
+        if not (curvature > 0).all():
+            # no curvature is left but rounding
+            break
+        alpha = square[going] / curvature
+        X[:, going] += alpha * P[:, going]
+        R[:, going] -= alpha * bent
+        previous, square[going] = square[going], np.einsum("nm,nm->m", R[:, going], R[:, going])
+        P[:, going] = R[:, going] + square[going] / previous * P[:, going]
+    R = right - product(X)
+    return X, np.linalg.norm(R, axis=0), R, count + 1
+
+
 def lowest_eigenpair(operator):
     """The smallest eigenvalue of a symmetric operator with its vector, and the largest in absolute value.
 

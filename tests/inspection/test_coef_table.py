@@ -679,7 +679,7 @@ def test_bad_arguments_are_named(rng):
     X, y, _, groups = data("LinearRegression", rng)
     model = fit(LinearRegression(), X, y)
     bad = {
-        r"cov must be one of \('auto', 'expected', .*'HC3', 'HAC', 'laplace', 'profile'\), got 'hc3'": {"cov": "hc3"},
+        r"cov must be one of \('auto', 'expected', .*'CR2', 'HAC', 'laplace', 'profile'\), got 'hc3'": {"cov": "hc3"},
         r"weights must be one of \('frequency', 'analytic'\), got None": {"weights": None},
         "level must be a number between 0 and 1": {"level": 95},
         r"cov_groups must have one label for each of the 150 rows, got shape \(149,\)": {"cov_groups": groups[1:]},

@@ -8,13 +8,14 @@ import statsmodels.api as sm
 from scipy.special import expit
 from statsmodels.genmod import families
 
-from sk_hessian.inspection import coef_table
+from sk_hessian.inspection import coef_table, marginal_effects, prediction_table
 from sk_hessian.linear_model import (
     LinearRegression,
     LogisticRegression,
     PoissonRegressor,
     Ridge,
 )
+from sk_hessian.objectives import Blocks
 from tests.estimators import UNPENALISED, assert_refused, target
 
 EXACT = {"rtol": 1e-6, "atol": 1e-9}
@@ -153,7 +154,12 @@ def test_a_row_of_leverage_one_is_named(rng):
     for cov in ("HC2", "HC3"):
         message = rf"cov='{cov}': the leverage of 1 rows is 1 \(row 5\).*Use cov='HC1', or leave these rows out"
         assert_refused(message, coef_table, model, frame, y, sample_weight=weight, cov=cov)
-    assert (coef_table(model, frame, y, sample_weight=weight, cov="HC1").std_error > 0).all()
+    # of what that row alone determines there is no error, and of the others there is
+    table = coef_table(model, frame, y, sample_weight=weight, cov="HC1")
+    np.testing.assert_array_equal(np.isnan(table.std_error), [False, False, False, True, False])
+    assert "alone has no error here, because one row alone determines a combination with it" in table.convention
+    assert_refused("alone has no error in this table", table.wald, "*")
+    assert table.wald(["a", "b"]).p_value < 1
 
 
 # -- groups -----------------------------------------------------------------------------------------------------------
@@ -202,6 +208,33 @@ def test_groups_of_one_row(rng):
     assert_refused(message, coef_table, model, X, y, cov_groups=np.arange(400))
     assert_refused(message, coef_table, model, X, y, cov_groups=np.column_stack([groups[:, 0], np.arange(400)]))
     assert_refused("at least two groups", coef_table, model, X, y, cov_groups=groups * [1, 0])
+
+
+@pytest.mark.parametrize("name", ["least squares", "logistic", "parts"])
+def test_a_coefficient_that_one_group_alone_determines_has_no_error(name, rng):
+    """As of its own dummy: the fit follows the group, whose residuals say nothing of that."""
+    X, groups = rows(rng), np.arange(80) % 9
+    D = np.column_stack([X, groups == 4]).astype(float)
+    y = X[:, 0] + rng.normal(size=80)
+    labels, model = (y > 0).astype(float), LogisticRegression(C=np.inf, tol=1e-9)
+    y, model = (labels, model) if name == "logistic" else (y, LinearRegression(tol=1e-9))
+    data = (Blocks([(D[:30], y[:30]), (D[30:], y[30:])]), None) if name == "parts" else (D, y)
+    table = coef_table(model.fit(*data), *data, cov_groups=groups)
+    np.testing.assert_array_equal(np.isnan(table.std_error), [False, False, False, True, False])
+    assert "x3 has no error here, because one group alone determines a combination with it" in table.convention
+    assert "nan" not in str(table)
+    others = [0, 1, 2, 4]
+    kept = np.isfinite(table.covariance)
+    assert kept[np.ix_(others, others)].all()
+    assert kept.sum() == 16
+    assert_refused("whatever they are", prediction_table, model, D, *data, cov_groups=groups)
+    if name == "least squares":
+        assert_refused("does not have all coefficients", marginal_effects, model, D, y, cov=table)
+        both = np.column_stack([groups, np.arange(80) % 7])
+        assert np.isnan(coef_table(model, D, y, cov_groups=both).std_error[3])
+    # each row by itself is followed
+    few = PoissonRegressor(alpha=0).fit(X[:4], [1, 2, 3, 1])
+    assert_refused("whatever they are", coef_table, few, X[:4], [1, 2, 3, 1], cov="sandwich")
 
 
 # -- rows in time -----------------------------------------------------------------------------------------------------
@@ -336,7 +369,6 @@ def test_which_model_has_which_covariance(rng):
         assert (coef_table(model, X, y, cov="HAC").std_error > 0).all()
     y = target("softmax", X, rng)
     classes = UNPENALISED["softmax"].set_params(tol=1e-9).fit(X, y)
-    assert_refused("cov='HC2' needs one leverage for each row", coef_table, classes, X, y, cov="HC2")
     assert_refused("takes no dispersion='pearson' of several classes", coef_table, classes, X, y, dispersion="pearson")
     one, plain = coef_table(classes, X, y, cov="HC1"), coef_table(classes, X, y, cov="sandwich")
     np.testing.assert_allclose(one.covariance, plain.covariance * 80 / 72, rtol=1e-6, atol=1e-12)

@@ -292,6 +292,46 @@ def test_observations_are_quantiles_of_the_family(name, rng):
                 assert at(end) == pytest.approx(p, rel=1e-6)
 
 
+def compound(rng, mean, power, phi):
+    """Sums of a Poisson number of Gamma variables, and their distribution function at one number."""
+    rate, scale = mean ** (2 - power) / ((2 - power) * phi), phi * (power - 1) * mean ** (power - 1)
+    shape, count = (2 - power) / (power - 1), rng.poisson(rate)
+
+    def cdf(q):
+        j = np.arange(1, 200)[:, None]
+        return poisson.pmf(0, rate) + np.sum(poisson.pmf(j, rate) * gamma.cdf(q, shape * j, scale=scale), axis=0)
+
+    return np.where(count > 0, rng.gamma(np.maximum(count, 1) * shape, scale), 0.0), cdf
+
+
+@pytest.mark.parametrize("power", [1.2, 1.5, 1.8])
+def test_observations_of_a_compound_distribution(power, rng):
+    """By a sum over the number of jumps, and a simulation; zero where zeros alone are probable enough."""
+    X, X_new = rng.normal(size=(60, 2)), rng.normal(size=(12, 2)) * 1.5
+    y = compound(rng, np.exp(0.8 * X[:, 0] + 0.5), power, 0.7)[0]
+    model = TweedieRegressor(power=power, alpha=0, tol=1e-9).fit(X, y)
+    mean, table = prediction_table(model, X_new, X, y), prediction_table(model, X_new, X, y, of="observation")
+    phi, nodes = coef_table(model, X, y).dispersion, np.linspace(-7, 7, 141)
+    weights, inside = norm.pdf(nodes) / norm.pdf(nodes).sum(), []
+    for i in range(12):
+        means = mean.mean[i] * np.exp(mean.std_error[i] / mean.mean[i] * nodes)
+        cdf = compound(rng, means, power, phi)[1]
+        for end, p in ((table.lower[i], 0.025), (table.upper[i], 0.975)):
+            if end == 0:
+                assert weights @ cdf(0.0) >= p
+            else:
+                assert weights @ cdf(end) == pytest.approx(p, rel=1e-6)
+        eta = np.log(mean.mean[i]) + mean.std_error[i] / mean.mean[i] * rng.normal(size=4000)
+        drawn = compound(rng, np.exp(eta), power, phi)
+        inside.append(np.mean((table.lower[i] <= drawn[0]) & (drawn[0] <= table.upper[i])))
+        # zeros below their quantile are inside all of them
+        assert inside[-1] >= 0.94
+    assert (table.lower > 0).any()
+    # zeros are rare for powers near two
+    assert (table.lower == 0).any() == (power < 1.8)
+    assert np.mean(np.array(inside)[table.lower > 0]) == pytest.approx(0.95, abs=0.005)
+
+
 def test_observations_of_a_sure_mean_are_those_of_scipy(rng):
     """Many rows leave only the family's own quantiles."""
     X, X_new = rng.normal(size=(200_000, 1)), np.linspace(-1, 1, 7)[:, None]
@@ -319,7 +359,10 @@ def test_what_has_no_quantiles_is_named(rng):
     }
     for name, reason in cases.items():
         y = target(name, X, rng)
-        model = UNPENALISED[name].fit(X, y)
+        if name == "TweedieRegressor":
+            model = TweedieRegressor(power=2.5, alpha=0).fit(X, y := y + 1)
+        else:
+            model = UNPENALISED[name].fit(X, y)
         assert (prediction_table(model, X, X, y).std_error > 0).all()
         message = f"prediction_table: of='observation' {reason}.*Use of='mean'"
         assert_refused(message, prediction_table, model, X, X, y, of="observation")
