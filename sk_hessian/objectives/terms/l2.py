@@ -16,7 +16,7 @@ class L2:
 
     With weights W (q, k), the first of the parameters, stored by rows,
 
-        1/2 sum_jk strengths_jk W_jk^2 + 1/2 sum_k W_k' M_k W_k.
+        1/2 sum_jk strengths_jk W_jk^2 + 1/2 sum_k |R_k W_k|^2 + 1/2 sum_k W_k' M_k W_k.
 
     Nothing else reads strengths: a solver, a model and a row see what they add to a value, a gradient or a Hessian.
 
@@ -26,10 +26,18 @@ class L2:
         Where they differ by output, the product of a feature's and an output's strength.
     matrices : sequence of k ndarray of shape (q, q), optional
         M of each output, symmetric and positive semi-definite.
+    roots : sequence of k ndarray of shape (r, q), optional
+        R of each output, multiples of the same one: what is multiplied with the strengths, and M is not. A root keeps
+        the digits that tell which combinations of weights it does not hold.
     """
 
-    def __init__(self, strengths, matrices=None):
-        self._strengths, self._matrices = strengths, matrices
+    def __init__(self, strengths, matrices=None, roots=None):
+        self._strengths, self._fixed, self._roots = strengths, matrices, roots
+        #: what each output has beside its strengths
+        self._matrices = matrices
+        if roots is not None:
+            squares = [R.T @ R for R in roots]
+            self._matrices = squares if matrices is None else [M + S for M, S in zip(matrices, squares, strict=True)]
         #: the strengths as one array, and how many parameters these belong to
         self._flat, self.size = strengths.reshape(-1), strengths.size
 
@@ -61,7 +69,10 @@ class L2:
     @cached_property
     def is_product(self):
         """Whether it is a matrix of the features times a strength of each output."""
-        return self._matrices is None or bool(np.ptp(self._strengths, axis=1).max(initial=0.0) == 0)
+        if self._matrices is None:
+            return True
+        is_alike = self._roots is None or all(np.array_equal(R, self._roots[0]) for R in self._roots[1:])
+        return is_alike and bool(np.ptp(self._strengths, axis=1).max(initial=0.0) == 0)
 
     @cached_property
     def diagonal(self):
@@ -131,13 +142,12 @@ class L2:
             R = np.zeros((held.size, self.size))
             R[np.arange(held.size), held] = np.sqrt(self._flat[held])
             return R
-        by_output = block_diag(*(root_of(self.matrix(output)) for output in range(k)))
+        by_output = [root_of(self.matrix(output)) for output in range(k)]
+        if self._roots is not None:
+            rest = L2(self._strengths, self._fixed)
+            by_output = [np.vstack([root_of(rest.matrix(j)), R]) for j, R in enumerate(self._roots)]
         # from output by output to rows of weights
-        return by_output[:, np.arange(self.size).reshape(k, -1).T.ravel()]
-
-    def matrix_root(self):
-        """R of shape (r, q) with R'R the matrix of the first output, without the strengths."""
-        return np.zeros((0, len(self._strengths))) if self._matrices is None else root_of(self._matrices[0])
+        return block_diag(*by_output)[:, np.arange(self.size).reshape(k, -1).T.ravel()]
 
     def trace_with(self, root):
         """The trace of its Hessian with R R' for each output, shape (k,); R of shape (n_parameters, r)."""
@@ -147,29 +157,49 @@ class L2:
     # -- the same elsewhere ---------------------------------------------------------------------------------------
 
     def times(self, factor, of_matrices=None):
-        """The same penalty, a number of times as strong; matrices another number of times, none if that is zero."""
-        share = factor if of_matrices is None else of_matrices
-        matrices = None if self._matrices is None or of_matrices == 0 else [share * M for M in self._matrices]
-        return L2(factor * self._strengths, matrices)
+        """The same penalty, a number of times as strong; matrices another number of times.
+
+        The factor may be one for each feature, (q, 1), the same for all that a structure couples.
+        """
+        matrices, roots = self._fixed, self._roots
+        if matrices is not None:
+            matrices = [(factor if of_matrices is None else of_matrices) * M for M in matrices]
+        if roots is not None:
+            root = np.sqrt(np.transpose(factor))
+            roots = [R * root for R in roots]
+        return L2(factor * self._strengths, matrices, roots)
+
+    def chosen(self, which=None):
+        """What a strength multiplies: all of it without the matrices; or of some features, (q,) of bool.
+
+        No root couples these with others.
+        """
+        if which is None:
+            return self if self._fixed is None else L2(self._strengths, None, self._roots)
+        roots = self._roots and [R[(R[:, which] != 0).any(axis=1)] for R in self._roots]
+        return L2(np.where(which[:, None], self._strengths, 0.0), None, roots)
 
     def least(self):
         """What the penalties of all outputs have at least, as that of one output."""
-        return L2(self._strengths.min(axis=1)[:, None], self._matrices and self._matrices[:1])
+        roots = self._roots and [min(self._roots, key=np.linalg.norm)]
+        return L2(self._strengths.min(axis=1)[:, None], self._fixed and self._fixed[:1], roots)
 
     def within(self, columns):
         """The `L2` in coordinates of a linear model's columns, the intercept's among them."""
         p, k = self._strengths.shape
-        strengths, matrices = np.zeros((p + columns.fit_intercept, k)), self._matrices
+        strengths, matrices, roots = np.zeros((p + columns.fit_intercept, k)), self._fixed, self._roots
         strengths[:p] = self._strengths / columns.scale[:, None] / columns.scale[:, None]
+        padding = 0, int(columns.fit_intercept)
         if matrices is not None:
-            padding = ((0, int(columns.fit_intercept)),) * 2
-            matrices = [np.pad(M / columns.scale / columns.scale[:, None], padding) for M in matrices]
+            matrices = [np.pad(M / columns.scale / columns.scale[:, None], (padding, padding)) for M in matrices]
+        if roots is not None:
+            roots = [np.pad(R / columns.scale, ((0, 0), padding)) for R in roots]
         if columns.basis is None:
-            return L2(strengths, matrices)
+            return L2(strengths, matrices, roots)
         B = columns.basis
         matrices = [B.T @ (M @ B) for M in matrices] if matrices is not None else [0.0] * k
         matrices = [M + (B.T * strength) @ B for M, strength in zip(matrices, strengths.T, strict=True)]
-        return L2(np.zeros((B.shape[1], k)), matrices)
+        return L2(np.zeros((B.shape[1], k)), matrices, roots and [R @ B for R in roots])
 
     def multiples_of(self, M, which):
         """Each output's multiple of M (r, r), the matrix of the least strengths of each feature, in any coordinates."""
