@@ -33,29 +33,30 @@ def curve(rng):
     return x, SplineTransformer(15).fit_transform(x), 3 * np.sin(x[:, 0]) + x[:, 0] + rng.normal(size=120)
 
 
-def log_evidence(X, y, penalty, dispersion):
+def log_evidence(X, y, penalty, dispersion=None):
     """The density of y, coefficients with the prior precision ``penalty / dispersion`` integrated out.
 
     Along what a singular penalty does not hold the prior is flat with density one, as in restricted maximum likelihood.
+    Without a dispersion the one of most evidence.
     """
     H, values = X.T @ X + penalty, np.linalg.eigvalsh(penalty)
     values = values[values > 1e-12 * values[-1]]
-    coef = np.linalg.solve(H, X.T @ y)
-    n_free = X.shape[1] - len(values)
+    coef, n_left = np.linalg.solve(H, X.T @ y), len(y) - X.shape[1] + len(values)
     deviance = ((y - X @ coef) ** 2).sum() + coef @ penalty @ coef
+    dispersion = deviance / n_left if dispersion is None else dispersion
     determinants = np.log(values).sum() - np.linalg.slogdet(H)[1]
-    return 0.5 * (determinants - deviance / dispersion - (len(y) - n_free) * np.log(2 * np.pi * dispersion))
+    return 0.5 * (determinants - deviance / dispersion - n_left * np.log(2 * np.pi * dispersion))
 
 
 def most_evident(X, y, penalty_of, n_strengths):
-    """The strengths of most evidence and the evidence, by a search over these and the dispersion."""
+    """The strengths of most evidence and the evidence, by a search."""
 
     def lost(logs):
-        return -log_evidence(X, y, penalty_of(np.exp(logs[:-1])), np.exp(logs[-1]))
+        return -log_evidence(X, y, penalty_of(np.exp(logs)))
 
-    options = {"xatol": 1e-8, "fatol": 1e-11, "maxiter": 5000}
-    found = minimize(lost, np.zeros(n_strengths + 1), method="Nelder-Mead", options=options)
-    return np.exp(found.x[:-1]), -found.fun
+    options = {"xatol": 1e-6, "fatol": 1e-9, "maxiter": 400}
+    found = minimize(lost, np.zeros(n_strengths), method="Nelder-Mead", options=options)
+    return np.exp(found.x), -found.fun
 
 
 # -- matrices ---------------------------------------------------------------------------------------------------------
@@ -250,6 +251,8 @@ def test_a_curve_of_coefficients_for_more_columns_than_rows(rng):
     assert model.penalty_path_.score.max() == pytest.approx(best, rel=1e-8)
     own = Ridge(penalty_weights=Differences(2, weight="evidence"), fit_intercept=False).fit(X, y)
     assert own.penalty_weights_[0] == pytest.approx(alpha, rel=0.05)
+    held_out = Ridge("loo", penalty_weights=Differences(2), fit_intercept=False).fit(X, y)
+    assert held_out.penalty_path_.score.min() == pytest.approx(inspection.leave_one_out(held_out, X, y).loss, rel=1e-3)
 
 
 @pytest.mark.parametrize("penalty", [Differences(2), RandomWalk(), TowardMean()], ids=repr)

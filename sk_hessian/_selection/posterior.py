@@ -222,7 +222,12 @@ def _is_full_cheap(at, size):
 
 
 def _determining_rows(at):
-    """Rows, one for each output, and the coordinates that no penalty determines: what is not the prior's."""
+    """Rows, one for each output, and the coordinates that no penalty determines: what is not the prior's.
+
+    A matrix of a penalty is one of all coordinates.
+    """
+    if at.objective.l2.has_matrix:
+        return len(at.penalty)
     return observations(at.objective) + np.count_nonzero(at.penalty == 0)
 
 

@@ -228,7 +228,9 @@ def full(at, kind):
     """The precision of all parameters of a `Linearised` model together, of observed or expected curvature."""
     k = n_alike(at)
     penalty = at.penalty[::k]
-    if observations(at.objective) // k + np.sum(penalty == 0) < len(penalty):
+    # what a matrix holds outside of the rows is a matter of all coordinates
+    may_be_wide = not at.objective.l2.has_matrix
+    if may_be_wide and observations(at.objective) // k + np.sum(penalty == 0) < len(penalty):
         A = np.vstack([root[::k, ::k] for root in at.roots(kind)])
         one: Wide | Full = Wide(A, penalty, at.sizes(A))
     else:
