@@ -174,11 +174,13 @@ def _said(key, n_features, names):
 
 
 def _position(part, key, n_features, names):
-    """The position of one column that a key says."""
+    """The position of one column that a key says: by its name, where the columns have names, or in a range."""
     if isinstance(part, str):
         if part not in names:
             raise _unknown(part, names)
         return names.index(part)
+    if names is not None and not isinstance(key, range):
+        raise _unknown(part, names)
     if isinstance(part, (bool, np.bool_)) or not isinstance(part, (int, np.integer)):
         raise TypeError(
             f"penalty_weights: a key must be a name or a position of a column, a pattern of names, or a tuple or range "

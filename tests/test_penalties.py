@@ -417,8 +417,9 @@ def test_bad_types_of_penalties_are_named(make, message):
         ({"site": TowardMean()}, "names the column 'site', which X does not have"),
         ({("site_0", "site_9"): TowardMean()}, "names the column 'site_9', which X does not have"),
         ({range(5): TowardMean(), "week_3": 1}, "the column 'week_3' is in range\\(0, 5\\) and in 'week_3'"),
-        ({40: 1.0}, "names column 40, and X has the columns 0 to 18"),
-        ({(1, 1): 1.0}, "the column 'week_2' is in \\(1, 1\\) and in \\(1, 1\\)"),
+        ({("age", 1): 1.0}, "names the column 1, which X does not have"),
+        ({range(18, 20): 1.0}, "names column 19, and X has the columns 0 to 18"),
+        ({("age", "age"): 1.0}, "the column 'age' is in \\('age', 'age'\\) and in"),
     ],
 )
 def test_bad_groups_are_named(groups, message, rng):
@@ -428,8 +429,9 @@ def test_bad_groups_are_named(groups, message, rng):
 
 def test_keys_that_are_no_columns(rng):
     frame, y = mixed(rng)
-    assert_refused("a key must be a name or a position", Ridge(penalty_weights={1.5: 2.0}).fit, frame, y,
-                   error=TypeError)  # fmt: skip
+    X = frame.to_numpy()
+    assert_refused("a key must be a name or a position", Ridge(penalty_weights={1.5: 2.0}).fit, X, y, error=TypeError)
+    assert_refused("names column 40, and X has the columns 0", Ridge(penalty_weights={40: 2.0}).fit, X, y)
     assert_refused("X must be a data frame with column names", Ridge(penalty_weights=GROUPS).fit, frame.to_numpy(), y)
     assert_refused("jeffreys=True needs penalty_weights=None",
                    LogisticRegression(np.inf, jeffreys=True, penalty_weights=GROUPS).fit, frame, y > 0)  # fmt: skip
