@@ -33,43 +33,49 @@ class L2:
 
     def __init__(self, strengths, matrices=None, roots=None):
         self._strengths, self._fixed, self._roots = strengths, matrices, roots
-        #: what each output has beside its strengths
-        self._matrices = matrices
-        if roots is not None:
-            squares = [R.T @ R for R in roots]
-            self._matrices = squares if matrices is None else [M + S for M, S in zip(matrices, squares, strict=True)]
+        #: whether it is more than a strength for each weight
+        self.has_matrix = matrices is not None or roots is not None
         #: the strengths as one array, and how many parameters these belong to
         self._flat, self.size = strengths.reshape(-1), strengths.size
+
+    @cached_property
+    def _matrices(self):
+        """What each output has beside its strengths: k matrices (q, q), formed where a matrix is asked for; or None."""
+        if self._roots is None:
+            return self._fixed
+        squares = [R.T @ R for R in self._roots]
+        return squares if self._fixed is None else [M + S for M, S in zip(self._fixed, squares, strict=True)]
 
     # -- facts ----------------------------------------------------------------------------------------------------
 
     @cached_property
     def is_present(self):
         """Whether there is any penalty."""
-        return self._matrices is not None or bool(self._strengths.any())
-
-    @property
-    def has_matrix(self):
-        """Whether it is more than a strength for each weight."""
-        return self._matrices is not None
+        return self.has_matrix or bool(self._strengths.any())
 
     @cached_property
     def holds_each(self):
         """Whether each weight has a strength, and there is nothing else."""
-        return self._matrices is None and bool(np.logical_and.reduce(self._strengths > 0, axis=None))
+        return not self.has_matrix and bool(np.logical_and.reduce(self._strengths > 0, axis=None))
 
     @cached_property
     def is_definite(self):
         """Whether it holds every combination of weights."""
-        if self._matrices is None or (self._strengths > 0).all():
-            return bool((self._strengths > 0).all())
-        matrices = [self.matrix(output) for output in range(self._strengths.shape[1])]
-        return all(len(root_of(M)) == len(M) for M in matrices)
+        free = self._strengths == 0
+        if not self.has_matrix or not free.any():
+            return not free.any()
+        # what strengths do not hold, matrices must
+        for output, which in enumerate(free.T):
+            M = 0.0 if self._fixed is None else self._fixed[output][np.ix_(which, which)]
+            R = np.zeros((0, which.sum())) if self._roots is None else self._roots[output][:, which]
+            if len(root_of(M + R.T @ R)) < which.sum():
+                return False
+        return True
 
     @cached_property
     def is_product(self):
         """Whether it is a matrix of the features times a strength of each output."""
-        if self._matrices is None:
+        if not self.has_matrix:
             return True
         is_alike = self._roots is None or all(np.array_equal(R, self._roots[0]) for R in self._roots[1:])
         return is_alike and bool(np.ptp(self._strengths, axis=1).max(initial=0.0) == 0)
@@ -77,9 +83,12 @@ class L2:
     @cached_property
     def diagonal(self):
         """Its second derivative in each weight, shape (q, k)."""
-        if self._matrices is None:
-            return self._strengths
-        return self._strengths + np.stack([M.diagonal() for M in self._matrices], axis=1)
+        diagonal = self._strengths
+        if self._fixed is not None:
+            diagonal = diagonal + np.stack([M.diagonal() for M in self._fixed], axis=1)
+        if self._roots is not None:
+            diagonal = diagonal + np.stack([(R**2).sum(axis=0) for R in self._roots], axis=1)
+        return diagonal
 
     def diagonal_of(self, n_parameters):
         """The same for all parameters, shape (n_parameters,): zero for intercepts and the loss's constants."""
@@ -98,18 +107,23 @@ class L2:
     @cached_property
     def is_coupled(self):
         """Which features a matrix couples with others, shape (q,) of bool: none of them is zero by itself."""
-        if self._matrices is None:
-            return np.zeros(len(self._strengths), dtype=bool)
-        return np.any([np.count_nonzero(M, axis=1) > (M.diagonal() != 0) for M in self._matrices], axis=0)
+        coupled = np.zeros(len(self._strengths), dtype=bool)
+        for M in self._fixed or ():
+            coupled |= np.count_nonzero(M, axis=1) > (M.diagonal() != 0)
+        for R in self._roots or ():
+            coupled |= (R[np.count_nonzero(R, axis=1) > 1] != 0).any(axis=0)
+        return coupled
 
     # -- value and derivatives ------------------------------------------------------------------------------------
 
     def pull(self, theta):
         """Its gradient in the weights alone, shape (size,): the product of its Hessian with ``theta``."""
         pull = self._flat * theta[: self.size]
-        if self._matrices is not None:
-            W, k = theta[: self.size].reshape(self._strengths.shape), self._strengths.shape[1]
-            pull += np.stack([self._matrices[output] @ W[:, output] for output in range(k)], axis=1).reshape(-1)
+        W = theta[: self.size].reshape(self._strengths.shape)
+        if self._fixed is not None:
+            pull += np.stack([M @ w for M, w in zip(self._fixed, W.T, strict=True)], axis=1).reshape(-1)
+        if self._roots is not None:
+            pull += np.stack([R.T @ (R @ w) for R, w in zip(self._roots, W.T, strict=True)], axis=1).reshape(-1)
         return pull
 
     def value(self, theta):
@@ -132,12 +146,12 @@ class L2:
     def matrix(self, output):
         """Its Hessian in the weights of one output, shape (q, q)."""
         M = np.diag(self._strengths[:, output])
-        return M if self._matrices is None else M + self._matrices[output]
+        return M + self._matrices[output] if self.has_matrix else M
 
     def root(self):
         """R with R'R its Hessian in the weights of all outputs, shape (r, size); no row of zeros."""
         k = self._strengths.shape[1]
-        if self._matrices is None:
+        if not self.has_matrix:
             held = np.flatnonzero(self._flat)
             R = np.zeros((held.size, self.size))
             R[np.arange(held.size), held] = np.sqrt(self._flat[held])
@@ -218,7 +232,7 @@ class L2:
         The product is Kronecker's, and only near the Hessian unless it `is_product`.
         """
         k = self._strengths.shape[1]
-        if self._matrices is not None:
+        if self.has_matrix:
             of = self.within(columns)
             return np.add.reduce([of.matrix(output) for output in range(k)]) / k, np.ones(k)
         strengths = self._strengths.mean(axis=0)
