@@ -1,6 +1,7 @@
 """Penalties of columns that belong together: closed forms, evidence, other ways to say the same, bad input."""
 
 import pickle
+import tracemalloc
 from dataclasses import replace
 
 import numpy as np
@@ -359,6 +360,40 @@ def test_a_line_is_the_strong_end(curve, rng):
     model, said = convergence_warnings(lambda: model.fit(B, y - 3 * smooth))
     assert model.penalty_path_.at_end == "strong"
     assert "no sign that what is penalised helps to predict" in said[0]
+
+
+def test_inspection_moves_the_strength_of_a_group(curve):
+    """What looks at other strengths multiplies the penalties of groups too."""
+    _, B, y = curve
+    model = Ridge(2.0, penalty_weights=Differences(2), fit_intercept=False)
+    tuned = inspection.tune_alpha(model, B, y)
+    assert tuned.value == pytest.approx(clone(model).set_params(alpha="evidence").fit(B, y).alpha_, rel=1e-3)
+    path = inspection.leave_one_out_path(model, B, y, [0.1, 10.0])
+    fits = [clone(model).set_params(alpha=alpha, tol=1e-8).fit(B, y) for alpha in (0.1, 10.0)]
+    np.testing.assert_allclose(path.loss, [inspection.leave_one_out(fit, B, y).loss for fit in fits], rtol=1e-6)
+    H = B.T @ B + 10 * Differences(2).matrix(B.shape[1])
+    table = inspection.coef_table(fits[1], B, y, cov="laplace")
+    np.testing.assert_allclose(table.std_error**2, table.dispersion * np.diag(np.linalg.inv(H)), rtol=1e-6)
+
+
+def test_nothing_of_columns_squared_is_formed_for_a_few_of_many(rng):
+    """Twelve ordered levels beside many sparse columns: a square array of all columns would have 3 GB."""
+    n, p = 500, 20_000
+    levels = rng.integers(0, 12, n)
+    X = sparse.hstack([np.eye(12)[levels], sparse.random_array((n, p), density=5e-4, rng=rng)], format="csr")
+    y = rng.poisson(np.exp(np.sin(levels / 2)))
+    groups = {range(12): Differences(2, weight=5.0)}
+    model = PoissonRegressor(alpha=0.05, penalty_weights=groups, fit_intercept=False)
+    tracemalloc.start()
+    model.fit(X, y)
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert model.convergence_.status == "optimal"
+    assert most < 64e6
+    mean = model.predict(X)
+    penalty = np.append(5 * Differences(2).matrix(12) @ model.coef_[:12], model.coef_[12:])
+    slope = X.T @ (mean - y) / n + 0.05 * penalty
+    assert np.abs(slope).max() < 1e-4
 
 
 # -- bad input --------------------------------------------------------------------------------------------------------
