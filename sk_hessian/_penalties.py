@@ -1,37 +1,76 @@
 """What a user may say of a penalty: weights of columns, groups of them, a matrix; errors name the argument."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from numbers import Real
 
 import numpy as np
 from sklearn.utils import check_array
 
+from sk_hessian._forms import check_form
 from sk_hessian._text import listed, suggestion
+from sk_hessian.penalties import CHOSEN, GroupPenalty
 
-#: a weight in ``penalty_weights`` that the fit chooses
-CHOSEN = "evidence"
 
-#: entries of a penalty's matrix that differ by so little beside their sizes, and eigenvalues, are rounding
-_NOT_SYMMETRIC = 1e-10
-_NOT_DEFINITE = 1e-12
+@dataclass(frozen=True, eq=False)
+class ColumnWeights:
+    """``penalty_weights`` of each column.
+
+    Attributes
+    ----------
+    values : ndarray of shape (n_features,)
+        What multiplies the penalty of a column, or of the group that it belongs to.
+    groups : list of tuple (columns, root)
+        Positions of columns that a `GroupPenalty` holds together, and a root of its matrix without the weight.
+    """
+
+    values: np.ndarray
+    groups: list
+
+    def weighted(self, values):
+        """The same with other values."""
+        return replace(self, values=values)
+
+    @property
+    def strengths(self):
+        """Of the squares of single coefficients, shape (n_features,): zero for columns that are held together."""
+        strengths = self.values.copy()
+        for columns, _ in self.groups:
+            strengths[columns] = 0.0
+        return strengths
+
+    @property
+    def root(self):
+        """R (r, n_features) of all groups that are held together; None without one."""
+        roots = []
+        for columns, root in self.groups:
+            weight = self.values[columns[0]]
+            if weight > 0:
+                roots.append(np.zeros((len(root), len(self.values))))
+                roots[-1][:, columns] = np.sqrt(weight) * root
+        return np.vstack(roots) if roots else None
 
 
 def check_penalty_weights(penalty_weights, n_features, names=None):
-    """``penalty_weights`` as a float array (p,), ones for None; a dict, or a series of names, leaves others at one."""
+    """``penalty_weights`` as `ColumnWeights`, ones for None; a dict, or a series of names, leaves others at one."""
     if penalty_weights is None:
-        return np.ones(n_features)
-    penalty_weights = _by_label(penalty_weights)
-    if isinstance(penalty_weights, Mapping):
-        penalty_weights = _by_column(penalty_weights, names)
+        return ColumnWeights(np.ones(n_features), [])
+    by_group = _by_group(penalty_weights, n_features)
+    if by_group is not None:
+        return _by_column(by_group, n_features, names)
     try:
         penalty_weights = np.atleast_1d(np.asarray(penalty_weights, dtype=float))
     except (TypeError, ValueError) as error:
         raise TypeError(
-            "penalty_weights must be numbers, one for each column, or a dict from column names to numbers, got "
-            f"{penalty_weights!r}"
+            "penalty_weights must be numbers, one for each column, a dict from column names to numbers, or one of "
+            f"sk_hessian.penalties, got {penalty_weights!r}"
         ) from error
-    weights = check_array(penalty_weights, ensure_2d=False, dtype=np.float64, input_name="penalty_weights")
+    return ColumnWeights(_checked_values(penalty_weights, n_features), [])
+
+
+def _checked_values(values, n_features):
+    weights = check_array(values, ensure_2d=False, dtype=np.float64, input_name="penalty_weights")
     if weights.shape != (n_features,):
         raise ValueError(
             f"penalty_weights must have one entry for each of the {n_features} features, got shape {weights.shape}"
@@ -47,27 +86,7 @@ def check_penalty_matrix(penalty_matrix, n_features, names=None):
         return None
     if hasattr(penalty_matrix, "iloc"):
         penalty_matrix = _by_names(penalty_matrix, names)
-    M = check_array(penalty_matrix, accept_sparse=True, dtype=np.float64, input_name="penalty_matrix")
-    M = M.toarray() if hasattr(M, "toarray") else M
-    if M.shape != (n_features, n_features):
-        raise ValueError(
-            f"penalty_matrix must have a row and a column for each of the {n_features} features, got shape {M.shape}"
-        )
-    away = np.abs(M - M.T)
-    unit = np.sqrt(np.abs(M.diagonal()))
-    if (away > _NOT_SYMMETRIC * (np.abs(M) + np.abs(M.T) + np.outer(unit, unit))).any():
-        i, j = np.unravel_index(np.argmax(away), M.shape)
-        raise ValueError(
-            f"penalty_matrix must be symmetric: entry [{i}, {j}] is {M[i, j]:.6g}, and [{j}, {i}] is {M[j, i]:.6g}"
-        )
-    M = 0.5 * (M + M.T)
-    lowest = np.linalg.eigvalsh(M / np.outer(*[np.where(unit > 0, unit, 1.0)] * 2))[0] if len(M) else 0.0
-    if lowest < -_NOT_DEFINITE * len(M):
-        raise ValueError(
-            "penalty_matrix must be positive semi-definite, so that no coefficients have a negative penalty: with its "
-            f"diagonal scaled to one it has an eigenvalue of {lowest:.3g}"
-        )
-    return M
+    return check_form(penalty_matrix, "penalty_matrix", n_features, "features")
 
 
 def _by_names(frame, names):
@@ -87,76 +106,132 @@ def _by_names(frame, names):
     return frame.loc[list(names), list(names)].to_numpy()
 
 
-def _by_column(weights, names):
-    """Weights by the names of columns, or patterns of them, as a list in the order of the columns; one for the others.
-
-    A group whose weight the fit chooses has one too.
-    """
-    if names is None:
-        raise ValueError(
-            "penalty_weights is a dict, so that X must be a data frame with column names (strings), and this X has no "
-            "names: pass a data frame, or an array with one weight for each column"
-        )
-    found = np.ones(len(names))
-    for key, columns in _columns_of_keys(weights, list(names)).items():
-        weight = weights[key]
+def _by_column(weights, n_features, names):
+    """`ColumnWeights` from a dict of groups of columns; one for the others, and for what the fit chooses."""
+    values, groups = np.ones(n_features), []
+    for key, columns in _columns_of_keys(weights, n_features, names).items():
+        given = weights[key]
+        if isinstance(given, GroupPenalty) and columns:
+            groups.append((columns, _root_of(key, given, len(columns))))
+        weight = _weight(given)
         if isinstance(weight, str) and weight == CHOSEN:
             continue
         if isinstance(weight, (bool, np.bool_)) or not isinstance(weight, Real):
             raise TypeError(
                 f'penalty_weights must be numbers, got {weight!r} for the column {key!r}; "{CHOSEN}" lets the fit '
-                "choose one"
+                "choose one, and sk_hessian.penalties has penalties of groups"
             )
-        found[columns] = weight
-    return found
+        values[columns] = weight
+    return ColumnWeights(_checked_values(values, n_features), groups)
 
 
-def _columns_of_keys(weights, names):
-    """The columns that each key of a dict means, positions: a name, or else a pattern such as "site_*"."""
+def _weight(given):
+    """What a value of the dict multiplies its columns' penalty with."""
+    return given.weight if isinstance(given, GroupPenalty) else given
+
+
+def _root_of(key, penalty, n_columns):
+    """The root of a `GroupPenalty`; an error names the group."""
+    try:
+        return penalty.root(n_columns)
+    except ValueError as error:
+        raise ValueError(f"penalty_weights, columns {key!r}: {error}") from error
+
+
+def _columns_of_keys(weights, n_features, names):
+    """The columns that each key of a dict means, positions: names or positions, or else a pattern such as "site_*"."""
+    names = None if names is None else list(names)
+    said = {key: _said(key, n_features, names) for key in weights}
+    explicit = {column for columns in said.values() for column in columns or ()}
     columns: dict = {}
     owner: dict = {}
-    for key in weights:
-        matching = [key] if key in names else [name for name in names if fnmatchcase(name, str(key))]
-        if not matching:
-            raise ValueError(
-                f"penalty_weights names the column {key!r}, which X does not have.{suggestion(key, names)} "
-                f"The columns are {listed(names, ', ')}"
-            )
+    for key, exact in said.items():
         # a name counts for more than a pattern
-        columns[key] = [names.index(name) for name in matching if name == key or name not in weights]
+        columns[key] = _matching(key, names, explicit) if exact is None else exact
         for column in columns[key]:
             if column in owner:
+                what = f"column {column}" if names is None else f"column {names[column]!r}"
                 raise ValueError(
-                    f"penalty_weights: the column {names[column]!r} is in {owner[column]!r} and in {key!r}: give it a "
+                    f"penalty_weights: the {what} is in {owner[column]!r} and in {key!r}: give it a "
                     "weight of its own by its name, or leave it out of one of them"
                 )
             owner[column] = key
     return columns
 
 
-def chosen_groups(penalty_weights, names):
+def _said(key, n_features, names):
+    """The columns that a key says by name or position; None for a pattern."""
+    parts = key if isinstance(key, (tuple, range)) else (key,)
+    if names is None and any(isinstance(part, str) for part in parts):
+        raise ValueError(
+            "penalty_weights is a dict, so that X must be a data frame with column names (strings), and this X has no "
+            "names: pass a data frame, an array with one weight for each column, or a dict with positions of columns, "
+            "such as {range(0, 5): 2.0}"
+        )
+    if isinstance(key, str) and key not in names:
+        return None
+    return [_position(part, key, n_features, names) for part in parts]
+
+
+def _position(part, key, n_features, names):
+    """The position of one column that a key says: by its name, where the columns have names, or in a range."""
+    if isinstance(part, str):
+        if part not in names:
+            raise _unknown(part, names)
+        return names.index(part)
+    if names is not None and not isinstance(key, range):
+        raise _unknown(part, names)
+    if isinstance(part, (bool, np.bool_)) or not isinstance(part, (int, np.integer)):
+        raise TypeError(
+            f"penalty_weights: a key must be a name or a position of a column, a pattern of names, or a tuple or range "
+            f"of columns, got {key!r}"
+        )
+    if not 0 <= part < n_features:
+        raise ValueError(f"penalty_weights names column {part}, and X has the columns 0 to {n_features - 1}")
+    return int(part)
+
+
+def _matching(pattern, names, explicit):
+    """The columns of a pattern that no other key says."""
+    matching = [column for column, name in enumerate(names) if fnmatchcase(name, pattern)]
+    if not matching:
+        raise _unknown(pattern, names)
+    return [column for column in matching if column not in explicit]
+
+
+def _unknown(name, names):
+    return ValueError(
+        f"penalty_weights names the column {name!r}, which X does not have.{suggestion(name, names)} "
+        f"The columns are {listed(names, ', ')}"
+    )
+
+
+def chosen_groups(penalty_weights, n_features, names=None):
     """Which columns each group has whose weight the fit is to choose: key -> (n_features,) of bool."""
     if not has_chosen_groups(penalty_weights):
         return {}
-    penalty_weights = _by_label(penalty_weights)
-    columns = _columns_of_keys(penalty_weights, list(names))
+    by_group = _by_group(penalty_weights, n_features)
+    columns = _columns_of_keys(by_group, n_features, names)
     return {
-        key: np.isin(np.arange(len(names)), columns[key])
-        for key, weight in penalty_weights.items()
-        if isinstance(weight, str) and columns[key]
+        key: np.isin(np.arange(n_features), columns[key])
+        for key, given in by_group.items()
+        if isinstance(_weight(given), str) and columns[key]
     }
 
 
 def has_chosen_groups(penalty_weights):
     """Whether the fit is to choose some of ``penalty_weights``."""
-    if penalty_weights is None:
-        return False
-    weights = _by_label(penalty_weights)
-    return isinstance(weights, Mapping) and any(isinstance(weight, str) for weight in weights.values())
+    by_group = None if penalty_weights is None else _by_group(penalty_weights, 0)
+    return by_group is not None and any(isinstance(_weight(given), str) for given in by_group.values())
 
 
-def _by_label(weights):
-    """A series by names as a dict: in another order than the columns' it would be taken by position."""
+def _by_group(weights, n_features):
+    """``penalty_weights`` as a dict of groups of columns, None where they are one for each column.
+
+    A series by names is a dict: in another order than the columns' it would be taken by position.
+    """
+    if isinstance(weights, GroupPenalty):
+        return {range(n_features): weights}
     if hasattr(weights, "iloc") and all(isinstance(label, str) for label in weights.index):
         return weights.to_dict()
-    return weights
+    return weights if isinstance(weights, Mapping) else None

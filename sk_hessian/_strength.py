@@ -8,9 +8,11 @@ from functools import partial
 
 import numpy as np
 
-from sk_hessian._penalties import CHOSEN, check_penalty_weights, chosen_groups, has_chosen_groups
+from sk_hessian._penalties import check_penalty_weights, chosen_groups, has_chosen_groups
 from sk_hessian._selection import MOST_FULL, choose, choose_decay, choose_groups, is_narrowed, path_of
+from sk_hessian._text import listed
 from sk_hessian._validation import check_number
+from sk_hessian.penalties import CHOSEN
 from sk_hessian.solvers import minimize
 
 #: attributes of a choice, beside the parameter's own
@@ -89,15 +91,16 @@ def _choose_groups(estimator, objective, solve):
     value, what = getattr(estimator, name), f'penalty_weights with "{CHOSEN}"'
     if value == "loo":
         raise ValueError(f'{what} needs {name}="{CHOSEN}" or a number, got {name}="loo"')
-    if not is_named(estimator) and not objective.l2.times(1.0, of_matrices=0.0).is_present:
+    if not is_named(estimator) and not objective.l2.chosen().is_present:
         raise ValueError(f'{what} needs a penalty to be weighted, got {name}={value!r}: use {name}="{CHOSEN}"')
     _check_choosable(estimator, objective, what, CHOSEN)
-    groups = chosen_groups(estimator.penalty_weights, estimator.feature_names_in_)
-    rest = ~np.any(list(groups.values()), axis=0) & ~objective.l2.is_unpenalised
+    given = estimator.penalty_weights, p, getattr(estimator, "feature_names_in_", None)
+    groups = chosen_groups(*given)
+    rest = ~np.any(list(groups.values()), axis=0) & (objective.l2.chosen().sizes > 0)
     has_rest = is_named(estimator) and bool(rest.any())
     choice = choose_groups(objective, [*groups.values(), *[rest] * has_rest], solve)
     common = choice.logs[-1] if has_rest else 0.0
-    weights = check_penalty_weights(estimator.penalty_weights, p, estimator.feature_names_in_)
+    weights = check_penalty_weights(*given).values
     factor = np.where(rest, np.exp(common), 1.0)
     for group, log in zip(groups.values(), choice.logs, strict=False):
         weights[group], factor[group] = np.exp(log - common), np.exp(log)
@@ -110,7 +113,7 @@ def _choose_groups(estimator, objective, solve):
 
 def _message_of_groups(keys, choice):
     """What a user should know of the strengths of groups."""
-    meanings = {1: "strong end: no sign that these columns help", -1: "weak end: no sign that a penalty helps"}
+    meanings = {1: "strong end: no sign that what is penalised helps", -1: "weak end: no sign that a penalty helps"}
     said = []
     for end, meaning in meanings.items():
         at = [repr(key) for key, where in zip(keys, choice.at_end, strict=False) if where == end]
@@ -148,7 +151,7 @@ def _check_choosable(estimator, objective, what, criterion=None):
     """Refuse what cannot be judged, before any fit; ``what`` was asked for."""
     name = estimator._strength_name
     criterion = criterion or getattr(estimator, name)
-    if not objective.l2.times(1.0, of_matrices=0.0).is_present:
+    if not objective.l2.chosen().is_present:
         raise ValueError(f"{what} has nothing to choose: penalty_weights are all zero, so that there is no penalty")
     if not objective.rows.in_memory:
         raise ValueError(f"{what} needs X in memory, and here it comes in parts: give {name} a number")
@@ -163,8 +166,25 @@ def _check_choosable(estimator, objective, what, criterion=None):
         )
     if criterion == "evidence":
         _check_likelihood(estimator, objective, what)
+        _check_determined(objective, what)
     else:
         _check_classes(estimator, objective, what)
+
+
+def _check_determined(objective, what):
+    """Refuse coefficients that neither the rows nor matrices of a penalty determine: the evidence has no value then.
+
+    Columns with a strength each are all determined, and what other columns lack shows in their posterior.
+    """
+    if not objective.l2.has_matrix:
+        return
+    objective.determine(objective.at(objective.start()), None)
+    flat = objective.flat_directions()
+    if flat:
+        raise ValueError(
+            f"{what}: neither the rows nor the penalty determine every coefficient, so that there is no evidence: "
+            f"{listed(flat)}. Drop such a column (dropped= tells a penalty of sk_hessian.penalties so), or penalise it"
+        )
 
 
 def _check_likelihood(estimator, objective, what):

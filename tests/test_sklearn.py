@@ -14,7 +14,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from sk_hessian import linear_model
-from sk_hessian.linear_model import BinomialRegressor, LogisticRegression, PoissonRegressor, Ridge
+from sk_hessian.linear_model import BinomialRegressor, LogisticRegression, OrdinalClassifier, PoissonRegressor, Ridge
 from sk_hessian.solvers import LBFGS, SGD, SOLVERS, Clip, Momentum, Newton
 from tests.checks import OF_SOLVERS, WEIGHTS, checks
 from tests.estimators import ESTIMATORS, assert_refused, distance, prediction, raw_table, target
@@ -52,7 +52,13 @@ AUTO = {kind.__name__: tight(kind, "auto") for kind in KINDS} | {"jeffreys": FIR
 #: parameters of a solver are parameters of its estimator too
 AN_OBJECT = {"Ridge-SGD": Ridge(solver=SGD(batch_size=8), max_iter=20)}
 BY_SOLVER = {f"{kind.__name__}-{solver}": tight(kind, solver) for kind in KINDS for solver in SOLVER_SPECS}
-BY_SOLVER |= {f"{spec}": tight(LogisticRegression, spec) for spec in (SGD(batch_size=None), Clip(batch_size=None))}
+WITHOUT_MINIBATCHES = SGD(batch_size=None), Clip(batch_size=None)
+BY_SOLVER |= {f"{spec}": tight(LogisticRegression, spec) for spec in WITHOUT_MINIBATCHES}
+BY_SOLVER |= {
+    f"{kind.__name__}-{spec}": tight(kind, spec)
+    for kind in (BinomialRegressor, OrdinalClassifier)
+    for spec in WITHOUT_MINIBATCHES
+}
 BY_SOLVER |= {"jeffreys-lbfgs": clone(FIRTH).set_params(solver="lbfgs")}
 MINIBATCH = {kind.__name__: checked(kind)(solver=SGD(batch_size=8), random_state=0, max_iter=20) for kind in KINDS}
 

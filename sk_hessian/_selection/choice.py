@@ -349,7 +349,7 @@ def typical(objective, which=True):
 
     ``which`` (p,) of bool says which columns.
     """
-    deviation, sizes = objective.column_units[1], objective.l2.times(1.0, of_matrices=0.0).sizes
+    deviation, sizes = objective.column_units[1], objective.l2.chosen().sizes
     held = (sizes > 0) & (deviation > 0) & which
     if not held.any():
         return 0.0

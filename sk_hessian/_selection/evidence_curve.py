@@ -47,7 +47,7 @@ class EvidenceCurve:
         self._model = model = PosteriorModel(at, objective.parameter_names(theta.size), resolved(at, "full"))
         self._at, self._objective, self._profiles = at, objective, objective.loss.quadratic
         R, strengths, project, n_copies = model.precision.core
-        penalty = objective.l2.times(1.0, of_matrices=0.0)
+        penalty = objective.l2.chosen()
         diagonal = solve_triangular(R, np.diag(np.sqrt(strengths)), trans="T")
         half = solve_triangular(R, at.root_of(penalty).T, trans="T") if objective.l2.has_matrix else diagonal
         shares, self._Q = eigh(half @ half.T)
@@ -102,7 +102,7 @@ class EvidenceCurve:
         if not self._objective.l2.has_matrix:
             return self._n_held * log_ratios
         held = penalty > 0
-        B = self._at.root_of(self._objective.l2.times(1.0, of_matrices=0.0))[:, held] / np.sqrt(penalty[held])
+        B = self._at.root_of(self._objective.l2.chosen())[:, held] / np.sqrt(penalty[held])
         shares = np.clip(eigh(B.T @ B, eigvals_only=True), 0.0, 1.0)
         return np.log1p(np.expm1(log_ratios)[:, None] * shares).sum(axis=1)
 

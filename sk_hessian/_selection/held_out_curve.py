@@ -52,9 +52,7 @@ class Bends:
         self._objective = objective
         columns = factor.outer.columns
         l2 = objective.l2
-        penalty = (
-            l2.times(1.0, of_matrices=0.0).within(columns) if l2.has_matrix else objective.space.penalty_in(columns)
-        )
+        penalty = l2.chosen().within(columns) if l2.has_matrix else objective.space.penalty_in(columns)
         S = np.zeros((factor.inner.shape[0],) * 2)
         penalty.add_to(S)
         shares, Q = eigh(factor.inner.congruence(S), driver="evd")
@@ -72,7 +70,7 @@ class Bends:
     def moves(self, here, ratios, inverse):
         """How far the optimum moves from a point, shape (n_directions, n_ratios)."""
         gradient = self.turned.transpose(here.gradient)
-        pull = self.turned.transpose(self._objective.l2.times(1.0, of_matrices=0.0).gradient(here.theta))
+        pull = self.turned.transpose(self._objective.l2.chosen().gradient(here.theta))
         return -inverse * (gradient[:, None] + (ratios - 1) * pull[:, None])
 
 

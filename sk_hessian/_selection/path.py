@@ -101,7 +101,7 @@ def _message(path, choice):
         said.append(f"{asked}: {choice.reason}; the strongest penalty of the search was taken, {name}.")
     elif path.at_end:
         meaning = {
-            "strong": "no sign that the penalised columns help to predict",
+            "strong": "no sign that what is penalised helps to predict",
             "weak": "no sign that a penalty helps",
         }[path.at_end]
         said.append(

@@ -85,6 +85,8 @@ class PosteriorModel:
         if features is None:
             squares = 2 * (self.penalty_value * self.objective.total_weight / dispersion).sum()
             return float(self.gamma / squares) if squares > 0 else np.inf
+        if self.objective.l2.has_matrix:
+            return self._fixed_point_of(self.objective.l2.chosen(features), dispersion)
         held = np.append(features, [False] * self.objective.model.fit_intercept)
         width = len(self._penalty) // len(held)
         some = np.repeat(held, width) & (self._penalty > 0)
@@ -92,6 +94,18 @@ class PosteriorModel:
         pull = (self.objective.l2.gradient(self.theta) * self.theta).reshape(len(held), -1)[held].sum(axis=0)
         squares = (pull * self.objective.total_weight / dispersion).sum()
         return float(gamma / squares) if squares > 0 else np.inf
+
+    def _fixed_point_of(self, part, dispersion):
+        """The same for a part S_j of a penalty S with matrices: tr(S^- S_j) - tr(H^-1 S_j) over that part's share.
+
+        The update of Fellner and Schall, see S. Wood, M. Fasiolo, "A generalized Fellner-Schall method for smoothing
+        parameter optimization", Biometrics 73(4), 2017.
+        """
+        B, held = self.at.root_of(part), self._penalty > 0
+        gamma = (B[:, held] ** 2 / self._penalty[held]).sum() - (self.precision.whiten(B) ** 2).sum()
+        pull = (part.gradient(self.theta) * self.theta).reshape(-1, self._raw.shape[1]).sum(axis=0)
+        squares = (pull * self.objective.total_weight / dispersion).sum()
+        return float(max(gamma, 0.0) / squares) if squares > 0 else np.inf
 
     def pearson(self):
         """Squared Pearson residuals over what the fit has left, for each dispersion."""
@@ -166,12 +180,11 @@ def _precision(at, names, structure):
         advice = (
             "drop a column, or give it a penalty"
             if is_linear
-            else 'hidden_biases="fixed" (they have no penalty, and of a unit without effect nothing else determines '
-            'them), structure="last_layer", or fewer units'
+            else 'use hidden_biases="fixed" (they have no penalty, and of a unit without effect nothing else '
+            'determines them), structure="last_layer", or fewer units'
         )
         raise ValueError(
-            f"the posterior is improper: neither the rows nor the penalty determine {name}, given the others; use "
-            f"{advice}"
+            f"the posterior is improper: neither the rows nor the penalty determine {name}, given the others; {advice}"
         ) from error
 
 
@@ -209,7 +222,12 @@ def _is_full_cheap(at, size):
 
 
 def _determining_rows(at):
-    """Rows, one for each output, and the coordinates that no penalty determines: what is not the prior's."""
+    """Rows, one for each output, and the coordinates that no penalty determines: what is not the prior's.
+
+    A matrix of a penalty is one of all coordinates.
+    """
+    if at.objective.l2.has_matrix:
+        return len(at.penalty)
     return observations(at.objective) + np.count_nonzero(at.penalty == 0)
 
 

@@ -24,10 +24,13 @@ class UndeterminedError(Exception):
 
 
 class Full:
-    """R (d, d) upper triangular; an `UndeterminedError` where a column is a combination of the former, to rounding."""
+    """R (d, d) upper triangular; an `UndeterminedError` where a column is a combination of the former, to rounding.
 
-    def __init__(self, R, penalty):
-        sizes, pivots = np.sqrt((R**2).sum(axis=0)), np.abs(R.diagonal())
+    ``least_sizes`` (d,) are sizes that rounding in a column may be beside, where these are larger than the column.
+    """
+
+    def __init__(self, R, penalty, least_sizes=0.0):
+        sizes, pivots = np.maximum(np.sqrt((R**2).sum(axis=0)), least_sizes), np.abs(R.diagonal())
         dependent = ~(pivots > _rounding(len(R)) * sizes)
         if dependent.any():
             raise UndeterminedError(np.argmax(dependent))
@@ -56,17 +59,18 @@ class Wide:
     In units of the prior the rows of the penalised coordinates are L'V', with V orthonormal. The precision is that of
     V'z and of the coordinates without a penalty, `Full`, and one in every direction that V leaves out (the Woodbury
     identity, by orthogonal transformations). ``whiten`` has then more columns than there are coordinates. A is of shape
-    (m, d), ``penalty`` (d,); an `UndeterminedError` as of `Full`.
+    (m, d), ``penalty`` and ``least_sizes`` (d,); an `UndeterminedError` as of `Full`.
     """
 
-    def __init__(self, A, penalty):
+    def __init__(self, A, penalty, least_sizes):
         self._held, self._flat = np.flatnonzero(penalty > 0), np.flatnonzero(penalty == 0)
         self._unit = 1 / np.sqrt(penalty[self._held])
         self._V, L = qr((A[:, self._held] * self._unit).T, mode="economic")
         r, q = len(L), len(self._flat)
         rows = np.block([[np.eye(r), np.zeros((r, q))], [L.T, A[:, self._flat]]])
         try:
-            self._inner = Full(qr(rows, mode="r")[0][: r + q], np.repeat([1.0, 0.0], [r, q]))
+            sizes = np.append(np.zeros(r), least_sizes[self._flat])
+            self._inner = Full(qr(rows, mode="r")[0][: r + q], np.repeat([1.0, 0.0], [r, q]), sizes)
         except UndeterminedError as error:
             raise UndeterminedError(self._flat[error.index - r]) from error
         self.log_det = self._inner.log_det - 2 * np.log(self._unit).sum()
@@ -224,11 +228,15 @@ def full(at, kind):
     """The precision of all parameters of a `Linearised` model together, of observed or expected curvature."""
     k = n_alike(at)
     penalty = at.penalty[::k]
-    if observations(at.objective) // k + np.sum(penalty == 0) < len(penalty):
-        one: Wide | Full = Wide(np.vstack([root[::k, ::k] for root in at.roots(kind)]), penalty)
+    # what a matrix holds outside of the rows is a matter of all coordinates
+    may_be_wide = not at.objective.l2.has_matrix
+    if may_be_wide and observations(at.objective) // k + np.sum(penalty == 0) < len(penalty):
+        A = np.vstack([root[::k, ::k] for root in at.roots(kind)])
+        one: Wide | Full = Wide(A, penalty, at.sizes(A))
     else:
         R = at.gram_root(kind) if at.objective.model.is_linear else None
-        one = Full((at.triangle(kind) if R is None else R)[::k, ::k], penalty)
+        R = (at.triangle(kind) if R is None else R)[::k, ::k]
+        one = Full(R, penalty, at.sizes(R))
     return one if k == 1 else Shared(one, k)
 
 

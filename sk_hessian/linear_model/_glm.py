@@ -93,7 +93,9 @@ class PoissonRegressor(_DevianceModel):
     penalty_weights : array-like of shape (n_features,) or dict, default=None
         Multiplies the penalty of each feature; 0 leaves a feature without one. A dict has the weights by the names of
         the columns of a data frame, or patterns of them, such as ``{"age": 0, "site_*": 10}``; the weight of all other
-        columns is 1. ``{"site_*": "evidence"}`` chooses one weight for these columns by the marginal likelihood.
+        columns is 1. ``{"site_*": "evidence"}`` chooses one weight for these columns by the marginal likelihood, and
+        ``{"week_*": Differences(2)}`` takes a penalty of `sk_hessian.penalties` for them. Where columns have no names,
+        keys are their positions.
     penalty_matrix : array-like, sparse matrix or data frame of shape (n_features, n_features), default=None
         M, symmetric and positive semi-definite: alpha I + M takes the place of alpha I, for the coefficients of
         each output and not for the intercept. A data frame has the names of the columns on both sides, in any order.

@@ -154,8 +154,7 @@ class LinearModel(Remembering, SolvedEstimator):
             loss,
             sample_weight=weight,
             fit_intercept=bool(self.fit_intercept),
-            penalty=self._penalty() * per_mean,
-            penalty_matrix=self._penalty_matrix(per_mean),
+            **self._penalties(per_mean),
             offset=offset,
             terms=self._terms(),
             feature_names=getattr(self, "feature_names_in_", None),
@@ -163,19 +162,25 @@ class LinearModel(Remembering, SolvedEstimator):
             check_rows=check,
         )
 
-    def _penalty(self):
-        """L2 strengths (p, k) or (p, 1) in the units of the estimator."""
-        names, given = getattr(self, "feature_names_in_", None), getattr(self, "penalty_weights", None)
-        weights = check_penalty_weights(given, self.n_features_in_, names)
-        if "penalty_weights_" in vars(self) and has_chosen_groups(given):
-            weights = self.penalty_weights_
-        return weights[:, None] * self._strength()
-
-    def _penalty_matrix(self, per_mean):
-        """``penalty_matrix`` beside the mean loss, (p, p), or None."""
+    def _penalties(self, per_mean):
+        """What `GLMObjective` takes of the penalty, in units of the estimator times ``per_mean``."""
+        weights = self._column_weights()
+        if "penalty_weights_" in vars(self) and has_chosen_groups(self.penalty_weights):
+            weights = weights.weighted(self.penalty_weights_)
         names, given = getattr(self, "feature_names_in_", None), getattr(self, "penalty_matrix", None)
         matrix = check_penalty_matrix(given, self.n_features_in_, names)
-        return None if matrix is None else matrix * (per_mean * self._matrix_factor)
+        root, strength = weights.root, self._strength() * per_mean
+        has_root = root is not None and np.any(strength)
+        return {
+            "penalty": weights.strengths[:, None] * strength,
+            "penalty_matrix": None if matrix is None else matrix * (per_mean * self._matrix_factor),
+            "penalty_root": root * np.sqrt(np.reshape(strength, (-1, 1, 1))) if has_root else None,
+        }
+
+    def _column_weights(self):
+        """``penalty_weights`` as they are given, checked."""
+        names, given = getattr(self, "feature_names_in_", None), getattr(self, "penalty_weights", None)
+        return check_penalty_weights(given, self.n_features_in_, names)
 
     def _start(self, objective):
         if not (self.warm_start and hasattr(self, "coef_")):

@@ -27,8 +27,7 @@ class Remembering:
     n_features_in_: int
     _memory: Any
     _penalises_sum: bool
-    _penalty: Any
-    _penalty_matrix: Any
+    _penalties: Any
     _terms: Any
     _fitted_theta: Any
 
@@ -67,8 +66,7 @@ class Remembering:
             y,
             memory.loss,
             fit_intercept=bool(self.fit_intercept),
-            penalty=self._penalty() * per_mean,
-            penalty_matrix=self._penalty_matrix(per_mean),
+            **self._penalties(per_mean),
             terms=self._terms(),
             feature_names=getattr(self, "feature_names_in_", None),
             class_names=getattr(self, "classes_", None),

@@ -51,7 +51,7 @@ from sk_hessian.objectives.rows import (
 )
 from sk_hessian.objectives.single_rows import SingleRows
 from sk_hessian.objectives.stream import StreamObjective
-from sk_hessian.objectives.terms import L2, Jeffreys, Memory, Term, TermPoint, first_memory
+from sk_hessian.objectives.terms import L2, Jeffreys, Memory, Term, TermPoint, first_memory, root_of
 
 __all__ = [
     "ACTIVATIONS",
@@ -106,5 +106,6 @@ __all__ = [
     "named",
     "network_predictions",
     "parts_of",
+    "root_of",
     "row_products",
 ]

@@ -38,7 +38,7 @@ class Orthogonal:
         self._objective_name = objective.name
         plain, least = objective.space.plain, objective.l2.least()
         p = objective.n_features
-        self.plain, self._is_free = plain, least.diagonal[:, 0] == 0
+        self.plain, self._is_free = plain, least.is_unpenalised
         least = least.times(1 / objective.baseline.mean_curvature).within(plain)
         ridge, varies = least.diagonal[:p, 0], np.isfinite(plain.scale)
         # where all is penalised by itself the optimum is in the span of the rows in units of the penalty, so that no

@@ -107,7 +107,8 @@ def _by_program(objective, free):
     cost[len(cost) - objective.fit_intercept :] = 0
     cost = np.tile(np.append(np.repeat(cost, loss.n_outputs), np.zeros(loss.n_constants)), 2)
     # what a penalty's matrix holds does not move either
-    held = sp.kron(sp.csr_array(objective.l2.within(columns).matrix_root()[:, free]), sp.eye_array(loss.n_outputs))
+    held = objective.l2.least().within(columns).root()[:, free]
+    held = sp.kron(sp.csr_array(held[held.any(axis=1)]), sp.eye_array(loss.n_outputs))
     held = sp.hstack([held, sp.csr_array((held.shape[0], loss.n_constants))])
     fixed = sp.vstack([fixed, held], format="csr")
     split = [sp.hstack([A, -A], format="csr") for A in (margin, fixed)]

@@ -50,6 +50,8 @@ class GLMObjective(MeanLossObjective):
         L2 strengths; where they differ by output, the product of a feature's and an output's strength.
     penalty_matrix : ndarray of shape (p, p), optional
         M, symmetric and positive semi-definite: the same for all outputs, beside the strengths.
+    penalty_root : ndarray of shape (r, p) or (k, r, p), optional
+        R, of each output a multiple of the same one: 1/2 |R W_k|^2 is added, and multiplied where the strengths are.
     offset : ndarray of shape (n,) or (n, k), optional
         What is added to the raw predictions.
     terms : sequence of terms
@@ -74,6 +76,7 @@ class GLMObjective(MeanLossObjective):
         fit_intercept=True,
         penalty=0.0,
         penalty_matrix=None,
+        penalty_root=None,
         offset=None,
         terms=(),
         feature_names=None,
@@ -86,7 +89,9 @@ class GLMObjective(MeanLossObjective):
         strengths = np.ones((self.n_features, loss.n_outputs)) * penalty
         if strengths.shape != (self.n_features, loss.n_outputs):
             raise ValueError(f"penalty must broadcast to {(self.n_features, loss.n_outputs)}, got {np.shape(penalty)}")
-        self.l2 = L2(strengths, None if penalty_matrix is None else [penalty_matrix] * loss.n_outputs)
+        k = loss.n_outputs
+        roots = None if penalty_root is None else [*np.broadcast_to(penalty_root, (k, *np.shape(penalty_root)[-2:]))]
+        self.l2 = L2(strengths, None if penalty_matrix is None else [penalty_matrix] * k, roots)
         self.terms = tuple(terms)
         self.curvature = loss.curvature if all(map(attrgetter("is_exact"), self.terms)) else "expected"
         self.convex = loss.convex and all(map(attrgetter("is_convex"), self.terms))

@@ -4,7 +4,7 @@ from functools import cached_property
 from itertools import pairwise
 
 import numpy as np
-from scipy.linalg import eigh, lapack
+from scipy.linalg import eigh, lapack, svd
 
 from sk_hessian.objectives.coordinates import LayerCoordinates
 from sk_hessian.objectives.rows import Columns, rows_of, triangle
@@ -114,8 +114,11 @@ class Linearised:
         if not l2.has_matrix:
             return at.of_rows(l2.diagonal_of(self.theta.size)) * at.units**2, None
         root = at.reduced(np.stack([at.transpose(row) for row in self._penalty_root]))
-        values, Q = eigh(root.T @ root)
-        return np.where(values > len(values) * np.finfo(float).eps * values[-1], values, 0.0), Q
+        roots, Q = np.zeros(at.size), np.eye(at.size)
+        if len(root):
+            values, Q = svd(root, full_matrices=True)[1:]
+            roots[: len(values)] = np.where(values > at.size * np.finfo(float).eps * values[0], values, 0.0)
+        return roots**2, Q.T
 
     def gradient(self, g):
         """A gradient in the coordinates, shape (size,), from one in theta."""
@@ -157,6 +160,15 @@ class Linearised:
         turn = self._penalty_and_turn[1]
         index = index if turn is None else np.argmax(np.abs(turn[:, index]))
         return int(self.coordinates.of_rows(np.arange(self.theta.size))[index])
+
+    def sizes(self, A):
+        """Sizes of the columns of A (m, d) in the coordinates, those before a turn where these are larger.
+
+        Where they are turned, a direction that the rows do not see has nothing but the rounding of the others.
+        """
+        turn = self._penalty_and_turn[1]
+        sizes = np.linalg.norm(A, axis=0)
+        return sizes if turn is None else np.hypot(sizes, turn.T**2 @ np.linalg.norm(A @ turn.T, axis=0))
 
     def moved(self, J):
         """Derivatives in the coordinates from those in theta, (..., n_parameters), standardised but for units."""
