@@ -59,7 +59,9 @@ def test_workflows_are_as_short_as_their_page_says():
         if title != "With the rest of scikit-learn":
             work = work[1:]  # the first session makes the data
         lines = [line[4:] for line in "".join(work).splitlines() if line.startswith((">>> ", "... "))]
-        assert sum(not line.startswith(("import ", "from ")) for line in lines) == sum(int(n) for n in counts if n), name
+        assert sum(not line.startswith(("import ", "from ")) for line in lines) == sum(int(n) for n in counts if n), (
+            name
+        )
 
 
 @pytest.mark.parametrize("package", ["linear_model", "neural_network"])

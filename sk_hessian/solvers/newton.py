@@ -203,10 +203,9 @@ def _best_along(problem, point, new, trial):
     nearly separable each Newton step is too short by the same share: the breast cancer table takes five in place of
     eight.
     """
-    if not plan.searches_along(problem.objective):
-        return new, 1.0
     first, last = point.slope @ trial.direction, new.slope @ trial.direction
-    if not (math.isfinite(new.value) and abs(last) > _FLAT_ENOUGH * abs(first) and trial.predicted > point.noise):
+    is_flat = not math.isfinite(new.value) or abs(last) <= _FLAT_ENOUGH * abs(first)
+    if is_flat or trial.predicted <= point.noise or not plan.searches_along(problem.objective):
         return new, 1.0
     size = steps.cubic_minimum(point.value, first, new.value, last, _LONGEST_STEP)
     other = problem.between(point, new, size)

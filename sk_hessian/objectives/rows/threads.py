@@ -71,9 +71,8 @@ def n_threads(n_elements):
     return max(1, min([*pools, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()]))
 
 
-@contextmanager
 def held_for(X):
-    """Hold BLAS at one thread for all of a fit to X, an array or anything else, of a moderate number of columns.
+    """A context that holds BLAS at one thread for all of a fit to X, an array or anything else, of a moderate number of columns.
 
     Where passes take several threads for these; on small tables because a product of 20,000 numbers gains nothing from
     a second thread, and waits for it on a busy machine: 22 ms in one call of a hundred, where others take 4
@@ -85,8 +84,15 @@ def held_for(X):
     is_counted = isinstance(size, int) and size > _SERIAL and len(shape) == 2 and shape[1] <= _MOST_COLUMNS
     # BLAS belongs to the process, so that only one thread may hold it
     if not is_counted or _of_fit.get() or threading.current_thread() is not threading.main_thread():
-        yield
-        return
+        return _AS_IT_IS
+    return _held(size)
+
+
+_AS_IT_IS = nullcontext()
+
+
+@contextmanager
+def _held(size):
     token = _of_fit.set(n_threads(size))
     try:
         with _one_thread():
