@@ -72,7 +72,7 @@ def n_threads(n_elements):
 
 
 def held_for(X):
-    """A context that holds BLAS at one thread for all of a fit to X, an array or anything else, of a moderate number of columns.
+    """A context that holds BLAS at one thread for all of a fit to X, of a moderate number of columns, if an array.
 
     Where passes take several threads for these; on small tables because a product of 20,000 numbers gains nothing from
     a second thread, and waits for it on a busy machine: 22 ms in one call of a hundred, where others take 4
