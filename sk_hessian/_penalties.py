@@ -63,8 +63,8 @@ def check_penalty_weights(penalty_weights, n_features, names=None):
         penalty_weights = np.atleast_1d(np.asarray(penalty_weights, dtype=float))
     except (TypeError, ValueError) as error:
         raise TypeError(
-            "penalty_weights must be numbers, one for each column, a dict from column names to numbers, or one of "
-            f"sk_hessian.penalties, got {penalty_weights!r}"
+            "penalty_weights must be numbers, one for each column, or a dict from column names to numbers or "
+            f"penalties, got {penalty_weights!r}"
         ) from error
     return ColumnWeights(_checked_values(penalty_weights, n_features), [])
 
