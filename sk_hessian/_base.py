@@ -14,6 +14,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from sk_hessian import _validation
 from sk_hessian._callbacks import UNTOLD, CallbackSupportMixin, learn_as_task
+from sk_hessian._constraints import check_constraints
 from sk_hessian._keywords import advice_on, with_advice
 from sk_hessian._strength import CRITERIA
 from sk_hessian.objectives import held_for, is_distributed, map_distributed
@@ -232,9 +233,10 @@ class SolvedEstimator(CallbackSupportMixin, BaseEstimator):
         _validation.check_common(self)
         self._check_parameters()
         check_solver(self.solver)
+        check_constraints(self)
 
-    def _minimize(self, objective, start, random_state, task=UNTOLD, watch=None):
-        """The `Result` of the solver; ``watch(state)`` and the callbacks of ``task`` may stop it."""
+    def _minimize(self, objective, start, random_state, task=UNTOLD, watch=None, bounds=None):
+        """The `Result` of the solver within bounds; ``watch(state)`` and the callbacks of ``task`` may stop it."""
         before, after = task.iterations(partial(self._attributes_at, objective))
         observers = list(filter(None, (progress_printer(self.verbose), watch, after)))
 
@@ -251,6 +253,7 @@ class SolvedEstimator(CallbackSupportMixin, BaseEstimator):
             callback=callback if observers else None,
             before=before,
             random_state=random_state,
+            bounds=bounds,
         )
 
     def _attributes_at(self, objective, theta, value):

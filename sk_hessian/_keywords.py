@@ -36,7 +36,6 @@ PARAMETERS = (
     ),
     ("copy_X", "LinearRegression Ridge", "leave it out, because X is never copied as a whole and never changed"),
     ("normalize", "LinearRegression Ridge", "a `StandardScaler` before it in a pipeline"),
-    ("positive", "LinearRegression Ridge", "nothing here has constraints; stay with scikit-learn"),
     (
         "learning_rate_init",
         "_Network",

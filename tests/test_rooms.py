@@ -22,7 +22,9 @@ def objectives(*names):
 
 #: what estimators may import
 ESTIMATOR = {"sklearn", "scipy.sparse", "scipy.special"}
-ESTIMATOR |= ours("_keywords", "_penalties", "_strength", "_validation", "objectives", "_selection", "solvers")
+ESTIMATOR |= ours(
+    "_constraints", "_keywords", "_penalties", "_strength", "_validation", "objectives", "_selection", "solvers"
+)
 
 #: what describes a point of an objective
 POINT = objectives("coordinates", "evaluation", "factors")
@@ -48,6 +50,7 @@ ROOMS = {
     "penalties.py": ours("_forms", "objectives"),
     "_penalties.py": {"sklearn"} | ours("_forms", "penalties"),
     "_strength.py": ours("_penalties", "_validation", "_selection", "penalties", "solvers"),
+    "_constraints.py": {"scipy.optimize", "scipy.sparse"} | ours("_strength", "objectives", "solvers"),
     "_parts.py": {"sklearn"} | ours("_validation", "objectives"),
     "_scores.py": {"sklearn"} | ours("_parts", "_validation", "objectives"),
     "linear_model/": ESTIMATOR | ours("_base", "_parts", "_scores", "linear_model.*"),
@@ -80,7 +83,10 @@ ROOMS = {
     "objectives/_spread.py": objectives("factors"),
     "objectives/_orthogonal.py": {"scipy.linalg"} | objectives("rows"),
     "objectives/_programs.py": {"scipy.optimize", "scipy.sparse"},
-    "objectives/_edge.py": {"scipy.linalg", "scipy.optimize"},
+    "objectives/_edge.py": objectives("_quadratic"),
+    "objectives/_quadratic.py": {"scipy.linalg", "scipy.optimize"} | objectives("factors"),
+    "objectives/_domain.py": {"scipy.optimize"} | objectives("_edge", "rows"),
+    "objectives/feasible.py": {"scipy.linalg", "scipy.optimize"} | objectives("_quadratic", "factors"),
     "objectives/_differences.py": set(),
     "objectives/_refinement.py": set(),
     "objectives/": {"scipy.linalg", "scipy.sparse"} | objectives("*"),
@@ -88,6 +94,9 @@ ROOMS = {
     "inspection/": {"scipy", "matplotlib", "pandas"} | ours("objectives", "_selection", "solvers", "inspection.*"),
     "solvers/options.py": {"sklearn.base"} | ours("_keywords"),
     "solvers/method.py": set(),
+    "solvers/limits.py": {"scipy.optimize"} | ours("objectives"),
+    "solvers/constrained.py": POINT | ours("objectives", "solvers.*"),
+    "solvers/free.py": ours("objectives", "solvers.*"),
     "solvers/plan.py": objectives("coordinates"),
     **{f"solvers/{name}.py": METHOD for name in ("first_order", "sgd", "momentum", "clip", "newton", "lbfgs")},
     "solvers/": {"scipy.linalg", "scipy.sparse.linalg", "scipy.optimize", "sklearn.base"}

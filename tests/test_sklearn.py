@@ -119,8 +119,8 @@ def test_weights_of_minibatches_are_repetitions_on_average(kind, rng):
 
 #: parameters of scikit-learn's class that cannot apply, each of them replaced as the docs say
 NOT_DECLARED = {
-    "LinearRegression": {"copy_X", "n_jobs", "positive"},
-    "Ridge": {"copy_X", "positive"},
+    "LinearRegression": {"copy_X", "n_jobs"},
+    "Ridge": {"copy_X"},
     "LogisticRegression": {"penalty", "l1_ratio", "dual", "intercept_scaling", "multi_class", "n_jobs"},
     "PoissonRegressor": set(),
     "GammaRegressor": set(),

@@ -42,6 +42,17 @@ def require_interior(objective, theta, what):
         )
 
 
+def _require_free(fitted, what):
+    """Refuse a fit that constraints hold back: its gradient is not zero, and its estimates are not normal."""
+    active = getattr(fitted.estimator, "active_constraints_", ())
+    if active:
+        raise ValueError(
+            f"{what} needs an optimum where the gradient is zero, and constraints hold this {fitted.name} back: "
+            f"{listed(active)}. For figures on the condition that they hold, fit again without constraints and without "
+            "the columns that they fix, with what these add as offset"
+        )
+
+
 class Naming(TypedDict, total=False):
     """What functions take whose results name columns: ``names`` for those of an X that has none."""
 
@@ -266,6 +277,7 @@ class Fitted:
             )
         if verdict.status != "optimal":
             raise ValueError(f'{what} needs a fit with the verdict "optimal". This one: {verdict.message}')
+        _require_free(self, what)
         require_interior(self.objective, self.theta, what)
         size = self.theta.size
         # of a network the damped factor: along what is flat a gradient of rounding counts for nothing

@@ -1,6 +1,6 @@
 """What kind of stationary point a fit, or any point of an objective, is."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -167,8 +167,12 @@ def stationary_point(
     look = _Look(objective, point, value, gradient, tolerance or accuracy(objective)[1])
     if theta is not None:
         return look.verdict(tol, None)
-    verdict = Chain.of(estimator).estimator.convergence_
-    return look.verdict(tol, verdict.message if verdict.status == "separated" else None)
+    fitted = Chain.of(estimator).estimator
+    verdict, active = fitted.convergence_, getattr(fitted, "active_constraints_", ())
+    found = look.verdict(tol, verdict.message if verdict.status == "separated" else None)
+    if not active:
+        return found
+    return replace(found, message=f"{found.message} The constraints {listed(active, ', ')} hold this fit back.")
 
 
 class _Look:

@@ -26,10 +26,14 @@ class BinomialRegressor(_DevianceModel):
         one of them.
     alpha, fit_intercept, solver, max_iter, tol, warm_start, verbose, random_state, penalty_weights, penalty_matrix
         As in `PoissonRegressor`.
+    positive, bounds, constraints, monotone
+        As in `PoissonRegressor`.
 
     Attributes
     ----------
     coef_, intercept_, n_iter_, solver_, convergence_, history_, has_offset_, n_features_in_, feature_names_in_
+        As in `PoissonRegressor`.
+    active_constraints_, multipliers_
         As in `PoissonRegressor`.
 
     References
@@ -66,6 +70,10 @@ class BinomialRegressor(_DevianceModel):
         random_state=None,
         penalty_weights=None,
         penalty_matrix=None,
+        positive=False,
+        bounds=None,
+        constraints=None,
+        monotone=None,
     ):
         self.link = link
         self.alpha = alpha
@@ -78,6 +86,10 @@ class BinomialRegressor(_DevianceModel):
         self.random_state = random_state
         self.penalty_weights = penalty_weights
         self.penalty_matrix = penalty_matrix
+        self.positive = positive
+        self.bounds = bounds
+        self.constraints = constraints
+        self.monotone = monotone
 
     _of_targets: ClassVar[dict[str, bool]] = {"y_numeric": True, "multi_output": True}
 

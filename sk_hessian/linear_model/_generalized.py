@@ -5,6 +5,7 @@ from sklearn.base import MultiOutputMixin
 from sklearn.utils.metaestimators import available_if
 
 from sk_hessian import _validation
+from sk_hessian._constraints import takes_streams
 from sk_hessian.linear_model._glm import _DevianceModel
 from sk_hessian.objectives import SquaredLoss, check_derivatives
 
@@ -16,7 +17,7 @@ def _can_be_remembered(estimator):
             f"partial_fit needs a loss that is convex or has no parameters of its own: {loss!r} estimates "
             f"{', '.join(loss.constant_names)}, which depends on all rows at once"
         )
-    return True
+    return takes_streams(estimator)
 
 
 class GeneralizedLinearRegressor(MultiOutputMixin, _DevianceModel):
@@ -39,6 +40,8 @@ class GeneralizedLinearRegressor(MultiOutputMixin, _DevianceModel):
         the least possible one, and no coefficient to be more than ``100 * tol`` standard errors from the optimum.
     warm_start, verbose, random_state, penalty_weights, penalty_matrix
         As in `PoissonRegressor`.
+    positive, bounds, constraints, monotone
+        As in `PoissonRegressor`.
 
     Attributes
     ----------
@@ -47,6 +50,8 @@ class GeneralizedLinearRegressor(MultiOutputMixin, _DevianceModel):
     constants_ : ndarray of shape (n_constants,)
         The loss's own parameters as they were estimated, in the order of ``loss.constant_names``; mostly none.
     n_iter_, solver_, convergence_, history_, has_offset_, n_features_in_, feature_names_in_
+        As in `PoissonRegressor`.
+    active_constraints_, multipliers_
         As in `PoissonRegressor`.
 
     Examples
@@ -72,6 +77,10 @@ class GeneralizedLinearRegressor(MultiOutputMixin, _DevianceModel):
         random_state=None,
         penalty_weights=None,
         penalty_matrix=None,
+        positive=False,
+        bounds=None,
+        constraints=None,
+        monotone=None,
     ):
         self.loss = loss
         self.alpha = alpha
@@ -84,6 +93,10 @@ class GeneralizedLinearRegressor(MultiOutputMixin, _DevianceModel):
         self.random_state = random_state
         self.penalty_weights = penalty_weights
         self.penalty_matrix = penalty_matrix
+        self.positive = positive
+        self.bounds = bounds
+        self.constraints = constraints
+        self.monotone = monotone
 
     @property
     def _of_targets(self):  # type: ignore[override]

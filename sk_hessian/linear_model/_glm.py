@@ -26,12 +26,20 @@ class _DevianceModel(DevianceExplained, RegressorMixin, LinearModel):
         random_state=None,
         penalty_weights=None,
         penalty_matrix=None,
+        positive=False,
+        bounds=None,
+        constraints=None,
+        monotone=None,
     ):
         super().__init__(solver, tol, max_iter, warm_start, verbose, random_state)
         self.alpha = alpha
         self.fit_intercept = fit_intercept
         self.penalty_weights = penalty_weights
         self.penalty_matrix = penalty_matrix
+        self.positive = positive
+        self.bounds = bounds
+        self.constraints = constraints
+        self.monotone = monotone
 
     def _check_parameters(self):
         check_strength(self)
@@ -99,6 +107,20 @@ class PoissonRegressor(_DevianceModel):
     penalty_matrix : array-like, sparse matrix or data frame of shape (n_features, n_features), default=None
         M, symmetric and positive semi-definite: alpha I + M takes the place of alpha I, for the coefficients of
         each output and not for the intercept. A data frame has the names of the columns on both sides, in any order.
+    positive : bool, default=False
+        Whether no coefficient may be negative. This and the next three add up, and say nothing of the intercept. They
+        need the solver "newton", "lbfgs" or "auto", a number as strength, and at most 3000 columns (times outputs, for
+        each of which they hold).
+    bounds : pair, scipy.optimize.Bounds or dict, default=None
+        Lower and upper limits of the coefficients: (low, high) of numbers, or of arrays with one entry for each column;
+        infinite for no limit. A dict has pairs by names, positions, or patterns of names, None for no limit, such as
+        ``{"age": (0, None), "site_*": (-1, 1)}``.
+    constraints : scipy.optimize.LinearConstraint, triple (A, low, high), or list of such, default=None
+        ``low <= A @ coef <= high``, with A an array or sparse matrix (m, n_features), or in a triple a data frame with
+        the names of some columns; the labels of its rows then name the constraints.
+    monotone : dict, default=None
+        ``{"age": "increasing"}`` for a coefficient that is not negative, "decreasing" for one that is not positive;
+        ``{("low", "middle", "high"): "increasing"}`` for coefficients in that order, such as those of ordered levels.
 
     Attributes
     ----------
@@ -117,6 +139,10 @@ class PoissonRegressor(_DevianceModel):
         The verdict: status, decrement, passes over X, flat directions, separation.
     history_ : dict of str to ndarray
         One row per iteration.
+    active_constraints_ : tuple of str
+        The constraints that hold with equality and push; only of fits with constraints.
+    multipliers_ : ndarray, as long
+        By how much ``convergence_.objective`` would fall, to first order, for a unit by which each is moved out.
     has_offset_ : bool
         Whether the fit had an offset: predictions then warn where they have none.
     n_features_in_, feature_names_in_
@@ -170,10 +196,14 @@ class TweedieRegressor(_DevianceModel):
         power > 0, all linear predictors stay positive.
     solver, max_iter, tol, warm_start, verbose, random_state, penalty_weights, penalty_matrix
         As in `PoissonRegressor`.
+    positive, bounds, constraints, monotone
+        As in `PoissonRegressor`.
 
     Attributes
     ----------
     coef_, intercept_, n_iter_, solver_, convergence_, history_, has_offset_, n_features_in_, feature_names_in_
+        As in `PoissonRegressor`.
+    active_constraints_, multipliers_
         As in `PoissonRegressor`.
 
     Examples
@@ -199,6 +229,10 @@ class TweedieRegressor(_DevianceModel):
         random_state=None,
         penalty_weights=None,
         penalty_matrix=None,
+        positive=False,
+        bounds=None,
+        constraints=None,
+        monotone=None,
     ):
         self.power = power
         self.alpha = alpha
@@ -212,6 +246,10 @@ class TweedieRegressor(_DevianceModel):
         self.random_state = random_state
         self.penalty_weights = penalty_weights
         self.penalty_matrix = penalty_matrix
+        self.positive = positive
+        self.bounds = bounds
+        self.constraints = constraints
+        self.monotone = monotone
 
     def _check_parameters(self):
         super()._check_parameters()

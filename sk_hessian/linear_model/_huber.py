@@ -25,6 +25,8 @@ class HuberRegressor(VarianceExplained, LinearModel):
         Strength of the penalty; "loo" chooses one, see `PoissonRegressor`.
     warm_start, fit_intercept, tol, solver, verbose, random_state, penalty_weights, penalty_matrix
         As in `PoissonRegressor`.
+    positive, bounds, constraints, monotone
+        As in `PoissonRegressor`.
 
     Attributes
     ----------
@@ -35,6 +37,8 @@ class HuberRegressor(VarianceExplained, LinearModel):
     outliers_ : ndarray of shape (n_samples,) of bool
         Which rows have a residual beyond ``epsilon * scale_``; not there where the rows came in parts.
     alpha_, penalty_path_, n_iter_, solver_, convergence_, history_, has_offset_, n_features_in_, feature_names_in_
+        As in `PoissonRegressor`.
+    active_constraints_, multipliers_
         As in `PoissonRegressor`.
 
     Examples
@@ -60,6 +64,10 @@ class HuberRegressor(VarianceExplained, LinearModel):
         random_state=None,
         penalty_weights=None,
         penalty_matrix=None,
+        positive=False,
+        bounds=None,
+        constraints=None,
+        monotone=None,
     ):
         super().__init__(solver, tol, max_iter, warm_start, verbose, random_state)
         self.epsilon = epsilon
@@ -67,6 +75,10 @@ class HuberRegressor(VarianceExplained, LinearModel):
         self.fit_intercept = fit_intercept
         self.penalty_weights = penalty_weights
         self.penalty_matrix = penalty_matrix
+        self.positive = positive
+        self.bounds = bounds
+        self.constraints = constraints
+        self.monotone = monotone
 
     _keeps_float32 = False
     _of_whole_fits = ("outliers_",)

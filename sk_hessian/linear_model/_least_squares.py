@@ -31,6 +31,8 @@ class LinearRegression(_LeastSquares):
     ----------
     fit_intercept, solver, tol, max_iter, warm_start, verbose, random_state
         As in `PoissonRegressor`.
+    positive, bounds, constraints, monotone
+        As in `PoissonRegressor`.
 
     Attributes
     ----------
@@ -40,6 +42,8 @@ class LinearRegression(_LeastSquares):
     rank_ : int
         Rank of the (centred) X, the same for every solver; not set beyond 3000 columns, where no factor tells.
     n_iter_, solver_, convergence_, history_, has_offset_, n_features_in_, feature_names_in_
+        As in `PoissonRegressor`.
+    active_constraints_, multipliers_
         As in `PoissonRegressor`.
 
     Examples
@@ -60,9 +64,17 @@ class LinearRegression(_LeastSquares):
         warm_start=False,
         verbose=0,
         random_state=None,
+        positive=False,
+        bounds=None,
+        constraints=None,
+        monotone=None,
     ):
         super().__init__(solver, tol, max_iter, warm_start, verbose, random_state)
         self.fit_intercept = fit_intercept
+        self.positive = positive
+        self.bounds = bounds
+        self.constraints = constraints
+        self.monotone = monotone
 
     _of_whole_fits = ("rank_",)
     _strength_name = ""
@@ -91,12 +103,16 @@ class Ridge(_LeastSquares):
         Strength of the penalty, one for all targets or one each; or what chooses one for all, see `PoissonRegressor`.
     fit_intercept, solver, tol, max_iter, warm_start, verbose, random_state, penalty_weights, penalty_matrix
         As in `PoissonRegressor`.
+    positive, bounds, constraints, monotone
+        As in `PoissonRegressor`.
 
     Attributes
     ----------
     coef_ : ndarray of shape (n_features,) or (n_targets, n_features)
     intercept_ : numpy scalar or ndarray of shape (n_targets,)
     alpha_, penalty_path_, n_iter_, solver_, convergence_, history_, has_offset_, n_features_in_, feature_names_in_
+        As in `PoissonRegressor`.
+    active_constraints_, multipliers_
         As in `PoissonRegressor`.
 
     Examples
@@ -123,12 +139,20 @@ class Ridge(_LeastSquares):
         random_state=None,
         penalty_weights=None,
         penalty_matrix=None,
+        positive=False,
+        bounds=None,
+        constraints=None,
+        monotone=None,
     ):
         super().__init__(solver, tol, max_iter, warm_start, verbose, random_state)
         self.alpha = alpha
         self.fit_intercept = fit_intercept
         self.penalty_weights = penalty_weights
         self.penalty_matrix = penalty_matrix
+        self.positive = positive
+        self.bounds = bounds
+        self.constraints = constraints
+        self.monotone = monotone
 
     def _check_parameters(self):
         if np.ndim(self.alpha) == 0:

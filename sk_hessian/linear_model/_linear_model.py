@@ -6,10 +6,12 @@ from typing import Any, ClassVar
 import numpy as np
 from scipy import sparse
 from sklearn.base import ClassifierMixin, RegressorMixin
+from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 from sk_hessian import _validation
 from sk_hessian._base import SolvedEstimator, by_rows, restored_on_failure
+from sk_hessian._constraints import feasible_set, given, takes_streams
 from sk_hessian._keywords import with_advice
 from sk_hessian._parts import rows_of_parts
 from sk_hessian._penalties import check_penalty_matrix, check_penalty_weights, has_chosen_groups
@@ -18,7 +20,10 @@ from sk_hessian._strength import choose_linear, chooses, forget_strength, is_cho
 from sk_hessian._text import listed
 from sk_hessian._validation import LaterCheck, RowData
 from sk_hessian.linear_model._streams import Remembering, doubted, step, stream_of
-from sk_hessian.objectives import GLMObjective, row_products
+from sk_hessian.objectives import GLMObjective, row_products, start_within
+
+#: attributes of fits with constraints
+_OF_CONSTRAINTS = ("active_constraints_", "multipliers_")
 
 
 class LinearModel(Remembering, SolvedEstimator):
@@ -117,7 +122,8 @@ class LinearModel(Remembering, SolvedEstimator):
 
     def _learn(self, data, task):
         self._memory, self.has_offset_ = None, data.offset is not None
-        self.__dict__.pop("t_", None)
+        for name in ("t_", *_OF_CONSTRAINTS):
+            self.__dict__.pop(name, None)
         forget_strength(self)
         is_choice = chooses(self)
         check = None if is_choice else LaterCheck.of(self, data, self._of_targets)
@@ -125,9 +131,14 @@ class LinearModel(Remembering, SolvedEstimator):
         start = self._start(objective)
         if is_choice:
             objective, start = choose_linear(self, objective)
-        result = self._minimize(objective, start, _validation.check_seed(self.random_state), task)
+        feasible = feasible_set(self, objective)
+        start = start if feasible is None else start_within(objective, feasible, start)
+        seed = _validation.check_seed(self.random_state)
+        result = self._minimize(objective, start, seed, task, bounds=feasible)
         self._set_weights(objective, result.x)
         self._record(result)
+        if feasible is not None:
+            self.active_constraints_, self.multipliers_ = result.active_constraints, result.multipliers
 
     def _objective_of(self, data, reset, before=0.0, check=None):
         """See `SolvedEstimator._objective_of`; ``before`` is the weight of former rows, which have their penalty.
@@ -208,14 +219,16 @@ class LinearModel(Remembering, SolvedEstimator):
         """See `SolvedEstimator._advice`; of flat directions too."""
         flat = self.convergence_.flat_directions
         if self.convergence_.status == "optimal" and flat:
+            which = "the feasible solution of least norm" if given(self) else "the solution of least norm"
             return (
-                f"the data do not determine every coefficient: {listed(flat)}. Predictions are optimal; coef_ is the "
-                "solution of least norm. Drop these columns or add a penalty."
+                f"the data do not determine every coefficient: {listed(flat)}. Predictions are optimal; coef_ is "
+                f"{which}. Drop these columns or add a penalty."
             )
         return super()._advice()
 
     # -- streams --------------------------------------------------------------------------------------------------
 
+    @available_if(takes_streams)
     @with_advice
     @restored_on_failure
     def partial_fit(self, X, y=None, sample_weight=None, offset=None, *, forgetting=1.0):
@@ -277,7 +290,7 @@ class LinearModel(Remembering, SolvedEstimator):
         self.convergence_ = doubted(self.convergence_, error)
         self.t_ += rows.n_rows
         self._memory = objective.remembered(result.x, result.success)
-        for name in self._of_whole_fits:
+        for name in (*self._of_whole_fits, *_OF_CONSTRAINTS):
             self.__dict__.pop(name, None)
         self._tell(self._advice())
         if is_choice:

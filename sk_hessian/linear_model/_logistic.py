@@ -10,6 +10,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from sk_hessian import _validation
 from sk_hessian._base import by_rows, class_indices, log_probabilities, probabilities, restored_on_failure
+from sk_hessian._constraints import takes_streams
 from sk_hessian._keywords import with_advice
 from sk_hessian._strength import check_strength, chooses, given_strength
 from sk_hessian._validation import RowData
@@ -21,7 +22,7 @@ from sk_hessian.solvers import LBFGS, Newton, check_solver
 def _is_sum_over_rows(estimator):
     if estimator.jeffreys:
         raise AttributeError("partial_fit needs jeffreys=False: the prior is that of all rows at once")
-    return True
+    return takes_streams(estimator)
 
 
 class LogisticRegression(ClassesPredicted, LinearModel):
@@ -42,6 +43,8 @@ class LogisticRegression(ClassesPredicted, LinearModel):
     penalty_matrix : array-like, sparse matrix or data frame of shape (n_features, n_features), default=None
         M, symmetric and positive semi-definite: I / C + M takes the place of I / C, for the coefficients of
         each output and not for the intercept. A data frame has the names of the columns on both sides, in any order.
+    positive, bounds, constraints, monotone
+        As in `PoissonRegressor`; for two classes.
     jeffreys : bool, default=False
         Whether to add half the log-determinant of the information to the log-likelihood: Jeffreys' prior, by which
         Firth (1993) reduces the bias of the estimates, and which gives finite estimates where the classes are
@@ -57,6 +60,8 @@ class LogisticRegression(ClassesPredicted, LinearModel):
     C_ : float
         As ``alpha_`` of `PoissonRegressor`.
     penalty_path_, solver_, convergence_, history_, has_offset_, n_features_in_, feature_names_in_
+        As in `PoissonRegressor`.
+    active_constraints_, multipliers_
         As in `PoissonRegressor`.
 
     Examples
@@ -83,6 +88,10 @@ class LogisticRegression(ClassesPredicted, LinearModel):
         random_state=None,
         penalty_weights=None,
         penalty_matrix=None,
+        positive=False,
+        bounds=None,
+        constraints=None,
+        monotone=None,
         jeffreys=False,
     ):
         super().__init__(solver, tol, max_iter, warm_start, verbose, random_state)
@@ -91,6 +100,10 @@ class LogisticRegression(ClassesPredicted, LinearModel):
         self.class_weight = class_weight
         self.penalty_weights = penalty_weights
         self.penalty_matrix = penalty_matrix
+        self.positive = positive
+        self.bounds = bounds
+        self.constraints = constraints
+        self.monotone = monotone
         self.jeffreys = jeffreys
 
     classes_: Any

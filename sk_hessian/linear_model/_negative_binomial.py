@@ -4,6 +4,7 @@ import numpy as np
 from sklearn.utils.metaestimators import available_if
 
 from sk_hessian import _validation
+from sk_hessian._constraints import takes_streams
 from sk_hessian.linear_model._glm import _DevianceModel
 from sk_hessian.objectives import NegativeBinomialLoss
 
@@ -17,7 +18,7 @@ _FIRST_SPREAD = 0.1
 def _has_theta(estimator):
     if estimator.theta is None:
         raise AttributeError("partial_fit needs theta, a positive number: estimated, it depends on all rows at once")
-    return True
+    return takes_streams(estimator)
 
 
 class NegativeBinomialRegressor(_DevianceModel):
@@ -33,12 +34,16 @@ class NegativeBinomialRegressor(_DevianceModel):
         A positive number, ``np.inf`` for the Poisson distribution; None to estimate it.
     alpha, fit_intercept, solver, max_iter, tol, warm_start, verbose, random_state, penalty_weights, penalty_matrix
         As in `PoissonRegressor`.
+    positive, bounds, constraints, monotone
+        As in `PoissonRegressor`.
 
     Attributes
     ----------
     theta_ : float
         As given, or as estimated: inf where the counts are not overdispersed, which ``convergence_.message`` says.
     coef_, intercept_, n_iter_, solver_, convergence_, history_, has_offset_, n_features_in_, feature_names_in_
+        As in `PoissonRegressor`.
+    active_constraints_, multipliers_
         As in `PoissonRegressor`.
 
     Examples
@@ -67,6 +72,10 @@ class NegativeBinomialRegressor(_DevianceModel):
         random_state=None,
         penalty_weights=None,
         penalty_matrix=None,
+        positive=False,
+        bounds=None,
+        constraints=None,
+        monotone=None,
     ):
         self.theta = theta
         self.alpha = alpha
@@ -79,6 +88,10 @@ class NegativeBinomialRegressor(_DevianceModel):
         self.random_state = random_state
         self.penalty_weights = penalty_weights
         self.penalty_matrix = penalty_matrix
+        self.positive = positive
+        self.bounds = bounds
+        self.constraints = constraints
+        self.monotone = monotone
 
     def _check_parameters(self):
         super()._check_parameters()

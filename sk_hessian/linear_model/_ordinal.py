@@ -40,6 +40,8 @@ class OrdinalClassifier(ClassesPredicted, LinearModel):
         ordered categorical of pandas, else of sorted labels: numbers by size, and strings, with a warning, by alphabet.
     solver, max_iter, tol, warm_start, verbose, random_state, penalty_weights, penalty_matrix
         As in `PoissonRegressor`, of which the penalty is here ``alpha I + penalty_matrix``.
+    positive, bounds, constraints, monotone
+        As in `PoissonRegressor`.
 
     Attributes
     ----------
@@ -52,6 +54,8 @@ class OrdinalClassifier(ClassesPredicted, LinearModel):
         Increasing. In an objective's parameters, as inspection has them, an intercept is minus the first one, and the
         loss's constants are the distances of the others from it; `coef_table` shows the thresholds themselves.
     n_iter_, solver_, convergence_, history_, has_offset_, n_features_in_, feature_names_in_
+        As in `PoissonRegressor`.
+    active_constraints_, multipliers_
         As in `PoissonRegressor`.
 
     References
@@ -86,6 +90,10 @@ class OrdinalClassifier(ClassesPredicted, LinearModel):
         random_state=None,
         penalty_weights=None,
         penalty_matrix=None,
+        positive=False,
+        bounds=None,
+        constraints=None,
+        monotone=None,
     ):
         super().__init__(solver, tol, max_iter, warm_start, verbose, random_state)
         self.link = link
@@ -93,6 +101,10 @@ class OrdinalClassifier(ClassesPredicted, LinearModel):
         self.order = order
         self.penalty_weights = penalty_weights
         self.penalty_matrix = penalty_matrix
+        self.positive = positive
+        self.bounds = bounds
+        self.constraints = constraints
+        self.monotone = monotone
 
     classes_: Any
 

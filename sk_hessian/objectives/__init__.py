@@ -3,10 +3,12 @@
 ``LOSSES`` has an instance of every loss, ``ACTIVATIONS`` maps the names of activations to theirs.
 """
 
+from sk_hessian.objectives._domain import start_within, within_domain
 from sk_hessian.objectives.contract import Objective
 from sk_hessian.objectives.coordinates import PointFactor, Subspace
 from sk_hessian.objectives.directions import Directions, ScoresAlong
 from sk_hessian.objectives.evaluation import Evaluation
+from sk_hessian.objectives.feasible import FeasibleSet
 from sk_hessian.objectives.functions import FunctionObjective
 from sk_hessian.objectives.glm import GLMObjective, at_constants
 from sk_hessian.objectives.linearised import Linearised
@@ -34,7 +36,7 @@ from sk_hessian.objectives.losses import constant_predictions as constant_predic
 from sk_hessian.objectives.mlp import MLPObjective
 from sk_hessian.objectives.models import ACTIVATIONS, network_predictions
 from sk_hessian.objectives.residuals import LeastSquaresObjective
-from sk_hessian.objectives.restricted import RestrictedObjective
+from sk_hessian.objectives.restricted import FreeObjective, RestrictedObjective
 from sk_hessian.objectives.rows import (
     Blocks,
     Changed,
@@ -67,6 +69,8 @@ __all__ = [
     "Directions",
     "Evaluation",
     "Family",
+    "FeasibleSet",
+    "FreeObjective",
     "FunctionObjective",
     "GLMObjective",
     "HuberLoss",
@@ -108,4 +112,6 @@ __all__ = [
     "parts_of",
     "root_of",
     "row_products",
+    "start_within",
+    "within_domain",
 ]

@@ -24,11 +24,17 @@ class Differences:
     float or an array (p,), or None for the powers of the machine precision that are right for each derivative. A
     parameter's size is its absolute value, so that nothing depends on its unit; zero counts as one. ``sizes``, an array
     (p,) or a float, are typical ones: zero where they are not known. ``lengths`` (p,) are shares of the sizes within
-    which the function is smooth.
+    which the function is smooth. ``limits`` are two arrays (p,), low and high, between which the function may be
+    called: at a limit first derivatives are by three points on one side, and second ones are those of the nearest point
+    whose steps are inside.
     """
 
-    def __init__(self, share=None, sizes=0.0, lengths=1.0):
-        self.share, self.typical, self.lengths = share, sizes, lengths
+    def __init__(self, share=None, sizes=0.0, lengths=1.0, limits=(-np.inf, np.inf)):
+        self.share, self.typical, self.lengths, self.limits = share, sizes, lengths, limits
+
+    def within(self, low, high):
+        """The same between limits (p,)."""
+        return Differences(self.share, self.typical, self.lengths, (low, high))
 
     def sizes(self, theta):
         """The size of each parameter at ``theta``."""
@@ -37,8 +43,14 @@ class Differences:
 
     def _steps(self, theta, share):
         steps = (share * self.lengths if self.share is None else self.share) * self.sizes(theta)
+        steps = np.minimum(steps, (self.limits[1] - self.limits[0]) / 4)
         # what is really added, so that the quotient has no error of its own
         return (theta + steps) - theta
+
+    def _inner(self, theta, steps):
+        """The point nearest to ``theta`` from which steps in both directions stay between the limits."""
+        low, high = self.limits
+        return np.clip(theta, low + np.abs(steps), high - np.abs(steps))
 
     def adapted(self, function, theta):
         """The same with steps that suit a function of scalar or array values: of a phase of 1e6, say, or of a date.
@@ -48,9 +60,11 @@ class Differences:
         """
         if self.share is not None:
             return self
+        sizes = np.minimum(self.sizes(theta), (self.limits[1] - self.limits[0]) / (4 * _SECOND))
+        theta = self._inner(theta, _SECOND * sizes)
         centre = np.asarray(function(theta), dtype=float)
         lengths = np.ones(theta.size)
-        for i, size in enumerate(self.sizes(theta)):
+        for i, size in enumerate(sizes):
             wide = self._quotient(function, theta, centre, i, _SECOND * size)
             for _ in range(_MOST_SHORTENINGS):
                 near = self._quotient(function, theta, centre, i, _SECOND * size * lengths[i] / 10)
@@ -60,7 +74,7 @@ class Differences:
             else:
                 # it is not smooth at any length, such as at a kink or on the edge of its domain
                 lengths[i] = 1.0
-        return Differences(None, self.typical, lengths)
+        return Differences(None, self.typical, lengths, self.limits)
 
     @staticmethod
     def _quotient(function, theta, centre, i, step):
@@ -85,13 +99,27 @@ class Differences:
         for i, step in enumerate(self._steps(theta, _SECOND if second else _FIRST)):
             shift = np.zeros_like(theta)
             shift[i] = step
-            rows.append((np.asarray(function(theta + shift)) - function(theta - shift)) / (2 * step))
+            rows.append(self._slope(function, theta, shift, i))
         return np.stack(rows)
+
+    def _slope(self, function, theta, shift, i):
+        """The derivative along a parameter; of one that is fixed by its limits zero."""
+        step = shift[i]
+        low, high = (np.broadcast_to(limit, theta.shape)[i] for limit in self.limits)
+        if step == 0:
+            return np.zeros_like(np.asarray(function(theta), dtype=float))
+        if low <= theta[i] - step and theta[i] + step <= high:
+            return (np.asarray(function(theta + shift)) - function(theta - shift)) / (2 * step)
+        side = 1.0 if theta[i] + 2 * step <= high else -1.0
+        near, far = (np.asarray(function(theta + side * times * shift)) for times in (1, 2))
+        return side * (4 * near - 3 * np.asarray(function(theta)) - far) / (2 * step)
 
     def second(self, function, theta):
         """The matrix of second derivatives of a scalar function, from its values, shape (p, p)."""
-        sizes, centre = self._steps(theta, _SECOND), function(theta)
-        shifts, H = np.diag(sizes), np.empty((theta.size, theta.size))
+        sizes = self._steps(theta, _SECOND)
+        theta, sizes = self._inner(theta, sizes), np.where(sizes > 0, sizes, np.inf)
+        centre = function(theta)
+        shifts, H = np.diag(np.where(np.isfinite(sizes), sizes, 0.0)), np.empty((theta.size, theta.size))
         for i, a in enumerate(shifts):
             H[i, i] = (function(theta + a) - 2 * centre + function(theta - a)) / sizes[i] ** 2
             for j, b in enumerate(shifts[:i]):
@@ -105,9 +133,12 @@ class Differences:
 
         ``second`` says that the values of the function are differences themselves.
         """
-        reach = np.max(np.abs(v) / self._steps(theta, _SECOND if second else _FIRST))
+        steps = self._steps(theta, _SECOND if second else _FIRST)
+        reach = np.max(np.divide(np.abs(v), steps, out=np.zeros(theta.size), where=steps > 0))
         if reach == 0:
             return np.zeros_like(theta)
+        v = np.where(steps > 0, v, 0.0)
+        theta = self._inner(theta, v / reach)
         return (function(theta + v / reach) - function(theta - v / reach)) * (0.5 * reach)
 
 

@@ -17,8 +17,8 @@ from collections import Counter
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.linalg import cholesky, null_space, solve_triangular
-from scipy.optimize import nnls
+
+from sk_hessian.objectives._quadratic import complement, quadratic_program
 
 #: a run approaches the edge where a raw prediction that may be 0 is below this share of the mean prediction
 _NEAR = 1e-2
@@ -35,13 +35,6 @@ _ARMIJO = 1e-4
 
 #: roundings of the loss's unit below which a decrease means nothing
 _VALUE_ROUNDINGS = 16
-
-#: curvature that is added to a singular quadratic program, as a share of its largest or that of the null model, 1
-_RIDGE = 1e-11
-
-#: constraints that are added to a quadratic program at once, for each column, and rounds of them
-_ADDED = 4
-_MOST_ROUNDS = 100
 
 #: least share of the expected curvature that a row with y > 0 counts with, where the loss is not convex
 _LEAST_CURVATURE = 0.1
@@ -231,11 +224,12 @@ class _Program:
         """
         gradient, H, exact = self.model(u)
         on = self.on_edge(u) & (not self.convex)
-        face, free = _null_space(self.A[on]), self.zero & ~on
+        face, free = complement(self.A[on]), self.zero & ~on
         slope = face.T @ gradient
         # of rows on the edge but for rounding, none: its multiplier would make of that a decrease
         room, toward = self.side * self.settled(u)[free, 0], self.side * self.A[free]
-        z, decrement = quadratic_program(face.T @ H @ face, slope, toward @ face, -room)
+        found = quadratic_program(face.T @ H @ face, slope, toward @ face, -room)
+        z, decrement = found.step, found.decrease
         if not (self.convex or (self.on_edge(u + face @ z) & ~on).any()):
             values, vectors = np.linalg.eigh(face.T @ exact @ face)
             if values.min(initial=np.inf) > 0:
@@ -262,65 +256,6 @@ class _Program:
         """The nearest point where the rows on the edge have a mean of zero to the last digits."""
         on = self.on_edge(u)
         return u - np.linalg.lstsq(self.A[on], self.raw(u)[on], rcond=None)[0] if on.any() else u
-
-
-def quadratic_program(H, gradient, G, least):
-    """The minimiser d (r,) of g'd + d'Hd / 2 under G d >= least, where d = 0 is feasible, and the decrease.
-
-    A problem of least distance, solved by non-negative least squares (Lawson & Hanson, "Solving Least Squares
-    Problems", 1974, chapter 23). Constraints, rows of G (m, r), are added where they are violated, until none is. H is
-    positive semi-definite, ``least`` (m,) is not positive but for rounding. The decrease is by the multipliers of the
-    constraints: an upper bound of what any feasible step can gain, if these are rounded.
-    """
-    if not len(H):
-        return np.zeros(0), 0.0
-    H = H + _RIDGE * max(1.0, np.abs(np.diag(H)).max()) * np.eye(len(H))
-    R = cholesky(H)
-    free = -solve_triangular(R, gradient, trans="T")
-    slack = np.finfo(float).eps * (np.abs(G).max(initial=0.0) + np.abs(least).max(initial=0.0))
-    working = np.zeros(0, dtype=np.intp)
-    for _ in range(_MOST_ROUNDS):
-        among = solve_triangular(R, G[working].T, trans="T").T
-        active = working[_least_distance(among, least[working] - among @ free)]
-        step = _with_equality(H, gradient, G[active], least[active])
-        lack = least - G @ step
-        worst = np.argsort(-lack)[: _ADDED * len(H)]
-        new = np.setdiff1d(worst[lack[worst] > slack * max(1.0, np.abs(step).max())], working)
-        if not len(new):
-            break
-        working = np.union1d(working, new)
-    slope = gradient + H @ step
-    multipliers = np.maximum(np.linalg.lstsq(G[active].T, slope, rcond=None)[0], 0.0)
-    end = R @ step - solve_triangular(R, slope - multipliers @ G[active], trans="T")
-    return step, max(0.0, 0.5 * float(end @ end) - float(multipliers @ least[active]))
-
-
-def _null_space(G):
-    """An orthonormal basis of the steps that leave G d as it is, shape (r, any)."""
-    return null_space(np.linalg.qr(G, mode="r")) if len(G) else np.eye(G.shape[1])
-
-
-def _least_distance(G, lack):
-    """Numbers of the constraints that hold with equality at the shortest x with G x >= lack."""
-    size = np.linalg.norm(G, axis=1)
-    keep = np.flatnonzero(size > 0)
-    away = lack[keep] / size[keep]
-    unit = away.max(initial=0.0)  # the least that x can be
-    if not unit > 0:
-        return keep[:0]
-    rows = np.column_stack([G[keep] / size[keep, None], away / unit])
-    rows, first = np.unique(rows, axis=0, return_index=True)
-    target = np.zeros(rows.shape[1])
-    target[-1] = 1.0
-    return keep[first[nnls(rows.T, target)[0] > 0]]
-
-
-def _with_equality(H, gradient, G, least):
-    """The minimiser d of g'd + d'Hd / 2 where G d = least: to all digits also where H is nearly singular."""
-    if not len(G):
-        return -np.linalg.solve(H, gradient)
-    step, face = np.linalg.lstsq(G, least, rcond=None)[0], _null_space(G)
-    return step - face @ np.linalg.solve(face.T @ H @ face, face.T @ (gradient + H @ step))
 
 
 def _moved_inside(objective, theta, interior, active):

@@ -48,8 +48,11 @@ class Recession:
         return "Add a penalty (a finite C, or alpha > 0), or drop or merge what separates."
 
 
-def find_recession(objective, theta, direction):
-    """A proved `Recession`, or None; ``theta`` and ``direction`` are candidates that cost only a pass."""
+def find_recession(objective, theta, direction, feasible=None):
+    """A proved `Recession`, or None; ``theta`` and ``direction`` are candidates that cost only a pass.
+
+    Of a `FeasibleSet` it is a direction along which one may go for ever within the set.
+    """
     free = objective.l2.is_unpenalised
     # every class has rows, so the intercepts alone separate none
     may_be_intercept = objective.fit_intercept and objective.class_names is None
@@ -57,10 +60,10 @@ def find_recession(objective, theta, direction):
         return None
     found = None
     if (free.sum() + 1) * objective.n_rows * objective.loss.n_outputs**2 <= _LARGEST_PROGRAM:
-        found = _by_program(objective, free)
+        found = _by_program(objective, free, None if feasible is None else feasible.cone())
     elif free.all():
         candidates = (d for d in (direction, theta) if _is_recession(objective, d) and not _is_held(objective.l2, d))
-        found = next(candidates, None)
+        found = next((d for d in candidates if feasible is None or (feasible.cone() @ d >= 0).all()), None)
     return None if found is None else _named(objective, found)
 
 
@@ -94,8 +97,11 @@ def _least_and_sum(a, b):
     return np.append(np.minimum(a[:-1], b[:-1]), a[-1] + b[-1])
 
 
-def _by_program(objective, free):
-    """Minimise the L1 norm of d over margins >= 0, fixed = 0, mean margin = 1; None when infeasible."""
+def _by_program(objective, free, cone=None):
+    """Minimise the L1 norm of d over margins >= 0, fixed = 0, mean margin = 1; None when infeasible.
+
+    Also over ``cone @ theta >= 0`` for the direction in theta, where a cone (m, n_parameters) is given.
+    """
     columns, loss = objective.space.plain, objective.loss
     rows, Z = _collected(objective)
     free = np.concatenate([free, np.ones(int(objective.fit_intercept), dtype=bool)])
@@ -111,12 +117,13 @@ def _by_program(objective, free):
     held = sp.kron(sp.csr_array(held[held.any(axis=1)]), sp.eye_array(loss.n_outputs))
     held = sp.hstack([held, sp.csr_array((held.shape[0], loss.n_constants))])
     fixed = sp.vstack([fixed, held], format="csr")
-    split = [sp.hstack([A, -A], format="csr") for A in (margin, fixed)]
+    inside = margin if cone is None else sp.vstack([margin, _in_columns(cone, objective, free)], format="csr")
+    split = [sp.hstack([A, -A], format="csr") for A in (margin, fixed, inside)]
     total = sp.csr_array(split[0].mean(axis=0).reshape(1, -1))
     solution = linprog(
         cost,
-        A_ub=-split[0],
-        b_ub=np.zeros(split[0].shape[0]),
+        A_ub=-split[2],
+        b_ub=np.zeros(split[2].shape[0]),
         A_eq=sp.vstack([split[1], total]),
         b_eq=np.append(np.zeros(split[1].shape[0]), 1.0),
         method="highs",
@@ -124,12 +131,24 @@ def _by_program(objective, free):
     if solution.status != 0:
         return None
     d = solution.x[: len(cost) // 2] - solution.x[len(cost) // 2 :]
-    if (margin @ d).min(initial=0) < -_ROUNDING or np.abs(fixed @ d).max(initial=0) > _ROUNDING:
+    if (inside @ d).min(initial=0) < -_ROUNDING or np.abs(fixed @ d).max(initial=0) > _ROUNDING:
         return None
     z = np.zeros((len(columns.scale) + objective.fit_intercept, loss.n_outputs))
     weights, constants = np.split(d, [free.sum() * loss.n_outputs])
     z[free] = weights.reshape(-1, loss.n_outputs)
     return np.append(columns.to_weights(z).ravel(), constants)
+
+
+def _in_columns(cone, objective, free):
+    """Rows (m, n_parameters) of theta as rows of the weights of ``free`` standardised columns, and the constants."""
+    columns, k, n = objective.space.plain, objective.loss.n_outputs, objective.model.n_weights
+    W = cone[:, :n].reshape(len(cone), -1, k).copy()
+    if objective.fit_intercept:
+        W[:, :-1] -= columns.shift[:, None] * W[:, -1:]
+    W[:, : len(columns.scale)] /= columns.scale[:, None]
+    rows = np.hstack([W[:, free].reshape(len(cone), -1), cone[:, n:]])
+    size = np.abs(rows).max(axis=1, initial=0.0)
+    return sp.csr_array(rows[size > 0] / size[size > 0, None])
 
 
 def _collected(objective):

@@ -106,6 +106,12 @@ class ColumnSpace:
         coordinates = WeightCoordinates(columns, loss.n_outputs, loss.n_constants)
         return Design(rows, Linear(columns.n_columns, False, loss), objective.l2.within(columns), coordinates)
 
+    @cached_property
+    def separate(self):
+        """Each column in its unit, from zero: every parameter has a coordinate of its own, intercepts too."""
+        plain = self.plain
+        return replace(plain, shift=np.zeros(len(plain.shift)), scale=np.hypot(plain.scale, plain.shift))
+
     def held_in(self, columns):
         """The least curvature that the penalty gives each weight in coordinates of the columns, (q k,), all positive.
 

@@ -127,8 +127,11 @@ class Objective:
         """`scale` in a run that came from ``first_value`` to ``value``; override it where that depends on the point."""
         return self.scale
 
-    def begun(self, theta: np.ndarray) -> "Objective":
-        """The objective as a run sees it that begins at ``theta``; override it for facts that depend on the start."""
+    def begun(self, theta: np.ndarray, feasible: Any = None) -> "Objective":
+        """The objective as a run sees it that begins at ``theta``, within a `FeasibleSet`.
+
+        Override it for facts that depend on the start, or where derivatives need points beside theta.
+        """
         return self
 
     def is_exact(self, kind: str) -> bool:
@@ -164,10 +167,11 @@ class Objective:
         """The same objective on some rows: unbiased, the penalty not divided. For objectives with rows."""
         raise ValueError("a plain function has no rows to sample: use batch_size=None")
 
-    def diagnose(self, theta: np.ndarray, direction: np.ndarray) -> Any:
+    def diagnose(self, theta: np.ndarray, direction: np.ndarray, feasible: Any = None) -> Any:
         """Why the optimum is at infinity, an object whose text names what separates; None where that is not proved.
 
-        ``theta`` is where a run stands, ``direction`` its Newton step. Override it where recession can be proved.
+        ``theta`` is where a run stands, ``direction`` its Newton step, within a `FeasibleSet` or without. Override it
+        where recession can be proved.
         """
         return
 
@@ -183,8 +187,11 @@ class Objective:
         """Numbers of the rows whose predictions are on the edge of the domain, an array of int."""
         return np.zeros(0, dtype=np.intp)
 
-    def canonical(self, theta: np.ndarray) -> np.ndarray:
-        """The conventional one of all parameter vectors that are as good; override it where there are several."""
+    def canonical(self, theta: np.ndarray, feasible: Any = None) -> np.ndarray:
+        """The conventional one of all parameter vectors that are as good; override it where there are several.
+
+        With a `FeasibleSet`, of those that are in it.
+        """
         return theta
 
     def refined(self, theta: np.ndarray) -> tuple[np.ndarray, int]:

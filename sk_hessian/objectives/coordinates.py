@@ -87,6 +87,12 @@ class WeightCoordinates(Coordinates):
         """Weights (q, k) and constants as one array."""
         return np.concatenate((weights.ravel(), constants)) if constants.size else weights.ravel()
 
+    @fact
+    def mixed(self):
+        """See `Coordinates.mixed`: intercepts, where columns are centred."""
+        n_coef = len(self.columns.shift) * self.n_outputs
+        return slice(n_coef, self._n_theta) if self.columns.shift.any() else slice(0)
+
     def restrict(self, theta):
         """See `Coordinates.restrict`."""
         n_coef = len(self.columns.shift) * self.n_outputs

@@ -138,7 +138,8 @@ class Evaluation:
     def factor(self, kind="full", curvature="expected"):
         """A `PointFactor` P of the Hessian here, P'HP near the identity; None where the Hessian is not finite.
 
-        Its ``kind`` is one of the objective's `Facts`, or "units": the diagonal alone, for objectives with rows as far
+        Its ``kind`` is one of the objective's `Facts`; "separate" of a linear model, units in which each parameter has
+        a coordinate of its own; or "units": the diagonal alone, for objectives with rows as far
         as it is known without a pass, and only for those that try it. It raises a ValueError for any other kind, by
         `Objective.refuse_kind`.
         """

@@ -24,6 +24,7 @@ class Coordinates:
 
     shape: tuple[int, int]  #: of T
     reaches_all = True  #: whether every parameter vector is T z for some z
+    mixed = slice(0)  #: the parameters that are of several z; each other one has a z of its own
 
     def apply(self, z):
         """T z, shape (n_parameters,)."""

@@ -94,7 +94,7 @@ class FunctionObjective(Objective):
         of = "nothing" if hess or hessp else "gradients" if jac else "values"
         self.facts = Facts(differences_of=of)
 
-    def begun(self, theta):
+    def begun(self, theta, feasible=None):
         """See `Objective.begun`: with sizes for the parameters that may cross zero on the way, and steps that suit."""
         for name, given in (("x_scale", self.x_scale), ("diff_step", self.differences.share)):
             if given is not None and given.size not in (1, theta.size):
@@ -102,6 +102,8 @@ class FunctionObjective(Objective):
         run = copy.copy(self)
         if self.x_scale is None:
             run.differences = Differences(self.differences.share, self.differences.sizes(theta))
+        if feasible is not None:
+            run.differences = run.differences.within(feasible.low, feasible.high)
         if self.facts.differences_of != "nothing":
             with np.errstate(all="ignore"):
                 run.differences = run.differences.adapted(self._differenced, theta)

@@ -122,11 +122,16 @@ class GLMObjective(MeanLossObjective):
         design = self.standard_design
         if design is None or not design.can_hold(theta):
             return self.at(theta)
-        return LinearEvaluation(self, design.coordinates.inverse(theta), design)
+        here = LinearEvaluation(self, design.coordinates.inverse(theta), design)
+        # to the last digit, which matters on a bound
+        vars(here)["theta"] = theta
+        return here
 
     def through(self, coordinates, here):
         """See `Objective.through`: by the standardised rows, where these are kept."""
-        is_of_columns = isinstance(coordinates, WeightCoordinates)
+        is_of_columns = (
+            isinstance(coordinates, WeightCoordinates) and coordinates.columns.shift is self.space.plain.shift
+        )
         if is_of_columns and self.space.is_wide and coordinates.columns is self.space.in_units:
             return HeldThrough(self, coordinates, here.theta)
         design = self.standard_design if is_of_columns else None
@@ -233,10 +238,10 @@ class GLMObjective(MeanLossObjective):
         """A feasible start, see `feasible_start`; nothing of it is drawn."""
         return feasible_start(self)
 
-    def diagnose(self, theta, direction):
+    def diagnose(self, theta, direction, feasible=None):
         """See `Objective.diagnose`: a `Recession` or None."""
         # what other terms hold is not known
-        return None if self.terms else find_recession(self, theta, direction)
+        return None if self.terms else find_recession(self, theta, direction, feasible)
 
     def edge_optimum(self, theta):
         """See `Objective.edge_optimum`."""
@@ -246,12 +251,14 @@ class GLMObjective(MeanLossObjective):
         """See `Objective.edge_rows`."""
         return edge_rows(self, theta) if may_have_edge(self) else super().edge_rows(theta)
 
-    def canonical(self, theta):
+    def canonical(self, theta, feasible=None):
         """See `Objective.canonical`: what the data do not determine gets its conventional value.
 
         Softmax: coefficients sum to zero over the classes, which a penalty asks for as well. Constant and dependent
         columns: the coefficients of least Euclidean norm in the user's units.
         """
+        if feasible is not None:
+            return _shortest_within(self, theta, feasible)
         if not (self.loss.shift_invariant or self.space.dependence):
             return theta
         coef, intercept, constants = (np.array(part) for part in self.unpack(theta))
@@ -282,6 +289,19 @@ class GLMObjective(MeanLossObjective):
     def flat_directions(self):
         """See `Objective.flat_directions`: columns as combinations of others."""
         return self.space.dependence.dependencies() if self.space.dependence else []
+
+
+def _shortest_within(objective, theta, feasible):
+    """The feasible coefficients of least norm, of dependent columns, with the same predictions."""
+    p, k = objective.n_features, objective.loss.n_outputs
+    null = objective.space.dependence.null_space if objective.is_dependent else np.zeros((p, 0))
+    if not null.shape[1]:
+        return theta
+    directions = np.zeros((objective.n_parameters, null.shape[1] * k))
+    directions[: p * k] = np.kron(null, np.eye(k))
+    if objective.fit_intercept:
+        directions[p * k : p * k + k] = -np.kron(objective.space.plain.shift @ null, np.eye(k))
+    return feasible.shortest(theta, directions, p * k)
 
 
 def at_constants(objective, theta):

@@ -298,9 +298,10 @@ class LinearEvaluation(MeanLossEvaluation):
     def factor(self, kind="full", curvature="expected"):
         """See `Evaluation.factor`."""
         objective = self.objective
-        if kind == "units":
+        if kind in ("units", "separate"):
             unit = np.full(objective.n_parameters, 1 / np.sqrt(objective.baseline.mean_curvature))
-            return self._factor(objective.space.in_units, factors.Diagonal(unit), None)
+            columns = objective.space.in_units if kind == "units" else objective.space.separate
+            return self._factor(columns, factors.Diagonal(unit), None)
         if kind not in objective.facts.kinds:
             objective.refuse_kind(kind)
         space = objective.space

@@ -139,9 +139,9 @@ class MLPObjective(MeanLossObjective):
         part, (rows, k) = self.model.layers[-1]
         return CommonShift(part, np.eye(rows)[:, self._free_outputs()], k)
 
-    def canonical(self, theta):
+    def canonical(self, theta, feasible=None):
         """See `Objective.canonical`: what shifts all outputs of a softmax model alike is zero."""
-        if not self.loss.shift_invariant:
+        if not self.loss.shift_invariant or feasible is not None:
             return theta
         theta, (part, shape), free = theta.copy(), self.model.layers[-1], self._free_outputs()
         last = theta[part].reshape(shape)

@@ -6,7 +6,7 @@ import numpy as np
 from scipy.linalg import eigh, null_space
 from scipy.sparse.linalg import LinearOperator
 
-from sk_hessian._facts import fact, lasting_fact
+from sk_hessian._facts import lasting_fact
 from sk_hessian.objectives import factors
 from sk_hessian.objectives.contract import Facts, Objective
 from sk_hessian.objectives.coordinates import PointFactor, Subspace
@@ -137,6 +137,42 @@ class RestrictedObjective(Objective):
         """See `Objective.is_exact`."""
         return self.objective.is_exact(kind)
 
+    def sample(self, rows):
+        """See `Objective.sample`."""
+        return RestrictedObjective(self.objective.sample(rows), self.coordinates, self.origin)
+
+
+class FreeObjective(RestrictedObjective):
+    """A restricted objective within a feasible set: infinite, and not evaluated, where the set ends.
+
+    Parameters
+    ----------
+    here : Evaluation
+        The objective at the origin.
+    coordinates : Subspace
+    feasible : FeasibleSet
+        It has the origin.
+    allows : callable
+        Whether parameters (n_parameters,) are in the set; who asks may take note.
+    """
+
+    def __init__(self, here, coordinates, feasible, allows):
+        super().__init__(here.objective, coordinates, here.theta)
+        self.here, self.feasible, self.allows = here, feasible, allows
+
+    def at(self, w):
+        """See `Objective.at`."""
+        here = RestrictedEvaluation(self, w)
+        if not w.any():
+            vars(here)["whole"] = self.here
+        elif not self.allows(self.expanded(w)):
+            vars(here)["value"] = np.inf
+        return here
+
+    def diagnose(self, theta, direction, feasible=None):
+        """See `Objective.diagnose`: of all parameters, within the set."""
+        return self.objective.diagnose(self.expanded(theta), self.coordinates.apply(direction), self.feasible)
+
 
 class RestrictedEvaluation(Evaluation):
     """A restricted objective at a point."""
@@ -144,9 +180,9 @@ class RestrictedEvaluation(Evaluation):
     @cached_property
     def whole(self):
         """The `Evaluation` of the objective of all parameters."""
-        return self.objective.objective.at(self.objective.expanded(self.theta))
+        return self.objective.objective.entry(self.objective.expanded(self.theta))
 
-    @fact
+    @lasting_fact
     def value(self):
         """See `Evaluation`."""
         return self.whole.value

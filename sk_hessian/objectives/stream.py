@@ -146,13 +146,13 @@ class StreamObjective(Objective):
         part.rows, part.n_rows = self.rows.sample(rows), len(rows)
         return part
 
-    def diagnose(self, theta, direction):
+    def diagnose(self, theta, direction, feasible=None):
         """See `Objective.diagnose`; what is remembered of former rows bends in every direction."""
-        return self.rows.diagnose(theta, direction) if self.memory.weight == 0 else None
+        return self.rows.diagnose(theta, direction, feasible) if self.memory.weight == 0 else None
 
-    def canonical(self, theta):
+    def canonical(self, theta, feasible=None):
         """See `Objective.canonical`."""
-        return self.rows.canonical(theta)
+        return self.rows.canonical(theta, feasible)
 
     def remedy(self, status):
         """See `Objective.remedy`."""

@@ -12,7 +12,9 @@ from numpy.typing import ArrayLike
 from sklearn.base import clone
 
 from sk_hessian.solvers.clip import Clip
+from sk_hessian.solvers.constrained import Tell, minimize_within
 from sk_hessian.solvers.lbfgs import LBFGS
+from sk_hessian.solvers.limits import check_bounds, check_limits, check_solver_within
 from sk_hessian.solvers.linear import conjugate_gradients as conjugate_gradients
 from sk_hessian.solvers.loop import State, begin, follow
 from sk_hessian.solvers.method import MethodRun, Step
@@ -43,7 +45,9 @@ __all__ = [
     "Solver",
     "State",
     "Step",
+    "check_limits",
     "check_solver",
+    "check_solver_within",
     "minimize",
 ]
 
@@ -110,6 +114,7 @@ def minimize(
     callback: Callable[[State], bool | None] | None = None,
     before: Callable[[State], object] | None = None,
     random_state: int | np.random.Generator | None = None,
+    bounds: Any = None,
 ) -> Result:
     """Minimise an objective.
 
@@ -131,10 +136,19 @@ def minimize(
         ``before(state)`` before each iteration, with the state that it starts from.
     random_state : int, Generator or None
         For minibatches; the deterministic solvers use none.
+    bounds : pair of array-likes, scipy.optimize.Bounds or FeasibleSet, optional
+        Lower and upper limits of the parameters, numbers or one for each, infinite for none; or a
+        `sk_hessian.objectives.FeasibleSet`, which may have linear constraints too. For the solvers "newton", "lbfgs"
+        and "auto", and for up to 3000 parameters. ``x0`` must satisfy them; all other points do.
 
     Returns
     -------
     Result
+
+    Raises
+    ------
+    ValueError, TypeError
+        For bad input, naming the argument.
 
     Examples
     --------
@@ -157,8 +171,12 @@ def minimize(
         if function is not None and not callable(function):
             raise TypeError(f"{name} must be callable, got {function!r}")
     spec = SOLVERS[choose(objective, x0.size)]() if spec is None else spec
+    feasible = None if bounds is None else check_bounds(bounds, objective, x0, spec)
     # an overflow is a value that is not finite, which the solvers handle; as a warning it would say nothing
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+        if feasible is not None:
+            told = Tell(before, callback, random_state)
+            return minimize_within(objective.begun(x0, feasible), x0, spec, feasible, (tol, max_iter), told)
         run = begin(objective.begun(x0), x0, spec, tol, random_state)
         run.before, run.callback = before, callback
         return follow(run, Verdict(run, tol, max_iter))

@@ -30,6 +30,7 @@ class LBFGS(Solver):
     """
 
     options: ClassVar = {"memory": (Positive(integral=True),), "subsample": ("auto", None)}
+    serves_constraints = True
 
     def __init__(self, memory=10, *, subsample="auto", learning_rate="auto", precondition="auto"):
         self.memory = memory

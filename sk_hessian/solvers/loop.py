@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from sk_hessian._text import listed
 from sk_hessian.solvers import plan
 from sk_hessian.solvers.method import Step
 from sk_hessian.solvers.newton import Newton
@@ -82,9 +83,7 @@ class Run:
         if self.estimate < 0.9 * self.best_decrement or self.best.value < self.mark - self.best.noise:
             self.gained, self.mark = self.iteration, self.best.value
             self.best_decrement = min(self.best_decrement, self.estimate)
-        self.history.add(self, step)
-        if self.callback is not None:
-            self._ask()
+        self.record(step)
         every = self.method.refresh_every
         if step.moved and every is not None and self.iteration - self.refreshed >= every:
             self._refresh_if_slow()
@@ -114,9 +113,19 @@ class Run:
         self.iteration += 1
         self.best = point
         self.stand(problem, point)
-        self.history.add(self, Step(point, 1.0))
+        self.record(Step(point, 1.0))
+
+    def record(self, step):
+        """The row of the history after a step, of which the callback is told."""
+        self.history.add(self, step)
         if self.callback is not None:
             self._ask()
+
+    def take_over(self, other):
+        """Count what another run has done, on a part of the same problem, as done by this one."""
+        self.counts = self.problem.counts = self.counts.plus(other.counts)
+        self.iteration += other.iteration
+        self.told_to_stop = self.told_to_stop or other.told_to_stop
 
     def _ask(self):
         """Ask the callback whether to go on: no by a true answer, or by a StopIteration."""
@@ -266,15 +275,17 @@ def follow(run, verdict):
         status = verdict.after_step() if moved else verdict.exhausted()
         if run.told_to_stop:
             status = status or "stopped"
-    return _result(run, verdict, verdict.at_edge(status))
-
-
-def _result(run, verdict, status):
+    status = verdict.at_edge(status)
     point = run.point if status in ("optimal", "separated", "saddle") else run.best
     x = run.objective.canonical(point.theta)
     if status == "optimal" and not run.problem.is_identity:
         x, passes = run.objective.refined(x)
         run.counts.others += passes
+    return result_of(run, verdict, status, point, x)
+
+
+def result_of(run, verdict, status, point, x):
+    """The `Result` of a run that ended at a `Point`, with the conventional parameters ``x`` of it."""
     convergence = _convergence(run, verdict, status, point)
     return Result(
         x=x,
@@ -290,6 +301,8 @@ def _result(run, verdict, status):
         convergence=convergence,
         history=run.history.columns(),
         objective=run.objective,
+        active_constraints=verdict.active,
+        multipliers=verdict.multipliers,
     )
 
 
@@ -305,6 +318,10 @@ def _convergence(run, verdict, status, point):
         texts += point.here.suspicions()
     if verdict.edge:
         texts.append(str(verdict.edge))
+    if verdict.active:
+        # the gradient alone would look as if the run had stopped early
+        what = "1 constraint is" if len(verdict.active) == 1 else f"{len(verdict.active)} constraints are"
+        texts.append(f"{what} active: {listed(verdict.active, ', ')}.")
     return Convergence(
         status=status,
         message=" ".join(texts),

@@ -55,6 +55,7 @@ class Newton(Solver):
         "damping": ("auto", Positive(zero=True)),
     }
     exact_factors = True
+    serves_constraints = True
 
     def __init__(
         self,
@@ -101,6 +102,11 @@ class Newton(Solver):
         if self.linear_solver == "auto":
             return self.hessian != "diagonal" and plan.forms_hessian(objective, n_parameters)
         return self.linear_solver == "cholesky" and self.hessian != "diagonal"
+
+    def takes_model_steps(self, objective: Any, n_parameters: int) -> bool:
+        """See `Solver.takes_model_steps`: of a convex objective, without options that ask for other steps."""
+        is_plain = self.damping == self.learning_rate == "auto" and self.hessian in ("auto", "exact")
+        return objective.convex and is_plain and self.forms_hessian(objective, n_parameters)
 
     def begin(self, problem, point, random_state):
         """See `Solver.begin`."""

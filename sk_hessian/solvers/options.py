@@ -95,6 +95,8 @@ class Solver(BaseEstimator):
         "learning_rate": ("auto", Positive()),
     }
     precondition = "auto"
+    #: whether it solves to the end what constraints leave free, so that it may run under them
+    serves_constraints: bool = False
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -125,6 +127,10 @@ class Solver(BaseEstimator):
 
     def tries_units(self, objective: Any, n_parameters: int) -> bool:
         """Whether to begin in units alone and ask for a preconditioner once progress is slow."""
+        return False
+
+    def takes_model_steps(self, objective: Any, n_parameters: int) -> bool:
+        """Whether its steps are to the minimum of the second-order model, which over a feasible set is known anyway."""
         return False
 
     def begin(self, problem: Any, point: Any, random_state: Any) -> Any:

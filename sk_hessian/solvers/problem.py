@@ -4,7 +4,7 @@ Every solver runs in u; with P the identity it runs on the objective itself. Eve
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 from scipy.sparse.linalg import LinearOperator
@@ -26,6 +26,10 @@ class Counts:
     def passes(self):
         """All visits together."""
         return self.evaluations + self.hessians + self.products + self.others - self.shared
+
+    def plus(self, other):
+        """These counts and others together."""
+        return Counts(*(getattr(self, field.name) + getattr(other, field.name) for field in fields(Counts)))
 
 
 class Point:
@@ -108,6 +112,10 @@ class Problem:
 
     def _slope(self, here):
         return self.factor.inner.transpose(self._seen.slope(here))
+
+    def point_at(self, here):
+        """The `Point` at an `Evaluation` that was found otherwise, u zero wherever it is."""
+        return self._point(np.zeros(self.size), here)
 
     def start(self):
         """The `Point` at the origin, whether its gradient is finite or not."""

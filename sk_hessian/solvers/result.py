@@ -164,6 +164,10 @@ class Result(Report):
         One entry per column of `HISTORY_COLUMNS`, one row per outer iteration, the start included.
     objective : object or None
         What was minimised; None of a result that was pickled, because functions seldom can be.
+    active_constraints : tuple of str
+        The constraints that hold with equality and push, in words.
+    multipliers : ndarray, as long
+        By how much ``fun`` would fall, to first order, for a unit by which each of them is moved out.
     """
 
     x: np.ndarray
@@ -179,6 +183,8 @@ class Result(Report):
     convergence: Convergence
     history: dict = field(repr=False)
     objective: Any = field(default=None, repr=False, compare=False)
+    active_constraints: tuple = ()
+    multipliers: Any = field(default=(), repr=False, compare=False)
 
     def _title(self):
         return self.message
@@ -252,6 +258,12 @@ class Result(Report):
         here = self.point()
         if self.status != "optimal":
             raise ValueError(f'covariance needs a result with the status "optimal". This one: {self.message}')
+        if len(self.active_constraints):
+            raise ValueError(
+                "covariance needs an optimum where the gradient is zero, and bounds hold this one back: "
+                f"{listed(self.active_constraints)}. For figures on the condition that they hold, minimise over the "
+                "other parameters alone"
+            )
         if dispersion is not None and not (_is_number(dispersion) and 0 < dispersion < np.inf):
             raise ValueError(f"dispersion must be a positive number or None, got {dispersion!r}")
         root = here.covariance_root()

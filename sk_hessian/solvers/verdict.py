@@ -35,7 +35,7 @@ _DIVERGED_DOWN = 1e30
 _AT_OPTIMUM = 1e-18
 
 #: a Newton step that still moves predictors at a decrement below this share of the scale suggests separation
-_SUSPICIOUS = 1e-6
+SUSPICIOUS = 1e-6
 
 #: a run stands still at a decrement below this share of what counts as optimal
 _STANDSTILL = 1e-4
@@ -94,6 +94,9 @@ class Verdict:
         #: an optimum on the edge of the domain, and when to look for one again while the run is near it
         self.edge: Any = None
         self.next_edge = 0
+        #: the constraints that hold at the end, in words, and their multipliers
+        self.active: tuple = ()
+        self.multipliers: Any = ()
         self.next_look, self.look_gap = 0, 1
         #: the iteration at which an exhausted run was given another factor
         self.rescued = -1
@@ -126,7 +129,7 @@ class Verdict:
         if not -_DIVERGED_DOWN < value <= run.first_value and (not math.isfinite(value) or self._left_all_bounds()):
             return "diverged"
         if self.objective.has_kinks and self._has_settled(_SETTLING):
-            return "optimal" if self._is_perfect() else "settled"
+            return "optimal" if self.is_perfect() else "settled"
         if run.iteration - max(run.gained, self.rescued) > _PATIENCE:
             return self.exhausted()
         if run.iteration >= self.next_look and self._proposes():
@@ -187,9 +190,9 @@ class Verdict:
             return abs(run.drop) <= standard.threshold(0.0) or not run.point.gradient.any()
         if run.estimate <= standard.threshold(run.estimate):
             return True
-        return self.is_bounded and (self._is_perfect() or self._is_remnant())
+        return self.is_bounded and (self.is_perfect() or self._is_remnant())
 
-    def _is_perfect(self):
+    def is_perfect(self):
         """Whether so little is left above the objective's lower bound that nothing can be gained."""
         if not self.is_bounded:
             return False
@@ -225,16 +228,20 @@ class Verdict:
             self.recession = self.objective.diagnose(self.run.point.theta, self.certificate.step.theta)
         return self.recession is not None
 
+    def allow_rounding(self):
+        """From now on errors of a likelihood need not be smaller than what rounding of the objective hides."""
+        self.rounding, self._standard = self.run.point.noise, None
+
     # -- the certificate --------------------------------------------------------------------------------------------
 
     def _look(self, stalled=False, fall=1.0):
         """Take the certificate: a final status, or None with the next look put off; ``fall`` as in `certify`."""
         run = self.run
         if stalled:
-            self.rounding, self._standard = run.point.noise, None
+            self.allow_rounding()
         standard = self.standard
         certificate = self.certificate = certify(run.problem, run.point, run.factors(), standard.threshold, fall)
-        if self._is_perfect():
+        if self.is_perfect():
             return "optimal"
         # a point that the run has left and that is clearly better: this one is no optimum, or only a local one
         is_above_best = run.point.value > run.best.value + standard.least()
@@ -249,7 +256,7 @@ class Verdict:
                 return "separated"
             elif certificate.change <= MOST_CHANGE and not self.objective.has_kinks:
                 return self._unless(escapes.off_plateau(run), "optimal")
-            elif certificate.decrement <= _SUSPICIOUS * standard.scale(0.0) and self._is_separated():
+            elif certificate.decrement <= SUSPICIOUS * standard.scale(0.0) and self._is_separated():
                 return "separated"
         self._put_off(certificate)
         return None
