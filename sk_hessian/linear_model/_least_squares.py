@@ -11,6 +11,10 @@ from sk_hessian.linear_model._linear_model import LinearModel, VarianceExplained
 from sk_hessian.objectives import SquaredLoss
 
 
+#: what is no array of strengths
+_ONE = (str, int, float)
+
+
 class _LeastSquares(MultiOutputMixin, VarianceExplained, LinearModel):
     """What least squares with and without a penalty share."""
 
@@ -155,11 +159,11 @@ class Ridge(_LeastSquares):
         self.monotone = monotone
 
     def _check_parameters(self):
-        if np.ndim(self.alpha) == 0:
+        if isinstance(self.alpha, _ONE) or np.ndim(self.alpha) == 0:
             check_strength(self)
 
     def _encode(self, y, weight, reset):
-        if np.ndim(self.alpha) > 0:
+        if not isinstance(self.alpha, _ONE) and np.ndim(self.alpha) > 0:
             alpha = np.asarray(self.alpha, dtype=float)
             n_targets = 1 if y.ndim == 1 else y.shape[1]
             if alpha.shape != (n_targets,):
