@@ -10,7 +10,6 @@ from sk_hessian._strength import check_strength, given_strength
 from sk_hessian.linear_model._linear_model import LinearModel, VarianceExplained
 from sk_hessian.objectives import SquaredLoss
 
-
 #: what is no array of strengths
 _ONE = (str, int, float)
 
