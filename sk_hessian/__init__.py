@@ -9,9 +9,18 @@ from importlib.metadata import version as _version
 
 __version__ = _version("sk-hessian")
 
-_SUBMODULES = ("inspection", "linear_model", "neural_network", "objectives", "penalties", "solvers")
+_SUBMODULES = ("categories", "inspection", "linear_model", "neural_network", "objectives", "penalties", "solvers")
 
-__all__ = ["__version__", "inspection", "linear_model", "neural_network", "objectives", "penalties", "solvers"]
+__all__ = [
+    "__version__",
+    "categories",
+    "inspection",
+    "linear_model",
+    "neural_network",
+    "objectives",
+    "penalties",
+    "solvers",
+]
 
 
 def __dir__():

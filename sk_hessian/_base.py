@@ -10,7 +10,7 @@ import numpy as np
 from scipy.special import log_expit, log_softmax, softmax
 from sklearn.base import BaseEstimator
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
 from sk_hessian import _validation
 from sk_hessian._callbacks import UNTOLD, CallbackSupportMixin, learn_as_task
@@ -118,7 +118,8 @@ def by_rows(predict):
         check_is_fitted(self)
         if any(values is not None for values in (*args, *row_data.values())):
             raise ValueError("offset must be None for a dask collection: predict its partitions by map_partitions")
-        return map_distributed(getattr(self._as_it_is(), predict.__name__), X)
+        there, name = self._as_it_is(), predict.__name__
+        return map_distributed(getattr(there, name), X, getattr(there._for_zeros(), name))
 
     return predicted
 
@@ -319,10 +320,14 @@ class SolvedEstimator(CallbackSupportMixin, BaseEstimator):
         """A copy for a lazy prediction, which a later fit does not change."""
         return copy.copy(self)
 
+    def _for_zeros(self):
+        """An estimator that predicts a row of zeros as this one does, even where a column has no such level."""
+        return self
+
     def _checked_rows(self, X):
-        """X for a prediction, an array or a CSR matrix."""
+        """X for a prediction, an array, a CSR matrix or a `CodeTable`."""
         check_is_fitted(self)
-        return validate_data(self, X, reset=False, **_validation.FLOAT_ROWS)
+        return _validation.checked_table(self, X)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

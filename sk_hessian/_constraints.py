@@ -4,7 +4,6 @@ Each adds to the others: all must hold. Errors name the argument.
 """
 
 from collections.abc import Mapping
-from fnmatch import fnmatchcase
 from itertools import pairwise
 
 import numpy as np
@@ -12,7 +11,7 @@ from scipy import sparse
 from scipy.optimize import LinearConstraint
 
 from sk_hessian._strength import chooses
-from sk_hessian._text import listed, suggestion
+from sk_hessian._text import listed, named_by, suggestion
 from sk_hessian.objectives import FeasibleSet, within_domain
 from sk_hessian.solvers import check_limits, check_solver, check_solver_within
 
@@ -107,7 +106,7 @@ class _Columns:
     def matching(self, key, argument):
         """Positions of the columns that a name, a position, or a pattern such as "site_*" means."""
         if isinstance(key, str) and key not in self.names:
-            found = [j for j, name in enumerate(self.names) if fnmatchcase(name, key)]
+            found = named_by(key, self.names)
             if found:
                 return found
         return [self.find(key, argument)]

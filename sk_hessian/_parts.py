@@ -9,7 +9,9 @@ from sklearn.base import is_classifier
 from sklearn.utils import check_array, check_X_y
 from sklearn.utils.validation import validate_data
 
-from sk_hessian._validation import FLOAT_ROWS, check_range, check_weight, class_target, index_of
+from sk_hessian._encoding import FLOAT_ROWS
+from sk_hessian._levels import learned, options_of, seen_of
+from sk_hessian._validation import check_range, check_weight, class_target, index_of
 from sk_hessian.objectives import Loss, PartedRows, Scan, SquaredLoss, named
 
 
@@ -26,7 +28,7 @@ def rows_of_parts(estimator, parts, reset, encode, options):
         if not is_classifier(estimator):
             _name_part(parts, encode)
         raise
-    encoder = PartEncoder(parts.noun, loss, type(estimator).__name__)
+    encoder = PartEncoder(parts.noun, loss, type(estimator).__name__, vars(estimator).get("encoding_"))
     varies = False
     if is_classifier(estimator):
         rank = getattr(estimator, "_ranks", None)
@@ -59,11 +61,13 @@ def _weight_of_part(weight, X):
     return check_weight(weight, X) if X.shape[0] and np.any(weight) else np.zeros(X.shape[0])
 
 
-def _checked(X, y, **options):
-    """X and y by scikit-learn's checks, of which a part may have no row."""
+def _checked(X, y, encoding=None, **options):
+    """X and y by scikit-learn's checks, of which a part may have no row; X by its ``encoding``, where it has one."""
     if len(y) == 0:
-        return _converted(X, y)
+        return _converted(X, y, encoding)
     y = y if options.get("multi_output") else single(y)
+    if encoding is not None:
+        return encoding.table(X, y, **options)
     return check_X_y(X, y, **FLOAT_ROWS, **options)
 
 
@@ -72,32 +76,52 @@ def single(y):
     return np.ravel(y) if np.ndim(y) == 2 and np.shape(y)[1] == 1 else y
 
 
-def _converted(X, y):
+def _converted(X, y, encoding=None):
     """X and y that have been checked before."""
+    if encoding is not None:
+        return encoding.table(X, ensure_all_finite=False, ensure_min_samples=0)[0], np.asarray(y)
     return check_array(X, ensure_all_finite=False, ensure_min_samples=0, **FLOAT_ROWS), np.asarray(y)
 
 
 def _scan(estimator, parts, reset, options):
-    """Check every part and the estimator's features; the `Scan`."""
-    noun = parts.noun
-    check = partial(_checked, **options)
+    """Check every part and the estimator's features and levels; the `Scan`."""
+    noun, known = parts.noun, None if reset else vars(estimator).get("encoding_")
+    show = partial(seen_of, options_of(getattr(estimator, "categorical_features", None))) if reset else lambda X: None
 
     def scan(index, part):
+        with named(noun, index):
+            seen = show(part[0]) if isinstance(part, (tuple, list)) else None
+        encoding = known if seen is None else seen.encoding((), True, declared=True)
+        check = partial(_checked, encoding=encoding, **options)
         found = Scan.of(index, *read_part(index, part, noun, check))
-        return found and (found, part[0][:0] if hasattr(part[0], "columns") else None)
+        return found and (found, part[0][:0] if hasattr(part[0], "columns") else None, seen)
 
-    def merge(a, b):
-        if _columns(a[1]) != _columns(b[1]):
-            raise ValueError(f"X: {noun}s {min(a[0].sizes)} and {min(b[0].sizes)} do not have the same columns")
-        return a[0].merged(b[0], noun), a[1]
-
-    found = parts.fold(scan, merge)
+    found = parts.fold(scan, partial(_merged, noun))
     if found is None:
         raise ValueError(f"X has no rows: every {noun} is empty, or has weights of zero only")
-    scanned, example = found
+    scanned, example, seen = found
     example = np.empty((0, scanned.n_features)) if example is None else example
     validate_data(estimator, example, skip_check_array=True, reset=reset)
-    return scanned
+    if not reset:
+        return scanned
+    vars(estimator).pop("encoding_", None)
+    if seen is None:
+        return scanned
+    estimator.encoding_ = learned(estimator, seen)
+    return replace(scanned, n_features=estimator.encoding_.n_columns)
+
+
+def _merged(noun, a, b):
+    """What two parts, or some of them, have shown together."""
+    which = f"{noun}s {min(a[0].sizes)} and {min(b[0].sizes)}"
+    if _columns(a[1]) != _columns(b[1]):
+        raise ValueError(f"X: {which} do not have the same columns")
+    seen = a[2]
+    if (a[2] is None) != (b[2] is None) or (seen is not None and seen.positions != b[2].positions):
+        raise ValueError(f"X: {which} do not have categories in the same columns")
+    if seen is not None:
+        seen = seen.merged(b[2], which)
+    return a[0].merged(b[0], noun), a[1], seen
 
 
 def _columns(example):
@@ -111,12 +135,13 @@ class PartEncoder:
     noun: str
     loss: Loss
     name: str
+    encoding: Any = None  #: `Encoding`, where X has categories
     classes: Any = None
     class_weight: Any = None
     rank: Any = None  #: of each class, where they are ordered
 
     def __call__(self, index, part):
-        X, y, weight = read_part(index, part, self.noun, _converted)
+        X, y, weight = read_part(index, part, self.noun, partial(_converted, encoding=self.encoding))
         return X, *self.encode(y, weight)
 
     def multiplier(self, y):
@@ -142,7 +167,7 @@ def _name_part(parts, encode):
     noun = parts.noun
 
     def check(index, part):
-        _, y, weight = read_part(index, part, noun, _converted)
+        _, y, weight = read_part(index, part, noun, lambda X, y: (X, np.asarray(y)))
         with named(noun, index):
             if len(y):
                 encode(y, weight)

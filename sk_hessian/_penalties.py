@@ -2,14 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from fnmatch import fnmatchcase
 from numbers import Real
 
 import numpy as np
 from sklearn.utils import check_array
 
 from sk_hessian._forms import check_form
-from sk_hessian._text import listed, suggestion
+from sk_hessian._text import listed, named_by, suggestion
 from sk_hessian.penalties import CHOSEN, GroupPenalty
 
 
@@ -193,7 +192,7 @@ def _position(part, key, n_features, names):
 
 def _matching(pattern, names, explicit):
     """The columns of a pattern that no other key says."""
-    matching = [column for column, name in enumerate(names) if fnmatchcase(name, pattern)]
+    matching = named_by(pattern, names)
     if not matching:
         raise _unknown(pattern, names)
     return [column for column in matching if column not in explicit]
@@ -204,6 +203,12 @@ def _unknown(name, names):
         f"penalty_weights names the column {name!r}, which X does not have.{suggestion(name, names)} "
         f"The columns are {listed(names, ', ')}"
     )
+
+
+def unpenalised(penalty_weights):
+    """The keys of a dict whose columns have no penalty."""
+    by_group = None if penalty_weights is None else _by_group(penalty_weights, 0)
+    return [key for key, weight in (by_group or {}).items() if isinstance(weight, Real) and weight == 0]
 
 
 def chosen_groups(penalty_weights, n_features, names=None):

@@ -94,7 +94,7 @@ def _choose_groups(estimator, objective, solve):
     if not is_named(estimator) and not objective.l2.chosen().is_present:
         raise ValueError(f'{what} needs a penalty to be weighted, got {name}={value!r}: use {name}="{CHOSEN}"')
     _check_choosable(estimator, objective, what, CHOSEN)
-    given = estimator.penalty_weights, p, getattr(estimator, "feature_names_in_", None)
+    given = estimator.penalty_weights, p, estimator._columns[0]
     groups = chosen_groups(*given)
     rest = ~np.any(list(groups.values()), axis=0) & (objective.l2.chosen().sizes > 0)
     has_rest = is_named(estimator) and bool(rest.any())

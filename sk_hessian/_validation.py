@@ -1,6 +1,7 @@
 """Checks of parameters, targets and weights, by scikit-learn's public API; every error names the argument."""
 
 import math
+from contextlib import nullcontext
 from numbers import Integral, Real
 from typing import Any, NamedTuple
 
@@ -10,10 +11,9 @@ from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import validate_data
 
+from sk_hessian._encoding import FLOAT_ROWS, explaining
+from sk_hessian._levels import counted_rows, encoding_of
 from sk_hessian.objectives import BinaryCrossEntropy, HuberLoss, Loss, SoftmaxCrossEntropy, parts_of
-
-#: options of scikit-learn's checks of X
-FLOAT_ROWS: dict[str, Any] = {"accept_sparse": "csr", "dtype": [np.float64, np.float32]}
 
 #: what is a number: the plain types come first, because they are told without a Python-level call
 _NUMBER = (float, int, Real)
@@ -122,7 +122,7 @@ class LaterCheck:
     def of(cls, estimator, data, options):
         """The check, or None for rows that are checked at once: not arrays, or of weight zero, so that no sum tells."""
         weight = data.sample_weight
-        serves = _are_arrays(data.X, data.y) and (weight is None or np.all(weight))
+        serves = _are_arrays(estimator, data.X, data.y) and (weight is None or np.all(weight))
         return cls(estimator, data, options) if serves else None
 
     def __call__(self):
@@ -139,12 +139,13 @@ def check_training_data(estimator, data, *, reset, later=False, **options):
     ``later``, see `LaterCheck`, nobody has looked yet whether X is finite.
     """
     X, y = data.X, data.y
-    if not ((later or (_are_arrays(X, y) and _are_finite(X))) and _are_finite(y)):
-        X, y = validate_data(estimator, X, y, reset=reset, **FLOAT_ROWS, **options)
+    if not ((later or (_are_arrays(estimator, X, y) and _are_finite(X))) and _are_finite(y)):
+        X, y = checked_table(estimator, X, y, data.sample_weight, reset=reset, **options)
     elif reset:
         # what `validate_data` learns of an array: it has no names. Every library of data frames is asked there
         estimator.n_features_in_ = X.shape[1]
         vars(estimator).pop("feature_names_in_", None)
+        vars(estimator).pop("encoding_", None)
     else:
         validate_data(estimator, X, skip_check_array=True, reset=False)
     weight, offset = check_weight(data.sample_weight, X), check_offset(data.offset, X)
@@ -155,8 +156,28 @@ def check_training_data(estimator, data, *, reset, later=False, **options):
     return X, y, weight, offset
 
 
-def _are_arrays(X, y):
+def checked_table(estimator, X, y="no_validation", weight=None, *, reset=False, **options):
+    """X as an array, a CSR matrix or a `CodeTable`, and y where there is one, by scikit-learn's checks.
+
+    With ``reset`` the estimator learns the features and, where some are categories, their `Encoding`.
+    """
+    counted = counted_rows(weight, X)
+    encoding = encoding_of(estimator, X, counted, reset=reset)
+    if encoding is None:
+        with explaining(X, not reset) if hasattr(estimator, "categorical_features") else nullcontext():
+            return validate_data(estimator, X, y, reset=reset, **FLOAT_ROWS, **options)
+    validate_data(estimator, X, y, reset=reset, skip_check_array=True)
+    if reset:
+        estimator.encoding_ = encoding
+    if isinstance(y, str):
+        return encoding.table(X, is_new=True)[0]
+    return encoding.table(X, y, not reset, counted, **options)
+
+
+def _are_arrays(estimator, X, y):
     """Whether a careful check would change nothing, and find nothing but numbers that are not finite."""
+    if not isinstance(getattr(estimator, "categorical_features", None), (str, type(None))):
+        return False
     if not (type(X) is type(y) is np.ndarray and X.ndim == 2 and y.ndim == 1 and len(X) == len(y) and X.size):
         return False
     return X.dtype in (np.float64, np.float32) and y.dtype.kind in "iuf"
@@ -179,7 +200,7 @@ def is_ready(estimator, X):
     if type(X) is not np.ndarray or X.dtype not in (np.float64, np.float32) or not X.flags.c_contiguous:
         return False
     has_columns = X.ndim == 2 and X.size > 0 and X.shape[1] == fitted.get("n_features_in_")
-    return has_columns and "coef_" in fitted and "feature_names_in_" not in fitted
+    return has_columns and "coef_" in fitted and fitted.keys().isdisjoint(("feature_names_in_", "encoding_"))
 
 
 def check_offset(offset, X):

@@ -12,7 +12,7 @@ import pytest
 import sk_hessian
 
 ROOT = Path(__file__).parents[1]
-ROOMS = ["linear_model", "neural_network", "solvers", "objectives", "inspection", "penalties"]
+ROOMS = ["categories", "linear_model", "neural_network", "solvers", "objectives", "inspection", "penalties"]
 
 #: what only some calls need; scikit-learn may import some of it by itself
 HEAVY = {"dask", "hypothesis", "matplotlib", "pandas", "pytest", "rich", "statsmodels"}
@@ -47,7 +47,16 @@ def test_nothing_heavy_is_imported_when_a_submodule_is_used():
 
 
 def test_completion_shows_the_public_names_alone():
-    public = {"__version__", "inspection", "linear_model", "neural_network", "objectives", "penalties", "solvers"}
+    public = {
+        "__version__",
+        "categories",
+        "inspection",
+        "linear_model",
+        "neural_network",
+        "objectives",
+        "penalties",
+        "solvers",
+    }
     assert set(dir(sk_hessian)) == set(sk_hessian.__all__) == public
     assert all(hasattr(sk_hessian, name) for name in public)
     exec("from sk_hessian import *", names := {})

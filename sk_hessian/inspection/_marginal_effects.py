@@ -158,7 +158,8 @@ def marginal_effects(
         Those of the fit. Weights are frequencies, in the averages too.
     features : list, optional
         Names or positions of columns; all of them by default. A tuple in this list are the dummies of one category:
-        before the change to one of them all of them are zero, as for a factor in R's ``margins``.
+        before the change to one of them all of them are zero, as for a factor in R's ``margins``. The name of a column
+        of categories means its levels, whose effects are the differences to the reference.
     kind : {"average", "at_mean", "each"}
         The mean over the rows of the effect at each one, the effect at the means of the columns (and of the offset), or
         the effect at each row.
@@ -275,14 +276,20 @@ class _Chosen:
     def __init__(self, fitted, counts):
         self.objective, self.share = fitted.objective, counts / counts.sum()
         self.names = [self.objective.name(j) for j in range(self.objective.n_features)]
+        #: columns of categories -> their levels that have a coefficient
+        self.categories = _categories_of(fitted.estimator)
 
     def features(self, given):
         """Each as a `Feature`."""
-        given = range(len(self.names)) if given is None else [given] if isinstance(given, str) else given
+        if given is None:
+            of_levels = {name for levels in self.categories.values() for name in levels}
+            given = [*(j for j, name in enumerate(self.names) if name not in of_levels), *self.categories.values()]
+        given = [given] if isinstance(given, str) else given
         try:
             given = list(given)
         except TypeError:
             given = [given]
+        given = [self.categories.get(one, one) if isinstance(one, str) else one for one in given]
         if not given:
             raise ValueError("features must name a column at least; None is all of them")
         groups = [[self._position(name) for name in (one if isinstance(one, tuple) else (one,))] for one in given]
@@ -338,6 +345,26 @@ class _Chosen:
         )[0]
         offset = self.objective.rows.offset
         return rows.sums(mean[None], None if offset is None else (self.share @ offset)[None], np.ones(1))
+
+
+def _categories_of(estimator):
+    """The levels of each column of categories that have a coefficient; refused where effects need more than these."""
+    encoding = vars(estimator).get("encoding_")
+    if encoding is None:
+        return {}
+    if encoding.slopes or encoding.crossings:
+        raise ValueError(
+            "marginal_effects: interactions move with the columns that they are of, which is not supported: compare "
+            "predictions of prediction_table instead"
+        )
+    without = [factor.name for factor in encoding.factors if factor.reference is None]
+    if without:
+        raise ValueError(
+            "marginal_effects: the effect of a level is its difference to a reference level. These columns have none, "
+            f"because their levels have a penalty: {listed(without, ', ')}. Fit with "
+            'categorical_features=Categories(drop="first")'
+        )
+    return {factor.name: tuple(factor.labels) for factor in encoding.factors if factor.labels}
 
 
 def _result(of_fit, found, kind, level, labels):

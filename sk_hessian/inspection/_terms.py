@@ -11,7 +11,7 @@ import numpy as np
 from scipy.linalg import helmert
 from scipy.special import expit
 
-from sk_hessian._text import listed, suggestion
+from sk_hessian._text import column_of, listed, suggestion
 from sk_hessian.inspection._hessian import sentence
 from sk_hessian.objectives import OrdinalLoss
 
@@ -143,7 +143,10 @@ class Layout:
         return known
 
     def positions(self, term: Any, what: str) -> list[int]:
-        """The parameters that a name or a pattern stands for; a pattern, such as ``"site_*"``, is for features."""
+        """The parameters that a name or a pattern stands for; a pattern, such as ``"site_*"``, is for features.
+
+        The name of a column of categories, such as ``"site"``, stands for all its levels.
+        """
         if not isinstance(term, str):
             raise TypeError(f"{what}: a term is the name of a parameter, or a pattern such as 'site_*', got {term!r}")
         found = [positions for name, positions in self._known if name == term]
@@ -153,6 +156,9 @@ class Layout:
             )
         if found:
             return found[0]
+        of_column = [positions for name, positions in self._known if column_of(name) == term]
+        if of_column:
+            return sorted({i for positions in of_column for i in positions})
         if "*" in term:
             return self._matching(term, what)
         raise ValueError(f"{what}: no parameter is called {term!r}.{self._advice(term)}")

@@ -24,7 +24,8 @@ class BinomialRegressor(_DevianceModel):
         linear predictor. For "log" it must be negative for every row (that of a row without failure may be zero), and
         coefficients are logarithms of relative risks. For "cauchit" there may be several optima: the verdict is about
         one of them.
-    alpha, fit_intercept, solver, max_iter, tol, warm_start, verbose, random_state, penalty_weights, penalty_matrix
+    alpha, fit_intercept, solver, max_iter, tol, warm_start, verbose, random_state, penalty_weights, penalty_matrix,
+    categorical_features
         As in `PoissonRegressor`.
     positive, bounds, constraints, monotone
         As in `PoissonRegressor`.
@@ -74,6 +75,7 @@ class BinomialRegressor(_DevianceModel):
         bounds=None,
         constraints=None,
         monotone=None,
+        categorical_features="from_dtype",
     ):
         self.link = link
         self.alpha = alpha
@@ -90,6 +92,7 @@ class BinomialRegressor(_DevianceModel):
         self.bounds = bounds
         self.constraints = constraints
         self.monotone = monotone
+        self.categorical_features = categorical_features
 
     _of_targets: ClassVar[dict[str, bool]] = {"y_numeric": True, "multi_output": True}
 

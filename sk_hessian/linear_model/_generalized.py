@@ -38,7 +38,8 @@ class GeneralizedLinearRegressor(MultiOutputMixin, _DevianceModel):
     tol : float, default=1e-4
         ``optimal`` needs half the squared Newton decrement to be at most ``tol**2`` times the null model's loss above
         the least possible one, and no coefficient to be more than ``100 * tol`` standard errors from the optimum.
-    warm_start, verbose, random_state, penalty_weights, penalty_matrix
+    warm_start, verbose, random_state, penalty_weights, penalty_matrix,
+    categorical_features
         As in `PoissonRegressor`.
     positive, bounds, constraints, monotone
         As in `PoissonRegressor`.
@@ -81,6 +82,7 @@ class GeneralizedLinearRegressor(MultiOutputMixin, _DevianceModel):
         bounds=None,
         constraints=None,
         monotone=None,
+        categorical_features="from_dtype",
     ):
         self.loss = loss
         self.alpha = alpha
@@ -97,6 +99,7 @@ class GeneralizedLinearRegressor(MultiOutputMixin, _DevianceModel):
         self.bounds = bounds
         self.constraints = constraints
         self.monotone = monotone
+        self.categorical_features = categorical_features
 
     @property
     def _of_targets(self):  # type: ignore[override]

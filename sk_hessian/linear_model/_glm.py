@@ -30,6 +30,7 @@ class _DevianceModel(DevianceExplained, RegressorMixin, LinearModel):
         bounds=None,
         constraints=None,
         monotone=None,
+        categorical_features="from_dtype",
     ):
         super().__init__(solver, tol, max_iter, warm_start, verbose, random_state)
         self.alpha = alpha
@@ -40,6 +41,7 @@ class _DevianceModel(DevianceExplained, RegressorMixin, LinearModel):
         self.bounds = bounds
         self.constraints = constraints
         self.monotone = monotone
+        self.categorical_features = categorical_features
 
     def _check_parameters(self):
         check_strength(self)
@@ -121,10 +123,21 @@ class PoissonRegressor(_DevianceModel):
     monotone : dict, default=None
         ``{"age": "increasing"}`` for a coefficient that is not negative, "decreasing" for one that is not positive;
         ``{("low", "middle", "high"): "increasing"}`` for coefficients in that order, such as those of ordered levels.
+    categorical_features : "from_dtype", array-like, Categories or None, default="from_dtype"
+        Columns that are categories, with a coefficient for each level: those of a data frame whose type is a category
+        (pandas "category", polars Categorical and Enum); or a mask, positions or names of columns of any type. None
+        reads all columns as numbers. `Categories` has what else may be said: reference levels, levels that the fit
+        has not seen, missing values, interactions. Without a penalty the first level is the reference, without a
+        coefficient.
 
     Attributes
     ----------
     coef_ : ndarray of shape (n_features,)
+        With categories one for each number, then one for each level: longer than ``n_features_in_``.
+    coef_names_ : ndarray of shape (n_features,)
+        What the coefficients are called: columns, and levels such as "site[b]".
+    encoding_ : Encoding
+        Which levels the fit has learned, ``encoding_.categories``; only where X has categories.
     intercept_ : numpy scalar
     alpha_ : float
         What was chosen; only with ``alpha`` "evidence" or "loo".
@@ -194,7 +207,8 @@ class TweedieRegressor(_DevianceModel):
         "auto": identity for power 0, else log. "sqrt", for powers from 1 to below 2, has means that are squares of the
         linear predictor, "inverse", for powers of at least 2, one over it. With these, and with the identity link and
         power > 0, all linear predictors stay positive.
-    solver, max_iter, tol, warm_start, verbose, random_state, penalty_weights, penalty_matrix
+    solver, max_iter, tol, warm_start, verbose, random_state, penalty_weights, penalty_matrix,
+    categorical_features
         As in `PoissonRegressor`.
     positive, bounds, constraints, monotone
         As in `PoissonRegressor`.
@@ -233,6 +247,7 @@ class TweedieRegressor(_DevianceModel):
         bounds=None,
         constraints=None,
         monotone=None,
+        categorical_features="from_dtype",
     ):
         self.power = power
         self.alpha = alpha
@@ -250,6 +265,7 @@ class TweedieRegressor(_DevianceModel):
         self.bounds = bounds
         self.constraints = constraints
         self.monotone = monotone
+        self.categorical_features = categorical_features
 
     def _check_parameters(self):
         super()._check_parameters()

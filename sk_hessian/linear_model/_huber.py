@@ -23,7 +23,8 @@ class HuberRegressor(VarianceExplained, LinearModel):
         As in `PoissonRegressor`.
     alpha : float or "loo", default=0.0001
         Strength of the penalty; "loo" chooses one, see `PoissonRegressor`.
-    warm_start, fit_intercept, tol, solver, verbose, random_state, penalty_weights, penalty_matrix
+    warm_start, fit_intercept, tol, solver, verbose, random_state, penalty_weights, penalty_matrix,
+    categorical_features
         As in `PoissonRegressor`.
     positive, bounds, constraints, monotone
         As in `PoissonRegressor`.
@@ -68,6 +69,7 @@ class HuberRegressor(VarianceExplained, LinearModel):
         bounds=None,
         constraints=None,
         monotone=None,
+        categorical_features="from_dtype",
     ):
         super().__init__(solver, tol, max_iter, warm_start, verbose, random_state)
         self.epsilon = epsilon
@@ -79,6 +81,7 @@ class HuberRegressor(VarianceExplained, LinearModel):
         self.bounds = bounds
         self.constraints = constraints
         self.monotone = monotone
+        self.categorical_features = categorical_features
 
     _keeps_float32 = False
     _of_whole_fits = ("outliers_",)

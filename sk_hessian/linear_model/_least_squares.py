@@ -32,7 +32,7 @@ class LinearRegression(_LeastSquares):
 
     Parameters
     ----------
-    fit_intercept, solver, tol, max_iter, warm_start, verbose, random_state
+    fit_intercept, solver, tol, max_iter, warm_start, verbose, random_state, categorical_features
         As in `PoissonRegressor`.
     positive, bounds, constraints, monotone
         As in `PoissonRegressor`.
@@ -71,6 +71,7 @@ class LinearRegression(_LeastSquares):
         bounds=None,
         constraints=None,
         monotone=None,
+        categorical_features="from_dtype",
     ):
         super().__init__(solver, tol, max_iter, warm_start, verbose, random_state)
         self.fit_intercept = fit_intercept
@@ -78,6 +79,7 @@ class LinearRegression(_LeastSquares):
         self.bounds = bounds
         self.constraints = constraints
         self.monotone = monotone
+        self.categorical_features = categorical_features
 
     _of_whole_fits = ("rank_",)
     _strength_name = ""
@@ -104,7 +106,8 @@ class Ridge(_LeastSquares):
     ----------
     alpha : float, array-like of shape (n_targets,), "evidence" or "loo", default=1.0
         Strength of the penalty, one for all targets or one each; or what chooses one for all, see `PoissonRegressor`.
-    fit_intercept, solver, tol, max_iter, warm_start, verbose, random_state, penalty_weights, penalty_matrix
+    fit_intercept, solver, tol, max_iter, warm_start, verbose, random_state, penalty_weights, penalty_matrix,
+    categorical_features
         As in `PoissonRegressor`.
     positive, bounds, constraints, monotone
         As in `PoissonRegressor`.
@@ -146,6 +149,7 @@ class Ridge(_LeastSquares):
         bounds=None,
         constraints=None,
         monotone=None,
+        categorical_features="from_dtype",
     ):
         super().__init__(solver, tol, max_iter, warm_start, verbose, random_state)
         self.alpha = alpha
@@ -156,6 +160,7 @@ class Ridge(_LeastSquares):
         self.bounds = bounds
         self.constraints = constraints
         self.monotone = monotone
+        self.categorical_features = categorical_features
 
     def _check_parameters(self):
         if isinstance(self.alpha, _ONE) or np.ndim(self.alpha) == 0:

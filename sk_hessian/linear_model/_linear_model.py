@@ -14,11 +14,11 @@ from sk_hessian._base import SolvedEstimator, by_rows, restored_on_failure
 from sk_hessian._constraints import feasible_set, given, takes_streams
 from sk_hessian._keywords import with_advice
 from sk_hessian._parts import rows_of_parts
-from sk_hessian._penalties import check_penalty_matrix, check_penalty_weights, has_chosen_groups
 from sk_hessian._scores import accuracy, d_squared, r_squared
 from sk_hessian._strength import choose_linear, chooses, forget_strength, is_chosen
 from sk_hessian._text import listed
 from sk_hessian._validation import LaterCheck, RowData
+from sk_hessian.linear_model._columns import Columned
 from sk_hessian.linear_model._streams import Remembering, doubted, step, stream_of
 from sk_hessian.objectives import GLMObjective, row_products, start_within
 
@@ -26,7 +26,7 @@ from sk_hessian.objectives import GLMObjective, row_products, start_within
 _OF_CONSTRAINTS = ("active_constraints_", "multipliers_")
 
 
-class LinearModel(Remembering, SolvedEstimator):
+class LinearModel(Columned, Remembering, SolvedEstimator):
     """Fit and predictions of all linear models; a subclass says which loss and which penalty."""
 
     coef_: Any
@@ -168,30 +168,10 @@ class LinearModel(Remembering, SolvedEstimator):
             **self._penalties(per_mean),
             offset=offset,
             terms=self._terms(),
-            feature_names=getattr(self, "feature_names_in_", None),
+            feature_names=self._columns[0],
             class_names=getattr(self, "levels_", getattr(self, "classes_", None)),
             check_rows=check,
         )
-
-    def _penalties(self, per_mean):
-        """What `GLMObjective` takes of the penalty, in units of the estimator times ``per_mean``."""
-        weights = self._column_weights()
-        if "penalty_weights_" in vars(self) and has_chosen_groups(self.penalty_weights):
-            weights = weights.weighted(self.penalty_weights_)
-        names, given = getattr(self, "feature_names_in_", None), getattr(self, "penalty_matrix", None)
-        matrix = check_penalty_matrix(given, self.n_features_in_, names)
-        root, strength = weights.root, self._strength() * per_mean
-        has_root = root is not None and np.any(strength)
-        return {
-            "penalty": weights.strengths[:, None] * strength,
-            "penalty_matrix": None if matrix is None else matrix * (per_mean * self._matrix_factor),
-            "penalty_root": root * np.sqrt(np.reshape(strength, (-1, 1, 1))) if has_root else None,
-        }
-
-    def _column_weights(self):
-        """``penalty_weights`` as they are given, checked."""
-        names, given = getattr(self, "feature_names_in_", None), getattr(self, "penalty_weights", None)
-        return check_penalty_weights(given, self.n_features_in_, names)
 
     def _start(self, objective):
         if not (self.warm_start and hasattr(self, "coef_")):
@@ -275,13 +255,14 @@ class LinearModel(Remembering, SolvedEstimator):
         self._check_all_parameters()
         forgetting, memory = _validation.check_forgetting(forgetting), self._memory
         before = 0.0 if memory is None else forgetting * memory.total_weight
-        rows = self._objective_of(data, reset=memory is None, before=before)
         is_choice = memory is None and chooses(self) and not is_chosen(self)
+        if memory is None:
+            self.t_ = 0
+        rows = self._objective_of(data, reset=memory is None, before=before)
         if is_choice:
             rows = choose_linear(self, rows)[0]
         if memory is None:
             self._check_first(rows)
-            self.t_ = 0
         solve = partial(self._minimize, random_state=_validation.check_seed(self.random_state))
         objective, result, error = step(stream_of(rows, memory, forgetting, self.solver), solve)
         self.has_offset_ = data.offset is not None

@@ -38,7 +38,7 @@ class LogisticRegression(ClassesPredicted, LinearModel):
     fit_intercept : bool, default=True
     class_weight : dict, "balanced" or None, default=None
         Multiplies the weights of each class.
-    solver, tol, max_iter, warm_start, verbose, random_state, penalty_weights
+    solver, tol, max_iter, warm_start, verbose, random_state, penalty_weights, categorical_features
         As in `PoissonRegressor`.
     penalty_matrix : array-like, sparse matrix or data frame of shape (n_features, n_features), default=None
         M, symmetric and positive semi-definite: I / C + M takes the place of I / C, for the coefficients of
@@ -92,6 +92,7 @@ class LogisticRegression(ClassesPredicted, LinearModel):
         bounds=None,
         constraints=None,
         monotone=None,
+        categorical_features="from_dtype",
         jeffreys=False,
     ):
         super().__init__(solver, tol, max_iter, warm_start, verbose, random_state)
@@ -104,6 +105,7 @@ class LogisticRegression(ClassesPredicted, LinearModel):
         self.bounds = bounds
         self.constraints = constraints
         self.monotone = monotone
+        self.categorical_features = categorical_features
         self.jeffreys = jeffreys
 
     classes_: Any

@@ -32,7 +32,8 @@ class NegativeBinomialRegressor(_DevianceModel):
     ----------
     theta : float or None, default=None
         A positive number, ``np.inf`` for the Poisson distribution; None to estimate it.
-    alpha, fit_intercept, solver, max_iter, tol, warm_start, verbose, random_state, penalty_weights, penalty_matrix
+    alpha, fit_intercept, solver, max_iter, tol, warm_start, verbose, random_state, penalty_weights, penalty_matrix,
+    categorical_features
         As in `PoissonRegressor`.
     positive, bounds, constraints, monotone
         As in `PoissonRegressor`.
@@ -76,6 +77,7 @@ class NegativeBinomialRegressor(_DevianceModel):
         bounds=None,
         constraints=None,
         monotone=None,
+        categorical_features="from_dtype",
     ):
         self.theta = theta
         self.alpha = alpha
@@ -92,6 +94,7 @@ class NegativeBinomialRegressor(_DevianceModel):
         self.bounds = bounds
         self.constraints = constraints
         self.monotone = monotone
+        self.categorical_features = categorical_features
 
     def _check_parameters(self):
         super()._check_parameters()

@@ -38,7 +38,8 @@ class OrdinalClassifier(ClassesPredicted, LinearModel):
     order : array-like of shape (n_levels,), default=None
         The labels from the lowest to the highest; those that y does not have are left out. None for the order of an
         ordered categorical of pandas, else of sorted labels: numbers by size, and strings, with a warning, by alphabet.
-    solver, max_iter, tol, warm_start, verbose, random_state, penalty_weights, penalty_matrix
+    solver, max_iter, tol, warm_start, verbose, random_state, penalty_weights, penalty_matrix,
+    categorical_features
         As in `PoissonRegressor`, of which the penalty is here ``alpha I + penalty_matrix``.
     positive, bounds, constraints, monotone
         As in `PoissonRegressor`.
@@ -94,6 +95,7 @@ class OrdinalClassifier(ClassesPredicted, LinearModel):
         bounds=None,
         constraints=None,
         monotone=None,
+        categorical_features="from_dtype",
     ):
         super().__init__(solver, tol, max_iter, warm_start, verbose, random_state)
         self.link = link
@@ -105,6 +107,7 @@ class OrdinalClassifier(ClassesPredicted, LinearModel):
         self.bounds = bounds
         self.constraints = constraints
         self.monotone = monotone
+        self.categorical_features = categorical_features
 
     classes_: Any
 

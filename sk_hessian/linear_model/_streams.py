@@ -24,7 +24,7 @@ class Remembering:
     """What linear models share that have a memory of a stream: its use without any row."""
 
     fit_intercept: Any
-    n_features_in_: int
+    _columns: Any
     _memory: Any
     _penalises_sum: bool
     _penalties: Any
@@ -57,7 +57,7 @@ class Remembering:
             )
         rows, k = memory.kept, memory.loss.n_outputs
         if rows is None:
-            rows = np.zeros((1, self.n_features_in_))
+            rows = np.zeros((1, self._columns[1]))
         y = np.zeros((1, k) if memory.targets is not None and memory.targets[0].ndim > 1 else 1)
         total = 1.0 if memory.kept is None else memory.kept.total_weight
         per_mean = (1 if self._penalises_sum else memory.total_weight) / total
@@ -68,7 +68,7 @@ class Remembering:
             fit_intercept=bool(self.fit_intercept),
             **self._penalties(per_mean),
             terms=self._terms(),
-            feature_names=getattr(self, "feature_names_in_", None),
+            feature_names=self._columns[0],
             class_names=getattr(self, "classes_", None),
         )
         return memory, objective, self._fitted_theta(objective)

@@ -51,6 +51,8 @@ from sk_hessian.objectives.rows import (
     parts_of,
     row_products,
 )
+from sk_hessian.objectives.rows import CodeTable as CodeTable
+from sk_hessian.objectives.rows import Layout as Layout
 from sk_hessian.objectives.single_rows import SingleRows
 from sk_hessian.objectives.stream import StreamObjective
 from sk_hessian.objectives.terms import L2, Jeffreys, Memory, Term, TermPoint, first_memory, root_of

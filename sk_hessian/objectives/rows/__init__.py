@@ -1,5 +1,6 @@
 """Rows where they live: the only room that knows what X is. A pass is one `fold` over blocks of rows."""
 
+from sk_hessian.objectives.rows.code_table import CodeTable, Layout
 from sk_hessian.objectives.rows.columns import Columns
 from sk_hessian.objectives.rows.container import BaseRows
 from sk_hessian.objectives.rows.dense import DenseBlock
@@ -17,8 +18,10 @@ __all__ = [
     "BaseRows",
     "Blocks",
     "Changed",
+    "CodeTable",
     "Columns",
     "DenseBlock",
+    "Layout",
     "PartedRows",
     "Parts",
     "Rare",

@@ -202,10 +202,11 @@ def _check_table(X):
             raise ValueError("X must have a known number of columns: call X.compute_chunk_sizes() before")
         return
     for column, dtype in X.dtypes.items():
-        if dtype.kind not in "buif":
+        if dtype.kind not in "buif" and dtype.name != "category":
             raise ValueError(
                 f"X: column {column!r} is of dtype {dtype}, not of numbers: encode categories before, for example by "
-                "dask.dataframe.get_dummies"
+                "dask.dataframe.get_dummies; for a linear model make it a category, "
+                f"X.categorize(columns=[{column!r}])"
             )
 
 
@@ -233,13 +234,13 @@ def _check_length(length, name, X):
         raise ValueError(f"{name} has {length} rows, but X has {sum(X.chunks[0])}")
 
 
-def map_rows(function, X):
-    """See `sources.map_distributed`; the example of its results is what it returns for a row of zeros."""
+def map_rows(function, X, of_zeros):
+    """See `sources.map_distributed`; the example of its results is what ``of_zeros`` returns for a row of zeros."""
     delayed = _dask().delayed
     import dask.array as da
 
     _check_table(X)
-    parts, example = _parts_of_each([X])[0], function(_row_like(X))[:0]
+    parts, example = _parts_of_each([X])[0], of_zeros(_row_like(X))[:0]
     sizes = X.chunks[0] if hasattr(X, "chunks") else [np.nan] * len(parts)
     carried, shape = delayed(_Carried(function), pure=False), example.shape[1:]
     blocks = [delayed(_apply, pure=False)(carried, index, part, example) for index, part in enumerate(parts)]

@@ -39,6 +39,11 @@ class DenseBlock:
         """Number of rows."""
         return self._X.shape[0]
 
+    @property
+    def n_columns(self):
+        """Number of columns."""
+        return self._X.shape[1]
+
     def dense(self):
         """X as an array."""
         return self._X
@@ -88,6 +93,10 @@ class DenseBlock:
         grams = weighted_grams(self._centred(columns), weights, self._scratch)
         grams *= columns.inverse_units[:, None] * columns.inverse_units
         return grams
+
+    def cross(self, R, columns):
+        """The standardised rows' Z'R, for a sparse R (n, r); of the features, without the column of ones, (p, r)."""
+        return self.standardised(columns)[:, : self.n_columns].T @ R
 
     @cached_property
     def _products(self):

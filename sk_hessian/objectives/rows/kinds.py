@@ -2,16 +2,20 @@
 
 import numpy as np
 
+from sk_hessian.objectives.rows.code_table import CodeTable
+from sk_hessian.objectives.rows.codes import CodedRows
 from sk_hessian.objectives.rows.dense import DenseRows
 from sk_hessian.objectives.rows.sparse import SparseRows
 
 #: the first that holds X is taken
-KINDS = (SparseRows, DenseRows)
+KINDS = (SparseRows, CodedRows, DenseRows)
 
 
 def rows_of(X, y=None, weight=None, offset=None):
-    """The container of X, an array or a sparse matrix (n, p); zeros for the ``y`` or ``weight`` that is None."""
-    kind = next(kind for kind in KINDS if kind.holds(X))
+    """The container of X, an array, a sparse matrix or a `CodeTable` (n, p); y or weight of None are zeros."""
+    for kind in KINDS:
+        if kind.holds(X):
+            break
     table = kind.table(X)
     zeros = np.zeros(table.shape[0]) if y is None or weight is None else None
     return kind(table, zeros if y is None else y, zeros if weight is None else weight, offset)
@@ -34,13 +38,17 @@ def row_products(X, V):
 
     Parameters
     ----------
-    X : ndarray or CSR matrix of shape (n, p)
+    X : ndarray, CSR matrix or CodeTable of shape (n, p)
     V : ndarray or sparse matrix of shape (p,) or (p, k)
 
     Returns
     -------
     ndarray of shape (n,) or (n, k)
     """
+    if isinstance(X, CodeTable):
+        V = V if isinstance(V, np.ndarray) else V.toarray()
+        product = rows_of(X).gather(lambda block, y, weight: block.forward(V))
+        return product.astype(np.result_type(X.dtype, V.dtype), copy=False)
     if X.dtype == np.float32 and np.result_type(X, V) != np.float32 and isinstance(V, np.ndarray):
         return rows_of(X).gather(lambda block, y, weight: block.forward(V))
     product = X @ V

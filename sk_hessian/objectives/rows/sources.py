@@ -143,11 +143,14 @@ def is_distributed(X):
     return hasattr(X, "__dask_graph__") and hasattr(X, "to_delayed")
 
 
-def map_distributed(function, X):
-    """``function`` of the rows of each partition of a dask collection X, as a lazy dask array with as many rows."""
+def map_distributed(function, X, of_zeros):
+    """``function`` of the rows of each partition of a dask collection X, as a lazy dask array with as many rows.
+
+    ``of_zeros`` gives the same shape and type for a row of zeros.
+    """
     from sk_hessian.objectives.rows.dask import map_rows
 
-    return map_rows(function, X)
+    return map_rows(function, X, of_zeros)
 
 
 def parts_of(X, y=None, sample_weight=None, offset=None):

@@ -47,6 +47,11 @@ class SparseBlock(DenseBlock):
         grams = centred(bordered(grams, (X.T @ weights).T, weights.sum(axis=0)), shift)
         return grams if columns.fit_intercept else grams[:, :-1, :-1]
 
+    def cross(self, R, columns):
+        """See `DenseBlock.cross`: the shift enters by a correction of rank one."""
+        X, shift = self._scaled(columns)
+        return (X.T @ R).toarray() - np.multiply.outer(shift, R.sum(axis=0))
+
     def _scaled(self, columns):
         return _in_units(self._X, 1 / columns.scale), columns.shift / columns.scale
 
