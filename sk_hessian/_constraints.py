@@ -66,7 +66,8 @@ def feasible_set(estimator, objective):
             "classes. Fit two classes, or one class against the rest"
         )
     p, k = objective.n_features, objective.loss.n_outputs
-    columns = _Columns([objective.name(j) for j in range(p)])
+    encoding = vars(estimator).get("encoding_")
+    columns = _Columns([objective.name(j) for j in range(p)], {} if encoding is None else encoding.orders)
     low, high = np.full(p, -np.inf), np.full(p, np.inf)
     if estimator.positive:
         low = np.zeros(p)
@@ -87,10 +88,10 @@ def feasible_set(estimator, objective):
 
 
 class _Columns:
-    """Columns by their names or positions."""
+    """Columns by their names or positions; of columns of categories also the ``orders`` of the levels' names."""
 
-    def __init__(self, names):
-        self.names = names
+    def __init__(self, names, orders):
+        self.names, self.orders = names, orders
 
     def find(self, key, argument):
         """The position of the column that is meant."""
@@ -207,6 +208,8 @@ def _monotone(monotone, columns, low, high, found):
         side = _DIRECTIONS[direction]
         if isinstance(key, tuple):
             found = _stacked(found, _ordered(key, side, columns))
+        elif isinstance(key, str) and key in columns.orders:
+            found = _stacked(found, _differences(columns.orders[key], side, columns))
         else:
             which = columns.matching(key, "monotone")
             _narrow(which, *((0.0, np.inf) if side > 0 else (-np.inf, 0.0)), low, high)
@@ -218,7 +221,16 @@ def _ordered(key, side, columns):
     which = [columns.find(name, "monotone") for name in key]
     if len(set(which)) < max(len(which), 2):
         raise ValueError(f"monotone: {key!r} must have at least two columns, each once; a single one without brackets")
+    return _differences(key, side, columns)
+
+
+def _differences(names, side, columns):
+    """The same of names in order, where None is a reference whose coefficient is zero."""
+    which = [None if name is None else columns.find(name, "monotone") for name in names]
     A = np.zeros((len(which) - 1, len(columns.names)))
     for row, (before, after) in zip(A, pairwise(which), strict=True):
-        row[before], row[after] = -side, side
+        if before is not None:
+            row[before] = -side
+        if after is not None:
+            row[after] = side
     return A, np.stack([np.zeros(len(A)), np.full(len(A), np.inf)]), [None] * len(A)

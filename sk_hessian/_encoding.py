@@ -193,6 +193,18 @@ class Encoding:
         """The levels of each column, by its name."""
         return {factor.name: np.array(factor.levels, dtype=object) for factor in self.factors}
 
+    @property
+    def orders(self):
+        """The names of the levels of each column in order, None for the reference; without missing values."""
+        return {
+            factor.name: [
+                None if i == factor.reference else f"{factor.name}[{_label(level)}]"
+                for i, level in enumerate(factor.levels)
+                if level is not None
+            ]
+            for factor in self.factors
+        }
+
     def table(self, X, y=None, is_new=False, counted=None, **checks):
         """The `CodeTable` of X and the checked y; numbers are checked as scikit-learn does.
 

@@ -18,6 +18,7 @@ from sk_hessian.categories import Categories
 from sk_hessian.linear_model import LinearRegression, LogisticRegression, PoissonRegressor, Ridge
 from sk_hessian.objectives import Blocks
 from sk_hessian.objectives.rows.codes import CodedBlock
+from sk_hessian.penalties import Differences
 from tests.estimators import ESTIMATORS, SECOND_ORDER, UNPENALISED, distance, prediction
 from tests.estimators import target as target_of
 
@@ -521,6 +522,30 @@ def test_tables_and_tests_know_columns_and_levels():
     np.testing.assert_allclose(
         predicted.std_error, inspection.prediction_table(expected, columns[:5], columns, y).std_error, rtol=1e-6
     )
+
+
+def test_constraints_and_penalties_of_groups_know_levels():
+    X = table()
+    y = target("PoissonRegressor", X)
+    for drop, alpha in (("auto", 0), ({"site": "c"}, 0), (None, 1e-3)):
+        options = Categories(drop=drop)
+        model = PoissonRegressor(
+            alpha=alpha,
+            tol=1e-8,
+            monotone={"site": "decreasing"},
+            bounds={"day": (-0.1, 0.1)},
+            categorical_features=options,
+        ).fit(X, y)
+        effects = dict(zip(model.coef_names_, model.coef_, strict=True))
+        # of any reference the levels are in order, its own coefficient is zero
+        assert (np.diff([effects.get(f"site[{level}]", 0.0) for level in "abcd"]) <= 1e-12).all()
+        assert max(abs(effects.get(f"day[{day}]", 0.0)) for day in (5, 3, 1)) <= 0.1
+        assert model.active_constraints_
+    # the levels together are the intercept
+    weights = {"site": Differences(weight=1e4)}
+    smooth = PoissonRegressor(alpha=1.0, fit_intercept=False, penalty_weights=weights).fit(X, y)
+    sites = [i for i, name in enumerate(smooth.coef_names_) if name.startswith("site")]
+    assert np.ptp(smooth.coef_[sites]) < 1e-3
 
 
 def test_effects_of_levels_are_differences_to_the_reference():
