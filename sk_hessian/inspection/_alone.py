@@ -31,6 +31,8 @@ def _of_rows(curvature):
         counts = within(terms.part, terms.y, terms.share * total).counts
         leverages = Leverages.of(terms, counts)
         full = 1 - leverages.largest <= NOTHING_LEFT
+        if not full.any():
+            return (np.zeros((r, r)),)
         along = leverages.directions(terms, counts)[full, -1]
         return (along.T @ along,)
 
@@ -41,7 +43,8 @@ def _of_groups(curvature, index):
     rows, n_groups, r = curvature.single_rows, int(index.max()) + 1, curvature.root.shape[1]
 
     def traces(terms):
-        return (np.bincount(index[terms.part], np.einsum("nkl,nlk->n", terms.bend, _reach(terms)), n_groups),)
+        bent = np.einsum("nkl,nlr->nkr", terms.bend, terms.along)
+        return (np.bincount(index[terms.part], terms.share * np.einsum("nkr,nkr->n", terms.along, bent), n_groups),)
 
     # an eigenvalue of one is at most the trace, and all traces sum to r
     candidates = np.flatnonzero(rows.reduce(traces)[0] >= 1 - NOTHING_LEFT)
@@ -61,10 +64,6 @@ def _of_groups(curvature, index):
     if not candidates.size:
         return np.zeros((0, r))
     return _vectors(rows.reduce(information)[0])
-
-
-def _reach(terms):
-    return terms.share[:, None, None] * (terms.along @ terms.along.transpose(0, 2, 1))
 
 
 def _vectors(information):

@@ -28,6 +28,9 @@ _AUTO = {
 #: covariances that need rows one by one, or many rounds over them, and what to use instead
 _OF_SINGLE_ROWS = {"HC2": "HC1", "HC3": "HC1", "CR2": "HC1", "HAC": "sandwich", "profile": "expected"}
 
+#: sandwiches; of rows, HC2, HC3 and CR2 refuse those that the fit follows whatever their targets are
+_TAKE_ROWS_FOR_ERRORS = ("sandwich", "HC0", "HC1", "CR2", "HAC")
+
 #: covariances in which a dispersion that the user chooses has a place
 _OF_A_DISPERSION = ("expected", "observed")
 
@@ -156,7 +159,9 @@ class Uncertainty:
             raise ValueError(f"{choice.what}: cov='CR2' is for groups of one kind: use cov='sandwich' for two")
         kind = ChosenCurvature if by_products else Curvature
         curvature = kind(fitted, weights, KINDS[name].curvature, choice, groups)
-        covariance = _with_untold(curvature, curvature.found(KINDS[name].covariance), choice.what)
+        covariance = curvature.found(KINDS[name].covariance)
+        if name in _TAKE_ROWS_FOR_ERRORS:
+            covariance = _with_untold(curvature, covariance, choice.what)
         distance = curvature.distance(np.sqrt(curvature.variances(covariance)))
         return cls(name, curvature, covariance, _verdict(fitted, distance))
 
@@ -198,7 +203,7 @@ class Uncertainty:
 
 def _with_untold(curvature, covariance, what):
     """A sandwich that says which parameters one row, or one group, alone determines."""
-    if covariance.moment is None or not curvature.may_follow_rows:
+    if not curvature.may_follow_rows or (covariance.freedom is not None and not curvature.groups):
         return covariance
     directions, convention = directions_of_one(curvature), covariance.convention
     if directions is None:
