@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from sk_hessian._text import listed, suggestion
-from sk_hessian.inspection._alone import directions_of_one, involved, text_of
+from sk_hessian.inspection._alone import involved, text_of
 from sk_hessian.inspection._checks import check_choice, check_count
 from sk_hessian.inspection._chosen import KINDS as WITHOUT_FACTOR
 from sk_hessian.inspection._chosen import ChosenCurvature, needs_products
@@ -27,9 +27,6 @@ _AUTO = {
 
 #: covariances that need rows one by one, or many rounds over them, and what to use instead
 _OF_SINGLE_ROWS = {"HC2": "HC1", "HC3": "HC1", "CR2": "HC1", "HAC": "sandwich", "profile": "expected"}
-
-#: sandwiches; of rows, HC2, HC3 and CR2 refuse those that the fit follows whatever their targets are
-_TAKE_ROWS_FOR_ERRORS = ("sandwich", "HC0", "HC1", "CR2", "HAC")
 
 #: covariances in which a dispersion that the user chooses has a place
 _OF_A_DISPERSION = ("expected", "observed")
@@ -159,9 +156,7 @@ class Uncertainty:
             raise ValueError(f"{choice.what}: cov='CR2' is for groups of one kind: use cov='sandwich' for two")
         kind = ChosenCurvature if by_products else Curvature
         curvature = kind(fitted, weights, KINDS[name].curvature, choice, groups)
-        covariance = curvature.found(KINDS[name].covariance)
-        if name in _TAKE_ROWS_FOR_ERRORS:
-            covariance = _with_untold(curvature, covariance, choice.what)
+        covariance = _with_untold(curvature, curvature.found(KINDS[name].covariance), choice.what)
         distance = curvature.distance(np.sqrt(curvature.variances(covariance)))
         return cls(name, curvature, covariance, _verdict(fitted, distance))
 
@@ -202,15 +197,10 @@ class Uncertainty:
 
 
 def _with_untold(curvature, covariance, what):
-    """A sandwich that says which parameters one row, or one group, alone determines."""
-    if not curvature.may_follow_rows or (covariance.freedom is not None and not curvature.groups):
-        return covariance
-    directions, convention = directions_of_one(curvature), covariance.convention
-    if directions is None:
-        text = "that one group alone determines a coefficient was not looked for: they are too many"
-        return replace(covariance, convention=f"{convention}; {text}" if convention else text)
-    if not len(directions):
-        return covariance
+    """A covariance that says which parameters one row, or one group, alone determines."""
+    directions, convention = covariance.untold, covariance.convention
+    if directions is None or not len(directions):
+        return replace(covariance, untold=None)
     is_grouped, root = bool(curvature.groups), curvature.shown(curvature.root)
     nothing = involved(root, directions)
     names = [curvature.fitted.reported[0][j] for j in curvature.positions[nothing]]
@@ -221,7 +211,7 @@ def _with_untold(curvature, covariance, what):
             f"they are, so that residuals tell nothing of their errors ({listed(names, ', ')}). Use cov='expected', or "
             "leave out the columns that they alone determine"
         )
-    return replace(covariance, untold=directions, convention=f"{convention}; {text}" if convention else text)
+    return replace(covariance, convention=f"{convention}; {text}" if convention else text)
 
 
 def _check_features(name, choice, by_products):
