@@ -59,9 +59,8 @@ def test_workflows_are_as_short_as_their_page_says():
         if title != "With the rest of scikit-learn":
             work = work[1:]  # the first session makes the data
         lines = [line[4:] for line in "".join(work).splitlines() if line.startswith((">>> ", "... "))]
-        assert sum(not line.startswith(("import ", "from ")) for line in lines) == sum(int(n) for n in counts if n), (
-            name
-        )
+        found = sum(not line.startswith(("import ", "from ")) for line in lines)
+        assert found == sum(int(count) for count in counts if count), name
 
 
 @pytest.mark.parametrize("package", ["linear_model", "neural_network"])

@@ -16,38 +16,37 @@ _MOST_NUMBERS = 2**23
 _INVOLVED = 1e-8
 
 
-def directions_of_one(curvature):
-    """Unit vectors (m, r) in the coordinates of a `Curvature`, or None where that is not known."""
-    if not curvature.groups:
-        return _of_rows(curvature)
-    found = [_of_groups(curvature, index) for index in curvature.groups]
-    return None if any(one is None for one in found) else np.vstack(found)
+def sole(terms, counts):
+    """The sum (r, r) over some rows, each of which stands for so many, of what those tell that the fit follows."""
+    leverages, r = Leverages.of(terms, counts), terms.along.shape[2]
+    full = 1 - leverages.largest <= NOTHING_LEFT
+    if not full.any():
+        return np.zeros((r, r))
+    along = leverages.directions(terms, counts)[full, -1]
+    return along.T @ along
 
 
-def _of_rows(curvature):
-    within, total, r = curvature.weights.within, curvature.objective.total, curvature.root.shape[1]
+def followed_rows(curvature):
+    """Unit vectors (m, r), in the coordinates of a `Curvature`, of what single rows alone determine; one round."""
+    within, total = curvature.weights.within, curvature.objective.total
 
-    def sole(terms):
-        counts = within(terms.part, terms.y, terms.share * total).counts
-        leverages = Leverages.of(terms, counts)
-        full = 1 - leverages.largest <= NOTHING_LEFT
-        along = leverages.directions(terms, counts)[full, -1]
-        return (along.T @ along,)
+    def of_block(terms):
+        return (sole(terms, within(terms.part, terms.y, terms.share * total).counts),)
 
-    return _vectors(curvature.single_rows.reduce(sole, width=r)[0][None])
+    return of_ones(curvature.single_rows.reduce(of_block)[0][None])
 
 
-def _of_groups(curvature, index):
-    rows, n_groups, r = curvature.single_rows, int(index.max()) + 1, curvature.root.shape[1]
+def followed_groups(curvature, index, leverages):
+    """The same of groups, each a number from 0 on, with these sums of leverages (G,); None where they are too many.
 
-    def traces(terms):
-        return (np.bincount(index[terms.part], np.einsum("nkl,nlk->n", terms.bend, _reach(terms)), n_groups),)
-
-    # an eigenvalue of one is at most the trace, and all traces sum to r
-    candidates = np.flatnonzero(rows.reduce(traces)[0] >= 1 - NOTHING_LEFT)
+    A round where there may be one: an eigenvalue of one is at most the trace, and all traces sum to r.
+    """
+    r, candidates = curvature.root.shape[1], np.flatnonzero(leverages >= 1 - NOTHING_LEFT)
+    if not candidates.size:
+        return np.zeros((0, r))
     if len(candidates) * r * r > _MOST_NUMBERS:
         return None
-    place = np.full(n_groups, -1)
+    place = np.full(len(leverages), -1)
     place[candidates] = np.arange(len(candidates))
 
     def information(terms):
@@ -58,16 +57,10 @@ def _of_groups(curvature, index):
             found[group] = np.tensordot(terms.along[mine], bent[mine], axes=((0, 1), (0, 1)))
         return (found,)
 
-    if not candidates.size:
-        return np.zeros((0, r))
-    return _vectors(rows.reduce(information)[0])
+    return of_ones(curvature.single_rows.reduce(information)[0])
 
 
-def _reach(terms):
-    return terms.share[:, None, None] * (terms.along @ terms.along.transpose(0, 2, 1))
-
-
-def _vectors(information):
+def of_ones(information):
     """The eigenvectors (m, r) of matrices (n, r, r) whose eigenvalue is one."""
     values, vectors = np.linalg.eigh(information)
     return vectors.transpose(0, 2, 1)[1 - values <= NOTHING_LEFT]

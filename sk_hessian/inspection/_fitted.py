@@ -74,6 +74,15 @@ def _has_the_value(fitted, decrement):
     return abs(fitted.here.value - fitted.estimator.convergence_.objective) <= _SAME_VALUE * fitted.objective.scale
 
 
+def _what_to_pass(fitted):
+    """What to do where the rows are not those of a fit, a sentence."""
+    if "offset" not in fitted.fit_data:
+        return "Pass the X, y and weights of the fit"
+    if getattr(fitted.estimator, "has_offset_", True):
+        return "Pass the X, y, weights and offset of the fit"
+    return "It was fitted without an offset, and these rows have one: fit it with the offset too, or leave that out"
+
+
 class Fitted:
     """An estimator's objective at its fitted parameters.
 
@@ -288,17 +297,8 @@ class Fitted:
         if not (decrement <= share * self.objective.scale and _has_the_value(self, decrement)):
             raise ValueError(
                 f"{what}: this {self.name} is not at the optimum for these rows: "
-                f"{still_missing(decrement, self.objective.scale, True)}. {self._what_to_pass}"
+                f"{still_missing(decrement, self.objective.scale, True)}. {_what_to_pass(self)}"
             )
-
-    @property
-    def _what_to_pass(self):
-        """What to do where the rows are not those of the fit, a sentence."""
-        if "offset" not in self.fit_data:
-            return "Pass the X, y and weights of the fit"
-        if getattr(self.estimator, "has_offset_", True):
-            return "Pass the X, y, weights and offset of the fit"
-        return "It was fitted without an offset, and these rows have one: fit it with the offset too, or leave that out"
 
     def distance(self, factor, error):
         """How far the fit has left the farthest parameter from the optimum, in standard errors, by a Newton step."""

@@ -36,10 +36,13 @@ class Leverages:
     @classmethod
     def of(cls, terms, counts):
         """Those of `RowTerms`."""
+        along = terms.along
+        reach = (terms.share / counts)[:, None, None] * np.einsum("nkr,nlr->nkl", along, along)
+        if along.shape[1] == 1:
+            root = np.sqrt(np.maximum(terms.bend, 0.0))
+            return cls(root, reach, (root * reach * root)[:, :, 0], np.ones_like(root))
         bend, vectors = np.linalg.eigh(terms.bend)
         root = (vectors * np.sqrt(np.maximum(bend, 0.0))[:, None, :]) @ vectors.transpose(0, 2, 1)
-        share = (terms.share / counts)[:, None, None]
-        reach = share * (terms.along @ terms.along.transpose(0, 2, 1))
         return cls(root, reach, *np.linalg.eigh(root @ reach @ root))
 
     @property

@@ -17,6 +17,7 @@ from sk_hessian.inspection._fitted import Fitted, Naming, require_mean
 from sk_hessian.inspection._intervals import intervals_and_tests
 from sk_hessian.inspection._likelihood import RowWeights
 from sk_hessian.inspection._text import ParameterTable, distribution_text, interval_headings, without_tests
+from sk_hessian.solvers import plan
 
 #: kind -> what the header says of it
 KINDS = {"average": "average over the rows", "at_mean": "at the means of the columns", "each": "of each row"}
@@ -216,6 +217,12 @@ def marginal_effects(
             "uncertainty of its predictions"
         )
     require_mean(fitted, "marginal_effects")
+    if fitted.theta.size > plan.MOST_FACTOR_SIZE:
+        raise ValueError(
+            f"marginal_effects needs the covariance of all coefficients, whichever features it is for: at most "
+            f"{plan.MOST_FACTOR_SIZE} parameters, and this {fitted.name} has {fitted.theta.size}. Take fewer columns; "
+            "coef_table(..., features=) has single coefficients"
+        )
     rows_in_memory(fitted.objective)
     fitted.require_optimum("marginal_effects")
     row_data: dict = {"sample_weight": sample_weight, "offset": offset}

@@ -3,13 +3,14 @@
 Each function takes a `Curvature` and returns the `Covariance` of the parameters.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from scipy.linalg import eigh
 
 from sk_hessian._text import listed
+from sk_hessian.inspection._alone import followed_groups, followed_rows, of_ones, sole
 from sk_hessian.inspection._leverages import NOTHING_LEFT, GroupLeverages, Leverages
 from sk_hessian.inspection._row_labels import row_names
 
@@ -30,7 +31,7 @@ class Covariance:
     ``moment`` is M (r, r), None for the identity, ``scale`` the squares of D (1,) or (n_targets,), ``beside`` what is
     added to it (n_parameters, n_parameters), or None. ``convention`` says which of several ways was taken, or is None.
     ``freedom`` is a `GroupLeverages` where each combination of the parameters has degrees of freedom of its own;
-    ``untold`` (m, r) are directions along which it says nothing, see `directions_of_one`.
+    ``untold`` (m, r) are directions along which it says nothing, see `followed_groups`.
     """
 
     moment: Any
@@ -43,9 +44,18 @@ class Covariance:
 
 def of_rows(curvature, convention=None):
     """HC0: the scores are independent, and their squares estimate their variances."""
-    rows, weights = curvature.single_rows, curvature.weights
-    moment = rows.score_moment(lambda *block: weights.within(*block).moment) / weights.score_total**2
-    return Covariance(moment, np.ones(1), convention=convention)
+    rows, weights, total = curvature.single_rows, curvature.weights, curvature.objective.total
+    if not curvature.may_follow_rows:
+        moment = rows.score_moment(lambda *block: weights.within(*block).moment) / weights.score_total**2
+        return Covariance(moment, np.ones(1), convention=convention)
+
+    def of_block(terms):
+        mine, score = weights.within(terms.part, terms.y, terms.share * total), terms.score
+        return score.T @ (score * mine.moment[:, None]), sole(terms, mine.counts)
+
+    moment, followed = rows.reduce(of_block)
+    untold = of_ones(followed[None])
+    return Covariance(moment / weights.score_total**2, np.ones(1), convention=convention, untold=untold)
 
 
 def hc0(curvature):
@@ -57,7 +67,7 @@ def hc1(curvature):
     """HC0 times n / (n - k)."""
     found, n = of_rows(curvature), curvature.weights.n_samples
     df = _require_freedom("cov='HC1'", n, curvature.effective_df)
-    return Covariance(found.moment, n / df, convention="HC1: HC0 times n / (n - k)")
+    return replace(found, scale=n / df, convention="HC1: HC0 times n / (n - k)")
 
 
 def hc2(curvature):
@@ -114,10 +124,10 @@ def cr2(curvature):
     groups = curvature.groups[0]
     found = _group_leverages(curvature, groups, int(groups.max()) + 1)
     weights = curvature.weights
-    sums = curvature.single_rows.score_sums(lambda *block: weights.within(*block).score, groups)
+    sums, untold = _sums_of_groups(curvature, groups)
     corrected = found.corrected(sums / weights.score_total)
     text = f"CR2: {len(sums)} groups, scores over the roots of what their leverages leave; {_OWN_DF}"
-    return Covariance(corrected.T @ corrected, np.ones(1), convention=text, freedom=found)
+    return Covariance(corrected.T @ corrected, np.ones(1), convention=text, freedom=found, untold=untold)
 
 
 _OWN_DF = "Satterthwaite's degrees of freedom, of each coefficient its own"
@@ -184,17 +194,40 @@ def of_groups(curvature):
             "cov_groups: every row is a group of its own, so that no row depends on another. Use cov='HC1', which is "
             "that matrix, or labels that rows share"
         )
-    moments = []
-    for index in [*groups, *([_together(*groups)] if len(groups) == 2 else [])]:
-        sums = rows.score_sums(lambda *block: weights.within(*block).score, index) / total
+    moments, untold = [], []
+    for index in groups:
+        sums, followed = _sums_of_groups(curvature, index)
+        untold.append(followed)
+        moments.append(len(sums) / (len(sums) - 1) * (sums.T @ sums) / total**2)
+    is_known = all(followed is not None for followed in untold)
+    alone_determined = np.vstack(untold) if is_known else None
+    if not is_known:
+        small += "; that one group alone determines a coefficient was not looked for, they are too many"
+    if len(groups) == 2:
+        sums = rows.score_sums(lambda *block: weights.within(*block).score, _together(*groups)) / total
         moments.append(len(sums) / (len(sums) - 1) * (sums.T @ sums))
     if len(groups) == 1:
         alone = int((np.bincount(groups[0], of_rows) == 1).sum())
         single = f", {alone} of them of one row" if alone else ""
-        return Covariance(moments[0], scale, convention=f"{counts[0]} groups{single}, times {small}")
+        return Covariance(
+            moments[0], scale, convention=f"{counts[0]} groups{single}, times {small}", untold=alone_determined
+        )
     moment, mended = _without_negative(moments[0] + moments[1] - moments[2])
     text = f"groups of two kinds, {counts[0]} and {counts[1]}: V1 + V2 - V12, each times {small}"
-    return Covariance(moment, scale, convention=text + mended)
+    return Covariance(moment, scale, convention=text + mended, untold=alone_determined)
+
+
+def _sums_of_groups(curvature, index):
+    """Sums of the scores of groups (G, r), and what these alone determine, see `followed_groups`."""
+    rows, weights = curvature.single_rows, curvature.weights
+
+    def score(*block):
+        return weights.within(*block).score
+
+    if not curvature.may_follow_rows:
+        return rows.score_sums(score, index), np.zeros((0, curvature.root.shape[1]))
+    sums, leverages = rows.score_sums(score, index, with_leverages=True)
+    return sums, followed_groups(curvature, index, leverages)
 
 
 def of_times(curvature):
@@ -219,7 +252,8 @@ def of_times(curvature):
         f"Newey-West, Bartlett's kernel with {lags} lags ({source}), rows in the order of time, times n / (n - k), "
         "statsmodels' use_correction=True"
     )
-    return Covariance(moment / weights.score_total**2, scale, convention=text)
+    untold = followed_rows(curvature) if curvature.may_follow_rows else None
+    return Covariance(moment / weights.score_total**2, scale, convention=text, untold=untold)
 
 
 def _require_freedom(what, n, df):

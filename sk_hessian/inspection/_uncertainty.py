@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from sk_hessian._text import listed, suggestion
-from sk_hessian.inspection._alone import directions_of_one, involved, text_of
+from sk_hessian.inspection._alone import involved, text_of
 from sk_hessian.inspection._checks import check_choice, check_count
 from sk_hessian.inspection._chosen import KINDS as WITHOUT_FACTOR
 from sk_hessian.inspection._chosen import ChosenCurvature, needs_products
@@ -197,15 +197,10 @@ class Uncertainty:
 
 
 def _with_untold(curvature, covariance, what):
-    """A sandwich that says which parameters one row, or one group, alone determines."""
-    if covariance.moment is None or not curvature.may_follow_rows:
-        return covariance
-    directions, convention = directions_of_one(curvature), covariance.convention
-    if directions is None:
-        text = "that one group alone determines a coefficient was not looked for: they are too many"
-        return replace(covariance, convention=f"{convention}; {text}" if convention else text)
-    if not len(directions):
-        return covariance
+    """A covariance that says which parameters one row, or one group, alone determines."""
+    directions, convention = covariance.untold, covariance.convention
+    if directions is None or not len(directions):
+        return replace(covariance, untold=None)
     is_grouped, root = bool(curvature.groups), curvature.shown(curvature.root)
     nothing = involved(root, directions)
     names = [curvature.fitted.reported[0][j] for j in curvature.positions[nothing]]
@@ -216,7 +211,7 @@ def _with_untold(curvature, covariance, what):
             f"they are, so that residuals tell nothing of their errors ({listed(names, ', ')}). Use cov='expected', or "
             "leave out the columns that they alone determine"
         )
-    return replace(covariance, untold=directions, convention=f"{convention}; {text}" if convention else text)
+    return replace(covariance, convention=f"{convention}; {text}" if convention else text)
 
 
 def _check_features(name, choice, by_products):

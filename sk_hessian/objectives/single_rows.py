@@ -20,6 +20,16 @@ class RowTerms:
     along: np.ndarray  #: first-order changes of raw along the columns of a factor, (n, m, r)
     part: slice  #: which rows of the objective these are
 
+    @property
+    def score(self):
+        """The gradients of the rows' losses along the columns of the factor, (n, r)."""
+        return np.einsum("nmr,nm->nr", self.along, self.slope)
+
+    @property
+    def leverage(self):
+        """The trace of the hat matrix of each row, (n,)."""
+        return self.share * np.einsum("nkr,nkr->n", self.along, self.bend @ self.along)
+
 
 class SingleRows:
     """The rows of an objective at a point, one by one.
@@ -111,13 +121,16 @@ class SingleRows:
         columns = self._factor.outer.columns
         return columns, columns.n_columns + 2 * self._pull.size
 
-    def score_sums(self, weigh, groups):
+    def score_sums(self, weigh, groups, with_leverages=False):
         """Sums within groups of the gradients of the rows' terms, loss and penalty, in the coordinates of the factor.
 
         Each row's gradient is multiplied with a number, ``weigh(part, y, weight)`` those of a block; its group is a
-        number from 0 on. Shape (n_groups, r). One round.
+        number from 0 on. Shape (n_groups, r). One round. ``with_leverages`` adds the sums of the rows' leverages, the
+        traces of their hat matrices, (n_groups,).
         """
-        scores, room, size = self._scorer(weigh), self._room, self._pull.size
+        summed, room, size = self._scorer(weigh), self._room, self._pull.size
+        if with_leverages:
+            summed, room, size = self._with_leverage(summed), (room[0], room[1] + self._width), size + 1
 
         def of_part(rows, start):
             present, index = np.unique(groups[start : start + rows.n_rows], return_inverse=True)
@@ -125,10 +138,16 @@ class SingleRows:
             for block, y, weight in rows.blocks(*room):
                 order = np.argsort(index[block.part], kind="stable")
                 here, first = np.unique(index[block.part][order], return_index=True)
-                sums[here] += np.add.reduceat(scores(block, y, weight)[order], first, axis=0)
+                sums[here] += np.add.reduceat(summed(block, y, weight)[order], first, axis=0)
             return present, sums
 
-        return self._within(self._objective.rows.over_parts(of_part, _of_both)[1])
+        sums = self._objective.rows.over_parts(of_part, _of_both)[1]
+        return (self._within(sums[:, :-1]), sums[:, -1]) if with_leverages else self._within(sums)
+
+    def _with_leverage(self, scores):
+        """The function ``scores`` of a block with one more column, the leverages of its rows."""
+        terms = self._terms()
+        return lambda *block: np.column_stack([scores(*block), terms(*block, 0).leverage])
 
     def _within(self, sums):
         """Rows of gradients in the outer coordinates of the factor, (n, q), in its own."""

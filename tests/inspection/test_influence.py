@@ -425,8 +425,10 @@ def test_a_matrix_of_too_many_columns_is_refused_at_once(rng):
     y = rng.integers(0, 2, 200)
     model = LogisticRegression(C=0.1).fit(X, y)
     message = "needs a dense matrix of curvature of 3100 columns; 3000 are the most"
-    for function in (influence, leave_one_out, coef_table):
+    for function in (influence, leave_one_out):
         assert_refused(message, function, model, X, y)
+    message = "is for up to 3000 parameters, .* has 3101: choose some of its columns by features="
+    assert_refused(message, coef_table, model, X, y)
     dense = X.toarray()
     assert influence(model, dense, y).n_effective_parameters < 200
 

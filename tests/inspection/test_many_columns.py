@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from sk_hessian.inspection import coef_table
+from sk_hessian.inspection import coef_table, marginal_effects
 from sk_hessian.linear_model import LinearRegression, LogisticRegression, NegativeBinomialRegressor, Ridge
 from sk_hessian.objectives import Blocks, column_space
 from sk_hessian.solvers import plan
@@ -139,5 +139,7 @@ def test_what_products_cannot_tell_is_refused(rng, monkeypatch):
     X, y = text(rng)
     model = LogisticRegression().fit(X, y)
     assert_refused("choose some of its columns by features=", coef_table, model, X, y)
+    message = "marginal_effects needs the covariance of all coefficients, whichever features it is for"
+    assert_refused(message, marginal_effects, model, X, y, features=[1])
     message = "features: 3000 of 3101 parameters are too many: choose at most 2704"
     assert_refused(message, coef_table, model, X, y, features=np.arange(3000))

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from statsmodels.datasets import anes96, cpunish, grunfeld, longley, macrodata, spector
 
-from sk_hessian.inspection import coef_table, marginal_effects, prediction_table
+from sk_hessian.inspection import coef_table, compare_models, marginal_effects, prediction_table
 from sk_hessian.linear_model import LinearRegression, LogisticRegression, PoissonRegressor
 
 #: damage by waves: incidents and months of service of five types of ships, built in four periods, at sea in two
@@ -179,6 +179,8 @@ def test_logit_of_stata():
     assert figures == pytest.approx(
         (-12.8896334653335, 0.374038332124624, 15.4041924625676, 33.779266930667, 39.642210541866), rel=2e-7
     )
+    test = compare_models(None, model, X, y)
+    assert (test.statistic, test.p_value) == pytest.approx((15.4041924625676, 0.00150187761112892), rel=1e-6)
     np.testing.assert_allclose(table.statistic, [2.237723415, 0.6722348408, 2.234423721, -2.640537645], rtol=2e-6)
     np.testing.assert_allclose(table.lower, [0.3507938, -0.1822835, 0.29218, -22.68657], rtol=2e-5)
     printed = {
