@@ -18,6 +18,9 @@ from sk_hessian.solvers import minimize
 #: attributes of a choice, beside the parameter's own
 _CHOSEN = ("penalty_path_", "penalty_weights_", "_penalty_units", "_choice_message")
 
+#: how much looser fits on the way to a strength are
+_LOOSER = 10
+
 #: what may choose a strength
 CRITERIA: tuple[str, ...] = ("evidence", "loo")
 
@@ -75,7 +78,7 @@ def choose_linear(estimator, objective):
     if has_chosen_groups(getattr(estimator, "penalty_weights", None)):
         return _choose_groups(estimator, objective, solve)
     _check_choosable(estimator, objective, _asked(estimator))
-    choice = choose(objective, getattr(estimator, estimator._strength_name), solve)
+    choice = choose(objective, getattr(estimator, estimator._strength_name), solve, _LOOSER * estimator.tol)
     return objective.with_strength(_set_chosen(estimator, choice)), choice.theta
 
 

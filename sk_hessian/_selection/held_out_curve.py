@@ -1,5 +1,7 @@
 """The leave-one-out loss near a point as a function of the strength of the penalty."""
 
+from dataclasses import replace
+
 import numpy as np
 from scipy.linalg import eigh
 
@@ -11,6 +13,10 @@ _ROUNDING = np.finfo(float).eps
 
 #: what a leverage of one is taken as, so that a row without which nothing is determined has a large loss
 _MOST_OF_ONE = 1 - 1e-10
+
+
+#: how far differences move log(r), and raw predictions in units over which the curvature changes e-fold
+_STEP = 1e-3
 
 
 class Turned:
@@ -78,8 +84,9 @@ class HeldOutCurve:
     """The mean leave-one-out loss of a linear model for other strengths of its penalty, from one factor of its Hessian.
 
     Each strength has its optimum by one Newton step from the point, and each row one Newton step without it: exact for
-    squared errors, and the approximate leave-one-out of `WithoutEach` at a strength whose optimum the point is. The
-    rows are read once for all strengths.
+    squared errors, and the approximate leave-one-out of `WithoutEach` at a strength whose optimum the point is. How the
+    curvature begins to change with log(r) is taken along, so that its derivative there is exact too. The rows are read
+    once for all strengths.
 
     Parameters
     ----------
@@ -101,11 +108,27 @@ class HeldOutCurve:
         loss = objective.loss
         # a common shift of all outputs is no parameter
         self._none = loss.n_constants + (loss.shift_invariant and objective.fit_intercept)
+        self._bend = 0.0 if is_start or loss.quadratic else self._slope_by_curvature()
 
     def effective_df(self, log_ratios):
         """Coefficients that the rows rather than the penalty determine, shape (m,)."""
         ratio = np.exp(np.atleast_1d(log_ratios))[:, None]
         return (1 - ratio * self.shares / (1 + (ratio - 1) * self.shares)).sum(axis=1) - self._none
+
+    def optimum(self, log_ratio):
+        """The parameters of a strength so many times e as large, as far as the curvature stays what it is."""
+        ratios = np.exp(np.atleast_1d(log_ratio))
+        moves = self._bends.moves(self._here, ratios, self._bends.inverse(ratios))
+        return self._objective.canonical(self._here.theta + self._bends.turned.apply(moves[:, 0]))
+
+    def decrement(self, here, log_ratio):
+        """Half the squared Newton decrement at an `Evaluation` near by, of a strength so many times e as large."""
+        slope = self._bends.turned.transpose(here.gradient)
+        return 0.5 * float(slope**2 @ self._bends.inverse(np.exp(np.atleast_1d(log_ratio)))[:, 0])
+
+    def score(self, log_ratios):
+        """Minus `losses`: more is better."""
+        return -self.losses(log_ratios)
 
     def losses(self, log_ratios):
         """Mean losses of the rows by fits without them, for strengths so many times e as large, shape (m,)."""
@@ -120,8 +143,38 @@ class HeldOutCurve:
             return (np.array([terms.share @ value for value in found]),)
 
         with np.errstate(over="ignore", invalid="ignore"):
-            losses = self._rows.reduce(terms)[0]
+            losses = self._rows.reduce(terms)[0] + self._bend * np.atleast_1d(log_ratios)
         return np.where(np.isfinite(losses), losses, np.inf)
+
+    def _slope_by_curvature(self):
+        """What the change of the curvature with the fit adds to the slope of the losses in log(r), by differences."""
+        loss, here, turned = self._objective.loss, self._here, self._bends.turned
+        pull = turned.transpose(self._objective.l2.chosen().gradient(here.theta))
+        path = self.shares * turned.transpose(here.gradient) - pull
+
+        def bend(terms):
+            change = terms.along @ path
+            size = np.abs(change / loss.predictor_unit(terms.raw)).max(axis=1, keepdims=True)
+            move = np.divide(_STEP * change, size, out=np.zeros_like(change), where=size > 0)
+            ends = [loss.hessian(terms.y, terms.raw + sign * move, "observed") for sign in (1, -1)]
+            return (ends[0] - ends[1]) * (size / (2 * _STEP))[:, :, None]
+
+        def change_of_hessian(terms):
+            weighted = terms.share[:, None, None] * (bend(terms) @ terms.along)
+            return (np.tensordot(terms.along, weighted, axes=((0, 1), (0, 1))),)
+
+        change = self._rows.reduce(change_of_hessian)[0]
+
+        def slope(terms):
+            reach, across = (terms.along @ M @ terms.along.transpose(0, 2, 1) for M in (np.eye(len(path)), change))
+            bent = bend(terms)
+            ends = [
+                _held_out_loss(loss, replace(terms, bend=terms.bend + step * bent), 0.0, reach - step * across)
+                for step in (_STEP, -_STEP)
+            ]
+            return (terms.share @ (ends[0] - ends[1]) / (2 * _STEP),)
+
+        return float(self._rows.reduce(slope)[0])
 
 
 def _reaches(along, inverse):

@@ -36,7 +36,7 @@ class PosteriorModel:
         is_linear = self.objective.model.is_linear
         self.curvature = self.objective.curvature if is_linear else "gauss-newton"
         self.precision = _precision(at, names, structure)
-        self._penalty, self._raw = at.penalty, self.objective.raw_predictions(self.theta)
+        self._penalty, self._raw = at.penalty, at.here.raw_predictions()
         # the targets of a linear model share nothing, those of a network its hidden layers
         separate = is_linear and self.objective.loss.quadratic
         self._n_groups = self._raw.shape[1] if separate else 1
