@@ -1,6 +1,6 @@
 """How good a fit is beyond its rows: evidence, leave-one-out, and the strength of a penalty that is best by them."""
 
-from sk_hessian._selection.choice import choose
+from sk_hessian._selection.choice import choose, is_by_products
 from sk_hessian._selection.dispersion import pearson_dispersion
 from sk_hessian._selection.fixed_point import choose_decay, choose_groups
 from sk_hessian._selection.held_out import MOST_EXACT_LEVERAGE, NotFittedWithoutError, WithoutEach
@@ -22,6 +22,7 @@ __all__ = [
     "choose",
     "choose_decay",
     "choose_groups",
+    "is_by_products",
     "is_narrowed",
     "kept_rows",
     "last_layer",

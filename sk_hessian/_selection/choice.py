@@ -6,6 +6,7 @@ import numpy as np
 
 from sk_hessian._selection.evidence_curve import EvidenceCurve
 from sk_hessian._selection.held_out_curve import HeldOutCurve
+from sk_hessian._selection.products_curve import HeldOutByProducts
 from sk_hessian._selection.row_space import RowSpace, is_narrowed
 from sk_hessian.objectives import at_constants
 
@@ -23,7 +24,7 @@ _ROUNDINGS = 16
 
 #: how far another fit is, on the logarithm, that corrects a curve. What the evidence lacks is nearly a square of the
 #: distance: of digits -23 times that from 0.4 to 2
-_REACH = 0.05, 3.0
+_REACH = 0.25, 3.0
 
 #: most fits on the way
 _MOST_FITS = 8
@@ -45,6 +46,10 @@ _TIE = 1e-10
 
 #: curves that are taken before the first fit, while they move its strength by more than so much
 _UNFITTED, _UNFITTED_FAR = 2, 0.5
+
+#: columns, or rows if these are fewer, up to which leave-one-out has a matrix of them: 1,500 reviews of 13,211 words
+#: take 3.3 s by one and 0.1 s by products
+_MOST_COLUMNS = 500
 
 #: how much stronger the next penalty is, on the logarithm, where a fit has failed
 _AWAY = np.log(10)
@@ -144,7 +149,21 @@ class LeaveOneOut:
         return _NO_GAIN * max(score + objective.baseline.value, 0.0)
 
 
+class LeaveOneOutByProducts(LeaveOneOut):
+    """The same where a matrix of the columns would cost too much."""
+
+    holds_constants = True
+    curve = HeldOutByProducts
+
+
 CRITERIA = {"evidence": Evidence, "loo": LeaveOneOut}
+
+
+def is_by_products(objective, criterion):
+    """Whether a criterion is judged by products with the rows alone, however many columns and rows there are."""
+    if criterion != "loo" or objective.loss.n_outputs > 1 or not (objective.rows.in_memory and objective.l2.holds_each):
+        return False
+    return min(objective.n_features, objective.n_rows) > _MOST_COLUMNS
 
 
 def choose(objective, criterion, solve, tol):
@@ -173,6 +192,8 @@ def choose(objective, criterion, solve, tol):
     ValueError
         Where no strength can be judged.
     """
+    if is_by_products(objective, criterion):
+        return _Search(objective, LeaveOneOutByProducts, solve, tol).run()
     if not is_narrowed(objective):
         return _Search(objective, CRITERIA[criterion], solve, tol).run()
     space = RowSpace(objective)

@@ -107,6 +107,7 @@ class HeldOutCurve:
         self.shares = self._bends.shares
         loss = objective.loss
         # a common shift of all outputs is no parameter
+        self._n_raw = loss.n_outputs + loss.n_constants
         self._none = loss.n_constants + (loss.shift_invariant and objective.fit_intercept)
         self._bend = 0.0 if is_start or loss.quadratic else self._slope_by_curvature()
 
@@ -137,13 +138,19 @@ class HeldOutCurve:
         moves = self._bends.moves(self._here, ratios, inverse)
         loss = self._objective.loss
 
-        def terms(terms):
+        def of_one(terms):
+            along = terms.along[:, 0]
+            raw, reach = terms.raw + along @ moves, terms.share[:, None] * (along**2 @ inverse)
+            held_out = _without_each(loss, np.repeat(terms.y, len(ratios), axis=0), raw, terms.bend[:, 0], reach)
+            return (terms.share @ held_out,)
+
+        def of_several(terms):
             change, reach = terms.along @ moves, _reaches(terms.along, inverse)
             found = [_held_out_loss(loss, terms, change[..., i], reach[..., i]) for i in range(len(ratios))]
             return (np.array([terms.share @ value for value in found]),)
 
         with np.errstate(over="ignore", invalid="ignore"):
-            losses = self._rows.reduce(terms)[0] + self._bend * np.atleast_1d(log_ratios)
+            losses = self._rows.reduce(of_one if self._n_raw == 1 else of_several)[0] + self._bend * np.atleast_1d(log_ratios)
         return np.where(np.isfinite(losses), losses, np.inf)
 
     def _slope_by_curvature(self):
@@ -166,7 +173,8 @@ class HeldOutCurve:
         change = self._rows.reduce(change_of_hessian)[0]
 
         def slope(terms):
-            reach, across = (terms.along @ M @ terms.along.transpose(0, 2, 1) for M in (np.eye(len(path)), change))
+            moved = (terms.along.reshape(-1, len(change)) @ change).reshape(terms.along.shape)
+            reach, across = (_products(terms.along, other) for other in (terms.along, moved))
             bent = bend(terms)
             ends = [
                 _held_out_loss(loss, replace(terms, bend=terms.bend + step * bent), 0.0, reach - step * across)
@@ -175,6 +183,21 @@ class HeldOutCurve:
             return (terms.share @ (ends[0] - ends[1]) / (2 * _STEP),)
 
         return float(self._rows.reduce(slope)[0])
+
+
+def _products(A, B):
+    """A B' of each row, (n, m, m)."""
+    return np.einsum("nar,nbr->nab", A, B) if A.shape[1] == 1 else A @ B.transpose(0, 2, 1)
+
+
+def _without_each(loss, y, raw, bend, reach):
+    """The loss of each row of one raw prediction without it, for several strengths: all but ``bend`` (n, 1) is (n, m).
+
+    The targets ``y`` are those of all entries, row by row.
+    """
+    slope = loss.value_and_gradient(y, raw.reshape(-1, 1))[1].reshape(raw.shape)
+    step = reach * slope / (1 - np.minimum(bend * reach, MOST_EXACT_LEVERAGE))
+    return loss.value(y, (raw + step).reshape(-1, 1)).reshape(raw.shape)
 
 
 def _reaches(along, inverse):
@@ -193,12 +216,9 @@ def _held_out_loss(loss, terms, change, reach):
     ``reach`` (n, m, m) is the row's own part of the inverse Hessian.
     """
     raw, reach = terms.raw + change, terms.share[:, None, None] * reach
-    slope = loss.value_and_gradient(terms.y, raw)[1]
     if raw.shape[1] == 1:
-        reach = reach[:, 0]
-        step = reach * slope / (1 - np.minimum(terms.bend[:, 0] * reach, MOST_EXACT_LEVERAGE))
-    else:
-        # a leverage of one leaves nothing that the other rows tell
-        left = np.eye(raw.shape[1]) - _MOST_OF_ONE * (terms.bend @ reach)
-        step = (reach @ np.linalg.solve(left, slope[:, :, None]))[:, :, 0]
-    return loss.value(terms.y, raw + step)
+        return _without_each(loss, terms.y, raw, terms.bend[:, 0], reach[:, 0])[:, 0]
+    slope = loss.value_and_gradient(terms.y, raw)[1]
+    # a leverage of one leaves nothing that the other rows tell
+    left = np.eye(raw.shape[1]) - _MOST_OF_ONE * (terms.bend @ reach)
+    return loss.value(terms.y, raw + (reach @ np.linalg.solve(left, slope[:, :, None]))[:, :, 0])
