@@ -137,21 +137,29 @@ class EvidenceCurve:
 
         A row's curvature counts by its part of the inverse Hessian; it changes with the row's own raw predictions.
         """
-        at, loss, kind = self._at, self._objective.loss, self._model.curvature
-        contrasts = at.coordinates.contrasts
-        inverse = at.unturned(self._model.precision.inverse)
-        slope = np.zeros((len(inverse) // contrasts.shape[1], contrasts.shape[1]))
-        for Z, raw, y, weight in at.designs():
+        at, objective, kind = self._at, self._objective, self._model.curvature
+        contrasts, columns, predict = at.coordinates.contrasts, at.coordinates.summed_in, at.here.predictor()
+        inverse, loss = at.unturned(self._model.precision.inverse), objective.loss
+
+        def slope(block, y, weight):
+            Z, raw = block.standardised(columns), predict(block)
             hat = contrasts @ _forms(Z, inverse, contrasts.shape[1]) @ contrasts.T
-            step = _STEP * np.broadcast_to(loss.predictor_unit(raw), raw.shape)
-            change = np.empty_like(raw)
-            for output in range(raw.shape[1]):
-                move = np.zeros_like(raw)
-                move[:, output] = step[:, output]
-                bend = loss.hessian(y, raw + move, kind) - loss.hessian(y, raw - move, kind)
-                change[:, output] = (bend * hat).sum(axis=(1, 2)) / (4 * step[:, output])
-            slope += Z.T @ (weight[:, None] * change @ contrasts)
-        return at.turned(slope.ravel() / self._objective.total)
+            return (Z.T @ (weight[:, None] * _pull_of_curvature(loss, y, raw, hat, kind) @ contrasts),)
+
+        width = columns.n_columns + objective.model.pass_width
+        return at.turned(objective.rows.fold(slope, columns, width=width)[0].ravel() / objective.total)
+
+
+def _pull_of_curvature(loss, y, raw, hat, kind):
+    """The derivative of half the trace of each row's curvature times its ``hat`` (n, k, k) in its raw predictions."""
+    step = _STEP * np.broadcast_to(loss.predictor_unit(raw), raw.shape)
+    pull = np.empty_like(raw)
+    for output in range(raw.shape[1]):
+        move = np.zeros_like(raw)
+        move[:, output] = step[:, output]
+        bend = loss.hessian(y, raw + move, kind) - loss.hessian(y, raw - move, kind)
+        pull[:, output] = (bend * hat).sum(axis=(1, 2)) / (4 * step[:, output])
+    return pull
 
 
 def _forms(Z, M, k):

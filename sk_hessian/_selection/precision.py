@@ -259,11 +259,21 @@ def full(at, kind):
     """The precision of all parameters of a `Linearised` model together, of observed or expected curvature."""
     k = n_alike(at)
     penalty = at.penalty[::k]
+    if not at.objective.rows.in_memory:
+        R = at.gram_root(kind)
+        if R is None:
+            raise ValueError(
+                "some columns nearly depend on each other, and X comes in parts, whose products lose the digits that "
+                "tell how nearly: drop a column, or give the penalty a number"
+            )
+        R = R[::k, ::k]
+        one: Wide | Full = Full(R, penalty, at.sizes(R))
+        return one if k == 1 else Shared(one, k)
     # what a matrix holds outside of the rows is a matter of all coordinates
     may_be_wide = not at.objective.l2.has_matrix
     if may_be_wide and observations(at.objective) // k + np.sum(penalty == 0) < len(penalty):
         A = np.vstack([root[::k, ::k] for root in at.roots(kind)])
-        one: Wide | Full = Wide(A, penalty, at.sizes(A))
+        one = Wide(A, penalty, at.sizes(A))
     else:
         R = at.gram_root(kind) if at.objective.model.is_linear else None
         R = (at.triangle(kind) if R is None else R)[::k, ::k]

@@ -195,15 +195,6 @@ class Linearised:
         """The objective at the point."""
         return self.objective.at(self.theta)
 
-    def designs(self):
-        """Yield the rows of a linear model in the coordinates (b, q), raw predictions, targets and weights, by blocks.
-
-        Their products with the outputs that the loss sees are the rows of `jacobians`, but for a turn.
-        """
-        predict, columns = self.here.predictor(), self.coordinates.summed_in
-        for block, y, weight in self.objective.rows.blocks(columns, columns.n_columns + self.objective.model.pass_width):
-            yield block.standardised(columns), predict(block), y, weight
-
     def jacobians(self, X=None):
         """Yield raw predictions (b, k), their derivatives (b, k, size), targets and weights (b,), block by block.
 
