@@ -156,8 +156,8 @@ def _check_choosable(estimator, objective, what, criterion=None):
     criterion = criterion or getattr(estimator, name)
     if not objective.l2.chosen().is_present:
         raise ValueError(f"{what} has nothing to choose: penalty_weights are all zero, so that there is no penalty")
-    if not objective.rows.in_memory and (criterion == "loo" or not objective.model.is_linear):
-        instead = f'use {name}="evidence", or ' if objective.model.is_linear and "evidence" in estimator._criteria else ""
+    if criterion == "loo" and not objective.rows.in_memory:
+        instead = f'use {name}="evidence", or ' if "evidence" in estimator._criteria else ""
         raise ValueError(f"{what} needs X in memory, and here it comes in parts: {instead}give {name} a number")
     if objective.n_rows < 2:
         raise ValueError(f"{what} needs at least two rows of positive weight: n_samples = {objective.n_rows}")

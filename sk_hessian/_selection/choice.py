@@ -6,8 +6,8 @@ import numpy as np
 
 from sk_hessian._selection.evidence_curve import EvidenceCurve
 from sk_hessian._selection.held_out_curve import HeldOutCurve
+from sk_hessian._selection.narrowed import Narrowed, is_narrowed
 from sk_hessian._selection.products_curve import HeldOutByProducts
-from sk_hessian._selection.row_space import RowSpace, is_narrowed
 from sk_hessian.objectives import at_constants
 
 #: how far beyond the curvatures of the rows strengths are searched, on the logarithm
@@ -124,6 +124,7 @@ class Evidence:
 
     accuracy = 0.25  #: of log(strength): the curve at a fit so near tells its maximum to some thousandths
     holds_constants = True  #: whether constants of the loss are taken as known
+    is_closed = True  #: whether the curve of a quadratic objective holds far from its point
     near, n_first, rounds = _NEAR, _N_FIRST, _ROUNDS
 
     curve = EvidenceCurve
@@ -138,7 +139,7 @@ class LeaveOneOut:
     """Minus the mean leave-one-out loss as what a strength is worth."""
 
     accuracy = 0.2
-    holds_constants = False
+    holds_constants, is_closed = False, True
     near, n_first, rounds = _NEAR_OF_ROWS, _N_FIRST_OF_ROWS, _ROUNDS_OF_ROWS
 
     curve = HeldOutCurve
@@ -152,7 +153,7 @@ class LeaveOneOut:
 class LeaveOneOutByProducts(LeaveOneOut):
     """The same where a matrix of the columns would cost too much."""
 
-    holds_constants = True
+    holds_constants, is_closed = True, False
     curve = HeldOutByProducts
 
 
@@ -161,7 +162,9 @@ CRITERIA = {"evidence": Evidence, "loo": LeaveOneOut}
 
 def is_by_products(objective, criterion):
     """Whether a criterion is judged by products with the rows alone, however many columns and rows there are."""
-    if criterion != "loo" or objective.loss.n_outputs > 1 or not (objective.rows.in_memory and objective.l2.holds_each):
+    # a row without curvature, as of Huber's loss, has no working response
+    is_working = objective.loss.is_smooth and objective.loss.n_outputs == 1
+    if criterion != "loo" or not (is_working and objective.rows.in_memory and objective.l2.holds_each):
         return False
     return min(objective.n_features, objective.n_rows) > _MOST_COLUMNS
 
@@ -196,7 +199,7 @@ def choose(objective, criterion, solve, tol):
         return _Search(objective, LeaveOneOutByProducts, solve, tol).run()
     if not is_narrowed(objective):
         return _Search(objective, CRITERIA[criterion], solve, tol).run()
-    space = RowSpace(objective)
+    space = Narrowed(objective)
     choice = _Search(space.objective, CRITERIA[criterion], solve, tol).run()
     return replace(choice, theta=space.theta(choice.theta))
 
@@ -229,7 +232,7 @@ class _Search:
             return nothing_to_choose(at + _BEYOND, theta)
         start = self._curve_at(self._strengthened(at), theta, is_start=True)
         self._low, self._high = _ends(start.shares, at)
-        is_exact = self._objective.loss.quadratic and self._objective.convex
+        is_exact = self._criterion.is_closed and self._objective.loss.quadratic and self._objective.convex
         grid = np.linspace(self._low, self._high, _N_FIRST if is_exact else self._criterion.n_first)
         (log, _), seen = self._best_on(start, at, grid)
         if is_exact:

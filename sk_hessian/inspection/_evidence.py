@@ -10,8 +10,11 @@ from numpy.typing import ArrayLike
 from scipy.optimize import minimize_scalar
 
 from sk_hessian._report import Report, number_text
+from sk_hessian._selection import MOST_FULL, resolved
+from sk_hessian._validation import RowData
 from sk_hessian.inspection._chain import Chain
 from sk_hessian.inspection._laplace import LaplacePosterior, laplace
+from sk_hessian.objectives import Linearised
 
 #: least and largest step of a walk in log(strength)
 _STEPS = np.log(2), np.log(1e3)
@@ -141,6 +144,7 @@ def tune_alpha(
     options = {"structure": structure, "dispersion": dispersion, "hidden_biases": "fixed"}
     row_data = {"sample_weight": sample_weight} | ({} if offset is None else {"offset": offset})
     search = _Search(estimator, (X, y, row_data), options)
+    search.check_size()
     start = search.start()
     search(start)
     low, high, status = _bracket(search, start)
@@ -179,6 +183,20 @@ class _Search:
         #: the posterior of most evidence so far, its fit and log(strength)
         self.best: Any = None
         self.best_fit, self.best_at = self._fresh, np.nan
+
+    def check_size(self):
+        """Refuse a posterior of too many rows and columns before any fit."""
+        _, y, row_data = self._data
+        if self._options["structure"] not in ("auto", "full") or min(self._transformed.shape) <= MOST_FULL:
+            return
+        one = copy.deepcopy(self._fresh)
+        data = RowData(self._transformed, y, row_data["sample_weight"], row_data.get("offset"))
+        objective = one._objective_of(data, reset=True)
+        try:
+            resolved(Linearised(objective, np.zeros(objective.n_parameters)), self._options["structure"])
+        except ValueError as error:
+            instead = f'; {self._name}="loo" lets a fit choose by leave-one-out' if "loo" in one._criteria else ""
+            raise ValueError(f"{error}{instead}") from None
 
     def start(self):
         """Log of the estimator's own strength, or zero where that is none."""
