@@ -399,6 +399,7 @@ def test_a_target_without_noise_is_the_weak_end_with_a_warning():
         Ridge("evidence"),
         Ridge("loo"),
         PoissonRegressor(alpha="loo"),
+        HuberRegressor(alpha="loo"),
         network(2, alpha="evidence"),
     ],
 )
@@ -499,7 +500,7 @@ def test_what_is_too_large_is_refused_before_any_fit(words, rng, monkeypatch):
 
 
 def test_leave_one_out_by_products_is_that_by_a_factor(monkeypatch):
-    """The same strengths and losses, up to the noise of the draws, for the model of the rows and that of all columns."""
+    """The same strengths and losses, up to the noise of the draws."""
     from sk_hessian._selection import choice
 
     rng = np.random.default_rng(1)

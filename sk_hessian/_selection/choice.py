@@ -127,7 +127,7 @@ class Evidence:
     is_closed = True  #: whether the curve of a quadratic objective holds far from its point
     near, n_first, rounds = _NEAR, _N_FIRST, _ROUNDS
 
-    curve = EvidenceCurve
+    curve: type = EvidenceCurve
 
     @staticmethod
     def enough(score, objective):
@@ -142,7 +142,7 @@ class LeaveOneOut:
     holds_constants, is_closed = False, True
     near, n_first, rounds = _NEAR_OF_ROWS, _N_FIRST_OF_ROWS, _ROUNDS_OF_ROWS
 
-    curve = HeldOutCurve
+    curve: type = HeldOutCurve
 
     @staticmethod
     def enough(score, objective):
@@ -154,7 +154,7 @@ class LeaveOneOutByProducts(LeaveOneOut):
     """The same where a matrix of the columns would cost too much."""
 
     holds_constants, is_closed = True, False
-    curve = HeldOutByProducts
+    curve: type = HeldOutByProducts
 
 
 CRITERIA = {"evidence": Evidence, "loo": LeaveOneOut}
@@ -206,7 +206,10 @@ def choose(objective, criterion, solve, tol):
 
 def is_constant(objective):
     """Whether a constant predicts every target, but for rounding."""
-    baseline = objective.baseline
+    baseline, rows = objective.baseline, objective.rows
+    # a loss with a scale of its own has no least value then
+    if objective.loss.n_constants and rows.in_memory and rows.offset is None and np.ptp(rows.y) == 0:
+        return True
     return baseline.value - baseline.saturated_value <= _ROUNDINGS * objective.resolution
 
 
@@ -224,7 +227,7 @@ class _Search:
         self._points: list = []  # `_Point` of each fit
         self._left_out: list = []
         self._low, self._high = -np.inf, np.inf
-        self._latest = None  # curve, and its strength
+        self._latest: tuple = ()  # curve, and its strength
 
     def run(self):
         at, theta = typical(self._objective), self._objective.start()
@@ -233,7 +236,7 @@ class _Search:
         start = self._curve_at(self._strengthened(at), theta, is_start=True)
         self._low, self._high = _ends(start.shares, at)
         is_exact = self._criterion.is_closed and self._objective.loss.quadratic and self._objective.convex
-        grid = np.linspace(self._low, self._high, _N_FIRST if is_exact else self._criterion.n_first)
+        grid = np.linspace(self._low, self._high, self._criterion.n_first)
         (log, _), seen = self._best_on(start, at, grid)
         if is_exact:
             return self._in_closed_form(start, at, log, seen)

@@ -138,7 +138,7 @@ class EvidenceCurve:
         A row's curvature counts by its part of the inverse Hessian; it changes with the row's own raw predictions.
         """
         at, objective, kind = self._at, self._objective, self._model.curvature
-        contrasts, columns, predict = at.coordinates.contrasts, at.coordinates.summed_in, at.here.predictor()
+        contrasts, columns, predict = at.coordinates.contrasts, at.coordinates.columns, at.here.predictor()
         inverse, loss = at.unturned(self._model.precision.inverse), objective.loss
 
         def slope(block, y, weight):
@@ -163,7 +163,7 @@ def _pull_of_curvature(loss, y, raw, hat, kind):
 
 
 def _forms(Z, M, k):
-    """z'M z of each row z of Z (n, q) and each pair of k outputs, (n, k, k), for a symmetric M (q k, q k) by rows."""
+    """The form z'M z of each row z of Z (n, q) and each pair of k outputs, (n, k, k), for M (q k, q k), symmetric."""
     forms = np.empty((len(Z), k, k))
     for a in range(k):
         for b in range(a, k):

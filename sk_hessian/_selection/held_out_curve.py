@@ -150,7 +150,8 @@ class HeldOutCurve:
             return (np.array([terms.share @ value for value in found]),)
 
         with np.errstate(over="ignore", invalid="ignore"):
-            losses = self._rows.reduce(of_one if self._n_raw == 1 else of_several)[0] + self._bend * np.atleast_1d(log_ratios)
+            losses = self._rows.reduce(of_one if self._n_raw == 1 else of_several)[0]
+            losses += self._bend * np.atleast_1d(log_ratios)
         return np.where(np.isfinite(losses), losses, np.inf)
 
     def _slope_by_curvature(self):

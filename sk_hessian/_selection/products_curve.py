@@ -31,8 +31,8 @@ _STEP = 1e-2
 class WorkingRows:
     """A linear model of one output near a point as least squares in its rows, and their products with each other.
 
-    With b the root of each row's curvature times its share, S the penalty's Hessian and an intercept projected out, M is
-    b X S^-1 X' b. The fit to the working response t is M (M + r)^-1 t for a penalty r times as strong, and
+    With b the root of each row's curvature times its share, S the penalty's Hessian and an intercept projected out, M
+    is b X S^-1 X' b. The fit to the working response t is M (M + r)^-1 t for a penalty r times as strong, and
     M (M + r)^-1 the hat matrix (P. McCullagh, J. Nelder, "Generalized linear models", 1989, section 2.5).
 
     Parameters
@@ -104,7 +104,8 @@ class Krylov:
     def __init__(self, product, starts, wrong):
         self._sizes = np.linalg.norm(starts, axis=0)
         vectors = [starts / np.where(self._sizes > 0, self._sizes, 1.0)]
-        self._diagonal, self._beside = [], []
+        self._diagonal: list = []
+        self._beside: list = []
         while True:
             found = product(vectors[-1])
             self._diagonal.append((vectors[-1] * found).sum(axis=0))
@@ -218,8 +219,8 @@ class HeldOutByProducts:
     def _slope_by_curvature(self):
         """What the change of the curvature with the fit adds to the slope of the losses in log(r), by differences.
 
-        With E the change of the logarithm of the curvature, that of the hat matrix H is (EH + HE) / 2 - HEH; in its last
-        part other rows count with the mean of E.
+        With E the change of the logarithm of the curvature, that of the hat matrix H is (EH + HE) / 2 - HEH; in its
+        last part other rows count with the mean of E.
         """
         curvature = self._rows.curvature
         raw, leverage, square = self._predicted(np.array([-_STEP, 0.0, _STEP]))

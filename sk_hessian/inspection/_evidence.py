@@ -8,13 +8,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.optimize import minimize_scalar
+from sklearn.base import is_classifier
 
 from sk_hessian._report import Report, number_text
-from sk_hessian._selection import MOST_FULL, resolved
-from sk_hessian._validation import RowData
+from sk_hessian._selection import MOST_FULL
 from sk_hessian.inspection._chain import Chain
 from sk_hessian.inspection._laplace import LaplacePosterior, laplace
-from sk_hessian.objectives import Linearised
 
 #: least and largest step of a walk in log(strength)
 _STEPS = np.log(2), np.log(1e3)
@@ -186,17 +185,15 @@ class _Search:
 
     def check_size(self):
         """Refuse a posterior of too many rows and columns before any fit."""
-        _, y, row_data = self._data
-        if self._options["structure"] not in ("auto", "full") or min(self._transformed.shape) <= MOST_FULL:
-            return
-        one = copy.deepcopy(self._fresh)
-        data = RowData(self._transformed, y, row_data["sample_weight"], row_data.get("offset"))
-        objective = one._objective_of(data, reset=True)
-        try:
-            resolved(Linearised(objective, np.zeros(objective.n_parameters)), self._options["structure"])
-        except ValueError as error:
-            instead = f'; {self._name}="loo" lets a fit choose by leave-one-out' if "loo" in one._criteria else ""
-            raise ValueError(f"{error}{instead}") from None
+        size, (_, y, _), structure = min(self._transformed.shape), self._data, self._options["structure"]
+        has_kronecker = is_classifier(self._fresh) and len(np.unique(y)) > 2
+        is_full = structure == "full" or (structure == "auto" and not has_kronecker)
+        if is_full and "loo" in self._fresh._criteria and size > MOST_FULL:
+            raise ValueError(
+                f"a full posterior is for at most {MOST_FULL} rows or columns, and these are {size} at the least: use "
+                f'structure="diagonal", which leaves out covariances, or fewer columns; {self._name}="loo" lets a fit '
+                "choose by leave-one-out"
+            )
 
     def start(self):
         """Log of the estimator's own strength, or zero where that is none."""
