@@ -58,10 +58,10 @@ _AWAY = np.log(10)
 _NO_EVIDENCE, _NO_GAIN = 0.02, 1e-3
 
 #: how fine the strengths are whose parabola tells a maximum in closed form, beside those of a fit on the way
-_FINER = 0.05
+_FINER = 0.1
 
 #: how often: the accuracy in log(strength) is then that of the score's digits
-_ROUNDS, _ROUNDS_OF_ROWS = 3, 1
+_ROUNDS, _ROUNDS_OF_ROWS = 3, 2
 
 
 _COLUMNS = ("logs", "score", "effective_df")
@@ -269,7 +269,7 @@ class _Search:
 
     def _in_closed_form(self, curve, at, log, seen):
         """The `Choice` where the curve of one point is that of all fits."""
-        parts, near = [seen], _NEAR
+        parts, near = [seen], self._criterion.near
         for _ in range(self._criterion.rounds):
             best, finer = self._best_on(curve, at, log + near)
             parts.insert(0, finer)

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.optimize import minimize_scalar
-from sklearn.base import is_classifier
 
 from sk_hessian._report import Report, number_text
 from sk_hessian._selection import MOST_FULL
@@ -186,7 +185,7 @@ class _Search:
     def check_size(self):
         """Refuse a posterior of too many rows and columns before any fit."""
         size, (_, y, _), structure = min(self._transformed.shape), self._data, self._options["structure"]
-        has_kronecker = is_classifier(self._fresh) and len(np.unique(y)) > 2
+        has_kronecker = hasattr(self._fresh, "predict_proba") and len(np.unique(y)) > 2
         is_full = structure == "full" or (structure == "auto" and not has_kronecker)
         if is_full and "loo" in self._fresh._criteria and size > MOST_FULL:
             raise ValueError(
