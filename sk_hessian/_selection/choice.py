@@ -195,13 +195,18 @@ def choose(objective, criterion, solve, tol):
     ValueError
         Where no strength can be judged.
     """
-    if is_by_products(objective, criterion):
-        return _Search(objective, LeaveOneOutByProducts, solve, tol).run()
-    if not is_narrowed(objective):
-        return _Search(objective, CRITERIA[criterion], solve, tol).run()
-    space = Narrowed(objective)
-    choice = _Search(space.objective, CRITERIA[criterion], solve, tol).run()
-    return replace(choice, theta=space.theta(choice.theta))
+    by_products = is_by_products(objective, criterion)
+    space = Narrowed(objective) if is_narrowed(objective) and not by_products else None
+    search = _Search(
+        objective if space is None else space.objective,
+        LeaveOneOutByProducts if by_products else CRITERIA[criterion],
+        solve,
+        tol,
+    )
+    # where a curve leads, the objective may be infinite
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+        choice = search.run()
+    return choice if space is None else replace(choice, theta=space.theta(choice.theta))
 
 
 def is_constant(objective):
@@ -260,8 +265,11 @@ class _Search:
             start = self._optimum(log, theta)
             if not objective.at(start).value < objective.at(theta).value:
                 break
-            self._latest, theta = (self._curve_at(objective, start, is_start=True), log), start
-            (best, _), _ = self._best_on(self._latest[0], log, log + self._criterion.near)
+            curve = self._curve_if_any(objective, start, is_start=True)
+            if curve is None:
+                break
+            self._latest, theta = (curve, log), start
+            (best, _), _ = self._best_on(curve, log, log + self._criterion.near)
             log, before = best, log
             if abs(log - before) < _UNFITTED_FAR:
                 break
@@ -283,6 +291,13 @@ class _Search:
         if self._criterion.holds_constants:
             objective, theta = at_constants(objective, theta)
         return self._criterion.curve(objective, theta, is_start)
+
+    def _curve_if_any(self, objective, theta, is_start=False):
+        """The curve at a point that is no fit, None where it has none: a fit may."""
+        try:
+            return self._curve_at(objective, theta, is_start)
+        except ValueError:
+            return None
 
     def _best_on(self, curve, at, logs):
         """The best strength on the curve of a point ``at`` with its score, and the `Scored` that were looked at.
@@ -334,8 +349,8 @@ class _Search:
         if not here.value < np.inf:
             start = theta
         elif curve.decrement(here, log - at) <= self._enough(here):
-            curve = self._curve_at(objective, start)
-            if curve.decrement(here, 0.0) <= self._enough(here):
+            curve = self._curve_if_any(objective, start)
+            if curve is not None and curve.decrement(here, 0.0) <= self._enough(here):
                 return start, curve
         result = self._solve(objective, start, tol=self._tol)
         if result.status != "optimal":

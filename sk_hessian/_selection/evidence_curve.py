@@ -57,8 +57,7 @@ class EvidenceCurve:
         self._fixed = ((self._Q.T @ diagonal) ** 2).sum(axis=1) - self.shares  # shares of a matrix
         self._n_copies, self._n_held = n_copies, n_copies * np.count_nonzero(strengths)
         self._pull = self._along(R, project(at.gradient(penalty.gradient(theta))))
-        here = objective.at(theta)
-        self._slope = self._along(R, project(at.gradient(here.gradient)))
+        self._slope = self._along(R, project(at.gradient(at.here.gradient)))
         self._dispersion = model.dispersion("evidence")[0]
         self._still, self._bend = 0.0, 0.0
         # the null model is far from any optimum

@@ -109,7 +109,7 @@ class PosteriorModel:
         """
         B, held = self.at.root_of(part), self._penalty > 0
         gamma = (B[:, held] ** 2 / self._penalty[held]).sum() - (self.precision.whiten(B) ** 2).sum()
-        pull = (part.gradient(self.theta) * self.theta).reshape(-1, self._raw.shape[1]).sum(axis=0)
+        pull = (part.gradient(self.theta) * self.theta).reshape(-1, self._n_outputs).sum(axis=0)
         squares = (pull * self.objective.total_weight / dispersion).sum()
         return float(max(gamma, 0.0) / squares) if squares > 0 else np.inf
 
