@@ -9,7 +9,7 @@ from functools import partial
 import numpy as np
 
 from sk_hessian._penalties import check_penalty_weights, chosen_groups, has_chosen_groups
-from sk_hessian._selection import MOST_FULL, choose, choose_decay, choose_groups, is_narrowed, path_of
+from sk_hessian._selection import MOST_FULL, choose, choose_decay, choose_groups, is_by_products, is_narrowed, path_of
 from sk_hessian._text import listed
 from sk_hessian._validation import check_number
 from sk_hessian.penalties import CHOSEN
@@ -17,6 +17,9 @@ from sk_hessian.solvers import minimize
 
 #: attributes of a choice, beside the parameter's own
 _CHOSEN = ("penalty_path_", "penalty_weights_", "_penalty_units", "_choice_message")
+
+#: how much looser fits on the way to a strength are
+_LOOSER = 10
 
 #: what may choose a strength
 CRITERIA: tuple[str, ...] = ("evidence", "loo")
@@ -75,7 +78,7 @@ def choose_linear(estimator, objective):
     if has_chosen_groups(getattr(estimator, "penalty_weights", None)):
         return _choose_groups(estimator, objective, solve)
     _check_choosable(estimator, objective, _asked(estimator))
-    choice = choose(objective, getattr(estimator, estimator._strength_name), solve)
+    choice = choose(objective, getattr(estimator, estimator._strength_name), solve, _LOOSER * estimator.tol)
     return objective.with_strength(_set_chosen(estimator, choice)), choice.theta
 
 
@@ -153,17 +156,12 @@ def _check_choosable(estimator, objective, what, criterion=None):
     criterion = criterion or getattr(estimator, name)
     if not objective.l2.chosen().is_present:
         raise ValueError(f"{what} has nothing to choose: penalty_weights are all zero, so that there is no penalty")
-    if not objective.rows.in_memory:
-        raise ValueError(f"{what} needs X in memory, and here it comes in parts: give {name} a number")
+    if criterion == "loo" and not objective.rows.in_memory:
+        instead = f'use {name}="evidence", or ' if "evidence" in estimator._criteria else ""
+        raise ValueError(f"{what} needs X in memory, and here it comes in parts: {instead}give {name} a number")
     if objective.n_rows < 2:
         raise ValueError(f"{what} needs at least two rows of positive weight: n_samples = {objective.n_rows}")
-    narrow = criterion == "evidence" or is_narrowed(objective) or objective.rows.is_array
-    size = min(objective.n_features, objective.n_rows if narrow else np.inf) * objective.loss.n_outputs
-    if size > MOST_FULL and objective.model.is_linear:
-        raise ValueError(
-            f"{what} needs a matrix of {size} columns, as many as rows or features (times outputs); {MOST_FULL} are "
-            f"the most. Give {name} a number, or use fewer columns"
-        )
+    _check_size(estimator, objective, what, criterion)
     if criterion == "evidence":
         _check_likelihood(estimator, objective, what)
         _check_determined(objective, what)
@@ -185,6 +183,23 @@ def _check_determined(objective, what):
             f"{what}: neither the rows nor the penalty determine every coefficient, so that there is no evidence: "
             f"{listed(flat)}. Drop such a column (dropped= tells a penalty of sk_hessian.penalties so), or penalise it"
         )
+
+
+def _check_size(estimator, objective, what, criterion):
+    """Refuse what needs too large a matrix."""
+    if not objective.model.is_linear or is_by_products(objective, criterion):
+        return
+    narrow = criterion == "evidence" or is_narrowed(objective) or objective.rows.is_array
+    size = min(objective.n_features, objective.n_rows if narrow else np.inf) * objective.loss.n_outputs
+    if size <= MOST_FULL:
+        return
+    name = estimator._strength_name
+    goes = criterion != "loo" and "loo" in estimator._criteria and is_by_products(objective, "loo")
+    instead = f'use {name}="loo", which needs none, or give' if goes else "give"
+    raise ValueError(
+        f"{what} needs a matrix of {size} columns, as many as rows or features (times outputs); {MOST_FULL} are the "
+        f"most: {instead} {name} a number, or use fewer columns"
+    )
 
 
 def _check_likelihood(estimator, objective, what):

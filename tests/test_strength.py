@@ -12,6 +12,7 @@ from scipy.special import expit, gammaln
 from sklearn.base import clone
 from sklearn.datasets import load_breast_cancer, load_diabetes
 from sklearn.linear_model import BayesianRidge, RidgeCV
+from sklearn.metrics import log_loss
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -36,7 +37,7 @@ from sk_hessian.linear_model import (
     TweedieRegressor,
 )
 from sk_hessian.neural_network import MLPClassifier, MLPRegressor
-from sk_hessian.objectives import HuberLoss, TweedieLoss
+from sk_hessian.objectives import Blocks, HuberLoss, TweedieLoss
 from tests.checks import WEIGHTS, checks
 from tests.estimators import assert_refused, convergence_warnings
 
@@ -398,6 +399,7 @@ def test_a_target_without_noise_is_the_weak_end_with_a_warning():
         Ridge("evidence"),
         Ridge("loo"),
         PoissonRegressor(alpha="loo"),
+        HuberRegressor(alpha="loo"),
         network(2, alpha="evidence"),
     ],
 )
@@ -464,11 +466,102 @@ def test_what_cannot_be_chosen_is_refused(rng):
         LinearRegression().fit(X, y).alpha_  # noqa: B018
 
 
-def test_what_is_too_large_is_refused_before_any_fit(rng):
-    X = sp.random_array((3100, 3200), density=1e-3, rng=rng, format="csr")
-    y = rng.normal(size=3100)
-    for criterion in ("evidence", "loo"):
-        assert_refused(f'alpha="{criterion}" needs a matrix of 3100 columns', Ridge(criterion).fit, X, y)
+@pytest.fixture(scope="module")
+def words():
+    """Sparse counts of more than 3,000 rows and columns, and two classes of them."""
+    rng = np.random.default_rng(0)
+    columns = (3200 * rng.random(3100 * 30) ** 3).astype(int)
+    X = sp.csr_array((rng.exponential(size=columns.size), columns, np.arange(0, columns.size + 1, 30)), (3100, 3200))
+    X.sum_duplicates()
+    eta = X @ rng.normal(size=3200)
+    return X, 1.5 * eta / eta.std() + rng.logistic(size=3100) > 0
+
+
+def test_what_is_too_large_is_refused_before_any_fit(words, rng, monkeypatch):
+    from sk_hessian import _base, _strength
+
+    def no_fit(*arguments, **options):
+        raise AssertionError("a fit")
+
+    monkeypatch.setattr(_strength, "minimize", no_fit)
+    monkeypatch.setattr(_base, "minimize", no_fit)
+    X, y = words
+    matrix = "needs a matrix of 3100 columns, as many as rows or features"
+    for model in (LogisticRegression("evidence"), PoissonRegressor(alpha="evidence")):
+        assert_refused(f'{matrix}.*use (C|alpha)="loo", which needs none', model.fit, X, y)
+    assert_refused('C="loo" needs a matrix of 9300 columns.*most: give C a number',
+                   LogisticRegression("loo").fit, X, rng.integers(3, size=3100))  # fmt: skip
+    unpenalised = Ridge("loo", penalty_weights=[0] + [1] * 3199)
+    assert_refused("needs a matrix of 3200 columns.*most: give alpha a number", unpenalised.fit, X, y)
+    assert_refused("full posterior.*C=.loo. lets a fit choose", tune_alpha, LogisticRegression(), X, y)
+
+
+# -- many rows and columns --------------------------------------------------------------------------------------------
+
+
+def test_leave_one_out_by_products_is_that_by_a_factor(monkeypatch):
+    """The same strengths and losses, up to the noise of the draws."""
+    from sk_hessian._selection import choice
+
+    rng = np.random.default_rng(1)
+    X = rng.normal(size=(400, 60)) * np.geomspace(3, 0.1, 60)
+    eta = X[:, :20] @ rng.normal(size=20)
+    targets = {
+        Ridge("loo"): eta + 3 * rng.normal(size=400),
+        LogisticRegression("loo"): eta / 4 + rng.logistic(size=400) > 0,
+        PoissonRegressor(alpha="loo"): rng.poisson(np.exp(eta / 20)).astype(float),
+    }
+    for model, y in targets.items():
+        exact = clone(model).fit(sp.csr_array(X), y)
+        monkeypatch.setattr(choice, "_MOST_COLUMNS", 10)
+        for rows in (X, sp.csr_array(X)):
+            near = clone(model).fit(rows, y)
+            assert near.convergence_.status == "optimal"
+            grid = leave_one_out_path(near, X, y, [chosen(near), chosen(exact)])
+            null = leave_one_out_path(near, X, y, [1e-6 if hasattr(near, "C") else 1e8]).loss[0]
+            assert grid.loss[0] - grid.loss[1] < 1e-3 * (null - grid.loss[1])
+            assert near.penalty_path_.score.min() == pytest.approx(grid.loss[0], rel=0.02)
+        assert clone(model).fit(rows, y).coef_.tolist() == near.coef_.tolist()
+        monkeypatch.undo()
+
+
+def test_leave_one_out_of_text_takes_few_products(words, monkeypatch):
+    from sk_hessian._selection import products_curve
+
+    X, y = words
+    rounds, honest = [], products_curve.WorkingRows.product
+    monkeypatch.setattr(products_curve.WorkingRows, "product", lambda *a: rounds.append(1) or honest(*a))
+    model = LogisticRegression("loo").fit(X, y)
+    assert model.convergence_.status == "optimal"
+    assert model.penalty_path_.at_end == ""
+    assert model.penalty_path_.is_fit.sum() <= 4
+    assert sum(rounds) < 150
+    beside = [LogisticRegression(model.C_ * factor).fit(X[::2], y[::2]) for factor in (0.1, 1.0, 10.0)]
+    losses = [log_loss(y[1::2], fit.predict_proba(X[1::2])) for fit in beside]
+    assert losses[1] < min(losses[0], losses[2])
+
+
+# -- rows in parts ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["logistic", "softmax", "poisson", "gamma", "negative binomial", "ridge"])
+def test_evidence_of_rows_in_parts_is_that_of_all(name, rng, iris):
+    X, y = diabetes() if name == "ridge" else data_for(name, rng, iris)
+    model = Ridge() if name == "ridge" else clone(CASES[name])
+    model.set_params(**{"C" if hasattr(model, "C") else "alpha": "evidence"})
+    parts = Blocks(lambda: ((X[i : i + 60], y[i : i + 60]) for i in range(0, len(y), 60)))
+    whole, apart = clone(model).fit(X, y), clone(model).fit(parts)
+    assert chosen(apart) == pytest.approx(chosen(whole), rel=1e-6)
+    assert apart.penalty_path_.score.max() == pytest.approx(whole.penalty_path_.score.max(), rel=1e-9)
+    np.testing.assert_allclose(apart.coef_, whole.coef_, rtol=1e-4, atol=1e-8)
+
+
+def test_what_needs_rows_in_memory_is_refused_by_name():
+    X, y = cancer(8, 4)
+    parts = Blocks(lambda: [(X, y)])
+    assert_refused('C="loo" needs X in memory, and here it comes in parts: use C="evidence", or give C a number',
+                   LogisticRegression("loo").fit, parts)  # fmt: skip
+    assert_refused('alpha="loo" needs X in memory.*parts: give alpha a number', HuberRegressor(alpha="loo").fit, parts)
 
 
 # -- networks ---------------------------------------------------------------------------------------------------------

@@ -175,6 +175,20 @@ def _boston():
     return _encode(_r_table("MASS", "Boston"), "medv")
 
 
+def permeability():
+    """How permeable compounds are, 165 x 1,107, of the substructures that they have: more columns than rows."""
+    return _encode(_r_table("modeldata", "permeability_qsar"), "permeability")
+
+
+def reviews():
+    """Whether a review of food is great, by its words: 4,000 x 13,211, sparse."""
+    from sklearn.feature_extraction.text import TfidfVectorizer
+
+    frame = _r_table("modeldata", "training_data")
+    words = TfidfVectorizer(sublinear_tf=True).fit_transform(frame["review"])
+    return words, (frame["score"] == "great").to_numpy(dtype=float)
+
+
 # -- generated tables -------------------------------------------------------------------------------------------------
 
 

@@ -25,7 +25,8 @@ class EvidenceCurve:
     Hessian for a penalty r times as strong is I + (r - 1) diag(s) in the coordinates v = Q'R (z - z_0). The optimum,
     the penalty there and the determinant follow for every r: exactly for squared errors, and for other losses as far as
     the curvature stays what it is. How its logarithm begins to change with log(r) is taken along, so that the
-    derivative of the evidence at the point is exact, and a point whose curve is highest at r = 1 is a maximum.
+    derivative of the evidence at a fit is exact, and a fit whose curve is highest at r = 1 is a maximum; and how it
+    changes on the way from a point beside its optimum.
 
     Parameters
     ----------
@@ -46,7 +47,8 @@ class EvidenceCurve:
         at = Linearised(objective, theta)
         self._model = model = PosteriorModel(at, objective.parameter_names(theta.size), resolved(at, "full"))
         self._at, self._objective, self._profiles = at, objective, objective.loss.quadratic
-        R, strengths, project, n_copies = model.precision.core
+        core = model.precision.core
+        R, strengths, project, n_copies = core.R, core.penalty, core.project, core.n_copies
         penalty = objective.l2.chosen()
         diagonal = solve_triangular(R, np.diag(np.sqrt(strengths)), trans="T")
         half = solve_triangular(R, at.root_of(penalty).T, trans="T") if objective.l2.has_matrix else diagonal
@@ -55,10 +57,14 @@ class EvidenceCurve:
         self._fixed = ((self._Q.T @ diagonal) ** 2).sum(axis=1) - self.shares  # shares of a matrix
         self._n_copies, self._n_held = n_copies, n_copies * np.count_nonzero(strengths)
         self._pull = self._along(R, project(at.gradient(penalty.gradient(theta))))
-        here = objective.at(theta)
-        self._slope = self._along(R, project(at.gradient(here.gradient)))
+        self._slope = self._along(R, project(at.gradient(at.here.gradient)))
         self._dispersion = model.dispersion("evidence")[0]
-        self._bend = 0.0 if is_start or objective.loss.quadratic else self._slope_of_log_det(penalty, theta)
+        self._still, self._bend = 0.0, 0.0
+        # the null model is far from any optimum
+        if not (is_start or objective.loss.quadratic):
+            tilt = self._along(R, project(self._slope_of_log_det()))
+            self._still = float((tilt * self._slope).sum())
+            self._bend = float((tilt * (self._pull - self.shares[:, None] * self._slope)).sum())
 
     def _along(self, R, gradient):
         return self._Q.T @ solve_triangular(R, gradient, trans="T")
@@ -74,8 +80,27 @@ class EvidenceCurve:
         held = (ratio * self.shares + self._fixed) / (1 + (ratio - 1) * self.shares)
         return self._n_copies * (1 - held).sum(axis=1)
 
-    def __call__(self, log_ratios):
-        """The evidence less that of the point, for strengths so many times e as large, shape (m,)."""
+    def optimum(self, log_ratio):
+        """The parameters of a strength so many times e as large, as far as the curvature stays what it is."""
+        core = self._model.precision.core
+        if core.lift is None:
+            return self._at.theta
+        more, s = np.expm1(log_ratio), self.shares[:, None]
+        v = -(self._slope + more * self._pull) / (1 + more * s)
+        change = self._at.expanded(core.lift(solve_triangular(core.R, self._Q @ v)))
+        return self._objective.canonical(self._at.theta + change)
+
+    def decrement(self, here, log_ratio):
+        """Half the squared Newton decrement at an `Evaluation` near by, of a strength so many times e as large."""
+        core = self._model.precision.core
+        if core.lift is None:
+            return np.inf
+        gradient = here.gradient[: self._at.theta.size]
+        slope = self._along(core.R, core.project(self._at.gradient(gradient)))
+        return 0.5 * float((slope**2 / (1 + np.expm1(log_ratio) * self.shares[:, None])).sum())
+
+    def score(self, log_ratios):
+        """The evidence for strengths so many times e as large, shape (m,)."""
         log_ratios = np.atleast_1d(log_ratios)
         more, s = np.expm1(log_ratios)[:, None, None], self.shares[:, None]
         bends = 1 + more * s
@@ -85,7 +110,7 @@ class EvidenceCurve:
         rise = (self._slope * v + 0.5 * v * v + 0.5 * more * held).sum(axis=1)
         fit = self._of_fit(rise)
         determinant = self._log_det_prior(log_ratios) - self._n_copies * np.log(bends[:, :, 0]).sum(axis=1)
-        return fit + 0.5 * determinant + self._bend * log_ratios
+        return self.log_evidence + fit + 0.5 * determinant + self._still + self._bend * log_ratios
 
     def _of_fit(self, rise):
         """What a rise of the objective, for each dispersion, makes of the evidence."""
@@ -106,23 +131,40 @@ class EvidenceCurve:
         shares = np.clip(eigh(B.T @ B, eigvals_only=True), 0.0, 1.0)
         return np.log1p(np.expm1(log_ratios)[:, None] * shares).sum(axis=1)
 
-    def _slope_of_log_det(self, penalty, theta):
-        """What the change of the curvature with the fit adds to the slope of the evidence in log(r), by differences.
+    def _slope_of_log_det(self):
+        """The derivative of half the log-determinant of the Hessian in the coordinates, by differences, (size,).
 
-        Minus half the trace of the inverse Hessian times the derivative of the Hessian along the optimum's path.
+        A row's curvature counts by its part of the inverse Hessian; it changes with the row's own raw predictions.
         """
-        objective, precision, kind = self._objective, self._model.precision, self._model.curvature
-        loss, total = objective.loss, objective.total
-        path = precision.whiten(self._at.gradient(penalty.gradient(theta))[None])[0]
-        trace = 0.0
-        for raw, J, y, weight in self._at.jacobians():
-            along = precision.whiten(J)
-            change = -along @ path
-            size = np.abs(change / loss.predictor_unit(raw)).max(initial=0.0)
-            if size == 0:
-                continue
-            step = _STEP / size
-            bend = loss.hessian(y, raw + step * change, kind) - loss.hessian(y, raw - step * change, kind)
-            hat = along @ along.transpose(0, 2, 1) if along.shape[1] > 1 else np.einsum("nir,nir->n", along, along)
-            trace += weight @ (bend * hat.reshape(bend.shape)).sum(axis=(1, 2)) / (2 * step * total)
-        return -0.5 * trace
+        at, objective, kind = self._at, self._objective, self._model.curvature
+        contrasts, columns, predict = at.coordinates.contrasts, at.coordinates.columns, at.here.predictor()
+        inverse, loss = at.unturned(self._model.precision.inverse), objective.loss
+
+        def slope(block, y, weight):
+            Z, raw = block.standardised(columns), predict(block)
+            hat = contrasts @ _forms(Z, inverse, contrasts.shape[1]) @ contrasts.T
+            return (Z.T @ (weight[:, None] * _pull_of_curvature(loss, y, raw, hat, kind) @ contrasts),)
+
+        width = columns.n_columns + objective.model.pass_width
+        return at.turned(objective.rows.fold(slope, columns, width=width)[0].ravel() / objective.total)
+
+
+def _pull_of_curvature(loss, y, raw, hat, kind):
+    """The derivative of half the trace of each row's curvature times its ``hat`` (n, k, k) in its raw predictions."""
+    step = _STEP * np.broadcast_to(loss.predictor_unit(raw), raw.shape)
+    pull = np.empty_like(raw)
+    for output in range(raw.shape[1]):
+        move = np.zeros_like(raw)
+        move[:, output] = step[:, output]
+        bend = loss.hessian(y, raw + move, kind) - loss.hessian(y, raw - move, kind)
+        pull[:, output] = (bend * hat).sum(axis=(1, 2)) / (4 * step[:, output])
+    return pull
+
+
+def _forms(Z, M, k):
+    """The form z'M z of each row z of Z (n, q) and each pair of k outputs, (n, k, k), for M (q k, q k), symmetric."""
+    forms = np.empty((len(Z), k, k))
+    for a in range(k):
+        for b in range(a, k):
+            forms[:, a, b] = forms[:, b, a] = np.einsum("nq,nq->n", Z @ M[a::k, b::k], Z)
+    return forms

@@ -1,5 +1,6 @@
 """The model behind a Laplace approximation: its structure, its precision, its dispersion and its evidence."""
 
+from functools import cached_property
 from numbers import Real
 
 import numpy as np
@@ -36,10 +37,10 @@ class PosteriorModel:
         is_linear = self.objective.model.is_linear
         self.curvature = self.objective.curvature if is_linear else "gauss-newton"
         self.precision = _precision(at, names, structure)
-        self._penalty, self._raw = at.penalty, self.objective.raw_predictions(self.theta)
+        self._penalty, self._n_outputs = at.penalty, self.objective.loss.n_outputs
         # the targets of a linear model share nothing, those of a network its hidden layers
         separate = is_linear and self.objective.loss.quadratic
-        self._n_groups = self._raw.shape[1] if separate else 1
+        self._n_groups = self._n_outputs if separate else 1
         shrinkage = self.grouped(self.precision.shrinkages) if separate else self.precision.shrinkage
         self.effective_df = self._penalty.size / self._n_groups - np.atleast_1d(shrinkage)
         determined, most = self.effective_df.sum(), observations(self.objective)
@@ -60,12 +61,17 @@ class PosteriorModel:
     @property
     def _n_observations(self):
         """The weight of the targets of each dispersion together."""
-        return self.objective.total_weight * self._raw.shape[1] / self._n_groups
+        return self.objective.total_weight * self._n_outputs / self._n_groups
 
-    @property
+    @cached_property
     def _chi_square(self):
-        rows = self.objective.rows
-        return self.grouped(rows.weight @ self.objective.loss.family.pearson(rows.y, self._raw))
+        family = self.objective.loss.family
+        return self.grouped(self._summed(lambda y, raw, weight: weight @ family.pearson(y, raw)))
+
+    def _summed(self, of_rows):
+        """The sum over all rows of ``of_rows(y, raw, weight)``."""
+        predict, width = self.at.here.predictor(), self.objective.model.pass_width
+        return self.objective.rows.fold(lambda block, y, weight: (of_rows(y, predict(block), weight),), width=width)[0]
 
     @property
     def n_penalised(self):
@@ -103,7 +109,7 @@ class PosteriorModel:
         """
         B, held = self.at.root_of(part), self._penalty > 0
         gamma = (B[:, held] ** 2 / self._penalty[held]).sum() - (self.precision.whiten(B) ** 2).sum()
-        pull = (part.gradient(self.theta) * self.theta).reshape(-1, self._raw.shape[1]).sum(axis=0)
+        pull = (part.gradient(self.theta) * self.theta).reshape(-1, self._n_outputs).sum(axis=0)
         squares = (pull * self.objective.total_weight / dispersion).sum()
         return float(max(gamma, 0.0) / squares) if squares > 0 else np.inf
 
@@ -138,10 +144,10 @@ class PosteriorModel:
 
     def _log_likelihood(self, dispersion):
         """Of all rows; weights are repetitions, of proportions numbers of trials."""
-        rows, family = self.objective.rows, self.objective.loss.family
+        family = self.objective.loss.family
         if family.weights_are_trials:
-            return family.log_likelihood(rows.y, self._raw, dispersion / rows.weight).sum()
-        return rows.weight @ family.log_likelihood(rows.y, self._raw, dispersion)
+            return self._summed(lambda y, raw, weight: family.log_likelihood(y, raw, dispersion / weight).sum())
+        return self._summed(lambda y, raw, weight: weight @ family.log_likelihood(y, raw, dispersion))
 
     def log_evidence(self, dispersion):
         """See `LaplacePosterior.log_evidence`; for dispersions of shape (n_groups,)."""

@@ -5,8 +5,12 @@ precision written R'R a class knows ``log_det``, ``whiten(J)`` = J R^-1, ``colou
 trace of its inverse times the penalty; where coordinates are told apart ``shrinkages``, its terms.
 """
 
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+
 import numpy as np
-from scipy.linalg import cholesky, eigh, qr, solve_triangular
+from scipy.linalg import cholesky, eigh, lapack, qr, solve_triangular
 
 #: roundings of a pivot, beside the size of the matrix
 _ROUNDINGS = 16
@@ -23,6 +27,17 @@ class UndeterminedError(Exception):
         self.index = int(index)
 
 
+@dataclass(frozen=True)
+class Core:
+    """A precision within the part of the coordinates that has more than the penalty, perhaps of several alike."""
+
+    R: np.ndarray  #: upper triangular, (d, d)
+    penalty: np.ndarray  #: in its coordinates, (d,)
+    project: Callable  #: from a gradient in the coordinates z to these, (d, n_copies)
+    lift: Callable | None = None  #: from a change in these (d, n_copies) to one of z; None where others move along
+    n_copies: int = 1
+
+
 class Full:
     """R (d, d) upper triangular; an `UndeterminedError` where a column is a combination of the former, to rounding.
 
@@ -35,13 +50,19 @@ class Full:
         if dependent.any():
             raise UndeterminedError(np.argmax(dependent))
         self.R, self.penalty, self.log_det = R, penalty, 2 * np.log(pivots).sum()
-        self.shrinkages = (self.whiten(np.diag(np.sqrt(penalty))) ** 2).sum(axis=1)
+        self.shrinkages = self.inverse.diagonal() * penalty
         self.shrinkage = float(self.shrinkages.sum())
+
+    @cached_property
+    def inverse(self):
+        """(R'R)^-1."""
+        upper = lapack.dpotri(self.R, lower=0)[0]
+        return np.triu(upper) + np.triu(upper, 1).T
 
     @property
     def core(self):
-        """R (d, d), the penalty (d,) in its coordinates, what brings a gradient to these (d, n_copies), and copies."""
-        return self.R, self.penalty, lambda gradient: gradient[:, None], 1
+        """See `Core`."""
+        return Core(self.R, self.penalty, lambda gradient: gradient[:, None], np.ravel)
 
     def whiten(self, J):
         """J R^-1, for J of shape (..., d)."""
@@ -82,13 +103,19 @@ class Wide:
 
     @property
     def core(self):
-        """As of `Full`, within the span of the rows: outside of it the penalty is all of the curvature."""
+        """See `Core`: within the span of the rows, outside of it the penalty is all of the curvature."""
 
         def project(gradient):
             within = self._V.T @ (self._unit * gradient[self._held])
             return np.concatenate([within, gradient[self._flat]])[:, None]
 
-        return self._inner.R, self._inner.penalty, project, 1
+        return Core(self._inner.R, self._inner.penalty, project)
+
+    @cached_property
+    def inverse(self):
+        """As of `Full`."""
+        root = self.whiten(np.eye(len(self.shrinkages)))
+        return root @ root.T
 
     def whiten(self, J):
         """J R^-1, for J of shape (..., d); (..., d + r)."""
@@ -119,9 +146,13 @@ class Shared:
 
     @property
     def core(self):
-        """As of `Full`."""
-        R, penalty, project, _ = self._one.core
-        return R, penalty, lambda gradient: np.hstack([project(g) for g in gradient.reshape(-1, self._k).T]), self._k
+        """See `Core`."""
+        one = self._one.core
+
+        def project(gradient):
+            return np.hstack([one.project(g) for g in gradient.reshape(-1, self._k).T])
+
+        return Core(one.R, one.penalty, project, one.lift, self._k)
 
     def whiten(self, J):
         """J R^-1, for J of shape (..., d)."""
@@ -228,11 +259,21 @@ def full(at, kind):
     """The precision of all parameters of a `Linearised` model together, of observed or expected curvature."""
     k = n_alike(at)
     penalty = at.penalty[::k]
+    if not at.objective.rows.in_memory:
+        R = at.gram_root(kind)
+        if R is None:
+            raise ValueError(
+                "some columns nearly depend on each other, and X comes in parts, whose products lose the digits that "
+                "tell how nearly: drop a column, or give the penalty a number"
+            )
+        R = R[::k, ::k]
+        one: Wide | Full = Full(R, penalty, at.sizes(R))
+        return one if k == 1 else Shared(one, k)
     # what a matrix holds outside of the rows is a matter of all coordinates
     may_be_wide = not at.objective.l2.has_matrix
     if may_be_wide and observations(at.objective) // k + np.sum(penalty == 0) < len(penalty):
         A = np.vstack([root[::k, ::k] for root in at.roots(kind)])
-        one: Wide | Full = Wide(A, penalty, at.sizes(A))
+        one = Wide(A, penalty, at.sizes(A))
     else:
         R = at.gram_root(kind) if at.objective.model.is_linear else None
         R = (at.triangle(kind) if R is None else R)[::k, ::k]

@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike
 from scipy.optimize import minimize_scalar
 
 from sk_hessian._report import Report, number_text
+from sk_hessian._selection import MOST_FULL
 from sk_hessian.inspection._chain import Chain
 from sk_hessian.inspection._laplace import LaplacePosterior, laplace
 
@@ -141,6 +142,7 @@ def tune_alpha(
     options = {"structure": structure, "dispersion": dispersion, "hidden_biases": "fixed"}
     row_data = {"sample_weight": sample_weight} | ({} if offset is None else {"offset": offset})
     search = _Search(estimator, (X, y, row_data), options)
+    search.check_size()
     start = search.start()
     search(start)
     low, high, status = _bracket(search, start)
@@ -179,6 +181,18 @@ class _Search:
         #: the posterior of most evidence so far, its fit and log(strength)
         self.best: Any = None
         self.best_fit, self.best_at = self._fresh, np.nan
+
+    def check_size(self):
+        """Refuse a posterior of too many rows and columns before any fit."""
+        size, (_, y, _), structure = min(self._transformed.shape), self._data, self._options["structure"]
+        has_kronecker = hasattr(self._fresh, "predict_proba") and len(np.unique(y)) > 2
+        is_full = structure == "full" or (structure == "auto" and not has_kronecker)
+        if is_full and "loo" in self._fresh._criteria and size > MOST_FULL:
+            raise ValueError(
+                f"a full posterior is for at most {MOST_FULL} rows or columns, and these are {size} at the least: use "
+                f'structure="diagonal", which leaves out covariances, or fewer columns; {self._name}="loo" lets a fit '
+                "choose by leave-one-out"
+            )
 
     def start(self):
         """Log of the estimator's own strength, or zero where that is none."""

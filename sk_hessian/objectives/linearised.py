@@ -98,6 +98,9 @@ class Linearised:
             )
         model, contrasts = objective.model, objective.loss.contrasts()
         columns = Columns(centre, scale, model.fit_intercept)
+        if model.is_linear and np.array_equal(objective.space.plain.scale, scale):
+            # whose rows may be kept
+            columns = objective.space.plain
         self.coordinates = Identified(columns, model.layers, output_unit, contrasts, model.is_linear, hidden_biases)
 
     # -- the penalty ----------------------------------------------------------------------------------------------
@@ -122,9 +125,17 @@ class Linearised:
 
     def gradient(self, g):
         """A gradient in the coordinates, shape (size,), from one in theta."""
+        return self.turned(self.coordinates.reduced(self.coordinates.transpose(g)))
+
+    def turned(self, g):
+        """A gradient in the coordinates from one in those that are not turned."""
         turn = self._penalty_and_turn[1]
-        g = self.coordinates.reduced(self.coordinates.transpose(g))
         return g if turn is None else turn.T @ g
+
+    def unturned(self, M):
+        """The inverse of a Hessian in coordinates that are not turned from one in the coordinates."""
+        turn = self._penalty_and_turn[1]
+        return M if turn is None else turn @ M @ turn.T
 
     def root_of(self, l2):
         """B with B'B the Hessian of an `L2` of the same weights in the coordinates, shape (r, size)."""
@@ -182,6 +193,11 @@ class Linearised:
 
     # -- the rows -------------------------------------------------------------------------------------------------
 
+    @cached_property
+    def here(self):
+        """The objective at the point."""
+        return self.objective.at(self.theta)
+
     def jacobians(self, X=None):
         """Yield raw predictions (b, k), their derivatives (b, k, size), targets and weights (b,), block by block.
 
@@ -216,11 +232,12 @@ class Linearised:
     def gram_root(self, kind):
         """The same as `triangle` of a linear model by the normal equations, or None where these lose digits."""
         at = self.coordinates
-        H = self.objective.at(self.theta).curvature(kind, at.summed_in)
+        H = self.here.curvature(kind, at.summed_in)
         k, r = at.contrasts.shape
         if k != r:
             q = len(H) // k
-            H = np.einsum("akbl,kr,ls->arbs", H.reshape(q, k, q, k), at.contrasts, at.contrasts).reshape(q * r, q * r)
+            H = at.contrasts.T @ (H.reshape(q, k, q, k) @ at.contrasts).reshape(q, k, q * r)
+            H = H.reshape(q * r, q * r)
         turn = self._penalty_and_turn[1]
         H = H if turn is None else turn.T @ H @ turn
         unit = np.sqrt(H.diagonal())
@@ -246,11 +263,11 @@ class Linearised:
 
     def diagonal(self, kind):
         """The diagonal of the Hessian with all outputs, shape (n_parameters,); of a network's Gauss-Newton."""
-        return self.objective.at(self.theta).curvature_diagonal(kind, self.coordinates.summed_in)
+        return self.here.curvature_diagonal(kind, self.coordinates.summed_in)
 
     def layer_moments(self):
         """A (q, q) and G (r, r) of each layer, whose Kronecker product is near its Hessian without the penalty."""
-        inputs, outputs, _ = self.objective.at(self.theta).layer_moments(self.coordinates.summed_in)
+        inputs, outputs, _ = self.here.layer_moments(self.coordinates.summed_in)
         basis = self.coordinates.contrasts
         outputs[-1] = basis.T @ outputs[-1] @ basis
         sizes = [rows for rows, _ in self.coordinates.shapes]

@@ -104,6 +104,12 @@ class SparseRows(Rows):
         """See `Rows.joined`."""
         return sp.vstack(tables, format="csr")
 
+    def kernel(self, shift, unit):
+        """See `DenseRows.kernel`; both triangles."""
+        Z, centre = _in_units(self.X, unit), shift * unit
+        along = Z @ centre
+        return (Z @ Z.T).toarray() + (centre @ centre - along - along[:, None])
+
     def block_size(self, columns, width, workers=1):
         """See `Rows.block_size`; what a pass computes for each row stays in the cache, unless a basis makes them dense.
 

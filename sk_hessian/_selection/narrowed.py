@@ -5,26 +5,23 @@ from scipy.linalg import eigh
 
 from sk_hessian.objectives import GLMObjective
 
-#: rows whose products with all others are taken together
-_TOGETHER = 128
-
 #: up to so many columns a model is as cheap as it is
 _FEW = 50
 
 
 def is_narrowed(objective):
-    """Whether `RowSpace` takes a model: more columns than rows, each with a strength that all outputs share."""
+    """Whether `Narrowed` takes a model: more columns than rows, each with a strength that all outputs share."""
     strengths = objective.l2.diagonal
     is_wide = objective.n_features > max(objective.n_rows, _FEW) and objective.rows.in_memory
     return is_wide and objective.l2.holds_each and np.ptp(strengths, axis=1).max() == 0
 
 
-class RowSpace:
+class Narrowed:
     """A model whose columns are as many as the rows, with the same predictions, evidence and leave-one-out losses.
 
     With strengths D and centred columns X = U S V' D^1/2, the optimum is D^-1/2 V z for any strength, and the raw
     predictions are U S z, with the penalty |z|^2 / 2. So one eigendecomposition of X D^-1 X', of the size of the rows,
-    serves all fits.
+    serves all fits; a run on all columns has coordinates of its own for each strength, and none where X is sparse.
 
     Parameters
     ----------
@@ -41,7 +38,7 @@ class RowSpace:
         self._wide, rows = objective, objective.rows
         self._strengths = objective.l2.diagonal[:, 0]
         self._centre = objective.moments_of_columns[0]
-        values, U = eigh(self._products(rows), driver="evd")
+        values, U = eigh(rows.kernel(self._centre, 1 / np.sqrt(self._strengths)), driver="evd")
         held = values > len(values) * np.finfo(float).eps * values[-1]
         root = np.sqrt(values[held])
         self._back = U[:, held] / root
@@ -54,16 +51,6 @@ class RowSpace:
             penalty=1.0,
             offset=rows.offset,
         )
-
-    def _products(self, rows):
-        """X D^-1 X', shape (n, n)."""
-        K = np.empty((rows.n_rows, rows.n_rows))
-        for start in range(0, rows.n_rows, _TOGETHER):
-            some = np.arange(start, min(start + _TOGETHER, rows.n_rows))
-            A = rows.take(some).gather(lambda block, y, weight: block.dense())
-            A = ((A - self._centre) / self._strengths).T
-            K[:, some] = rows.gather(lambda block, y, weight, A=A: block.forward(A)) - self._centre @ A
-        return 0.5 * (K + K.T)
 
     def theta(self, z):
         """The parameters of the wide model."""
