@@ -65,9 +65,9 @@ class RowSpace:
         rank = self.columns.n_columns - self.columns.fit_intercept
         return self._size * np.linalg.norm(z[:rank], axis=0) + np.abs(z[rank:]).sum(axis=0)
 
-    def least_norm(self, coef, is_free_constant):
-        """See `Orthogonal.least_norm`: combinations of the rows are those of least norm."""
-        return coef, np.zeros_like(coef)
+    def surplus(self, coef):
+        """See `Orthogonal.surplus`: combinations of the rows are those of least norm."""
+        return 0.0
 
     def dependencies(self):
         """See `Orthogonal.dependencies`: the penalty leaves nothing to be named."""

@@ -151,6 +151,9 @@ class Objective:
         """How many times larger than the Hessian that of a `sketch` can be, along any direction; inf if unknown."""
         return np.inf
 
+    def settle_by(self, sketch: Any) -> None:
+        """Take from a `sketch` whose parameters are far from dependence what it tells of all rows."""
+
     def determine(self, here: Any, n_rows: int | None) -> float:
         """Decide once, before a solver without a preconditioner runs, which combinations of parameters are flat.
 

@@ -25,8 +25,9 @@ class WeightCoordinates(Coordinates):
         self._n_theta = (len(columns.shift) + columns.fit_intercept) * n_outputs
         self.n_weights = columns.n_columns * n_outputs  #: how many coordinates belong to weights
         self.shape = (self._n_theta + n_constants, self.n_weights + n_constants)
-        #: see `Coordinates.reaches_all`: not in the span of few rows, nor of dependent columns
-        self.reaches_all = columns.basis is None or columns.basis.shape[0] == columns.basis.shape[1]
+        basis = columns.basis
+        #: see `Coordinates.reaches_all`: not in the span of few rows, nor of dependent columns; constant ones aside
+        self.reaches_all = basis is None or columns.chooses or basis.shape[0] == basis.shape[1]
 
     def apply(self, z):
         """See `Coordinates.apply`."""
@@ -89,10 +90,9 @@ class WeightCoordinates(Coordinates):
 
     def restrict(self, theta):
         """See `Coordinates.restrict`."""
-        n_coef = len(self.columns.shift) * self.n_outputs
-        if self.reaches_all or not theta[:n_coef].any():
-            return theta
-        return self.apply(self.inverse(theta))
+        coef = theta[: len(self.columns.shift) * self.n_outputs].reshape(-1, self.n_outputs)
+        missed = coef[np.isinf(self.columns.scale)] if self.reaches_all else coef
+        return self.apply(self.inverse(theta)) if missed.any() else theta
 
     def is_same(self, other):
         """Whether other coordinates are of the same columns."""

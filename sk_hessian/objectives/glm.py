@@ -11,6 +11,7 @@ number for each row and output, is added to raw; other terms, to the sum over ro
 
 from functools import cached_property
 from operator import attrgetter
+from typing import Any
 
 import numpy as np
 
@@ -63,6 +64,7 @@ class GLMObjective(MeanLossObjective):
     """
 
     least_chance: float  #: of a sketch, the least chance that a row had
+    constant_in_all: Any = None  #: of a sketch, numbers of the columns that are constant in all rows
     held_by_penalty = bound_by_penalty
     has_likelihood = True  #: not of a sketch: the tolerance of its run is already that of the sampling
 
@@ -200,13 +202,19 @@ class GLMObjective(MeanLossObjective):
         rows = rows.weighted(rows.weight / chance)
         sketch = self._copied(rows, rows.total_weight, OF_ROWS | OF_UNITS)
         sketch.least_chance, sketch.has_likelihood, sketch._projections = np.min(chance), False, {}
+        sketch.constant_in_all = self.space.constant
         return sketch
 
     def inflation(self, sketch):
         """See `Objective.inflation`: of sampled rows, each as heavy as its chance was small, none counts for more."""
-        if not np.array_equal(np.isinf(sketch.space.plain.scale), np.isinf(self.space.plain.scale)):
+        if sketch.space.misses_variation:
             return np.inf
         return max(1.0, self.total / (sketch.total * sketch.least_chance))
+
+    def settle_by(self, sketch):
+        """See `Objective.settle_by`: columns that are independent on some rows are so on all."""
+        if self.space.dependence is None and self.space.constant.size:
+            self.space.decide_independent()
 
     def determine(self, here, n_rows):
         """See `Objective.determine`: first by the sketch, where there is one."""
@@ -219,7 +227,7 @@ class GLMObjective(MeanLossObjective):
             sketch.space.settle(sketch.at(here.theta), self.curvature)
             if not sketch.is_dependent:
                 # columns that are independent on some rows are so on all
-                self.space.decide(False)
+                self.space.decide_independent()
                 return share
         self.space.settle(here, self.curvature)
         return share + 1.0
@@ -281,7 +289,7 @@ class GLMObjective(MeanLossObjective):
 
     def flat_directions(self):
         """See `Objective.flat_directions`: columns as combinations of others."""
-        return self.space.dependence.dependencies() if self.space.dependence else []
+        return self.space.dependencies() if self.space.dependence else []
 
 
 def at_constants(objective, theta):

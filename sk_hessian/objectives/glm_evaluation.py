@@ -23,7 +23,8 @@ _ERRORS = 100
 def _plain_curvature(here, kind, columns):
     """The curvature in the plain columns, where it is known and in these coordinates nothing but that turned."""
     objective, known = here.objective, (None, None)
-    if columns.may_turn_late and here.design.width == 1 and not (objective.l2.is_present or objective.terms):
+    turns = columns.chooses or (columns.may_turn_late and not objective.l2.is_present)
+    if turns and here.design.width == 1 and not objective.terms:
         known = here._matrices.get((kind, id(objective.space.plain)), known)
     return known[1]
 
