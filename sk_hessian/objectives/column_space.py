@@ -85,7 +85,7 @@ class ColumnSpace:
 
     @property
     def dependence(self):
-        """Coordinates of the span of columns that are constant or nearly dependent; False if none, None if undecided."""
+        """Coordinates of the span of columns that are constant or nearly dependent; False without, None undecided."""
         return vars(self).get("_dependence")
 
     @property
@@ -110,17 +110,6 @@ class ColumnSpace:
             return None
         coordinates = WeightCoordinates(columns, loss.n_outputs, loss.n_constants)
         return Design(rows, Linear(columns.n_columns, False, loss), objective.l2.within(columns), coordinates)
-
-    def held_in(self, columns):
-        """The least curvature that the penalty gives each weight in coordinates of the columns, (q k,), all positive.
-
-        Weights without a strength, of constant columns and intercepts, have the least of the others. None where not
-        each feature has a strength, and nothing else.
-        """
-        l2 = self._objective.l2
-        held = l2.within(columns).diagonal if l2.holds_each else np.zeros(1)
-        is_free = held == 0
-        return None if is_free.all() else np.where(is_free, held[~is_free].min(), held).ravel()
 
     def penalty_product(self, columns):
         """The penalty in coordinates of the columns, as of `L2.as_product`."""
@@ -168,6 +157,10 @@ class ColumnSpace:
     def decide_independent(self):
         """Set `dependence`, once and for all: of the columns that vary none depends on others."""
         vars(self)["_dependence"] = self.constant.size > 0 and Varying(self._objective)
+        whole = self._objective.whole
+        if self.dependence and whole is not None and whole.space.dependence is None and not self.misses_variation:
+            # columns that are independent on some rows are so on all
+            whole.space.decide_independent()
 
     def _are_dependent(self, here, curvature):
         objective, plain = self._objective, self.plain
@@ -188,8 +181,8 @@ class ColumnSpace:
     @property
     def misses_variation(self):
         """Whether these are rows of a sample in which a column is constant that varies in all rows."""
-        of_all = self._objective.constant_in_all
-        return of_all is not None and self.constant.size > of_all.size
+        whole = self._objective.whole
+        return whole is not None and self.constant.size > whole.space.constant.size
 
     @property
     def rank(self):
@@ -201,19 +194,15 @@ class ColumnSpace:
             return self.dependence.columns.n_columns - objective.fit_intercept
         return objective.n_features - self.constant.size
 
-    @cached_property
-    def _is_free_constant(self):
-        """Which coefficients are of constant columns and have no penalty, shape (p, k)."""
-        return np.isinf(self.plain.scale)[:, None] & (self._objective.l2.diagonal == 0)
-
     def least_norm(self, coef):
         """Coefficients (p, k) of least norm with the same predictions but for a constant, and that constant (k,)."""
-        surplus = np.where(self._is_free_constant, coef, 0.0)
+        is_free = np.isinf(self.plain.scale)[:, None] & (self._objective.l2.diagonal == 0)
+        surplus = np.where(is_free, coef, 0.0)
         surplus += self.dependence.surplus(coef - surplus)
         return coef - surplus, self.plain.shift @ surplus
 
     def dependencies(self):
         """What rows and penalty do not determine: columns as combinations of others, and constant ones, sentences."""
-        name, shift = self._objective.name, self.plain.shift
-        constant = [f"{name(j)} = {shift[j]:.4g}" for j in self.constant if self._is_free_constant[j].any()]
+        name, shift, held = self._objective.name, self.plain.shift, self._objective.l2.diagonal
+        constant = [f"{name(j)} = {shift[j]:.4g}" for j in self.constant if (held[j] == 0).any()]
         return self.dependence.dependencies() + constant

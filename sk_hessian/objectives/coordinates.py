@@ -229,9 +229,6 @@ class PointFactor(Coordinates):
         Of which Hessian P P' is the inverse there; None for an approximation, and where ``inner`` is floored.
     certifies : bool
         True when that is the exact one.
-    held : ndarray of shape (r,), optional
-        Curvature that a penalty alone gives each coordinate u, positive: as a diagonal matrix it is nowhere above the
-        Hessian of any point, but perhaps along intercepts, which have no penalty and here the least of the others.
 
     Attributes
     ----------
@@ -239,11 +236,10 @@ class PointFactor(Coordinates):
         The inverse of P P' is at most so many times the exact Hessian ``here``; inf where that is not known.
     """
 
-    def __init__(self, outer, inner, here, curvature=None, certifies=False, held=None):
+    def __init__(self, outer, inner, here, curvature=None, certifies=False):
         self.outer, self.inner, self.here = outer, inner, here
         self.curvature, self.certifies = None if inner.is_floored else curvature, certifies
         self.inflation = 1.0 if certifies else np.inf
-        self.held = held
         #: the loss's constants may be left out of the outer coordinates
         self.shape = (outer.shape[0] - outer.shape[1] + inner.shape[0], inner.shape[1])
 
@@ -320,10 +316,6 @@ class Through:
         """A function from z to the product of the Hessian in z, at an `Evaluation`, with it."""
         T, H = self._coordinates, here.hessian(kind)
         return lambda z: T.transpose(H.matvec(T.apply(z)))
-
-    def slack(self, here):
-        """One over the least curvature in z at an `Evaluation`, at the most, and the passes; inf where not known."""
-        return np.inf, 0.0
 
     def sees(self, coordinates):
         """Whether these are the coordinates z."""

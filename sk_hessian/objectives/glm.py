@@ -17,7 +17,7 @@ import numpy as np
 
 from sk_hessian._facts import fact
 from sk_hessian.objectives._edge import edge_rows, find_edge, may_have_edge
-from sk_hessian.objectives._penalty_bound import HeldThrough, bound_by_penalty
+from sk_hessian.objectives._penalty_bound import penalty_bound
 from sk_hessian.objectives._programs import feasible_start, find_recession
 from sk_hessian.objectives._rare import rare_of
 from sk_hessian.objectives._refinement import MOST_WORK, refined
@@ -64,8 +64,8 @@ class GLMObjective(MeanLossObjective):
     """
 
     least_chance: float  #: of a sketch, the least chance that a row had
-    constant_in_all: Any = None  #: of a sketch, numbers of the columns that are constant in all rows
-    held_by_penalty = bound_by_penalty
+    whole: Any = None  #: of a sketch, what it is one of
+    penalty_bound = penalty_bound
     has_likelihood = True  #: not of a sketch: the tolerance of its run is already that of the sampling
 
     def __init__(
@@ -129,8 +129,6 @@ class GLMObjective(MeanLossObjective):
     def through(self, coordinates, here):
         """See `Objective.through`: by the standardised rows, where these are kept."""
         is_of_columns = isinstance(coordinates, WeightCoordinates)
-        if is_of_columns and self.space.is_wide and coordinates.columns is self.space.in_units:
-            return HeldThrough(self, coordinates, here.theta)
         design = self.standard_design if is_of_columns else None
         if design is None or not design.serves(coordinates, here):
             return Through(self, coordinates, here.theta)
@@ -202,7 +200,7 @@ class GLMObjective(MeanLossObjective):
         rows = rows.weighted(rows.weight / chance)
         sketch = self._copied(rows, rows.total_weight, OF_ROWS | OF_UNITS)
         sketch.least_chance, sketch.has_likelihood, sketch._projections = np.min(chance), False, {}
-        sketch.constant_in_all = self.space.constant
+        sketch.whole = self
         return sketch
 
     def inflation(self, sketch):
@@ -210,11 +208,6 @@ class GLMObjective(MeanLossObjective):
         if sketch.space.misses_variation:
             return np.inf
         return max(1.0, self.total / (sketch.total * sketch.least_chance))
-
-    def settle_by(self, sketch):
-        """See `Objective.settle_by`: columns that are independent on some rows are so on all."""
-        if self.space.dependence is None and self.space.constant.size:
-            self.space.decide_independent()
 
     def determine(self, here, n_rows):
         """See `Objective.determine`: first by the sketch, where there is one."""

@@ -326,13 +326,7 @@ class LinearEvaluation(MeanLossEvaluation):
         certifies = curvature is not None and self.objective.is_exact(curvature)
         loss = self.objective.loss
         outer = WeightCoordinates(columns, loss.n_outputs, loss.n_constants)
-        is_plain = isinstance(inner, factors.Diagonal) and columns is self.objective.space.plain
-        held = (
-            self.objective.space.held_in(columns)
-            if is_plain and self.objective.convex and not loss.n_constants
-            else None
-        )
-        return PointFactor(outer, inner, self, curvature, certifies, None if held is None else held * inner.d**2)
+        return PointFactor(outer, inner, self, curvature, certifies)
 
 
 def _bent(here, kind, design):

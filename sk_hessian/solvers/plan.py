@@ -361,7 +361,6 @@ def factor_at(spec, here, counts, in_units=False):
         counts.hessians += sketch.n_rows / objective.n_rows
         factor = sketch.at(here.theta).factor(kind, objective.curvature)
         if not sketch.is_dependent:
-            objective.settle_by(sketch)
             return factor.standing_for(here, objective.inflation(sketch))
     counts.hessians += 1.0
     factor = here.factor(kind, objective.curvature)

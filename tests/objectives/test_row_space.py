@@ -107,8 +107,11 @@ def test_the_penalty_bounds_the_curvature_in_units(loss, fit_intercept, rng):
     here, units = objective.at(start.theta), start.factor("units")
     problem = type(problem)(objective, units, here, problem.counts)
     here.sweep()
-    P = units.dense()
-    least = np.linalg.eigvalsh(P.T @ objective.hessian_matrix(start.theta) @ P)[0]
-    slack = problem.slack(problem.start())
-    assert least >= (1 - 1e-9) / slack
-    assert slack <= 1e3 / least
+    P, bound = units.dense(), problem.held(problem.start())
+    H = P.T @ objective.hessian_matrix(start.theta) @ P
+    inverse, least = np.linalg.inv(H), np.linalg.eigvalsh(H)[0]
+    for slope in (problem.start().slope, *rng.normal(size=(5, units.shape[1]))):
+        assert bound.proven(slope) >= slope @ inverse @ slope / 2 * (1 - 1e-9)
+        assert bound.proven(slope) <= 2 * slope @ slope / (2 * least)
+        np.testing.assert_allclose(bound.rough(slope), bound.proven(slope), rtol=0.5)
+    assert bound.passes == 0.5 * fit_intercept
