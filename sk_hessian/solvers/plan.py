@@ -271,9 +271,11 @@ def is_slow(values):
 #: data it falls by far more
 MANY_PASSES = 20
 
-#: columns for each row from which a quadratic objective may wait: random rows are then nearly orthogonal, so that a
-#: dozen gradients are its solution (500 x 5,000), where 1,000 x 1,500 take a hundred
+#: columns for each row, and rows, from which a quadratic objective may wait: random rows are then nearly orthogonal, so
+#: that two dozen gradients are its solution (1,000 x 8,000), where 1,000 x 1,500 take a hundred. The products of 500 rows
+#: of 5,000 columns take three quarters of the time of those gradients, of 1,000 rows as long
 VERY_WIDE = 8
+MANY_ROWS = 800
 
 #: multiplications of a symmetric product that take as long as one of a pass: that waits for memory
 PASS_WORK = 16
@@ -304,7 +306,8 @@ def factor_passes(objective, n_parameters):
     It is 0 where a run should not begin without: one factor is the solution, or says what is flat.
     """
     facts, n_rows = objective.facts, objective.n_rows
-    if facts.is_quadratic and not (facts.is_wide and facts.pass_work >= VERY_WIDE * facts.factor_size):
+    is_very_wide = facts.is_wide and facts.pass_work >= VERY_WIDE * facts.factor_size and n_rows >= MANY_ROWS
+    if facts.is_quadratic and not is_very_wide:
         return 0.0
     if not facts.is_held or not facts.has_matrix:
         return 0.0
