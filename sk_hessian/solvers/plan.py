@@ -272,8 +272,8 @@ def is_slow(values):
 MANY_PASSES = 20
 
 #: columns for each row, and rows, from which a quadratic objective may wait: random rows are then nearly orthogonal, so
-#: that two dozen gradients are its solution (1,000 x 8,000), where 1,000 x 1,500 take a hundred. The products of 500 rows
-#: of 5,000 columns take three quarters of the time of those gradients, of 1,000 rows as long
+#: that two dozen gradients are its solution (1,000 x 8,000), where 1,000 x 1,500 take a hundred. The products of rows
+#: take three quarters of the time of those gradients at 500 x 5,000, as long at 1,000 x 8,000
 VERY_WIDE = 8
 MANY_ROWS = 800
 
