@@ -121,10 +121,10 @@ def test_passes_are_counted_as_they_are_made(monkeypatch):
     assert np.all(model.history_["evaluations"] <= model.convergence_.passes)
 
 
-def wide_data(kind):
+def wide_data(kind, p=1200):
     """More columns than rows: independent ones, or random walks that hardly differ."""
     rng = np.random.default_rng(0)
-    X = rng.normal(size=(200, 1200))
+    X = rng.normal(size=(200, p))
     X = np.cumsum(X, axis=1) if kind == "walks" else X
     return X, (X[:, ::100].sum(axis=1) + rng.logistic(size=200) > 0).astype(int)
 
@@ -169,12 +169,16 @@ def reads(monkeypatch):
     return counts
 
 
-@pytest.mark.parametrize("model", [LogisticRegression(solver="lbfgs"), Ridge()], ids=["logistic", "ridge"])
-def test_an_easy_problem_needs_no_factor(model, reads):
+@pytest.mark.parametrize(
+    ("model", "n", "p"),
+    [(LogisticRegression(solver="lbfgs"), 400, 3600), (Ridge(), 800, 6400)],
+    ids=["logistic", "ridge"],
+)
+def test_an_easy_problem_needs_no_factor(model, n, p, reads):
     """A wide table that is well conditioned takes a few gradients, and next to nothing for the proof."""
-    X = np.random.default_rng(0).normal(size=(400, 3600))
+    X = np.random.default_rng(0).normal(size=(n, p))
     y = (X[:, ::100].sum(axis=1) > 0).astype(int)
-    reads.update(size=X.size, columns=3600)
+    reads.update(size=X.size, columns=p)
     model.fit(X, y)
     assert model.convergence_.status == "optimal"
     assert model.convergence_.passes <= 32
@@ -197,6 +201,16 @@ def test_few_rows_are_read_a_few_times(name, kind, reads):
     assert reads["kernels"] == 1
     assert reads["products"] <= 10
     assert name == "ridge" or max(model.n_iter_) >= 5
+
+
+def test_the_products_of_few_rows_are_the_solution_of_least_squares(reads):
+    """However many columns there are: they cost less than the gradients that an easy table takes."""
+    X, y = wide_data("independent", 4000)
+    reads.update(size=X.size, columns=4000)
+    model = Ridge().fit(X, y)
+    assert model.convergence_.status == "optimal"
+    assert (reads["kernels"], model.n_iter_) == (1, 1)
+    assert reads["products"] <= 10
 
 
 @pytest.mark.parametrize("kind", ["logistic", "poisson"])

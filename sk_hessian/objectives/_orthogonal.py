@@ -1,12 +1,13 @@
-"""Coordinates in which nearly dependent columns are orthogonal."""
+"""Coordinates of the columns that vary, and ones in which nearly dependent columns are orthogonal."""
 
+from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 from scipy.linalg import eigh, qr, svd
 
-from sk_hessian.objectives.rows import Columns, triangle
+from sk_hessian.objectives.rows import Chosen, Columns, triangle
 
 #: rows times columns squared from which second moments are asked first
 _LARGE = 1e9
@@ -25,6 +26,29 @@ _TINY_SHARE = 1e-6
 
 #: columns that a named combination lists
 _MOST_TERMS = 6
+
+
+class Varying:
+    """Coordinates of the columns that vary, where some are constant and the others are far from dependence."""
+
+    design = None  #: rows are not kept in these coordinates
+
+    def __init__(self, objective):
+        plain = objective.space.plain
+        varies = np.append(np.isfinite(plain.scale), np.ones(int(plain.fit_intercept), dtype=bool))
+        which = np.flatnonzero(varies)
+        basis, squares = Chosen(which, len(varies)), np.ones(len(which))
+        self.columns = replace(plain, basis=basis, metric=varies.astype(float), squares=squares)
+        #: the penalty in these coordinates
+        self.l2 = objective.l2.within(self.columns)
+
+    def surplus(self, coef):
+        """See `Orthogonal.surplus`."""
+        return 0.0
+
+    def dependencies(self):
+        """See `Orthogonal.dependencies`."""
+        return []
 
 
 class Orthogonal:
@@ -127,7 +151,7 @@ class Orthogonal:
     def null_space(self):
         """Coefficient directions (p, d) in the user's units that leave every prediction as it is.
 
-        Those of constant columns are left out: their coefficients are zero already.
+        Those of constant columns are left out, see `ColumnSpace.least_norm`.
         """
         p = len(self.plain.scale)
         varies = np.append(np.isfinite(self.plain.scale), np.ones(int(self.plain.fit_intercept), dtype=bool))
@@ -138,19 +162,13 @@ class Orthogonal:
         null[varies[:p]] = complement[:, : varies[:p].sum()].T / self.plain.scale[varies[:p], None]
         return null
 
-    def least_norm(self, coef, is_free_constant):
-        """Coefficients (p, k) of least norm with the same predictions but for a constant, and what was taken off.
-
-        ``is_free_constant`` (p, k) says which belong to constant columns without a penalty.
-        """
-        surplus = np.where(is_free_constant, coef, 0.0)
+    def surplus(self, coef):
+        """What coefficients (p, k) have beside those of least norm with the same predictions but for a constant."""
         null = self.null_space
-        if null.shape[1]:
-            surplus += null @ np.linalg.lstsq(null, coef - surplus, rcond=None)[0]
-        return coef - surplus, surplus
+        return null @ np.linalg.lstsq(null, coef, rcond=None)[0] if null.shape[1] else 0.0
 
     def dependencies(self):
-        """Each dependent column as a combination of the others, such as ``"x2 = 3 x0 - 0.5 x1 + 1"``."""
+        """Each column that depends on others as a combination of them, such as ``"x2 = 3 x0 - 0.5 x1 + 1"``."""
         p = len(self.plain.scale)
         if self._V is None or len(self._V) == self._V.shape[1]:
             return []
@@ -165,7 +183,7 @@ class Orthogonal:
         return [
             self._sentence(kept, combination, column, p)
             for combination, column in zip(solution.T, dropped, strict=True)
-            if column < p and self._is_free[column]
+            if column < p and self._is_free[column] and np.isfinite(self.plain.scale[column])
         ]
 
     def _sentence(self, kept, combination, column, p):
@@ -179,7 +197,6 @@ class Orthogonal:
                 terms.append(f"{'-' if slope < 0 else '+'} {size}{name(index)}")
         if len(terms) > _MOST_TERMS:
             return f"{name(column)} = a combination of {len(terms)} other columns"
-        size = abs(shift[column]) + (scale[column] if np.isfinite(scale[column]) else 0.0)
-        if self.plain.fit_intercept and abs(constant) > _TINY_SHARE * size:
+        if self.plain.fit_intercept and abs(constant) > _TINY_SHARE * (abs(shift[column]) + scale[column]):
             terms.append(f"{'-' if constant < 0 else '+'} {abs(constant):.4g}")
         return f"{name(column)} = " + (" ".join(terms).removeprefix("+ ") if terms else "0")

@@ -1,78 +1,124 @@
-"""What the penalty alone tells of a linear model: how much is left above the optimum, how little curvature there is."""
+"""What the penalty alone tells of a linear model: how large g'H^-1 g can be, without a factor of the Hessian H."""
+
+from functools import cached_property
 
 import numpy as np
 
-from sk_hessian.objectives.coordinates import Through
 from sk_hessian.objectives.evaluation import slices
 
+#: eigenvalues of the intercepts' curvature up to this share of the largest are rounding
+_NOTHING = 1e-12
 
-def bound_by_penalty(objective, here, threshold):
-    """See `Objective.held_by_penalty`, for a linear model; an intercept takes half a pass.
+#: share of a slope along the intercepts that may be missed
+_MISSED = 1e-6
 
-    Of one output, with kept raw predictions and a strength for each coefficient. With the intercept eliminated the
-    objective is as convex as the strengths l say. So at a gradient (g, h), where the intercept's curvature is a and the
-    columns have the means m weighted by curvature, no more is left than
 
-        h^2 / (2 a) + sum_j (g_j - m_j h)^2 / (2 l_j)
+def penalty_bound(objective, here, coordinates=None, unit=1.0):
+    """See `Objective.penalty_bound`: of kept raw predictions, and a strength for each coefficient, no matrix."""
+    l2 = objective.l2
+    is_known = objective.convex and l2.holds_each and not (objective.terms or objective.loss.n_constants)
+    if not is_known or (objective.fit_intercept and not objective.design.can_keep):
+        return None
+    columns = objective.space.plain if coordinates is None else coordinates.columns
+    return PenaltyBound(here, columns, unit) if columns.basis is None else None
 
-    as far as a is the same within a move by h / a (Boyd & Vandenberghe, "Convex optimization", 2004, section 9.1.2).
+
+class PenaltyBound:
+    """An upper bound of g'H^-1 g / 2, with the Hessian H at a point, for any g in coordinates of the model's `Columns`.
+
+    H is diag(l), the penalty, and the sum of (x, 1)(x, 1)' (x) C over the rows, C the curvature of the loss. Let A be
+    what the intercepts have of it, B what they have with the coefficients, and g = (r, h). With A v = h, elimination of
+    the intercepts leaves
+
+        g'H^-1 g = h'v + (r - B v)' S^-1 (r - B v) <= h'v + sum_j (r - B v)_j^2 / l_j
+
+    because the Schur complement S of A is diag(l) and something semi-definite (Boyd & Vandenberghe, "Convex
+    optimization", 2004, appendix A.5.5). Without intercepts v is nothing. A is a sum over kept raw predictions; B v
+    takes half a pass, and is next to nothing where columns are centred, so that a bound without it tells whether that
+    is worth it.
+
+    Parameters
+    ----------
+    here : LinearEvaluation
+    columns : Columns
+        Without a basis.
+    unit : float or ndarray of shape (r,)
+        Slopes are along these multiples of the coordinates.
+
+    Attributes
+    ----------
+    passes : float
+        What `proven` takes.
     """
-    raw, p = here.raw, objective.n_features
-    has_one = here.design.width == 1 and raw is not None and objective.convex and objective.is_smooth
-    if not (has_one and objective.l2.holds_each) or objective.terms:
-        return np.inf, np.nan, 0.0
-    slope, strengths = here.gradient[:p], objective.l2.diagonal[:, 0]
-    if not objective.fit_intercept:
-        return 0.5 * float((slope / strengths) @ slope), 0.0, 0.0
-    weight = _curvature(objective, raw)
-    total, of_intercept = np.add.reduce(weight), here.gradient[p]
-    shift = of_intercept * objective.total / total
 
-    def bound(means):
-        centred = slope - means * of_intercept
-        return 0.5 * float(of_intercept * shift + (centred / strengths) @ centred)
+    def __init__(self, here, columns, unit):
+        self._here, self._columns, self._unit = here, columns, unit
+        held = here.objective.l2.within(columns).diagonal
+        # constant columns have neither slope nor strength
+        self._inverse = np.divide(1.0, held, out=np.zeros_like(held), where=held > 0)
+        self.passes = 0.5 * columns.fit_intercept
 
-    # nearly the same means, without a pass
-    rough = bound(objective.space.plain.shift)
-    if not rough <= threshold:
-        return rough, np.nan, 0.0
-    sums = _sums_of_columns(objective, weight)
-    return bound(sums / total), objective.loss.largest_move(raw, np.full_like(raw, shift)), 0.5
+    def slope(self, gradient):
+        """The slope of a gradient in theta."""
+        R = self._columns.transpose(gradient.reshape(-1, self._inverse.shape[1]))
+        return R.reshape(-1) * self._unit
 
+    def rough(self, slope):
+        """The same without the curvature that intercepts and coefficients share; no pass."""
+        R, along = self._split(slope)
+        return 0.5 * (along + float(np.vdot(R, R * self._inverse)))
 
-class HeldThrough(Through):
-    """A `GLMObjective` of wide rows in coordinates in which the penalty is the same for all weights."""
+    def proven(self, slope):
+        """The bound for a slope (r,); infinite where intercepts without curvature have a slope."""
+        R, along = self._split(slope)
+        if self._columns.fit_intercept and along < np.inf:
+            R = R - self._columns.transpose(np.concatenate((self._shared(self._shift(slope)), R[-1:])))
+        return 0.5 * (along + float(np.vdot(R, R * self._inverse)))
 
-    def slack(self, here):
-        """See `Through.slack`; half a pass where there is an intercept.
+    def move(self, slope):
+        """How far v moves a linear predictor, within which A was found."""
+        if not self._columns.fit_intercept:
+            return 0.0
+        raw = self._here.all_raw()
+        return self._here.objective.loss.largest_move(raw, np.broadcast_to(self._shift(slope), raw.shape))
 
-        Let the penalty have the curvature m in the coordinates, the intercept c, and h with the columns. The loss's
-        Hessian is at least that of (h, c) alone, (h'v + c t)^2 / c. Either |h||v| is at least c |t| / 2, and then
-        |v|^2 is at least a share r of |v|^2 + t^2, r = c^2 / (c^2 + 4 |h|^2); or the curvature is at least that of m
-        and c / 4.
-        """
-        objective, columns, loss = self._objective, self._coordinates.columns, self._objective.loss
-        is_known = objective.convex and not (objective.terms or loss.n_constants) and here.raw is not None
-        if not is_known or (loss.n_outputs > 1 and objective.fit_intercept):
-            return np.inf, 0.0
-        held = objective.space.held_in(columns)
-        least = np.inf if held is None else held.min()
-        if not objective.fit_intercept:
-            return 1 / least, 0.0
-        weight = _curvature(objective, here.raw) / objective.total
-        sums = np.append(_sums_of_columns(objective, weight), np.add.reduce(weight))
-        both = columns.transpose(sums[:, None])[:, 0]
-        share = both[-1] ** 2 / (both[-1] ** 2 + 4 * float(both[:-1] @ both[:-1]))
-        return max(1 / (least * share), 4 / both[-1]), 0.5
+    def _shift(self, slope):
+        """The v of a slope, shape (k,)."""
+        return np.linalg.lstsq(self._of_intercepts, self._matrix(slope)[-1], rcond=_NOTHING)[0]
 
+    def _matrix(self, slope):
+        return (slope / self._unit).reshape(self._inverse.shape)
 
-def _sums_of_columns(objective, weight):
-    """The columns' sums with these weights of the rows, (n_features,); half a pass."""
-    return objective.rows.fold(lambda block, y, w: (block.adjoint(weight[block.part]),))[0]
+    def _split(self, slope):
+        """The slope as (q, k), and h'v."""
+        R = self._matrix(slope)
+        if not self._columns.fit_intercept:
+            return R, 0.0
+        shift, h = self._shift(slope), R[-1]
+        is_seen = np.linalg.norm(self._of_intercepts @ shift - h) <= _MISSED * np.linalg.norm(h)
+        return R, float(h @ shift) if is_seen else np.inf
 
+    @cached_property
+    def _of_intercepts(self):
+        """A, (k, k)."""
+        objective, raw = self._here.objective, self._here.all_raw()
+        loss, rows = objective.loss, objective.rows
 
-def _curvature(objective, raw):
-    """The weighted curvature of each row, (n_rows,)."""
-    rows, loss = objective.rows, objective.loss
-    curvature = [loss.hessian(rows.y[part], raw[part], "observed")[:, 0, 0] for part in slices(len(raw))]
-    return np.concatenate(curvature) * rows.weight
+        def total(part):
+            y, weight = rows.y[part], rows.weight[part]
+            if objective.expected_is_exact:
+                return loss.total_hessian(y, raw[part], weight)[0]
+            return np.einsum("n,nkl->kl", weight, loss.hessian(y, raw[part], "observed"))
+
+        return sum(total(part) for part in slices(len(raw))) / objective.total
+
+    def _shared(self, shift):
+        """B v, (p, k): half a pass."""
+        objective, raw = self._here.objective, self._here.all_raw()
+
+        def of_block(block, y, weight):
+            change = np.broadcast_to(shift, raw[block.part].shape)
+            bent = objective.loss.hessian_product(y, raw[block.part], change, "observed")
+            return (block.adjoint(bent * weight[:, None]),)
+
+        return objective.rows.fold(of_block)[0] / objective.total

@@ -36,7 +36,7 @@ def refined(objective, theta, factor):
 def _extended_slope(objective, columns):
     """A function from theta to the gradient in the coordinates ``columns``, rounded only at its end: one round."""
     k, p, total = objective.loss.n_outputs, objective.n_features, objective.rows.total_weight
-    basis = None if columns.basis is None else columns.basis.astype(np.longdouble)
+    basis = None if columns.basis is None else np.asarray(columns.basis, dtype=np.longdouble)
 
     def slope(theta):
         W = theta.reshape(-1, k).astype(np.longdouble)

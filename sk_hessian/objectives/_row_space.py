@@ -12,6 +12,10 @@ from sk_hessian.objectives.rows import Columns, Span
 #: not drown
 _WELL_SPREAD = 1e8
 
+#: mean square of the rows' centre beside that of their deviations up to which products of rows are centred late: they
+#: lose a digit
+_LATE = 10
+
 
 class RowSpace:
     """Coordinates z of the combinations of few rows, where every weight has a penalty: they span every optimum.
@@ -46,8 +50,8 @@ class RowSpace:
     @staticmethod
     def _triangle(objective, shift, unit, typical):
         """G (n, r) with its rows in an order in which it is lower triangular, and that order."""
-        rows = objective.rows
-        K = rows.kernel(shift, unit)
+        rows, (centre, deviation) = objective.rows, objective.moments_of_columns
+        K = rows.kernel(shift, unit, centre @ centre <= _LATE * (deviation @ deviation))
         share = np.sqrt(rows.weight / rows.total_weight)
         sizes = share * share * K.diagonal()
         if objective.baseline.mean_curvature * sizes.sum() < _WELL_SPREAD * typical:
@@ -65,9 +69,9 @@ class RowSpace:
         rank = self.columns.n_columns - self.columns.fit_intercept
         return self._size * np.linalg.norm(z[:rank], axis=0) + np.abs(z[rank:]).sum(axis=0)
 
-    def least_norm(self, coef, is_free_constant):
-        """See `Orthogonal.least_norm`: combinations of the rows are those of least norm."""
-        return coef, np.zeros_like(coef)
+    def surplus(self, coef):
+        """See `Orthogonal.surplus`: combinations of the rows are those of least norm."""
+        return 0.0
 
     def dependencies(self):
         """See `Orthogonal.dependencies`: the penalty leaves nothing to be named."""

@@ -7,7 +7,7 @@ from operator import attrgetter
 import numpy as np
 
 from sk_hessian.objectives import factors
-from sk_hessian.objectives._orthogonal import Orthogonal
+from sk_hessian.objectives._orthogonal import Orthogonal, Varying
 from sk_hessian.objectives._row_space import RowSpace
 from sk_hessian.objectives.coordinates import WeightCoordinates
 from sk_hessian.objectives.design import Design
@@ -78,9 +78,14 @@ class ColumnSpace:
         """Whether a term tells of parameters what neither the rows nor the L2 penalty do."""
         return not all(map(attrgetter("is_of_predictions"), self._objective.terms))
 
+    @cached_property
+    def constant(self):
+        """Numbers of the columns without a unit, which do not vary: the moments tell them exactly."""
+        return np.flatnonzero(np.isinf(self.plain.scale))
+
     @property
     def dependence(self):
-        """Coordinates of the columns' span where columns are nearly dependent, False where not, None if undecided."""
+        """Coordinates of the span of columns that are constant or nearly dependent; False without, None undecided."""
         return vars(self).get("_dependence")
 
     @property
@@ -111,17 +116,6 @@ class ColumnSpace:
         """Each column in its unit, from zero: every parameter has a coordinate of its own, intercepts too."""
         plain = self.plain
         return replace(plain, shift=np.zeros(len(plain.shift)), scale=np.hypot(plain.scale, plain.shift))
-
-    def held_in(self, columns):
-        """The least curvature that the penalty gives each weight in coordinates of the columns, (q k,), all positive.
-
-        Weights without a strength, of constant columns and intercepts, have the least of the others. None where not
-        each feature has a strength, and nothing else.
-        """
-        l2 = self._objective.l2
-        held = l2.within(columns).diagonal if l2.holds_each else np.zeros(1)
-        is_free = held == 0
-        return None if is_free.all() else np.where(is_free, held[~is_free].min(), held).ravel()
 
     def penalty_product(self, columns):
         """The penalty in coordinates of the columns, as of `L2.as_product`."""
@@ -156,17 +150,23 @@ class ColumnSpace:
     def settle(self, here, curvature):
         """Decide, if affordable; the curvature is kept at the point, so that its factor is no further pass."""
         if self.dependence is None and self.has_matrix:
-            found = RowSpace if self.is_wide else Orthogonal if self._are_dependent(here, curvature) else None
-            self.decide(found is not None and found(self._objective))
+            if self.is_wide or self._are_dependent(here, curvature):
+                vars(self)["_dependence"] = (RowSpace if self.is_wide else Orthogonal)(self._objective)
+            else:
+                self.decide_independent()
 
     @property
     def keeps_digits(self):
         """Whether columns are known to be so far from dependence that sums of a run lose hardly any digit."""
         return vars(self).get("_least_pivot", 0.0) >= _FAR_FROM_DEPENDENT
 
-    def decide(self, dependence):
-        """Set `dependence`, once and for all."""
-        vars(self)["_dependence"] = dependence
+    def decide_independent(self):
+        """Set `dependence`, once and for all: of the columns that vary none depends on others."""
+        vars(self)["_dependence"] = self.constant.size > 0 and Varying(self._objective)
+        whole = self._objective.whole
+        if self.dependence and whole is not None and whole.space.dependence is None and not self.misses_variation:
+            # columns that are independent on some rows are so on all
+            whole.space.decide_independent()
 
     def _are_dependent(self, here, curvature):
         objective, plain = self._objective, self.plain
@@ -174,13 +174,21 @@ class ColumnSpace:
             return False
         one = objective.loss.n_outputs + objective.loss.n_constants == 1
         H = here.curvature(curvature, plain) if one else objective.sums.moments(plain, here)
+        if self.constant.size:
+            H = np.delete(np.delete(H, self.constant, axis=0), self.constant, axis=1)
         vars(self)["_least_pivot"] = least = factors.least_pivot(H)
         return least <= factors.NEAR_DEPENDENT
 
     @property
     def is_dependent(self):
-        """See `Objective.is_dependent`."""
-        return bool(self.dependence) and not self.is_wide
+        """See `Objective.is_dependent`; of a sample also where a column varies in other rows alone."""
+        return isinstance(self.dependence, Orthogonal) or (bool(self.dependence) and self.misses_variation)
+
+    @property
+    def misses_variation(self):
+        """Whether these are rows of a sample in which a column is constant that varies in all rows."""
+        whole = self._objective.whole
+        return whole is not None and self.constant.size > whole.space.constant.size
 
     @property
     def rank(self):
@@ -188,12 +196,19 @@ class ColumnSpace:
         if not self.has_matrix:
             return None
         objective = self._objective
-        return self.dependence.columns.n_columns - objective.fit_intercept if self.dependence else objective.n_features
+        if self.dependence:
+            return self.dependence.columns.n_columns - objective.fit_intercept
+        return objective.n_features - self.constant.size
 
     def least_norm(self, coef):
         """Coefficients (p, k) of least norm with the same predictions but for a constant, and that constant (k,)."""
-        objective = self._objective
-        shift, scale = self.plain.shift, self.plain.scale
-        is_free = np.isinf(scale)[:, None] & (objective.l2.diagonal == 0)
-        coef, surplus = self.dependence.least_norm(coef, is_free)
-        return coef, shift @ surplus
+        is_free = np.isinf(self.plain.scale)[:, None] & (self._objective.l2.diagonal == 0)
+        surplus = np.where(is_free, coef, 0.0)
+        surplus += self.dependence.surplus(coef - surplus)
+        return coef - surplus, self.plain.shift @ surplus
+
+    def dependencies(self):
+        """What rows and penalty do not determine: columns as combinations of others, and constant ones, sentences."""
+        name, shift, held = self._objective.name, self.plain.shift, self._objective.l2.diagonal
+        constant = [f"{name(j)} = {shift[j]:.4g}" for j in self.constant if (held[j] == 0).any()]
+        return self.dependence.dependencies() + constant

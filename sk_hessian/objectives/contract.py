@@ -76,10 +76,9 @@ class Objective:
     full_size: int = 0  #: size of the matrix that a factor of kind "full" decomposes, of a linear model
     is_dependent: bool = False  #: whether some parameters proved to be nearly combinations of others
 
-    #: a function of an `Evaluation` and a threshold, where a penalty holds the parameters; else None. It returns an
-    #: upper bound of what is left above the optimum, beyond the threshold a rough one; the move of a linear predictor
-    #: within which that was found; and the passes that it took
-    held_by_penalty: Any = None
+    #: a function of an `Evaluation`, where a penalty may hold the parameters; else None. It returns a `PenaltyBound` of
+    #: what is left above the optimum for slopes in some coordinates, and multiples of these; or None
+    penalty_bound: Any = None
 
     def at(self, theta: np.ndarray) -> Any:
         """The `Evaluation` at a point, which remembers what is computed there; every objective defines it."""

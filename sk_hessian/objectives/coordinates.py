@@ -25,8 +25,9 @@ class WeightCoordinates(Coordinates):
         self._n_theta = (len(columns.shift) + columns.fit_intercept) * n_outputs
         self.n_weights = columns.n_columns * n_outputs  #: how many coordinates belong to weights
         self.shape = (self._n_theta + n_constants, self.n_weights + n_constants)
-        #: see `Coordinates.reaches_all`: not in the span of few rows, nor of dependent columns
-        self.reaches_all = columns.basis is None or columns.basis.shape[0] == columns.basis.shape[1]
+        basis = columns.basis
+        #: see `Coordinates.reaches_all`: not in the span of few rows, nor of dependent columns; constant ones aside
+        self.reaches_all = basis is None or columns.chooses or basis.shape[0] == basis.shape[1]
 
     def apply(self, z):
         """See `Coordinates.apply`."""
@@ -95,10 +96,9 @@ class WeightCoordinates(Coordinates):
 
     def restrict(self, theta):
         """See `Coordinates.restrict`."""
-        n_coef = len(self.columns.shift) * self.n_outputs
-        if self.reaches_all or not theta[:n_coef].any():
-            return theta
-        return self.apply(self.inverse(theta))
+        coef = theta[: len(self.columns.shift) * self.n_outputs].reshape(-1, self.n_outputs)
+        missed = coef[np.isinf(self.columns.scale)] if self.reaches_all else coef
+        return self.apply(self.inverse(theta)) if missed.any() else theta
 
     def is_same(self, other):
         """Whether other coordinates are of the same columns."""
@@ -235,9 +235,6 @@ class PointFactor(Coordinates):
         Of which Hessian P P' is the inverse there; None for an approximation, and where ``inner`` is floored.
     certifies : bool
         True when that is the exact one.
-    held : ndarray of shape (r,), optional
-        Curvature that a penalty alone gives each coordinate u, positive: as a diagonal matrix it is nowhere above the
-        Hessian of any point, but perhaps along intercepts, which have no penalty and here the least of the others.
 
     Attributes
     ----------
@@ -245,11 +242,10 @@ class PointFactor(Coordinates):
         The inverse of P P' is at most so many times the exact Hessian ``here``; inf where that is not known.
     """
 
-    def __init__(self, outer, inner, here, curvature=None, certifies=False, held=None):
+    def __init__(self, outer, inner, here, curvature=None, certifies=False):
         self.outer, self.inner, self.here = outer, inner, here
         self.curvature, self.certifies = None if inner.is_floored else curvature, certifies
         self.inflation = 1.0 if certifies else np.inf
-        self.held = held
         #: the loss's constants may be left out of the outer coordinates
         self.shape = (outer.shape[0] - outer.shape[1] + inner.shape[0], inner.shape[1])
 
@@ -326,10 +322,6 @@ class Through:
         """A function from z to the product of the Hessian in z, at an `Evaluation`, with it."""
         T, H = self._coordinates, here.hessian(kind)
         return lambda z: T.transpose(H.matvec(T.apply(z)))
-
-    def slack(self, here):
-        """One over the least curvature in z at an `Evaluation`, at the most, and the passes; inf where not known."""
-        return np.inf, 0.0
 
     def sees(self, coordinates):
         """Whether these are the coordinates z."""

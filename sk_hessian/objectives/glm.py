@@ -11,12 +11,13 @@ number for each row and output, is added to raw; other terms, to the sum over ro
 
 from functools import cached_property
 from operator import attrgetter
+from typing import Any
 
 import numpy as np
 
 from sk_hessian._facts import fact
 from sk_hessian.objectives._edge import edge_rows, find_edge, may_have_edge
-from sk_hessian.objectives._penalty_bound import HeldThrough, bound_by_penalty
+from sk_hessian.objectives._penalty_bound import penalty_bound
 from sk_hessian.objectives._programs import feasible_start, find_recession
 from sk_hessian.objectives._rare import rare_of
 from sk_hessian.objectives._refinement import MOST_WORK, refined
@@ -63,7 +64,8 @@ class GLMObjective(MeanLossObjective):
     """
 
     least_chance: float  #: of a sketch, the least chance that a row had
-    held_by_penalty = bound_by_penalty
+    whole: Any = None  #: of a sketch, what it is one of
+    penalty_bound = penalty_bound
     has_likelihood = True  #: not of a sketch: the tolerance of its run is already that of the sampling
 
     def __init__(
@@ -132,8 +134,6 @@ class GLMObjective(MeanLossObjective):
         is_of_columns = (
             isinstance(coordinates, WeightCoordinates) and coordinates.columns.shift is self.space.plain.shift
         )
-        if is_of_columns and self.space.is_wide and coordinates.columns is self.space.in_units:
-            return HeldThrough(self, coordinates, here.theta)
         design = self.standard_design if is_of_columns else None
         if design is None or not design.serves(coordinates, here):
             return Through(self, coordinates, here.theta)
@@ -205,11 +205,12 @@ class GLMObjective(MeanLossObjective):
         rows = rows.weighted(rows.weight / chance)
         sketch = self._copied(rows, rows.total_weight, OF_ROWS | OF_UNITS)
         sketch.least_chance, sketch.has_likelihood, sketch._projections = np.min(chance), False, {}
+        sketch.whole = self
         return sketch
 
     def inflation(self, sketch):
         """See `Objective.inflation`: of sampled rows, each as heavy as its chance was small, none counts for more."""
-        if not np.array_equal(np.isinf(sketch.space.plain.scale), np.isinf(self.space.plain.scale)):
+        if sketch.space.misses_variation:
             return np.inf
         return max(1.0, self.total / (sketch.total * sketch.least_chance))
 
@@ -224,7 +225,7 @@ class GLMObjective(MeanLossObjective):
             sketch.space.settle(sketch.at(here.theta), self.curvature)
             if not sketch.is_dependent:
                 # columns that are independent on some rows are so on all
-                self.space.decide(False)
+                self.space.decide_independent()
                 return share
         self.space.settle(here, self.curvature)
         return share + 1.0
@@ -288,7 +289,7 @@ class GLMObjective(MeanLossObjective):
 
     def flat_directions(self):
         """See `Objective.flat_directions`: columns as combinations of others."""
-        return self.space.dependence.dependencies() if self.space.dependence else []
+        return self.space.dependencies() if self.space.dependence else []
 
 
 def _shortest_within(objective, theta, feasible):

@@ -23,7 +23,8 @@ _ERRORS = 100
 def _plain_curvature(here, kind, columns):
     """The curvature in the plain columns, where it is known and in these coordinates nothing but that turned."""
     objective, known = here.objective, (None, None)
-    if columns.may_turn_late and here.design.width == 1 and not (objective.l2.is_present or objective.terms):
+    turns = columns.chooses or (columns.may_turn_late and not objective.l2.is_present)
+    if turns and here.design.width == 1 and not objective.terms:
         known = here._matrices.get((kind, id(objective.space.plain)), known)
     return known[1]
 
@@ -326,13 +327,7 @@ class LinearEvaluation(MeanLossEvaluation):
         certifies = curvature is not None and self.objective.is_exact(curvature)
         loss = self.objective.loss
         outer = WeightCoordinates(columns, loss.n_outputs, loss.n_constants)
-        is_plain = isinstance(inner, factors.Diagonal) and columns is self.objective.space.plain
-        held = (
-            self.objective.space.held_in(columns)
-            if is_plain and self.objective.convex and not loss.n_constants
-            else None
-        )
-        return PointFactor(outer, inner, self, curvature, certifies, None if held is None else held * inner.d**2)
+        return PointFactor(outer, inner, self, curvature, certifies)
 
 
 def _bent(here, kind, design):

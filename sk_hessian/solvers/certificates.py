@@ -32,8 +32,7 @@ _MISSING = 0.1
 #: where that is not known, when so many iterations in turn add less than a hundredth
 _SETTLED = 3
 
-#: ... and the residual has fallen to this share, so that small eigenvalues have had their say, or the curvature of the
-#: penalty alone says that they have
+#: ... and the residual has fallen to this share, so that small eigenvalues have had their say
 _RESIDUAL = 1e-3
 
 #: a Hessian with larger entries has overflowed, or is about to
@@ -89,8 +88,6 @@ def certify(problem, point, known, threshold, fall=1.0):
         if certificate is not None:
             return certificate
         nearest, least = (factor, slack) if slack < least else (nearest, least)
-    if least == np.inf:
-        nearest, least = problem.factor, problem.slack(point)
     if plan.certifies_by_factor(problem, least):
         return _by_exact_factor(problem, point)
     found = _by_penalty(problem, point, threshold, fall)
@@ -148,14 +145,27 @@ def _by_exact_factor(problem, point):
 
 def _by_penalty(problem, point, threshold, fall):
     """From the penalty alone, or None where it is so weak that products are sooner."""
-    if problem.objective.held_by_penalty is None:
+    objective = problem.objective
+    held = objective.penalty_bound(point.here) if objective.penalty_bound is not None and objective.is_smooth else None
+    if held is None:
         return None
-    bound, change, passes = problem.objective.held_by_penalty(point.here, threshold(0.0))
-    problem.counts.others += passes
-    if bound <= threshold(bound) and change <= MOST_CHANGE:
-        return Certificate.without_step(bound, point.theta.size, change)
+    slope = held.slope(point.gradient)
+    bound = _proven(problem, held, slope, 0.0, threshold)
+    if bound <= threshold(bound):
+        change = held.move(slope)
+        if change <= MOST_CHANGE:
+            return Certificate.without_step(bound, point.theta.size, change)
     is_near = bound * fall**plan.STEPS_FOR_PROOF <= threshold(bound)
     return Certificate.without_step(bound, point.theta.size, np.nan) if is_near else None
+
+
+def _proven(problem, bound, slope, found, threshold):
+    """A decrement that was found, and what a slope leaves at the most; rough beyond the threshold."""
+    most = found + bound.rough(slope)
+    if bound.passes and most <= threshold(most):
+        problem.counts.others += bound.passes * problem.share
+        most = found + bound.proven(slope)
+    return most
 
 
 def _refining(problem, factor):
@@ -165,15 +175,28 @@ def _refining(problem, factor):
     return factor.inner.apply, factor.inner.transpose
 
 
+class _Factored:
+    """An upper bound of r'H^-1 r / 2 where no curvature is below 1 / slack; see `PenaltyBound`."""
+
+    passes = 0.0
+
+    def __init__(self, slack):
+        self._slack = slack
+
+    def rough(self, slope):
+        """The bound for a slope r."""
+        return 0.5 * self._slack * float(slope @ slope)
+
+
 class _Settling:
     """Whether conjugate gradients have found a decrement: asked after each iteration.
 
-    What they have not found yet is r'H^-1 r / 2 of the residual r: at most ``slack`` r'r / 2 where no curvature is
-    below 1 / slack in their coordinates, and at most r'(r / held) / 2 where a penalty alone gives these ``held`` (r,).
+    What they have not found yet is r'H^-1 r / 2 of the residual r, at most what ``bound`` says, None where nothing is
+    known.
     """
 
-    def __init__(self, slope, threshold, slack, held):
-        self._first, self._threshold, self._slack, self._held = np.linalg.norm(slope), threshold, slack, held
+    def __init__(self, slope, threshold, bound):
+        self._first, self._threshold, self._bound = np.linalg.norm(slope), threshold, bound
         self._gains: list[float] = []
         self._is_quiet = False
 
@@ -181,30 +204,20 @@ class _Settling:
         """Whether further iterations would say no more, or nothing else."""
         gains = self._gains
         gains.append(cg.gain)
-        enough = _MISSING * cg.decrement
-        is_seen = cg.residual <= _RESIDUAL * self._first or self._beyond_penalty(cg) <= enough
         is_quiet = len(gains) > _SETTLED and max(gains[-_SETTLED:]) <= 0.01 * cg.decrement
-        self._is_quiet = self._slack == np.inf and is_quiet and is_seen
-        most = cg.decrement + self._beyond_slack(cg)
-        is_known = most <= max(cg.decrement + enough, self._threshold(most))
+        # what is known of a factor near by is soon enough
+        self._is_quiet = is_quiet and cg.residual <= _RESIDUAL * self._first and not isinstance(self._bound, _Factored)
+        most = cg.decrement + (np.inf if self._bound is None else self._bound.rough(cg.rest))
+        is_known = most <= max((1 + _MISSING) * cg.decrement, self._threshold(most))
         return cg.n_iter > 0 and (self._is_quiet or is_known or cg.decrement > self._threshold(cg.decrement))
 
-    def decrement(self, cg):
+    def decrement(self, cg, problem):
         """The decrement in the end; infinite where the sum says nothing of what is missing."""
-        if self._slack < np.inf:
-            return cg.decrement + self._beyond_slack(cg)
-        rest = self._beyond_penalty(cg)
+        if self._bound is not None:
+            return _proven(problem, self._bound, cg.rest, cg.decrement, self._threshold)
         # out of products, or of positive curvature
         is_lost = cg.decrement <= self._threshold(cg.decrement) and not self._is_quiet
-        if is_lost and cg.residual > _RESIDUAL * self._first:
-            return np.inf
-        return cg.decrement + (rest if np.isfinite(rest) else 0.0)
-
-    def _beyond_slack(self, cg):
-        return 0.5 * self._slack * cg.residual**2 if self._slack < np.inf else np.inf
-
-    def _beyond_penalty(self, cg):
-        return np.inf if self._held is None else 0.5 * float(cg.rest @ (cg.rest / self._held))
+        return np.inf if is_lost and cg.residual > _RESIDUAL * self._first else cg.decrement
 
 
 def _by_products(problem, point, threshold, factor, slack):
@@ -220,10 +233,11 @@ def _decrement_by_products(problem, point, threshold, factor, slack):
     """
     to, back = _refining(problem, factor)
     matvec, slope = problem.hessian(point, "observed").matvec, back(point.slope)
-    settling = _Settling(slope, threshold, slack, factor.held if factor is problem.factor else None)
+    held = problem.held(point) if slack == np.inf and factor is problem.factor else None
+    settling = _Settling(slope, threshold, _Factored(slack) if slack < np.inf else held)
     most = min(2 * point.u.size, plan.MOST_PRODUCTS)
     cg = conjugate_gradient(lambda v: back(matvec(to(v))), slope, 0.0, settling, most)
-    return settling.decrement(cg), to(cg.step)
+    return settling.decrement(cg, problem), to(cg.step)
 
 
 def _by_sketch(problem, point, threshold, fall):

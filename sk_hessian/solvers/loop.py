@@ -60,6 +60,8 @@ class Run:
         self.gained, self.mark = 0, point.value
         #: the latest iteration at which the factor was new or had helped, and the decrement there
         self.refreshed, self.refresh_decrement = 0, np.inf
+        #: how many times longer than usual a factor stays
+        self.patience = 1
         #: who is told of each iteration before it and after it, as of `minimize`
         self.before: Any = None
         self.callback: Any = None
@@ -85,7 +87,7 @@ class Run:
             self.best_decrement = min(self.best_decrement, self.estimate)
         self.record(step)
         every = self.method.refresh_every
-        if step.moved and every is not None and self.iteration - self.refreshed >= every:
+        if step.moved and every is not None and self.iteration - self.refreshed >= self.patience * every:
             self._refresh_if_slow()
         return step.moved
 
@@ -158,6 +160,7 @@ class Run:
     def refresh(self):
         """Go on in the coordinates of a factor at the latest point."""
         factor = plan.factor_at(self.spec, self.point.here, self.counts)
+        self.patience = plan.patience_after(factor, self.objective, self.patience)
         if self.in_units and not factor.reaches_all:
             self._move_inside(factor)
         else:

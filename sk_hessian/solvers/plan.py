@@ -271,9 +271,11 @@ def is_slow(values):
 #: data it falls by far more
 MANY_PASSES = 20
 
-#: columns for each row from which a quadratic objective may wait: random rows are then nearly orthogonal, so that a
-#: dozen gradients are its solution (500 x 5,000), where 1,000 x 1,500 take a hundred
+#: columns for each row, and rows, from which a quadratic objective may wait: random rows are then nearly orthogonal, so
+#: that two dozen gradients are its solution (1,000 x 8,000), where 1,000 x 1,500 take a hundred. The products of rows
+#: take three quarters of the time of those gradients at 500 x 5,000, as long at 1,000 x 8,000
 VERY_WIDE = 8
+MANY_ROWS = 800
 
 #: multiplications of a symmetric product that take as long as one of a pass: that waits for memory
 PASS_WORK = 16
@@ -304,7 +306,8 @@ def factor_passes(objective, n_parameters):
     It is 0 where a run should not begin without: one factor is the solution, or says what is flat.
     """
     facts, n_rows = objective.facts, objective.n_rows
-    if facts.is_quadratic and not (facts.is_wide and facts.pass_work >= VERY_WIDE * facts.factor_size):
+    is_very_wide = facts.is_wide and facts.pass_work >= VERY_WIDE * facts.factor_size and n_rows >= MANY_ROWS
+    if facts.is_quadratic and not is_very_wide:
         return 0.0
     if not facts.is_held or not facts.has_matrix:
         return 0.0
@@ -375,6 +378,17 @@ REFRESH_FIRST_ORDER = 5
 REFRESH_LBFGS = 10
 REFRESH_PRODUCTS = 3
 REFRESH_FALL = 0.1
+
+#: how many times longer the factor that follows one in vain stays, where it is an approximation of a convex objective's
+#: curvature: what it lacks is not what has changed, and the steps that a run has learned from are lost. Of 10,000 x 784
+#: images with 10 classes 90 passes and 3 factors reach what took 190 and 9
+REFRESH_PATIENCE = 2
+
+
+def patience_after(factor, objective, patience):
+    """How many times longer than usual a new factor stays, after one that stayed so many times longer."""
+    is_rough = objective.convex and factor.inflation == np.inf
+    return REFRESH_PATIENCE * patience if is_rough else 1
 
 
 #: share of the scale that is left where a run in units is likely to end

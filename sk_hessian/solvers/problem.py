@@ -77,7 +77,7 @@ class Problem:
         self.objective, self.factor, self.origin, self.counts = objective, factor, origin, counts
         #: whether u is theta
         self.is_identity = factor.is_identity
-        self._share, self._seen = share, objective.through(factor.outer, origin)
+        self.share, self._seen = share, objective.through(factor.outer, origin)
 
     @property
     def size(self):
@@ -91,7 +91,7 @@ class Problem:
 
     def evaluate(self, u):
         """The `Point` at ``u``: one pass."""
-        self.counts.evaluations += self._share
+        self.counts.evaluations += self.share
         return self._point(u, self._seen.at(self.factor.inner.apply(u)))
 
     def between(self, point, other, share):
@@ -99,7 +99,7 @@ class Problem:
         u, here = point.u + share * (other.u - point.u), point.here.between(other.here, share)
         if here is None:
             return self.evaluate(u)
-        self.counts.evaluations += 0.5 * self._share
+        self.counts.evaluations += 0.5 * self.share
         return self._point(u, here)
 
     def _point(self, u, here):
@@ -126,7 +126,7 @@ class Problem:
 
     def slope(self, u):
         """The gradient at ``u``, and whether the value there is finite."""
-        self.counts.evaluations += self._share
+        self.counts.evaluations += self.share
         here = self._seen.at(self.factor.inner.apply(u))
         return self._slope(here), np.isfinite(here.value)
 
@@ -138,20 +138,19 @@ class Problem:
             return factor.newton_within(self._seen.slope(point.here))
         return factor.newton_within(factor.outer.transpose(point.gradient))
 
-    def slack(self, point):
-        """One over the least curvature in u at a point, at the most; inf where that is not known, or not in units."""
-        if not isinstance(self.factor.inner, Diagonal):
-            return np.inf
-        slack, passes = self._seen.slack(point.here)
-        self.counts.others += passes
-        return slack / np.square(self.factor.inner.d).min()
+    def held(self, point):
+        """The `PenaltyBound` for slopes in u at a point; None where there is none, or u is not in units."""
+        factor, bound = self.factor, self.objective.penalty_bound
+        if bound is None or not isinstance(factor.inner, Diagonal):
+            return None
+        return bound(self._here(point), factor.outer, factor.inner.d)
 
     def hessian(self, point, kind):
         """P'HP at ``point`` as a `LinearOperator`."""
         bent, inner, r = self._seen.product(self._here(point), kind), self.factor.inner, self.size
 
         def product(u):
-            self.counts.products += self._share
+            self.counts.products += self.share
             return inner.transpose(bent(inner.apply(np.ravel(u))))
 
         return LinearOperator((r, r), matvec=product, rmatvec=product, dtype=float)
@@ -167,7 +166,7 @@ class Problem:
 
     def hessian_matrix(self, point, kind):
         """P'HP at ``point`` as a matrix."""
-        self.counts.hessians += self._share
+        self.counts.hessians += self.share
         here = point.here if point.here.objective is self.objective else self.objective.at(point.theta)
         return here.regular_hessian_matrix(kind, None if self.is_identity else self.factor)
 
@@ -190,7 +189,7 @@ class Problem:
         theta = self.factor.restrict(self.origin.theta)
         if theta is self.origin.theta:
             return self
-        self.counts.evaluations += self._share
+        self.counts.evaluations += self.share
         return Problem(self.objective, self.factor, self.objective.at(theta), self.counts)
 
     def refactored(self, factor, point):

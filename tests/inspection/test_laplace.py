@@ -656,7 +656,8 @@ def test_undetermined_parameters_are_named(X, y):
     model, _ = convergence_warnings(lambda: Ridge(penalty_weights=[1, 0, 1, 0]).fit(twice, y))
     assert_refused(r"nothing determines some coefficients: x[13] = .*penalise them", laplace, model, twice, y)
     X[:, 1] = 3.0
-    model = Ridge(penalty_weights=[1, 0, 1]).fit(X, y)
+    model, told = convergence_warnings(lambda: Ridge(penalty_weights=[1, 0, 1]).fit(X, y))
+    assert "x1 = 3" in told[0]
     assert_refused("column x1 is constant and has no penalty", laplace, model, X, y)
 
 

@@ -10,7 +10,7 @@ from sklearn import linear_model as theirs
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 
-from sk_hessian.linear_model import LinearRegression, Ridge
+from sk_hessian.linear_model import LinearRegression, PoissonRegressor, Ridge
 from tests.estimators import ALL_SOLVERS, UNPENALISED, distance, prediction, target
 
 every_solver = pytest.mark.parametrize("solver", ALL_SOLVERS)
@@ -156,3 +156,45 @@ def test_large_tables_tell_dependence_from_its_absence(make, noise, rank, rng):
     assert len(model.convergence_.flat_directions) == 220 - rank
     left = y - model.predict(make(X))
     assert (np.abs(X.T @ left) <= 1e-6 * np.linalg.norm(X, axis=0) * np.linalg.norm(left)).all()
+
+
+@pytest.mark.parametrize("n", [400, 30_000])
+@pytest.mark.parametrize("make", [np.asarray, sp.csr_array], ids=["dense", "sparse"])
+def test_constant_columns_are_no_dependence(make, n, rng):
+    """A fit takes the passes that it takes without them, with a penalty and without, weighted, of samples too."""
+    X = rng.normal(size=(n, 45)) * (rng.random((n, 45)) < 0.3)
+    y = rng.poisson(np.exp(X[:, 0] / 2))
+    weight = rng.uniform(0.5, 2, size=n)
+    wide = np.column_stack([np.full(n, 7.5), X, np.zeros((n, 2))])
+    for model in (LinearRegression(), Ridge(3.0), PoissonRegressor(alpha=1e-3)):
+        few = clone(model).fit(make(X), y, sample_weight=weight)
+        many = clone(model).fit(make(wide), y, sample_weight=weight)
+        assert many.convergence_.status == few.convergence_.status == "optimal"
+        assert many.convergence_.passes <= few.convergence_.passes + 1
+        assert getattr(many, "rank_", None) == getattr(few, "rank_", None)
+        np.testing.assert_allclose(many.coef_, [0, *few.coef_, 0, 0], rtol=1e-5, atol=1e-7)
+        named = ("x0 = 7.5", "x46 = 0", "x47 = 0") if isinstance(model, LinearRegression) else ()
+        assert many.convergence_.flat_directions == named
+
+
+def test_a_column_that_is_constant_in_a_sample_alone_keeps_its_coefficient(rng):
+    X = rng.normal(size=(30_000, 45))
+    X[:, 3], X[:, 4] = 2.0, np.where(np.arange(30_000) < 3, 3.0, 2.0)
+    y = rng.poisson(np.exp(X[:, 0] / 2 + 2 * (X[:, 4] == 3)))
+    ours, other = PoissonRegressor(alpha=1e-4), theirs.PoissonRegressor(alpha=1e-4, solver="newton-cholesky", tol=1e-10)
+    assert ours.fit(X, y).convergence_.status == "optimal"
+    np.testing.assert_allclose(ours.coef_, other.fit(X, y).coef_, atol=1e-4)
+    assert ours.coef_[4] > 0.5
+
+
+@pytest.mark.parametrize("weight", [None, 1.7])
+def test_a_sparse_column_that_hardly_varies_is_told_from_a_constant_one(weight, rng):
+    """By sums about its mean: a difference of squares cannot tell times from one another."""
+    n = 30_000
+    X = np.column_stack([rng.normal(size=n) * (rng.random(n) < 0.2), np.full(n, 7.5), 1.6e9 + rng.normal(size=n)])
+    y = X[:, 0] + (X[:, 2] - 1.6e9) + rng.normal(size=n)
+    weight = None if weight is None else weight + rng.random(n)
+    model = LinearRegression().fit(sp.csr_array(X), y, sample_weight=weight)
+    assert model.convergence_.flat_directions == ("x1 = 7.5",)
+    assert model.rank_ == 2
+    np.testing.assert_allclose(model.coef_, [1, 0, 1], atol=0.05)

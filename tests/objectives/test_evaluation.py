@@ -5,7 +5,14 @@ import pickle
 import numpy as np
 import pytest
 
-from sk_hessian.objectives import LOSSES, BinaryCrossEntropy, GLMObjective, LeastSquaresObjective, SquaredLoss
+from sk_hessian.objectives import (
+    LOSSES,
+    BinaryCrossEntropy,
+    GLMObjective,
+    LeastSquaresObjective,
+    SoftmaxCrossEntropy,
+    SquaredLoss,
+)
 from sk_hessian.objectives.coordinates import PointFactor
 from sk_hessian.objectives.rows import DenseBlock
 from sk_hessian.solvers import LBFGS, minimize
@@ -156,19 +163,23 @@ def test_callbacks_see_the_parameters_of_the_user(rng):
     np.testing.assert_allclose(objective.at(result.x).value, result.fun, rtol=1e-12)
 
 
-@pytest.mark.parametrize("loss", [BinaryCrossEntropy(), SquaredLoss()], ids=repr)
+@pytest.mark.parametrize("loss", [BinaryCrossEntropy(), SquaredLoss(), SoftmaxCrossEntropy(3)], ids=repr)
 @pytest.mark.parametrize("fit_intercept", [True, False])
 def test_the_penalty_bounds_what_is_left(loss, fit_intercept, rng):
     """At points near and far from the optimum, from uncentred columns of several units."""
     objective, _ = model(loss, rng, fit_intercept=fit_intercept)
     best = minimize(objective, objective.start(), tol=1e-10)
-    units = 1 / np.append(objective.column_sizes, np.ones(int(fit_intercept)))
+    units = 1 / np.append(objective.column_sizes, np.ones(int(fit_intercept))).repeat(loss.n_outputs)
     for size in (1e-4, 1e-2, 0.1, 1.0):
         here = objective.at(best.x + size * rng.normal(size=best.x.size) * units)
-        left = here.value - best.fun
-        bound, move, passes = objective.held_by_penalty(here, np.inf)
-        assert bound >= left or move > 0.1
-        assert passes == 0.5 * fit_intercept
+        bound = objective.penalty_bound(here)
+        slope = bound.slope(here.gradient)
+        decrement = (
+            here.gradient @ np.linalg.pinv(here.hessian_matrix(), rtol=1e-12, hermitian=True) @ here.gradient / 2
+        )
+        assert bound.proven(slope) >= decrement * (1 - 1e-6)
+        assert bound.proven(slope) >= here.value - best.fun or bound.move(slope) > 0.1
+        assert bound.passes == 0.5 * fit_intercept
     # where the penalty holds not every coefficient it bounds nothing
     free = GLMObjective(objective.rows.X, objective.rows.y, loss, penalty=[[0.1], [0.0], [0.1]])
-    assert free.held_by_penalty(free.at(free.start()), np.inf)[0] == np.inf
+    assert free.penalty_bound(free.at(free.start())) is None

@@ -107,8 +107,24 @@ def test_the_penalty_bounds_the_curvature_in_units(loss, fit_intercept, rng):
     here, units = objective.at(start.theta), start.factor("units")
     problem = type(problem)(objective, units, here, problem.counts)
     here.sweep()
-    P = units.dense()
-    least = np.linalg.eigvalsh(P.T @ objective.hessian_matrix(start.theta) @ P)[0]
-    slack = problem.slack(problem.start())
-    assert least >= (1 - 1e-9) / slack
-    assert slack <= 1e3 / least
+    P, bound = units.dense(), problem.held(problem.start())
+    H = P.T @ objective.hessian_matrix(start.theta) @ P
+    inverse, least = np.linalg.inv(H), np.linalg.eigvalsh(H)[0]
+    for slope in (problem.start().slope, *rng.normal(size=(5, units.shape[1]))):
+        assert bound.proven(slope) >= slope @ inverse @ slope / 2 * (1 - 1e-9)
+        assert bound.proven(slope) <= 2 * slope @ slope / (2 * least)
+        np.testing.assert_allclose(bound.rough(slope), bound.proven(slope), rtol=0.5)
+    assert bound.passes == 0.5 * fit_intercept
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+@pytest.mark.parametrize("mean", [0.0, 2.0, 1e6])
+def test_the_mean_of_the_columns_costs_a_wide_table_no_digits(mean, order, rng):
+    """Products of the rows are taken as they are where the mean is small beside the deviation."""
+    X, y = rng.normal(size=(40, 200)), rng.normal(size=40)
+    X[:, 3] = 5.0
+    weight = rng.uniform(0.5, 2, size=40)
+    ours = Ridge(alpha=0.3).fit(np.asarray(X + mean, order=order), y, sample_weight=weight)
+    exact, _ = dual_ridge(X, y, weight, np.full(200, 0.3), True)
+    assert ours.convergence_.status == "optimal"
+    np.testing.assert_allclose(ours.coef_, exact, atol=1e-9 * np.abs(exact).max() if mean < 1e3 else 1e-5)

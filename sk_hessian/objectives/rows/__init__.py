@@ -10,7 +10,7 @@ from sk_hessian.objectives.rows.moments import in_few_rows
 from sk_hessian.objectives.rows.parts import PartedRows
 from sk_hessian.objectives.rows.sampling import Rare
 from sk_hessian.objectives.rows.sources import Blocks, Changed, Parts, is_distributed, map_distributed, named, parts_of
-from sk_hessian.objectives.rows.span import Span
+from sk_hessian.objectives.rows.span import Chosen, Span
 from sk_hessian.objectives.rows.summaries import Scan, Tally, summary
 from sk_hessian.objectives.rows.threads import held_for
 
@@ -18,6 +18,7 @@ __all__ = [
     "BaseRows",
     "Blocks",
     "Changed",
+    "Chosen",
     "CodeTable",
     "Columns",
     "DenseBlock",

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from sk_hessian.objectives.rows.grams import centred
+from sk_hessian.objectives.rows.span import Chosen
 
 #: units within this and its inverse have squares that are far from the floating-point range's ends
 _MODERATE = 1e60
@@ -71,10 +72,17 @@ class Columns:
     @cached_property
     def may_turn_late(self):
         """Whether products may be taken of the plain columns, and brought into the basis after they are summed."""
+        if self.chooses:
+            return True
         is_formed = isinstance(self.basis, np.ndarray)
         if not is_formed or 2 * self.n_columns < len(self.basis) or not self.plain.may_centre_late:
             return False
         return np.linalg.norm(self.basis, 2) <= _SHORT
+
+    @property
+    def chooses(self):
+        """Whether the basis is some of the standardised columns."""
+        return isinstance(self.basis, Chosen)
 
     @cached_property
     def plain(self):
@@ -87,6 +95,8 @@ class Columns:
 
         The columns themselves, beside the ones; without an intercept they are not centred.
         """
+        if self.chooses:
+            return self.plain.summed_in
         plain, is_late = (self, self.may_centre_late) if self.basis is None else (self.plain, self.may_turn_late)
         if not is_late or (self.shift.any() and not self.fit_intercept):
             return self
@@ -97,6 +107,8 @@ class Columns:
         """Products (..., r, r) in these coordinates from their sums in `summed_in`."""
         if self.summed_in is self:
             return grams
+        if self.chooses:
+            return self.basis.T @ self.plain.turned(grams) @ self.basis
         units = self.plain.inverse_units
         grams = (centred(grams, self.shift) if self.fit_intercept else grams) * (units[:, None] * units)
         return grams if self.basis is None else self.basis.T @ grams @ self.basis

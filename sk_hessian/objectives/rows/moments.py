@@ -10,6 +10,9 @@ _RARE = 30
 #: deviations below this many roundings of a column's size are not variation
 _ROUNDINGS = 8
 
+#: ... and below this share of it a difference of squares has lost six digits of sixteen
+_NEAR_CONSTANT = 1e-3
+
 #: mean squares outside this and its inverse are measured in another unit: they may have under- or overflowed
 _SMALLEST_SQUARE = 1e-250
 
@@ -37,10 +40,14 @@ def exact(rows, fit_intercept, which=None):
         return shift, np.sqrt(square) * unit
     centre = shift + mean * unit
     deviation = np.sqrt(np.maximum(square - mean**2, 0)) * unit
-    # where sums are about zero the variance is a difference of squares and keeps half the digits
-    noise = _ROUNDINGS * np.finfo(float).eps
-    noise = np.sqrt(noise) if rows.sums_about_zero else noise
-    return centre, np.where(deviation <= noise * np.abs(centre), 0.0, deviation)
+    if rows.sums_about_zero:
+        # the variance is a difference of squares: where that has lost most digits, about the mean
+        near = np.flatnonzero((deviation <= _NEAR_CONSTANT * np.abs(centre)) & (centre != 0))
+        if near.size:
+            mean, square = _deviations(rows, near if which is None else which[near], centre[near], None)
+            centre[near] += mean
+            deviation[near] = np.sqrt(np.maximum(square - mean**2, 0))
+    return centre, np.where(deviation <= _ROUNDINGS * np.finfo(float).eps * np.abs(centre), 0.0, deviation)
 
 
 def _deviations(rows, which, shift, unit):

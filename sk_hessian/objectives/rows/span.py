@@ -1,4 +1,4 @@
-"""Combinations of few rows as a basis of coefficients, which is never formed."""
+"""Bases of coefficients that are never formed: combinations of few rows, and some of the columns."""
 
 from functools import cached_property
 
@@ -74,11 +74,43 @@ class Span:
         return (self @ np.eye(self.shape[1])).astype(dtype or float, copy=False)
 
 
-class _Transposed:
-    """B' of a `Span`."""
+class Chosen:
+    """B (q, r): some of q coordinates, by their numbers ``which`` (r,); the others are zero."""
 
-    def __init__(self, span):
-        self._span = span
+    __array_ufunc__ = None  # so that ``array @ chosen`` asks `__rmatmul__`
+
+    def __init__(self, which, size):
+        self._which, self.shape = which, (size, len(which))
+
+    def __len__(self):
+        return self.shape[0]
+
+    @cached_property
+    def T(self):
+        """The transpose, for products from the left."""
+        return _Transposed(self)
+
+    def __matmul__(self, z):
+        out = np.zeros((self.shape[0], *z.shape[1:]), dtype=z.dtype)
+        out[self._which] = z
+        return out
+
+    def __rmatmul__(self, Z):
+        return Z[..., self._which]
+
+    def transposed(self, g):
+        """B' g, of shape (r,) or (..., r, k)."""
+        return g[self._which] if g.ndim == 1 else g[..., self._which, :]
+
+    def __array__(self, dtype=None, copy=None):
+        return self @ np.eye(self.shape[1], dtype=dtype)
+
+
+class _Transposed:
+    """B' of a basis."""
+
+    def __init__(self, basis):
+        self._basis = basis
 
     def __matmul__(self, g):
-        return self._span.transposed(g)
+        return self._basis.transposed(g)

@@ -70,8 +70,10 @@ class SparseBlock(DenseBlock):
         return _with(Z, Z.data**2) @ np.ones(len(shift)) + centre @ centre - 2 * (Z @ centre)
 
     def deviations(self, weight, shift, unit, which):
-        """See `DenseBlock.deviations`; ``shift`` must be zero."""
+        """See `DenseBlock.deviations`; where ``shift`` is not zero the columns are made dense."""
         X = self._X if which is None else self._X[:, which]
+        if shift.any():
+            return DenseBlock(X.toarray()).deviations(weight, shift, unit, None)
         X = X if unit is None else _in_units(X, 1 / unit)
         return weight @ X, weight @ _with(X, X.data**2)
 

@@ -211,6 +211,8 @@ class L2:
         if columns.basis is None:
             return L2(strengths, matrices, roots)
         B = columns.basis
+        if columns.chooses:
+            return L2(B.T @ strengths, matrices and [B.T @ M @ B for M in matrices])
         matrices = [B.T @ (M @ B) for M in matrices] if matrices is not None else [0.0] * k
         matrices = [M + (B.T * strength) @ B for M, strength in zip(matrices, strengths.T, strict=True)]
         return L2(np.zeros((B.shape[1], k)), matrices, roots and [R @ B for R in roots])
