@@ -24,8 +24,9 @@ _DIRECTIONS = {"increasing": 1.0, "decreasing": -1.0}
 
 def given(estimator):
     """Names of the constraints that an estimator has."""
-    asks = {name: getattr(estimator, name, nothing) for name, nothing in ARGUMENTS.items()}
-    return [name for name, value in asks.items() if not (value is None or value is False)]
+    return [
+        name for name in ARGUMENTS if not (getattr(estimator, name, None) is None or getattr(estimator, name) is False)
+    ]
 
 
 def check_constraints(estimator):

@@ -111,12 +111,6 @@ class ColumnSpace:
         coordinates = WeightCoordinates(columns, loss.n_outputs, loss.n_constants)
         return Design(rows, Linear(columns.n_columns, False, loss), objective.l2.within(columns), coordinates)
 
-    @cached_property
-    def separate(self):
-        """Each column in its unit, from zero: every parameter has a coordinate of its own, intercepts too."""
-        plain = self.plain
-        return replace(plain, shift=np.zeros(len(plain.shift)), scale=np.hypot(plain.scale, plain.shift))
-
     def penalty_product(self, columns):
         """The penalty in coordinates of the columns, as of `L2.as_product`."""
         if self.is_wide and self.dependence and self.dependence.columns is columns:

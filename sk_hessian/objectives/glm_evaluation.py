@@ -301,7 +301,7 @@ class LinearEvaluation(MeanLossEvaluation):
         objective = self.objective
         if kind in ("units", "separate"):
             unit = np.full(objective.n_parameters, 1 / np.sqrt(objective.baseline.mean_curvature))
-            columns = objective.space.in_units if kind == "units" else objective.space.separate
+            columns = objective.space.in_units if kind == "units" else objective.space.plain.separate
             return self._factor(columns, factors.Diagonal(unit), None)
         if kind not in objective.facts.kinds:
             objective.refuse_kind(kind)

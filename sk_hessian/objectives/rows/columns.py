@@ -50,6 +50,11 @@ class Columns:
         return cls(centre, scale, fit_intercept)
 
     @cached_property
+    def separate(self):
+        """Each column in its unit, from zero: every parameter has a coordinate of its own, intercepts too."""
+        return replace(self, shift=np.zeros(len(self.shift)), scale=np.hypot(self.scale, self.shift))
+
+    @cached_property
     def n_columns(self):
         """Number of coordinates of one output."""
         return len(self.shift) + self.fit_intercept if self.basis is None else self.basis.shape[1]
