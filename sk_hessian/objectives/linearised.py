@@ -98,7 +98,7 @@ class Linearised:
             )
         model, contrasts = objective.model, objective.loss.contrasts()
         columns = Columns(centre, scale, model.fit_intercept)
-        if model.is_linear and np.array_equal(objective.space.plain.scale, scale):
+        if model.is_linear and not objective.space.is_wide and np.array_equal(objective.space.plain.scale, scale):
             # whose rows may be kept
             columns = objective.space.plain
         self.coordinates = Identified(columns, model.layers, output_unit, contrasts, model.is_linear, hidden_biases)
