@@ -12,10 +12,6 @@ from sk_hessian.objectives.rows import Columns, Span
 #: not drown
 _WELL_SPREAD = 1e8
 
-#: mean square of the rows' centre beside that of their deviations up to which products of rows are centred late: they
-#: lose a digit
-_LATE = 10
-
 
 class RowSpace:
     """Coordinates z of the combinations of few rows, where every weight has a penalty: they span every optimum.
@@ -50,8 +46,8 @@ class RowSpace:
     @staticmethod
     def _triangle(objective, shift, unit, typical):
         """G (n, r) with its rows in an order in which it is lower triangular, and that order."""
-        rows, (centre, deviation) = objective.rows, objective.moments_of_columns
-        K = rows.kernel(shift, unit, centre @ centre <= _LATE * (deviation @ deviation))
+        rows = objective.rows
+        K = rows.kernel(shift, unit)
         share = np.sqrt(rows.weight / rows.total_weight)
         sizes = share * share * K.diagonal()
         if objective.baseline.mean_curvature * sizes.sum() < _WELL_SPREAD * typical:

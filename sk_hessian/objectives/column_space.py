@@ -200,9 +200,3 @@ class ColumnSpace:
         surplus = np.where(is_free, coef, 0.0)
         surplus += self.dependence.surplus(coef - surplus)
         return coef - surplus, self.plain.shift @ surplus
-
-    def dependencies(self):
-        """What rows and penalty do not determine: columns as combinations of others, and constant ones, sentences."""
-        name, shift, held = self._objective.name, self.plain.shift, self._objective.l2.diagonal
-        constant = [f"{name(j)} = {shift[j]:.4g}" for j in self.constant if (held[j] == 0).any()]
-        return self.dependence.dependencies() + constant

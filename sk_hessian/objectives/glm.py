@@ -288,8 +288,12 @@ class GLMObjective(MeanLossObjective):
         return refined(self, theta, self.preconditioner(theta, kind))
 
     def flat_directions(self):
-        """See `Objective.flat_directions`: columns as combinations of others."""
-        return self.space.dependencies() if self.space.dependence else []
+        """See `Objective.flat_directions`: columns as combinations of others, and constant ones without a penalty."""
+        space, held = self.space, self.l2.diagonal
+        if not space.dependence:
+            return []
+        free = [j for j in space.constant if (held[j] == 0).any()]
+        return space.dependence.dependencies() + [f"{self.name(j)} = {space.plain.shift[j]:.4g}" for j in free]
 
 
 def _shortest_within(objective, theta, feasible):

@@ -120,7 +120,7 @@ def test_the_penalty_bounds_the_curvature_in_units(loss, fit_intercept, rng):
 @pytest.mark.parametrize("order", ["C", "F"])
 @pytest.mark.parametrize("mean", [0.0, 2.0, 1e6])
 def test_the_mean_of_the_columns_costs_a_wide_table_no_digits(mean, order, rng):
-    """Products of the rows are taken as they are where the mean is small beside the deviation."""
+    """Products of the rows are of centred ones: afterwards these would lose digits, and seem to have one more rank."""
     X, y = rng.normal(size=(40, 200)), rng.normal(size=40)
     X[:, 3] = 5.0
     weight = rng.uniform(0.5, 2, size=40)

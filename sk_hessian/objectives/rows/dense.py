@@ -184,27 +184,11 @@ class DenseRows(Rows):
         kept.matrix = Z
         return kept
 
-    def kernel(self, shift, unit, keeps_digits=False):
-        """The products of the rows (X - shift) * unit with each other, (n, n); the lower triangle alone is right.
+    def kernel(self, shift, unit):
+        """The products of the rows (X - shift) * unit with each other, (n, n); the lower triangle alone is filled.
 
-        Of X itself, where one unit serves and products ``keep_digits`` that are centred later; else by blocks of
-        columns. Nothing of the size of X is made.
+        By blocks of columns, so that nothing of the size of X is made.
         """
-        X, by_rows, units = self.X, self.X.flags.c_contiguous, unit[unit > 0]
-        if (
-            keeps_digits
-            and units.size
-            and units.min() == units.max()
-            and X.dtype == float
-            and (by_rows or X.flags.f_contiguous)
-        ):
-            K = blas.dsyrk(1.0, X.T if by_rows else X, trans=by_rows, lower=1)
-            along = X @ shift
-            along -= 0.5 * (shift @ shift)
-            K -= along[:, None]
-            K -= along
-            K *= units[0] ** 2
-            return K
         K = np.zeros((self.n_rows, self.n_rows), order="F")
         for S in self._by_columns(shift, unit, max(1, BLOCK_BYTES // (8 * self.n_rows))):
             K = blas.dsyrk(1.0, S.T, beta=1.0, c=K, trans=1, lower=1, overwrite_c=1)
