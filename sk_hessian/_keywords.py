@@ -36,6 +36,7 @@ PARAMETERS = (
     ),
     ("copy_X", "LinearRegression Ridge", "leave it out, because X is never copied as a whole and never changed"),
     ("normalize", "LinearRegression Ridge", "a `StandardScaler` before it in a pipeline"),
+    ("solver_options", "QuantileRegressor", 'the options of a solver object, such as `solver=Newton(hessian="exact")`'),
     (
         "learning_rate_init",
         "_Network",

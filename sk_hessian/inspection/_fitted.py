@@ -53,6 +53,15 @@ def _require_free(fitted, what):
         )
 
 
+def _require_curvature(objective, name):
+    """Refuse a piecewise linear objective."""
+    if objective.smoothing is not None:
+        raise ValueError(
+            f"inspection is made of curvature, and the loss of this {name} has none: it is piecewise linear. For "
+            "standard errors fit bootstrap samples of the rows; residuals are y - predict(X), and score is D^2"
+        )
+
+
 class Naming(TypedDict, total=False):
     """What functions take whose results name columns: ``names`` for those of an X that has none."""
 
@@ -115,6 +124,7 @@ class Fitted:
     def with_weight(self, sample_weight):
         """The objective of the same rows with other weights, and the fitted parameters."""
         objective, theta = self.estimator.fitted_objective(*self._rows, sample_weight, **self.fit_data)
+        _require_curvature(objective, self.name)
         self._name_columns(objective)
         return objective, theta
 

@@ -8,6 +8,7 @@ from sk_hessian.linear_model._least_squares import LinearRegression, Ridge
 from sk_hessian.linear_model._logistic import LogisticRegression
 from sk_hessian.linear_model._negative_binomial import NegativeBinomialRegressor
 from sk_hessian.linear_model._ordinal import OrdinalClassifier
+from sk_hessian.linear_model._quantile import QuantileRegressor
 
 __all__ = [
     "BinomialRegressor",
@@ -19,6 +20,7 @@ __all__ = [
     "NegativeBinomialRegressor",
     "OrdinalClassifier",
     "PoissonRegressor",
+    "QuantileRegressor",
     "Ridge",
     "TweedieRegressor",
 ]

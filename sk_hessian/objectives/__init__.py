@@ -24,6 +24,7 @@ from sk_hessian.objectives.losses import (
     Loss,
     NegativeBinomialLoss,
     OrdinalLoss,
+    PinballLoss,
     SoftmaxCrossEntropy,
     SquaredLoss,
     TweedieLoss,
@@ -55,11 +56,12 @@ from sk_hessian.objectives.rows import CodeTable as CodeTable
 from sk_hessian.objectives.rows import Layout as Layout
 from sk_hessian.objectives.single_rows import SingleRows
 from sk_hessian.objectives.stream import StreamObjective
-from sk_hessian.objectives.terms import L2, Jeffreys, Memory, Term, TermPoint, first_memory, root_of
+from sk_hessian.objectives.terms import L1, L2, Jeffreys, Memory, Term, TermPoint, first_memory, root_of
 
 __all__ = [
     "ACTIVATIONS",
     "BINARY_LINKS",
+    "L1",
     "L2",
     "LOSSES",
     "ORDINAL_LINKS",
@@ -87,6 +89,7 @@ __all__ = [
     "OrdinalLoss",
     "PartedRows",
     "Parts",
+    "PinballLoss",
     "PointFactor",
     "RestrictedObjective",
     "Scan",

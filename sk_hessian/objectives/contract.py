@@ -31,6 +31,7 @@ class Facts:
     hessian_work: int = 1
     is_wide: bool = False  #: whether the matrix is that of the rows, which are fewer than the columns
     is_quadratic: bool = False  #: whether the curvature is the same everywhere
+    bends_few: bool = False  #: whether few rows have any curvature, so that a sample of the rows does not tell it
     is_held: bool = False  #: whether a penalty holds every coefficient, so that nothing can be flat
     #: whether exact curvature costs hardly more than expected curvature that leaves something out
     exact_is_cheap: bool = False
@@ -68,6 +69,9 @@ class Objective:
     is_smooth: bool = True
     #: whether derivatives jump near every point that a run may end at, so that no Newton decrement proves an optimum
     has_kinks: bool = False
+    #: of a piecewise linear objective a `Smoothing`, which has smooth ones near it and tells how far a point is from
+    #: the optimum; else None
+    smoothing: Any = None
     is_model: bool = False  #: whether it is a model of data, whose scale is what the model can gain at the most
     #: whether some rows can be had for much less than a pass, so that minibatches make sense
     draws_rows: bool = True

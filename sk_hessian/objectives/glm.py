@@ -30,6 +30,7 @@ from sk_hessian.objectives.glm_evaluation import LinearEvaluation, StandardThrou
 from sk_hessian.objectives.linear_sums import LinearSums
 from sk_hessian.objectives.mean_loss import OF_ROWS, OF_UNITS, MeanLossObjective
 from sk_hessian.objectives.models import Linear
+from sk_hessian.objectives.smoothing import smoothing_of
 from sk_hessian.objectives.terms.l2 import L2
 
 _SKETCH_SEED = 20_200_219
@@ -66,6 +67,7 @@ class GLMObjective(MeanLossObjective):
     least_chance: float  #: of a sketch, the least chance that a row had
     whole: Any = None  #: of a sketch, what it is one of
     penalty_bound = penalty_bound
+    smoothing = property(smoothing_of)
     has_likelihood = True  #: not of a sketch: the tolerance of its run is already that of the sampling
 
     def __init__(
@@ -186,6 +188,7 @@ class GLMObjective(MeanLossObjective):
             hessian_work=n * p if space.is_wide else p * p,
             is_wide=space.is_wide,
             is_quadratic=self.loss.quadratic,
+            bends_few=self.loss.bends_few,
             is_held=self.l2.is_definite,
             is_sketch=not self.has_likelihood,
             is_sum_over_rows=all(map(attrgetter("is_sum_over_rows"), self.terms)),

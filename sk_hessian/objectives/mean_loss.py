@@ -242,6 +242,15 @@ class MeanLossObjective(Objective):
         return self.baseline.resolution
 
 
+def require_bend(loss, what):
+    """Refuse a piecewise linear loss where curvature is needed."""
+    if loss.is_polyhedral:
+        raise ValueError(
+            f"{loss!r} is piecewise linear, without curvature, which {what} needs: give it a width, such as "
+            f"{type(loss).__name__}({loss.quantile:g}, width=0.1), in units of y"
+        )
+
+
 def _is_extreme(weight):
     return weight is not None and not 1 / _EXTREME < np.maximum.reduce(weight) < _EXTREME
 

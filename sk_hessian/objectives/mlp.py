@@ -17,7 +17,7 @@ import numpy as np
 from sk_hessian.objectives.contract import Facts
 from sk_hessian.objectives.coordinates import CommonShift, LayerCoordinates
 from sk_hessian.objectives.losses import BinaryCrossEntropy
-from sk_hessian.objectives.mean_loss import MeanLossObjective
+from sk_hessian.objectives.mean_loss import MeanLossObjective, require_bend
 from sk_hessian.objectives.mlp_evaluation import MOST_PARAMETERS, NetworkEvaluation
 from sk_hessian.objectives.models import Network, network_predictions
 from sk_hessian.objectives.rows import Columns
@@ -89,6 +89,7 @@ class MLPObjective(MeanLossObjective):
         penalty=0.0,
         feature_names=None,
     ):
+        require_bend(loss, "a network")
         super().__init__(X, y, loss, sample_weight, feature_names)
         self.model = Network(self.n_features, hidden_layer_sizes, activation, loss)
         strengths = np.zeros(self.model.n_weights)

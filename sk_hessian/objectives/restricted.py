@@ -11,6 +11,7 @@ from sk_hessian.objectives import factors
 from sk_hessian.objectives.contract import Facts, Objective
 from sk_hessian.objectives.coordinates import PointFactor, Subspace
 from sk_hessian.objectives.evaluation import Evaluation
+from sk_hessian.objectives.mean_loss import require_bend
 
 #: what an equation may be off by, in roundings of its terms
 _CONSISTENT = 1e-10
@@ -46,6 +47,8 @@ class RestrictedObjective(Objective):
     called = "with restrictions"
 
     def __init__(self, objective, coordinates, origin):
+        if objective.smoothing is not None:
+            require_bend(objective.loss, "a restriction")
         self.objective, self.coordinates, self.origin = objective, coordinates, origin
         self.n_parameters = coordinates.shape[1]
         self.convex, self.curvature, self.n_rows = objective.convex, objective.curvature, objective.n_rows

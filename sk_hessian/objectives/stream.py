@@ -42,6 +42,7 @@ from sk_hessian.objectives._spread import Spread, SpreadFactor
 from sk_hessian.objectives.contract import Facts, Objective
 from sk_hessian.objectives.coordinates import PointFactor
 from sk_hessian.objectives.evaluation import Evaluation
+from sk_hessian.objectives.mean_loss import require_bend
 from sk_hessian.objectives.row_curvature import RowCurvature
 from sk_hessian.objectives.rows import stacked, triangle
 
@@ -75,6 +76,7 @@ class StreamObjective(Objective):
     is_model = True
 
     def __init__(self, rows, memory):
+        require_bend(rows.loss, "the memory of a stream")
         self.rows, self.memory = self._joined(rows, memory)
         rows = self.rows
         self.total = rows.total_weight

@@ -27,6 +27,7 @@ from sk_hessian.solvers.result import Convergence, Result
 from sk_hessian.solvers.result import advice as advice
 from sk_hessian.solvers.result import still_missing as still_missing
 from sk_hessian.solvers.sgd import SGD
+from sk_hessian.solvers.shrinking import shrink
 from sk_hessian.solvers.verdict import Verdict
 
 __all__ = [
@@ -61,6 +62,11 @@ _ELSEWHERE = {
     "liblinear": '"newton"',
     "sag": '"sgd"',
     "saga": '"sgd"',
+    "highs": '"newton"',
+    "highs-ds": '"newton"',
+    "highs-ipm": '"newton"',
+    "interior-point": '"newton"',
+    "revised simplex": '"newton"',
     "adam": "Momentum(0.001, squares=0.999, precondition=None)",
     "cholesky": '"newton"',
     "svd": '"newton"',
@@ -171,6 +177,11 @@ def minimize(
         if function is not None and not callable(function):
             raise TypeError(f"{name} must be callable, got {function!r}")
     spec = SOLVERS[choose(objective, x0.size)]() if spec is None else spec
+    if objective.smoothing is not None:
+        if bounds is not None:
+            raise ValueError("bounds are not for a piecewise linear objective: leave them out")
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+            return shrink(objective, x0, spec, (tol, max_iter), Tell(before, callback, random_state))
     feasible = None if bounds is None else check_bounds(bounds, objective, x0, spec)
     # an overflow is a value that is not finite, which the solvers handle; as a warning it would say nothing
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):

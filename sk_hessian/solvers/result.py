@@ -323,6 +323,11 @@ def still_missing(decrement, scale, is_model):
     return f"a Newton step would still gain about {decrement:.2g}" if decrement > 0 else "nothing is left to gain"
 
 
+def bounded_text(gap):
+    """How much the duality gap leaves to be gained, as a part of a sentence."""
+    return f"the duality gap leaves at most {gap:.2g} to gain" if gap > 0 else "the duality gap is zero"
+
+
 def advice(status, solver, objective, gradient):
     """What to do about a run that ended so at a point of this gradient, a sentence or nothing."""
     return _advice(status, objective, _facts(solver, objective, gradient))

@@ -12,6 +12,7 @@ from sk_hessian.objectives import (
     Loss,
     NegativeBinomialLoss,
     OrdinalLoss,
+    PinballLoss,
     SoftmaxCrossEntropy,
     SquaredLoss,
     TweedieLoss,
@@ -238,7 +239,7 @@ def test_the_predictor_unit_of_huber_is_its_scale(rng):
     np.testing.assert_allclose(HuberLoss().predictor_unit(raw)[:, 0], np.exp(raw[:, 1]))
 
 
-@every_other_loss
+@pytest.mark.parametrize("loss", [loss for loss in WITH_A_BEST_CONSTANT if not loss.bends_few], ids=loss_id)
 def test_curvature_changes_little_over_a_tenth_of_a_predictor_unit(loss, rng):
     y, raw = targets(loss, N, rng), raw_predictions(loss, N, rng)
     unit = np.asarray(loss.predictor_unit(raw))
@@ -478,7 +479,7 @@ def test_default_products_and_roots_are_those_of_the_hessian(loss, rng):
         assert_close(ours, theirs, 1e-12)
 
 
-@without_constants
+@pytest.mark.parametrize("loss", [loss for loss in WITHOUT_CONSTANTS if not loss.bends_few], ids=loss_id)
 def test_default_pearson_residuals_are_those_of_the_family(loss, rng):
     y, raw = targets(loss, N, rng), raw_predictions(loss, N, rng)
     found, exact = (one.family.pearson(y, raw) for one in (bare(loss), loss))
@@ -575,3 +576,29 @@ def test_tails_without_a_closed_form_are_refused():
         TweedieLoss(2.5, "log").family.tails(np.ones(1), np.zeros((1, 1)), np.ones(1))
     with pytest.raises(NotImplementedError, match="HuberFamily has no distribution function"):
         HuberLoss().family.tails(np.ones(1), np.zeros((1, 2)), np.ones(1))
+
+
+@pytest.mark.parametrize("quantile", [0.1, 0.5, 0.8])
+def test_a_smoothed_pinball_loss_is_a_mean_of_pinball_losses(quantile, rng):
+    """Over residuals up to a width away; its slopes stay between those of the loss itself."""
+    y, raw, width = rng.normal(size=20), rng.normal(size=(20, 1)), 0.7
+    nodes, weights = np.polynomial.legendre.leggauss(2000)
+    around = [PinballLoss(quantile).value(y + width * node, raw) for node in nodes]
+    smooth = PinballLoss(quantile, width)
+    np.testing.assert_allclose(smooth.value(y, raw), weights @ around / 2, rtol=1e-5)
+    above = smooth.value(y, raw) - PinballLoss(quantile).value(y, raw)
+    assert (above >= 0).all()
+    assert above.max() <= width / 4
+    slopes = -smooth.value_and_gradient(y, raw)[1]
+    assert quantile - 1 <= slopes.min()
+    assert slopes.max() <= quantile
+
+
+def test_the_best_constant_of_the_pinball_loss_is_a_weighted_quantile(rng):
+    y, count = rng.normal(size=30), rng.integers(1, 4, size=30)
+    for quantile in (0.2, 0.5, 0.95):
+        family = PinballLoss(quantile).family
+        expected = np.quantile(np.repeat(y, count), quantile, method="inverted_cdf")
+        assert family.best_constant(y, count.astype(float)) == expected
+        near = PinballLoss(quantile, 1e-9).family.best_constant(y, count.astype(float))
+        assert near == pytest.approx(expected, abs=1e-8)

@@ -3,9 +3,18 @@
 import numpy as np
 import pytest
 
-from sk_hessian.objectives import GLMObjective, SoftmaxCrossEntropy, SquaredLoss, Term, TermPoint, TweedieLoss
+from sk_hessian.objectives import (
+    L1,
+    GLMObjective,
+    PinballLoss,
+    SoftmaxCrossEntropy,
+    SquaredLoss,
+    Term,
+    TermPoint,
+    TweedieLoss,
+)
 from sk_hessian.solvers import SOLVERS, minimize
-from tests.objectives.cases import assert_close
+from tests.objectives.cases import assert_close, differences
 
 P, STRENGTH = 5, 5.0
 D = np.diff(np.eye(P), axis=0)
@@ -108,3 +117,32 @@ def test_every_solver_finds_the_optimum_of_a_term(solver, rng):
     found = minimize(own, own.start(), solver, tol=1e-6, max_iter=5000, random_state=0)
     assert found.status == "optimal", found.message
     assert found.fun == pytest.approx(minimize(expected, expected.start(), "newton").fun, rel=1e-9)
+
+
+@pytest.mark.parametrize("fit_intercept", [True, False])
+def test_derivatives_of_a_smoothed_l1_penalty(fit_intercept, rng):
+    """On both sides of the widths; in coordinates of the columns too."""
+    X, y = table("plain", rng), rng.normal(size=60)
+    widths = np.array([0.1, 1.0, 2.0, 0.5, 0.3])
+    smooth = GLMObjective(X, y, PinballLoss(0.3, 50.0), fit_intercept=fit_intercept, terms=[L1(0.2, widths)])
+    theta = smooth.pack(np.array([[0.05], [3.0], [-1.0], [-0.7], [0.0]]), np.ones(1), np.zeros(0))
+    assert_close(smooth.at(theta).gradient, differences(lambda x: smooth.at(x).value, theta, 1e-5), 1e-7)
+    H = differences(lambda x: smooth.at(x).gradient, theta, 1e-5)
+    assert_close(smooth.hessian_matrix(theta), H, 1e-6)
+    assert_close(smooth.hessian(theta).matvec(theta), H @ theta, 1e-6)
+    factor = smooth.preconditioner(theta)
+    assert_close(smooth.hessian_matrix(theta, "observed", factor), np.eye(len(factor.dense().T)), 1e-8)
+
+
+def test_a_smoothed_l1_penalty_is_above_the_penalty_by_half_a_width(rng):
+    X, y = table("plain", rng), rng.normal(size=60)
+    sharp, smooth = (GLMObjective(X, y, PinballLoss(), terms=[L1(0.2, w)]) for w in (None, np.full(5, 0.4)))
+    for coef, above in ((0.0, 0.2), (0.2, 0.05), (0.4, 0.0), (-3.0, 0.0)):
+        theta = sharp.pack(np.array([[coef], [0.0], [0.0], [0.0], [0.0]]), np.ones(1), np.zeros(0))
+        gap = smooth.at(theta).value - sharp.at(theta).value
+        assert gap == pytest.approx(0.2 * (above + 4 * 0.2), abs=1e-12)
+
+
+def test_the_l1_penalty_is_of_one_output(rng):
+    with pytest.raises(ValueError, match="the L1 penalty is for losses of one output, this one has 2"):
+        GLMObjective(rng.normal(size=(9, 2)), rng.normal(size=(9, 2)), SquaredLoss(2), terms=[L1(1.0)])

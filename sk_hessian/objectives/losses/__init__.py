@@ -14,6 +14,7 @@ from sk_hessian.objectives.losses.links import CUMULATIVE, LINKS, POWERS
 from sk_hessian.objectives.losses.loss import Loss
 from sk_hessian.objectives.losses.negative_binomial import NegativeBinomialLoss
 from sk_hessian.objectives.losses.ordinal import OrdinalLoss
+from sk_hessian.objectives.losses.pinball import PinballLoss
 from sk_hessian.objectives.losses.squared import SquaredLoss
 from sk_hessian.objectives.losses.tweedie import TweedieLoss
 
@@ -55,6 +56,8 @@ LOSSES = (
     HuberLoss(),
     NegativeBinomialLoss(),
     NegativeBinomialLoss(2.0),
+    PinballLoss(0.5, 1.0),
+    PinballLoss(0.8, 2.0),
 )
 
 __all__ = [
@@ -69,6 +72,7 @@ __all__ = [
     "Loss",
     "NegativeBinomialLoss",
     "OrdinalLoss",
+    "PinballLoss",
     "SoftmaxCrossEntropy",
     "SquaredLoss",
     "TweedieLoss",

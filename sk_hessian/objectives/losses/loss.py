@@ -55,6 +55,10 @@ class Loss:
         True when adding a constant to all outputs changes nothing.
     is_smooth : bool
         True when the curvature changes at most e-fold over every `predictor_unit`, without jumps or poles.
+    is_polyhedral : bool
+        True when the loss is piecewise linear: it has no curvature, and is minimised as the limit of smooth ones.
+    bends_few : bool
+        True when few rows have any curvature, so that a sample of the rows does not tell it.
     constant_names : sequence of str
         What the free parameters are called.
     domain : Domain or None
@@ -79,6 +83,8 @@ class Loss:
     attains_bound: bool = False
     shift_invariant: bool = False
     is_smooth: bool = True
+    is_polyhedral: bool = False
+    bends_few: bool = False
     domain: Domain | None = None
     even_constants: bool = False
     range_text: str = "finite"
