@@ -80,6 +80,16 @@ class FeasibleSet:
     ------
     ValueError
         Where a lower limit is above the upper one, or no parameters satisfy all of them.
+
+    Examples
+    --------
+    >>> from sk_hessian.objectives import FunctionObjective
+    >>> from sk_hessian.solvers import minimize
+    >>> simplex = FeasibleSet([0.0, 0.0], [np.inf, np.inf], A=[[1.0, 1.0]], row_low=[1.0], row_high=[1.0])
+    >>> distance = FunctionObjective(lambda x: (x[0] - 2) ** 2 + x[1] ** 2)
+    >>> result = minimize(distance, [0.5, 0.5], bounds=simplex, tol=1e-8)
+    >>> result.x.round(6), result.active_constraints
+    (array([1., 0.]), ('theta[1] >= 0', 'theta[0] + theta[1] = 1'))
     """
 
     def __init__(self, low, high, A=None, row_low=None, row_high=None, names=None, row_names=None, slack=0.0):
