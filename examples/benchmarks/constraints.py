@@ -1,6 +1,6 @@
 """Constrained fits against scikit-learn's and glum's: seconds of the process, least of several, one after the other.
 
-    OMP_NUM_THREADS=1 python examples/benchmarks/constraints.py [--repeat 15] [--large]
+    OMP_NUM_THREADS=1 python examples/benchmarks/constraints.py [--repeat 50] [--large]
 
 "ratio" is theirs over ours: above 1 we are faster. "theirs is higher by" is the objective of their coefficients above
 that of ours, as a share of what the model can gain, with the tolerances that each has by default. In the second line of
@@ -34,7 +34,7 @@ def main():
 
 def arguments():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--repeat", type=int, default=15)
+    parser.add_argument("--repeat", type=int, default=50)
     parser.add_argument("--large", action="store_true", help="also tables of 100,000 rows and more")
     return parser.parse_args()
 
@@ -65,7 +65,7 @@ def fits(X, y, counts):
 
 def show(name, ours, theirs, rows, repeat):
     least = [np.inf, np.inf]
-    for _ in range(repeat if rows[0].size < 10**6 else 3):
+    for _ in range(repeat if rows[0].size < 10**5 else 5):
         for which, estimator in enumerate((ours, theirs)):
             began = time.process_time()
             estimator.fit(*rows)

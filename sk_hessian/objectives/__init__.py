@@ -3,7 +3,8 @@
 ``LOSSES`` has an instance of every loss, ``ACTIVATIONS`` maps the names of activations to theirs.
 """
 
-from sk_hessian.objectives._domain import start_within, within_domain
+from sk_hessian.objectives._domain import start_within as start_within
+from sk_hessian.objectives._domain import within_domain as within_domain
 from sk_hessian.objectives.contract import Objective
 from sk_hessian.objectives.coordinates import PointFactor, Subspace
 from sk_hessian.objectives.directions import Directions, ScoresAlong
@@ -37,7 +38,8 @@ from sk_hessian.objectives.losses import constant_predictions as constant_predic
 from sk_hessian.objectives.mlp import MLPObjective
 from sk_hessian.objectives.models import ACTIVATIONS, network_predictions
 from sk_hessian.objectives.residuals import LeastSquaresObjective
-from sk_hessian.objectives.restricted import FreeObjective, RestrictedObjective
+from sk_hessian.objectives.restricted import FreeObjective as FreeObjective
+from sk_hessian.objectives.restricted import RestrictedObjective
 from sk_hessian.objectives.rows import (
     Blocks,
     Changed,
@@ -74,7 +76,6 @@ __all__ = [
     "Evaluation",
     "Family",
     "FeasibleSet",
-    "FreeObjective",
     "FunctionObjective",
     "GLMObjective",
     "HuberLoss",
@@ -117,6 +118,4 @@ __all__ = [
     "parts_of",
     "root_of",
     "row_products",
-    "start_within",
-    "within_domain",
 ]

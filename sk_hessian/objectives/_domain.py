@@ -48,14 +48,21 @@ def start_within(objective, feasible, theta):
     Where that is outside the domain of the loss, the point of the set whose predictions are farthest inside.
     """
     k, p = objective.loss.n_outputs, objective.n_features
-    unit, sizes = np.ones(objective.n_parameters), objective.column_sizes
+    unit, deviation = np.ones(objective.n_parameters), objective.moments_of_columns[1]
+    # a column that is constant has no deviation
+    sizes = np.where(deviation > 0, deviation, objective.column_sizes)
     unit[: p * k] = np.repeat(np.divide(1.0, sizes, out=np.zeros(p), where=sizes > 0), k)
     start = feasible.nearest(theta, unit)
     if objective.fit_intercept and not feasible.concerned[p * k : p * k + k].any():
         change = (start - theta)[: p * k].reshape(p, k)
         start[p * k : p * k + k] -= objective.moments_of_columns[0] @ change
-    if objective.loss.domain is None or np.isfinite(objective.at(start).value):
+    if np.isfinite(objective.at(start).value):
         return start
+    if objective.loss.domain is None:
+        raise ValueError(
+            "the constraints force linear predictors that are so large that the loss overflows: check their units "
+            "beside those of the columns"
+        )
     return _farthest_inside(objective, feasible, start, unit)
 
 

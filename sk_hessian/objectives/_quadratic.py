@@ -56,14 +56,14 @@ def quadratic_program(H, gradient, G, least):
     H = H + _RIDGE * max(1.0, np.abs(np.diag(H)).max()) * np.eye(len(H))
     R = cholesky(H)
     free = -solve_triangular(R, gradient, trans="T")
-    slack = np.finfo(float).eps * (np.abs(G).max(initial=0.0) + np.abs(least).max(initial=0.0))
+    slack = EPS * (np.abs(G).max(axis=1, initial=0.0) + np.abs(least))
     for _ in range(_MOST_ROUNDS):
         among = solve_triangular(R, G[working].T, trans="T").T
         active = working[_least_distance(among, least[working] - among @ free)]
         step = _with_equality(H, gradient, G[active], least[active])
         lack = least - G @ step
         worst = np.argsort(-lack)[: _ADDED * len(H)]
-        new = np.setdiff1d(worst[lack[worst] > slack * max(1.0, np.abs(step).max())], working)
+        new = np.setdiff1d(worst[lack[worst] > slack[worst] * max(1.0, np.abs(step).max())], working)
         if not len(new):
             break
         working = np.union1d(working, new)
@@ -72,6 +72,29 @@ def quadratic_program(H, gradient, G, least):
     end = R @ step - solve_triangular(R, slope - multipliers @ G[active], trans="T")
     decrease = max(0.0, 0.5 * float(end @ end) - float(multipliers @ least[active]))
     return Minimiser(step, decrease, active, multipliers)
+
+
+def polyhedral_program(H, gradient, rows, below, above):
+    """The minimiser d (r,) of g'd + d'Hd / 2 under ``below <= rows @ d <= above``, rows (m, r), which some d satisfies.
+
+    Returns d; what the model loses, where d = 0 satisfies them; for each row -1 where the lower limit pushes, 1 where
+    the upper one does, and where both are the same; and how hard, (m,).
+    """
+    size = np.linalg.norm(rows, axis=1)
+    size[size == 0] = 1.0
+    rows, below, above = rows / size[:, None], below / size, above / size
+    equal = below == above
+    start, face = np.linalg.lstsq(rows[equal], below[equal], rcond=None)[0], complement(rows[equal])
+    lower, upper = (np.flatnonzero(np.isfinite(limit) & ~equal) for limit in (below, above))
+    which, side = np.append(lower, upper), np.repeat([-1, 1], [len(lower), len(upper)])
+    G, least = -side[:, None] * rows[which], np.append(below[lower], -above[upper])
+    found = quadratic_program(face.T @ H @ face, face.T @ (gradient + H @ start), G @ face, least - G @ start)
+    step, at, push = start + face @ found.step, np.zeros(len(rows), dtype=int), np.zeros(len(rows))
+    at[which[found.active]], push[which[found.active]] = side[found.active], found.multipliers
+    if equal.any():
+        left = gradient + H @ step - found.multipliers @ G[found.active]
+        at[equal], push[equal] = 1, np.abs(np.linalg.lstsq(rows[equal].T, left, rcond=None)[0])
+    return step, found.decrease, at, push / size
 
 
 def complement(G):

@@ -8,13 +8,16 @@ from scipy.optimize import linprog
 
 from sk_hessian._text import listed
 from sk_hessian.objectives import factors
-from sk_hessian.objectives._quadratic import bounded_program, complement, quadratic_program
+from sk_hessian.objectives._quadratic import bounded_program, complement, polyhedral_program
 
 #: what a constraint may be violated by, as a share of the sizes of its terms: the linear program's own tolerance
 _FEASIBLE = 1e-9
 
 #: violations of rows of size one that a linear program does not see
 _FEASIBLE_OF_PROGRAM = 1e-6
+
+#: projections onto the set, of which more than one is needed where rounding of the first is seen
+_MOST_PROJECTIONS = 5
 
 #: what a margin is worth beside a violation, when a point of the set is looked for
 _OF_MARGIN = 1e-3
@@ -80,6 +83,16 @@ class FeasibleSet:
     ------
     ValueError
         Where a lower limit is above the upper one, or no parameters satisfy all of them.
+
+    Examples
+    --------
+    >>> from sk_hessian.objectives import FunctionObjective
+    >>> from sk_hessian.solvers import minimize
+    >>> simplex = FeasibleSet([0.0, 0.0], [np.inf, np.inf], A=[[1.0, 1.0]], row_low=[1.0], row_high=[1.0])
+    >>> distance = FunctionObjective(lambda x: (x[0] - 2) ** 2 + x[1] ** 2)
+    >>> result = minimize(distance, [0.5, 0.5], bounds=simplex, tol=1e-8)
+    >>> result.x.round(6), result.active_constraints
+    (array([1., 0.]), ('theta[1] >= 0', 'theta[0] + theta[1] = 1'))
     """
 
     def __init__(self, low, high, A=None, row_low=None, row_high=None, names=None, row_names=None, slack=0.0):
@@ -146,9 +159,9 @@ class FeasibleSet:
 
     def _point_of_program(self):
         """The point with the smallest largest violation of a row, by a linear program; inside where there is room."""
-        size = np.abs(self.A).max(axis=1)
-        size[size == 0] = 1.0
-        A, room = self.A / size[:, None], (self.row_low != self.row_high).astype(float)
+        unit = 1 / _sizes(self.A, 0)
+        size = _sizes(self.A * unit, 1)
+        A, room = self.A * unit / size[:, None], (self.row_low != self.row_high).astype(float)
         sides, limits, rows = [], [], []
         for sign, limit in ((-1.0, self.row_low / size), (1.0, self.row_high / size)):
             which = np.flatnonzero(np.isfinite(limit))
@@ -157,18 +170,16 @@ class FeasibleSet:
             limits.append(sign * limit[which])
             rows.append(which)
         cost = np.append(np.zeros(self.n_parameters), [1.0, -_OF_MARGIN])
-        bounds = np.column_stack([np.append(self.low, [0.0, 0.0]), np.append(self.high, [np.inf, 1.0])])
+        bounds = np.column_stack([np.append(self.low / unit, [0.0, 0.0]), np.append(self.high / unit, [np.inf, 1.0])])
         found = linprog(cost, A_ub=np.vstack(sides), b_ub=np.concatenate(limits), bounds=bounds)
         if found.x is None:
             raise ValueError(f"the constraints could not be checked: {found.message}")
-        theta = np.clip(found.x[:-2], self.low, self.high)
-        worst, _ = self.violation(theta)
-        if worst > 0 and found.x[-2] <= _FEASIBLE_OF_PROGRAM:
+        theta = self.clipped(unit * found.x[:-2])
+        if self.violation(theta)[0] > 0 and found.x[-2] <= _FEASIBLE_OF_PROGRAM:
             # the program's own tolerance
-            sizes = np.abs(self.A).max(axis=0)
-            theta = self.nearest(theta, 1 / np.where(sizes > 0, sizes, 1.0))
-            worst, _ = self.violation(theta)
-        if found.x[-2] > _FEASIBLE * max(1.0, np.abs(np.concatenate(limits)).max()) and worst > 0:
+            theta = self.nearest(theta, unit)
+        worst, _ = self.violation(theta)
+        if worst > 0 and found.x[-2] > _FEASIBLE * max(1.0, np.abs(np.concatenate(limits)).max()):
             self._refuse(found, np.concatenate(rows), worst)
         return theta
 
@@ -203,18 +214,18 @@ class FeasibleSet:
         if self._allows_rows(clipped):
             return clipped
         unit = np.where(unit > 0, unit, 1.0)
-        n, value = self.n_parameters, np.append(theta, self.A @ theta)
-        rows = np.vstack([np.diag(unit), self.A * unit])
-        below, above = (np.append(*pair) - value for pair in ((self.low, self.row_low), (self.high, self.row_high)))
-        equal = below == above
-        start, face = np.linalg.lstsq(rows[equal], below[equal], rcond=None)[0], complement(rows[equal])
-        G, least = [], []
-        for sign, limit in ((1, below), (-1, above)):
-            which = np.isfinite(limit) & ~equal
-            G.append(sign * rows[which])
-            least.append(sign * limit[which] - G[-1] @ start)
-        found = quadratic_program(np.eye(face.shape[1]), face.T @ start, np.vstack(G) @ face, np.concatenate(least))
-        return self.clipped(theta + unit * (start + face @ found.step)[:n])
+        identity, gradient = np.eye(len(unit)), np.zeros(len(unit))
+        for _ in range(_MOST_PROJECTIONS):
+            rows, below, above = self._limits(theta)
+            theta = self.clipped(theta + unit * polyhedral_program(identity, gradient, rows * unit, below, above)[0])
+            if self._allows_rows(theta):
+                break
+        return theta
+
+    def _limits(self, theta):
+        """Bounds and rows alike: a matrix (n_parameters + m, n_parameters) of changes of theta, and their limits."""
+        rows, value = np.vstack([np.eye(self.n_parameters), self.A]), np.append(theta, self.A @ theta)
+        return rows, np.append(self.low, self.row_low) - value, np.append(self.high, self.row_high) - value
 
     def shortest(self, theta, directions, n):
         """The point theta + directions @ v of the set whose first n entries are shortest.
@@ -223,30 +234,23 @@ class FeasibleSet:
         """
         Q, R = np.linalg.qr(directions[:n])
         along = np.linalg.solve(R.T, directions.T).T
-        rows, value = np.vstack([along, self.A @ along]), np.append(theta, self.A @ theta)
-        G, least = [], []
-        for sign, limit in ((1, np.append(self.low, self.row_low)), (-1, np.append(self.high, self.row_high))):
-            which = np.isfinite(limit)
-            G.append(sign * rows[which])
-            least.append(np.minimum(sign * (limit - value)[which], 0.0))
-        v = quadratic_program(np.eye(len(R)), Q.T @ theta[:n], np.vstack(G), np.concatenate(least)).step
-        return self.clipped(theta + along @ v)
+        rows, below, above = self._limits(theta)
+        v = polyhedral_program(np.eye(len(R)), Q.T @ theta[:n], rows @ along, *_around(below, above))[0]
+        found = self.clipped(theta + along @ v)
+        return found if self.violation(found)[0] <= 0 else theta
 
     def clipped(self, theta):
         """``theta`` within the bounds."""
         return np.clip(theta, self.low, self.high)
 
     def reach(self, theta, change):
-        """How far one may go from a point of the set along a change, at most 1.0, and whether a constraint stops."""
-        most = 1.0
-        pairs = ((theta, change, self.low, self.high), (self.A @ theta, self.A @ change, self.row_low, self.row_high))
-        for at, along, low, high in pairs:
-            room = np.where(along < 0, low - at, high - at)
-            with np.errstate(divide="ignore", invalid="ignore"):
-                share = np.where(along != 0, room / along, np.inf)
-            size = np.finfo(float).eps * 16 * np.maximum(np.abs(at), np.abs(along))
-            most = min(most, float(np.where(np.abs(along) > size, np.maximum(share, 0.0), np.inf).min(initial=np.inf)))
-        return most, most < 1.0
+        """The share of a change, up to 1.0, by which one may go from a point of the set to stay in its rows."""
+        value, along = self.A @ theta, self.A @ change
+        rounding = _FEASIBLE * (np.abs(self.A) @ np.abs(theta)) + self.row_slack
+        room = np.where(along < 0, self.row_low - value, self.row_high - value)
+        counts = np.abs(along) > np.maximum(np.abs(room) + rounding, 0.0)
+        share = np.divide(room, along, out=np.ones(len(room)), where=counts)
+        return float(np.maximum(share, 0.0).min(initial=1.0))
 
     # -- models over the set --------------------------------------------------------------------------------------
 
@@ -270,39 +274,27 @@ class FeasibleSet:
         if found is None:
             H, is_floored = _definite(H)
             found = _over_box(H, slope, (low, high), sides, 0.0) if self.is_box else None
-            found = found or self._over_rows(H, slope, theta, reach, (low, high))
+            found = found or self._over_rows(H, slope, theta, reach)
             found = replace(found, is_floored=is_floored)
         push = np.divide(found.held.of_bounds, reach, out=np.zeros_like(reach), where=reach > 0)
         return replace(found, step=scale * found.step, held=replace(found.held, of_bounds=push))
 
-    def _over_rows(self, H, slope, theta, reach, limits):
+    def _over_rows(self, H, slope, theta, reach):
         """See `model_step`: by bounds and rows alike as constraints."""
-        n, value = len(slope), self.A @ theta
-        rows = np.vstack([np.eye(n), self.A * reach])
-        below = np.append(limits[0], np.minimum(self.row_low - value, 0.0))
-        above = np.append(limits[1], np.maximum(self.row_high - value, 0.0))
-        equal = below == above
-        lower, upper = (np.flatnonzero(np.isfinite(limit) & ~equal) for limit in (below, above))
-        which, side = np.append(lower, upper), np.repeat([-1, 1], [len(lower), len(upper)])
-        G, least = -side[:, None] * rows[which], np.append(below[lower], -above[upper])
-        face = complement(rows[equal])
-        found = quadratic_program(face.T @ H @ face, face.T @ slope, G @ face, least)
-        step, at, push = face @ found.step, np.zeros(n + len(self.A), dtype=int), np.zeros(n + len(self.A))
-        pushes = found.multipliers > _PUSHES * np.abs(slope).max(initial=0.0)
-        active = found.active[pushes]
-        at[which[active]], push[which[active]] = side[active], found.multipliers[pushes]
-        if equal.any():
-            left = slope + H @ step - found.multipliers @ G[found.active]
-            at[equal], push[equal] = -1, np.abs(np.linalg.lstsq(rows[equal].T, left, rcond=None)[0])
-        held = Held(at[:n], at[n:], push[:n], push[n:])
-        return ModelStep(step, found.decrease, held, at[:n])
+        n, (rows, below, above) = len(slope), self._limits(theta)
+        rows *= reach
+        step, decrease, at, push = polyhedral_program(H, slope, rows, *_around(below, above))
+        is_weak = (push * np.linalg.norm(rows, axis=1) <= _PUSHES * np.abs(slope).max(initial=0.0)) & (below != above)
+        at, push = np.where(is_weak, 0, at), np.where(is_weak, 0.0, push)
+        # multipliers of bounds are in the coordinates, as those of `_over_box`
+        return ModelStep(step, decrease, Held(at[:n], at[n:], push[:n] * reach, push[n:]), at[:n])
 
     def directions(self, held, unit):
         """A basis (n_parameters, any) of the z along which the constraints that hold stay as they are."""
         is_free = held.bounds == 0
         basis = np.eye(self.n_parameters)[:, is_free]
-        rows = held.rows != 0
-        return basis @ complement((self.A[rows] * unit)[:, is_free]) if rows.any() else basis
+        rows = (self.A[held.rows != 0] * unit)[:, is_free]
+        return basis @ complement(rows / _sizes(rows, 1)[:, None]) if len(rows) else basis
 
     # -- words ----------------------------------------------------------------------------------------------------
 
@@ -330,6 +322,17 @@ def _text(name, low, high, side):
     if side > 0 or not np.isfinite(low):
         return f"{name} <= {high:.6g}"
     return f"{low:.6g} <= {name} <= {high:.6g}"
+
+
+def _sizes(A, axis):
+    """The largest entry of each column or row, one where all are zero."""
+    size = np.abs(A).max(axis=axis, initial=0.0)
+    return np.where(size > 0, size, 1.0)
+
+
+def _around(below, above):
+    """Limits of changes from a point that satisfies them, but for rounding."""
+    return np.minimum(below, 0.0), np.maximum(above, 0.0)
 
 
 def _over_box(H, slope, limits, sides, least):

@@ -14,7 +14,9 @@ from sklearn.base import clone
 from sk_hessian.solvers.clip import Clip
 from sk_hessian.solvers.constrained import Tell, minimize_within
 from sk_hessian.solvers.lbfgs import LBFGS
-from sk_hessian.solvers.limits import check_bounds, check_limits, check_solver_within
+from sk_hessian.solvers.limits import check_bounds
+from sk_hessian.solvers.limits import check_limits as check_limits
+from sk_hessian.solvers.limits import check_solver_within as check_solver_within
 from sk_hessian.solvers.linear import conjugate_gradients as conjugate_gradients
 from sk_hessian.solvers.loop import State, begin, follow
 from sk_hessian.solvers.method import MethodRun, Step
@@ -46,9 +48,7 @@ __all__ = [
     "Solver",
     "State",
     "Step",
-    "check_limits",
     "check_solver",
-    "check_solver_within",
     "minimize",
 ]
 

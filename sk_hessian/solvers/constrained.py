@@ -226,8 +226,10 @@ class ActiveSet:
         """Go along the way to the model's minimum as far as the objective falls: the share of it, 0.0 for none."""
         run, change, start = self.run, self.factor.apply(model.step), self.run.point
         predicted = -float(start.slope @ model.step)
+        # a step ends in the set but for the rounding of its program
+        longest = self.feasible.reach(start.theta, change)
         for halvings in range(_MOST_HALVINGS):
-            length = 0.5**halvings
+            length = longest * 0.5**halvings
             point = self._point(start.theta + length * change)
             gain = start.value - point.value
             if abs(gain) <= start.noise:

@@ -320,6 +320,8 @@ class _Plane:
 def _run(estimator, model):
     """The iterates of the fit, by running it again, shape (n_points, n_parameters)."""
     objective, generator = model.objective, None
+    if hasattr(estimator, "active_constraints_"):
+        raise ValueError("path is not there for fits with constraints, which the plane does not show: use path=False")
     if isinstance(estimator.random_state, Integral):
         # the first draw of scikit-learn's random state is the seed of a fit
         seed = np.random.RandomState(int(estimator.random_state)).randint(2**32, dtype=np.uint64)
