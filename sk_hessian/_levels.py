@@ -31,9 +31,9 @@ def options_of(categorical_features):
 
 def counted_rows(weight, X):
     """Which rows of X count, (n,) of bool: those of positive weight; None where no weight is known to be zero."""
-    if np.ndim(weight) != 1 or len(weight) != np.shape(X)[0]:
-        return None
-    return np.asarray(weight) > 0
+    weight = np.asarray(weight)
+    is_one_each = weight.ndim == 1 and weight.dtype.kind in "biuf" and len(weight) == getattr(X, "shape", (0,))[0]
+    return weight > 0 if is_one_each else None
 
 
 def encoding_of(estimator, X, counted=None, *, reset):

@@ -184,7 +184,9 @@ class _Search:
 
     def check_size(self):
         """Refuse a posterior of too many rows and columns before any fit."""
-        size, (_, y, _), structure = min(self._transformed.shape), self._data, self._options["structure"]
+        # rows in parts are refused by the posterior
+        size, structure = min(getattr(self._transformed, "shape", (0,))), self._options["structure"]
+        y = self._data[1]
         has_kronecker = hasattr(self._fresh, "predict_proba") and len(np.unique(y)) > 2
         is_full = structure == "full" or (structure == "auto" and not has_kronecker)
         if is_full and "loo" in self._fresh._criteria and size > MOST_FULL:

@@ -51,6 +51,8 @@ class ParameterTable:
         """A number of a row with this standard error, as text."""
         if column == "p_value":
             return p_text(value)
+        if column == "df" and not np.mod(vars(self)["df"], 1).any():
+            return number_text(value)
         if column in _OF_THE_ERROR:
             return fixed(value, decimals_of(error))
         if column in self._decimals or np.isnan(value):

@@ -299,8 +299,7 @@ def sketch_of(objective, n_parameters):
 # -- how Newton's method knows the curvature ---------------------------------------------------------------------
 
 #: conjugate gradients make as many iterations as there are parameters, within these bounds
-FEWEST_INNER = 20
-MOST_INNER = 200
+FEWEST_INNER, MOST_INNER = 20, 200
 
 #: Gauss-Newton is slow when so many steps gain less than this share of what is left; then exact curvature follows
 SLOW_STEPS = 4
@@ -329,8 +328,8 @@ def is_slow(values):
 MANY_PASSES = 20
 
 #: columns for each row, and rows, from which a quadratic objective may wait: random rows are then nearly orthogonal, so
-#: that two dozen gradients are its solution (1,000 x 8,000), where 1,000 x 1,500 take a hundred. The products of rows
-#: take three quarters of the time of those gradients at 500 x 5,000, as long at 1,000 x 8,000
+#: that two dozen gradients are its solution (1,000 x 8,000), where 1,000 x 1,500 take a hundred; at 500 x 5,000 the
+#: products of rows take as long
 VERY_WIDE = 8
 MANY_ROWS = 800
 
