@@ -49,8 +49,8 @@ class QuantileRegressor(RegressorMixin, LinearModel):
         ``coef_`` is the same.
     max_iter : int, default=1000
         Largest number of iterations of the solver for a quantile, on all smooth objectives together.
-    tol, warm_start, verbose, random_state
-        As in `PoissonRegressor`.
+    tol, warm_start, verbose, random_state, categorical_features
+        As in `PoissonRegressor`. The coefficients of levels are differences from the first one, the penalised ones too.
 
     Attributes
     ----------
@@ -106,12 +106,14 @@ class QuantileRegressor(RegressorMixin, LinearModel):
         warm_start=False,
         verbose=0,
         random_state=None,
+        categorical_features="from_dtype",
     ):
         super().__init__(solver, tol, max_iter, warm_start, verbose, random_state)
         self.quantile = quantile
         self.alpha = alpha
         self.fit_intercept = fit_intercept
         self.crossing = crossing
+        self.categorical_features = categorical_features
 
     _keeps_float32 = False
 

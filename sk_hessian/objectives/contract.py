@@ -31,6 +31,7 @@ class Facts:
     hessian_work: int = 1
     is_wide: bool = False  #: whether the matrix is that of the rows, which are fewer than the columns
     is_quadratic: bool = False  #: whether the curvature is the same everywhere
+    is_polyhedral: bool = False  #: whether it is piecewise linear
     bends_few: bool = False  #: whether few rows have any curvature, so that a sample of the rows does not tell it
     is_held: bool = False  #: whether a penalty holds every coefficient, so that nothing can be flat
     #: whether exact curvature costs hardly more than expected curvature that leaves something out

@@ -188,6 +188,7 @@ class GLMObjective(MeanLossObjective):
             hessian_work=n * p if space.is_wide else p * p,
             is_wide=space.is_wide,
             is_quadratic=self.loss.quadratic,
+            is_polyhedral=self.loss.is_polyhedral,
             bends_few=self.loss.bends_few,
             is_held=self.l2.is_definite,
             is_sketch=not self.has_likelihood,

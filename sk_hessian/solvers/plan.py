@@ -31,7 +31,7 @@ def choose(objective, n_parameters):
     Newton where forming its Hessian costs less than the calls around it (small tables, plain functions), where it is
     a small product of few rows, and for small networks of one hidden layer; else L-BFGS, from one factor of it.
     """
-    if objective.smoothing is not None:
+    if objective.facts.is_polyhedral:
         # rows enter and leave the curvature, so that a factor is soon that of other rows
         return "newton" if forms_hessian(objective, n_parameters) else "lbfgs"
     small = objective.n_rows is None or objective.n_rows * n_parameters <= NEWTON_WORK
@@ -93,10 +93,7 @@ def may_be_vertex(n_near, n_near_before, n_parameters):
 
 
 def tolerance_of_width(width, first, scale, share):
-    """The tolerance of the run on a smoothed objective of this scale, whose ``first`` width was another.
-
-    The share of the rows that are within the width in the end is known beforehand: a row for each parameter.
-    """
+    """The tolerance of the run on a smoothed objective, whose share of rows within the width is a row a parameter."""
     return float(np.sqrt(WIDTH_PRECISION * share * width * min(1.0, width / first) / scale))
 
 

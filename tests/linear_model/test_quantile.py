@@ -324,6 +324,18 @@ def test_in_a_pipeline_and_with_zero_weights(rng):
     np.testing.assert_allclose(model.predict(frame), other.predict(X), rtol=1e-9)
 
 
+def test_categories_are_dummies_of_all_levels_but_the_first(rng):
+    frame = pd.DataFrame({"a": rng.normal(size=200), "site": pd.Categorical(rng.choice(list("xyz"), 200))})
+    y = frame["a"] + (frame["site"] == "x") + rng.normal(size=200)
+    for alpha in (0.0, 0.01):
+        model = QuantileRegressor(quantile=[0.3, 0.6], alpha=alpha).fit(frame, y)
+        dummies = pd.get_dummies(frame, drop_first=True, dtype=float)
+        other = QuantileRegressor(quantile=[0.3, 0.6], alpha=alpha).fit(dummies, y)
+        assert model.convergence_.objective == pytest.approx(other.convergence_.objective, rel=1e-12)
+        np.testing.assert_allclose(model.predict(frame), other.predict(dummies), rtol=1e-9)
+        assert list(model.coef_names_) == ["a", "site[y]", "site[z]"]
+
+
 # -- bad input -------------------------------------------------------------------------------------------------------
 
 BAD = {
