@@ -36,10 +36,10 @@ def counted_rows(weight, X):
     return weight > 0 if is_one_each else None
 
 
-def encoding_of(estimator, X, counted=None, *, reset):
+def encoding_of(estimator, X, weight=None, *, reset):
     """The `Encoding` of the rows X, None where no column is a category; with ``reset`` it is learned from them.
 
-    Rows that are not ``counted`` teach nothing.
+    Rows of weight zero teach nothing.
     """
     fitted = vars(estimator)
     if not reset:
@@ -49,7 +49,7 @@ def encoding_of(estimator, X, counted=None, *, reset):
     positions = columns_of_categories(X, options)
     if not positions:
         return None
-    return learned(estimator, Seen.of(options, X, positions, counted))
+    return learned(estimator, Seen.of(options, X, positions, counted_rows(weight, X)))
 
 
 def seen_of(options, X):

@@ -161,8 +161,7 @@ def checked_table(estimator, X, y="no_validation", weight=None, *, reset=False, 
 
     With ``reset`` the estimator learns the features and, where some are categories, their `Encoding`.
     """
-    counted = counted_rows(weight, X)
-    encoding = encoding_of(estimator, X, counted, reset=reset)
+    encoding = encoding_of(estimator, X, weight, reset=reset)
     if encoding is None:
         with explaining(X, not reset) if hasattr(estimator, "categorical_features") else nullcontext():
             return validate_data(estimator, X, y, reset=reset, **FLOAT_ROWS, **options)
@@ -171,7 +170,7 @@ def checked_table(estimator, X, y="no_validation", weight=None, *, reset=False, 
         estimator.encoding_ = encoding
     if isinstance(y, str):
         return encoding.table(X, is_new=True)[0]
-    return encoding.table(X, y, not reset, counted, **options)
+    return encoding.table(X, y, not reset, counted_rows(weight, X), **options)
 
 
 def _are_arrays(estimator, X, y):
