@@ -246,9 +246,9 @@ class FeasibleSet:
     def reach(self, theta, change):
         """The share of a change, up to 1.0, by which one may go from a point of the set to stay in its rows."""
         value, along = self.A @ theta, self.A @ change
-        rounding = _FEASIBLE * (np.abs(self.A) @ np.abs(theta)) + self.row_slack
+        rounding = _FEASIBLE * (np.abs(self.A) @ (np.abs(theta) + np.abs(change))) + self.row_slack
         room = np.where(along < 0, self.row_low - value, self.row_high - value)
-        counts = np.abs(along) > np.maximum(np.abs(room) + rounding, 0.0)
+        counts = np.abs(along) > np.abs(room) + rounding
         share = np.divide(room, along, out=np.ones(len(room)), where=counts)
         return float(np.maximum(share, 0.0).min(initial=1.0))
 
