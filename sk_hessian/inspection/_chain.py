@@ -18,6 +18,7 @@ MODELS = {
     "NegativeBinomialRegressor": "linear_model",
     "OrdinalClassifier": "linear_model",
     "PoissonRegressor": "linear_model",
+    "QuantileRegressor": "linear_model",
     "Ridge": "linear_model",
     "TweedieRegressor": "linear_model",
 }

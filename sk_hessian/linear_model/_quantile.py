@@ -85,10 +85,10 @@ class QuantileRegressor(RegressorMixin, LinearModel):
     >>> X = rng.uniform(0, 10, size=(1000, 1))
     >>> y = X[:, 0] * (1 + 0.2 * rng.normal(size=1000))
     >>> model = QuantileRegressor(quantile=[0.1, 0.5, 0.9], alpha=0).fit(X, y)
-    >>> model.coef_.round(1), model.predict([[5.0]]).round(1)
-    (array([[0.7],
-           [1. ],
-           [1.3]]), array([[3.7, 5. , 6.3]]))
+    >>> model.coef_.round(2), model.predict([[5.0]]).round(1)
+    (array([[0.73],
+           [1.  ],
+           [1.25]]), array([[3.7, 5. , 6.3]]))
     >>> model.convergence_.status
     'optimal'
     """
