@@ -43,7 +43,7 @@ def choose(objective, n_parameters):
 def _hessian_products(objective):
     """Multiplications of the Hessian of a linear model that has one at each point; else inf."""
     facts, width = objective.facts, objective.facts.n_outputs + objective.facts.n_constants
-    if facts.made_of != "columns" or facts.is_quadratic:
+    if facts.made_of != "columns" or facts.is_quadratic or facts.is_wide:
         return np.inf
     return objective.n_rows * (facts.n_columns * width) ** 2 * (1 if width == 1 else PAIRS_WORK)
 

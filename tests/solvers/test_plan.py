@@ -39,6 +39,7 @@ FORGETFUL = stated(100, made_of="memory", has_matrix=False)
         (linear(1000, 41, is_quadratic=True), 41, "lbfgs", "full"),
         (linear(1000, 500), 501, "newton", "full"),
         (linear(1000, 501), 502, "lbfgs", "full"),
+        (linear(400, 400, is_wide=True), 4001, "lbfgs", "full"),
         (linear(25_000, 100), 101, "newton", "full"),
         (linear(25_001, 10), 11, "lbfgs", "full"),
         (linear(1000, 21, 5), 105, "lbfgs", "full"),
