@@ -60,7 +60,7 @@ def draw(plt, model, year, flow):
         other = clone(model).set_params(ridge__alpha=factor * model[-1].alpha_).fit(year, flow)
         left.plot(grid, other.predict(grid), style, color="0.3", label=f"{factor:g} times alpha")
     left.set(xlabel="year", ylabel="flow of the Nile, 10$^8$ m$^3$")
-    left.legend()
+    left.legend(loc="lower left", fontsize="small")
     PenaltyPathDisplay.from_estimator(model, ax=right)
     return figure
 
