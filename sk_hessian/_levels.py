@@ -12,9 +12,6 @@ from sk_hessian._penalties import unpenalised
 from sk_hessian._text import listed, suggestion
 from sk_hessian.categories import Categories
 
-#: rows that are looked at for levels at once
-_LOOKED_AT = 2**14
-
 #: what finds the columns by their types
 FROM_DTYPE = "from_dtype"
 
@@ -248,17 +245,6 @@ def _of_column(options, X, j, name, given, counted):
         values = list(given)
     codes = codes if counted is None else codes[counted]
     return tuple(values), np.where(codes < 0, len(values), codes) if codes.min(initial=0) < 0 else codes
-
-
-def _present(codes, n_levels):
-    """Which codes up to ``n_levels`` are there; the first rows mostly tell of all levels."""
-    found = np.zeros(n_levels + 1, dtype=bool)
-    for start in range(0, len(codes), _LOOKED_AT):
-        found |= np.bincount(codes[start : start + _LOOKED_AT], minlength=n_levels + 1) > 0
-        if found[:-1].all():
-            break
-    found[-1] = codes.max(initial=0) == n_levels
-    return found
 
 
 def _by_position(options, name, X, positions):

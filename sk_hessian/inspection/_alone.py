@@ -7,7 +7,7 @@ sandwich, say nothing of them: a column that is zero but in one row would seem t
 import numpy as np
 
 from sk_hessian._text import listed
-from sk_hessian.inspection._leverages import NOTHING_LEFT, Leverages
+from sk_hessian.inspection._leverages import NOTHING_LEFT, Leverages, information_of
 
 #: numbers that the information of groups may be, 64 MB
 _MOST_NUMBERS = 2**23
@@ -48,16 +48,7 @@ def followed_groups(curvature, index, leverages):
         return None
     place = np.full(len(leverages), -1)
     place[candidates] = np.arange(len(candidates))
-
-    def information(terms):
-        found, where = np.zeros((len(candidates), r, r)), place[index[terms.part]]
-        bent = terms.share[:, None, None] * (terms.bend @ terms.along)
-        for group in np.unique(where[where >= 0]):
-            mine = where == group
-            found[group] = np.tensordot(terms.along[mine], bent[mine], axes=((0, 1), (0, 1)))
-        return (found,)
-
-    return of_ones(curvature.single_rows.reduce(information)[0])
+    return of_ones(curvature.single_rows.reduce(information_of(place[index], len(candidates)))[0])
 
 
 def of_ones(information):

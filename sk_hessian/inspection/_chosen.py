@@ -6,7 +6,6 @@ from functools import cached_property
 import numpy as np
 
 from sk_hessian.inspection._covariance import Curvature, chosen_parameters
-from sk_hessian.inspection._likelihood import Likelihood
 from sk_hessian.objectives import Directions, ScoresAlong
 from sk_hessian.solvers import conjugate_gradients, plan
 
@@ -171,11 +170,6 @@ class ChosenCurvature(Curvature):
         if self.loss.quadratic:
             return np.full(k, float(n_columns))
         return np.array([n_columns * (k - self.loss.shift_invariant) + self.loss.n_constants], dtype=float)
-
-    @cached_property
-    def likelihood(self):
-        """See `Curvature`."""
-        return Likelihood(self.fitted, self.weights, self.effective_df, self._dispersion, self._what)
 
     @property
     def single_rows(self):

@@ -152,6 +152,25 @@ class GroupLeverages:
             begin = end
 
 
+def information_of(index, n_groups):
+    """A function from `RowTerms` to what groups tell, (n_groups, r, r) in a tuple.
+
+    ``index`` (n_rows,) has the number of each row's group, from 0 on, and -1 for rows of none.
+    """
+
+    def of_block(terms):
+        mine, r = index[terms.part], terms.along.shape[2]
+        found, order = np.zeros((n_groups, r, r)), np.argsort(mine, kind="stable")
+        present, first = np.unique(mine[order], return_index=True)
+        bent = terms.share[:, None, None] * (terms.bend @ terms.along)
+        for group, rows in zip(present, np.split(order, first[1:]), strict=True):
+            if group >= 0:
+                found[group] = np.tensordot(terms.along[rows], bent[rows], axes=((0, 1), (0, 1)))
+        return (found,)
+
+    return of_block
+
+
 def _spread(P):
     """The sum of the squares of traces and of the traces of squares of matrices (n, q, q), (n,)."""
     return np.einsum("gss->g", P) ** 2 + np.einsum("gst,gts->g", P, P)

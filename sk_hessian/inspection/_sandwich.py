@@ -11,7 +11,7 @@ from scipy.linalg import eigh
 
 from sk_hessian._text import listed
 from sk_hessian.inspection._alone import followed_groups, followed_rows, of_ones, sole
-from sk_hessian.inspection._leverages import NOTHING_LEFT, GroupLeverages, Leverages
+from sk_hessian.inspection._leverages import NOTHING_LEFT, GroupLeverages, Leverages, information_of
 from sk_hessian.inspection._row_labels import row_names
 
 #: numbers that the leverages of groups may be, 64 MB
@@ -155,20 +155,9 @@ def _of_single_rows(curvature):
 def _group_leverages(curvature, groups, n_groups):
     """The `GroupLeverages` of groups of rows, each a number from 0 on; one round."""
     root = curvature.shown(curvature.root)
-    r = root.shape[1]
-    _require_room(n_groups * r * r)
-
-    def of_block(terms):
-        tells = np.zeros((n_groups, r, r))
-        index = groups[terms.part]
-        order = np.argsort(index, kind="stable")
-        present, first = np.unique(index[order], return_index=True)
-        bent = terms.share[:, None, None] * (terms.bend @ terms.along)
-        for group, rows in zip(present, np.split(order, first[1:]), strict=True):
-            tells[group] = np.tensordot(terms.along[rows], bent[rows], axes=((0, 1), (0, 1)))
-        return (tells,)
-
-    return GroupLeverages.of_information(curvature.single_rows.reduce(of_block)[0], root)
+    _require_room(n_groups * root.shape[1] ** 2)
+    information = curvature.single_rows.reduce(information_of(groups, n_groups))[0]
+    return GroupLeverages.of_information(information, root)
 
 
 def _require_room(numbers):

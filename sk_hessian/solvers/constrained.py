@@ -25,10 +25,10 @@ from sk_hessian.solvers.loop import Run, result_of
 from sk_hessian.solvers.method import MethodRun, Step
 from sk_hessian.solvers.problem import Counts, Problem
 from sk_hessian.solvers.result import History
+from sk_hessian.solvers.steps import ARMIJO
 from sk_hessian.solvers.verdict import SUSPICIOUS, Verdict
 
-#: the share of the predicted decrease that a step must bring, and halvings of it
-_ARMIJO = 1e-4
+#: halvings of a step
 _MOST_HALVINGS = 40
 
 #: the curvature of a former point serves where predictors have moved by no more than this since
@@ -237,7 +237,7 @@ class ActiveSet:
                 quiet, self.quiet = self.quiet, model.decrease
                 length = length if model.decrease < _NEARER * quiet else 0.0
                 break
-            if gain >= _ARMIJO * length * predicted:
+            if gain >= ARMIJO * length * predicted:
                 break
         else:
             return 0.0

@@ -67,6 +67,7 @@ class History:
     def _found(rows):
         """The rows with the sizes of gradients, see `Evaluation.gradient_size`: by one pass for each kind of them."""
         which = list(HISTORY_COLUMNS).index("gradient_norm")
+        rows = list(rows)
         kinds: dict = {}
         for number, row in enumerate(rows):
             if isinstance(row[which], tuple):
@@ -75,7 +76,6 @@ class History:
         for coordinates, late in kinds.values():
             gradients = coordinates.lifted(np.array([slope for _, slope in late]).T)
             sizes = np.maximum.reduce(np.abs(gradients)).tolist()
-            rows = list(rows)
             for (number, _), size in zip(late, sizes, strict=True):
                 rows[number] = (*rows[number][:which], size, *rows[number][which + 1 :])
         return rows

@@ -11,7 +11,7 @@ from sk_hessian.objectives.factors import Cholesky
 from sk_hessian.solvers.method import Step
 
 #: the share of the predicted decrease that a step must bring (Nocedal & Wright, section 3.1)
-_ARMIJO = 1e-4
+ARMIJO = 1e-4
 
 #: trials without any success after which a line search shrinks tenfold: at a kink, halving would take for ever
 _HASTE = 4
@@ -89,8 +89,8 @@ def cubic_minimum(value, slope, end_value, end_slope, longest):
 def _decreases(point, new, predicted, slope, first):
     change = new.value - point.value
     if abs(change) <= point.noise:
-        return slope <= (2 * _ARMIJO - 1) * first
-    return change <= _ARMIJO * predicted
+        return slope <= (2 * ARMIJO - 1) * first
+    return change <= ARMIJO * predicted
 
 
 def _next_step(step, slope, low, low_slope, high):

@@ -6,7 +6,23 @@ import numpy as np
 from scipy.linalg import blas
 
 
-class Span:
+class _Basis:
+    """A map B (q, r) that is applied, and never formed; a subclass has ``shape`` and the products."""
+
+    __array_ufunc__ = None  # so that ``array @ basis`` asks `__rmatmul__`
+
+    shape: tuple
+
+    def __len__(self):
+        return self.shape[0]
+
+    @cached_property
+    def T(self):
+        """The transpose, for products from the left."""
+        return _Transposed(self)
+
+
+class Span(_Basis):
     """B (q, r): standardised weights that are orthonormal combinations of rows, the intercept beside them.
 
     With S = (X - shift) unit and the triangular factor L (m, m) of the products of m of its rows with each other,
@@ -27,20 +43,10 @@ class Span:
     fit_intercept : bool
     """
 
-    __array_ufunc__ = None  # so that ``array @ span`` asks `__rmatmul__`
-
     def __init__(self, rows, shift, unit, pivots, L, scale, fit_intercept):
         self._rows, self._shift, self._unit, self._pivots = rows, shift, unit, pivots
         self._L, self._lift, self._extra = np.asfortranarray(L), unit * scale, int(fit_intercept)
         self.shape = (len(shift) + self._extra, len(L) + self._extra)
-
-    def __len__(self):
-        return self.shape[0]
-
-    @cached_property
-    def T(self):
-        """The transpose, for products from the left."""
-        return _Transposed(self)
 
     def __matmul__(self, z):
         z = np.asarray(z, dtype=float)
@@ -74,21 +80,11 @@ class Span:
         return (self @ np.eye(self.shape[1])).astype(dtype or float, copy=False)
 
 
-class Chosen:
+class Chosen(_Basis):
     """B (q, r): some of q coordinates, by their numbers ``which`` (r,); the others are zero."""
-
-    __array_ufunc__ = None  # so that ``array @ chosen`` asks `__rmatmul__`
 
     def __init__(self, which, size):
         self._which, self.shape = which, (size, len(which))
-
-    def __len__(self):
-        return self.shape[0]
-
-    @cached_property
-    def T(self):
-        """The transpose, for products from the left."""
-        return _Transposed(self)
 
     def __matmul__(self, z):
         out = np.zeros((self.shape[0], *z.shape[1:]), dtype=z.dtype)

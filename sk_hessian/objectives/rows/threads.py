@@ -88,11 +88,13 @@ def held_for(X):
     return _held(size)
 
 
+#: where nothing is to be held
 _AS_IT_IS = nullcontext()
 
 
 @contextmanager
 def _held(size):
+    """Hold BLAS for a fit of so many numbers, and give its threads to the passes."""
     token = _of_fit.set(n_threads(size))
     try:
         with _one_thread():
@@ -103,6 +105,6 @@ def _held(size):
 
 def run(tasks):
     """The results of functions without arguments, each on its own thread in the caller's context, in their order."""
-    with nullcontext() if _of_fit.get() else _one_thread():
+    with _AS_IT_IS if _of_fit.get() else _one_thread():
         futures = [_pool().submit(copy_context().run, task) for task in tasks[1:]]
         return [tasks[0](), *(future.result() for future in futures)]
